@@ -1,0 +1,104 @@
+#include "guest.h"
+/* ACPI's fixed registers, where SeaBIOS puts them on q35 */
+enum { PM1_STATUS = 0x600, PM1_ENABLE = 0x602, PM1_CONTROL = 0x604, POWER_BUTTON = 0x100, SLEEP_S5 = 0x2000 };
+extern volatile u64 boot_info, boot_kind, jiffies;
+extern char irq0_stub[], irq_ignore[];
+struct start_info { u32 magic, version, flags, nr_modules; u64 modlist, cmdline, rsdp, memmap; u32 memmap_n, pad; };
+struct mod { u64 addr, size, cmdline, pad; };
+struct mm { u64 addr, size; u32 type, pad; };
+void putc(char c) { for (int i = 0; i < 100000 && !(inb(0x3fd) & 0x20); i++); outb(0x3f8, c); }
+void puts(const char *s) { while (*s) putc(*s++); }
+static void hex(u64 v, int n) { while (n--) putc("0123456789abcdef"[(v >> (4 * n)) & 15]); }
+void dec(u64 v) { char b[24]; int i = 24; b[--i] = 0; do b[--i] = '0' + v % 10; while (v /= 10); puts(b + i); }
+const char *find(const char *s, const char *k) {
+    for (; s && *s; s++) { int i = 0; while (k[i] && s[i] == k[i]) i++; if (!k[i]) return s + i; }
+    return 0;
+}
+u64 num(const char *s, u64 d) { u64 v = 0; if (!s || *s < '0' || *s > '9') return d; while (*s >= '0' && *s <= '9') v = v * 10 + *s++ - '0'; return v; }
+static u64 rdtsc(void) { u32 a, d; __asm__ volatile("rdtsc" : "=a"(a), "=d"(d)); return (u64)d << 32 | a; }
+static struct { u16 lo, sel; u8 ist, type; u16 mid; u32 hi, z; } idt[256];
+static struct __attribute__((packed)) { u16 lim; u64 base; } idtr;
+static void gate(int v, char *h) { u64 a = (u64)h; idt[v].lo = a; idt[v].sel = 8; idt[v].type = 0x8e; idt[v].mid = a >> 16; idt[v].hi = a >> 32; }
+static u32 pit(void) { outb(0x43, 0); u32 l = inb(0x40); return l | inb(0x40) << 8; }
+static void delay_poll(u64 ms) {             /* PIT channel 0, mode 2, reload 65536, polled with the latch command */
+    u64 want = ms * 1193, got = 0, n = 0; u32 a = pit();
+    while (got < want && n++ < 2000000) { u32 b = pit(); got += (a - b) & 0xffff; a = b; }
+}
+static void delay_hlt(u64 ms) {              /* PIT channel 0 at 100 Hz through the 8259 */
+    u64 end = jiffies + ms / 10;
+    while (jiffies < end) __asm__ volatile("sti; hlt; cli" ::: "memory");
+}
+/*
+ * VM generation ID: 16 bytes in guest RAM. Firecracker's DSDT has a device "VM_Gen_Counter" whose ADDR package holds their address;
+ * QEMU has an SSDT with a dword VGIA, and they are 40 bytes behind that (QEMU: docs/specs/vmgenid).
+ */
+static u64 aml_int(const u8 **p) { u8 o = *(*p)++; u64 v = 0; int n = o == 0x0a ? 1 : o == 0x0b ? 2 : o == 0x0c ? 4 : o == 0x0e ? 8 : 0; if (!n) return o == 1; for (int i = 0; i < n; i++) v |= (u64) * (*p)++ << (8 * i); return v; }
+static const u8 *memfind(const u8 *p, u64 n, const char *k) { for (; n; n--, p++) { u64 i = 0; while (k[i] && i < n && p[i] == (u8)k[i]) i++; if (!k[i]) return p; } return 0; }
+static volatile u64 *vmgenid(void) {
+    const u8 *r = memfind((u8 *)0xe0000, 0x20000, "RSD PTR "), *x, *d = 0, *e;
+    if (!r) return 0;
+    if (r[15] < 2) {
+        x = (u8 *)(u64) * (u32 *)(r + 16);
+        for (u32 i = 36; i < *(u32 *)(x + 4); i += 4) {
+            const u8 *t = (u8 *)(u64) * (u32 *)(x + i);
+            if (*(u32 *)t == 0x54445353 && (e = memfind(t, *(u32 *)(t + 4), "VGIA")) && e[4] == 0x0c) return (u64 *)((u64) * (u32 *)(e + 5) + 40);
+        }
+        return 0;
+    }
+    x = (u8 *) * (u64 *)(r + 24);
+    for (u32 i = 36; i < *(u32 *)(x + 4); i += 8) { const u8 *t = (u8 *) * (u64 *)(x + i); if (*(u32 *)t == 0x50434146) d = (u8 *) * (u64 *)(t + 140); }
+    if (!d || !(e = memfind(d, *(u32 *)(d + 4), "VM_Gen_Counter")) || !(e = memfind(e, 128, "ADDR")) || e[4] != 0x12) return 0;
+    e += 7; u64 lo = aml_int(&e), hi = aml_int(&e); return (u64 *)(lo | hi << 32);
+}
+static void power_off(void) { outw(PM1_CONTROL, SLEEP_S5); for (;;) __asm__ volatile("pause"); }   /* QEMU takes a moment */
+static volatile u64 counter;                 /* lives in guest RAM: a restored clone goes on from here */
+static char line[128];
+void main(void) {
+    const char *cmd = 0; u64 ird = 0, irdsz = 0, ram = 0;
+    outb(0x3f9, 0); outb(0x3fb, 0x03); outb(0x3fa, 0x07); outb(0x3fc, 0x0b);
+    if (boot_kind == 1) {
+        struct start_info *s = (void *)boot_info; struct mod *m = (void *)s->modlist; struct mm *e = (void *)s->memmap;
+        cmd = (char *)s->cmdline;
+        if (s->nr_modules) ird = m->addr, irdsz = m->size;
+        if (s->version) for (u32 i = 0; i < s->memmap_n; i++) if (e[i].type == 1) ram += e[i].size;
+    } else {
+        u8 *z = (void *)boot_info;
+        cmd = (char *)(u64) * (u32 *)(z + 0x228); ird = *(u32 *)(z + 0x218); irdsz = *(u32 *)(z + 0x21c);
+        for (int i = 0; i < z[0x1e8]; i++) if (*(u32 *)(z + 0x2d0 + i * 20 + 16) == 1) ram += *(u64 *)(z + 0x2d0 + i * 20 + 8);
+    }
+    puts("\r\nGUEST-READY boot="); puts(boot_kind == 1 ? "pvh" : "linux64");
+    puts(" info="); hex(boot_info, 8); puts(" ram_kib="); dec(ram >> 10); puts(" tsc="); dec(rdtsc());
+    puts("\r\nCMDLINE ["); if (cmd) puts(cmd); puts("]\r\nINITRD addr="); hex(ird, 8); puts(" size="); dec(irdsz);
+    puts(" head="); for (u64 i = 0; i < irdsz && i < 16; i++) hex(((u8 *)ird)[i], 2); puts("\r\n");
+    disk(cmd);
+    int button = find(cmd, "button=1") != 0;
+    if (button) outw(PM1_ENABLE, POWER_BUTTON);
+    u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0); int hlt = find(cmd, "hlt=1") != 0;
+    if (hlt) {
+        for (int i = 0; i < 256; i++) gate(i, irq_ignore);
+        gate(0x20, irq0_stub); idtr.lim = sizeof idt - 1; idtr.base = (u64)idt; __asm__ volatile("lidt %0" ::"m"(idtr));
+        outb(0x20, 0x11); outb(0xa0, 0x11); outb(0x21, 0x20); outb(0xa1, 0x28); outb(0x21, 4); outb(0xa1, 2); outb(0x21, 1); outb(0xa1, 1);
+        outb(0x21, 0xfe); outb(0xa1, 0xff); outb(0x43, 0x34); outb(0x40, 11932 & 255); outb(0x40, 11932 >> 8);
+    } else { outb(0x43, 0x34); outb(0x40, 0); outb(0x40, 0); }
+    volatile u64 *gen = vmgenid(); u64 g0 = 0, g1 = 0;
+    for (int n = 0;;) {
+        if (gen && (gen[0] != g0 || gen[1] != g1)) { g0 = gen[0]; g1 = gen[1]; puts("VMGENID addr="); hex((u64)gen, 8); puts(" id="); hex(g1, 16); hex(g0, 16); puts("\r\n"); }
+        puts("TICK "); dec(++counter); puts("\r\n");
+        disk_log(counter);
+        if (hlt) delay_hlt(ms); else delay_poll(ms);
+        while (inb(0x3fd) & 1) {             /* serial input: echo whole lines; "quit" resets */
+            char c = inb(0x3f8);
+            if (c != '\n' && c != '\r') { if (n < 126) line[n++] = c; continue; }
+            line[n] = 0; n = 0; puts("ECHO ["); puts(line); puts("]\r\n");
+            if (find(line, "quit") == line + 4) max = 1;
+        }
+        u8 st = inb(0x64);                   /* SendCtrlAltDel arrives as i8042 scancodes (0xff = no i8042) */
+        if (st != 0xff && st & 1) { puts("KBD"); while (inb(0x64) & 1) { putc(' '); u8 c = inb(0x60); hex(c, 2); if (c == 0x53 || c == 0x71) max = 1; } puts("\r\n"); }
+        if (button && inw(PM1_STATUS) & POWER_BUTTON) { puts("POWER-BUTTON\r\n"); power_off(); }
+        if (max && counter >= max) break;
+    }
+    if (find(cmd, "off=1")) { puts("GUEST-OFF\r\n"); power_off(); }
+    puts("GUEST-DONE\r\n"); outb(0x64, 0xfe);   /* i8042 reset: Firecracker exits 0, QEMU -no-reboot exits 0 */
+    for (int i = 0; i < 20000; i++) inb(0x64);  /* Firecracker stops asynchronously: do not fault before it has */
+    idtr.lim = 0; __asm__ volatile("lidt %0" ::"m"(idtr)); *(volatile u8 *)0x7000000000 = 0;   /* no i8042 (microvm): triple fault */
+}
