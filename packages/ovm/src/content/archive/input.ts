@@ -1,0 +1,93 @@
+import type { FileHandle } from "node:fs/promises"
+import type { Bytes, Call } from "../interfaces.ts"
+
+/** Bytes in order, from a file or a pipe. */
+export interface TarInput {
+  /** How many bytes are behind us. */
+  readonly position: number
+  /** The next bytes; fewer than `count` only at the end. */
+  read(count: number): Promise<Uint8Array>
+  /** The next bytes as they come, `count` of them unless the end is before. */
+  content(count: number): Bytes
+  /** False if there are not so many left. */
+  skip(count: number): Promise<boolean>
+}
+
+const CHUNK = 256 * 1024
+
+/** A pipe: what is skipped is read. */
+export class StreamInput implements TarInput {
+  readonly #chunks: AsyncIterator<Uint8Array>
+  #rest: Uint8Array = new Uint8Array()
+  position = 0
+
+  constructor(
+    content: Bytes,
+    private readonly call: Call = {},
+  ) {
+    this.#chunks = content[Symbol.asyncIterator]()
+  }
+
+  async read(count: number): Promise<Uint8Array> {
+    return Buffer.concat(await Array.fromAsync(this.content(count)))
+  }
+
+  async *content(count: number): Bytes {
+    for (let left = count; left > 0; ) {
+      this.call.signal?.throwIfAborted()
+      if (this.#rest.byteLength === 0) {
+        const next = await this.#chunks.next()
+        if (next.done) return
+        this.#rest = next.value
+      }
+      const piece = this.#rest.subarray(0, left)
+      this.#rest = this.#rest.subarray(piece.byteLength)
+      this.position += piece.byteLength
+      left -= piece.byteLength
+      yield piece
+    }
+  }
+
+  async skip(count: number): Promise<boolean> {
+    let left = count
+    for await (const piece of this.content(count)) left -= piece.byteLength
+    return left === 0
+  }
+}
+
+/** An open file: what is skipped is not read. */
+export class FileInput implements TarInput {
+  position = 0
+
+  constructor(
+    private readonly handle: FileHandle,
+    private readonly size: number,
+    private readonly call: Call = {},
+  ) {}
+
+  async read(count: number): Promise<Uint8Array> {
+    return Buffer.concat(await Array.fromAsync(this.content(count)))
+  }
+
+  async *content(count: number): Bytes {
+    for (let left = count; left > 0; ) {
+      this.call.signal?.throwIfAborted()
+      const length = Math.min(left, CHUNK)
+      const { bytesRead, buffer } = await this.handle.read(
+        Buffer.allocUnsafe(length),
+        0,
+        length,
+        this.position,
+      )
+      if (bytesRead === 0) return
+      this.position += bytesRead
+      left -= bytesRead
+      yield buffer.subarray(0, bytesRead)
+    }
+  }
+
+  async skip(count: number): Promise<boolean> {
+    this.position += count
+    return this.position <= this.size
+  }
+}

@@ -1,0 +1,157 @@
+import { OvmError } from "../../errors.ts"
+import type { Bytes } from "../interfaces.ts"
+import type { TarInput } from "./input.ts"
+
+// Own code and not a library: blobs are read at their offsets in the file without unpacking it, and an archive from
+// elsewhere may do no more than name files (POSIX.1-2017: pax, "ustar Interchange Format").
+
+export interface TarEntry {
+  /** Relative, without `.` or `..`. */
+  readonly name: string
+  readonly size: number
+  /** Where the content begins in the archive. */
+  readonly offset: number
+  readonly directory: boolean
+  /** The content; what is not read is skipped when the iteration goes on. */
+  content(): Bytes
+}
+
+const BLOCK = 512
+/** Of a long name or a pax header. */
+const EXTRA_LIMIT = 64 * 1024
+const ENTRY_LIMIT = 200_000
+
+/**
+ * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: links, devices,
+ * sparse files, paths that lead out of the archive, and an end before the end.
+ */
+export async function* readTar(input: TarInput, what: string): AsyncIterable<TarEntry> {
+  const fault = (reason: string) => new OvmError("OVM_ARTIFACT_INVALID", `${what}: ${reason}`)
+  let given: Extra = {}
+  for (let count = 0; ; count++) {
+    if (count > ENTRY_LIMIT) throw fault(`it has more than ${ENTRY_LIMIT} entries`)
+    const block = await input.read(BLOCK)
+    if (block.byteLength < BLOCK) throw fault("it is cut short")
+    if (block.every((byte) => byte === 0)) return
+    const header = parseHeader(block)
+    if (!header) throw fault(`what is at byte ${input.position - BLOCK} is not an entry of a tar archive`)
+    const size = given.size ?? header.size
+    const name = given.name ?? header.name
+    const end = input.position + size + padding(size)
+    if (EXTRAS.includes(header.type)) {
+      if (header.size > EXTRA_LIMIT) throw fault(`the name of an entry takes ${header.size} bytes`)
+      const bytes = await input.read(header.size)
+      if (bytes.byteLength < header.size) throw fault("it is cut short")
+      if (header.type !== "g") given = { ...given, ...parseExtra(header.type, bytes) }
+      await input.skip(padding(header.size))
+      continue
+    }
+    const directory = header.type === "5"
+    if (given.sparse || !(directory || FILES.includes(header.type)))
+      throw fault(`${JSON.stringify(name)} is neither a file nor a folder`)
+    const clean = cleanPath(name)
+    if (clean === undefined) throw fault(`${JSON.stringify(name)} leads out of the archive`)
+    given = {}
+    const offset = input.position
+    yield { name: clean, size, offset, directory, content: () => exactly(input, size, fault) }
+    if (!(await input.skip(end - input.position))) throw fault(`it is cut short in ${clean}`)
+  }
+}
+
+const FILES = ["0", "\0", "7"]
+/** Headers that say something about the next entry: pax, pax for all, GNU's long names. */
+const EXTRAS = ["x", "g", "L"]
+
+interface Extra {
+  readonly name?: string
+  readonly size?: number
+  readonly sparse?: true
+}
+
+function parseHeader(block: Uint8Array): { name: string; size: number; type: string } | undefined {
+  const sum = block.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0)
+  if (number(block.subarray(148, 156)) !== sum) return undefined
+  const size = number(block.subarray(124, 136))
+  if (size === undefined) return undefined
+  const prefix = text(block.subarray(257, 263)) === "ustar" ? text(block.subarray(345, 500)) : ""
+  const name = text(block.subarray(0, 100))
+  return { name: prefix ? `${prefix}/${name}` : name, size, type: String.fromCharCode(block[156] ?? 0) }
+}
+
+/** Octal digits, or GNU's binary form for what they cannot say. */
+function number(field: Uint8Array): number | undefined {
+  if (field[0] === 0x80) {
+    const value = field.subarray(1).reduce((all, byte) => all * 256 + byte, 0)
+    return Number.isSafeInteger(value) ? value : undefined
+  }
+  const digits = text(field).trim()
+  return /^[0-7]{1,12}$/.test(digits) ? Number.parseInt(digits, 8) : undefined
+}
+
+function text(field: Uint8Array): string {
+  const end = field.indexOf(0)
+  return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end))
+}
+
+function parseExtra(type: string, bytes: Uint8Array): Extra {
+  if (type === "L") return { name: text(bytes) }
+  const found: { name?: string; size?: number; sparse?: true } = {}
+  for (let at = 0; at < bytes.byteLength; ) {
+    const length = Number.parseInt(text(bytes.subarray(at, at + 12)), 10)
+    if (!(length > 0)) break
+    const record = new TextDecoder().decode(bytes.subarray(at, at + length))
+    const [, key = "", value = ""] = /^\d+ ([^=]+)=(.*)\n$/s.exec(record) ?? []
+    if (key === "path") found.name = value
+    if (key === "size" && /^\d{1,15}$/.test(value)) found.size = Number(value)
+    if (key.startsWith("GNU.sparse")) found.sparse = true
+    at += length
+  }
+  return found
+}
+
+/** Undefined for a path that is absolute or leads upwards. */
+function cleanPath(name: string): string | undefined {
+  const parts = name.split("/").filter((part) => part !== "" && part !== ".")
+  return name.startsWith("/") || name.includes("\0") || parts.includes("..") ? undefined : parts.join("/")
+}
+
+async function* exactly(input: TarInput, size: number, fault: (reason: string) => OvmError): Bytes {
+  let left = size
+  for await (const chunk of input.content(size)) {
+    left -= chunk.byteLength
+    yield chunk
+  }
+  if (left > 0) throw fault("it is cut short")
+}
+
+/** Bytes up to the next block. */
+export function padding(size: number): number {
+  return (BLOCK - (size % BLOCK)) % BLOCK
+}
+
+/** The header of a file, or of a folder if `name` ends in a slash: no owner, no time. */
+export function tarHeader(name: string, size: number): Uint8Array {
+  const directory = name.endsWith("/")
+  const block = Buffer.alloc(BLOCK)
+  block.write(name, 0, 100)
+  block.write(`${octal(directory ? 0o755 : 0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, 100)
+  if (size < 8 ** 11) block.write(`${octal(size, 11)}\0`, 124)
+  else {
+    block[124] = 0x80
+    block.writeBigUInt64BE(BigInt(size), 128)
+  }
+  block.write(`${octal(0, 11)}\0`, 136)
+  block.write("        ", 148)
+  block.write(directory ? "5" : "0", 156)
+  block.write("ustar\x0000", 257)
+  const sum = block.reduce((all, byte) => all + byte, 0)
+  block.write(`${octal(sum, 6)}\0 `, 148)
+  return block
+}
+
+/** What ends an archive. */
+export const TAR_END = new Uint8Array(2 * BLOCK)
+
+function octal(value: number, digits: number): string {
+  return value.toString(8).padStart(digits, "0")
+}

@@ -1,0 +1,10 @@
+import { toOvmError } from "../errors.ts"
+
+/** Runs `work` so that only OvmErrors come out of it. */
+export async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw toOvmError(error)
+  }
+}

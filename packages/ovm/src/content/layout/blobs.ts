@@ -1,0 +1,95 @@
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs"
+import { open, stat } from "node:fs/promises"
+import { OvmError } from "../../errors.ts"
+import type { Descriptor } from "../descriptor.ts"
+import type { Digest } from "../digest.ts"
+import type { Bytes, Call } from "../interfaces.ts"
+import { bytesOf } from "../read.ts"
+import { sha256 } from "../sha256.ts"
+import { digestMismatch, sizeMismatch, verified } from "../verify.ts"
+import { ifPresent, type LayoutFiles } from "./files.ts"
+import type { Stamps } from "./stamps.ts"
+
+const CHUNK = 256 * 1024
+
+/** The blobs of a layout, read: nothing is believed that was not hashed since its file last changed. */
+export class Blobs {
+  constructor(
+    private readonly files: LayoutFiles,
+    private readonly stamps: Stamps,
+  ) {}
+
+  /** Path of the file that holds exactly `target`; undefined if absent. Throws OVM_SIZE_MISMATCH, OVM_DIGEST_MISMATCH. */
+  async path(target: Descriptor, call: Call = {}): Promise<string | undefined> {
+    const path = this.files.blob(target.digest)
+    const before = await ifPresent(stat(path, { bigint: true }))
+    if (!before) return undefined
+    if (before.size !== BigInt(target.size)) throw sizeMismatch(target, `${before.size}`, path)
+    if (await this.stamps.has(target.digest, before)) return path
+    const found = await hashFile(path, call)
+    if (found !== target.digest) throw digestMismatch(target, found, path)
+    // The stat from before the hash: a file that changed meanwhile does not match its stamp. It is not known to be on
+    // the disk, so the stamp ends with this boot.
+    await this.stamps.put(target.digest, before, false)
+    return path
+  }
+
+  /** True if the blob is there and whole. A damaged one counts as absent, so that the next pull mends it. */
+  async has(target: Descriptor, call: Call = {}): Promise<boolean> {
+    try {
+      return (await this.path(target, call)) !== undefined
+    } catch (error) {
+      if (error instanceof OvmError && MISMATCH.has(error.code)) return false
+      throw error
+    }
+  }
+
+  peek(target: Descriptor, length: number): Uint8Array | undefined {
+    const path = this.files.blob(target.digest)
+    if (!existsSync(path)) return undefined
+    const fd = openSync(path, "r")
+    try {
+      const bytes = new Uint8Array(length)
+      return readSync(fd, bytes, 0, length, 0) === length ? bytes : undefined
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  /** The verified content. Throws OVM_CONTENT_MISSING at once if it is absent. */
+  async read(target: Descriptor, call: Call = {}): Promise<Bytes> {
+    const path = this.files.blob(target.digest)
+    const size = statSync(path, { throwIfNoEntry: false })?.size
+    if (size === undefined) throw missing(target.digest, this.files.root)
+    // A small file is read at once: its way through the thread pool would take longer than the reading.
+    const content = size <= CHUNK ? bytesOf(readFileSync(path)) : readChunks(path, call)
+    return verified(content, target, path)
+  }
+}
+
+const MISMATCH: ReadonlySet<string> = new Set(["OVM_SIZE_MISMATCH", "OVM_DIGEST_MISMATCH"])
+
+export function missing(digest: Digest, where: string): OvmError {
+  return new OvmError("OVM_CONTENT_MISSING", `${digest} is not in ${where}`, { detail: { digest } })
+}
+
+/** The content of a file, opened when the iteration begins and closed when it ends. */
+export async function* readChunks(path: string, call: Call = {}): Bytes {
+  const handle = await open(path, "r")
+  try {
+    while (true) {
+      call.signal?.throwIfAborted()
+      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, null)
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+export async function hashFile(path: string, call: Call = {}): Promise<Digest> {
+  const hash = sha256()
+  for await (const chunk of readChunks(path, call)) hash.update(chunk)
+  return hash.digest()
+}

@@ -1,0 +1,54 @@
+import { open } from "node:fs/promises"
+import { join } from "node:path"
+import { type Digest, hexOf } from "../digest.ts"
+
+/** Where things are in a layout. What OCI does not know of is in one folder, which other tools leave alone. */
+export class LayoutFiles {
+  readonly marker: string
+  readonly index: string
+  readonly blobs: string
+  readonly lock: string
+  readonly ingest: string
+  readonly leases: string
+  readonly verified: string
+
+  constructor(readonly root: string) {
+    this.marker = join(root, "oci-layout")
+    this.index = join(root, "index.json")
+    this.blobs = join(root, "blobs", "sha256")
+    this.lock = join(root, "ovm", "lock")
+    this.ingest = join(root, "ovm", "ingest")
+    this.leases = join(root, "ovm", "leases")
+    this.verified = join(root, "ovm", "verified")
+  }
+
+  blob(digest: Digest): string {
+    return join(this.blobs, hexOf(digest))
+  }
+}
+
+/** Makes renames into `path` survive a crash of the host. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** True for the error of a file that is not there. */
+export function isAbsent(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === "ENOENT" || code === "ENOTDIR"
+}
+
+/** What `work` gives, or undefined if the file that it wants is not there. */
+export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}

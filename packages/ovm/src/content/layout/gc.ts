@@ -1,0 +1,135 @@
+import { readdir, readFile, stat, unlink } from "node:fs/promises"
+import { resolve as absolute, join } from "node:path"
+import { OvmError } from "../../errors.ts"
+import { type Digest, digestOf, hexOf, isDigest } from "../digest.ts"
+import { guarded } from "../guarded.ts"
+import type { Call } from "../interfaces.ts"
+import { lock } from "../lock.ts"
+import { isManifest, type Links, parseLinks } from "../manifest.ts"
+import { ifPresent, LayoutFiles } from "./files.ts"
+import { isAbandoned, type Leased, liveLeases } from "./leases.ts"
+import { linksOf, listBlobs } from "./manifests.ts"
+import { readIndex } from "./names.ts"
+import { JOURNAL, journalOf, PARTIAL, partialOf } from "./partial.ts"
+import { checkMarker } from "./reader.ts"
+
+/** How long what a broken pull has fetched is kept: a week. */
+const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
+
+export interface Collected {
+  readonly removed: readonly Digest[]
+  /** Sum of the sizes of what was removed. */
+  readonly bytes: number
+}
+
+/**
+ * Removes from the layout at `root` what no name, no lease and no open store holds, directly or through a manifest; a
+ * referrer lives as long as its subject (design D11). Close a store before collecting what it touched. With `dryRun`
+ * it only says what would go. Throws OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest
+ * refers to.
+ */
+export function collectGarbage(root: string, options: Call & { dryRun?: boolean } = {}): Promise<Collected> {
+  return guarded(async () => {
+    const files = new LayoutFiles(absolute(root))
+    await checkMarker(files)
+    using _ = await lock(files.lock, "exclusive", options)
+    const leases = await liveLeases(files)
+    const index = await readIndex(files)
+    const kept = new Marking(files)
+    for (const entry of index.manifests) if (isDigest(entry.digest)) await kept.add(entry as Leased)
+    for (const target of leases.targets) await kept.add(target)
+    const blobs = await listBlobs(files)
+    await keepReferrers(files, kept, blobs)
+    const removed = blobs.filter((digest) => !kept.has(digest))
+    const bytes = await sizeOf(files, removed)
+    if (!options.dryRun) await sweep(files, removed, leases.dead)
+    return { removed, bytes }
+  })
+}
+
+class Marking {
+  readonly #kept = new Set<Digest>()
+
+  constructor(private readonly files: LayoutFiles) {}
+
+  has(digest: Digest): boolean {
+    return this.#kept.has(digest)
+  }
+
+  /** Keeps `root` and what hangs below it. */
+  async add(root: Leased): Promise<void> {
+    const pending = [root]
+    for (let next = pending.pop(); next; next = pending.pop()) {
+      if (this.#kept.has(next.digest)) continue
+      this.#kept.add(next.digest)
+      if (isManifest(next)) pending.push(...(await this.#children(next.digest)))
+    }
+  }
+
+  async #children(digest: Digest): Promise<readonly Leased[]> {
+    const path = this.files.blob(digest)
+    const bytes = await ifPresent(readFile(path))
+    if (!bytes) return []
+    if (digestOf(bytes) !== digest)
+      throw new OvmError("OVM_STORE_CORRUPT", `${path} is damaged, so what it refers to is unknown`, {
+        hint: "pull or pack it again, or remove its name with ovm rmi",
+      })
+    return parseLinks(bytes, path).children
+  }
+}
+
+/** Only what would be removed is looked at; a referrer may itself be a subject, hence the rounds. */
+async function keepReferrers(files: LayoutFiles, kept: Marking, blobs: readonly Digest[]): Promise<void> {
+  const referrers: { digest: Digest; links: Links }[] = []
+  for (const digest of blobs) {
+    const links = kept.has(digest) ? undefined : await linksOf(files.blob(digest))
+    if (links?.subject) referrers.push({ digest, links })
+  }
+  for (let grew = true; grew; ) {
+    grew = false
+    for (const { digest, links } of referrers) {
+      if (kept.has(digest) || !links.subject || !kept.has(links.subject)) continue
+      await kept.add({ digest, mediaType: links.mediaType })
+      grew = true
+    }
+  }
+}
+
+async function sizeOf(files: LayoutFiles, digests: readonly Digest[]): Promise<number> {
+  let bytes = 0
+  for (const digest of digests) bytes += (await stat(files.blob(digest))).size
+  return bytes
+}
+
+async function sweep(
+  files: LayoutFiles,
+  removed: readonly Digest[],
+  deadLeases: readonly string[],
+): Promise<void> {
+  for (const digest of removed) {
+    await unlink(files.blob(digest))
+    await ifPresent(unlink(join(files.verified, hexOf(digest))))
+  }
+  for (const path of deadLeases) await ifPresent(unlink(path))
+  await sweepIngest(files)
+}
+
+/** What a dead writer left. Of a pull that was broken off it is kept for a while, for the next one to go on from. */
+async function sweepIngest(files: LayoutFiles): Promise<void> {
+  const names = new Set(await readdir(files.ingest))
+  for (const name of names) {
+    const path = join(files.ingest, name)
+    if (name.endsWith(JOURNAL)) {
+      if (!names.has(partialOf(name))) await ifPresent(unlink(path))
+      continue
+    }
+    if (!isAbandoned(path) || (name.endsWith(PARTIAL) && (await isFresh(path)))) continue
+    await ifPresent(unlink(path))
+    if (name.endsWith(PARTIAL)) await ifPresent(unlink(journalOf(path)))
+  }
+}
+
+async function isFresh(path: string): Promise<boolean> {
+  const found = await ifPresent(stat(path))
+  return found !== undefined && Date.now() - found.mtimeMs < PARTIAL_LIFE_MS
+}

@@ -1,0 +1,103 @@
+import { fstatSync, fsync } from "node:fs"
+import { chmod, type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { promisify } from "node:util"
+import { toOvmError } from "../../errors.ts"
+import type { Digest } from "../digest.ts"
+import type { Bytes, Call } from "../interfaces.ts"
+import { flock, shareBlocks } from "../libc.ts"
+import { lock } from "../lock.ts"
+import { sha256 } from "../sha256.ts"
+import { hashFile, readChunks } from "./blobs.ts"
+import { ifPresent, type LayoutFiles, syncDirectory } from "./files.ts"
+import type { Stamps } from "./stamps.ts"
+
+/** A blob on its way in: a temporary file, locked while its writer lives, that becomes a blob by one rename. */
+export class Ingest implements AsyncDisposable {
+  private constructor(
+    private readonly files: LayoutFiles,
+    private readonly path: string,
+    private readonly handle: FileHandle,
+  ) {}
+
+  // Under the store's lock, so that the collector never sees the file between its making and its locking.
+  static async begin(files: LayoutFiles): Promise<Ingest> {
+    using _ = await lock(files.lock, "shared")
+    const path = join(files.ingest, crypto.randomUUID())
+    const handle = await open(path, "wx+", 0o600)
+    flock(handle.fd, "exclusive")
+    return new Ingest(files, path, handle)
+  }
+
+  async write(content: Bytes): Promise<void> {
+    for await (const chunk of content) {
+      try {
+        for (let at = 0; at < chunk.byteLength; )
+          at += (await this.handle.write(chunk, at, chunk.byteLength - at)).bytesWritten
+      } catch (error) {
+        throw toOvmError(Object.assign(error as Error, { path: this.path }))
+      }
+    }
+  }
+
+  /**
+   * Fills the file with a copy of `source` and says what was written. Where the file system can share blocks, the
+   * copy is free and the hash reads it; elsewhere both are done in one reading.
+   */
+  async copyOf(source: string, call: Call): Promise<{ digest: Digest; size: number }> {
+    if (await this.#clone(source)) {
+      const { size } = await this.handle.stat()
+      return { digest: await hashFile(this.path, call), size }
+    }
+    const hash = sha256()
+    let size = 0
+    const hashing = async function* (content: Bytes): Bytes {
+      for await (const chunk of content) {
+        hash.update(chunk)
+        size += chunk.byteLength
+        yield chunk
+      }
+    }
+    await this.write(hashing(readChunks(source, call)))
+    return { digest: hash.digest(), size }
+  }
+
+  async #clone(source: string): Promise<boolean> {
+    const from = await open(source, "r")
+    try {
+      return shareBlocks(from.fd, this.handle.fd)
+    } finally {
+      await from.close()
+    }
+  }
+
+  /** Makes the file, which must have been verified, the blob `digest`; with `durable` it survives a crash of the host. */
+  commit(digest: Digest, stamps: Stamps, durable: boolean): Promise<void> {
+    return settle(this.files, this.path, this.handle.fd, digest, stamps, durable)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await ifPresent(unlink(this.path))
+    await this.handle.close()
+  }
+}
+
+/** Makes the verified file `path`, open as `fd`, the blob `digest`; with `durable` it survives a crash of the host. */
+export async function settle(
+  files: LayoutFiles,
+  path: string,
+  fd: number,
+  digest: Digest,
+  stamps: Stamps,
+  durable: boolean,
+): Promise<void> {
+  const blob = files.blob(digest)
+  await chmod(path, 0o444)
+  if (durable) await promisify(fsync)(fd)
+  await rename(path, blob)
+  if (durable) await syncDirectory(dirname(blob))
+  // After the rename, which changes the file's ctime.
+  const now = await ifPresent(stat(blob, { bigint: true }))
+  const mine = fstatSync(fd, { bigint: true })
+  if (now?.ino === mine.ino) await stamps.put(digest, mine, durable)
+}

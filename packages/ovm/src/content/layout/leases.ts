@@ -1,0 +1,151 @@
+import { closeSync, openSync, writeSync } from "node:fs"
+import { open, readdir, readFile, unlink } from "node:fs/promises"
+import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
+import type { Descriptor } from "../descriptor.ts"
+import { type Digest, isDigest } from "../digest.ts"
+import { flock } from "../libc.ts"
+import { lock, tryLock } from "../lock.ts"
+import { ifPresent, type LayoutFiles, syncDirectory } from "./files.ts"
+
+// docs/design/0003-store-locks-and-leases.md has the whole argument.
+
+/** What a lease needs to know: the media type tells the collector whether to look inside. */
+export type Leased = Pick<Descriptor, "digest" | "mediaType">
+
+/** Content that the collector must not remove, and what hangs below it. */
+export interface Lease {
+  readonly id: string
+  /** Holds `targets` from here on. Call it first and look for the content after: before, it may be collected. */
+  add(...targets: readonly Leased[]): Promise<void>
+  release(): Promise<void>
+}
+
+const SESSION = "session-"
+const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+
+/** A lease of this process: its file is locked, and the lock ends with the process. Costs nothing until used. */
+export class SessionLease implements Lease {
+  readonly id = `${SESSION}${crypto.randomUUID()}`
+  readonly #held = new Set<Digest>()
+  // A bare descriptor: a FileHandle that nobody closed would be an uncaught error once it is collected as garbage.
+  #fd: number | undefined
+  #released = false
+
+  constructor(private readonly files: LayoutFiles) {}
+
+  async add(...targets: readonly Leased[]): Promise<void> {
+    const fresh = targets.filter((target) => !this.#held.has(target.digest))
+    if (fresh.length === 0) return
+    using _ = await lock(this.files.lock, "shared")
+    if (this.#released) throw new OvmError("OVM_INTERNAL", `${this.files.root} was used after it was closed`)
+    this.#fd ??= this.#open()
+    writeSync(this.#fd, lines(fresh))
+    for (const target of fresh) this.#held.add(target.digest)
+  }
+
+  #open(): number {
+    const fd = openSync(this.#path, "ax", 0o600)
+    flock(fd, "exclusive")
+    return fd
+  }
+
+  async release(): Promise<void> {
+    const fd = this.#fd
+    this.#fd = undefined
+    this.#released = true
+    this.#held.clear()
+    if (fd === undefined) return
+    await ifPresent(unlink(this.#path))
+    closeSync(fd)
+  }
+
+  get #path(): string {
+    return join(this.files.leases, this.id)
+  }
+}
+
+/** A lease that outlives its process, for an instance: it counts until somebody releases it. */
+export class NamedLease implements Lease {
+  readonly #path: string
+
+  constructor(
+    private readonly files: LayoutFiles,
+    readonly id: string,
+  ) {
+    if (!ID.test(id) || id.startsWith(SESSION))
+      throw new OvmError("OVM_INTERNAL", `${JSON.stringify(id)} cannot name a lease`)
+    this.#path = join(files.leases, id)
+  }
+
+  async add(...targets: readonly Leased[]): Promise<void> {
+    using _ = await lock(this.files.lock, "shared")
+    const handle = await open(this.#path, "a", 0o600)
+    try {
+      await handle.write(lines(targets))
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await syncDirectory(this.files.leases)
+  }
+
+  async release(): Promise<void> {
+    await ifPresent(unlink(this.#path))
+  }
+}
+
+/** The named leases with what they hold. */
+export async function namedLeases(files: LayoutFiles): Promise<{ id: string; targets: Leased[] }[]> {
+  const ids = (await ifPresent(readdir(files.leases))) ?? []
+  const found = ids.filter((id) => !id.startsWith(SESSION)).sort()
+  return Promise.all(found.map(async (id) => ({ id, targets: await readLease(files, id) })))
+}
+
+/**
+ * All that any lease holds. Only for the collector, under the exclusive lock: leases of dead processes are put into
+ * `dead` and do not count.
+ */
+export async function liveLeases(files: LayoutFiles): Promise<{ targets: Leased[]; dead: string[] }> {
+  const targets: Leased[] = []
+  const dead: string[] = []
+  for (const id of await readdir(files.leases)) {
+    const path = join(files.leases, id)
+    if (id.startsWith(SESSION) && isAbandoned(path)) dead.push(path)
+    else targets.push(...(await readLease(files, id)))
+  }
+  return { targets, dead }
+}
+
+/** True if no process holds the lock of the file, or it has just gone. */
+export function isAbandoned(path: string): boolean {
+  try {
+    const free = tryLock(path, "exclusive")
+    free?.release()
+    return free !== undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return true
+    throw error
+  }
+}
+
+async function readLease(files: LayoutFiles, id: string): Promise<Leased[]> {
+  const path = join(files.leases, id)
+  const text = (await ifPresent(readFile(path, "utf8"))) ?? ""
+  // What follows the last newline was never acknowledged: its writer died in the middle.
+  const whole = text.slice(0, text.lastIndexOf("\n") + 1)
+  return whole
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => parseLine(line, path))
+}
+
+function parseLine(line: string, path: string): Leased {
+  const [digest, mediaType] = line.split(" ")
+  if (isDigest(digest) && mediaType) return { digest, mediaType }
+  throw new OvmError("OVM_STORE_CORRUPT", `${path} has a line that is not a digest and a media type`)
+}
+
+function lines(targets: readonly Leased[]): string {
+  return targets.map(({ digest, mediaType }) => `${digest} ${mediaType.replace(/\s/g, "")}\n`).join("")
+}

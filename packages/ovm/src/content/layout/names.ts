@@ -1,0 +1,143 @@
+import { readFileSync, statSync } from "node:fs"
+import { open, rename, unlink } from "node:fs/promises"
+import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
+import type { Descriptor } from "../descriptor.ts"
+import { isDigest } from "../digest.ts"
+import { isObject } from "../manifest.ts"
+import { ifPresent, type LayoutFiles, syncDirectory } from "./files.ts"
+
+/** The annotation that names an entry of index.json (image-spec: annotations.md, image-layout.md). */
+export const NAME = "org.opencontainers.image.ref.name"
+
+const LIMIT = 64 * 1024 * 1024
+
+/** index.json as it was found: entries and fields of other tools are kept as they are. */
+export interface Index {
+  readonly manifests: readonly Entry[]
+  readonly [field: string]: unknown
+}
+
+export interface Entry extends Omit<Descriptor, "digest"> {
+  /** Other tools may use other algorithms than sha256. */
+  readonly digest: string
+}
+
+export const EMPTY_INDEX = {
+  schemaVersion: 2,
+  mediaType: "application/vnd.oci.image.index.v1+json",
+  manifests: [],
+}
+
+/** Throws OVM_STORE_CORRUPT, naming the file and the fault. */
+export async function readIndex(files: LayoutFiles): Promise<Index> {
+  const text = bounded(files.index)
+  if (text === undefined) throw corrupt(files, "it is missing")
+  return parseIndex(text, (reason, cause) => corrupt(files, reason, cause))
+}
+
+/** The text of an index.json; what it breaks is told to `fault`, which makes the error. */
+export function parseIndex(text: string, fault: (reason: string, cause?: unknown) => OvmError): Index {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw fault("it is not JSON", cause)
+  }
+  if (!isObject(value) || value.schemaVersion !== 2) throw fault("schemaVersion is not 2")
+  // Go tools write null for an empty list.
+  const manifests = value.manifests ?? []
+  if (!Array.isArray(manifests)) throw fault("manifests is not an array")
+  const bad = manifests.findIndex((entry) => !isEntry(entry))
+  if (bad >= 0) throw fault(`manifests[${bad}] is not a descriptor`)
+  return { ...value, manifests }
+}
+
+/** At once: it is small, every command waits for it, and to be parsed it has to be in memory anyway. */
+function bounded(path: string): string | undefined {
+  const size = statSync(path, { throwIfNoEntry: false })?.size
+  if (size === undefined) return undefined
+  if (size > LIMIT) throw new OvmError("OVM_STORE_CORRUPT", `${path} is above ${LIMIT} bytes`)
+  return readFileSync(path, "utf8")
+}
+
+function isEntry(value: unknown): value is Entry {
+  return (
+    isObject(value) &&
+    typeof value.digest === "string" &&
+    typeof value.mediaType === "string" &&
+    Number.isSafeInteger(value.size) &&
+    (value.annotations === undefined || value.annotations === null || isObject(value.annotations))
+  )
+}
+
+function corrupt(files: LayoutFiles, reason: string, cause?: unknown): OvmError {
+  return new OvmError("OVM_STORE_CORRUPT", `${files.index} cannot be understood: ${reason}`, {
+    cause,
+    hint: `move ${files.root} away and pull or pack again`,
+  })
+}
+
+/** Replaces index.json in one step that survives a crash. Only under the exclusive lock. */
+export async function writeIndex(files: LayoutFiles, index: Index): Promise<void> {
+  const path = join(files.ingest, crypto.randomUUID())
+  try {
+    const handle = await open(path, "wx", 0o644)
+    try {
+      await handle.writeFile(`${JSON.stringify(index, undefined, 2)}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(path, files.index)
+  } catch (error) {
+    await ifPresent(unlink(path))
+    throw error
+  }
+  await syncDirectory(files.root)
+}
+
+export function nameOf(entry: Entry): string | undefined {
+  const name = entry.annotations?.[NAME]
+  return typeof name === "string" ? name : undefined
+}
+
+/** What `name` stands for; the last entry wins where another tool left two. */
+export function findName(index: Index, name: string): Descriptor | undefined {
+  const found = index.manifests.findLast((entry) => nameOf(entry) === name)
+  return found && toDescriptor(found)
+}
+
+export function findDigest(index: Index, digest: string): Descriptor | undefined {
+  const found = index.manifests.findLast((entry) => entry.digest === digest)
+  return found && toDescriptor(found)
+}
+
+/** The descriptor without its name, which belongs to the index; undefined for digests that OVMS does not take. */
+export function toDescriptor(entry: Entry): Descriptor | undefined {
+  const { digest, annotations, ...rest } = entry
+  if (!isDigest(digest)) return undefined
+  const others = Object.entries(annotations ?? {}).filter(([key]) => key !== NAME)
+  return { ...rest, digest, ...(others.length > 0 && { annotations: Object.fromEntries(others) }) }
+}
+
+/** The index with `name` for `target`; undefined if it says so already. */
+export function withName(index: Index, name: string, target: Descriptor): Index | undefined {
+  if (findName(index, name)?.digest === target.digest) return undefined
+  const { data: _, ...rest } = target
+  const entry = { ...rest, annotations: { ...target.annotations, [NAME]: name } }
+  return { ...index, manifests: [...index.manifests.filter((other) => nameOf(other) !== name), entry] }
+}
+
+/** The index with an entry for `target` that has no name; undefined if it has one for it, named or not. */
+export function withRoot(index: Index, target: Descriptor): Index | undefined {
+  if (index.manifests.some(({ digest }) => digest === target.digest)) return undefined
+  const { data: _, ...entry } = target
+  return { ...index, manifests: [...index.manifests, entry] }
+}
+
+/** The index without `name`; undefined if it has no such name. */
+export function withoutName(index: Index, name: string): Index | undefined {
+  const manifests = index.manifests.filter((entry) => nameOf(entry) !== name)
+  return manifests.length === index.manifests.length ? undefined : { ...index, manifests }
+}

@@ -1,0 +1,215 @@
+import { randomUUID } from "node:crypto"
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  type Stats,
+  statSync,
+  writev,
+} from "node:fs"
+import { unlink } from "node:fs/promises"
+import { join } from "node:path"
+import { toOvmError } from "../../errors.ts"
+import type { Descriptor } from "../descriptor.ts"
+import { hexOf } from "../digest.ts"
+import { Extents } from "../extents.ts"
+import { guarded } from "../guarded.ts"
+import { type FileHash, hashBehind } from "../hasher.ts"
+import type { Call, Incoming } from "../interfaces.ts"
+import { flock } from "../libc.ts"
+import { lock } from "../lock.ts"
+import { digestMismatch, sizeMismatch } from "../verify.ts"
+import { ifPresent, isAbsent, type LayoutFiles } from "./files.ts"
+import { settle } from "./ingest.ts"
+import { Journal } from "./journal.ts"
+import type { Stamps } from "./stamps.ts"
+
+export const PARTIAL = ".partial"
+export const JOURNAL = ".extents"
+
+/**
+ * A blob that comes in pieces: a sparse file under its digest's name, with a journal of what is written beside it, both
+ * left behind by an attempt that fails (docs/design/0011-transfer.md). The file is locked by its writer.
+ */
+export class Partial implements Incoming {
+  readonly #extents = new Extents()
+  readonly #journal: Journal | undefined
+  #hash: FileHash | undefined
+  #open = true
+
+  private constructor(
+    private readonly files: LayoutFiles,
+    private readonly stamps: Stamps,
+    private readonly expected: Descriptor,
+    private readonly durable: boolean,
+    private readonly path: string,
+    private readonly fd: number,
+    resumable: boolean,
+  ) {
+    if (fstatSync(fd).size > expected.size) ftruncateSync(fd, 0)
+    if (resumable) this.#journal = new Journal(journalOf(path), fd, expected.size, this.#extents)
+    this.#hashed()
+  }
+
+  // Under the store's lock, so that the collector never sees the file between its making and its locking.
+  static async begin(
+    files: LayoutFiles,
+    stamps: Stamps,
+    expected: Descriptor,
+    durable: boolean,
+    call: Call,
+  ): Promise<Partial> {
+    using _ = await lock(files.lock, "shared", call)
+    const make = (path: string, fd: number, resumable: boolean) =>
+      new Partial(files, stamps, expected, durable, path, fd, resumable)
+    const path = join(files.ingest, `${hexOf(expected.digest)}${PARTIAL}`)
+    const fd = openLocked(path)
+    if (fd !== undefined) return make(path, fd, true)
+    // Somebody else is fetching the same blob at this moment. Who comes second does without resuming.
+    const own = join(files.ingest, randomUUID())
+    return make(own, openLocked(own) ?? fail(own), false)
+  }
+
+  missing() {
+    return this.#extents.missing(this.expected.size)
+  }
+
+  async writeAt(chunks: readonly Uint8Array[], at: number): Promise<void> {
+    const end = at + chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
+    if (end > this.expected.size)
+      throw sizeMismatch(this.expected, `more than ${this.expected.size}`, this.path)
+    try {
+      await writeAll(this.fd, chunks, at)
+    } catch (error) {
+      throw toOvmError(Object.assign(error as Error, { path: this.path }))
+    }
+    this.#journal?.add({ start: at, end })
+    this.#extents.add({ start: at, end })
+    if (at <= this.#extents.front) this.#hashed()
+  }
+
+  commit(): Promise<void> {
+    return guarded(async () => {
+      const { size, digest } = this.expected
+      if (this.#extents.front !== size) throw sizeMismatch(this.expected, `${this.#extents.total}`, this.path)
+      const found = await this.#hashed().digest()
+      this.#hash = undefined
+      if (found !== digest) {
+        await this.reset()
+        throw digestMismatch(this.expected, found, "what came")
+      }
+      await settle(this.files, this.path, this.fd, digest, this.stamps, this.durable)
+      if (this.#journal) await ifPresent(unlink(journalOf(this.path)))
+    })
+  }
+
+  async reset(): Promise<void> {
+    await this.#hash?.cancel()
+    this.#hash = undefined
+    this.#extents.clear()
+    this.#journal?.clear(this.expected.size)
+  }
+
+  /** The hash, as far as the file has no gaps. */
+  #hashed(): FileHash {
+    this.#hash ??= hashBehind(this.fd)
+    this.#hash.written(this.#extents.front)
+    return this.#hash
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    await this.#hash?.cancel()
+    this.#journal?.close()
+    if (!this.#journal || this.#extents.total === 0) await this.#remove()
+    closeSync(this.fd)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abort()
+  }
+
+  // Nothing in it is worth keeping, or it is a blob by now and its old name is gone.
+  async #remove(): Promise<void> {
+    if (!isNamed(this.path, fstatSync(this.fd))) return
+    await ifPresent(unlink(this.path))
+    await ifPresent(unlink(journalOf(this.path)))
+  }
+}
+
+export function journalOf(path: string): string {
+  return path.slice(0, -PARTIAL.length) + JOURNAL
+}
+
+export function partialOf(journal: string): string {
+  return journal.slice(0, -JOURNAL.length) + PARTIAL
+}
+
+/** Opens and locks `path`; undefined if somebody else has it locked. */
+function openLocked(path: string): number | undefined {
+  while (true) {
+    const fd = openWritable(path)
+    if (!flock(fd, "exclusive")) {
+      closeSync(fd)
+      return undefined
+    }
+    // Between the two its former writer may have made it a blob, which must not be written to.
+    if (isNamed(path, fstatSync(fd))) return fd
+    closeSync(fd)
+  }
+}
+
+function openWritable(path: string): number {
+  const open = () => openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    return open()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error
+    // Its writer died between making it read-only and making it a blob.
+    chmodSync(path, 0o600)
+    return open()
+  }
+}
+
+function isNamed(path: string, { ino }: Stats): boolean {
+  try {
+    return statSync(path).ino === ino
+  } catch (error) {
+    if (isAbsent(error)) return false
+    throw error
+  }
+}
+
+function fail(path: string): never {
+  throw Object.assign(new Error("a new file is locked"), { code: "EACCES", path })
+}
+
+// By the thread pool: the event loop goes on while the kernel waits for the disk.
+async function writeAll(fd: number, chunks: readonly Uint8Array[], at: number): Promise<void> {
+  let left = chunks.filter((chunk) => chunk.byteLength > 0)
+  for (let position = at; left.length > 0; ) {
+    const count = await writeSome(fd, left, position)
+    position += count
+    left = without(left, count)
+  }
+}
+
+function writeSome(fd: number, chunks: readonly Uint8Array[], at: number): Promise<number> {
+  return new Promise((resolve, reject) =>
+    writev(fd, chunks, at, (error, count) => (error ? reject(error) : resolve(count))),
+  )
+}
+
+function without(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
+  const rest: Uint8Array[] = []
+  let skip = count
+  for (const chunk of chunks) {
+    if (skip < chunk.byteLength) rest.push(chunk.subarray(skip))
+    skip = Math.max(0, skip - chunk.byteLength)
+  }
+  return rest
+}

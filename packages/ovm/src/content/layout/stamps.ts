@@ -1,0 +1,58 @@
+import type { BigIntStats } from "node:fs"
+import { readFileSync } from "node:fs"
+import { readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { type Digest, hexOf } from "../digest.ts"
+import { ifPresent } from "./files.ts"
+
+/**
+ * Remembers which blobs were verified. A stamp holds what the kernel says of the file (device, inode, size, times), so
+ * that one stat tells whether the bytes may have changed since. A stamp of a blob that was not fsynced also holds the
+ * boot id: after a crash of the host it counts no more (design D11, durability).
+ */
+export interface Stamps {
+  has(digest: Digest, stat: BigIntStats): Promise<boolean>
+  put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void>
+}
+
+/** Stamps beside the blobs. They need no atomic write: a torn one matches nothing and costs one more hash. */
+export class FileStamps implements Stamps {
+  constructor(private readonly directory: string) {}
+
+  async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
+    const found = await ifPresent(readFile(this.#path(digest), "utf8"))
+    return found === text(stat, "synced") || found === text(stat, bootId())
+  }
+
+  async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
+    await writeFile(this.#path(digest), text(stat, durable ? "synced" : bootId()), { mode: 0o600 })
+  }
+
+  #path(digest: Digest): string {
+    return join(this.directory, hexOf(digest))
+  }
+}
+
+/** Stamps for layouts that are not ours to write to: they last as long as the object. */
+export class MemoryStamps implements Stamps {
+  readonly #known = new Map<Digest, string>()
+
+  async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
+    return this.#known.get(digest) === text(stat, bootId())
+  }
+
+  async put(digest: Digest, stat: BigIntStats): Promise<void> {
+    this.#known.set(digest, text(stat, bootId()))
+  }
+}
+
+function text(stat: BigIntStats, since: string): string {
+  return `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs} ${since}\n`
+}
+
+let boot: string | undefined
+
+function bootId(): string {
+  boot ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
+  return boot
+}

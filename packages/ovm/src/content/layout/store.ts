@@ -1,0 +1,199 @@
+import { mkdir, rename, stat, writeFile } from "node:fs/promises"
+import { resolve as absolute, dirname } from "node:path"
+import { OvmError } from "../../errors.ts"
+import type { Descriptor } from "../descriptor.ts"
+import type { Digest } from "../digest.ts"
+import { guarded } from "../guarded.ts"
+import type { Bytes, Call, FilePusher, Incoming, Ingester, Store, Untagger } from "../interfaces.ts"
+import { lock } from "../lock.ts"
+import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
+import { missing } from "./blobs.ts"
+import { ifPresent, LayoutFiles, syncDirectory } from "./files.ts"
+import { Ingest } from "./ingest.ts"
+import { type Lease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
+import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
+import { Partial } from "./partial.ts"
+import { checkMarker, LayoutReaderStore } from "./reader.ts"
+import { FileStamps } from "./stamps.ts"
+
+export interface LayoutOptions {
+  /** Makes the layout, with mode 0700, if there is none. */
+  readonly create?: boolean
+  /** Whether a push returns only when the content survives a crash of the host. True unless told; see design D11. */
+  readonly durable?: boolean
+}
+
+/**
+ * Opens the OCI image layout at `root` as a store. One open store is one operation: what it touched stays safe from the
+ * collector until `close()` or the end of the process. So open one an operation, and do not keep one for ever.
+ * Throws OVM_FILE_UNREADABLE if there is no layout, OVM_STORE_CORRUPT, OVM_STORE_BUSY, OVM_PERMISSION_DENIED.
+ */
+export function openLayout(root: string, options: LayoutOptions = {}): Promise<LayoutStore> {
+  return guarded(async () => {
+    const files = new LayoutFiles(absolute(root))
+    if (options.create) await create(files)
+    await checkMarker(files)
+    await Promise.all([files.blobs, files.ingest, files.leases, files.verified].map(makeDirectory))
+    return new LayoutStore(files, options.durable ?? true)
+  })
+}
+
+async function create(files: LayoutFiles): Promise<void> {
+  await makeDirectory(dirname(files.lock))
+  using _ = await lock(files.lock, "exclusive")
+  await writeNew(files.index, `${JSON.stringify(EMPTY_INDEX)}\n`)
+  await writeNew(files.marker, '{"imageLayoutVersion":"1.0.0"}')
+  await syncDirectory(files.root)
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 })
+}
+
+/** Written whole or not at all, whenever this process is killed; the caller holds the lock. */
+async function writeNew(path: string, text: string): Promise<void> {
+  if (await ifPresent(stat(path))) return
+  const fresh = `${path}.new`
+  await writeFile(fresh, text, { flush: true })
+  await rename(fresh, path)
+}
+
+export class LayoutStore
+  extends LayoutReaderStore
+  implements Store, FilePusher, Ingester, Untagger, AsyncDisposable
+{
+  readonly #session: SessionLease
+
+  constructor(
+    files: LayoutFiles,
+    private readonly durable: boolean,
+  ) {
+    super(files, new FileStamps(files.verified))
+    this.#session = new SessionLease(files)
+  }
+
+  override fetch(target: Descriptor, call: Call = {}): Promise<Bytes> {
+    return guarded(async () => {
+      await this.#session.add(target)
+      return super.fetch(target, call)
+    })
+  }
+
+  override exists(target: Descriptor, call: Call = {}): Promise<boolean> {
+    return guarded(async () => {
+      await this.#session.add(target)
+      return super.exists(target, call)
+    })
+  }
+
+  override path(target: Descriptor, call: Call = {}): Promise<string | undefined> {
+    return guarded(async () => {
+      await this.#session.add(target)
+      return super.path(target, call)
+    })
+  }
+
+  override resolve(reference: string, call: Call = {}): Promise<Descriptor> {
+    return guarded(async () => {
+      using _ = await lock(this.files.lock, "shared", call)
+      const found = await super.resolve(reference, call)
+      await this.#session.add(found)
+      return found
+    })
+  }
+
+  push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      if (await this.exists(expected, call)) return
+      await using ingest = await Ingest.begin(this.files)
+      await ingest.write(verified(abortable(content, call), expected))
+      await ingest.commit(expected.digest, this.stamps, this.durable)
+    })
+  }
+
+  /** Stores a copy of the file `path`, which must hold exactly `expected`, as `push` does. */
+  pushFile(expected: Descriptor, path: string, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      if (await this.exists(expected, call)) return
+      await using ingest = await Ingest.begin(this.files)
+      const { digest, size } = await ingest.copyOf(path, call)
+      if (size !== expected.size) throw sizeMismatch(expected, `${size}`, path)
+      if (digest !== expected.digest) throw digestMismatch(expected, digest, path)
+      await ingest.commit(digest, this.stamps, this.durable)
+    })
+  }
+
+  /** A blob in pieces. Whether it is there already is the caller's to ask. */
+  begin(expected: Descriptor, call: Call = {}): Promise<Incoming> {
+    return guarded(async () => {
+      await this.#session.add(expected)
+      return Partial.begin(this.files, this.stamps, expected, this.durable, call)
+    })
+  }
+
+  /**
+   * Stores a copy of the file `path` and says what it is. The copy, not the file, is what was hashed, so a file that is
+   * written to meanwhile does no harm. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
+   */
+  ingestFile(path: string, mediaType: string, call: Call = {}): Promise<Descriptor> {
+    return guarded(async () => {
+      await using ingest = await Ingest.begin(this.files)
+      const { digest, size } = await ingest.copyOf(path, call)
+      const descriptor = { mediaType, digest, size }
+      if (!(await this.exists(descriptor, call))) await ingest.commit(digest, this.stamps, this.durable)
+      return descriptor
+    })
+  }
+
+  tag(target: Descriptor, reference: string, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      if (!(await this.exists(target, call))) throw missing(target.digest, this.root)
+      await this.#update((index) => withName(index, reference, target), call)
+    })
+  }
+
+  /** Lists `target` in index.json without a name, for tools that look for referrers there. It stays until the entry is removed. */
+  enter(target: Descriptor, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      await this.#update((index) => withRoot(index, target), call)
+    })
+  }
+
+  untag(reference: string, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      const changed = await this.#update((index) => withoutName(index, reference), call)
+      if (!changed) throw new OvmError("OVM_NAME_UNKNOWN", `${reference} is not in ${this.root}`)
+    })
+  }
+
+  async #update(change: (index: Index) => Index | undefined, call: Call): Promise<boolean> {
+    using _ = await lock(this.files.lock, "exclusive", call)
+    const changed = change(await readIndex(this.files))
+    if (changed) await writeIndex(this.files, changed)
+    return changed !== undefined
+  }
+
+  /** A lease that outlives this store and this process, by its id: one that exists is continued. */
+  lease(id: string): Lease {
+    return new NamedLease(this.files, id)
+  }
+
+  /** The leases of that kind with what they hold. */
+  leases(): Promise<{ id: string; digests: Digest[] }[]> {
+    return guarded(async () =>
+      (await namedLeases(this.files)).map(({ id, targets }) => ({
+        id,
+        digests: targets.map((t) => t.digest),
+      })),
+    )
+  }
+
+  /** Lets go of what this store held. It cannot be used any more. */
+  close(): Promise<void> {
+    return guarded(() => this.#session.release())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}

@@ -1,0 +1,63 @@
+import { dlopen } from "bun:ffi"
+import { OvmError } from "../errors.ts"
+
+// Calls of Linux that neither Node nor Bun has, asked of the C library. flock(2) and not a lock file with a pid:
+// the kernel lets go when the process dies, however it dies.
+
+export type LockMode = "shared" | "exclusive"
+
+const LOCK_SH = 1
+const LOCK_EX = 2
+const LOCK_NB = 4
+const LOCK_UN = 8
+const FICLONE = 0x40049409
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
+
+let library: ReturnType<typeof open> | undefined
+
+/** Takes the lock of the open file description `fd` without waiting; false if another one holds it. */
+export function flock(fd: number, mode: LockMode): boolean {
+  library ??= open()
+  return library.flock(fd, (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0
+}
+
+/** Lets go at once. Closing alone does not, while a child process that was just forked has the file open as well. */
+export function unlock(fd: number): void {
+  library ??= open()
+  library.flock(fd, LOCK_UN)
+}
+
+/** Makes the file `to` share all blocks of the file `from`, at once; false where the file system cannot (ioctl_ficlone(2)). */
+export function shareBlocks(from: number, to: number): boolean {
+  library ??= open()
+  return library.ioctl(to, FICLONE, from) === 0
+}
+
+/** Where the next data of the open file begins, at or after byte `at` (lseek(2)); -1 if there is none, or the file system does not say. */
+export function nextData(fd: number, at: number): number {
+  library ??= open()
+  return Number(library.lseek(fd, at, SEEK_DATA))
+}
+
+/** Where the next hole begins, at or after byte `at`; the end of the file counts as one. -1 if the file system does not say. */
+export function nextHole(fd: number, at: number): number {
+  library ??= open()
+  return Number(library.lseek(fd, at, SEEK_HOLE))
+}
+
+function open() {
+  for (const name of LIBRARIES) {
+    try {
+      return dlopen(name, {
+        flock: { args: ["i32", "i32"], returns: "i32" },
+        lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
+        ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
+      }).symbols
+    } catch {
+      // The next name is tried; the error below says that none was there.
+    }
+  }
+  throw new OvmError("OVM_INTERNAL", `no C library could be opened: tried ${LIBRARIES.join(", ")}`)
+}

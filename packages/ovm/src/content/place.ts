@@ -1,0 +1,70 @@
+import { stat } from "node:fs/promises"
+import { OvmError, toOvmError } from "../errors.ts"
+import { type ArchiveReader, openArchive } from "./archive/reader.ts"
+import type { Descriptor } from "./descriptor.ts"
+import type { Call } from "./interfaces.ts"
+import { type LayoutReader, readLayout } from "./layout/reader.ts"
+
+/** A path, and which artifact in what is there. */
+export interface Place {
+  readonly path: string
+  readonly directory: boolean
+  readonly tag?: string
+}
+
+export type PlaceReader = LayoutReader | ArchiveReader
+
+/**
+ * `PATH` or `PATH:TAG`. What is there wins; else the first colon after something that is: names in a layout may have colons and
+ * slashes themselves. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ */
+export async function splitPlace(text: string): Promise<Place> {
+  const whole = await kindOf(text)
+  if (whole) return { path: text, directory: whole === "directory" }
+  for (let colon = text.indexOf(":"); colon > 0; colon = text.indexOf(":", colon + 1)) {
+    const path = text.slice(0, colon)
+    const kind = await kindOf(path)
+    if (kind) return { path, directory: kind === "directory", tag: text.slice(colon + 1) }
+  }
+  throw new OvmError("OVM_FILE_UNREADABLE", `${text}: there is no such file or layout`)
+}
+
+async function kindOf(path: string): Promise<"file" | "directory" | undefined> {
+  try {
+    return (await stat(path)).isDirectory() ? "directory" : "file"
+  } catch (thrown) {
+    const error = toOvmError(thrown)
+    if (error.code === "OVM_FILE_UNREADABLE") return undefined
+    throw error
+  }
+}
+
+/** The layout or archive at a place, for reading. Throws what opening it can throw. */
+export function openPlace({ path, directory }: Place, call: Call = {}): Promise<PlaceReader> {
+  return directory ? readLayout(path) : openArchive(path, call)
+}
+
+/**
+ * The artifact that a place means: that of its tag, or the only one there. Referrers, which have no name where others have one,
+ * do not count. Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
+ */
+export async function rootAt(
+  reader: PlaceReader,
+  { path, tag }: Place,
+  call: Call = {},
+): Promise<Descriptor> {
+  if (tag !== undefined) return reader.resolve(tag, call)
+  const listed = await Array.fromAsync(reader.list(call))
+  const roots = listed.length > 0 ? listed.map(({ target }) => target) : await reader.roots()
+  const [only, ...others] = [...new Map(roots.map((root) => [root.digest, root])).values()]
+  if (only && others.length === 0) return only
+  const names = listed.map(({ reference }) => reference)
+  throw new OvmError(
+    "OVM_ARTIFACT_INVALID",
+    `${path} has ${only ? others.length + 1 : 0} artifacts, not one`,
+    {
+      detail: { names },
+      ...(names.length > 0 && { hint: `say which: ${path}:${names[0]}` }),
+    },
+  )
+}

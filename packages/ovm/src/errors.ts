@@ -1,0 +1,70 @@
+import table from "../../../spec/errors.json" with { type: "json" }
+
+/** The closed list of error codes (spec/errors.md). */
+export type ErrorCode = keyof typeof table.codes
+
+export interface ErrorOptions {
+  cause?: unknown
+  /** Machine-readable particulars: what an API answer carries as `detail`. Never a credential. */
+  detail?: unknown
+  /** The next thing to try, as one sentence or a command line. */
+  hint?: string
+}
+
+/** The only error class that leaves a module. `message` names the thing and the reason, without the code. */
+export class OvmError extends Error {
+  override readonly name = "OvmError"
+  readonly detail: unknown
+  readonly hint: string | undefined
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: ErrorOptions = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.detail = options.detail
+    this.hint = options.hint
+  }
+
+  /** HTTP status of an API answer that carries this error; 500 for codes that should not travel. */
+  get httpStatus(): number {
+    return table.codes[this.code].http || 500
+  }
+
+  /** Exit status of the command line (spec/errors.md). */
+  get exitStatus(): number {
+    return table.codes[this.code].exit
+  }
+}
+
+/** True if `code` is on the closed list: used on what another process sent. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(table.codes, code)
+}
+
+const SYSTEM: Record<string, ErrorCode> = {
+  ENOSPC: "OVM_NO_SPACE",
+  EDQUOT: "OVM_NO_SPACE",
+  EFBIG: "OVM_NO_SPACE",
+  EACCES: "OVM_PERMISSION_DENIED",
+  EPERM: "OVM_PERMISSION_DENIED",
+  EROFS: "OVM_PERMISSION_DENIED",
+  ENOENT: "OVM_FILE_UNREADABLE",
+  EISDIR: "OVM_FILE_UNREADABLE",
+  ENOTDIR: "OVM_FILE_UNREADABLE",
+}
+
+/**
+ * Turns anything thrown into an OvmError. System errors keep their reason, an abort becomes OVM_INTERRUPTED,
+ * the rest is OVM_INTERNAL with the original as `cause`.
+ */
+export function toOvmError(thrown: unknown): OvmError {
+  if (thrown instanceof OvmError) return thrown
+  if (!(thrown instanceof Error)) return new OvmError("OVM_INTERNAL", String(thrown))
+  if (thrown.name === "AbortError") return new OvmError("OVM_INTERRUPTED", "interrupted", { cause: thrown })
+  const { code, path } = thrown as NodeJS.ErrnoException
+  const known = code === undefined ? undefined : SYSTEM[code]
+  if (known) return new OvmError(known, path ? `${path}: ${code}` : thrown.message, { cause: thrown })
+  return new OvmError("OVM_INTERNAL", thrown.message || thrown.name, { cause: thrown })
+}
