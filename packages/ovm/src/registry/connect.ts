@@ -1,0 +1,86 @@
+import { guarded } from "../content/guarded.ts"
+import { OvmError } from "../errors.ts"
+import { paths } from "../paths.ts"
+import { type Credentials, DockerCredentials } from "./credentials.ts"
+import { HttpStore } from "./http-store.ts"
+import type { Reference } from "./reference.ts"
+import { type Mirror, readSettings, readTls, type Settings } from "./settings.ts"
+import { type MirrorTransport, Transport, type TransportOptions } from "./transport.ts"
+import type { OnWarning } from "./warnings.ts"
+
+export interface ConnectOptions {
+  /** HTTP without TLS, whatever the settings say. */
+  readonly plainHttp?: boolean
+  /** Reads go to the registry's mirrors first. Only for pulling: a push must see the registry itself. */
+  readonly pulling?: boolean
+  /** Standard error unless told. */
+  readonly onWarning?: OnWarning
+  /** Those that Docker and others share unless told. */
+  readonly credentials?: Credentials
+  /** Those of the settings file (docs/registries.md) unless told. */
+  readonly settings?: Settings
+}
+
+/**
+ * The repository of `reference` as a store, with this user's credentials and settings. No request is made before it is used.
+ * Throws OVM_REFERENCE_INVALID without a host, OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
+ */
+export async function connect(reference: Reference, options: ConnectOptions = {}): Promise<HttpStore> {
+  if (reference.host !== undefined)
+    return new HttpStore(await connectHost(reference.host, options), reference.repository)
+  throw new OvmError("OVM_REFERENCE_INVALID", `${reference} has no registry host`, {
+    hint: `write HOST/${reference}`,
+  })
+}
+
+/** The same for a registry as a whole. */
+export function connectHost(host: string, options: ConnectOptions = {}): Promise<Transport> {
+  return guarded(async () => {
+    const settings = options.settings ?? (await readSettings(paths().registries))
+    const mirrors = options.pulling ? (settings.for(host).mirrors ?? []) : []
+    return new Transport(host, {
+      ...(await transportOptions(host, settings, options)),
+      ...(options.plainHttp !== undefined && { plainHttp: options.plainHttp }),
+      mirrors: await Promise.all(mirrors.map((mirror) => openMirror(mirror, settings, options))),
+    })
+  })
+}
+
+async function openMirror(
+  { host, prefix, resolve }: Mirror,
+  settings: Settings,
+  options: ConnectOptions,
+): Promise<MirrorTransport> {
+  const transport = new Transport(host, await transportOptions(host, settings, options))
+  return { transport, resolve, ...(prefix !== undefined && { prefix }) }
+}
+
+async function transportOptions(
+  host: string,
+  all: Settings,
+  options: ConnectOptions,
+): Promise<TransportOptions> {
+  const settings = all.for(host)
+  const tls = await readTls(settings)
+  return {
+    credentials: options.credentials ?? new DockerCredentials(),
+    onWarning: options.onWarning ?? writeWarning,
+    ...(settings.plainHttp !== undefined && { plainHttp: settings.plainHttp }),
+    ...(settings.proxy !== undefined && { proxy: settings.proxy }),
+    ...(settings.maxConcurrency !== undefined && { maxConcurrency: settings.maxConcurrency }),
+    ...(settings.chunkBytes !== undefined && { chunkBytes: settings.chunkBytes }),
+    ...(settings.tokenHosts && { tokenHosts: settings.tokenHosts }),
+    ...(settings.allowPrivateRedirects && { allowPrivateRedirects: true }),
+    ...(tls && { tls }),
+  }
+}
+
+const written = new Set<string>()
+
+/** One line on standard error, once a process. What a registry sends ends up on a terminal, so only what can be printed. */
+function writeWarning(host: string, text: string): void {
+  const line = `warning: ${host}: ${text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ")}\n`
+  if (written.has(line)) return
+  written.add(line)
+  process.stderr.write(line)
+}

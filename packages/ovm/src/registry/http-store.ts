@@ -1,0 +1,327 @@
+import type { Descriptor } from "../content/descriptor.ts"
+import { type Digest, digestOf, isDigest } from "../content/digest.ts"
+import { guarded } from "../content/guarded.ts"
+import type {
+  Bytes,
+  Call,
+  Deleter,
+  Downloader,
+  FilePusher,
+  Incoming,
+  Mounter,
+  Progressing,
+  ReferrerLister,
+  Store,
+  Untagger,
+} from "../content/interfaces.ts"
+import { readChunks } from "../content/layout/blobs.ts"
+import { isManifest, isObject, MANIFEST_TYPES, parseLinks } from "../content/manifest.ts"
+import { fetchAll, MANIFEST_LIMIT, readAll, tooLarge } from "../content/read.ts"
+import { parseReferrer, type Referrer } from "../content/referrers.ts"
+import { abortable, digestMismatch, sizeMismatch, verified } from "../content/verify.ts"
+import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
+import { download, downloadInto, sizeHeader } from "./download.ts"
+import { addReferrer, type Fallback, removeReferrer } from "./fallback.ts"
+import { bytesBody, discard } from "./http.ts"
+import { parseReference, type Reference } from "./reference.ts"
+import { Referrers } from "./referrers.ts"
+import { pages, small } from "./small.ts"
+import { type Request, Transport, type TransportOptions } from "./transport.ts"
+import { checkedBody, checkedFile, upload } from "./upload.ts"
+import { cancel, locationOf, type Place } from "./upload-session.ts"
+
+const TAG = /^\w[\w.-]{0,127}$/
+const ACCEPT = { Accept: MANIFEST_TYPES.join(", ") }
+
+/**
+ * The repository that `reference` names, as a store (distribution-spec). No request is made before it is used.
+ * Throws OVM_REFERENCE_INVALID if the reference has no host.
+ */
+export function openRepository(reference: Reference, options: TransportOptions = {}): HttpStore {
+  if (reference.host !== undefined)
+    return new HttpStore(new Transport(reference.host, options), reference.repository)
+  throw new OvmError("OVM_REFERENCE_INVALID", `${reference} has no registry host`, {
+    hint: `write HOST/${reference}`,
+  })
+}
+
+/** References to it are tags, digests, or full names in this repository. */
+export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagger, Deleter, ReferrerLister {
+  readonly #base: string
+  readonly #pull: string
+  readonly #place: Place
+  readonly #referrers: Referrers
+
+  constructor(
+    private readonly transport: Transport,
+    readonly repository: string,
+  ) {
+    this.#base = `/v2/${repository}`
+    this.#pull = `repository:${repository}:pull`
+    this.#place = { base: this.#base, scope: `repository:${repository}:pull,push` }
+    this.#referrers = new Referrers(transport, repository)
+  }
+
+  get host(): string {
+    return this.transport.host
+  }
+
+  /** Transfers at a time that the operator allows; undefined if nothing was said. */
+  get maxConcurrency(): number | undefined {
+    return this.transport.maxConcurrency
+  }
+
+  fetch(target: Descriptor, call: Call = {}): Promise<Bytes> {
+    return guarded(() => download(this.transport, { ...this.#about(target, call), method: "GET" }, target))
+  }
+
+  /** By ranges, several at a time, and what an earlier attempt left not again. */
+  download(target: Descriptor, into: Incoming, call: Progressing = {}): Promise<void> {
+    return guarded(() => {
+      const request: Request = { ...this.#about(target, call), method: "GET" }
+      return downloadInto(this.transport, request, target, into, call.onBytes)
+    })
+  }
+
+  exists(target: Descriptor, call: Call = {}): Promise<boolean> {
+    return guarded(async () => {
+      const found = await this.#head(this.#about(target, call))
+      const size = found && sizeHeader(found, target.digest)
+      return found !== undefined && (size === undefined || size === target.size)
+    })
+  }
+
+  /** Asks with HEAD; with GET where the answer to HEAD does not say enough, as some registries' do. */
+  resolve(reference: string, call: Call = {}): Promise<Descriptor> {
+    return guarded(async () => {
+      const name = this.#nameIn(reference)
+      const request: Request = {
+        ...call,
+        method: "HEAD",
+        url: `${this.#base}/manifests/${name}`,
+        headers: ACCEPT,
+        scope: this.#pull,
+        what: `${this.repository}${isDigest(name) ? "@" : ":"}${name}`,
+        absent: "OVM_NAME_UNKNOWN",
+      }
+      const { response } = await this.transport.send(request)
+      await discard(response)
+      const stated = descriptorIn(response.headers, request.what)
+      const found = stated ?? (await this.#read(request, response.headers))
+      if (isDigest(name) && found.digest !== name)
+        throw digestMismatch({ digest: name, size: found.size }, found.digest, `${this.host}'s copy`)
+      return found
+    })
+  }
+
+  /** A manifest with a `subject` is also entered into the list of its subject's referrers, where the registry leaves that to us. */
+  push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      if (isManifest(expected)) return this.#pushManifest(expected, content, call)
+      if (await this.exists(expected, call)) return
+      const body = await checkedBody(expected, content, call)
+      await upload(this.transport, this.#place, expected, body, call)
+    })
+  }
+
+  /** The file goes from the disk to the socket without passing through this process; the registry checks its digest. */
+  pushFile(expected: Descriptor, path: string, call: Progressing = {}): Promise<void> {
+    return guarded(async () => {
+      if (isManifest(expected)) return this.#pushManifest(expected, readChunks(path, call), call)
+      if (await this.exists(expected, call)) return
+      const body = await checkedFile(path)
+      if (body.size !== expected.size) throw sizeMismatch(expected, `${body.size}`, path)
+      await upload(this.transport, this.#place, expected, body, call)
+    })
+  }
+
+  tag(target: Descriptor, reference: string, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      const bytes = await fetchAll(this, target, MANIFEST_LIMIT, call)
+      await this.#putManifest(target, this.#nameIn(reference), bytes, call)
+    })
+  }
+
+  /** Takes a tag away. Throws OVM_NAME_UNKNOWN, and OVM_REGISTRY_FAILED where the registry cannot do it. */
+  untag(reference: string, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      const tag = this.#nameIn(reference)
+      if (isDigest(tag)) throw new OvmError("OVM_REFERENCE_INVALID", `${reference} is a digest, not a tag`)
+      await this.#remove(`manifests/${tag}`, `${this.repository}:${tag}`, "OVM_NAME_UNKNOWN", call)
+    })
+  }
+
+  /** Deletes a manifest or blob (distribution-spec: "Content Management"). Throws OVM_REGISTRY_FAILED where it is not allowed. */
+  delete(target: Descriptor, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      const { url, what } = this.#about(target, call)
+      const referrer = isManifest(target) ? await this.#asReferrer(target, call) : undefined
+      await this.#remove(String(url).slice(this.#base.length + 1), what, "OVM_CONTENT_MISSING", call)
+      if (referrer && !(await this.#referrers.hasApi(referrer.subject, call)))
+        await removeReferrer(this.#fallback(call), referrer.subject, target.digest, call)
+    })
+  }
+
+  /** By the registry's referrers API, or by the fallback tag where it has none (docs/design/0012). */
+  async *referrers(
+    subject: Descriptor,
+    { artifactType, signal }: Call & { artifactType?: string } = {},
+  ): AsyncIterable<Descriptor> {
+    try {
+      yield* this.#referrers.list(subject.digest, artifactType, signal ? { signal } : {})
+    } catch (error) {
+      throw toOvmError(error)
+    }
+  }
+
+  mount(target: Descriptor, fromRepository: string, call: Call = {}): Promise<boolean> {
+    return guarded(async () => {
+      const query = new URLSearchParams({ mount: target.digest, from: fromRepository })
+      const what = `mount of ${target.digest} from ${fromRepository}`
+      const place = { ...this.#place, scope: `${this.#place.scope} repository:${fromRepository}:pull` }
+      const { response, url } = await this.transport.send({
+        ...call,
+        method: "POST",
+        url: `${this.#base}/blobs/uploads/?${query}`,
+        headers: { "Content-Length": "0" },
+        scope: place.scope,
+        what,
+      })
+      await discard(response)
+      if (response.status === 201) return true
+      // 202: the registry could not, and has begun an upload instead.
+      await cancel(this.transport, place, locationOf(response, url, this.host, what), what)
+      return false
+    })
+  }
+
+  /** All tags of the repository. Throws OVM_NAME_UNKNOWN if there is no such repository. */
+  async *tags(call: Call = {}): AsyncIterable<string> {
+    const what = `the tags of ${this.repository}`
+    const url = `${this.#base}/tags/list`
+    const absent = "OVM_NAME_UNKNOWN"
+    try {
+      const request: Request = { ...call, method: "GET", url, scope: this.#pull, what, absent }
+      for await (const { bytes } of pages(this.transport, request)) yield* this.#tagsIn(bytes, what)
+    } catch (error) {
+      throw toOvmError(error)
+    }
+  }
+
+  #tagsIn(bytes: Uint8Array, what: string): string[] {
+    let body: unknown
+    try {
+      body = JSON.parse(new TextDecoder().decode(bytes))
+    } catch {
+      // Judged below, like any other answer of the wrong shape.
+    }
+    const tags = isObject(body) ? (body.tags ?? []) : undefined
+    if (!Array.isArray(tags))
+      throw new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${what}: its answer is no list`)
+    return tags.filter((tag): tag is string => typeof tag === "string" && TAG.test(tag))
+  }
+
+  /** The headers of what HEAD finds; undefined if it is absent. */
+  async #head(request: Omit<Request, "method">): Promise<Headers | undefined> {
+    try {
+      const { response } = await this.transport.send({ ...request, method: "HEAD" })
+      await discard(response)
+      return response.headers
+    } catch (error) {
+      if (error instanceof OvmError && error.code === request.absent) return undefined
+      throw error
+    }
+  }
+
+  /** A manifest's descriptor from the manifest itself. */
+  async #read(request: Request, stated: Headers): Promise<Descriptor> {
+    const { bytes } = await small(this.transport, { ...request, method: "GET" })
+    const digest = digestOf(bytes)
+    const promised = stated.get("docker-content-digest")
+    if (isDigest(promised) && promised !== digest)
+      throw digestMismatch({ digest: promised, size: bytes.byteLength }, digest, `${this.host}'s copy`)
+    const { mediaType } = parseLinks(bytes, `${this.host}: ${request.what}`)
+    return { mediaType, digest, size: bytes.byteLength }
+  }
+
+  // One with a subject is sent even if it is there: an earlier push may have ended before the list had its entry.
+  async #pushManifest(target: Descriptor, content: Bytes, call: Call): Promise<void> {
+    if (target.size > MANIFEST_LIMIT) throw tooLarge(`${target.mediaType} ${target.digest}`, MANIFEST_LIMIT)
+    const bytes = await readAll(verified(abortable(content, call), target), MANIFEST_LIMIT, target.digest)
+    const referrer = parseReferrer(bytes)
+    if (!referrer && (await this.exists(target, call))) return
+    const answer = await this.#putManifest(target, target.digest, bytes, call)
+    if (referrer) await this.#enter(referrer, answer, call)
+  }
+
+  /** Unless the registry said that it did, and has the API to show it (distribution-spec: "Pushing Manifests with Subject"). */
+  async #enter({ subject, descriptor }: Referrer, answer: Headers, call: Call): Promise<void> {
+    if (answer.has("oci-subject") && (await this.#referrers.hasApi(subject, call))) return
+    await addReferrer(this.#fallback(call), subject, descriptor, call)
+  }
+
+  async #asReferrer(target: Descriptor, call: Call): Promise<Referrer | undefined> {
+    return parseReferrer(await fetchAll(this, target, MANIFEST_LIMIT, call))
+  }
+
+  #fallback(call: Call): Fallback {
+    const put = async (target: Descriptor, tag: string, bytes: Uint8Array) => {
+      await this.#putManifest(target, tag, bytes, call)
+    }
+    return { referrers: this.#referrers, name: `${this.host}/${this.repository}`, put }
+  }
+
+  async #putManifest(target: Descriptor, name: string, bytes: Uint8Array, call: Call): Promise<Headers> {
+    const { response } = await this.transport.send({
+      ...call,
+      method: "PUT",
+      url: `${this.#base}/manifests/${name}`,
+      headers: { "Content-Type": target.mediaType },
+      body: bytesBody(bytes),
+      scope: this.#place.scope,
+      what: `manifest ${name} of ${this.repository}`,
+    })
+    await discard(response)
+    const stored = response.headers.get("docker-content-digest")
+    if (isDigest(stored) && stored !== target.digest)
+      throw digestMismatch(target, stored, `what ${this.host} stored`)
+    return response.headers
+  }
+
+  async #remove(path: string, what: string, absent: ErrorCode, call: Call): Promise<void> {
+    const scope = `repository:${this.repository}:delete,pull,push`
+    const url = `${this.#base}/${path}`
+    const { response } = await this.transport.send({ ...call, method: "DELETE", url, scope, what, absent })
+    await discard(response)
+  }
+
+  #about(target: Descriptor, call: Call): Omit<Request, "method"> {
+    const kind = isManifest(target) ? "manifests" : "blobs"
+    return {
+      ...call,
+      url: `${this.#base}/${kind}/${target.digest}`,
+      headers: isManifest(target) ? { Accept: target.mediaType } : {},
+      scope: this.#pull,
+      what: `${target.mediaType} ${target.digest} of ${this.repository}`,
+      absent: "OVM_CONTENT_MISSING",
+    }
+  }
+
+  /** Tag or digest. Throws OVM_REFERENCE_INVALID for a name of another repository. */
+  #nameIn(reference: string): string | Digest {
+    if (isDigest(reference) || TAG.test(reference)) return reference
+    const parsed = parseReference(reference)
+    if (parsed.host === this.host && parsed.repository === this.repository) return parsed.target
+    throw new OvmError("OVM_REFERENCE_INVALID", `${reference} is not in ${this.host}/${this.repository}`)
+  }
+}
+
+/** A manifest's descriptor from headers alone, if they say everything. */
+function descriptorIn(headers: Headers, what: string): Descriptor | undefined {
+  const digest = headers.get("docker-content-digest")
+  const mediaType = headers.get("content-type")?.split(";")[0]?.trim()
+  const size = sizeHeader(headers, what)
+  if (!isDigest(digest) || !mediaType || !MANIFEST_TYPES.includes(mediaType) || size === undefined)
+    return undefined
+  return { mediaType, digest, size }
+}

@@ -1,0 +1,48 @@
+import { expect, test } from "bun:test"
+import { Lanes } from "./lanes.ts"
+
+/** How many may enter at once. */
+async function open(lanes: Lanes): Promise<number> {
+  let entered = 0
+  const stop = new AbortController()
+  const all = Array.from({ length: 20 }, async () => {
+    using _ = await lanes.enter({ signal: stop.signal })
+    entered++
+    await new Promise((resolve) => stop.signal.addEventListener("abort", resolve))
+  })
+  await Bun.sleep(5)
+  const count = entered
+  stop.abort()
+  await Promise.allSettled(all)
+  return count
+}
+
+test("a registry has a few lanes, fewer if the operator says so, and half of them after a complaint", async () => {
+  const lanes = new Lanes()
+  const before = await open(lanes)
+  expect(before).toBe(lanes.width)
+  lanes.backOff()
+  expect(await open(lanes)).toBe(before >> 1)
+  lanes.backOff()
+  lanes.backOff()
+  expect(await open(lanes)).toBe(1)
+  expect(await open(new Lanes(2))).toBe(2)
+})
+
+test("a registry that asks for a pause gets it, on all lanes", async () => {
+  const lanes = new Lanes()
+  lanes.backOff(50)
+  const began = performance.now()
+  using _ = await lanes.enter()
+  expect(performance.now() - began).toBeGreaterThan(40)
+  lanes.backOff(60_000)
+  const stop = new AbortController()
+  const waiting = lanes.enter({ signal: stop.signal })
+  stop.abort()
+  expect(
+    await waiting.then(
+      () => "entered",
+      (error: Error) => error.name,
+    ),
+  ).toBe("AbortError")
+})

@@ -1,0 +1,86 @@
+import { openLayout } from "../../content/layout/store.ts"
+import { type OvmError, toOvmError } from "../../errors.ts"
+import { type OpenFolder, openFolder } from "./folder/open.ts"
+import type { Registry } from "./handler.ts"
+import { Htpasswd } from "./htpasswd.ts"
+import { type RegistryServer, type ServeOptions, serveRegistry } from "./serve.ts"
+import { openStoreView } from "./view/view.ts"
+
+export interface RegistryOptions extends ServeOptions {
+  /** A registry's own folder, or a content store that is only read. */
+  readonly source: { readonly root: string; readonly readOnly: boolean } | { readonly store: string }
+  /** File of users and bcrypt hashes; without it nobody is asked. */
+  readonly htpasswd?: string | undefined
+  readonly log: (error: OvmError) => void
+  /** How long an upload lives that nobody goes on with, in ms; 24 hours unless told. */
+  readonly uploadExpiryMs?: number
+  /** Time between two sweeps, in ms; an hour unless told. */
+  readonly sweepMs?: number
+}
+
+const HOUR = 60 * 60 * 1000
+
+/** Opens what is to be served and serves it until the server is closed. Throws as the parts do. */
+export async function startRegistry(options: RegistryOptions): Promise<RegistryServer> {
+  const htpasswd = options.htpasswd === undefined ? undefined : await Htpasswd.open(options.htpasswd)
+  const opened = await open(options)
+  const sweeping = opened.folder && sweepRegularly(opened.folder, options)
+  const end = async () => {
+    await sweeping?.end()
+    await opened.folder?.[Symbol.asyncDispose]()
+  }
+  try {
+    const authorize = htpasswd && ((request: Request) => htpasswd.authorize(request))
+    const server = await serveRegistry({ ...opened.registry, authorize }, options)
+    const close = async () => {
+      await server.close()
+      await end()
+    }
+    return { ...server, close, [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await end()
+    throw error
+  }
+}
+
+async function open({
+  source,
+  log,
+  uploadExpiryMs,
+}: RegistryOptions): Promise<{ registry: Registry; folder?: OpenFolder }> {
+  if ("store" in source) {
+    // A host without images has a store without names.
+    await (await openLayout(source.store, { create: true })).close()
+    return { registry: { content: await openStoreView(source.store), log } }
+  }
+  const { root, readOnly } = source
+  const folder = await openFolder(root, { readOnly, ...(uploadExpiryMs !== undefined && { uploadExpiryMs }) })
+  const content = folder.folder
+  return readOnly
+    ? { registry: { content, log }, folder }
+    : { registry: { content, writable: content, log }, folder }
+}
+
+function sweepRegularly(
+  folder: OpenFolder,
+  { log, sweepMs = HOUR }: RegistryOptions,
+): { end(): Promise<void> } {
+  let running: Promise<void> = Promise.resolve()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const again = () => {
+    timer = setTimeout(() => {
+      running = folder
+        .sweep()
+        .catch((error) => log(toOvmError(error)))
+        .then(() => timer && again())
+    }, sweepMs)
+  }
+  again()
+  return {
+    end: () => {
+      clearTimeout(timer)
+      timer = undefined
+      return running
+    },
+  }
+}

@@ -1,0 +1,209 @@
+import type { Call } from "../content/interfaces.ts"
+import { type ErrorCode, OvmError } from "../errors.ts"
+import { isPrivateHost } from "./address.ts"
+import { Authorizer } from "./auth.ts"
+import { ANONYMOUS, type Credentials } from "./credentials.ts"
+import { failure } from "./failure.ts"
+import { type Body, type Connection, discard, roundTrip } from "./http.ts"
+import { LIMITS, type Limits } from "./limits.ts"
+import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
+import { retry } from "./retry.ts"
+import type { TlsFiles } from "./settings.ts"
+import { type OnWarning, Warnings } from "./warnings.ts"
+
+export type { MirrorTransport } from "./mirrors.ts"
+
+const REDIRECTS = 5
+
+export interface TransportOptions {
+  /** Who we are; anonymous unless told. */
+  readonly credentials?: Credentials
+  /** HTTP without TLS. Unless told: for loopback addresses only. */
+  readonly plainHttp?: boolean
+  readonly limits?: Partial<Limits>
+  readonly tls?: TlsFiles
+  /** `http://[USER:PASSWORD@]HOST:PORT`. Without it HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment count. */
+  readonly proxy?: string
+  /** Whether a registry elsewhere may send us to private and loopback addresses. */
+  readonly allowPrivateRedirects?: boolean
+  /** Hosts, with their ports, that get this registry's credentials as its token servers though they are elsewhere. */
+  readonly tokenHosts?: readonly string[]
+  /** Transfers at a time that this registry takes. */
+  readonly maxConcurrency?: number
+  /** Blobs are uploaded in chunks of so many bytes; in one piece unless told. */
+  readonly chunkBytes?: number
+  /** Asked before the registry itself for what is named by a digest. */
+  readonly mirrors?: readonly MirrorTransport[]
+  readonly onWarning?: OnWarning
+}
+
+export interface Request extends Call {
+  readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE"
+  /** A path on the registry, or a whole URL that it gave. */
+  readonly url: string | URL
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Body | undefined
+  /** What to ask permission for (distribution: auth/scope.md). */
+  readonly scope: string
+  /** What is asked for, as it is called in messages. */
+  readonly what: string
+  /** What a 404 means; OVM_REGISTRY_FAILED unless told. */
+  readonly absent?: ErrorCode
+}
+
+export interface Answer {
+  readonly response: Response
+  /** Where it came from, after redirects. */
+  readonly url: URL
+}
+
+/**
+ * HTTP to one registry: authorization, redirects, retries, errors. Credentials go to the registry's own origin and to
+ * nobody else, wherever it sends us.
+ */
+export class Transport {
+  readonly limits: Limits
+  readonly maxConcurrency: number | undefined
+  readonly chunkBytes: number | undefined
+  readonly #origin: URL
+  readonly #authorizer: Authorizer
+  readonly #warnings: Warnings
+  readonly #mirrors: MirrorChoice
+  readonly #own: Connection
+  readonly #foreign: Connection
+  readonly #allowPrivate: boolean
+  readonly #hosts = new Map<string, Promise<boolean>>()
+
+  constructor(
+    readonly host: string,
+    options: TransportOptions = {},
+  ) {
+    this.limits = { ...LIMITS, ...options.limits }
+    // Docker Hub's API has another name than its images.
+    const address = host === "docker.io" ? "registry-1.docker.io" : host
+    this.#origin = new URL(`${(options.plainHttp ?? isLoopback(host)) ? "http" : "https"}://${address}`)
+    this.maxConcurrency = options.maxConcurrency
+    this.chunkBytes = options.chunkBytes
+    const { tls, proxy } = options
+    this.#own = { ...(tls && { tls }), ...(proxy !== undefined && { proxy }) }
+    // Who we are is for the registry's own host only; whom we trust is for wherever it sends us.
+    this.#foreign = { ...this.#own, ...(tls && { tls: tls.ca ? { ca: tls.ca } : {} }) }
+    this.#allowPrivate = options.allowPrivateRedirects ?? false
+    this.#warnings = new Warnings(host, options.onWarning ?? (() => {}))
+    this.#mirrors = new MirrorChoice(options.mirrors ?? [], (text) => this.#warnings.add(text))
+    this.#authorizer = new Authorizer(
+      this.#origin,
+      host,
+      options.credentials ?? ANONYMOUS,
+      this.limits,
+      (url) => this.#connectionTo(url),
+      options.tokenHosts,
+    )
+  }
+
+  /** The 2xx answer to `request`, tried again while the failure may pass. Throws OvmErrors as in spec/errors.json. */
+  send(request: Request): Promise<Answer> {
+    return retry(this.limits, request, () => this.exchange(request))
+  }
+
+  /** The same in one attempt: a failure that may pass is a Transient. For requests that cannot be repeated alone. */
+  async exchange(request: Request): Promise<Answer> {
+    return (await this.#mirrors.answer(request)) ?? (await this.#exchange(request))
+  }
+
+  get hasMirrors(): boolean {
+    return this.#mirrors.any
+  }
+
+  /** Tells that what came for `digest` was not that. True if a mirror sent it, which is not asked for it again. */
+  blame(digest: string): boolean {
+    return this.#mirrors.blame(digest)
+  }
+
+  async #exchange(request: Request): Promise<Answer> {
+    let url = this.#resolve(request.url, this.#origin)
+    for (let hops = 0; ; hops++) {
+      const response = await this.#authorized(request, url)
+      if (response.ok) return { response, url }
+      if (!isRedirect(request, response)) throw await this.#failure(request, response, url)
+      if (hops === REDIRECTS) throw this.#broken(`${request.what}: more than ${REDIRECTS} redirects`)
+      await discard(response)
+      url = this.#resolve(response.headers.get("location") ?? "", url)
+    }
+  }
+
+  async #authorized(request: Request, url: URL): Promise<Response> {
+    // Absent for other origins: a redirect or upload location that leads elsewhere is signed by itself or open.
+    const authorizer = url.origin === this.#origin.origin ? this.#authorizer : undefined
+    const connection = await this.#connectionTo(url)
+    const go = async (authorization: string | undefined) => {
+      const response = await roundTrip({
+        method: request.method,
+        url,
+        headers: { ...request.headers, ...(authorization && { Authorization: authorization }) },
+        body: request.body,
+        limits: this.limits,
+        connection,
+        ...(request.signal && { signal: request.signal }),
+      })
+      if (authorizer) this.#warnings.read(response.headers)
+      return response
+    }
+    const sent = await authorizer?.header(request.scope, request)
+    const response = await go(sent)
+    const challenge = response.headers.get("www-authenticate")
+    if (response.status !== 401 || challenge === null || !authorizer) return response
+    if (request.body && !request.body.replayable) return response
+    if (!(await authorizer.answer(challenge, request.scope, sent, request))) return response
+    await discard(response)
+    return go(await authorizer.header(request.scope, request))
+  }
+
+  /** How to connect to `url`. Throws OVM_REGISTRY_FAILED where a registry elsewhere sends us into this host's own network. */
+  async #connectionTo(url: URL): Promise<Connection> {
+    if (url.origin === this.#origin.origin) return this.#own
+    if (url.hostname === this.#origin.hostname || this.#allowPrivate) return this.#foreign
+    if ((await this.#isPrivate(url.hostname)) && !(await this.#isPrivate(this.#origin.hostname)))
+      throw new OvmError(
+        "OVM_REGISTRY_FAILED",
+        `${this.host}: it sent us to ${url.host}, which is an address of this network`,
+        { hint: `if that is meant: "allowPrivateRedirects": true for ${this.host} in registries.json` },
+      )
+    return this.#foreign
+  }
+
+  /** Asked once a host: a blob may come from one in hundreds of pieces. */
+  #isPrivate(hostname: string): Promise<boolean> {
+    const known = this.#hosts.get(hostname) ?? isPrivateHost(hostname)
+    this.#hosts.set(hostname, known)
+    return known
+  }
+
+  /** A URL that the registry gave, made absolute. Throws OVM_REGISTRY_FAILED for one that must not be followed. */
+  #resolve(target: string | URL, base: URL): URL {
+    if (!URL.canParse(String(target), base.href)) throw this.#broken("it sent a location that is no URL")
+    const url = new URL(target, base)
+    const safe = url.protocol === "https:" || (url.protocol === "http:" && base.protocol === "http:")
+    if (safe && !url.username && !url.password) return url
+    throw this.#broken(`it sent us to ${url.protocol}//${url.host}, which is not safe to follow`)
+  }
+
+  #failure(request: Request, response: Response, url: URL): Promise<Error> {
+    const { what, absent = "OVM_REGISTRY_FAILED" } = request
+    return failure({ response, url, host: this.host, what, absent, limits: this.limits })
+  }
+
+  #broken(reason: string): OvmError {
+    return new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${reason}`)
+  }
+}
+
+function isRedirect(request: Request, response: Response): boolean {
+  const reading = request.method === "GET" || request.method === "HEAD"
+  return reading && [301, 302, 303, 307, 308].includes(response.status) && response.headers.has("location")
+}
+
+/** localhost, 127.0.0.0/8 and [::1], with or without a port. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host)
+}
