@@ -1,0 +1,33 @@
+import { createReadStream } from "node:fs"
+import { stat } from "node:fs/promises"
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Bytes, Call } from "../content/interfaces.ts"
+import { sha256 } from "../content/sha256.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+
+/**
+ * The descriptor of a local file, by reading it once. Throws OVM_FILE_UNREADABLE (also for what is no regular file),
+ * OVM_PERMISSION_DENIED, OVM_INTERRUPTED.
+ */
+export async function describeFile(path: string, mediaType: string, call: Call = {}): Promise<Descriptor> {
+  const info = await stat(path).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+  if (!info.isFile()) throw new OvmError("OVM_FILE_UNREADABLE", `${path} is not a regular file`)
+  const hash = sha256()
+  let size = 0
+  for await (const chunk of fileBytes(path, call)) {
+    hash.update(chunk)
+    size += chunk.byteLength
+  }
+  return { mediaType, digest: hash.digest(), size }
+}
+
+/** The content of a local file as a stream. */
+export async function* fileBytes(path: string, call: Call = {}): Bytes {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1 << 20, ...(call.signal && { signal: call.signal }) })
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  }
+}

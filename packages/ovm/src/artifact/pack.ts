@@ -1,0 +1,215 @@
+import { open } from "node:fs/promises"
+import { resolve } from "node:path"
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Call, Pusher } from "../content/interfaces.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
+import { bytesOf } from "../content/read.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+import { checkKernel } from "../kernel.ts"
+import { describeFile, fileBytes } from "./blob.ts"
+import { documentOf } from "./canonical.ts"
+import { faultsError } from "./faults.ts"
+import {
+  DISK_TYPE,
+  type DiskFormat,
+  FORMAT_ANNOTATION,
+  INITRD_TYPE,
+  KERNEL_TYPE,
+  MANIFEST_TYPE,
+  type OvmsManifest,
+} from "./manifest.ts"
+import type { OciManifest } from "./oci.ts"
+import { checkSource, type PackSource } from "./source.ts"
+import { TITLE_ANNOTATION } from "./types.ts"
+import { parseManifest } from "./validate.ts"
+
+/** How disk files are judged; disk/ has it, and is handed in because artifact/ does not build on disk/. */
+export interface DiskChecks<Info> {
+  inspect(
+    path: string,
+    options: Call & { readonly format: DiskFormat; readonly role: "base" | "diff" },
+  ): Promise<Info>
+  /** Throws unless the layers, base first, make one chain. */
+  checkChain(layers: readonly Info[]): void
+}
+
+export interface PackOptions<Info> extends Call {
+  /** The folder that the source's paths are relative to. */
+  readonly base: string
+  readonly disks: DiskChecks<Info>
+  /** As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created. */
+  readonly sourceDateEpoch?: string | undefined
+  /** Told of each blob that is about to be stored. */
+  readonly onBlob?: (blob: { readonly path: string; readonly descriptor: Descriptor }) => void
+}
+
+/**
+ * Makes an artifact of local files, in the written form of spec/oci-mapping.md, and pushes it, its OCI manifest last. The same
+ * files and source give the same digest on any machine (OVMS-SRC-014). Nothing is pushed before everything was checked.
+ * Throws OVM_SOURCE_INVALID, OVM_KERNEL_INVALID, OVM_DISK_INVALID, OVM_FILE_UNREADABLE, OVM_DIGEST_MISMATCH if a file changes
+ * meanwhile, and what `store` throws.
+ */
+export async function pack<Info>(
+  source: PackSource,
+  store: Pusher,
+  options: PackOptions<Info>,
+): Promise<Descriptor> {
+  checkSource(source)
+  const created = source.metadata?.created ?? epochTime(options.sourceDateEpoch)
+  const files = await prepare(source, options)
+
+  const manifest = ovmsManifest(source, files, created)
+  const config = documentOf(MANIFEST_TYPE, manifest)
+  parseManifest(config.bytes)
+  const oci: OciManifest & { readonly mediaType: string } = {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    artifactType: MANIFEST_TYPE,
+    // The title makes `oras pull` write a folder that is a machine again: the manifest with its blobs beside it.
+    config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
+    layers: files.map(({ descriptor }) => descriptor),
+    ...annotations(source, created),
+  }
+  const written = documentOf(OCI_MANIFEST, oci)
+
+  for (const { path, descriptor } of files) {
+    options.onBlob?.({ path, descriptor })
+    await store.push(descriptor, fileBytes(path, options), options)
+  }
+  await store.push(config.descriptor, bytesOf(config.bytes), options)
+  await store.push(written.descriptor, bytesOf(written.bytes), options)
+  return { ...written.descriptor, artifactType: MANIFEST_TYPE }
+}
+
+interface BlobFile {
+  readonly part: "kernel" | "initrd" | "disk"
+  readonly path: string
+  readonly descriptor: Descriptor
+  readonly format?: DiskFormat
+}
+
+/** Checks and describes every file, in the order of the layers: kernel, initrd, disks from the base up. */
+async function prepare<Info>(source: PackSource, options: PackOptions<Info>): Promise<BlobFile[]> {
+  const { base, disks } = options
+  const files: BlobFile[] = []
+  if (source.kernel) {
+    const path = resolve(base, source.kernel.path)
+    await checkKernel(path)
+    files.push({
+      part: "kernel",
+      path,
+      descriptor: await described(path, KERNEL_TYPE, "kernel.bin", options),
+    })
+  }
+  if (source.initrd) {
+    const path = resolve(base, source.initrd.path)
+    files.push({
+      part: "initrd",
+      path,
+      descriptor: await described(path, INITRD_TYPE, "initrd.img", options),
+    })
+  }
+  const chain: Info[] = []
+  for (const [index, layer] of (source.diskLayers ?? []).entries()) {
+    const path = resolve(base, layer.path)
+    const format = layer.format ?? (await guessFormat(path))
+    chain.push(await disks.inspect(path, { ...options, format, role: index === 0 ? "base" : "diff" }))
+    const descriptor = await described(path, DISK_TYPE, `disk${index}.${format}`, options)
+    const annotations = { ...descriptor.annotations, [FORMAT_ANNOTATION]: format }
+    files.push({ part: "disk", path, descriptor: { ...descriptor, annotations }, format })
+  }
+  disks.checkChain(chain)
+  return files
+}
+
+/** Titles tell the part, not the author's file names: those are no part of the machine (OVMS-OCI-041). */
+async function described(path: string, mediaType: string, title: string, call: Call): Promise<Descriptor> {
+  const descriptor = await describeFile(path, mediaType, call)
+  if (descriptor.size > 0) return { ...descriptor, annotations: { [TITLE_ANNOTATION]: title } }
+  throw new OvmError("OVM_SOURCE_INVALID", `${path} is empty`, {
+    detail: { path, requirement: "OVMS-SRC-009" },
+  })
+}
+
+const OTHER_FORMATS: Readonly<Record<string, string>> = {
+  KDMV: "a VMDK",
+  COWD: "a VMDK",
+  "<<< ": "a VDI",
+  cone: "a VHD",
+  vhdx: "a VHDX",
+}
+
+/** For the author's own file alone, whose format is then written down: a reader never guesses (OVMS-SRC-007). */
+async function guessFormat(path: string): Promise<DiskFormat> {
+  const magic = await readMagic(path)
+  if (magic === "QFI\xfb") return "qcow2"
+  const other = OTHER_FORMATS[magic]
+  if (other === undefined) return "raw"
+  throw new OvmError("OVM_DISK_INVALID", `${path}: looks like ${other} file, neither qcow2 nor raw`, {
+    detail: { path, requirement: "OVMS-SRC-007" },
+    hint: `qemu-img convert -O qcow2 ${path} disk.qcow2`,
+  })
+}
+
+async function readMagic(path: string): Promise<string> {
+  try {
+    const file = await open(path)
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0)
+      return buffer.toString("latin1", 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  }
+}
+
+function ovmsManifest(
+  source: PackSource,
+  files: readonly BlobFile[],
+  created: string | undefined,
+): OvmsManifest {
+  const { kernel, initrd, diskLayers, annotations: _, metadata, ...shared } = source
+  const ref = (part: BlobFile["part"]) =>
+    files.filter((file) => file.part === part).map(({ descriptor }) => descriptor.digest)
+  const [kernelRef] = ref("kernel")
+  const [initrdRef] = ref("initrd")
+  const layers = files.flatMap(({ descriptor, format }) =>
+    format ? [{ ref: descriptor.digest, format, size: descriptor.size }] : [],
+  )
+  return {
+    os: "linux",
+    architecture: "amd64",
+    ...shared,
+    mediaType: MANIFEST_TYPE,
+    ...(kernelRef && {
+      kernel: { ref: kernelRef, ...(kernel?.args !== undefined && { args: kernel.args }) },
+    }),
+    ...(initrdRef && { initrd: { ref: initrdRef } }),
+    ...(layers.length > 0 && { diskLayers: layers }),
+    ...((metadata || created) && { metadata: { ...metadata, ...(created && { created }) } }),
+  }
+}
+
+function annotations(source: PackSource, created: string | undefined): Pick<OciManifest, "annotations"> {
+  const all = { ...(created && { "org.opencontainers.image.created": created }), ...source.annotations }
+  return Object.keys(all).length > 0 ? { annotations: all } : {}
+}
+
+/** reproducible-builds.org: SOURCE_DATE_EPOCH. Without it an artifact carries no time, so that it is the same tomorrow. */
+function epochTime(seconds: string | undefined): string | undefined {
+  if (seconds === undefined || seconds === "") return undefined
+  const last = 253402300799 // the end of the year 9999, the last that RFC 3339 can write
+  if (/^[0-9]{1,12}$/.test(seconds) && Number(seconds) <= last)
+    return new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z")
+  throw faultsError("SOURCE_DATE_EPOCH", [
+    {
+      document: "pack-source",
+      pointer: "/metadata/created",
+      requirement: "OVMS-SRC-013",
+      code: "OVM_SOURCE_INVALID",
+      message: "it is not a number of seconds since 1970",
+    },
+  ])
+}

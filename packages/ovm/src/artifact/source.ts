@@ -1,0 +1,81 @@
+import { open } from "node:fs/promises"
+import { dirname, resolve } from "node:path"
+import { OvmError, toOvmError } from "../errors.ts"
+import { type Fault, faultOfJson, faultsError } from "./faults.ts"
+import { DOCUMENT_BYTES, readJson } from "./json.ts"
+import type { DiskFormat, OvmsManifest } from "./manifest.ts"
+import { schemaFaults } from "./schema.ts"
+import { deviceFaults } from "./validate.ts"
+
+/** What an artifact is packed from (spec/pack-source.md, spec/schema/pack-source.v1.json): a manifest with paths for digests. */
+export interface PackSource
+  extends Pick<
+    OvmsManifest,
+    "name" | "version" | "os" | "architecture" | "devices" | "resources" | "metadata" | "runtimeHints"
+  > {
+  readonly schemaVersion: 1
+  readonly kernel?: { readonly path: string; readonly args?: string }
+  readonly initrd?: { readonly path: string }
+  readonly diskLayers?: readonly { readonly path: string; readonly format?: DiskFormat }[]
+  /** Of the OCI manifest. */
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export interface SourceVerdict {
+  /** Set if there is no fault. */
+  readonly source?: PackSource
+  readonly faults: readonly Fault[]
+}
+
+/** Judges the bytes of a pack source and reports all faults at once. Looks at no file that it names. Throws nothing. */
+export function validateSource(bytes: Uint8Array): SourceVerdict {
+  const read = readJson(bytes)
+  if ("fault" in read) return { faults: [faultOfJson("pack-source", "OVM_SOURCE_INVALID", read.fault)] }
+  const faults = sourceFaults(read.value)
+  return faults.length > 0 ? { faults } : { source: read.value as PackSource, faults }
+}
+
+/** A source that was made of flags: judged like one from a file. Throws OVM_SOURCE_INVALID or OVM_UNSUPPORTED. */
+export function checkSource(value: unknown, what = "the pack source"): PackSource {
+  const faults = sourceFaults(value)
+  if (faults.length > 0) throw faultsError(what, faults)
+  return value as PackSource
+}
+
+/**
+ * Reads a source file. `base` is the folder that its paths are relative to. Throws OVM_SOURCE_INVALID with every fault as
+ * `detail`, OVM_TOO_LARGE, OVM_UNSUPPORTED, OVM_FILE_UNREADABLE.
+ */
+export async function readSource(
+  path: string,
+): Promise<{ readonly source: PackSource; readonly base: string }> {
+  const { source, faults } = validateSource(await readBounded(path))
+  if (!source) throw faultsError(path, faults)
+  return { source, base: dirname(resolve(path)) }
+}
+
+/** At most one byte more than a document may have, so that a huge file is refused without being read. */
+async function readBounded(path: string): Promise<Uint8Array> {
+  try {
+    const file = await open(path)
+    try {
+      if (!(await file.stat()).isFile())
+        throw new OvmError("OVM_FILE_UNREADABLE", `${path} is not a regular file`)
+      const bytes = new Uint8Array(DOCUMENT_BYTES + 1)
+      let length = 0
+      for (;;) {
+        const { bytesRead } = await file.read(bytes, length, bytes.length - length)
+        length += bytesRead
+        if (bytesRead === 0 || length === bytes.length) return bytes.subarray(0, length)
+      }
+    } finally {
+      await file.close()
+    }
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  }
+}
+
+function sourceFaults(value: unknown): Fault[] {
+  return [...schemaFaults("packSource", value), ...deviceFaults("pack-source", value)]
+}
