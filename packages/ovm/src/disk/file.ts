@@ -1,0 +1,47 @@
+import { constants } from "node:fs"
+import { open } from "node:fs/promises"
+import { OvmError, toOvmError } from "../errors.ts"
+
+/** A disk file open for reading: every read is bounded by the file's size at the time it was opened. */
+export interface DiskReader {
+  readonly path: string
+  /** Bytes. */
+  readonly size: number
+  /** Exactly `length` bytes from `at`; OVM_DISK_INVALID, naming `what`, if the file does not have them. */
+  read(at: number, length: number, what: string): Promise<DataView>
+}
+
+/** The one way to refuse a disk: OVM_DISK_INVALID, naming the file and the reason (spec: DSK). */
+export function invalid(path: string, reason: string): OvmError {
+  return new OvmError("OVM_DISK_INVALID", `${path}: ${reason}`, { detail: { path, reason } })
+}
+
+/**
+ * Opens `path`, which must be a regular file, for the time that `use` takes.
+ * Throws OVM_FILE_UNREADABLE or OVM_PERMISSION_DENIED if it cannot be opened, OVM_DISK_INVALID if it is no file.
+ */
+export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promise<T>): Promise<T> {
+  // Non-blocking, so that a FIFO in the place of a disk cannot hold us.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+  try {
+    const stat = await file.stat()
+    if (!stat.isFile()) throw invalid(path, "is not a regular file")
+    const read = async (at: number, length: number, what: string) => {
+      if (at + length > stat.size) throw invalid(path, `${what} is truncated or lies outside the file`)
+      const bytes = new Uint8Array(length)
+      for (let done = 0; done < length; ) {
+        const { bytesRead } = await file.read(bytes, done, length - done, at + done)
+        if (bytesRead === 0) throw invalid(path, `${what} is truncated: the file shrank while it was read`)
+        done += bytesRead
+      }
+      return new DataView(bytes.buffer)
+    }
+    return await use({ path, size: stat.size, read })
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,61 @@
+import { open, rm } from "node:fs/promises"
+import { toOvmError } from "../errors.ts"
+import { invalid } from "./file.ts"
+import { MAX_VIRTUAL_SIZE } from "./inspect.ts"
+
+const CLUSTER_BITS = 16
+const CLUSTER = 2 ** CLUSTER_BITS
+/** One L2 table of 8,192 entries maps 512 MiB. */
+const L1_REACH = CLUSTER * (CLUSTER / 8)
+const HEADER_LENGTH = 112
+const REFCOUNT_ORDER = 4 // 16-bit counts
+
+/**
+ * Creates an empty writable qcow2 v3 at `path`, which must not exist yet: header, refcount table and block, L1 table, each in
+ * clusters of its own, nearly all of it a hole. No backing file is written into the header: the chain is explicit (spec: DSK).
+ * `virtualSize` is in bytes, a multiple of 512. Throws OVM_DISK_INVALID, OVM_NO_SPACE, OVM_PERMISSION_DENIED; leaves no file then.
+ */
+export async function createOverlay(path: string, virtualSize: number): Promise<void> {
+  if (
+    !Number.isSafeInteger(virtualSize) ||
+    virtualSize <= 0 ||
+    virtualSize % 512 !== 0 ||
+    virtualSize > MAX_VIRTUAL_SIZE
+  )
+    throw invalid(path, `cannot have a virtual size of ${virtualSize} bytes`)
+  const l1Entries = Math.ceil(virtualSize / L1_REACH)
+  const l1Clusters = Math.ceil((l1Entries * 8) / CLUSTER)
+  const [refcountTable, refcountBlock, l1Table] = [1, 2, 3]
+  const clusters = l1Table + l1Clusters
+
+  const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
+  header.setUint32(0, 0x514649fb)
+  header.setUint32(4, 3)
+  header.setUint32(20, CLUSTER_BITS)
+  header.setBigUint64(24, BigInt(virtualSize))
+  header.setUint32(36, l1Entries)
+  header.setBigUint64(40, BigInt(l1Table * CLUSTER))
+  header.setBigUint64(48, BigInt(refcountTable * CLUSTER))
+  header.setUint32(56, 1)
+  header.setUint32(96, REFCOUNT_ORDER)
+  header.setUint32(100, HEADER_LENGTH)
+  const table = new DataView(new ArrayBuffer(8))
+  table.setBigUint64(0, BigInt(refcountBlock * CLUSTER))
+  const counts = new DataView(new ArrayBuffer(clusters * 2))
+  for (let cluster = 0; cluster < clusters; cluster++) counts.setUint16(cluster * 2, 1)
+
+  const file = await open(path, "wx", 0o600).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+  try {
+    await file.truncate(clusters * CLUSTER)
+    await file.write(counts, 0, counts.byteLength, refcountBlock * CLUSTER)
+    await file.write(table, 0, table.byteLength, refcountTable * CLUSTER)
+    await file.write(header, 0, header.byteLength, 0)
+  } catch (thrown) {
+    await rm(path, { force: true })
+    throw toOvmError(thrown)
+  } finally {
+    await file.close()
+  }
+}
