@@ -1,0 +1,16 @@
+/** RAM is compressed, verified and inflated in pieces of this many bytes (spec/snapshot.md: "RAM on the wire"). */
+export const CHUNK = 262144
+/** The largest frame that a table may name (OVMS-SNP-051). */
+export const FRAME_LIMIT = 327680
+
+export type RamCompression = "zstd" | "lz4"
+
+const ZEROS = Buffer.alloc(CHUNK)
+
+/** Whether all of `bytes`, at most a chunk, is zero. By memcmp: a loop would cost more than the hash. */
+export function isZero(bytes: Uint8Array): boolean {
+  return ZEROS.compare(bytes, 0, bytes.byteLength, 0, bytes.byteLength) === 0
+}
+
+/** A chunk of zeros. Not to be written to. */
+export const zeroChunk: Uint8Array = ZEROS

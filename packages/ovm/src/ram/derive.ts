@@ -1,0 +1,43 @@
+import { open } from "node:fs/promises"
+import type { Digest } from "../content/digest.ts"
+import { guarded } from "../content/guarded.ts"
+import type { Call } from "../content/interfaces.ts"
+import { CHUNK, isZero } from "./chunk.ts"
+import { runsOf } from "./extents.ts"
+import { type InflateOptions, inflateRam } from "./inflate.ts"
+import { MemoryDigest, sha256 } from "./memory-digest.ts"
+
+/**
+ * How the RAM in the blob `path` becomes a file of the cache, whose key is the recipe `ram` and the memory digest: what differs
+ * in compression only is inflated once.
+ */
+export function ramDerivation(
+  path: string,
+  ram: Omit<InflateOptions, "into" | "signal"> & { readonly digest: Digest },
+) {
+  return {
+    make: (into: string, call: Call) => inflateRam(path, { ...ram, ...call, into }),
+    verify: async (found: string, call: Call) => (await memoryDigestOf(found, ram.size, call)) === ram.digest,
+  }
+}
+
+/** The memory digest of the RAM in the sparse file `path`; undefined if it has not `size` bytes. Holes are not read. */
+export function memoryDigestOf(path: string, size: number, call: Call = {}): Promise<Digest | undefined> {
+  return guarded(async () => {
+    await using file = await open(path, "r")
+    if ((await file.stat()).size !== size || size % CHUNK !== 0) return undefined
+    const memory = new MemoryDigest()
+    const chunk = Buffer.allocUnsafe(CHUNK)
+    for (const { first, count, hole } of runsOf(file.fd, size, 1)) {
+      call.signal?.throwIfAborted()
+      if (hole) memory.addZeros(count)
+      else {
+        const { bytesRead } = await file.read(chunk, 0, CHUNK, first * CHUNK)
+        if (bytesRead !== CHUNK) return undefined
+        if (isZero(chunk)) memory.addZeros(1)
+        else memory.add(sha256(chunk))
+      }
+    }
+    return memory.digest()
+  })
+}

@@ -1,0 +1,34 @@
+import { nextData, nextHole } from "../content/libc.ts"
+import { CHUNK } from "./chunk.ts"
+
+/** A run of chunks, and whether they are a hole of the file: then they were never read. */
+export interface Run {
+  readonly first: number
+  readonly count: number
+  readonly hole: boolean
+}
+
+/** The chunks of the open sparse file `fd` of `size` bytes, in order, in runs of at most `most` that are not holes. */
+export function* runsOf(fd: number, size: number, most: number): Generator<Run> {
+  const chunks = size / CHUNK
+  for (let first = 0; first < chunks; ) {
+    const data = dataFrom(fd, first * CHUNK, size)
+    if (data.start > first) yield { first, count: data.start - first, hole: true }
+    for (first = data.start; first < data.end; first += most)
+      yield { first, count: Math.min(most, data.end - first), hole: false }
+    first = data.end
+  }
+}
+
+/** The chunks that the next data of the file touches. Where the file system tells nothing, all is data. */
+function dataFrom(fd: number, at: number, size: number): { start: number; end: number } {
+  const whole = { start: at / CHUNK, end: size / CHUNK }
+  const start = nextData(fd, at)
+  const end = nextHole(fd, start < 0 ? at : start)
+  if (end < 0) return whole
+  if (start < 0 || start >= size) return { start: whole.end, end: whole.end }
+  return {
+    start: Math.max(whole.start, Math.floor(start / CHUNK)),
+    end: Math.min(whole.end, Math.ceil(end / CHUNK)),
+  }
+}

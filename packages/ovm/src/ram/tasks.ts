@@ -1,0 +1,53 @@
+import type { ErrorCode } from "../errors.ts"
+import type { RamCompression } from "./chunk.ts"
+
+// What pool.ts and its workers say to each other. Descriptors are this process's own, shared by its threads.
+
+/** Compress `count` chunks of the file `from`, from chunk `first` on. */
+export interface CompressTask {
+  readonly kind: "compress"
+  readonly from: number
+  readonly first: number
+  readonly count: number
+  readonly compression: RamCompression
+  readonly level: number
+}
+
+export interface Compressed {
+  /** One after another. */
+  readonly frames: Uint8Array
+  /** Of each frame: its size, whether its chunk is all zeros, and the two SHA-256, of the frame and of the chunk. */
+  readonly sizes: readonly number[]
+  readonly zero: readonly boolean[]
+  readonly digests: Uint8Array
+  readonly chunkDigests: Uint8Array
+}
+
+/** Verify and inflate frames that begin at byte `at` of the file `from` into the chunks from `first` on of the file `to`. */
+export interface InflateTask {
+  readonly kind: "inflate"
+  readonly from: number
+  readonly at: number
+  readonly to: number
+  readonly first: number
+  readonly compression: RamCompression
+  readonly sizes: readonly number[]
+  readonly zero: readonly boolean[]
+  readonly digests: Uint8Array
+}
+
+export interface Inflated {
+  readonly chunkDigests: Uint8Array
+}
+
+export type Task = CompressTask | InflateTask
+export type ResultOf<T extends Task> = T extends CompressTask ? Compressed : Inflated
+
+export interface Request {
+  readonly id: number
+  readonly task: Task
+}
+
+export type Answer =
+  | { readonly id: number; readonly result: Compressed | Inflated }
+  | { readonly id: number; readonly error: { code: ErrorCode; message: string; detail: unknown } }
