@@ -1,0 +1,121 @@
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { readConsole } from "./console.ts"
+import type { LaunchPlan, Machine, MachineRecord, Vmm } from "./interfaces.ts"
+
+export const MiB = 2 ** 20
+
+export interface VmmUnderTest {
+  /** Module that exports a function from the cache folder to the Vmm, and that function's name: another process loads it too. */
+  readonly module: string
+  readonly factory: string
+  /** Why the VMM cannot run here; empty if it can. */
+  readonly missing: string
+  /** It has the powers of Loader, and its machines those of Snapshotter. */
+  readonly snapshots: boolean
+}
+
+/** What the parts of the suite share: a VMM, the bare-metal guest, and folders that are looked at in the end. */
+export class Bench {
+  readonly folders: string[] = []
+  #vmm: Vmm | undefined
+  #guest = ""
+  #count = 0
+
+  constructor(
+    readonly root: string,
+    private readonly under: VmmUnderTest,
+  ) {}
+
+  async open(guest: string): Promise<void> {
+    const { module, factory } = this.under
+    const exported = (await import(module)) as Record<string, (folder: string) => Vmm>
+    this.#vmm = exported[factory]?.(join(this.root, "cache"))
+    this.#guest = guest
+  }
+
+  get vmm(): Vmm {
+    if (!this.#vmm) throw new Error(`${this.under.module} exports no ${this.under.factory}`)
+    return this.#vmm
+  }
+
+  /** A path that nobody has had before. */
+  path(name: string): string {
+    return join(this.root, `${this.#count++}-${name}`)
+  }
+
+  /** A plan for the bare-metal guest in a folder of its own. */
+  planOf(args: string, more: Partial<LaunchPlan> = {}): LaunchPlan {
+    const directory = more.directory ?? this.path("machine")
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    this.folders.push(directory)
+    const kernel = { path: this.#guest, args }
+    const resources = { vcpus: 1, memory: 64 * MiB }
+    return { id: "test", resources, kernel, devices: [], consoleLimit: 64 << 10, ...more, directory }
+  }
+
+  /** Reads the console until `words` appear or the machine has ended; gives all that was read. */
+  async until(machine: Machine, words = "\0never"): Promise<string> {
+    const enough = new AbortController()
+    const { directory } = machine.record
+    const options = { follow: true, ended: machine.exited, signal: enough.signal }
+    let text = ""
+    for await (const bytes of readConsole(directory, options)) {
+      text += Buffer.from(bytes).toString("latin1")
+      if (text.includes(words)) enough.abort()
+    }
+    return text
+  }
+
+  /** Runs `script` in another process, where `vmm` is the VMM; `tell(x)` ends it, by SIGKILL, and gives x to the caller. */
+  async elsewhere(script: string): Promise<unknown> {
+    const { module, factory } = this.under
+    const [from, name, cache] = [module, factory, join(this.root, "cache")].map((one) => JSON.stringify(one))
+    const code = `const vmm = (await import(${from}))[${name}](${cache})
+      const tell = (told) => console.log(JSON.stringify(told))
+      ${script}
+      await new Promise(() => setInterval(() => {}, 1000))`
+    const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" })
+    let text = ""
+    for await (const bytes of child.stdout) {
+      text += Buffer.from(bytes).toString()
+      if (text.endsWith("\n")) break
+    }
+    child.kill("SIGKILL")
+    await child.exited
+    return JSON.parse(text)
+  }
+
+  /** Launches in another process, which is killed as soon as the machine runs. */
+  async launchElsewhere(plan: LaunchPlan): Promise<MachineRecord> {
+    const script = `tell((await vmm.launch(${JSON.stringify(plan)})).record)`
+    return (await this.elsewhere(script)) as MachineRecord
+  }
+}
+
+const LINUX = resolve(import.meta.dir, "../../../../.cache/machine")
+
+/** The demo machine: Debian's kernel with two disk layers. */
+export const linux = {
+  note: existsSync(join(LINUX, "machine.json"))
+    ? ""
+    : "(skipped: .cache/machine is not there; make demo builds it)",
+  memory: 256 * MiB,
+  diskSize: 64 * MiB,
+  kernel: { path: join(LINUX, "vmlinuz"), args: "console=ttyS0 root=/dev/vda rw quiet panic=-1" },
+  initrd: { path: join(LINUX, "initrd.img") },
+  layers: ["base.qcow2", "diff1.qcow2"].map((file) => ({
+    path: join(LINUX, file),
+    format: "qcow2" as const,
+  })),
+}
+
+export function hash(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex")
+}
+
+/** Bytes of a file in the machine's folder if it is of the console. */
+export function sizeOf(machine: Machine, file: string): number {
+  return file.startsWith("console.") ? statSync(join(machine.record.directory, file)).size : 0
+}

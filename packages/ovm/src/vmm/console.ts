@@ -1,0 +1,106 @@
+import { watch } from "node:fs"
+import { type FileHandle, open, readdir } from "node:fs/promises"
+import { join } from "node:path"
+import type { Bytes, Call } from "../content/interfaces.ts"
+import { toOvmError } from "../errors.ts"
+import { CONSOLE_PREFIX } from "./process/wrapper.ts"
+
+export interface ConsoleOptions extends Call {
+  /** Where to start in the whole stream, in bytes; what is no longer kept is skipped. The oldest kept byte unless given. */
+  readonly offset?: number
+  /** Go on until `ended` has settled and everything is read; otherwise stop at what is there now. */
+  readonly follow?: boolean
+  /** Settles when nothing more will be written: the machine's `exited`. */
+  readonly ended?: Promise<unknown>
+}
+
+const CHUNK = 64 << 10
+/** In case a file system does not report changes. */
+const LOOK_AGAIN_MS = 500
+
+/**
+ * What a machine in `directory` wrote to its console, byte for byte. Only the last two segments are kept (process/wrapper.ts): a
+ * reader that is slower than the machine misses the bytes between. Ends quietly when `signal` is aborted.
+ */
+export async function* readConsole(directory: string, options: ConsoleOptions = {}): Bytes {
+  const { signal, follow = false, ended = new Promise<never>(() => {}) } = options
+  let over = false
+  const bell = follow ? watchFolder(directory) : undefined
+  const stop = () => bell?.ring()
+  signal?.addEventListener("abort", stop)
+  ended.then(() => {
+    over = true
+    stop()
+  })
+  let position = options.offset ?? 0
+  let segment: { readonly start: number; readonly file: FileHandle } | undefined
+  try {
+    while (!signal?.aborted) {
+      const last = over
+      // A deleted segment stays readable while it is open, so it is read to its end before the next one is looked for.
+      const buffer = new Uint8Array(CHUNK)
+      const read = segment
+        ? (await segment.file.read(buffer, 0, CHUNK, position - segment.start)).bytesRead
+        : 0
+      if (read > 0) {
+        position += read
+        yield buffer.subarray(0, read)
+        continue
+      }
+      const next = await segmentAt(directory, position, segment?.start)
+      if (next) {
+        await segment?.file.close()
+        segment = next
+        position = Math.max(position, next.start)
+      } else if (!follow || last) return
+      else await bell?.wait(over ? 0 : LOOK_AGAIN_MS)
+    }
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  } finally {
+    signal?.removeEventListener("abort", stop)
+    bell?.close()
+    await segment?.file.close()
+  }
+}
+
+/** Opens the segment that holds `position`, or the first one after it; undefined if that is the one already open. */
+async function segmentAt(directory: string, position: number, current = -1) {
+  const names = await readdir(directory).catch(() => [])
+  const starts = names
+    .filter((name) => /^console\.\d+$/.test(name))
+    .map((name) => Number(name.slice(CONSOLE_PREFIX.length)))
+    .sort((a, b) => a - b)
+  const start = starts.findLast((offset) => offset <= position) ?? starts[0]
+  if (start === undefined || start <= current) return undefined
+  // Rotated away between the two calls: the caller looks again.
+  const file = await open(join(directory, `${CONSOLE_PREFIX}${start}`)).catch(() => undefined)
+  return file && { start, file }
+}
+
+/** Waits for something to happen in a folder, without missing what happens between two waits. */
+function watchFolder(directory: string) {
+  let rung = false
+  let wake = () => {}
+  const ring = () => {
+    rung = true
+    wake()
+  }
+  const watcher = watch(directory, { persistent: false }, ring)
+  watcher.on("error", ring)
+  return {
+    ring,
+    close: () => watcher.close(),
+    async wait(ms: number) {
+      if (!rung) {
+        let timer: ReturnType<typeof setTimeout> | undefined
+        await new Promise<void>((resolve) => {
+          wake = resolve
+          timer = setTimeout(resolve, ms)
+        })
+        clearTimeout(timer)
+      }
+      rung = false
+    },
+  }
+}

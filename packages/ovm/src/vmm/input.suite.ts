@@ -1,0 +1,161 @@
+import { expect, test } from "bun:test"
+import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { qemuImg, refusal } from "../../../testkit/src/disks.ts"
+import { processesIn } from "../../../testkit/src/processes.ts"
+import { createOverlay } from "../disk/overlay.ts"
+import { type Bench, hash, linux, MiB, sizeOf } from "./bench.suite.ts"
+
+/** What a machine is made of: disks, kernels, strings of a manifest; good and hostile ones. */
+export function inputSuite(bench: Bench): void {
+  test("reads a chain of layers, writes to the overlay alone", async () => {
+    const base = join(bench.root, "base.raw")
+    const bytes = Buffer.alloc(MiB)
+    for (const sector of [0, 1, 2]) bytes.write(`base ${sector}`, sector * 512)
+    writeFileSync(base, bytes)
+    const diff = join(bench.root, "diff.qcow2")
+    await createOverlay(diff, MiB)
+    const [first, overlay] = [join(bench.root, "first.qcow2"), join(bench.root, "overlay.qcow2")]
+    await createOverlay(first, MiB)
+    await createOverlay(overlay, MiB)
+    const layers = [{ path: base, format: "raw" as const }]
+    await (
+      await bench.vmm.launch(bench.planOf("write=1 tick_ms=1 ticks=1", { disk: { layers, overlay: first } }))
+    ).exited
+    for (const path of [base, first]) chmodSync(path, 0o444)
+    const before = [base, first].map(hash)
+    const chain = [...layers, { path: first, format: "qcow2" as const }]
+    const machine = await bench.vmm.launch(
+      bench.planOf("write=2 read=0 read=1 read=2 tick_ms=1 ticks=1", { disk: { layers: chain, overlay } }),
+    )
+    const text = await bench.until(machine)
+    expect(text).toContain(`DISK sectors=${MiB / 512}`)
+    expect(text).toContain("SECTOR 0 [base 0]")
+    expect(text).toContain("SECTOR 1 [written by the guest]")
+    expect(text).toContain("SECTOR 2 [written by the guest]")
+    expect([base, first].map(hash)).toEqual(before)
+  })
+
+  test.skipIf(!qemuImg.present)(
+    `never opens what a header calls its backing file ${qemuImg.note}`,
+    async () => {
+      const [secret, base, diff] = [
+        join(bench.root, "secret.raw"),
+        join(bench.root, "plain.qcow2"),
+        join(bench.root, "liar.qcow2"),
+      ]
+      writeFileSync(secret, Buffer.alloc(MiB, "secret "))
+      qemuImg.run("create", "-q", "-f", "qcow2", base, "1M")
+      qemuImg.run("create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", diff)
+      for (const layers of [[base, diff], [diff]]) {
+        const disk = { layers: layers.map((path) => ({ path, format: "qcow2" as const })) }
+        const text = await bench.until(
+          await bench.vmm.launch(bench.planOf("read=0 tick_ms=1 ticks=1", { disk })),
+        )
+        expect(text).toContain("SECTOR 0 []")
+      }
+    },
+  )
+
+  test("a machine without an overlay cannot write", async () => {
+    const path = join(bench.root, "read-only.raw")
+    writeFileSync(path, Buffer.alloc(MiB, "as it was "))
+    const disk = { layers: [{ path, format: "raw" as const }] }
+    const text = await bench.until(
+      await bench.vmm.launch(bench.planOf("write=0 read=0 tick_ms=1 ticks=1", { disk })),
+    )
+    expect(text).toContain("WROTE 0 error 1")
+    expect(text).toContain("SECTOR 0 [as it was ")
+  })
+
+  test("hands over an initrd", async () => {
+    const path = join(bench.root, "initrd,with=commas")
+    writeFileSync(path, "0123456789")
+    const text = await bench.until(
+      await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1", { initrd: { path } })),
+    )
+    expect(text).toContain("size=10 head=30313233343536373839")
+  })
+
+  test("keeps the console within its bound", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=0 ticks=2000", { consoleLimit: 2000 }))
+    const text = await bench.until(machine)
+    await machine.exited
+    const kept = readdirSync(machine.record.directory).reduce((sum, file) => sum + sizeOf(machine, file), 0)
+    expect(kept).toBeLessThanOrEqual(2000)
+    expect(kept).toBeGreaterThan(1000)
+    expect(text).toContain("TICK 2000")
+    expect(text).toContain("GUEST-DONE")
+  })
+
+  test("hostile strings stay what they are", async () => {
+    const args = `a,mem-path=/etc/passwd,"b",-S {"c":1} ' $(touch x) \`d\` %s -device help`
+    const directory = join(bench.root, `,path=${"long ".repeat(30)},"and":{hostile`)
+    const text = await bench.until(
+      await bench.vmm.launch(bench.planOf(`${args} tick_ms=1 ticks=1`, { directory })),
+    )
+    expect(text).toContain(`CMDLINE [${args} tick_ms=1 ticks=1]`)
+    expect(existsSync(join(directory, "x"))).toBe(false)
+  })
+
+  for (const [what, args] of [
+    ["NUL", "a\0b"],
+    ["a newline", "a\nb"],
+  ] as const)
+    test(`${what} in the kernel's arguments is refused before anything starts`, async () => {
+      const plan = bench.planOf(args)
+      expect(bench.vmm.check(plan)).toMatchObject([{ pointer: "/kernel/args", severity: "fatal" }])
+      const error = await refusal(bench.vmm.launch(plan))
+      expect(error).toMatchObject({
+        code: "OVM_UNSUPPORTED",
+        message: expect.stringContaining("/kernel/args"),
+      })
+      expect(readdirSync(plan.directory)).toEqual([])
+    })
+
+  test("a kernel that is none is refused by name", async () => {
+    const path = join(bench.root, "no-kernel")
+    for (const content of ["", "just words", Buffer.alloc(MiB, 7)]) {
+      writeFileSync(path, content)
+      const plan = bench.planOf("", { kernel: { path, args: "" } })
+      const error = await refusal(bench.vmm.launch(plan))
+      expect(error).toMatchObject({ code: "OVM_KERNEL_INVALID", message: expect.stringContaining(path) })
+      expect(readdirSync(plan.directory)).toEqual([])
+    }
+  })
+
+  test("a VMM that dies at start says why, and nothing is left", async () => {
+    const path = join(bench.root, "missing.qcow2")
+    const plan = bench.planOf("", { disk: { layers: [{ path, format: "qcow2" }] } })
+    const error = await refusal(bench.vmm.launch(plan))
+    expect(error.code).toBe("OVM_VMM_FAILED")
+    expect(error.message).toContain(path)
+    expect(error.message).toContain("No such file")
+    expect(processesIn(plan.directory)).toEqual([])
+  })
+
+  test("a directory that is not there fails and starts nothing", async () => {
+    const plan = bench.planOf("")
+    rmSync(plan.directory, { recursive: true })
+    expect((await refusal(bench.vmm.launch(plan))).code).toBe("OVM_VMM_FAILED")
+  })
+
+  test.skipIf(linux.note !== "")(
+    `boots Debian's kernel with both layers ${linux.note}`,
+    async () => {
+      const overlay = join(bench.root, "linux.qcow2")
+      await createOverlay(overlay, linux.diskSize)
+      const plan = bench.planOf("", {
+        kernel: linux.kernel,
+        initrd: linux.initrd,
+        disk: { layers: linux.layers, overlay },
+        resources: { vcpus: 1, memory: linux.memory },
+      })
+      const machine = await bench.vmm.launch(plan)
+      expect(await bench.until(machine, "OVM-DISK")).toContain("OVM-LAYER second")
+      expect(await machine.stop({ graceMs: 60_000 })).toBe("acpi")
+      expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+    },
+    120_000,
+  )
+}

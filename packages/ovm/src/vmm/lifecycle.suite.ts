@@ -1,0 +1,163 @@
+import { expect, test } from "bun:test"
+import { readdirSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
+import { refusal } from "../../../testkit/src/disks.ts"
+import { processesIn } from "../../../testkit/src/processes.ts"
+import { type Bench, MiB, sizeOf } from "./bench.suite.ts"
+import type { Machine } from "./interfaces.ts"
+
+/** From launch to exit, and everything that may come between. */
+export function lifecycleSuite(bench: Bench): void {
+  test("says what is installed, and says it again from its cache", async () => {
+    const found = await bench.vmm.capabilities()
+    expect(found.name).toBe(bench.vmm.name)
+    expect(found.version).toMatch(/^\d+\.\d+/)
+    expect(["kvm", "tcg"]).toContain(found.accelerator)
+    expect(found.acceleratorReason).not.toBe("")
+    expect(await bench.vmm.capabilities()).toEqual(found)
+  })
+
+  test("runs a guest to its end", async () => {
+    const machine = await bench.vmm.launch(
+      bench.planOf("tick_ms=10 ticks=3 off=1", { resources: { vcpus: 2, memory: 96 * MiB } }),
+    )
+    const { version, accelerator } = await bench.vmm.capabilities()
+    expect(machine.record).toMatchObject({ vmm: bench.vmm.name, version, accelerator })
+    expect((await machine.usage())?.rss).toBeGreaterThan(MiB)
+    const text = await bench.until(machine)
+    expect(text).toContain("CMDLINE [tick_ms=10 ticks=3 off=1]")
+    expect(text).toContain("TICK 3")
+    expect(text).toContain("GUEST-OFF")
+    expect(Number(/ram_kib=(\d+)/.exec(text)?.[1])).toBeGreaterThan(90 << 10)
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+    expect(await machine.usage()).toBeUndefined()
+    expect(await machine.stop()).toBe("already")
+    expect((await refusal(machine.pause())).code).toBe("OVM_STATE_CONFLICT")
+  })
+
+  test("tells a reset from a power-off", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1"))
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-reset" })
+  })
+
+  test("stops a guest that listens by ACPI", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
+    await bench.until(machine, "TICK")
+    expect(await machine.stop()).toBe("acpi")
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+    expect(await bench.until(machine)).toContain("POWER-BUTTON")
+  })
+
+  test("stops a paused guest by ACPI", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
+    await bench.until(machine, "TICK")
+    await machine.pause()
+    expect(await machine.stop()).toBe("acpi")
+  })
+
+  test("ends the VMM when the guest does not listen", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
+    await bench.until(machine, "TICK")
+    expect(await machine.stop({ graceMs: 50 })).toBe("quit")
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "quit" })
+  })
+
+  test("kills a VMM that does not listen", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
+    process.kill(machine.record.pid, "SIGSTOP")
+    expect(await machine.stop({ graceMs: 0 })).toBe("kill")
+    expect(await machine.exited).toMatchObject({ status: 137, reason: "signal" })
+  })
+
+  test("a stop can be interrupted; the machine goes on", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
+    const signal = AbortSignal.timeout(50)
+    expect((await refusal(machine.stop({ graceMs: 60_000, signal }))).code).toBe("OVM_INTERRUPTED")
+    expect(await machine.stop({ graceMs: 0 })).toBe("quit")
+  })
+
+  test("pauses and resumes", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=1"))
+    await bench.until(machine, "TICK 2")
+    await machine.pause()
+    const size = () =>
+      readdirSync(machine.record.directory).reduce((sum, file) => sum + sizeOf(machine, file), 0)
+    await sleep(50) // what is in the pipe comes through
+    const before = size()
+    await sleep(200)
+    expect(size()).toBe(before)
+    await machine.resume()
+    const { length } = await bench.until(machine, "TICK")
+    while (size() <= before) await sleep(5)
+    expect(length).toBeGreaterThan(0)
+    await machine.stop({ graceMs: 0 })
+  })
+
+  test("two machines at once", async () => {
+    const machines = await Promise.all(
+      ["one", "two"].map((word) => bench.vmm.launch(bench.planOf(`${word} tick_ms=1 ticks=2`))),
+    )
+    const texts = await Promise.all(machines.map((machine) => bench.until(machine)))
+    expect(texts.map((text) => /CMDLINE \[(\w+)/.exec(text)?.[1])).toEqual(["one", "two"])
+  })
+
+  test("a VMM that dies later is noticed", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
+    process.kill(machine.record.pid, "SIGKILL")
+    expect(await machine.exited).toMatchObject({ status: 137, reason: "signal" })
+  })
+
+  test("an abort in mid-launch leaves nothing, whenever it comes", async () => {
+    expect((await refusal(bench.vmm.launch(bench.planOf(""), { signal: AbortSignal.abort() }))).code).toBe(
+      "OVM_INTERRUPTED",
+    )
+    for (const ms of [0, 2, 5, 10, 20]) {
+      const plan = bench.planOf("tick_ms=10")
+      const result = await bench.vmm
+        .launch(plan, { signal: AbortSignal.timeout(ms) })
+        .catch((thrown: unknown) => thrown)
+      // A fast machine may be up before.
+      if (result instanceof Error) expect(result).toMatchObject({ code: "OVM_INTERRUPTED" })
+      else await (result as Machine).stop({ graceMs: 0 })
+      expect(processesIn(plan.directory)).toEqual([])
+    }
+  })
+
+  test("lets go of a machine and takes it back", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
+    machine.detach()
+    const again = await bench.vmm.adopt(machine.record)
+    await bench.until(again, "TICK 2")
+    await again.pause()
+    await again.resume()
+    expect(await again.stop()).toBe("acpi")
+    expect(await again.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+  })
+
+  test("outlives the process that launched it, and is adopted", async () => {
+    const machine = await bench.vmm.adopt(await bench.launchElsewhere(bench.planOf("tick_ms=10 button=1")))
+    expect(await bench.until(machine, "TICK 5")).toContain("TICK 1\r\n")
+    expect((await machine.usage())?.rss).toBeGreaterThan(MiB)
+    expect(await machine.stop()).toBe("acpi")
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+  })
+
+  test("an adopted machine that ended while nobody looked still has its exit status", async () => {
+    const record = await bench.launchElsewhere(bench.planOf("tick_ms=1 ticks=1"))
+    while (processesIn(record.directory).length > 0) await sleep(10)
+    const machine = await bench.vmm.adopt(record)
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "ended" })
+    expect(await machine.stop()).toBe("already")
+    expect(await bench.until(machine)).toContain("GUEST-DONE")
+  })
+
+  test("a pid of someone else, or of before the host restarted, is not taken for the machine", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
+    for (const other of [{ startTime: 1 }, { bootId: "another" }, { pid: process.pid }]) {
+      const found = await bench.vmm.adopt({ ...machine.record, ...other })
+      expect(await found.stop()).toBe("already")
+      expect(await found.usage()).toBeUndefined()
+    }
+    expect(await machine.stop({ graceMs: 0 })).toBe("quit")
+  })
+}

@@ -1,0 +1,78 @@
+import { open, readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { type Identity, isAlive } from "./identity.ts"
+import { EXIT_FILE, STDERR_FILE } from "./wrapper.ts"
+
+/** Bytes of the VMM's last words that go into messages. */
+const MESSAGE_LIMIT = 2048
+/** How long the wrapper may take from the VMM's end to the exit file: it only has to write out what is in two pipes. */
+const WRAPPER_MS = 3000
+const WATCH_MS = 1000
+
+/** The status that the wrapper left; undefined if there is none (yet). */
+export async function readExit(directory: string): Promise<number | undefined> {
+  const text = await readFile(join(directory, EXIT_FILE), "utf8").catch(() => "")
+  return /^\d+\n$/.test(text) ? Number(text) : undefined
+}
+
+/** The end of what the VMM said on standard error, bounded, without control characters. */
+export async function readStderr(directory: string): Promise<string | undefined> {
+  const file = await open(join(directory, STDERR_FILE)).catch(() => undefined)
+  if (!file) return undefined
+  try {
+    const { size } = await file.stat()
+    const buffer = Buffer.alloc(Math.min(size, MESSAGE_LIMIT))
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length)
+    const words = buffer
+      .toString("utf8", 0, bytesRead)
+      .replace(/[^\P{C}\n]/gu, "")
+      .trim()
+    return words === "" ? undefined : words
+  } finally {
+    await file.close()
+  }
+}
+
+export interface WaitOptions {
+  /** Something that happens about when the process ends, and saves waiting for the next look. */
+  readonly hint?: Promise<unknown>
+  /** Stop waiting. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Waits until the process has ended and its wrapper has written everything down; undefined if no status was left (wrapper killed,
+ * host restarted) or `signal` was aborted. Does not keep this process alive before the hint.
+ */
+export async function waitForExit(
+  directory: string,
+  identity: Identity,
+  { hint, signal }: WaitOptions = {},
+): Promise<number | undefined> {
+  let hinted = false
+  let wake = () => {}
+  const ring = () => wake()
+  hint?.then(() => {
+    hinted = true
+    ring()
+  })
+  signal?.addEventListener("abort", ring)
+  // Few machines end in any one second: looking at /proc once a second is cheaper than a watch a machine.
+  for (let delay = WATCH_MS; !signal?.aborted && (await isAlive(identity)); ) {
+    // Hinted: it should be over any moment, but a connection may also break without that.
+    delay = !hinted ? WATCH_MS : delay === WATCH_MS ? 1 : delay * 2
+    await new Promise<void>((resolve) => {
+      wake = resolve
+      const timer = setTimeout(resolve, Math.min(delay, WATCH_MS))
+      if (!hinted) timer.unref()
+    })
+  }
+  for (let pause = 1, waited = 0; waited < WRAPPER_MS && !signal?.aborted; pause *= 2) {
+    const status = await readExit(directory)
+    if (status !== undefined) return status
+    await sleep(pause)
+    waited += pause
+  }
+  return await readExit(directory)
+}

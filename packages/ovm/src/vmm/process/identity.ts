@@ -1,0 +1,68 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { PID_FILE } from "./wrapper.ts"
+
+/** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */
+export interface Identity {
+  readonly bootId: string
+  readonly pid: number
+  /** Clock ticks since boot (proc(5), stat, field 22). */
+  readonly startTime: number
+}
+
+/** Linux's clock ticks a second, as proc(5) counts them; 100 on every x86 kernel. */
+const TICKS = 100
+const PAGE = 4096
+
+let thisBoot: Promise<string> | undefined
+
+/** Differs after every restart of the host, which this process does not outlive. */
+export async function bootId(): Promise<string> {
+  thisBoot ??= readFile("/proc/sys/kernel/random/boot_id", "utf8").then((text) => text.trim())
+  return await thisBoot
+}
+
+/** What the wrapper in `directory` started; undefined if it has not come so far. */
+export async function startedIn(directory: string): Promise<Identity | undefined> {
+  const text = await readFile(join(directory, PID_FILE), "utf8").catch(() => "")
+  const [, pid, startTime] = /^(\d+) (\d+)\n$/.exec(text) ?? []
+  if (!pid || !startTime) return undefined
+  return { bootId: await bootId(), pid: Number(pid), startTime: Number(startTime) }
+}
+
+export async function isAlive(identity: Identity): Promise<boolean> {
+  return (await statOf(identity)) !== undefined
+}
+
+/** Sends a signal, 9 unless given, to that very process. False if it is gone. */
+export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL"): Promise<boolean> {
+  if (!(await isAlive(identity))) return false
+  try {
+    return process.kill(identity.pid, signal)
+  } catch {
+    return false
+  }
+}
+
+/** Resident memory in bytes and CPU time in ms; undefined if the process is gone. */
+export async function usageOf(identity: Identity): Promise<{ rss: number; cpuTime: number } | undefined> {
+  const fields = await statOf(identity)
+  if (!fields) return undefined
+  const ticks = Number(fields[UTIME]) + Number(fields[UTIME + 1])
+  return { rss: Number(fields[RSS]) * PAGE, cpuTime: Math.round((ticks * 1000) / TICKS) }
+}
+
+// Positions after the command's name, which is field 2 and may hold anything, even ") ".
+const STATE = 0
+const UTIME = 11
+const START = 19
+const RSS = 21
+
+async function statOf(identity: Identity): Promise<string[] | undefined> {
+  const text = await readFile(`/proc/${identity.pid}/stat`, "latin1").catch(() => "")
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  // A zombie has ended: only its parent, the wrapper, has not looked yet.
+  if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
+  if (Number(fields[START]) !== identity.startTime || (await bootId()) !== identity.bootId) return undefined
+  return fields
+}

@@ -1,0 +1,172 @@
+import { afterAll, expect, test } from "bun:test"
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { refusal } from "../../../../testkit/src/disks.ts"
+import { processesIn } from "../../../../testkit/src/processes.ts"
+import { readConsole } from "../console.ts"
+import { readExit, readStderr, waitForExit } from "./exit.ts"
+import { killGroup } from "./group.ts"
+import { type Identity, isAlive, kill, startedIn, usageOf } from "./identity.ts"
+import { endStray } from "./stray.ts"
+import { spawnWrapped } from "./wrapper.ts"
+
+const root = mkdtempSync(join(tmpdir(), "ovm-process-"))
+const folders: string[] = []
+afterAll(async () => {
+  const left = folders.flatMap(processesIn)
+  await Promise.all(folders.map(endStray))
+  expect(left).toEqual([])
+  rmSync(root, { recursive: true })
+})
+
+/** A shell in the place of a VMM: it can be made to say and do anything. */
+async function run(script: string, consoleLimit = 1000) {
+  const directory = mkdtempSync(join(root, "vmm-"))
+  folders.push(directory)
+  const { group } = await spawnWrapped(["sh", "-c", script], { directory, consoleLimit })
+  let identity: Identity | undefined
+  while (!identity) {
+    identity = await startedIn(directory)
+    await sleep(1)
+  }
+  return { directory, group, identity, status: () => waitForExit(directory, identity) }
+}
+
+async function consoleOf(directory: string, offset?: number): Promise<string> {
+  let text = ""
+  for await (const bytes of readConsole(directory, offset === undefined ? {} : { offset }))
+    text += Buffer.from(bytes).toString()
+  return text
+}
+
+test("leaves the exit status, also of a signal", async () => {
+  for (const [script, status] of [
+    ["exit 0", 0],
+    ["exit 7", 7],
+    ["kill -9 $$", 137],
+    ["kill -15 $$", 143],
+  ] as const) {
+    const { directory, identity, status: wait } = await run(script)
+    expect(await wait()).toBe(status)
+    expect(await readExit(directory)).toBe(status)
+    expect(await isAlive(identity)).toBe(false)
+  }
+})
+
+test("passes on every byte at once, in whatever pieces it comes", async () => {
+  const { directory, status } = await run("for i in 1 2 3 4 5; do printf $i; sleep 0.02; done; exec sleep 60")
+  let text = ""
+  for await (const bytes of readConsole(directory, { follow: true })) {
+    text += Buffer.from(bytes).toString()
+    if (text === "12345") break
+  }
+  expect(await endStray(directory)).toBe(true)
+  expect(await status()).toBe(137)
+})
+
+test("keeps the last two segments of the console", async () => {
+  const { directory, status } = await run("i=0; while [ $i -lt 1000 ]; do echo $i; i=$((i + 1)); done", 1000)
+  expect(await status()).toBe(0)
+  const all = Array.from({ length: 1000 }, (_, index) => `${index}\n`).join("")
+  const files = readdirSync(directory).filter((name) => name.startsWith("console."))
+  expect(files.sort()).toEqual(["console.3000", "console.3500"])
+  expect(await consoleOf(directory)).toBe(all.slice(3000))
+  expect(await consoleOf(directory, 10)).toBe(all.slice(3000))
+  expect(await consoleOf(directory, 3456)).toBe(all.slice(3456))
+  expect(await consoleOf(directory, 3700)).toBe(all.slice(3700))
+  expect(await consoleOf(directory, 99_999)).toBe("")
+})
+
+test("a reader that follows gets all of it, and ends with the machine", async () => {
+  const { directory, status } = await run(
+    "i=0; while [ $i -lt 300 ]; do echo $i; sleep 0.001; i=$((i + 1)); done",
+    400,
+  )
+  let text = ""
+  for await (const bytes of readConsole(directory, { follow: true, ended: status() }))
+    text += Buffer.from(bytes).toString()
+  expect(text).toBe(Array.from({ length: 300 }, (_, index) => `${index}\n`).join(""))
+})
+
+test("a reader that follows can be told to stop", async () => {
+  const { directory, status, identity } = await run("echo hello; exec sleep 60")
+  const signal = AbortSignal.timeout(100)
+  for await (const _ of readConsole(directory, { follow: true, signal }));
+  expect(signal.aborted).toBe(true)
+  await kill(identity)
+  expect(await status()).toBe(137)
+})
+
+test("standard error is bounded and never blocks", async () => {
+  const { directory, status } = await run("head -c 1000000 /dev/zero | tr '\\0' x >&2; echo done")
+  expect(await status()).toBe(0)
+  expect(statSync(join(directory, "stderr")).size).toBe(65_536)
+  expect((await readStderr(directory))?.length).toBe(2048)
+  expect(await consoleOf(directory)).toBe("done\n")
+})
+
+test("runs in a session of its own, in its folder, with PATH alone", async () => {
+  process.env.OVM_SECRET = "of the daemon"
+  const { directory, status } = await run(
+    "env | grep -v ^PATH= | cut -d= -f1; pwd; ls /proc/$$/fd | wc -l",
+    4000,
+  )
+  expect(await status()).toBe(0)
+  const text = await consoleOf(directory)
+  expect(text).toContain(directory)
+  expect(text).not.toContain("OVM_SECRET")
+  // Standard input, output and error, and what the shell itself opened for the script.
+  expect(Number(text.trim().split("\n").at(-1))).toBeLessThanOrEqual(4)
+})
+
+test("a group is killed with all below it", async () => {
+  const { directory, group } = await run("sleep 60 & sleep 60")
+  await killGroup(group)
+  expect(processesIn(directory)).toEqual([])
+})
+
+test("knows a process by its start, and what it uses", async () => {
+  const { identity, status } = await run("exec sleep 60")
+  // In the middle of an exec a process has no memory at all.
+  let usage = await usageOf(identity)
+  while (usage?.rss === 0) {
+    await sleep(1)
+    usage = await usageOf(identity)
+  }
+  expect(usage?.rss).toBeGreaterThan(0)
+  for (const other of [
+    { ...identity, startTime: 1 },
+    { ...identity, bootId: "x" },
+  ]) {
+    expect(await isAlive(other)).toBe(false)
+    expect(await kill(other)).toBe(false)
+    expect(await usageOf(other)).toBeUndefined()
+  }
+  expect(await kill(identity, "SIGTERM")).toBe(true)
+  expect(await status()).toBe(143)
+})
+
+test("a program that is not there is told by its status and words", async () => {
+  const directory = mkdtempSync(join(root, "none-"))
+  await spawnWrapped(["/nowhere/vmm"], { directory, consoleLimit: 100 })
+  let status: number | undefined
+  while (status === undefined) {
+    await sleep(2)
+    status = await readExit(directory)
+  }
+  expect(status).toBe(127)
+  expect(await readStderr(directory)).toContain("/nowhere/vmm")
+})
+
+test("NUL in an argument starts nothing", async () => {
+  const directory = mkdtempSync(join(root, "nul-"))
+  const error = await refusal(spawnWrapped(["echo", "a\0b"], { directory, consoleLimit: 100 }))
+  expect(error.code).toBe("OVM_VMM_FAILED")
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test("no stray, nothing to end", async () => {
+  expect(await endStray(mkdtempSync(join(root, "empty-")))).toBe(false)
+})

@@ -1,0 +1,100 @@
+import { spawn } from "node:child_process"
+import { readdir, rm } from "node:fs/promises"
+import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
+
+/** Files that the wrapper leaves in the instance's directory. */
+export const PID_FILE = "pid"
+export const EXIT_FILE = "exit"
+export const STDERR_FILE = "stderr"
+/** Followed by the segment's offset in the whole stream, in bytes. */
+export const CONSOLE_PREFIX = "console."
+
+const STDERR_LIMIT = 64 << 10
+
+/**
+ * Runs a VMM so that nothing depends on the process that started it: this shell keeps its console within bounds and leaves its
+ * exit status on disk.
+ *
+ * - `pid`: the VMM's pid and start time, taken by the very process that becomes the VMM.
+ * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do: its count
+ *   is of reads, however short, not of bytes.
+ * - `stderr`: the first words of standard error; the rest is read and dropped, so that a chatty VMM never blocks.
+ * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N.
+ *
+ * Arguments: bytes a segment, bound on stderr, then the VMM's argv. They are never parsed as shell text.
+ */
+const SCRIPT = `
+segment=$1 words=$2
+shift 2
+if command -v stdbuf >/dev/null
+then first() { stdbuf -o0 head -c "$1"; }
+else first() { dd bs=1 count="$1" 2>/dev/null; }
+fi
+vmm() {
+  (
+    read -r pid x x x x x x x x x x x x x x x x x x x x start x </proc/self/stat
+    echo "$pid $start" >${PID_FILE}
+    exec "$@"
+  )
+  echo $? >${EXIT_FILE}.tmp
+}
+keep_console() {
+  at=0
+  while
+    first $segment >${CONSOLE_PREFIX}$at
+    [ "$(wc -c <${CONSOLE_PREFIX}$at)" -ge "$segment" ]
+  do
+    rm -f ${CONSOLE_PREFIX}$((at - segment))
+    at=$((at + segment))
+  done
+  exec cat >/dev/null
+}
+keep_words() {
+  first $words >${STDERR_FILE}
+  exec cat >/dev/null
+}
+{ vmm "$@" 2>&3 3>&- | keep_console 3>&-; } 3>&1 >/dev/null | keep_words
+exec mv ${EXIT_FILE}.tmp ${EXIT_FILE}
+`
+
+export interface Wrapped {
+  /** Process group and session of the wrapper and all below it. */
+  readonly group: number
+}
+
+/**
+ * Starts `argv` under the wrapper in `directory`, in a session of its own, with no environment but PATH.
+ * Returns once the wrapper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes.
+ * Throws OVM_VMM_FAILED if not even the shell could be started.
+ */
+export async function spawnWrapped(
+  argv: readonly string[],
+  options: { readonly directory: string; readonly consoleLimit: number },
+): Promise<Wrapped> {
+  const segment = Math.max(1, Math.floor(options.consoleLimit / 2))
+  const args = ["-c", SCRIPT, "ovm-vmm", String(segment), String(STDERR_LIMIT), ...argv]
+  try {
+    await clearTraces(options.directory)
+    const child = spawn("sh", args, {
+      cwd: options.directory,
+      detached: true,
+      stdio: "ignore",
+      env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
+    })
+    await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
+    child.unref()
+    if (child.pid === undefined) throw new Error("the shell has no pid")
+    return { group: child.pid }
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })
+  }
+}
+
+/** What an earlier machine in the same folder left must not be taken for this one's. */
+async function clearTraces(directory: string): Promise<void> {
+  const traces = new Set([PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
+  for (const name of await readdir(directory))
+    if (traces.has(name) || name.startsWith(CONSOLE_PREFIX)) await rm(join(directory, name), { force: true })
+}

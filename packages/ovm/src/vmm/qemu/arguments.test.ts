@@ -1,0 +1,131 @@
+import { expect, test } from "bun:test"
+import type { LaunchPlan } from "../interfaces.ts"
+import { type MachineOptions, qemuArguments } from "./arguments.ts"
+import { modelOf } from "./model.ts"
+
+const plan: LaunchPlan = {
+  id: "one",
+  directory: "/instances/one",
+  resources: { vcpus: 2, memory: 256 << 20 },
+  devices: [],
+  consoleLimit: 1024,
+}
+const generationId = "01234567-89ab-4def-8123-456789abcdef"
+function options(accelerator: "kvm" | "tcg"): MachineOptions {
+  const machineTypes = { latest: "pc-q35-7.2", all: ["pc-q35-7.2"] }
+  const found = { name: "qemu", version: "7.2.0", binary: "/q", accelerator, acceleratorReason: "" }
+  return { accelerator, generationId, model: modelOf(plan, { ...found, machineTypes }) }
+}
+const tcg = options("tcg")
+const valuesOf = (argv: readonly string[], option: string) =>
+  argv.filter((_, index) => argv[index - 1] === option)
+const json = (argv: readonly string[], option: string) =>
+  valuesOf(argv, option)
+    .filter((value) => value.startsWith("{"))
+    .map((value): unknown => JSON.parse(value))
+
+test("has no defaults, a sandbox and as few devices as possible", () => {
+  const argv = qemuArguments(plan, tcg)
+  for (const option of ["-nodefaults", "-no-user-config", "-no-reboot", "-S"]) expect(argv).toContain(option)
+  expect(valuesOf(argv, "-sandbox")).toEqual([
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+  ])
+  expect(valuesOf(argv, "-smp")).toEqual(["2"])
+  expect(valuesOf(argv, "-m")).toEqual(["262144k"])
+  expect(json(argv, "-device")).toEqual([
+    { driver: "isa-serial", chardev: "console" },
+    { driver: "vmgenid", guid: generationId },
+  ])
+})
+
+test("the machine type has a version, and the RAM a name, so that snapshots can be resumed", () => {
+  const [machine] = valuesOf(qemuArguments(plan, tcg), "-machine")
+  expect(machine).toStartWith("pc-q35-7.2,")
+  expect(machine).toEndWith(",memory-backend=ram0")
+  expect(json(qemuArguments(plan, tcg), "-object")).toEqual([
+    { "qom-type": "memory-backend-ram", id: "ram0", size: 256 << 20 },
+  ])
+})
+
+test("a resume has the snapshot's RAM, and nothing to boot", () => {
+  const kernel = { path: "/k", args: "" }
+  const argv = qemuArguments({ ...plan, kernel, initrd: { path: "/i" } }, { ...tcg, ram: "/r,share=on" })
+  expect(json(argv, "-object")).toEqual([
+    {
+      "qom-type": "memory-backend-file",
+      id: "ram0",
+      size: 256 << 20,
+      "mem-path": "/r,share=on",
+      share: false,
+    },
+  ])
+  expect(valuesOf(argv, "-incoming")).toEqual(["defer"])
+  for (const option of ["-kernel", "-initrd", "-append"]) expect(argv).not.toContain(option)
+  const known = new Set(["-object", "-incoming", "-kernel", "-initrd", "-append"])
+  const rest = (args: readonly string[]) =>
+    args.filter((arg, index) => !known.has(arg) && !known.has(args[index - 1] ?? ""))
+  expect(rest(argv)).toEqual(rest(qemuArguments({ ...plan, kernel, initrd: { path: "/i" } }, tcg)))
+})
+
+test("the accelerator decides the processor", () => {
+  expect(valuesOf(qemuArguments(plan, options("kvm")), "-cpu")).toEqual(["host"])
+  expect(valuesOf(qemuArguments(plan, options("kvm")), "-accel")).toEqual(["kvm"])
+  expect(valuesOf(qemuArguments(plan, tcg), "-accel")).toEqual(["tcg"])
+})
+
+test("every layer is an explicit node, read-only but for the overlay", () => {
+  const layers = [
+    { path: "/b", format: "raw" as const },
+    { path: "/d", format: "qcow2" as const },
+  ]
+  const argv = qemuArguments({ ...plan, disk: { layers, overlay: "/o" } }, tcg)
+  expect(json(argv, "-blockdev")).toEqual([
+    { driver: "file", "node-name": "file0", filename: "/b", "read-only": true },
+    { driver: "raw", "node-name": "layer0", file: "file0", "read-only": true },
+    { driver: "file", "node-name": "file1", filename: "/d", "read-only": true },
+    { driver: "qcow2", "node-name": "layer1", file: "file1", "read-only": true, backing: "layer0" },
+    { driver: "file", "node-name": "file2", filename: "/o", "read-only": false, discard: "unmap" },
+    {
+      driver: "qcow2",
+      "node-name": "layer2",
+      file: "file2",
+      "read-only": false,
+      discard: "unmap",
+      backing: "layer1",
+    },
+  ])
+  expect(json(argv, "-device")).toContainEqual({ driver: "virtio-blk-pci", id: "disk", drive: "layer2" })
+})
+
+test("a qcow2 at the bottom has no backing node, whatever its header says", () => {
+  const argv = qemuArguments({ ...plan, disk: { layers: [{ path: "/b", format: "qcow2" }] } }, tcg)
+  expect(json(argv, "-blockdev")).toContainEqual(expect.objectContaining({ driver: "qcow2", backing: null }))
+})
+
+test("hostile strings are whole arguments or JSON strings, never options", () => {
+  const evil = `a,mem-path=/etc/passwd,file.filename="/etc/shadow"\\"}\n-S`
+  const argv = qemuArguments(
+    {
+      ...plan,
+      id: evil,
+      kernel: { path: `/${evil}`, args: evil },
+      initrd: { path: `/${evil}` },
+      disk: { layers: [{ path: `/${evil}`, format: "qcow2" }], overlay: `/${evil}` },
+      devices: [{ type: "ivshmem", name: evil, size: 1 << 20, mmioAddr: evil, required: true }],
+    },
+    tcg,
+  )
+  expect(valuesOf(argv, "-append")).toEqual([evil])
+  expect(valuesOf(argv, "-kernel")).toEqual([`/${evil}`])
+  expect(valuesOf(argv, "-initrd")).toEqual([`/${evil}`])
+  expect(json(argv, "-blockdev")).toContainEqual(
+    expect.objectContaining({ driver: "file", filename: `/${evil}` }),
+  )
+  expect(json(argv, "-object").slice(1)).toEqual([
+    { "qom-type": "memory-backend-file", id: "shm0", size: 1 << 20, "mem-path": "shm0.ram", share: true },
+  ])
+  const rest = argv.filter(
+    (_, index) => !["-append", "-kernel", "-initrd", "-blockdev"].includes(argv[index - 1] ?? ""),
+  )
+  expect(rest.join(" ")).not.toContain("passwd")
+})

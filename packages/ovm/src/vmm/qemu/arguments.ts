@@ -1,0 +1,99 @@
+import type { Accelerator, DevicePlan, DiskFile, GuestModel, LaunchPlan } from "../interfaces.ts"
+import { isSharedMemory } from "./check.ts"
+import { RAM_ID } from "./model.ts"
+import { QMP_SOCKET } from "./qmp.ts"
+
+export interface MachineOptions {
+  readonly accelerator: Accelerator
+  readonly model: GuestModel
+  /** A UUID. */
+  readonly generationId: string
+  /** A file with the RAM of a snapshot, mapped copy on write; the guest then waits for its state. */
+  readonly ram?: string
+}
+
+/**
+ * The command line for `plan`, without the program's name. Pure. Strings of a manifest come in as whole arguments (kernel command
+ * line) or inside JSON (paths), where neither comma nor quote means anything; check.ts has refused NUL, which no argument can hold.
+ * QEMU runs in the instance's directory, so that the names of its own files are fixed and short.
+ */
+export function qemuArguments(plan: LaunchPlan, options: MachineOptions): string[] {
+  const { accelerator, model, generationId, ram } = options
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    // The guest stays stopped until the monitor listens, so that no event is missed.
+    "-S",
+    ...["-machine", `${model.machineType},${MACHINE},memory-backend=${RAM_ID}`],
+    ...["-accel", accelerator],
+    ...["-cpu", model.cpu],
+    ...["-smp", String(model.vcpus)],
+    ...["-m", `${model.memory / 1024}k`],
+    ...json("-object", memory(model.memory, ram)),
+    ...["-chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`],
+    ...["-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", "stdio,id=console,signal=off"],
+    ...json("-device", { driver: "isa-serial", chardev: "console" }),
+    ...json("-device", { driver: "vmgenid", guid: generationId }),
+    // What was booted is in the RAM of a snapshot, and needs neither the time to be read nor the memory.
+    ...(ram === undefined ? boot(plan) : ["-incoming", "defer"]),
+    ...disk(plan),
+    // What check found fatal never comes so far; what it found degraded is left out.
+    ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
+  ]
+}
+
+const MACHINE = "vmport=off,usb=off,sata=off,smbus=off,dump-guest-core=off"
+
+/** The backend's id is part of a snapshot, its type is not (docs/design/0014-qemu-snapshots.md). */
+function memory(size: number, path: string | undefined): Record<string, unknown> {
+  if (path === undefined) return { "qom-type": "memory-backend-ram", id: RAM_ID, size }
+  return { "qom-type": "memory-backend-file", id: RAM_ID, size, "mem-path": path, share: false }
+}
+
+function boot({ kernel, initrd }: LaunchPlan): string[] {
+  if (!kernel) return []
+  const files = initrd ? ["-initrd", initrd.path] : []
+  return ["-kernel", kernel.path, ...files, "-append", kernel.args]
+}
+
+/**
+ * One node a layer, each with an explicit backing node, the bottom with none: what a header claims is never opened
+ * (CVE-2024-32498), and the read-only files keep their digests.
+ */
+function disk(plan: LaunchPlan): string[] {
+  if (!plan.disk) return []
+  const { layers, overlay } = plan.disk
+  const files: (DiskFile & { readonly writable?: true })[] = [...layers]
+  if (overlay !== undefined) files.push({ path: overlay, format: "qcow2", writable: true })
+  const nodes = files.flatMap(({ path, format, writable }, index) => {
+    const access = { "read-only": !writable, ...(writable ? { discard: "unmap" } : {}) }
+    const backing = format === "raw" ? {} : { backing: index === 0 ? null : node(index - 1) }
+    return [
+      ...json("-blockdev", { driver: "file", "node-name": `file${index}`, filename: path, ...access }),
+      ...json("-blockdev", {
+        driver: format,
+        "node-name": node(index),
+        file: `file${index}`,
+        ...access,
+        ...backing,
+      }),
+    ]
+  })
+  const top = node(files.length - 1)
+  return [...nodes, ...json("-device", { driver: "virtio-blk-pci", id: "disk", drive: top })]
+}
+
+const node = (index: number) => `layer${index}`
+
+function sharedMemory({ size }: DevicePlan, index: number): string[] {
+  const id = `shm${index}`
+  const memory = { "qom-type": "memory-backend-file", id, size, "mem-path": `${id}.ram`, share: true }
+  return [
+    ...json("-object", memory),
+    // Peers without a master block migration, and so snapshots.
+    ...json("-device", { driver: "ivshmem-plain", memdev: id, master: "on" }),
+  ]
+}
+
+const json = (option: string, value: Record<string, unknown>) => [option, JSON.stringify(value)]

@@ -1,0 +1,62 @@
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import type { Capabilities } from "../interfaces.ts"
+import { bootId } from "../process/identity.ts"
+import { probeAccelerator } from "./accelerator.ts"
+import { type Binary, findQemu, machineTypesOf, versionOf } from "./find.ts"
+
+/** What the answer depends on: another host start or another QEMU means asking again. */
+interface Key extends Binary {
+  readonly bootId: string
+  /** Of what is kept. */
+  readonly schema: number
+}
+
+const SCHEMA = 2
+
+/**
+ * Finds QEMU, asks its version and probes the accelerator; the answer is kept in `folder` until the host restarts or another QEMU
+ * is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
+ */
+export async function qemuCapabilities(folder: string): Promise<Capabilities> {
+  const key: Key = { ...(await findQemu()), bootId: await bootId(), schema: SCHEMA }
+  const file = join(folder, "qemu.json")
+  const kept = await readKept(file, key)
+  if (kept) return kept
+  const version = await versionOf(key)
+  const { accelerator, reason } = await probeAccelerator(key.path, folder)
+  const all = await machineTypesOf(key)
+  const [latest] = all
+  const found = {
+    name: "qemu",
+    version,
+    binary: key.path,
+    accelerator,
+    acceleratorReason: reason,
+    ...(latest === undefined ? {} : { machineTypes: { latest, all } }),
+  }
+  // A cache that cannot be written costs time, not the answer.
+  await keep(file, { key, capabilities: found }).catch(() => {})
+  return found
+}
+
+interface Kept {
+  readonly key: Key
+  readonly capabilities: Capabilities
+}
+
+async function readKept(file: string, key: Key): Promise<Capabilities | undefined> {
+  try {
+    const kept = JSON.parse(await readFile(file, "utf8")) as Kept
+    return JSON.stringify(kept.key) === JSON.stringify(key) ? kept.capabilities : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function keep(file: string, kept: Kept): Promise<void> {
+  await mkdir(dirname(file), { recursive: true })
+  const temporary = `${file}.${process.pid}`
+  await writeFile(temporary, JSON.stringify(kept), { mode: 0o600 })
+  await rename(temporary, file)
+}

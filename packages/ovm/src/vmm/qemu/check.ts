@@ -1,0 +1,80 @@
+import type { DevicePlan, LaunchPlan, Unsupported } from "../interfaces.ts"
+
+const MiB = 2 ** 20
+/** q35's bound without an interrupt remapping unit; TCG is slow long before. */
+const MAX_VCPUS = 255
+const MIN_MEMORY = 8 * MiB
+const MAX_MEMORY = 2 ** 40
+/** Linux's COMMAND_LINE_SIZE on x86, with the closing NUL. */
+const MAX_ARGS = 2047
+const MIN_SHARED = MiB
+const MAX_SHARED = 2 ** 36
+
+/** Everything that QEMU cannot honour of `plan`, all at once (Vmm.check). */
+export function checkPlan(plan: LaunchPlan): readonly Unsupported[] {
+  return [...resources(plan), ...boot(plan), ...plan.devices.flatMap((one, index) => [...device(one, index)])]
+}
+
+function fatal(pointer: string, reason: string): Unsupported {
+  return { pointer, severity: "fatal", reason }
+}
+
+function* resources({ resources: { vcpus, memory } }: LaunchPlan): Iterable<Unsupported> {
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS)
+    yield fatal("/resources/vcpus", `QEMU takes 1 to ${MAX_VCPUS} vCPUs, not ${vcpus}`)
+  if (!Number.isInteger(memory) || memory < MIN_MEMORY || memory > MAX_MEMORY)
+    yield fatal(
+      "/resources/memory",
+      `QEMU takes ${MIN_MEMORY} to ${MAX_MEMORY} bytes of memory, not ${memory}`,
+    )
+  else if (memory % MiB !== 0)
+    yield fatal("/resources/memory", `${memory} bytes of memory are no multiple of 1 MiB`)
+}
+
+function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
+  if (!kernel && !disk) yield fatal("/kernel", "there is neither a kernel nor a disk to boot from")
+  if (!kernel && initrd) yield fatal("/initrd", "an initrd needs a kernel")
+  if (!kernel) return
+  if (/\p{Cc}/u.test(kernel.args))
+    yield fatal("/kernel/args", "the kernel's arguments contain a control character")
+  const length = Buffer.byteLength(kernel.args)
+  if (length > MAX_ARGS)
+    yield fatal(
+      "/kernel/args",
+      `the kernel's arguments have ${length} bytes, an x86 kernel reads ${MAX_ARGS}`,
+    )
+}
+
+function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
+  const pointer = `/devices/${index}`
+  const severity = plan.required ? "fatal" : "degraded"
+  if (plan.type !== "ivshmem") {
+    yield {
+      pointer: `${pointer}/type`,
+      severity,
+      reason: `QEMU's adapter has no device of type ${JSON.stringify(plan.type)}`,
+    }
+    return
+  }
+  const reason = sharedMemoryFault(plan.size)
+  if (reason) yield { pointer: `${pointer}/size`, severity, reason }
+  if (plan.mmioAddr !== undefined)
+    yield {
+      pointer: `${pointer}/mmio_addr`,
+      severity: "degraded",
+      reason: "the guest assigns the address of a PCI device, so it cannot be promised",
+    }
+}
+
+/** True for an ivshmem device that can be had. */
+export function isSharedMemory({ type, size }: DevicePlan): boolean {
+  return type === "ivshmem" && sharedMemoryFault(size) === undefined
+}
+
+/** Why an ivshmem device of `size` bytes cannot be had; undefined if it can. Its memory is a PCI BAR, hence the power of two. */
+export function sharedMemoryFault(size: number | undefined): string | undefined {
+  if (size === undefined) return "an ivshmem device needs a size"
+  if (size < MIN_SHARED || size > MAX_SHARED || !Number.isInteger(Math.log2(size)))
+    return `an ivshmem device has a power of two from ${MIN_SHARED} to ${MAX_SHARED} bytes, not ${size}`
+  return undefined
+}

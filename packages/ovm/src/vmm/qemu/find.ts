@@ -1,0 +1,65 @@
+import { execFile } from "node:child_process"
+import { access, constants, stat } from "node:fs/promises"
+import { delimiter, join } from "node:path"
+import { promisify } from "node:util"
+import { OvmError } from "../../errors.ts"
+
+export const QEMU = "qemu-system-x86_64"
+/** JSON for -device, -object and -blockdev, all of which arguments.ts relies on. */
+const OLDEST = [7, 2] as const
+const VERSION_MS = 10_000
+
+/** A program on disk; the three change whenever another version is installed. */
+export interface Binary {
+  readonly path: string
+  readonly size: number
+  readonly mtimeMs: number
+}
+
+/** `OVM_QEMU`, or the first qemu-system-x86_64 on PATH. Throws OVM_VMM_MISSING. */
+export async function findQemu(env: Record<string, string | undefined> = process.env): Promise<Binary> {
+  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
+  const candidates = env.OVM_QEMU ? [env.OVM_QEMU] : folders.map((folder) => join(folder, QEMU))
+  for (const path of candidates) {
+    const found = await stat(path).catch(() => undefined)
+    if (!found?.isFile()) continue
+    if (
+      await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return { path, size: found.size, mtimeMs: found.mtimeMs }
+  }
+  const where = env.OVM_QEMU ? `OVM_QEMU=${env.OVM_QEMU} is not a program` : `${QEMU} is not on PATH`
+  throw missing(where)
+}
+
+/** The version, such as `7.2.22`. Throws OVM_VMM_MISSING if it is too old or does not say. */
+export async function versionOf(binary: Binary): Promise<string> {
+  const { stdout } = await promisify(execFile)(binary.path, ["--version"], { timeout: VERSION_MS }).catch(
+    () => ({ stdout: "" }),
+  )
+  const [version, major, minor] = /version (\d+)\.(\d+)[.\d]*/.exec(stdout) ?? []
+  if (!version) throw missing(`${binary.path} does not say its version`)
+  const [oldestMajor, oldestMinor] = OLDEST
+  if (Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor))
+    throw missing(`${binary.path} is ${version.slice("version ".length)}, older than ${OLDEST.join(".")}`)
+  return version.slice("version ".length)
+}
+
+/** Its versioned q35 machine types, such as `pc-q35-7.2`, the newest first; empty if it does not say. */
+export async function machineTypesOf(binary: Binary): Promise<readonly string[]> {
+  const { stdout } = await promisify(execFile)(binary.path, ["-machine", "help"], {
+    timeout: VERSION_MS,
+  }).catch(() => ({ stdout: "" }))
+  const latest = /^q35 .*\(alias of (pc-q35-[\d.]+)\)/m.exec(stdout)?.[1]
+  const all = [...stdout.matchAll(/^(pc-q35-[\d.]+) /gm)].map(([, name = ""]) => name)
+  return latest === undefined ? [] : [latest, ...all.filter((name) => name !== latest)]
+}
+
+function missing(reason: string): OvmError {
+  return new OvmError("OVM_VMM_MISSING", `QEMU cannot be used: ${reason}`, {
+    hint: "apt-get install qemu-system-x86",
+  })
+}

@@ -1,0 +1,23 @@
+import type { Call } from "../../content/interfaces.ts"
+import { checkKernel } from "../../kernel.ts"
+import type { Capabilities, LaunchPlan, Machine } from "../interfaces.ts"
+import { checkPlan } from "./check.ts"
+import { QemuMachine } from "./machine.ts"
+import { modelOf } from "./model.ts"
+import { refuseFatal, startQemu } from "./start.ts"
+
+/** Vmm.launch of QEMU. */
+export async function launchQemu(found: Capabilities, plan: LaunchPlan, call: Call = {}): Promise<Machine> {
+  refuseFatal(checkPlan(plan))
+  if (plan.kernel) await checkKernel(plan.kernel.path)
+  const options = {
+    accelerator: plan.accelerator ?? found.accelerator,
+    model: modelOf(plan, found),
+    generationId: plan.generationId ?? crypto.randomUUID(),
+  }
+  return await startQemu(found, plan, options, call, async ({ record, qmp, watch, spawn }) => {
+    const loading = performance.now()
+    await qmp.execute("cont")
+    return new QemuMachine(record, { spawn, load: performance.now() - loading }, qmp, watch)
+  })
+}

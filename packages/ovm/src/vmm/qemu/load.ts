@@ -1,0 +1,166 @@
+import { access, constants, readFile, stat } from "node:fs/promises"
+import type { Socket } from "node:net"
+import type { Call } from "../../content/interfaces.ts"
+import { withDisk } from "../../disk/file.ts"
+import { readHeader } from "../../disk/header.ts"
+import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
+import type {
+  Capabilities,
+  DiskFile,
+  GuestModel,
+  Loaded,
+  Machine,
+  Origin,
+  ResumePlan,
+} from "../interfaces.ts"
+import { checkResume } from "./check-resume.ts"
+import { QemuMachine } from "./machine.ts"
+import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
+import { waitForMigration } from "./migration/progress.ts"
+import { type DeviceState, StreamSplitter } from "./migration/splitter.ts"
+import { RAM_ID } from "./model.ts"
+import { connectIn, type Qmp } from "./qmp.ts"
+import { refuseFatal, type Started, startQemu } from "./start.ts"
+
+/** In the instance's directory, where QEMU runs. */
+const LOAD_SOCKET = "load.sock"
+const LOAD_MS = 30_000
+
+/** Loader.load of QEMU. */
+export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call = {}): Promise<Loaded> {
+  refuseFatal(checkResume(plan, found))
+  const { origin } = plan
+  await checkRam(origin)
+  await checkDisk(plan)
+  const generationId = plan.generationId ?? crypto.randomUUID()
+  const { accelerator, model, ram } = origin
+  // Read and checked while QEMU starts.
+  const state = readState(origin)
+  state.catch(() => {})
+  const options = { accelerator, model, generationId, ram }
+  return await startQemu(found, plan, options, call, async (started) => {
+    const bytes = await state
+    const loading = performance.now()
+    await loadState(started, bytes, call)
+    return new QemuLoaded(started, performance.now() - loading)
+  })
+}
+
+/** QEMU listens, we connect once it does, and write. */
+async function loadState({ qmp, record }: Started, bytes: Uint8Array, { signal }: Call): Promise<void> {
+  await qmp.execute("migrate-set-capabilities", {
+    capabilities: [IGNORE_SHARED, "events"].map((capability) => ({ capability, state: true })),
+  })
+  await qmp.execute("migrate-incoming", { uri: `unix:${LOAD_SOCKET}` })
+  const socket = await connectIn(record.directory, LOAD_SOCKET)
+  if (!socket) throw new OvmError("OVM_VMM_FAILED", "QEMU does not listen for the snapshot's state")
+  try {
+    const sent = send(socket, bytes)
+    await waitForMigration(qmp, ["completed"], {
+      timeoutMs: LOAD_MS,
+      unless: sent,
+      ...(signal && { signal }),
+    })
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** QEMU that refuses a state ends, and its monitor's end is the better reason. */
+async function send(socket: Socket, bytes: Uint8Array): Promise<void> {
+  await new Promise<void>((resolve) => {
+    socket.on("error", () => resolve())
+    socket.end(bytes, () => resolve())
+  })
+}
+
+class QemuLoaded implements Loaded {
+  readonly record
+  readonly timings
+  readonly exited
+  readonly #machine: QemuMachine
+  readonly #qmp: Qmp
+
+  constructor({ record, qmp, watch, spawn }: Started, load: number) {
+    this.timings = { spawn, load }
+    this.#qmp = qmp
+    this.#machine = new QemuMachine(record, this.timings, qmp, watch)
+    this.record = record
+    this.exited = this.#machine.exited
+  }
+
+  async resume(): Promise<Machine> {
+    const began = performance.now()
+    try {
+      await this.#qmp.execute("cont")
+    } catch (thrown) {
+      await this.discard()
+      throw toOvmError(thrown)
+    }
+    this.#machine.timings = { ...this.timings, resume: performance.now() - began }
+    return this.#machine
+  }
+
+  async discard(): Promise<void> {
+    await this.#machine.stop({ graceMs: 0 })
+  }
+}
+
+/** QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write to. */
+async function checkRam({ ram, model }: Origin): Promise<void> {
+  const found = await stat(ram).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+  if (!found.isFile() || found.size !== model.memory)
+    throw new OvmError(
+      "OVM_SIZE_MISMATCH",
+      `${ram}: the snapshot's RAM has ${found.size} bytes, the machine has ${model.memory}`,
+    )
+  await access(ram, constants.R_OK | constants.W_OK).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+}
+
+/** Damage that QEMU would not notice: a stream that does not fit the machine, or is cut off, or goes on. */
+async function readState({ state, model }: Origin): Promise<Uint8Array> {
+  const bytes = await readFile(state).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+  if (bytes.length === 0 || bytes.length > MAX_STATE)
+    throw new OvmError("OVM_SIZE_MISMATCH", `${state}: a device state of ${bytes.length} bytes cannot be`)
+  try {
+    const { machineType } = splitState(bytes, model).configuration
+    if (machineType === model.machineType) return bytes
+    throw new OvmError("OVM_VMM_FAILED", `it is of a ${machineType}, not of a ${model.machineType}`)
+  } catch (thrown) {
+    const cause = toOvmError(thrown)
+    throw new OvmError(cause.code, `${state}: ${cause.message}`, { cause })
+  }
+}
+
+function splitState(bytes: Uint8Array, { memory }: GuestModel): DeviceState {
+  const inState = () => {
+    throw new OvmError("OVM_VMM_FAILED", "pages of RAM are in the device state")
+  }
+  const splitter = new StreamSplitter({ name: RAM_ID, size: memory }, { page: inState, zero: inState })
+  splitter.push(bytes)
+  return splitter.end()
+}
+
+/** QEMU takes a disk of any size, and none for the guest's own. */
+async function checkDisk({ disk, origin }: ResumePlan): Promise<void> {
+  const top: DiskFile | undefined = disk?.layers.at(-1)
+  const files: DiskFile[] = top ? [top] : []
+  if (disk?.overlay !== undefined) files.push({ path: disk.overlay, format: "qcow2" })
+  for (const { path, format } of files) {
+    const size = await withDisk(path, async (file) =>
+      format === "raw" ? file.size : (await readHeader(file, MAX_VIRTUAL_SIZE)).virtualSize,
+    )
+    if (size !== origin.diskSize)
+      throw new OvmError(
+        "OVM_DISK_INVALID",
+        `${path}: the disk has ${size} bytes, the snapshot's had ${origin.diskSize ?? "none"}`,
+      )
+  }
+}

@@ -1,0 +1,208 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../errors.ts"
+import type { Exit, Machine, MachineRecord, SnapshotParts, SnapshotSink, StopMethod } from "../interfaces.ts"
+import { readStderr, waitForExit } from "../process/exit.ts"
+import { isAlive, kill, usageOf } from "../process/identity.ts"
+import type { Qmp, QmpEvent } from "./qmp.ts"
+import { driveOf } from "./snapshot/drive.ts"
+
+const GRACE_MS = 10_000
+const PRESS_MS = 1000
+const QUIT_MS = 5000
+/** From the monitor's end to the process's. */
+const CLOSING_MS = 300
+/** A monitor answers within a millisecond; one that does not within this is past asking. */
+const ANSWER_MS = 2000
+
+/** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/interfaces.ts; others are passed on. */
+const REASONS: Record<string, string> = {
+  "host-qmp-quit": "quit",
+  "host-signal": "signal",
+  "host-qmp-system-reset": "guest-reset",
+}
+
+/** Notes why a machine ends, from the monitor's events. */
+export class EndWatch {
+  #reason: string | undefined
+
+  readonly onEvent = ({ event, data }: QmpEvent): void => {
+    if (event === "GUEST_PANICKED") this.#reason = "guest-panic"
+    if (event === "SHUTDOWN" && this.#reason !== "guest-panic") {
+      const told = String(data.reason)
+      this.#reason = REASONS[told] ?? told
+    }
+  }
+
+  /** Without an event, as when nobody watched, the status has to do. */
+  reason(status: number | undefined): string {
+    if (status === undefined) return "lost"
+    if (status > 128) return "signal"
+    return this.#reason ?? (status === 0 ? "ended" : "failed")
+  }
+}
+
+/** A running machine, over a monitor that has been negotiated. */
+export class QemuMachine implements Machine {
+  readonly exited: Promise<Exit>
+  #ended = false
+  readonly #detached = new AbortController()
+  #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
+
+  constructor(
+    readonly record: MachineRecord,
+    public timings: Machine["timings"],
+    private readonly qmp: Qmp,
+    watch: EndWatch,
+  ) {
+    this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
+  }
+
+  async #watchEnd(watch: EndWatch, settle: (exit: Exit) => void): Promise<void> {
+    const { signal } = this.#detached
+    const status = await waitForExit(this.record.directory, this.record, { hint: this.qmp.closed, signal })
+    // Let go of: whoever takes the machine over learns of its end.
+    if (signal.aborted) return
+    this.#ended = true
+    this.qmp.close()
+    settle(await exitOf(this.record, status, watch))
+  }
+
+  async usage(): Promise<{ rss: number; cpuTime: number } | undefined> {
+    return await usageOf(this.record)
+  }
+
+  async pause(): Promise<void> {
+    this.#usable()
+    await this.qmp.execute("stop")
+  }
+
+  async resume(): Promise<void> {
+    this.#usable()
+    await this.qmp.execute("cont")
+  }
+
+  async snapshot(
+    into: SnapshotSink,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<SnapshotParts> {
+    this.#usable()
+    const abort = new AbortController()
+    const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
+    const taking = takeSnapshotLater(this.record, this.qmp, into, signals)
+    this.#snapshot = { abort, done: taking.catch(() => {}) }
+    try {
+      return await taking
+    } finally {
+      this.#snapshot = undefined
+    }
+  }
+
+  async overlay(): Promise<string | undefined> {
+    this.#usable()
+    const drive = await driveOf(this.qmp)
+    return drive && !drive.readOnly ? drive.path : undefined
+  }
+
+  async stop(
+    options: { readonly graceMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<StopMethod> {
+    const { graceMs = GRACE_MS, signal } = options
+    // A snapshot that is being taken is given up.
+    this.#snapshot?.abort.abort()
+    await this.#snapshot?.done
+    if (this.#ended || !(await isAlive(this.record))) return "already"
+    // A guest that has just booted may not listen yet, so the button is pressed again and again.
+    for (let left = graceMs; left > 0 && (await this.#try("system_powerdown")); left -= PRESS_MS) {
+      // A paused guest cannot hear it.
+      await this.#try("cont")
+      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "acpi"
+    }
+    // No answer may also mean that QEMU ended before it came to answering.
+    const answered = await this.#try("quit")
+    if (await this.#endsWithin(answered ? QUIT_MS : CLOSING_MS, signal)) return "quit"
+    await kill(this.record)
+    if (await this.#endsWithin(QUIT_MS, signal)) return "kill"
+    throw new OvmError(
+      "OVM_VMM_TIMEOUT",
+      `QEMU (pid ${this.record.pid}) did not end within ${QUIT_MS} ms of SIGKILL`,
+    )
+  }
+
+  detach(): void {
+    this.#detached.abort()
+    this.qmp.close()
+  }
+
+  #usable(): void {
+    if (this.#ended || this.#detached.signal.aborted)
+      throw new OvmError(
+        "OVM_STATE_CONFLICT",
+        `the machine in ${this.record.directory} has ended or was let go`,
+      )
+    if (this.#snapshot)
+      throw new OvmError(
+        "OVM_STATE_CONFLICT",
+        `a snapshot of the machine in ${this.record.directory} is being taken`,
+      )
+  }
+
+  /** False if QEMU does not answer any more: then only a signal helps. */
+  async #try(command: string): Promise<boolean> {
+    return await this.qmp.execute(command, undefined, ANSWER_MS).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #endsWithin(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+    const timer = new AbortController()
+    const late = sleep(ms, false, { signal: signal ? AbortSignal.any([timer.signal, signal]) : timer.signal })
+    late.catch(() => {})
+    try {
+      return await Promise.race([this.exited.then(() => true), late])
+    } catch (cause) {
+      throw new OvmError("OVM_INTERRUPTED", "stopping the machine was interrupted; it still runs", { cause })
+    } finally {
+      timer.abort()
+    }
+  }
+}
+
+/** Loaded where it is used: few machines are ever snapshotted. */
+async function takeSnapshotLater(
+  record: MachineRecord,
+  qmp: Qmp,
+  into: SnapshotSink,
+  signal: AbortSignal,
+): Promise<SnapshotParts> {
+  const { takeSnapshot } = await import("./snapshot/take.ts")
+  return await takeSnapshot(record, qmp, into, { signal })
+}
+
+/** A machine that has ended while nobody looked. */
+export function endedMachine(record: MachineRecord): Machine {
+  const ended = async () => {
+    throw new OvmError("OVM_STATE_CONFLICT", `the machine in ${record.directory} has ended`)
+  }
+  return {
+    record,
+    timings: { spawn: 0, load: 0 },
+    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status, new EndWatch())),
+    usage: async () => undefined,
+    pause: ended,
+    resume: ended,
+    snapshot: ended,
+    overlay: ended,
+    stop: async () => "already",
+    detach: () => {},
+  }
+}
+
+async function exitOf(record: MachineRecord, status: number | undefined, watch: EndWatch): Promise<Exit> {
+  const message = await readStderr(record.directory).catch(() => undefined)
+  return {
+    ...(status === undefined ? {} : { status }),
+    reason: watch.reason(status),
+    ...(message === undefined ? {} : { message }),
+  }
+}

@@ -1,0 +1,72 @@
+import type { Call } from "../../../content/interfaces.ts"
+import { OvmError } from "../../../errors.ts"
+import type { Qmp } from "../qmp.ts"
+
+/** In case an event is lost. */
+const LOOK_AGAIN_MS = 50
+
+/** States in which nothing is under way (qapi/migration.json, MigrationStatus). */
+export const IDLE: ReadonlySet<string> = new Set(["none", "completed", "failed", "cancelled"])
+
+/** The state of QEMU's last migration, "none" if there was none, with QEMU's reason if it failed. */
+export async function migrationStatus(qmp: Qmp): Promise<{ status: string; reason: string | undefined }> {
+  const told = (await qmp.execute("query-migrate")) as {
+    readonly status?: unknown
+    readonly "error-desc"?: unknown
+  }
+  const reason = told["error-desc"]
+  return {
+    status: typeof told.status === "string" ? told.status : "none",
+    reason: typeof reason === "string" ? reason : undefined,
+  }
+}
+
+export interface WaitOptions extends Call {
+  readonly timeoutMs: number
+  /** Ends the wait when it fails. */
+  readonly unless?: Promise<unknown>
+}
+
+/**
+ * Waits until the migration is in one of `states`. Throws OVM_VMM_FAILED with QEMU's words if it ends in another way,
+ * OVM_VMM_TIMEOUT, OVM_INTERRUPTED, or what `unless` throws.
+ */
+export async function waitForMigration(
+  qmp: Qmp,
+  states: readonly string[],
+  { timeoutMs, unless, signal }: WaitOptions,
+): Promise<string> {
+  const deadline = performance.now() + timeoutMs
+  let failed: unknown
+  let ring = () => {}
+  const fail = (error: unknown) => {
+    failed ??= error
+    ring()
+  }
+  const interrupt = () => fail(new OvmError("OVM_INTERRUPTED", "the migration was interrupted"))
+  signal?.addEventListener("abort", interrupt)
+  unless?.catch(fail)
+  const unsubscribe = qmp.subscribe(({ event }) => event === "MIGRATION" && ring())
+  try {
+    for (;;) {
+      if (signal?.aborted) interrupt()
+      const rung = new Promise<void>((resolve) => {
+        ring = resolve
+      })
+      const { status, reason } = await migrationStatus(qmp)
+      // A receiver that gave up is the reason why QEMU failed.
+      if (failed !== undefined) throw failed
+      if (states.includes(status)) return status
+      if (IDLE.has(status) && status !== "none")
+        throw new OvmError("OVM_VMM_FAILED", `QEMU's migration has ${status}: ${reason ?? "no reason given"}`)
+      if (performance.now() > deadline)
+        throw new OvmError("OVM_VMM_TIMEOUT", `QEMU's migration is still ${status} after ${timeoutMs} ms`)
+      const timer = setTimeout(ring, LOOK_AGAIN_MS)
+      await rung
+      clearTimeout(timer)
+    }
+  } finally {
+    unsubscribe()
+    signal?.removeEventListener("abort", interrupt)
+  }
+}

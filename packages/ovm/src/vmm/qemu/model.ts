@@ -1,0 +1,34 @@
+import type { Accelerator, Capabilities, GuestModel, LaunchPlan } from "../interfaces.ts"
+import { isSharedMemory } from "./check.ts"
+
+/** QEMU's migration stream split by us (docs/design/0014-qemu-snapshots.md). */
+export const SNAPSHOT_FORMAT = "qemu-split-1"
+
+/** Id of the guest's RAM, and so the name of its block in every snapshot. */
+export const RAM_ID = "ram0"
+
+/**
+ * KVM passes the host's processor on. Under TCG every feature that it has, so that userlands built for x86-64-v2 run; five-level
+ * page tables would only make each of its page walks longer.
+ */
+const CPU: Readonly<Record<Accelerator, string>> = { kvm: "host", tcg: "max,la57=off" }
+
+/** Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. */
+export function modelOf(plan: LaunchPlan, found: Capabilities): GuestModel {
+  const { resources, disk, devices } = plan
+  const drive = disk && (disk.overlay === undefined ? "virtio-blk-pci,read-only" : "virtio-blk-pci")
+  return {
+    format: SNAPSHOT_FORMAT,
+    // A QEMU that does not name its versions cannot be resumed, but runs.
+    machineType: found.machineTypes?.latest ?? "q35",
+    cpu: CPU[plan.accelerator ?? found.accelerator],
+    vcpus: resources.vcpus,
+    memory: resources.memory,
+    devices: [
+      "isa-serial",
+      "vmgenid",
+      ...(drive ? [drive] : []),
+      ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
+    ],
+  }
+}

@@ -1,0 +1,178 @@
+import { closeSync, constants, openSync } from "node:fs"
+import { createConnection, type Socket } from "node:net"
+import { OvmError } from "../../errors.ts"
+
+/** QEMU's socket in the instance's directory. */
+export const QMP_SOCKET = "qmp.sock"
+
+export interface QmpEvent {
+  readonly event: string
+  readonly data: Readonly<Record<string, unknown>>
+  /** QEMU's clock, in milliseconds. */
+  readonly time?: number
+}
+
+/** A monitor connection (QEMU: docs/interop/qmp-spec.rst). A monitor serves one client at a time. */
+export interface Qmp {
+  /**
+   * Runs a command and gives its `return` value. Throws OVM_VMM_FAILED with QEMU's words if it refuses or is gone,
+   * OVM_VMM_TIMEOUT after `timeoutMs` (5,000 unless given).
+   */
+  execute(command: string, args?: Readonly<Record<string, unknown>>, timeoutMs?: number): Promise<unknown>
+  /** Calls `listener` with every event until the function that it returns is called. */
+  subscribe(listener: (event: QmpEvent) => void): () => void
+  /** Settles when the connection is closed, from either side; never rejects. */
+  readonly closed: Promise<void>
+  close(): void
+}
+
+const COMMAND_MS = 5000
+/** QEMU's longest answers (query-qmp-schema) are about 200 KiB. */
+const MAX_LINE = 4 << 20
+
+interface Message {
+  readonly QMP?: unknown
+  readonly event?: unknown
+  readonly data?: unknown
+  readonly timestamp?: { readonly seconds?: unknown; readonly microseconds?: unknown }
+  readonly id?: unknown
+  readonly return?: unknown
+  readonly error?: { readonly desc?: unknown }
+}
+
+/**
+ * Connects to the monitor in `directory` and negotiates. Undefined if nothing listens there (yet).
+ * Throws OVM_VMM_TIMEOUT if there is no greeting within `timeoutMs`, as when another client holds the monitor.
+ */
+export async function connectQmp(
+  directory: string,
+  options: { readonly timeoutMs: number; readonly onEvent?: (event: QmpEvent) => void },
+): Promise<Qmp | undefined> {
+  const socket = await connectIn(directory, QMP_SOCKET)
+  if (!socket) return undefined
+  const listeners = new Set<(event: QmpEvent) => void>()
+  if (options.onEvent) listeners.add(options.onEvent)
+  const waiting = new Map<number, (answer: Message | OvmError) => void>()
+  let nextId = 0
+  let ended: OvmError | undefined
+  const greeting = Promise.withResolvers<void>()
+  const closed = Promise.withResolvers<void>()
+
+  const end = (reason: string) => {
+    if (ended) return
+    ended = new OvmError("OVM_VMM_FAILED", `QEMU's monitor in ${directory} ${reason}`)
+    for (const settle of waiting.values()) settle(ended)
+    waiting.clear()
+    greeting.reject(ended)
+    closed.resolve()
+    socket.destroy()
+  }
+  const receive = (line: string) => {
+    const message = parse(line)
+    if (!message) return end("sent something that is not QMP")
+    if (message.QMP !== undefined) greeting.resolve()
+    else if (typeof message.event === "string") {
+      const event = eventOf(message.event, message)
+      for (const listener of listeners) listener(event)
+    } else if (typeof message.id === "number") waiting.get(message.id)?.(message)
+  }
+  readLines(socket, receive, end)
+  socket
+    .on("error", (error) => end(`broke: ${error.message}`))
+    .on("close", () => end("closed the connection"))
+
+  const execute: Qmp["execute"] = async (command, args, timeoutMs = COMMAND_MS) => {
+    if (ended) throw ended
+    const id = nextId++
+    const answer = await withTimeout(
+      new Promise<Message | OvmError>((resolve) => {
+        waiting.set(id, resolve)
+        socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
+      }),
+      timeoutMs,
+      `QEMU did not answer ${command} within ${timeoutMs} ms`,
+    ).finally(() => waiting.delete(id))
+    if (answer instanceof OvmError) throw answer
+    if (answer.error !== undefined)
+      throw new OvmError("OVM_VMM_FAILED", `QEMU refused ${command}: ${String(answer.error?.desc)}`)
+    return answer.return
+  }
+
+  try {
+    greeting.promise.catch(() => {})
+    await withTimeout(
+      greeting.promise,
+      options.timeoutMs,
+      `QEMU sent no greeting within ${options.timeoutMs} ms`,
+    )
+    await execute("qmp_capabilities", undefined, options.timeoutMs)
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
+  const subscribe: Qmp["subscribe"] = (listener) => {
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+  return { execute, subscribe, closed: closed.promise, close: () => end("was left by us") }
+}
+
+function eventOf(event: string, { data, timestamp }: Message): QmpEvent {
+  const time = Number(timestamp?.seconds) * 1000 + Number(timestamp?.microseconds) / 1000
+  return { event, data: isObject(data) ? data : {}, ...(Number.isNaN(time) ? {} : { time }) }
+}
+
+/** Connects to a socket in `directory`; undefined if nothing listens. A socket's path is limited to 107 bytes (unix(7)): through the folder's descriptor. */
+export async function connectIn(directory: string, name: string): Promise<Socket | undefined> {
+  let folder: number
+  try {
+    folder = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch {
+    return undefined
+  }
+  try {
+    return await new Promise((resolve) => {
+      const socket = createConnection({ path: `/proc/self/fd/${folder}/${name}` })
+      socket.once("connect", () => resolve(socket))
+      socket.once("error", () => resolve(undefined))
+    })
+  } finally {
+    closeSync(folder)
+  }
+}
+
+function readLines(socket: Socket, receive: (line: string) => void, end: (reason: string) => void): void {
+  let rest = ""
+  socket.setEncoding("utf8")
+  socket.on("data", (text: string) => {
+    const lines = (rest + text).split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) if (line.trim() !== "") receive(line)
+    if (rest.length > MAX_LINE) end(`sent a line above ${MAX_LINE} bytes`)
+  })
+}
+
+function parse(line: string): Message | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
+
+async function withTimeout<T>(work: Promise<T>, ms: number, message: string): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new OvmError("OVM_VMM_TIMEOUT", message)), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

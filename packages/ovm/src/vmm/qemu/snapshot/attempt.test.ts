@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { buildGuest, guestMissing } from "../../../../../testkit/src/guest.ts"
+import { createOverlay } from "../../../disk/overlay.ts"
+import { Bench } from "../../bench.suite.ts"
+import type { Machine } from "../../interfaces.ts"
+import { endStray } from "../../process/stray.ts"
+import { SnapshotBench } from "../../snapshot-bench.suite.ts"
+import { findQemu } from "../find.ts"
+import { IGNORE_SHARED } from "../migration/format.ts"
+import { waitForMigration } from "../migration/progress.ts"
+import { listenForStream, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
+import { RAM_ID } from "../model.ts"
+import { connectQmp, type Qmp } from "../qmp.ts"
+import { type Attempt, letRun, noteAttempt, readAttempt } from "./attempt.ts"
+import { attachOverlay, driveOf, overlayNodes, switchTo } from "./drive.ts"
+
+const missing =
+  guestMissing ||
+  (await findQemu().then(
+    () => "",
+    () => "(skipped: QEMU is not installed)",
+  ))
+
+// The steps of take.ts by hand, so that the process that takes the snapshot can be gone after any of them.
+const stages = ["noted", "attached", "copied", "switched", "completed", "running"] as const
+
+describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () => {
+  const under = { module: join(import.meta.dir, "../index.ts"), factory: "qemu", missing, snapshots: true }
+  const bench = new Bench(mkdtempSync(join(tmpdir(), "ovm-attempt-")), under)
+  const shots = new SnapshotBench(bench)
+  beforeAll(async () => await bench.open(await buildGuest()))
+  afterAll(async () => {
+    await Promise.all(bench.folders.map(endStray))
+    rmSync(bench.root, { recursive: true })
+  })
+
+  async function monitorOf(machine: Machine): Promise<Qmp> {
+    const qmp = await connectQmp(machine.record.directory, { timeoutMs: 5000 })
+    if (!qmp) throw new Error("no monitor")
+    return qmp
+  }
+
+  async function goTo(
+    stage: (typeof stages)[number],
+    qmp: Qmp,
+    attempt: Attempt,
+  ): Promise<Receiver | undefined> {
+    const reached = (one: typeof stage) => stages.indexOf(stage) < stages.indexOf(one)
+    const { overlay, directory, files } = attempt
+    await noteAttempt(attempt)
+    if (!overlay || reached("attached")) return undefined
+    await createOverlay(overlay.path, (await driveOf(qmp))?.size ?? 0)
+    await attachOverlay(qmp, overlay.nodes, overlay.path)
+    if (reached("copied")) return undefined
+    const receiver = await listenForStream(directory, { name: RAM_ID, size: 16 << 20 }, files[0] ?? "")
+    const capabilities = [IGNORE_SHARED, "pause-before-switchover"].map((capability) => ({
+      capability,
+      state: true,
+    }))
+    await qmp.execute("migrate-set-capabilities", { capabilities })
+    await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
+    const timeoutMs = 30_000
+    await waitForMigration(qmp, ["pre-switchover"], { timeoutMs })
+    if (reached("switched")) return receiver
+    await switchTo(qmp, overlay.nodes)
+    if (reached("completed")) return receiver
+    await qmp.execute("migrate-continue", { state: "pre-switchover" })
+    await waitForMigration(qmp, ["completed"], { timeoutMs })
+    if (stage === "running") await letRun(qmp)
+    return receiver
+  }
+
+  for (const running of [true, false])
+    for (const stage of running ? stages : stages.filter((one) => one !== "running"))
+      test(`${stage}, of a ${running ? "running" : "paused"} machine, is taken back when it is adopted`, async () => {
+        const { machine } = await shots.counting()
+        const before = await machine.overlay?.()
+        if (!running) await machine.pause()
+        machine.detach()
+        const qmp = await monitorOf(machine)
+        const sink = shots.sink()
+        const { directory } = machine.record
+        const nodes = overlayNodes((await driveOf(qmp))?.node ?? "")
+        const overlay = { path: sink.overlay, nodes }
+        const receiver = await goTo(stage, qmp, {
+          directory,
+          files: [sink.ram, sink.state],
+          overlay,
+          running,
+        })
+        // A dead process's connections are closed, and its sockets listen no more.
+        await receiver?.close()
+        qmp.close()
+
+        const adopted = await bench.vmm.adopt(machine.record)
+        expect(await readAttempt(directory)).toBeUndefined()
+        for (const path of Object.values(sink)) expect([path, existsSync(path)]).toEqual([path, false])
+        expect(await adopted.overlay?.()).toBe(before)
+        if (!running) await adopted.resume()
+        await shots.unharmed(adopted, sink, before)
+        await shots.end(adopted)
+      }, 30_000)
+})

@@ -1,0 +1,114 @@
+import { readFile, rename, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError, toOvmError } from "../../../errors.ts"
+import { IDLE, migrationStatus, waitForMigration } from "../migration/progress.ts"
+import { SNAPSHOT_SOCKET } from "../migration/receiver.ts"
+import type { Qmp } from "../qmp.ts"
+import { detachOverlay, type OverlayNodes } from "./drive.ts"
+
+/** In the instance's directory while a snapshot is being taken: what to take back if nobody ends it. */
+const FILE = "snapshot.json"
+const CANCEL_MS = 10_000
+const FINISH_MS = 5000
+
+/** A snapshot that is not complete. */
+export interface Attempt {
+  readonly directory: string
+  /** Files to remove. */
+  readonly files: readonly string[]
+  readonly overlay?: { readonly path: string; readonly nodes: OverlayNodes }
+  /** The guest ran before. */
+  readonly running: boolean
+}
+
+/** Notes an attempt before it changes anything. By rename: a reader sees all of it or nothing. */
+export async function noteAttempt(attempt: Attempt): Promise<void> {
+  const temporary = join(attempt.directory, `.${FILE}.tmp`)
+  await writeFile(temporary, JSON.stringify(attempt), { mode: 0o600 })
+  await rename(temporary, join(attempt.directory, FILE))
+}
+
+/** What an earlier process began and did not end. */
+export async function readAttempt(directory: string): Promise<Attempt | undefined> {
+  try {
+    return JSON.parse(await readFile(join(directory, FILE), "utf8")) as Attempt
+  } catch {
+    return undefined
+  }
+}
+
+/** The attempt is complete, or taken back. */
+export async function forgetAttempt(directory: string): Promise<void> {
+  await rm(join(directory, FILE), { force: true })
+}
+
+/**
+ * Brings the machine back to where it was before `attempt`, wherever that stopped, and removes its files. The note stays if that
+ * fails, for `adopt` to try again. Throws OVM_VMM_FAILED or OVM_VMM_TIMEOUT.
+ */
+export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
+  const { directory, files, overlay, running } = attempt
+  if (!IDLE.has((await migrationStatus(qmp)).status)) {
+    await qmp.execute("migrate_cancel")
+    await waitForMigration(qmp, [...IDLE], { timeoutMs: CANCEL_MS })
+  }
+  if (running) {
+    // After a cancelled migration QEMU goes on by itself; after a completed one, or if it was never told to stop, it does not.
+    if ((await runState(qmp)) !== "running") await letRun(qmp)
+  } else await leavePostmigrate(qmp)
+  if (overlay) {
+    await detachOverlay(qmp, overlay.nodes)
+    await rm(overlay.path, { force: true })
+  }
+  for (const path of [...files, join(directory, SNAPSHOT_SOCKET)]) await rm(path, { force: true })
+  await forgetAttempt(directory)
+}
+
+/** The machine is gone: only files are left. What the guest has written to is not touched. */
+export async function removeFiles({ directory, files }: Attempt): Promise<void> {
+  for (const path of [...files, join(directory, SNAPSHOT_SOCKET)])
+    await rm(path, { force: true }).catch(() => {})
+}
+
+/**
+ * A paused machine is left in `postmigrate` by a migration, with its disks let go and no way into another one. QEMU knows no
+ * way back but to let the guest run: for less than a millisecond, both commands being sent at once.
+ */
+export async function leavePostmigrate(qmp: Qmp): Promise<void> {
+  if ((await finished(qmp)) !== "postmigrate") return
+  await Promise.all([qmp.execute("cont"), qmp.execute("stop")])
+}
+
+/** `cont`, as soon as QEMU takes it: a migration says `completed` or `cancelled` some µs before the machine is let go. */
+export async function letRun(qmp: Qmp): Promise<void> {
+  await finished(qmp)
+  await qmp.execute("cont")
+}
+
+/** The state after a migration, which may still be about to end. */
+async function finished(qmp: Qmp): Promise<string> {
+  const deadline = performance.now() + FINISH_MS
+  for (;;) {
+    const state = await runState(qmp)
+    if (state !== "finish-migrate" || performance.now() > deadline) return state
+    await sleep(1)
+  }
+}
+
+/** qapi/run-state.json, RunState. */
+export async function runState(qmp: Qmp): Promise<string> {
+  const { status } = (await qmp.execute("query-status")) as { readonly status?: unknown }
+  return String(status)
+}
+
+/** Says of an error what a snapshot adds to it, keeping its code. */
+export function snapshotError(thrown: unknown, more = ""): OvmError {
+  const error = toOvmError(thrown)
+  const { code, detail, hint, message } = error
+  return new OvmError(code, `the snapshot failed: ${message}${more}`, {
+    cause: error,
+    ...(detail === undefined ? {} : { detail }),
+    ...(hint === undefined ? {} : { hint }),
+  })
+}

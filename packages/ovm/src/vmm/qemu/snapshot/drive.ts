@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../../errors.ts"
+import type { Qmp } from "../qmp.ts"
+
+/** What the guest's disk is now. */
+export interface Drive {
+  /** The node that the guest writes to, or reads. */
+  readonly node: string
+  readonly path: string
+  readonly readOnly: boolean
+  /** Bytes. */
+  readonly size: number
+}
+
+interface BlockInfo {
+  readonly inserted?: {
+    readonly "node-name"?: string
+    readonly ro?: boolean
+    readonly image?: { readonly "virtual-size"?: number }
+  }
+}
+
+interface NodeInfo {
+  readonly "node-name"?: string
+  readonly file?: string
+}
+
+/** The guest's only disk (qapi/block-core.json, query-block); undefined without one. */
+export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
+  const [first] = (await qmp.execute("query-block")) as readonly BlockInfo[]
+  const { inserted } = first ?? {}
+  const [node, size] = [inserted?.["node-name"], inserted?.image?.["virtual-size"]]
+  if (node === undefined || size === undefined) return undefined
+  // Of the disk itself QEMU tells the whole chain instead of a path, and only the first 4 KiB of that.
+  const name = node.replace(/^layer/, "file")
+  const path = (await allNodes(qmp)).find((one) => one["node-name"] === name)?.file
+  if (path === undefined) throw new OvmError("OVM_VMM_FAILED", `QEMU does not tell the file of ${node}`)
+  return { node, path, readOnly: inserted?.ro === true, size }
+}
+
+async function allNodes(qmp: Qmp): Promise<readonly NodeInfo[]> {
+  return (await qmp.execute("query-named-block-nodes", { flat: true })) as readonly NodeInfo[]
+}
+
+/** Names of an overlay's nodes, as in arguments.ts. They are no part of a snapshot, so each attempt has its own. */
+export interface OverlayNodes {
+  readonly file: string
+  readonly format: string
+  /** The node that it goes on top of. */
+  readonly below: string
+}
+
+export function overlayNodes(below: string): OverlayNodes {
+  const id = crypto.randomUUID().slice(0, 13)
+  return { file: `file-${id}`, format: `layer-${id}`, below }
+}
+
+/** Opens an empty overlay, ahead of the pause. It gets its backing node when it becomes the top. */
+export async function attachOverlay(qmp: Qmp, nodes: OverlayNodes, path: string): Promise<void> {
+  const access = { discard: "unmap", "read-only": false }
+  await qmp.execute("blockdev-add", {
+    driver: "file",
+    "node-name": nodes.file,
+    filename: path,
+    ...access,
+  })
+  await qmp.execute("blockdev-add", {
+    driver: "qcow2",
+    "node-name": nodes.format,
+    file: nodes.file,
+    backing: null,
+    ...access,
+  })
+}
+
+/** From now on the guest writes to the overlay. Writes that are under way are in the old top afterwards. */
+export async function switchTo(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
+  await qmp.execute("blockdev-snapshot", { node: nodes.below, overlay: nodes.format })
+}
+
+const JOB = "ovm-revert"
+const JOB_MS = 60_000
+
+/**
+ * Takes the overlay off again, with what was written to it since put into the layer below; works while the guest runs. Nodes that
+ * are not there (any more) are no error.
+ */
+export async function detachOverlay(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
+  const drive = await driveOf(qmp)
+  if (drive?.node === nodes.format) {
+    await qmp.execute("block-commit", {
+      "job-id": JOB,
+      device: nodes.format,
+      "base-node": nodes.below,
+    })
+    const deadline = performance.now() + JOB_MS
+    for (let asked = false; ; await sleep(2)) {
+      const jobs = (await qmp.execute("query-block-jobs")) as readonly { device: string; ready: boolean }[]
+      const job = jobs.find(({ device }) => device === JOB)
+      if (!job) break
+      if (job.ready && !asked) {
+        await qmp.execute("block-job-complete", { device: JOB })
+        asked = true
+      }
+      if (performance.now() > deadline)
+        throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not take an overlay back within ${JOB_MS} ms`)
+    }
+    if ((await driveOf(qmp))?.node === nodes.format)
+      throw new OvmError("OVM_VMM_FAILED", "QEMU could not take an overlay back")
+  }
+  const known = await allNodes(qmp)
+  for (const name of [nodes.format, nodes.file])
+    if (known.some((node) => node["node-name"] === name))
+      await qmp.execute("blockdev-del", { "node-name": name })
+}

@@ -1,0 +1,213 @@
+import { chmod, stat, writeFile } from "node:fs/promises"
+import type { Call } from "../../../content/interfaces.ts"
+import { createOverlay } from "../../../disk/overlay.ts"
+import { OvmError } from "../../../errors.ts"
+import type { GuestModel, MachineRecord, SnapshotParts, SnapshotSink } from "../../interfaces.ts"
+import { isAlive } from "../../process/identity.ts"
+import { IGNORE_SHARED } from "../migration/format.ts"
+import { waitForMigration } from "../migration/progress.ts"
+import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
+import { RAM_ID } from "../model.ts"
+import type { Qmp } from "../qmp.ts"
+import {
+  type Attempt,
+  forgetAttempt,
+  leavePostmigrate,
+  letRun,
+  noteAttempt,
+  removeFiles,
+  runState,
+  snapshotError,
+  takeBack,
+} from "./attempt.ts"
+import { Clock } from "./clock.ts"
+import { attachOverlay, type Drive, driveOf, overlayNodes, switchTo } from "./drive.ts"
+
+/** A guest may write to its memory faster than it is copied: then the pause may become longer, so that there is an end. */
+const COPY_MS = 10_000
+const LONG_COPY_MS = 60_000
+const DOWNTIME_MS = 30
+const LONG_DOWNTIME_MS = 10_000
+const STATE_MS = 30_000
+const RECEIVE_MS = 30_000
+/** Bytes a second: as fast as it goes. */
+const BANDWIDTH = 1e11
+
+/** Snapshotter.snapshot of QEMU (docs/design/0014-qemu-snapshots.md). `qmp` is the machine's monitor. */
+export async function takeSnapshot(
+  record: MachineRecord,
+  qmp: Qmp,
+  into: SnapshotSink,
+  call: Call = {},
+): Promise<SnapshotParts> {
+  const clock = new Clock(qmp)
+  let attempt: Attempt | undefined
+  let receiver: Receiver | undefined
+  try {
+    const model = await modelOfSource(record, qmp)
+    const drive = await driveOf(qmp)
+    const overlay = drive && !drive.readOnly ? overlayOf(into, drive) : undefined
+    for (const path of [into.ram, into.state, overlay?.path]) await refuseExisting(path)
+    const running = await readyState(qmp)
+    attempt = {
+      directory: record.directory,
+      files: [into.ram, into.state],
+      ...(overlay ? { overlay } : {}),
+      running,
+    }
+    await noteAttempt(attempt)
+    if (overlay && drive) {
+      await createOverlay(overlay.path, drive.size)
+      await attachOverlay(qmp, overlay.nodes, overlay.path)
+    }
+    receiver = await listenForStream(record.directory, { name: RAM_ID, size: model.memory }, into.ram)
+    await migrate(qmp, attempt, receiver, clock, call)
+    const received = await receivedIn(receiver)
+    if (call.signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "it was interrupted")
+    return await complete(record, model, into, attempt, drive, received, clock)
+  } catch (thrown) {
+    await receiver?.close()
+    throw await undo(record, qmp, attempt, thrown)
+  } finally {
+    await receiver?.close()
+    clock.stop()
+  }
+}
+
+/** From a running guest to a guest that runs on, with its RAM and state on their way to the receiver. */
+async function migrate(
+  qmp: Qmp,
+  { overlay, running }: Attempt,
+  receiver: Receiver,
+  clock: Clock,
+  { signal }: Call,
+): Promise<void> {
+  const wait = { unless: receiver.done, ...(signal && { signal }) }
+  const capabilities = [IGNORE_SHARED, "pause-before-switchover", "events"]
+  await qmp.execute("migrate-set-capabilities", {
+    capabilities: capabilities.map((capability) => ({ capability, state: true })),
+  })
+  await qmp.execute("migrate-set-parameters", {
+    "max-bandwidth": BANDWIDTH,
+    "downtime-limit": DOWNTIME_MS,
+  })
+  clock.lap("prepare")
+  await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
+  await waitForMigration(qmp, ["pre-switchover"], { ...wait, timeoutMs: COPY_MS }).catch(async (thrown) => {
+    if (!(thrown instanceof OvmError) || thrown.code !== "OVM_VMM_TIMEOUT") throw thrown
+    await qmp.execute("migrate-set-parameters", { "downtime-limit": LONG_DOWNTIME_MS })
+    await waitForMigration(qmp, ["pre-switchover"], { ...wait, timeoutMs: LONG_COPY_MS })
+  })
+  clock.lap("copy")
+  // The guest stands still, and its disk is not let go yet.
+  if (overlay) await switchTo(qmp, overlay.nodes)
+  clock.lap("disk")
+  await qmp.execute("migrate-continue", { state: "pre-switchover" })
+  await waitForMigration(qmp, ["completed"], { ...wait, timeoutMs: STATE_MS })
+  clock.lap("state")
+  // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the same.
+  if (running) await letRun(qmp)
+}
+
+/** QEMU has sent everything: the rest is in the socket. */
+async function receivedIn({ done }: Receiver): Promise<Received> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new OvmError("OVM_VMM_TIMEOUT", `the stream did not end within ${RECEIVE_MS} ms`)
+    timer = setTimeout(() => reject(error), RECEIVE_MS)
+  })
+  try {
+    return await Promise.race([done, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function complete(
+  record: MachineRecord,
+  model: GuestModel,
+  into: SnapshotSink,
+  attempt: Attempt,
+  drive: Drive | undefined,
+  received: Received,
+  clock: Clock,
+): Promise<SnapshotParts> {
+  const { machineType } = received.configuration
+  if (machineType !== model.machineType)
+    throw new OvmError("OVM_VMM_FAILED", `QEMU's machine is a ${machineType}, not a ${model.machineType}`)
+  await writeFile(into.state, received.bytes, { flag: "wx", mode: 0o600 })
+  const { overlay, running } = attempt
+  if (overlay && drive) await chmod(drive.path, 0o444)
+  await forgetAttempt(record.directory)
+  clock.lap("finish")
+  return {
+    origin: {
+      vmm: record.vmm,
+      version: record.version,
+      accelerator: record.accelerator,
+      model,
+      ...(drive ? { diskSize: drive.size } : {}),
+      ram: into.ram,
+      state: into.state,
+    },
+    ramData: received.ramData,
+    stateSize: received.bytes.length,
+    ...(overlay && drive ? { disk: { frozen: drive.path, overlay: overlay.path } } : {}),
+    ...(record.generationId === undefined ? {} : { generationId: record.generationId }),
+    running,
+    timings: clock.timings(running),
+  }
+}
+
+/** What is to be thrown for `thrown`, once the machine is as it was before. */
+async function undo(
+  record: MachineRecord,
+  qmp: Qmp,
+  attempt: Attempt | undefined,
+  thrown: unknown,
+): Promise<OvmError> {
+  if (!attempt) return snapshotError(thrown)
+  try {
+    await takeBack(qmp, attempt)
+    return snapshotError(thrown)
+  } catch (failure) {
+    if (await isAlive(record)) {
+      const reason = failure instanceof Error ? failure.message : String(failure)
+      return snapshotError(thrown, `; and the machine could not be brought back yet: ${reason}`)
+    }
+    await removeFiles(attempt)
+    return snapshotError(thrown)
+  }
+}
+
+/** Throws OVM_UNSUPPORTED if the machine cannot be snapshotted. */
+async function modelOfSource({ model }: MachineRecord, qmp: Qmp): Promise<GuestModel> {
+  const backends = (await qmp.execute("query-memdev")) as readonly { readonly id?: string }[]
+  if (!model || !backends.some(({ id }) => id === RAM_ID))
+    throw new OvmError("OVM_UNSUPPORTED", "the machine was started by a version that took no snapshots", {
+      hint: "stop it and start it again",
+    })
+  const shared = model.devices.find((device) => device.startsWith("ivshmem"))
+  if (shared !== undefined)
+    throw new OvmError("OVM_UNSUPPORTED", `the machine shares memory with others (${shared})`)
+  return model
+}
+
+/** True if the guest runs, false if it is paused. Throws OVM_STATE_CONFLICT in any other state. */
+async function readyState(qmp: Qmp): Promise<boolean> {
+  await leavePostmigrate(qmp)
+  const state = await runState(qmp)
+  if (state !== "running" && state !== "paused" && state !== "prelaunch")
+    throw new OvmError("OVM_STATE_CONFLICT", `the machine is neither running nor paused but ${state}`)
+  return state === "running"
+}
+
+function overlayOf({ overlay }: SnapshotSink, { node }: Drive): NonNullable<Attempt["overlay"]> {
+  if (overlay !== undefined) return { path: overlay, nodes: overlayNodes(node) }
+  throw new OvmError("OVM_INTERNAL", "a snapshot of a machine with a writable disk needs a new overlay")
+}
+
+async function refuseExisting(path: string | undefined): Promise<void> {
+  if (path === undefined || !(await stat(path).catch(() => undefined))) return
+  throw new OvmError("OVM_STATE_CONFLICT", `${path} exists already`)
+}

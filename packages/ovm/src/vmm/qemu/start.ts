@@ -1,0 +1,108 @@
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Call } from "../../content/interfaces.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
+import type { Capabilities, LaunchPlan, MachineRecord, Unsupported } from "../interfaces.ts"
+import { readExit, readStderr } from "../process/exit.ts"
+import { killGroup } from "../process/group.ts"
+import { startedIn } from "../process/identity.ts"
+import { spawnWrapped } from "../process/wrapper.ts"
+import { type MachineOptions, qemuArguments } from "./arguments.ts"
+import { EndWatch } from "./machine.ts"
+import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
+
+/** From spawn to the monitor's greeting: some 50 ms, and much more on a host that is short of memory or processors. */
+const START_MS = 30_000
+const RETRY_MS = 2
+
+/** A QEMU that answers, with the guest stopped. */
+export interface Started {
+  readonly record: MachineRecord
+  readonly qmp: Qmp
+  readonly watch: EndWatch
+  /** Milliseconds from spawn to the first answer. */
+  readonly spawn: number
+}
+
+/**
+ * Spawns QEMU and gives it to `then`. If that fails, or the call is aborted before it is through, QEMU is killed, and what it
+ * said itself is the reason.
+ */
+export async function startQemu<T>(
+  found: Capabilities,
+  plan: LaunchPlan,
+  options: MachineOptions,
+  { signal }: Call,
+  then: (started: Started) => Promise<T>,
+): Promise<T> {
+  await rm(join(plan.directory, QMP_SOCKET), { force: true })
+  if (signal?.aborted) throw interrupted()
+  const watch = new EndWatch()
+  const spawned = performance.now()
+  const { group } = await spawnWrapped([found.binary, ...qemuArguments(plan, options)], plan)
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => {})
+  const abort = () => aborted.reject(interrupted())
+  signal?.addEventListener("abort", abort)
+  let qmp: Qmp | undefined
+  try {
+    qmp = await Promise.race([firstContact(plan.directory, watch), aborted.promise])
+    const spawn = performance.now() - spawned
+    const identity = await startedIn(plan.directory)
+    if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of QEMU was left in ${plan.directory}`)
+    const { accelerator, model, generationId } = options
+    const what = { vmm: "qemu", version: found.version, accelerator, directory: plan.directory }
+    const record = { ...what, ...identity, model, generationId }
+    return await Promise.race([then({ record, qmp, watch, spawn }), aborted.promise])
+  } catch (thrown) {
+    qmp?.close()
+    const error = await inItsOwnWords(plan.directory, toOvmError(thrown))
+    await killGroup(group)
+    throw error
+  } finally {
+    signal?.removeEventListener("abort", abort)
+  }
+}
+
+/** Throws OVM_UNSUPPORTED with all findings if one of them is fatal. */
+export function refuseFatal(findings: readonly Unsupported[]): void {
+  const fatal = findings.filter(({ severity }) => severity === "fatal")
+  const [first] = fatal
+  if (first) throw new OvmError("OVM_UNSUPPORTED", `${first.pointer}: ${first.reason}`, { detail: fatal })
+}
+
+/** Tries until the monitor answers or QEMU has ended: the socket appears a few ms after the process. */
+async function firstContact(directory: string, watch: EndWatch): Promise<Qmp> {
+  const deadline = performance.now() + START_MS
+  for (;;) {
+    const left = deadline - performance.now()
+    if (left <= 0)
+      throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not open its monitor within ${START_MS} ms`)
+    const qmp = await connectQmp(directory, { timeoutMs: left, onEvent: watch.onEvent })
+    if (qmp) return qmp
+    if ((await readExit(directory)) !== undefined)
+      throw new OvmError("OVM_VMM_FAILED", "QEMU ended before it opened its monitor")
+    await sleep(RETRY_MS)
+  }
+}
+
+/** A start that failed because QEMU ended is told in QEMU's words. */
+async function inItsOwnWords(directory: string, error: OvmError): Promise<OvmError> {
+  if (error.code !== "OVM_VMM_FAILED") return error
+  let status = await readExit(directory)
+  for (let tries = 0; status === undefined && tries < 50; tries++) {
+    await sleep(RETRY_MS)
+    status = await readExit(directory)
+  }
+  if (status === undefined) return error
+  const words = (await readStderr(directory)) ?? "without a word"
+  return new OvmError("OVM_VMM_FAILED", `QEMU could not start (status ${status}): ${words}`, {
+    cause: error,
+    detail: { status, message: words },
+  })
+}
+
+function interrupted(): OvmError {
+  return new OvmError("OVM_INTERRUPTED", "starting the machine was interrupted")
+}

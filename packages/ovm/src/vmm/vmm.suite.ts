@@ -1,0 +1,33 @@
+import { afterAll, beforeAll, describe, expect } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { buildGuest, guestMissing } from "../../../testkit/src/guest.ts"
+import { processesIn } from "../../../testkit/src/processes.ts"
+import { Bench, type VmmUnderTest } from "./bench.suite.ts"
+import { inputSuite } from "./input.suite.ts"
+import { lifecycleSuite } from "./lifecycle.suite.ts"
+import { endStray } from "./process/stray.ts"
+import { snapshotSuite } from "./snapshot.suite.ts"
+import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
+
+/** What every VMM adapter must do (vmm/interfaces.ts), shown with the bare-metal guest and one Linux. */
+export function vmmSuite(name: string, under: VmmUnderTest): void {
+  const note = under.missing || guestMissing
+  describe.skipIf(note !== "")(`${name} as a Vmm ${note}`, () => {
+    const bench = new Bench(mkdtempSync(join(tmpdir(), `ovm-${name}-`)), under)
+    beforeAll(async () => await bench.open(await buildGuest()))
+    afterAll(async () => {
+      const left = bench.folders.flatMap(processesIn)
+      // A test that failed half way must not leave a machine running.
+      await Promise.all(bench.folders.map(endStray))
+      expect(left).toEqual([])
+      rmSync(bench.root, { recursive: true })
+    })
+    lifecycleSuite(bench)
+    inputSuite(bench)
+    if (!under.snapshots) return
+    snapshotSuite(bench)
+    snapshotFaultsSuite(bench)
+  })
+}
