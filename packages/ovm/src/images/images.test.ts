@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "../../../testkit/src/disks.ts"
+import { buildGuest, guestMissing } from "../../../testkit/src/guest.ts"
+import { packGuest } from "../../../testkit/src/image.ts"
+import { collectGarbage } from "../content/layout/gc.ts"
+import { type Images, openImages, type PrepareOptions } from "./images.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(60_000)
+
+const NEVER: PrepareOptions = { lease: "test", pull: "never" }
+
+let root: string
+let images: Images
+
+/** The blobs of the store, by file name. */
+const blobs = async () => (await readdir(join(root, "store/blobs/sha256"))).sort()
+
+describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-images-"))
+    images = await openImages(join(root, "store"), join(root, "derived"))
+    await packGuest(join(root, "other"), "one:latest", "ticks=1")
+  })
+  afterAll(() => rm(root, { recursive: true }))
+
+  test("a name gives verified files, which the lease holds against the collector until it is released", async () => {
+    await packGuest(join(root, "store"), "gone:latest", "ticks=7")
+    const image = await images.prepare("gone", NEVER)
+    expect(image).toMatchObject({ reference: "gone:latest", layers: [], virtualSize: 0, warnings: [] })
+    expect(await readFile(image.kernel?.path ?? "")).toEqual(await readFile(await buildGuest()))
+    await writeFile(join(root, "store/index.json"), '{"schemaVersion":2,"manifests":[]}')
+    expect((await collectGarbage(join(root, "store"))).removed).toEqual([])
+    await images.release("test")
+    expect((await collectGarbage(join(root, "store"))).removed).toHaveLength(3)
+    expect(await blobs()).toEqual([])
+  })
+
+  test("leases of instances that are no more are given back", async () => {
+    await packGuest(join(root, "store"), "kept:latest", "ticks=8")
+    await images.prepare("kept", { ...NEVER, lease: "a" })
+    await images.keepLeases([])
+    await writeFile(join(root, "store/index.json"), '{"schemaVersion":2,"manifests":[]}')
+    expect((await collectGarbage(join(root, "store"))).removed).toHaveLength(3)
+  })
+
+  test("a layout of one artifact is named by its folder, one of several by folder and tag", async () => {
+    const one = await images.prepare(join(root, "other"), NEVER)
+    expect(one).toMatchObject({
+      reference: "localhost/test/guest",
+      manifest: { kernel: { args: "ticks=1" } },
+    })
+    await packGuest(join(root, "other"), "two:latest", "ticks=2")
+    const error = await refusal(images.prepare(join(root, "other"), NEVER))
+    expect(error.code).toBe("OVM_ARTIFACT_INVALID")
+    expect(error.hint).toContain("one:latest")
+    const two = await images.prepare(`${join(root, "other")}:two:latest`, NEVER)
+    expect(two.manifest.kernel?.args).toBe("ticks=2")
+    expect((await refusal(images.prepare(`${join(root, "other")}:three`, NEVER))).code).toBe(
+      "OVM_NAME_UNKNOWN",
+    )
+    expect((await refusal(images.prepare(join(root, "nowhere:x"), NEVER))).code).toBe("OVM_FILE_UNREADABLE")
+  })
+
+  test("a manifest file finds its blobs beside it, whatever they are called", async () => {
+    const folder = join(root, "beside")
+    await mkdir(folder)
+    const digest = await packGuest(join(root, "source"), "x:latest", "ticks=3", {
+      initrd: { path: import.meta.path },
+    })
+    const blob = (name: string) => join(root, "source/blobs/sha256", name.slice(7))
+    const oci = JSON.parse(await readFile(blob(digest), "utf8"))
+    await cp(blob(oci.config.digest), join(folder, "manifest.json"))
+    await cp(blob(oci.layers[0].digest), join(folder, "kernel.bin"))
+    const error = await refusal(images.prepare(join(folder, "manifest.json"), NEVER))
+    expect(error.code).toBe("OVM_CONTENT_MISSING")
+    expect(error.message).toContain("/initrd/ref")
+    await cp(blob(oci.layers[1].digest), join(folder, "any name"))
+    const image = await images.prepare(join(folder, "manifest.json"), NEVER)
+    expect(image.digest).toBe(digest)
+    expect(image.manifest.kernel?.args).toBe("ticks=3")
+    expect(await readFile(image.initrd?.path ?? "")).toEqual(await readFile(import.meta.path))
+    await writeFile(join(folder, "broken.json"), "{}")
+    expect((await refusal(images.prepare(join(folder, "broken.json"), NEVER))).code).toBe(
+      "OVM_MANIFEST_INVALID",
+    )
+  })
+
+  test("only a name with a host is worth a pull", async () => {
+    const unknown = await refusal(images.prepare("nothing:1", NEVER))
+    expect(unknown.code).toBe("OVM_NAME_UNKNOWN")
+    expect(images.canPull("nothing:1", unknown)).toBe(false)
+    expect(images.canPull("localhost:5000/nothing:1", unknown)).toBe(true)
+    expect(images.canPull("/nothing", unknown)).toBe(false)
+  })
+})

@@ -1,0 +1,92 @@
+import type { Artifact } from "../artifact/read.ts"
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Call } from "../content/interfaces.ts"
+import type { LayoutStore } from "../content/layout/store.ts"
+import { checkChain } from "../disk/chain.ts"
+import { type DiskInfo, inspectDisk } from "../disk/inspect.ts"
+import { OvmError } from "../errors.ts"
+import { checkKernel } from "../kernel.ts"
+import type { PreparedImage } from "./images.ts"
+
+type Layer = Artifact["layers"][number]
+type Machine = Omit<PreparedImage, "digest" | "snapshot" | "timings">
+
+/** Files of layers, base first, with what was found in them. */
+export interface Chain {
+  readonly files: PreparedImage["layers"]
+  readonly infos: readonly DiskInfo[]
+}
+
+/**
+ * The verified, inspected files of an artifact in `store` (spec/disk.md, spec/security.md). Throws OVM_CONTENT_MISSING,
+ * OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH.
+ */
+export async function machineOf(
+  store: LayoutStore,
+  artifact: Artifact,
+  asked: string | undefined,
+  call: Call,
+): Promise<{ readonly machine: Machine; readonly chain: Chain }> {
+  const { manifest, kernel, initrd, warnings } = artifact
+  const reference = asked ?? `localhost/${manifest.name}`
+  const file = async (target: Descriptor) => ({ path: await localFile(store, reference, target, call) })
+  const chain = await chainOf(store, reference, artifact.layers, call)
+  const kernelFile = kernel && (await file(kernel))
+  if (kernelFile) await checkKernel(kernelFile.path)
+  const machine = {
+    reference,
+    base: artifact.descriptor,
+    manifest,
+    ...(kernelFile && { kernel: kernelFile }),
+    ...(initrd && { initrd: await file(initrd) }),
+    layers: chain.files,
+    virtualSize: virtualSizeOf(chain),
+    warnings,
+  }
+  return { machine, chain }
+}
+
+/** Of the disk that the guest sees, in bytes; 0 without a disk. */
+export function virtualSizeOf({ infos }: Chain): number {
+  return infos.at(-1)?.virtualSize ?? 0
+}
+
+/** The files of layers, the lowest first, on top of `below`: judged one by one and as one chain. */
+export async function chainOf(
+  store: LayoutStore,
+  reference: string,
+  layers: readonly Layer[],
+  call: Call,
+  below: Chain = { files: [], infos: [] },
+): Promise<Chain> {
+  const files = await Promise.all(
+    layers.map(async ({ descriptor, format }) => ({
+      path: await localFile(store, reference, descriptor, call),
+      format,
+    })),
+  )
+  const inspected = await Promise.all(
+    files.map(({ path, format }, index) =>
+      inspectDisk(path, { format, role: below.infos.length + index === 0 ? "base" : "diff", ...call }),
+    ),
+  )
+  const infos = [...below.infos, ...inspected]
+  checkChain(infos)
+  return { files: [...below.files, ...files], infos }
+}
+
+/** Its content is verified again if the file changed since it last was. */
+export async function localFile(
+  store: LayoutStore,
+  reference: string,
+  target: Descriptor,
+  call: Call,
+): Promise<string> {
+  const path = await store.path(target, call)
+  if (path !== undefined) return path
+  throw new OvmError(
+    "OVM_CONTENT_MISSING",
+    `${reference}: ${target.mediaType} ${target.digest} is not in the store`,
+    { hint: `ovm pull ${reference}` },
+  )
+}

@@ -1,0 +1,119 @@
+import { rename, rm } from "node:fs/promises"
+import type { SnapshotDescriptor } from "../artifact/snapshot.ts"
+import { isSnapshot, type Snapshot } from "../artifact/snapshot-read.ts"
+import { type SnapshotSource, writeSnapshot } from "../artifact/snapshot-write.ts"
+import type { Cache } from "../cache/cache.ts"
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Digest } from "../content/digest.ts"
+import type { Call } from "../content/interfaces.ts"
+import type { LayoutStore } from "../content/layout/store.ts"
+import { fetchAll } from "../content/read.ts"
+import { OvmError } from "../errors.ts"
+import { compressRam } from "../ram/compress.ts"
+import { memoryDigestOf, ramDerivation } from "../ram/derive.ts"
+import type { PreparedImage } from "./images.ts"
+import { type Chain, chainOf, localFile, virtualSizeOf } from "./machine.ts"
+
+/** A snapshot whose every byte is local and verified. */
+export interface PreparedSnapshot {
+  readonly descriptor: SnapshotDescriptor
+  readonly digest: Digest
+  /** Guest RAM, inflated and sparse, shared by all clones: never written to. */
+  readonly ram: string
+  readonly state: string
+  /** From the lowest up: the base's layers, then what was written since. */
+  readonly layers: PreparedImage["layers"]
+  /** Of the disk that the guest saw, in bytes; 0 without a disk. */
+  readonly virtualSize: number
+  /** The overlays among them, as descriptors: what a snapshot of a clone refers to again. */
+  readonly overlays: readonly Descriptor[]
+}
+
+const RECIPE = "ram"
+
+/** Its RAM is inflated once a host, and held for `holder`. Throws as machineOf and inflateRam do. */
+export async function prepareSnapshot(
+  store: LayoutStore,
+  cache: Cache,
+  snapshot: Snapshot,
+  base: { readonly reference: string; readonly chain: Chain },
+  options: Call & { readonly holder: string },
+): Promise<PreparedSnapshot> {
+  const { descriptor, snapshot: facts, overlays } = snapshot
+  const blob = await localFile(store, base.reference, snapshot.ram, options)
+  const table = snapshot.table && (await fetchAll(store, snapshot.table, snapshot.table.size, options))
+  const { ref, compression, size, digest } = facts.ram
+  const ram = await cache.get(
+    { recipe: RECIPE, digest },
+    ramDerivation(blob, {
+      ref,
+      compression,
+      size,
+      digest,
+      blobSize: snapshot.ram.size,
+      ...(table && { table }),
+    }),
+    { ...options, source: ref },
+  )
+  const chain = await chainOf(store, base.reference, overlays, options, base.chain)
+  return {
+    descriptor: facts,
+    digest: descriptor.digest,
+    ram,
+    state: await localFile(store, base.reference, snapshot.state, options),
+    layers: chain.files,
+    virtualSize: virtualSizeOf(chain),
+    overlays: overlays.map((overlay) => overlay.descriptor),
+  }
+}
+
+/** What a VMM left of a machine at one instant, as files, and what is known of them. */
+export interface TakenSnapshot extends Omit<SnapshotSource, "ram" | "state" | "overlays"> {
+  /** Id of the instance. */
+  readonly lease: string
+  /** Sparse RAM; it is moved away. */
+  readonly ramFile: string
+  readonly stateFile: string
+  readonly compression: "zstd" | "lz4"
+  /** Overlays of earlier snapshots, which the store has, then the file of the newest. */
+  readonly overlays: SnapshotSource["overlays"]
+}
+
+/** Compresses and stores it, without a name. Throws what compressRam and writeSnapshot throw. */
+export async function storeSnapshot(
+  store: LayoutStore,
+  cache: Cache,
+  taken: TakenSnapshot,
+  call: Call,
+): Promise<Descriptor> {
+  const { ramFile, stateFile, compression, lease: _, ...source } = taken
+  const into = `${ramFile}.${compression}`
+  try {
+    const ram = await compressRam(ramFile, { into, compression, ...call })
+    const descriptor = await writeSnapshot(store, { ...source, ram, state: stateFile }, call)
+    await cache.get(
+      { recipe: RECIPE, digest: ram.digest },
+      {
+        make: (path) => rename(ramFile, path),
+        verify: async (path, call) => (await memoryDigestOf(path, ram.size, call)) === ram.digest,
+      },
+      { ...call, source: ram.blob.digest },
+    )
+    return descriptor
+  } finally {
+    await rm(into, { force: true })
+  }
+}
+
+/** A name that stands for a machine is not taken away from it (spec/runtime-api.md). */
+export async function refuseOther(store: LayoutStore, name: string, call: Call): Promise<void> {
+  const target = await store.resolve(name, call).catch((thrown: unknown) => {
+    if (thrown instanceof OvmError && thrown.code === "OVM_NAME_UNKNOWN") return undefined
+    throw thrown
+  })
+  if (target === undefined || (await isSnapshot(store, target, call))) return
+  throw new OvmError("OVM_STATE_CONFLICT", `${name} is not a snapshot, and is not overwritten by one`, {
+    detail: { reference: name },
+    hint: "take another tag",
+  })
+}

@@ -1,0 +1,162 @@
+import { readdir, rm } from "node:fs/promises"
+import { join } from "node:path"
+import type { OvmError } from "../errors.ts"
+import type { Exit, Machine, MachineRecord } from "../vmm/interfaces.ts"
+import type { ErrorEntry, InstanceInfo, State } from "./interfaces.ts"
+import { createDirectory, type Lineage, writeRecord } from "./record.ts"
+import { assertTransition, hasEnded } from "./states.ts"
+
+type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
+
+/** One machine from the request to its record: holds the state, keeps it on disk, and refuses what the state machine forbids. */
+export class Instance {
+  /** Aborts what is under way while it starts. */
+  readonly starting = new AbortController()
+  /** Settles once the instance has ended and its record says so. */
+  readonly ended: Promise<void>
+  machine: Machine | undefined
+  /** How long its guest may take to power off, in ms, once a stop was asked for; what nobody said is ten seconds. */
+  graceMs = 10_000
+  /** Known once the image is prepared; kept on disk with the next change. */
+  lineage: Lineage | undefined
+  /** A snapshot is being taken. */
+  snapshotting = false
+  /** How many stops were begun: the last one's method is the one that counts. */
+  stops = 0
+  #info: InstanceInfo
+  #record: MachineRecord | undefined
+  #settle: () => void = () => {}
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(
+    readonly directory: string,
+    info: InstanceInfo,
+    record?: MachineRecord,
+    lineage?: Lineage,
+  ) {
+    this.#info = info
+    this.#record = record
+    this.lineage = lineage
+    this.ended = new Promise((resolve) => {
+      this.#settle = resolve
+    })
+    if (hasEnded(info.state)) this.#settle()
+  }
+
+  /** Makes the directory and the first record. */
+  async create(): Promise<void> {
+    await createDirectory(this.directory)
+    await this.#persist()
+  }
+
+  get id(): string {
+    return this.#info.instance_id
+  }
+
+  get info(): InstanceInfo {
+    return this.#info
+  }
+
+  get state(): State {
+    return this.#info.state
+  }
+
+  get record(): MachineRecord | undefined {
+    return this.#record
+  }
+
+  /** Changes what the status says, and its record. */
+  async update(patch: Patch): Promise<void> {
+    this.#info = { ...this.#info, ...patch }
+    await this.#persist()
+  }
+
+  /** Throws OVM_STATE_CONFLICT if the state machine does not allow it. Once `failed` or `stopped` is on disk, `ended` settles. */
+  async become(state: State, patch: Patch = {}): Promise<void> {
+    assertTransition(this.#info.state, state)
+    const { phase: _, ...rest } = this.#info
+    this.#info = { ...rest, state, ...patch }
+    if (hasEnded(state)) this.#info = { ...this.#info, finished: new Date().toISOString() }
+    await this.#persist().finally(() => hasEnded(state) && this.#settle())
+  }
+
+  /** Takes the launched or adopted machine, so that a later daemon finds it. */
+  async attach(machine: Machine): Promise<void> {
+    this.#hold(machine)
+    await this.#persist()
+  }
+
+  /** The same of a machine that runs: both in one write. Throws as `become` does. */
+  async enter(machine: Machine, patch: Patch): Promise<void> {
+    this.#hold(machine)
+    await this.become("running", patch)
+  }
+
+  /** The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. */
+  async finish(exit: Exit): Promise<void> {
+    if (hasEnded(this.state)) return
+    this.machine = undefined
+    const asked = this.state === "stopping"
+    const patch = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
+    if (asked || exit.status === 0) await this.become("stopped", patch)
+    else await this.become("failed", { ...patch, error: failure(exit) })
+    await this.#dropOverlays()
+  }
+
+  /** Something went wrong before it ran. */
+  async fail(error: OvmError): Promise<void> {
+    if (hasEnded(this.state)) return
+    if (this.state === "stopping") await this.become("stopped", { exit: { reason: "cancelled" } })
+    else await this.become("failed", { error: entryOf(error) })
+    await this.#dropOverlays()
+  }
+
+  /** Removes all of it. The record goes first: a directory without one is swept by the next daemon. */
+  async discard(): Promise<void> {
+    await this.#writing.catch(() => {})
+    await rm(join(this.directory, "instance.json"), { force: true })
+    await rm(this.directory, { recursive: true, force: true })
+  }
+
+  #hold(machine: Machine): void {
+    this.machine = machine
+    this.#record = machine.record
+  }
+
+  /** What the guest wrote goes with the machine. */
+  async #dropOverlays(): Promise<void> {
+    for (const name of await readdir(this.directory))
+      if (name.startsWith("overlay")) await rm(join(this.directory, name), { force: true })
+  }
+
+  /** One write at a time, each of the newest state. */
+  #persist(): Promise<void> {
+    this.#writing = this.#writing
+      .catch(() => {})
+      .then(() =>
+        writeRecord(this.directory, {
+          schema: 1,
+          info: this.#info,
+          ...(this.#record && { machine: this.#record }),
+          ...(this.lineage && { lineage: this.lineage }),
+        }),
+      )
+    return this.#writing
+  }
+}
+
+function failure(exit: Exit): ErrorEntry {
+  const how = exit.status === undefined ? exit.reason : `${exit.reason}, exit status ${exit.status}`
+  return {
+    code: "OVM_VMM_FAILED",
+    message: `the VMM ended: ${how}${exit.message ? `: ${exit.message}` : ""}`,
+  }
+}
+
+export function entryOf(error: OvmError): ErrorEntry {
+  return {
+    code: error.code,
+    message: error.message,
+    ...(error.detail !== undefined && { detail: error.detail }),
+  }
+}

@@ -1,0 +1,24 @@
+/** What one daemon takes on (spec/limits.md). */
+export interface Limits {
+  /** Instances whose VMM runs. */
+  readonly running: number
+  /** Instances on record, ended ones included. */
+  readonly instances: number
+  /** Bytes of console kept for each instance. */
+  readonly console: number
+  /** Bytes of guest memory that warm slots may have in all. */
+  readonly warmMemory: number
+  /** Bytes that the host must have available; with less, slots are ended. */
+  readonly warmReserve: number
+}
+
+export const LIMITS: Limits = {
+  running: 64,
+  instances: 1024,
+  console: 8 << 20,
+  warmMemory: 1 << 30,
+  warmReserve: 256 << 20,
+}
+
+/** A start that names neither its own nor the manifest's resources gets these (spec/manifest.md). */
+export const DEFAULT_RESOURCES = { vcpus: 1, memory: 512 << 20 } as const

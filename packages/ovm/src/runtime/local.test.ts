@@ -1,0 +1,372 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "../../../testkit/src/disks.ts"
+import { guestMissing } from "../../../testkit/src/guest.ts"
+import { packGuest } from "../../../testkit/src/image.ts"
+import { readSnapshot } from "../artifact/snapshot-read.ts"
+import { openLayout } from "../content/layout/store.ts"
+import { openImages } from "../images/images.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
+import type { Limits } from "./limits.ts"
+import { LocalRuntime } from "./local.ts"
+import { hasEnded } from "./states.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(60_000)
+
+// The runtime with a real store, a real QEMU and the bare-metal guest: nothing here is made up.
+
+let root: string
+let runtime: LocalRuntime
+const store = () => join(root, "store")
+
+async function open(limits: Partial<Limits> = {}): Promise<LocalRuntime> {
+  return LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images: await openImages(store(), join(root, "derived")),
+    vmms: availableVmms(join(root, "cache")),
+    limits,
+  })
+}
+
+/** Waits until the instance's state is one of `states`, or has ended. */
+async function reach(id: string, ...states: State[]): Promise<InstanceInfo> {
+  for (;;) {
+    const info = await runtime.status(id)
+    if (states.includes(info.state) || hasEnded(info.state)) return info
+    await Bun.sleep(10)
+  }
+}
+
+async function start(manifest: string, overrides: Overrides = {}): Promise<string> {
+  return (await runtime.start({ manifest, overrides })).instance_id
+}
+
+async function text(id: string, follow = false): Promise<string> {
+  return Buffer.concat(await Array.fromAsync(await runtime.logs(id, { follow }))).toString()
+}
+
+/** Waits until the guest has come up and said so. */
+async function ticks(id: string): Promise<void> {
+  while (!(await text(id)).includes("TICK")) await Bun.sleep(10)
+}
+
+async function leases(): Promise<string[]> {
+  await using open = await openLayout(store())
+  return (await open.leases()).map(({ id }) => id)
+}
+
+describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-runtime-"))
+    await packGuest(store(), "short:latest", "tick_ms=20 ticks=3")
+    await packGuest(store(), "long:latest", "tick_ms=50 button=1")
+    await packGuest(store(), "deaf:latest", "tick_ms=50")
+    runtime = await open()
+  })
+  afterEach(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+  })
+  afterAll(async () => {
+    await runtime.close()
+    await rm(root, { recursive: true })
+  })
+
+  test("runs a machine to its own end and tells all about it", async () => {
+    const answer = await runtime.start({ manifest: "short" })
+    expect(answer.status).toBe("starting")
+    expect(await text(answer.instance_id, true)).toContain("TICK 3\r\nGUEST-DONE")
+    const info = await reach(answer.instance_id)
+    expect(info).toMatchObject({
+      state: "stopped",
+      image: { reference: "short:latest" },
+      vmm: { name: "qemu" },
+      resources: { vcpus: 1, memory: 32 << 20 },
+      exit: { status: 0 },
+      warnings: [],
+    })
+    expect(info.name).toMatch(/^short-/)
+    expect(info.error).toBeUndefined()
+    expect(info.phase).toBeUndefined()
+    for (const time of [info.created, info.started, info.finished]) expect(time).toMatch(/^\d{4}-.*Z$/)
+    for (const phase of ["resolve", "verify", "prepare", "spawn", "load", "total"] as const)
+      expect(info.timings_ms[phase]).toBeNumber()
+  })
+
+  test("a status shows what a running machine uses, and overrides win over the manifest", async () => {
+    const id = await start("long", {
+      name: "big",
+      memory: 64 << 20,
+      vcpus: 2,
+      args: "tick_ms=10 hello=world",
+    })
+    const info = await reach(id, "running")
+    expect(info).toMatchObject({ state: "running", name: "big", resources: { vcpus: 2, memory: 64 << 20 } })
+    expect(info.resources.rss).toBeGreaterThan(1 << 20)
+    expect(info.resources.cpu_time_ms).toBeNumber()
+    await ticks(id)
+    expect(await text(id)).toContain("CMDLINE [tick_ms=10 hello=world]")
+  })
+
+  test("stop asks the guest first; a second stop and a stop of what has ended are no errors", async () => {
+    const id = await start("long")
+    await reach(id, "running")
+    await ticks(id)
+    expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopping" })
+    expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopping" })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "acpi", exit: { status: 0 } })
+    expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopped" })
+  })
+
+  test("a guest that does not listen is ended by its VMM", async () => {
+    const id = await start("deaf")
+    await reach(id, "running")
+    await runtime.stop({ instance_id: id, grace_ms: 50 })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "quit" })
+  })
+
+  test("a second stop with a shorter time hurries the first one", async () => {
+    const id = await start("deaf")
+    await reach(id, "running")
+    await runtime.stop({ instance_id: id, grace_ms: 600_000 })
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "quit" })
+  })
+
+  test("a stop while it starts cancels the start and leaves no VMM", async () => {
+    const id = await start("long")
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    expect((await reach(id)).state).toBe("stopped")
+    expect(await vmmsBelow(root)).toEqual([])
+  })
+
+  test("a VMM that dies is a failure with its exit", async () => {
+    const id = await start("long")
+    await reach(id, "running")
+    const [pid] = await vmmsBelow(root)
+    process.kill(pid ?? 0, "SIGKILL")
+    const info = await reach(id)
+    expect(info).toMatchObject({ state: "failed", exit: { status: 137 }, error: { code: "OVM_VMM_FAILED" } })
+    expect(info.error?.message).toContain("137")
+  })
+
+  test("a daemon that comes back adopts what runs and reads how the rest ended", async () => {
+    const id = await start("long", { name: "survivor" })
+    const other = await start("long", { name: "victim" })
+    await reach(id, "running")
+    await reach(other, "running")
+    await ticks(id) // before, the guest does not hear the power button
+    const before = await runtime.status(id)
+    await runtime.close()
+    const pids = await vmmsBelow(root)
+    expect(pids).toHaveLength(2)
+    process.kill(
+      Number((await readFile(join(root, "instances", other, "pid"), "utf8")).split(" ")[0]),
+      "SIGTERM",
+    )
+    runtime = await open()
+    const after = await runtime.status(id)
+    const lasting = ({ resources: _, timings_ms: { running: __, ...timings }, ...rest }: InstanceInfo) => ({
+      ...rest,
+      timings,
+    })
+    expect(lasting(after)).toEqual(lasting(before))
+    expect((await reach(other)).state).not.toBe("running")
+    await runtime.stop({ instance_id: id })
+    expect(await reach(id)).toMatchObject({ state: "stopped", exit: { status: 0 } })
+  })
+
+  test("what was still starting when the daemon died has failed, and its VMM is gone", async () => {
+    const id = await start("long")
+    await reach(id, "running")
+    await runtime.close()
+    // The record as it is between spawning the VMM and knowing it.
+    const file = join(root, "instances", id, "instance.json")
+    const record = JSON.parse(await readFile(file, "utf8"))
+    await writeFile(file, JSON.stringify({ schema: 1, info: { ...record.info, state: "starting" } }))
+    runtime = await open()
+    expect(await runtime.status(id)).toMatchObject({ state: "failed", error: { code: "OVM_INTERNAL" } })
+    expect(await vmmsBelow(root)).toEqual([])
+  })
+
+  test("removing gives back lease, directory and name; what runs is not removed unless forced", async () => {
+    const id = await start("long", { name: "once" })
+    expect((await refusal(runtime.remove(id))).code).toBe("OVM_STATE_CONFLICT")
+    expect(await leases()).toContain(`instance-${id}`)
+    await runtime.remove(id, { force: true })
+    expect((await refusal(runtime.status(id))).code).toBe("OVM_INSTANCE_UNKNOWN")
+    expect(await leases()).not.toContain(`instance-${id}`)
+    expect(await readdir(join(root, "instances"))).toEqual([])
+    await start("short", { name: "once" })
+  })
+
+  test("a refused start leaves nothing behind", async () => {
+    await packGuest(store(), "uefi:latest", "", { metadata: { platform: { arch: "x86_64", uefi: true } } })
+    await packGuest(store(), "odd:latest", "", { devices: [{ type: "warp-drive", name: "w0" }] })
+    await start("long", { name: "taken" })
+    const refused = [
+      ["OVM_NAME_UNKNOWN", "nowhere:1", {}],
+      ["OVM_REFERENCE_INVALID", "UPPER", {}],
+      ["OVM_FILE_UNREADABLE", "/no/such/layout", {}],
+      ["OVM_UEFI_UNSUPPORTED", "uefi", {}],
+      ["OVM_UNSUPPORTED", "odd", {}],
+      ["OVM_UNSUPPORTED", "long", { vmm: "bochs" }],
+      ["OVM_UNSUPPORTED", "long", { vcpus: 100_000 }],
+      ["OVM_NAME_IN_USE", "long", { name: "taken" }],
+      ["OVM_REQUEST_INVALID", "long", { name: "../up" }],
+    ] as const
+    for (const [code, manifest, overrides] of refused)
+      expect([manifest, (await refusal(runtime.start({ manifest, overrides }))).code]).toEqual([
+        manifest,
+        code,
+      ])
+    expect(await runtime.list()).toHaveLength(1)
+    expect(await readdir(join(root, "instances"))).toHaveLength(1)
+    expect(await leases()).toHaveLength(1)
+  })
+
+  test("a blob that was changed on disk is not started", async () => {
+    const digest = await packGuest(store(), "spoilt:latest", "ticks=1 spoilt=1", {
+      initrd: { path: import.meta.path },
+    })
+    const manifest = JSON.parse(await readFile(join(store(), "blobs/sha256", digest.slice(7)), "utf8"))
+    const initrd = manifest.layers[1].digest as string
+    const file = join(store(), "blobs/sha256", initrd.slice(7))
+    const bytes = await readFile(file)
+    bytes[0] = (bytes[0] ?? 0) ^ 1
+    await chmod(file, 0o600)
+    await writeFile(file, bytes)
+    const error = await refusal(runtime.start({ manifest: "spoilt" }))
+    expect(error.code).toBe("OVM_DIGEST_MISMATCH")
+    expect(error.message).toContain(initrd)
+  })
+
+  test("limits are kept", async () => {
+    await runtime.close()
+    runtime = await open({ running: 1, instances: 2 })
+    const id = await start("long")
+    expect((await refusal(runtime.start({ manifest: "long" }))).code).toBe("OVM_TOO_MANY")
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    await reach(id)
+    await reach(await start("short"))
+    expect((await refusal(runtime.start({ manifest: "long" }))).code).toBe("OVM_TOO_MANY")
+    await runtime.close()
+    runtime = await open()
+  })
+
+  test("a snapshot goes on where it was taken, as often as wanted, and so does a snapshot of its clone", async () => {
+    const disk = join(root, "disk.raw")
+    await writeFile(disk, Buffer.alloc(1 << 20))
+    const args = "tick_ms=20 write=3"
+    await packGuest(store(), "localhost/tests/guest:1", args, { diskLayers: [{ path: disk, format: "raw" }] })
+    const id = await start("localhost/tests/guest:1")
+    await ticks(id)
+    const first = await runtime.snapshot({ instance_id: id, tag: "warm" })
+    expect(first.snapshot_ref).toMatch(/^sha256:[0-9a-f]{64}$/)
+    expect(first.timings_ms?.paused).toBeGreaterThan(0)
+    expect((await runtime.status(id)).state).toBe("running")
+
+    const clone = await start("localhost/tests/guest:warm")
+    const info = await reach(clone, "running")
+    expect(info).toMatchObject({ state: "running", snapshot: first.snapshot_ref })
+    expect(info.image.reference).toBe("localhost/tests/guest:warm")
+    await ticks(clone)
+    // It has not booted: the counter goes on.
+    expect(await text(clone)).not.toContain("GUEST-READY")
+    const twin = await start("localhost/tests/guest:warm")
+    expect((await reach(twin, "running")).generation_id).not.toBe(info.generation_id)
+
+    const second = await runtime.snapshot({ instance_id: clone, tag: "warmer", stop: true })
+    expect(second.snapshot_ref).not.toBe(first.snapshot_ref)
+    expect((await reach(clone)).state).toBe("stopped")
+    const grandchild = await start("localhost/tests/guest:warmer")
+    await reach(grandchild, "running")
+    await ticks(grandchild)
+    expect(await text(grandchild)).not.toContain("GUEST-READY")
+    await using layout = await openLayout(store())
+    const deep = await readSnapshot(layout, await layout.resolve("localhost/tests/guest:warmer"))
+    expect(deep.snapshot.parent as string).toBe(first.snapshot_ref)
+    expect(deep.overlays).toHaveLength(2)
+    expect(deep.base.digest).toBe((await layout.resolve("localhost/tests/guest:1")).digest)
+  })
+
+  test("what a snapshot cannot be is refused, and nothing is stored", async () => {
+    const unknown = { instance_id: "00000000-0000-4000-8000-000000000000", tag: "x" }
+    expect((await refusal(runtime.snapshot(unknown))).code).toBe("OVM_INSTANCE_UNKNOWN")
+    const id = await start("long")
+    await reach(id, "running")
+    await ticks(id)
+    const taken = await refusal(runtime.snapshot({ instance_id: id, tag: "latest" }))
+    expect([taken.code, taken.message]).toEqual([
+      "OVM_STATE_CONFLICT",
+      expect.stringContaining("long:latest"),
+    ])
+    expect((await refusal(runtime.snapshot({ instance_id: id, tag: "x", scrub_check: "refuse" }))).code).toBe(
+      "OVM_UNSUPPORTED",
+    )
+    await runtime.snapshot({ instance_id: id, tag: "snap" })
+    const more = { manifest: "long:snap", overrides: { memory: 64 << 20 } }
+    const error = await refusal(runtime.start(more))
+    expect(error.code).toBe("OVM_SNAPSHOT_INCOMPATIBLE")
+    expect(error.message).toContain("/resources/memory")
+    expect((await refusal(runtime.start({ manifest: "long:snap", overrides: { args: "x" } }))).code).toBe(
+      "OVM_UNSUPPORTED",
+    )
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    await reach(id)
+    expect((await refusal(runtime.snapshot({ instance_id: id, tag: "y" }))).code).toBe("OVM_STATE_CONFLICT")
+  })
+
+  test("a snapshot survives the daemon: a later one still knows its lineage", async () => {
+    const disk = join(root, "lineage.raw")
+    await writeFile(disk, Buffer.alloc(1 << 20))
+    await packGuest(store(), "localhost/tests/lineage:1", "tick_ms=20 write=3", {
+      diskLayers: [{ path: disk, format: "raw" }],
+    })
+    const id = await start("localhost/tests/lineage:1")
+    await ticks(id)
+    const first = await runtime.snapshot({ instance_id: id, tag: "a" })
+    await runtime.close()
+    runtime = await open()
+    await runtime.snapshot({ instance_id: id, tag: "b" })
+    await using layout = await openLayout(store())
+    const b = await readSnapshot(layout, await layout.resolve("localhost/tests/lineage:b"))
+    expect(b.snapshot.parent as string).toBe(first.snapshot_ref)
+    expect(b.overlays).toHaveLength(2)
+  })
+
+  test("a daemon that died between a snapshot and its record finds the overlay that it does not know", async () => {
+    const id = await start("localhost/tests/lineage:1")
+    await ticks(id)
+    const file = join(root, "instances", id, "instance.json")
+    const before = await readFile(file)
+    await runtime.snapshot({ instance_id: id, tag: "lost" })
+    await runtime.close()
+    await writeFile(file, before)
+    await writeFile(join(root, "instances", id, "snapshot.ram"), "left behind")
+    runtime = await open()
+    await runtime.snapshot({ instance_id: id, tag: "found" })
+    await using layout = await openLayout(store())
+    expect(
+      (await readSnapshot(layout, await layout.resolve("localhost/tests/lineage:found"))).overlays,
+    ).toHaveLength(2)
+  })
+})
+
+/** Pids of VMMs whose working directory is below `folder`. */
+async function vmmsBelow(folder: string): Promise<number[]> {
+  const pids: number[] = []
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const [name, cwd] = await Promise.all([
+      readFile(`/proc/${pid}/comm`, "utf8").catch(() => ""),
+      readlink(`/proc/${pid}/cwd`).catch(() => ""),
+    ])
+    if (name.startsWith("qemu") && cwd.startsWith(folder)) pids.push(Number(pid))
+  }
+  return pids
+}

@@ -1,0 +1,32 @@
+import { access, mkdir, open } from "node:fs/promises"
+import { join } from "node:path"
+import { type Digest, hexOf } from "../content/digest.ts"
+import { syncDirectory } from "../content/layout/files.ts"
+import { OvmError } from "../errors.ts"
+
+/**
+ * Remembers in `folder`, durably, that the snapshot was resumed on this host. Throws OVM_RESUME_DENIED if it was before
+ * (OVMS-SNP-091, OVMS-SNP-092): the file's very existence is the memory, so two at once cannot both succeed.
+ */
+export async function resumeOnce(folder: string, snapshot: Digest): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  try {
+    const file = await open(join(folder, hexOf(snapshot)), "wx", 0o600)
+    await file.sync()
+    await file.close()
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause
+    throw new OvmError("OVM_RESUME_DENIED", `the snapshot ${snapshot} may be resumed once, and was`, {
+      cause,
+    })
+  }
+  await syncDirectory(folder)
+}
+
+/** True if `resumeOnce` would refuse it. */
+export async function wasResumed(folder: string, snapshot: Digest): Promise<boolean> {
+  return await access(join(folder, hexOf(snapshot))).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,30 @@
+import { toOvmError } from "../errors.ts"
+import type { Vmm } from "../vmm/interfaces.ts"
+import { entryOf } from "./instance.ts"
+import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
+
+/** How long it has run, or ran: from its own times, so that nothing needs to be written while it runs. */
+export function withRunning(info: InstanceInfo): InstanceInfo {
+  if (!info.started) return info
+  const running = Date.parse(info.finished ?? new Date().toISOString()) - Date.parse(info.started)
+  return { ...info, timings_ms: { ...info.timings_ms, running: Math.max(0, running) } }
+}
+
+/** Milliseconds. */
+export function since(start: number): number {
+  return rounded(performance.now() - start)
+}
+
+export function rounded(ms: number): number {
+  return Math.round(ms * 100) / 100
+}
+
+/** What GET /info says of a VMM, be it usable or not. */
+export async function describe(vmm: Vmm): Promise<VmmInfo> {
+  try {
+    const { name, version, binary, accelerator, acceleratorReason } = await vmm.capabilities()
+    return { name, version, binary, accelerator, accelerator_reason: acceleratorReason }
+  } catch (error) {
+    return { name: vmm.name, error: entryOf(toOvmError(error)) }
+  }
+}

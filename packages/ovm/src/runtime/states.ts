@@ -1,0 +1,25 @@
+import { OvmError } from "../errors.ts"
+import type { State } from "./interfaces.ts"
+
+/** Which state may follow which (spec/instance-states.md). */
+const NEXT: Readonly<Record<State, readonly State[]>> = {
+  starting: ["running", "stopping", "stopped", "failed"],
+  running: ["paused", "stopping", "stopped", "failed"],
+  paused: ["running", "stopping", "stopped", "failed"],
+  stopping: ["stopped", "failed"],
+  stopped: [],
+  failed: [],
+}
+
+/** True once the instance can no longer change: its VMM is gone. */
+export function hasEnded(state: State): boolean {
+  return NEXT[state].length === 0
+}
+
+/** Throws OVM_STATE_CONFLICT unless `to` may follow `from`. */
+export function assertTransition(from: State, to: State): void {
+  if (!NEXT[from].includes(to))
+    throw new OvmError("OVM_STATE_CONFLICT", `an instance that is ${from} cannot become ${to}`, {
+      detail: { state: from },
+    })
+}
