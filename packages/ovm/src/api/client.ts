@@ -1,0 +1,124 @@
+import type { Bytes, Call } from "../content/interfaces.ts"
+import { isErrorCode, OvmError } from "../errors.ts"
+import type {
+  InstanceInfo,
+  Runtime,
+  RuntimeInfo,
+  SnapshotAnswer,
+  StartAnswer,
+  StopAnswer,
+  WarmAnswer,
+} from "../runtime/interfaces.ts"
+import { shortPath } from "./socket.ts"
+
+/** The runtime behind a socket. Every method throws OVM_DAEMON_UNREACHABLE if nobody serves it, else what the daemon answered. */
+export function connect(socket: string): Runtime {
+  const get = <T>(path: string, call?: Call) => ask<T>(socket, "GET", path, undefined, call)
+  const post = <T>(path: string, body: unknown, call?: Call) => ask<T>(socket, "POST", path, body, call)
+  return {
+    start: (request, call) => post<StartAnswer>("/start", request, call),
+    stop: (request, call) => post<StopAnswer>("/stop", request, call),
+    snapshot: (request, call) => post<SnapshotAnswer>("/snapshot", request, call),
+    warm: (request, call) => post<WarmAnswer>("/warm", request, call),
+    status: (id, call) => get<InstanceInfo>(`/status/${encodeURIComponent(id)}`, call),
+    logs: async (id, options = {}) => {
+      const response = await send(
+        socket,
+        "GET",
+        `/logs/${encodeURIComponent(id)}?follow=${options.follow ?? false}`,
+        undefined,
+        options,
+      )
+      return streamOf(response)
+    },
+    list: async (call) => (await get<{ instances: InstanceInfo[] }>("/instances", call)).instances,
+    remove: async (id, options = {}) => {
+      await send(
+        socket,
+        "DELETE",
+        `/instances/${encodeURIComponent(id)}?force=${options.force ?? false}`,
+        undefined,
+        options,
+      )
+    },
+    info: (call) => get<RuntimeInfo>("/info", call),
+  }
+}
+
+/** True if a daemon serves the socket and is well. */
+export async function answers(socket: string): Promise<boolean> {
+  try {
+    await ask(socket, "GET", "/health", undefined, { signal: AbortSignal.timeout(2_000) })
+    return true
+  } catch (error) {
+    if (error instanceof OvmError && error.code === "OVM_DAEMON_UNREACHABLE") return false
+    throw error
+  }
+}
+
+async function ask<T>(
+  socket: string,
+  method: string,
+  path: string,
+  body: unknown,
+  call: Call = {},
+): Promise<T> {
+  return (await (await send(socket, method, path, body, call)).json()) as T
+}
+
+async function send(
+  socket: string,
+  method: string,
+  path: string,
+  body: unknown,
+  call: Call,
+): Promise<Response> {
+  const response = await exchange(socket, method, path, body, call)
+  if (!response.ok) throw await errorOf(response, path)
+  return response
+}
+
+async function exchange(
+  socket: string,
+  method: string,
+  path: string,
+  body: unknown,
+  call: Call,
+): Promise<Response> {
+  try {
+    using short = shortPath(socket)
+    return await fetch(`http://ovm${path}`, {
+      unix: short.text,
+      timeout: false, // a console may be silent for hours
+      method,
+      ...(body !== undefined && {
+        body: JSON.stringify(body),
+        headers: { "content-type": "application/json" },
+      }),
+      ...(call.signal && { signal: call.signal }),
+    })
+  } catch (cause) {
+    if (call.signal?.aborted) throw cause
+    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon answers on ${socket}`, {
+      cause,
+      hint: "ovm daemon",
+    })
+  }
+}
+
+async function errorOf(response: Response, path: string): Promise<OvmError> {
+  const body = (await response.json().catch(() => undefined)) as
+    | { errors?: { code?: unknown; message?: unknown; detail?: unknown }[] }
+    | undefined
+  const first = body?.errors?.[0]
+  if (!first || !isErrorCode(first.code))
+    return new OvmError(
+      "OVM_INTERNAL",
+      `the daemon answered ${path} with status ${response.status} and no known error`,
+    )
+  return new OvmError(first.code, String(first.message), { detail: first.detail })
+}
+
+async function* streamOf(response: Response): Bytes {
+  yield* response.body ?? []
+}

@@ -1,0 +1,52 @@
+import { mkdirSync } from "node:fs"
+import { type Lock, lock } from "../content/lock.ts"
+import { OvmError } from "../errors.ts"
+import { openImages } from "../images/images.ts"
+import type { Paths } from "../paths.ts"
+import { LocalRuntime } from "../runtime/local.ts"
+import { availableVmms } from "../vmm/available.ts"
+import { serve } from "./server.ts"
+
+export interface DaemonOptions {
+  readonly paths: Paths
+  readonly version: string
+  readonly log: (event: string, fields: Record<string, unknown>) => void
+  /** Ends the daemon; machines go on running. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The daemon from its lock to its end. One daemon a root and one a socket: throws OVM_DAEMON_RUNNING otherwise, before
+ * anything is touched. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
+ */
+export async function runDaemon({ paths, version, log, signal }: DaemonOptions): Promise<void> {
+  mkdirSync(paths.root, { recursive: true, mode: 0o700 })
+  using _ = await holdRoot(paths)
+  const images = await openImages(paths.store, paths.cache)
+  const runtime = await LocalRuntime.open({
+    version,
+    root: paths.root,
+    instances: paths.instances,
+    images,
+    vmms: availableVmms(paths.cache),
+    log,
+  })
+  const server = await serve(runtime, paths.socket, (error) =>
+    log("error", { code: error.code, message: error.message }),
+  )
+  log("listening", { socket: paths.socket, pid: process.pid })
+  if (!signal.aborted)
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))
+  await server.close()
+  await runtime.close()
+  log("ended", {})
+}
+
+async function holdRoot(paths: Paths): Promise<Lock> {
+  try {
+    return await lock(paths.lock, "exclusive", { timeoutMs: 0 })
+  } catch (cause) {
+    if (!(cause instanceof OvmError && cause.code === "OVM_STORE_BUSY")) throw cause
+    throw new OvmError("OVM_DAEMON_RUNNING", `another daemon has ${paths.root}`, { cause, hint: "ovm info" })
+  }
+}

@@ -1,0 +1,60 @@
+import { breaches, type Places, type Validator } from "../artifact/breaches.ts"
+import { requirementOfJson } from "../artifact/faults.ts"
+import { readJson } from "../artifact/json.ts"
+import { OvmError } from "../errors.ts"
+import { isPath } from "../registry/reference.ts"
+import type { SnapshotRequest, StartRequest, StopRequest, WarmRequest } from "../runtime/interfaces.ts"
+import places from "./generated/places.json" with { type: "json" }
+import {
+  SnapshotRequest as isSnapshotRequest,
+  StartRequest as isStartRequest,
+  StopRequest as isStopRequest,
+  WarmRequest as isWarmRequest,
+} from "./generated/validators.js"
+import { MAX_BODY } from "./http.ts"
+
+/** The body of POST /start. Throws OVM_REQUEST_INVALID naming every fault; over a socket a path is absolute (spec/runtime-api.md). */
+export function parseStart(body: Uint8Array): StartRequest {
+  const request = parse<StartRequest>(body, isStartRequest, places.StartRequest)
+  if (isPath(request.manifest) && !request.manifest.startsWith("/"))
+    throw invalid([
+      {
+        pointer: "/manifest",
+        requirement: "OVMS-API-021",
+        message: "a path must be absolute: the daemon has another working directory",
+      },
+    ])
+  return request
+}
+
+export function parseStop(body: Uint8Array): StopRequest {
+  return parse(body, isStopRequest, places.StopRequest)
+}
+
+export function parseSnapshot(body: Uint8Array): SnapshotRequest {
+  return parse(body, isSnapshotRequest, places.SnapshotRequest)
+}
+
+export function parseWarm(body: Uint8Array): WarmRequest {
+  return parse(body, isWarmRequest, places.WarmRequest)
+}
+
+interface Fault {
+  readonly pointer: string
+  readonly requirement: string
+  readonly message: string
+}
+
+function parse<T>(body: Uint8Array, validate: Validator, places: Places): T {
+  const read = readJson(body, { bytes: MAX_BODY, depth: 8 })
+  if ("fault" in read) throw invalid([{ ...read.fault, requirement: requirementOfJson(read.fault) }])
+  const faults = breaches(validate, places, read.value)
+  if (faults.length > 0) throw invalid(faults)
+  return read.value as T
+}
+
+function invalid(faults: readonly Fault[]): OvmError {
+  const text = faults.map(({ pointer, message }) => (pointer ? `${pointer}: ${message}` : message)).join("; ")
+  const detail = faults.map(({ pointer, requirement, message }) => ({ pointer, requirement, message }))
+  return new OvmError("OVM_REQUEST_INVALID", `the request body is not valid: ${text}`, { detail })
+}

@@ -1,0 +1,243 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises"
+import { createConnection } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import errors from "../../../../spec/errors.json" with { type: "json" }
+import { refusal } from "../../../testkit/src/disks.ts"
+import { guestMissing } from "../../../testkit/src/guest.ts"
+import { packGuest } from "../../../testkit/src/image.ts"
+import { openImages } from "../images/images.ts"
+import { LocalRuntime } from "../runtime/local.ts"
+import { availableVmms } from "../vmm/available.ts"
+import { connect } from "./client.ts"
+import * as validators from "./generated/validators.js"
+import { type Server, serve } from "./server.ts"
+import { shortPath } from "./socket.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(60_000)
+
+// Every answer, errors included, is held against spec/api/openapi.yaml.
+
+let root: string
+let socket: string
+let runtime: LocalRuntime
+let server: Server
+
+interface Answer {
+  readonly status: number
+  readonly body: Record<string, unknown> & { errors?: { code: keyof typeof errors.codes; message: string }[] }
+}
+
+async function call(
+  method: string,
+  path: string,
+  body?: string | object,
+  validate: typeof validators.Health | undefined = undefined,
+): Promise<Answer> {
+  using short = shortPath(socket)
+  const response = await fetch(`http://ovm${path}`, {
+    unix: short.text,
+    method,
+    ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  })
+  const value: Answer["body"] = response.status === 204 ? {} : JSON.parse(await response.text())
+  const judge = response.ok ? validate : validators.Errors
+  if (judge && !judge(value)) throw new Error(`${method} ${path}: ${JSON.stringify(judge.errors)}`)
+  if (!response.ok) expect(errors.codes[value.errors?.[0]?.code ?? "OVM_INTERNAL"].http).toBe(response.status)
+  return { status: response.status, body: value }
+}
+
+async function refused(method: string, path: string, body?: string | object): Promise<string> {
+  const { body: answer } = await call(method, path, body)
+  const [error] = answer.errors ?? []
+  return `${error?.code} ${error?.message}`
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "ovm-api-"))
+  // Deeper than the 108 bytes that unix(7) allows, and with a comma.
+  socket = join(root, "a,b".repeat(40), "ovm.sock")
+  runtime = await LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images: await openImages(join(root, "store"), join(root, "derived")),
+    vmms: availableVmms(join(root, "cache")),
+  })
+  server = await serve(runtime, socket)
+})
+
+afterAll(async () => {
+  for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+  await server.close()
+  await runtime.close()
+  await rm(root, { recursive: true })
+})
+
+test("the socket is for its user alone", async () => {
+  expect((await stat(socket)).mode & 0o777).toBe(0o600)
+  expect((await stat(join(socket, ".."))).mode & 0o777).toBe(0o700)
+})
+
+test("health and info", async () => {
+  expect((await call("GET", "/health", undefined, validators.Health)).body).toEqual({ status: "ok" })
+  const { body } = await call("GET", "/info", undefined, validators.RuntimeInfo)
+  expect(body).toMatchObject({ version: "test", pid: process.pid, root, instances: { total: 0 } })
+})
+
+test("an unknown path, a wrong method and a broken escape have their codes", async () => {
+  expect(await refused("GET", "/")).toStartWith("OVM_ROUTE_UNKNOWN")
+  expect(await refused("GET", "/status")).toStartWith("OVM_ROUTE_UNKNOWN")
+  expect(await refused("GET", "/status/a/b")).toStartWith("OVM_ROUTE_UNKNOWN")
+  expect(await refused("GET", "/toString/x")).toStartWith("OVM_ROUTE_UNKNOWN")
+  expect(await refused("GET", "/start")).toStartWith("OVM_METHOD_NOT_ALLOWED")
+  expect(await refused("POST", "/health")).toStartWith("OVM_METHOD_NOT_ALLOWED")
+  expect(await refused("GET", "/status/%zz")).toStartWith("OVM_REQUEST_INVALID")
+  expect(await refused("GET", "/status/nobody")).toStartWith("OVM_INSTANCE_UNKNOWN")
+  expect(await refused("GET", "/logs/nobody?follow=perhaps")).toMatch(/^OVM_REQUEST_INVALID follow/)
+  expect(await refused("DELETE", "/instances/nobody")).toStartWith("OVM_INSTANCE_UNKNOWN")
+})
+
+test("a body that is not what the operation takes is refused, naming every culprit", async () => {
+  const bad: [string | object, string][] = [
+    ["", "not"],
+    ["{", "end of the document"],
+    ["[]", "object"],
+    [{}, "manifest is missing"],
+    [{ manifest: "" }, "manifest"],
+    [{ manifest: 1 }, "manifest"],
+    [{ manifest: "x", extra: 1 }, "extra"],
+    ['{"manifest":"x","__proto__":{}}', "__proto__"],
+    ['{"manifest":"x","manifest":"y"}', "manifest"],
+    [{ manifest: "./here" }, "absolute"],
+    [{ manifest: "a\nb" }, "manifest"],
+    [{ manifest: "x", overrides: { cpus: 1 } }, "cpus"],
+    [{ manifest: "x", overrides: { memory: "1GiB" } }, "memory"],
+    [{ manifest: "x", overrides: { memory: 1 } }, "memory"],
+    [{ manifest: "x", overrides: { vcpus: 0.5, name: "a,mem-path=/etc/passwd" } }, "vcpus"],
+    [{ manifest: "x", overrides: { vcpus: 0.5, name: "a,mem-path=/etc/passwd" } }, "name"],
+    [{ manifest: "x", overrides: { args: "a\u0000b" } }, "args"],
+    ["[".repeat(10_000), "level"],
+  ]
+  for (const [body, culprit] of bad) {
+    const answer = await refused("POST", "/start", body)
+    expect(answer).toStartWith("OVM_REQUEST_INVALID")
+    expect(answer).toContain(culprit)
+  }
+  expect(await refused("POST", "/stop", {})).toMatch(/^OVM_REQUEST_INVALID.*instance_id/)
+  expect(await refused("POST", "/snapshot", { instance_id: "x", tag: "a b" })).toMatch(
+    /^OVM_REQUEST_INVALID.*tag/,
+  )
+  expect(await refused("POST", "/start", `"${"x".repeat(70_000)}"`)).toStartWith("OVM_REQUEST_TOO_LARGE")
+  expect((await call("GET", "/instances", undefined, validators.InstanceList)).body).toEqual({
+    instances: [],
+  })
+})
+
+test("a second server on the same socket is told so, and the first goes on", async () => {
+  expect((await refusal(serve(runtime, socket))).code).toBe("OVM_DAEMON_RUNNING")
+  expect((await call("GET", "/health")).status).toBe(200)
+})
+
+test("a socket that nobody serves any more is replaced", async () => {
+  const stale = join(root, "stale", "ovm.sock")
+  await mkdir(join(root, "stale"))
+  await writeFile(stale, "")
+  const other = await serve(runtime, stale)
+  expect(await connect(stale).list()).toEqual([])
+  await other.close()
+  expect((await refusal(connect(stale).list())).code).toBe("OVM_DAEMON_UNREACHABLE")
+})
+
+test("half a request harms nobody", async () => {
+  using short = shortPath(socket)
+  const half = createConnection(short.text)
+  half.write("POST /start HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+  expect((await call("GET", "/health")).status).toBe(200)
+  half.destroy()
+})
+
+describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
+  beforeAll(async () => {
+    await packGuest(join(root, "store"), "long:latest", "tick_ms=20 button=1")
+  })
+
+  test("the seed's five operations, as it writes them", async () => {
+    const started = await call(
+      "POST",
+      "/start",
+      { manifest: "long", overrides: { name: "one" } },
+      validators.StartAnswer,
+    )
+    const { instance_id, status } = started.body
+    expect(status).toBe("starting")
+    const path = `/status/${instance_id}`
+    while ((await call("GET", path, undefined, validators.InstanceInfo)).body.state === "starting")
+      await Bun.sleep(5)
+    expect((await call("GET", path, undefined, validators.InstanceInfo)).body).toMatchObject({
+      instance_id,
+      state: "running",
+      name: "one",
+    })
+    expect(await refused("POST", "/start", { manifest: "long", overrides: { name: "one" } })).toStartWith(
+      "OVM_NAME_IN_USE",
+    )
+    const snapshot = await call(
+      "POST",
+      "/snapshot",
+      { instance_id, tag: "fastboot" },
+      validators.SnapshotAnswer,
+    )
+    expect(snapshot.status).toBe(200)
+    expect(await refused("DELETE", `/instances/${instance_id}`)).toStartWith("OVM_STATE_CONFLICT")
+
+    const ticking = await readUntil(`/logs/${instance_id}?follow=true`, "TICK 2")
+    expect(ticking).toContain("GUEST-READY")
+    const stopped = await call("POST", "/stop", { instance_id }, validators.StopAnswer)
+    expect(stopped.body).toEqual({ status: "stopping" })
+    while ((await call("GET", path, undefined, validators.InstanceInfo)).body.state !== "stopped")
+      await Bun.sleep(5)
+    expect((await call("POST", "/stop", { instance_id }, validators.StopAnswer)).body).toEqual({
+      status: "stopped",
+    })
+    expect((await call("DELETE", `/instances/${instance_id}`)).status).toBe(204)
+  })
+
+  test("a stream outlives the silence of its guest", async () => {
+    // Longer than the ten seconds after which Bun.serve lets go of a request unless told otherwise.
+    await packGuest(join(root, "store"), "quiet:latest", "tick_ms=11000 hlt=1")
+    const { instance_id } = await connect(socket).start({ manifest: "quiet" })
+    expect(await readUntil(`/logs/${instance_id}?follow=true`, "TICK 2")).toContain("TICK 2")
+  }, 60_000)
+
+  test("logs are raw bytes, or one JSON object a line for those who ask", async () => {
+    const { instance_id } = await connect(socket).start({ manifest: "long" })
+    await readUntil(`/logs/${instance_id}?follow=true`, "TICK 1")
+    await connect(socket).stop({ instance_id })
+    const raw = await readUntil(`/logs/${instance_id}?follow=true`, undefined)
+    using short = shortPath(socket)
+    const headers = { accept: "application/x-ndjson" }
+    const response = await fetch(`http://ovm/logs/${instance_id}`, { unix: short.text, headers })
+    expect(response.headers.get("content-type")).toBe("application/x-ndjson")
+    const lines = (await response.text())
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    for (const line of lines) if (!validators.LogLine(line)) throw new Error(JSON.stringify(line))
+    expect(lines.map(({ text }) => text)).toEqual(raw.replaceAll("\r", "").trimEnd().split("\n"))
+  })
+})
+
+/** What a log stream gives until it has said `end`, or until it ends. */
+async function readUntil(path: string, end: string | undefined): Promise<string> {
+  using short = shortPath(socket)
+  const response = await fetch(`http://ovm${path}`, { unix: short.text })
+  let text = ""
+  for await (const chunk of response.body ?? []) {
+    text += Buffer.from(chunk).toString("latin1")
+    if (end !== undefined && text.includes(end)) break
+  }
+  return text
+}
