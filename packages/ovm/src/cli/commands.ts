@@ -1,0 +1,183 @@
+import type { Command } from "commander"
+
+/** What a file of cli/commands exports. */
+export interface CommandModule {
+  /** Adds arguments, options, examples and the action to `command`, which has its name and summary already. */
+  define(command: Command): void
+}
+
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  readonly group: string
+  /** Commands that only other programs call are left out of the help. */
+  readonly hidden?: true
+  readonly load: () => Promise<CommandModule>
+}
+
+const IMAGES = "Images:"
+const INSTANCES = "Instances:"
+const PROGRAM = "Program:"
+
+/** Every command, in the order of the help. A command's module is loaded only when it is the one that was asked for. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "pack",
+    summary: "Make an image of a kernel, an initrd and disk layers",
+    group: IMAGES,
+    load: () => import("./commands/pack.ts"),
+  },
+  {
+    name: "push",
+    summary: "Copy an image to its registry",
+    group: IMAGES,
+    load: () => import("./commands/push.ts"),
+  },
+  {
+    name: "pull",
+    summary: "Copy an image from its registry",
+    group: IMAGES,
+    load: () => import("./commands/pull.ts"),
+  },
+  {
+    name: "copy",
+    summary: "Copy an artifact between registries, this host, layouts and archives",
+    group: IMAGES,
+    load: () => import("./commands/copy.ts"),
+  },
+  {
+    name: "save",
+    summary: "Write images into one file",
+    group: IMAGES,
+    load: () => import("./commands/save.ts"),
+  },
+  {
+    name: "load",
+    summary: "Take images out of such a file",
+    group: IMAGES,
+    load: () => import("./commands/load.ts"),
+  },
+  {
+    name: "tag",
+    summary: "Give an image one more name",
+    group: IMAGES,
+    load: () => import("./commands/tag.ts"),
+  },
+  {
+    name: "images",
+    summary: "List the images on this host",
+    group: IMAGES,
+    load: () => import("./commands/images.ts"),
+  },
+  {
+    name: "rmi",
+    summary: "Remove image names, and what nobody uses any more",
+    group: IMAGES,
+    load: () => import("./commands/rmi.ts"),
+  },
+  {
+    name: "inspect",
+    summary: "Show what an image consists of",
+    group: IMAGES,
+    load: () => import("./commands/inspect.ts"),
+  },
+  {
+    name: "validate",
+    summary: "Report every fault of an image, manifest or pack source",
+    group: IMAGES,
+    load: () => import("./commands/validate.ts"),
+  },
+  {
+    name: "login",
+    summary: "Keep credentials for a registry",
+    group: IMAGES,
+    load: () => import("./commands/login.ts"),
+  },
+  {
+    name: "logout",
+    summary: "Forget the credentials for a registry",
+    group: IMAGES,
+    load: () => import("./commands/logout.ts"),
+  },
+  {
+    name: "registry",
+    summary: "Serve a registry, or find out what one can do",
+    group: IMAGES,
+    load: () => import("./commands/registry.ts"),
+  },
+  {
+    name: "run",
+    summary: "Pull what is missing, start a machine and show its console",
+    group: INSTANCES,
+    load: () => import("./commands/run.ts"),
+  },
+  {
+    name: "start",
+    summary: "Start a machine from an image on this host and print its id",
+    group: INSTANCES,
+    load: () => import("./commands/start.ts"),
+  },
+  { name: "stop", summary: "Stop machines", group: INSTANCES, load: () => import("./commands/stop.ts") },
+  { name: "ps", summary: "List machines", group: INSTANCES, load: () => import("./commands/ps.ts") },
+  {
+    name: "status",
+    summary: "Show one machine in full",
+    group: INSTANCES,
+    load: () => import("./commands/status.ts"),
+  },
+  {
+    name: "logs",
+    summary: "Print a machine's console",
+    group: INSTANCES,
+    load: () => import("./commands/logs.ts"),
+  },
+  {
+    name: "snapshot",
+    summary: "Keep a running machine as an image to go on from",
+    group: INSTANCES,
+    load: () => import("./commands/snapshot.ts"),
+  },
+  {
+    name: "warm",
+    summary: "Keep machines of a snapshot loaded, one command away from running",
+    group: INSTANCES,
+    load: () => import("./commands/warm.ts"),
+  },
+  {
+    name: "rm",
+    summary: "Forget machines that have ended",
+    group: INSTANCES,
+    load: () => import("./commands/rm.ts"),
+  },
+  {
+    name: "daemon",
+    summary: "Serve the runtime API in the foreground",
+    group: PROGRAM,
+    load: () => import("./commands/daemon.ts"),
+  },
+  {
+    name: "info",
+    summary: "Show paths, daemon and virtual machine monitors",
+    group: PROGRAM,
+    load: () => import("./commands/info.ts"),
+  },
+  {
+    name: "version",
+    summary: "Print the version",
+    group: PROGRAM,
+    load: () => import("./commands/version.ts"),
+  },
+  {
+    name: "completion",
+    summary: "Print a completion script for a shell",
+    group: PROGRAM,
+    load: () => import("./commands/completion.ts"),
+  },
+  {
+    name: "__complete",
+    summary: "Print what could come next on a command line",
+    group: PROGRAM,
+    hidden: true,
+    load: () => import("./commands/complete.ts"),
+  },
+]

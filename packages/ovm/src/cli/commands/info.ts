@@ -1,0 +1,108 @@
+import type { Command } from "commander"
+import { toOvmError } from "../../errors.ts"
+import { type Paths, paths } from "../../paths.ts"
+import type { RuntimeInfo, VmmInfo } from "../../runtime/interfaces.ts"
+import { VERSION } from "../../version.ts"
+import type { Vmm } from "../../vmm/interfaces.ts"
+import { findDaemon } from "../daemon.ts"
+import { diskUsage } from "../disk-usage.ts"
+import { examples } from "../examples.ts"
+import { formatSize } from "../format.ts"
+import { print, printJson } from "../output.ts"
+import { listing } from "../table.ts"
+
+interface InfoOptions {
+  readonly json?: boolean
+}
+
+interface Info {
+  readonly version: string
+  readonly paths: Paths
+  /** Bytes on disk. */
+  readonly store_size: number
+  readonly daemon: { readonly running: boolean; readonly pid?: number; readonly version?: string }
+  readonly instances?: RuntimeInfo["instances"]
+  readonly warm?: RuntimeInfo["warm"]
+  readonly vmms: readonly VmmInfo[]
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Show where state lives, whether a daemon runs, and which virtual machine monitors work here and how fast.",
+    )
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm info", "ovm info --json")
+}
+
+async function run(options: InfoOptions): Promise<void> {
+  const info = await collect()
+  if (options.json) printJson(info)
+  else print(listing(lines(info)))
+}
+
+async function collect(): Promise<Info> {
+  const place = paths()
+  const daemon = await (await findDaemon())?.info()
+  return {
+    version: VERSION,
+    paths: place,
+    store_size: await diskUsage(place.store),
+    daemon: daemon ? { running: true, pid: daemon.pid, version: daemon.version } : { running: false },
+    ...(daemon && { instances: daemon.instances, warm: daemon.warm }),
+    vmms: daemon?.vmms ?? (await localVmms(place)),
+  }
+}
+
+/** What a daemon would find: the answer does not depend on one. */
+async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
+  const { availableVmms } = await import("../../vmm/available.ts")
+  return Promise.all(availableVmms(place.cache).map(probe))
+}
+
+async function probe(vmm: Vmm): Promise<VmmInfo> {
+  try {
+    const { name, version, binary, accelerator, acceleratorReason } = await vmm.capabilities()
+    return { name, version, binary, accelerator, accelerator_reason: acceleratorReason }
+  } catch (thrown) {
+    const { code, message } = toOvmError(thrown)
+    return { name: vmm.name, error: { code, message } }
+  }
+}
+
+function lines({
+  version,
+  paths: place,
+  store_size,
+  daemon,
+  instances,
+  warm = [],
+  vmms,
+}: Info): [string, string | undefined][] {
+  return [
+    ["version", version],
+    ["root", place.root],
+    ["store", `${place.store} (${formatSize(store_size)})`],
+    ["instances", place.instances],
+    ["socket", place.socket],
+    ["log", place.log],
+    ["registries", place.registries],
+    ["daemon", daemon.running ? `running, pid ${daemon.pid}, version ${daemon.version}` : "not running"],
+    [
+      "machines",
+      instances && `${instances.running} of at most ${instances.limit} running, ${instances.total} on record`,
+    ],
+    ...warm.map((one): [string, string] => ["warm", describeWarm(one)]),
+    ...vmms.map((vmm): [string, string] => ["vmm", describeVmm(vmm)]),
+  ]
+}
+
+function describeWarm({ reference, ready, wanted, reason }: RuntimeInfo["warm"][number]): string {
+  return `${reference}, ${ready} of ${wanted} ready${reason ? `: ${reason.message}` : ""}`
+}
+
+function describeVmm(vmm: VmmInfo): string {
+  if ("error" in vmm) return `${vmm.name}: ${vmm.error.message}`
+  return `${vmm.name} ${vmm.version} (${vmm.binary}), ${vmm.accelerator}: ${vmm.accelerator_reason}`
+}

@@ -1,0 +1,92 @@
+import { spawn } from "node:child_process"
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
+import { answers, connect } from "../api/client.ts"
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import { type Paths, paths } from "../paths.ts"
+import type { Runtime } from "../runtime/interfaces.ts"
+import { ownCommand, ownEnvironment } from "./self.ts"
+
+/** How long a new daemon may take until it answers, in ms. */
+const START_MS = 10_000
+/** A log above this many bytes is put aside before a daemon is started. */
+const LOG_LIMIT = 4 << 20
+/** Exit status of OVM_DAEMON_RUNNING: someone else started one at the same moment. */
+const LOST_THE_RACE = 8
+
+/** The daemon of this root, if one answers. */
+export async function findDaemon(): Promise<Runtime | undefined> {
+  const { socket } = paths()
+  return (await answers(socket)) ? connect(socket) : undefined
+}
+
+/** The daemon of this root; if none answers, one is started. Throws OVM_DAEMON_UNREACHABLE with the last words of its log. */
+export async function useDaemon(call: Call = {}): Promise<Runtime> {
+  return (await findDaemon()) ?? (await startDaemon(call))
+}
+
+/**
+ * The daemon of this root as far as there is anything to ask it: where no instance is on record none is started, and the
+ * answer is undefined. Machines outlive a daemon, so one that died is started again to see them.
+ */
+export async function useDaemonOfInstances(call: Call = {}): Promise<Runtime | undefined> {
+  return (await findDaemon()) ?? (hasRecords(paths()) ? await startDaemon(call) : undefined)
+}
+
+/** Starts a daemon in a session of its own and returns when it answers. Throws OVM_DAEMON_UNREACHABLE. */
+export async function startDaemon(call: Call = {}): Promise<Runtime> {
+  const place = paths()
+  mkdirSync(place.root, { recursive: true, mode: 0o700 })
+  setAside(place.log)
+  const log = openSync(place.log, "a", 0o600)
+  const before = statSync(place.log).size
+  const { file, args } = ownCommand("daemon")
+  const child = spawn(file, args, {
+    detached: true,
+    cwd: "/",
+    env: ownEnvironment(),
+    stdio: ["ignore", log, log],
+  })
+  closeSync(log)
+  child.unref()
+  let ended: number | string | undefined
+  child.on("error", (error) => {
+    ended = error.message
+  })
+  child.on("exit", (status, signal) => {
+    ended = status ?? signal ?? undefined
+  })
+  for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
+    call.signal?.throwIfAborted()
+    if (await answers(place.socket)) return connect(place.socket)
+    if (ended !== undefined && ended !== LOST_THE_RACE) break
+    await sleep(10)
+  }
+  const reason = ended === undefined ? `did not answer within ${START_MS / 1000} s` : "ended at once"
+  throw new OvmError(
+    "OVM_DAEMON_UNREACHABLE",
+    [`the daemon ${reason}`, ...lastWords(place.log, before)].join("\n"),
+    {
+      hint: `look into ${place.log}, or run \`ovm daemon\` in another terminal`,
+    },
+  )
+}
+
+function hasRecords(place: Paths): boolean {
+  try {
+    return readdirSync(place.instances).length > 0
+  } catch {
+    return false
+  }
+}
+
+function setAside(log: string): void {
+  const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0
+  if (size > LOG_LIMIT) renameSync(log, `${log}.1`)
+}
+
+function lastWords(log: string, from: number): readonly string[] {
+  const text = readFileSync(log).subarray(from).subarray(-2000).toString()
+  return text.split("\n").filter(Boolean).slice(-5)
+}

@@ -1,0 +1,17 @@
+import type { ErrorCode } from "../errors.ts"
+
+/** What to try next, for errors that do not say it themselves: those of the daemon come over the API without a hint. */
+export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  OVM_NAME_UNKNOWN: "ovm images lists what is on this host",
+  OVM_INSTANCE_UNKNOWN: "ovm ps --all",
+  OVM_CONTENT_MISSING: "pull or pack the image again",
+  OVM_DIGEST_MISMATCH: "pull or pack the image again: what is here was changed or cut",
+  OVM_SIZE_MISMATCH: "pull or pack the image again: what is here was changed or cut",
+  OVM_NAME_IN_USE: "take another --name, or ovm rm the instance that has it",
+  OVM_STATE_CONFLICT: "end it with ovm stop, or with ovm rm --force",
+  OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
+  OVM_NO_SPACE: "ovm rmi removes images; ovm info says where they are",
+  OVM_VMM_MISSING: "install QEMU (Debian: qemu-system-x86); ovm info shows what is found",
+  OVM_STORE_BUSY: "try again when the other command has ended",
+  OVM_INTERNAL: "this is a fault of ovm: please report it, with what OVM_DEBUG=1 shows",
+}

@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import type { InstanceInfo, Runtime, State } from "../runtime/interfaces.ts"
+import { useDaemonOfInstances } from "./daemon.ts"
+
+const SHORTEST_PREFIX = 4
+
+export function hasEnded(state: State): boolean {
+  return state === "stopped" || state === "failed"
+}
+
+/** The daemon and the instance that `text` means: its id, a prefix of the id of at least 4 digits that no other has, or its name. */
+export async function findInstance(text: string): Promise<{ runtime: Runtime; instance: InstanceInfo }> {
+  const runtime = await useDaemonOfInstances()
+  if (!runtime) throw unknown(text)
+  return { runtime, instance: choose(await runtime.list(), text) }
+}
+
+/** Throws OVM_INSTANCE_UNKNOWN, or OVM_USAGE if `text` is a prefix of several ids. */
+export function choose(instances: readonly InstanceInfo[], text: string): InstanceInfo {
+  const exact = instances.find(({ instance_id, name }) => instance_id === text || name === text)
+  if (exact) return exact
+  const matches =
+    text.length < SHORTEST_PREFIX ? [] : instances.filter((one) => one.instance_id.startsWith(text))
+  const [only, ...others] = matches
+  if (!only) throw unknown(text)
+  if (others.length === 0) return only
+  throw new OvmError("OVM_USAGE", `${text} is the start of ${matches.length} instance ids`, {
+    hint: matches
+      .map((one) => one.instance_id)
+      .slice(0, 4)
+      .join(", "),
+  })
+}
+
+/** Asks again and again, ever more slowly, until `done`. Returns the status then. */
+export async function waitFor(
+  runtime: Runtime,
+  id: string,
+  done: (info: InstanceInfo) => boolean,
+  call: Call = {},
+): Promise<InstanceInfo> {
+  for (let pause = 5; ; pause = Math.min(pause * 1.5, 200)) {
+    const info = await runtime.status(id, call)
+    if (done(info)) return info
+    await sleep(pause, undefined, call)
+  }
+}
+
+/** The error of an instance that has failed, as if it had been thrown here. */
+export function failureOf(info: InstanceInfo): OvmError {
+  const { code, message, detail } = info.error ?? {
+    code: "OVM_VMM_FAILED" as const,
+    message: `instance ${info.name} failed${info.exit ? `: ${info.exit.reason}` : ""}`,
+  }
+  return new OvmError(code, message, { detail, hint: `ovm logs ${info.instance_id}` })
+}
+
+function unknown(text: string): OvmError {
+  return new OvmError("OVM_INSTANCE_UNKNOWN", `there is no instance ${JSON.stringify(text.slice(0, 100))}`, {
+    hint: "ovm ps --all",
+  })
+}

@@ -1,0 +1,41 @@
+import { resolve } from "node:path"
+import type { Command } from "commander"
+import { isPath } from "../registry/reference.ts"
+import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
+import { parseCount, parseSize } from "./size.ts"
+
+/** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
+export interface MachineOptions {
+  readonly name?: string
+  readonly memory?: number
+  readonly cpus?: number
+  readonly args?: string
+  readonly vmm?: string
+  readonly readOnly?: boolean
+  readonly coldBootOnMismatch?: boolean
+}
+
+export function defineMachineOptions(command: Command): Command {
+  return command
+    .option("--name <name>", "name the instance; made from the image's name otherwise")
+    .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseSize(text, "--memory"))
+    .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
+    .option("--args <line>", "kernel command line, in place of the image's")
+    .option("--vmm <name>", "virtual machine monitor")
+    .option("--read-only", "let the guest see a read-only disk")
+    .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
+}
+
+export function startRequest(image: string, options: MachineOptions): StartRequest {
+  const overrides: Overrides = {
+    ...(options.name !== undefined && { name: options.name }),
+    ...(options.memory !== undefined && { memory: options.memory }),
+    ...(options.cpus !== undefined && { vcpus: options.cpus }),
+    ...(options.args !== undefined && { args: options.args }),
+    ...(options.vmm !== undefined && { vmm: options.vmm }),
+    ...(options.readOnly && { readOnly: true }),
+    ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
+  }
+  // The daemon has another working directory.
+  return { manifest: isPath(image) ? resolve(image) : image, overrides }
+}

@@ -1,0 +1,66 @@
+import { fstatSync, writeSync } from "node:fs"
+
+/** Writes results to standard output, as they are, before it returns. Loads no stream: that alone costs milliseconds. */
+export function print(text: string): void {
+  writeAll(1, text)
+}
+
+/** Writes remarks and errors to standard error. */
+export function printError(text: string): void {
+  writeAll(2, text)
+}
+
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, undefined, 2)}\n`)
+}
+
+/** Streams bytes to standard output, waiting for a slow reader without holding up signals. */
+export async function printBytes(bytes: Uint8Array): Promise<void> {
+  const { stdout } = process
+  // The stream also emits what the write's callback is told; unheard, it would end the program with a trace.
+  if (stdout.listenerCount("error") === 0) stdout.on("error", () => {})
+  await new Promise<void>((resolve, reject) => {
+    stdout.write(bytes, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+/** True if a person is watching: only then are there bars and prompts. */
+export function isTerminal(stream: "stdin" | "stdout" | "stderr"): boolean {
+  const descriptor = { stdin: 0, stdout: 1, stderr: 2 }[stream]
+  try {
+    if (!fstatSync(descriptor).isCharacterDevice()) return false
+  } catch {
+    return false // It is closed.
+  }
+  // Loaded only for devices: it takes longer than all else that a short command does.
+  return process.getBuiltinModule("node:tty").isatty(descriptor)
+}
+
+export function isClosedPipe(thrown: unknown): boolean {
+  return (thrown as NodeJS.ErrnoException | undefined)?.code === "EPIPE"
+}
+
+/**
+ * Text of others (registries, manifests, guests) as it may appear on a terminal: control characters, which could rewrite what is
+ * on the screen, are shown as escapes.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    JSON.stringify(character).length > 3
+      ? JSON.stringify(character).slice(1, -1)
+      : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  )
+}
+
+function writeAll(descriptor: number, text: string): void {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(descriptor, bytes, at)
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw thrown
+      // The other end made the pipe non-blocking and is slow.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import { writeArchive } from "../content/archive/write.ts"
+import { type CopyOptions, copyGraph, type Destination, type Source } from "../content/copy.ts"
+import type { Descriptor } from "../content/descriptor.ts"
+import { graphOf } from "../content/graph.ts"
+import type { Call, Tagger } from "../content/interfaces.ts"
+import { openLayout } from "../content/layout/store.ts"
+import { openPlace, rootAt, splitPlace } from "../content/place.ts"
+import { digestMismatch } from "../content/verify.ts"
+import { OvmError } from "../errors.ts"
+import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import { explainUnknown } from "./names.ts"
+import { replaceFile } from "./output-file.ts"
+import { openRemote, type RegistryOptions } from "./registry.ts"
+import { openStore } from "./store.ts"
+
+/** Where `ovm copy` reads or writes (docs/air-gap.md). */
+export type Where =
+  | { readonly kind: "registry"; readonly reference: Reference }
+  | { readonly kind: "store"; readonly reference: Reference }
+  /** `text` is a path, with the tag that may be at its end. */
+  | { readonly kind: "layout" | "archive" | "path"; readonly text: string }
+
+/**
+ * `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker://NAME` and `store:NAME`; without a prefix a path, a name with a host
+ * (its registry), or a name without one (this host's store). Throws OVM_REFERENCE_INVALID.
+ */
+export function parseWhere(text: string): Where {
+  const [, prefix, rest = ""] = /^(oci|oci-archive|store|docker):(.*)$/s.exec(text) ?? []
+  if (prefix === "oci" || prefix === "oci-archive") {
+    if (rest === "") throw new OvmError("OVM_REFERENCE_INVALID", `${text} names no path`)
+    return { kind: prefix === "oci" ? "layout" : "archive", text: rest }
+  }
+  if (prefix === "store") return { kind: "store", reference: parseReference(rest) }
+  if (isPath(text)) return { kind: "path", text }
+  const reference = parseReference(prefix === "docker" ? rest.replace(/^\/\//, "") : text)
+  if (reference.host !== undefined) return { kind: "registry", reference }
+  if (prefix !== "docker") return { kind: "store", reference }
+  throw new OvmError("OVM_REFERENCE_INVALID", `${text} names no registry`, {
+    hint: `docker://HOST/${reference}`,
+  })
+}
+
+/** What is to be copied. Dispose of it when it was. */
+export interface Origin extends AsyncDisposable {
+  readonly source: Source
+  readonly root: Descriptor
+  /** Tag, and repository if it is in a registry. */
+  readonly tag: string | undefined
+  readonly reference: Reference | undefined
+}
+
+/** Throws OVM_NAME_UNKNOWN, OVM_FILE_UNREADABLE, OVM_ARTIFACT_INVALID, and what a registry fails with. */
+export async function openOrigin(where: Where, options: RegistryOptions & Call): Promise<Origin> {
+  const call = options.signal ? { signal: options.signal } : {}
+  if (where.kind === "registry") {
+    const { reference } = where
+    const source = await openRemote(reference, { ...options, pulling: true })
+    const root = await source.resolve(reference.target, call)
+    return { source, root, tag: reference.tag, reference, [Symbol.asyncDispose]: async () => {} }
+  }
+  if (where.kind === "store") {
+    const { reference } = where
+    const source = await openStore()
+    try {
+      const root = await source.resolve(reference.toString(), call)
+      return { source, root, tag: reference.tag, reference, [Symbol.asyncDispose]: () => source.close() }
+    } catch (thrown) {
+      await source.close()
+      throw explainUnknown(thrown, reference.toString())
+    }
+  }
+  const place = await splitPlace(where.text)
+  const source = await openPlace(place, call)
+  const root = await rootAt(source, place, call)
+  return { source, root, tag: place.tag, reference: undefined, [Symbol.asyncDispose]: async () => {} }
+}
+
+/** Copies `origin` there and names it. Returns the name that it has now. */
+export async function copyTo(
+  where: Where,
+  origin: Origin,
+  options: RegistryOptions & CopyOptions,
+): Promise<string> {
+  const { root } = origin
+  if (where.kind === "registry" || where.kind === "store") {
+    const { reference } = where
+    if (reference.digest !== undefined && reference.digest !== root.digest)
+      throw digestMismatch({ digest: reference.digest, size: root.size }, root.digest, `the origin`)
+  }
+  if (where.kind === "registry") return toRegistry(where.reference, origin, options)
+  if (where.kind === "store") {
+    await using store = await openStore()
+    return await into(store, where.reference.toString(), origin, options)
+  }
+  const { path, tag = origin.tag ?? "latest" } = splitTarget(where.text)
+  if (where.kind === "archive" || (where.kind === "path" && /\.tar$/.test(path))) {
+    await replaceFile(path, writeArchive(origin.source, [{ target: root, name: tag }], options))
+    return `oci-archive:${path}:${tag}`
+  }
+  await using layout = await openLayout(path, { create: true })
+  await into(layout, tag, origin, options)
+  if (options.includeReferrers) {
+    const call = options.signal ? { signal: options.signal } : {}
+    const { referrers } = await graphOf(layout, [root], { ...call, includeReferrers: true })
+    for (const referrer of referrers) await layout.enter(referrer, call)
+  }
+  return `oci:${path}:${tag}`
+}
+
+async function toRegistry(
+  reference: Reference,
+  origin: Origin,
+  options: RegistryOptions & CopyOptions,
+): Promise<string> {
+  const registry = await openRemote(reference, options)
+  // Blobs of another repository of the same registry need not pass through here.
+  const sibling = origin.reference?.host === reference.host ? origin.reference?.repository : undefined
+  await copyGraph(origin.source, origin.root, registry, {
+    ...options,
+    ...(sibling !== undefined && sibling !== reference.repository && { mountFrom: sibling }),
+    ...(registry.maxConcurrency && { concurrency: registry.maxConcurrency }),
+  })
+  if (reference.tag !== undefined) await registry.tag(origin.root, reference.tag, options)
+  return reference.toString()
+}
+
+async function into(
+  store: Destination & Tagger,
+  name: string,
+  { source, root }: Origin,
+  options: CopyOptions,
+): Promise<string> {
+  await copyGraph(source, root, store, options)
+  await store.tag(root, name, options)
+  return name
+}
+
+/** The first colon ends the path, as other tools have it: what is to be written need not be there yet. */
+function splitTarget(text: string): { path: string; tag?: string } {
+  const colon = text.indexOf(":")
+  return colon < 0 ? { path: text } : { path: text.slice(0, colon), tag: text.slice(colon + 1) }
+}

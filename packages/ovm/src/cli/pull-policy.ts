@@ -1,0 +1,35 @@
+import { pullImage } from "../images/pull.ts"
+import { isPath, parseReference } from "../registry/reference.ts"
+import { explainUnknown, isUnknown } from "./names.ts"
+import { openProgress } from "./progress.ts"
+import { openStore } from "./store.ts"
+
+export const PULL_POLICIES = ["missing", "always", "never"] as const
+export type PullPolicy = (typeof PULL_POLICIES)[number]
+
+interface PullCall {
+  readonly signal: AbortSignal
+  readonly plainHttp?: boolean
+}
+
+/**
+ * Copies the image to this host as far as `policy` wants it: here and not in the daemon, for the bars. Throws OVM_NAME_UNKNOWN
+ * for one that is not here and may not be copied.
+ */
+export async function pullByPolicy(image: string, policy: PullPolicy, call: PullCall): Promise<void> {
+  if (isPath(image)) return
+  const reference = parseReference(image)
+  await using store = await openStore({ durable: false })
+  if (policy !== "always" || reference.host === undefined) {
+    try {
+      await store.resolve(reference.toString())
+      return
+    } catch (thrown) {
+      // A name without a host is local: there is nowhere to pull it from.
+      if (!isUnknown(thrown) || policy === "never" || reference.host === undefined)
+        throw explainUnknown(thrown, image)
+    }
+  }
+  using progress = await openProgress()
+  await pullImage(store, reference, { ...call, onProgress: progress.onProgress })
+}

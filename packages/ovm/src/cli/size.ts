@@ -1,0 +1,35 @@
+import { OvmError } from "../errors.ts"
+
+const UNITS: Record<string, number> = {
+  "": 1,
+  b: 1,
+  k: 2 ** 10,
+  kib: 2 ** 10,
+  m: 2 ** 20,
+  mib: 2 ** 20,
+  g: 2 ** 30,
+  gib: 2 ** 30,
+  t: 2 ** 40,
+  tib: 2 ** 40,
+}
+
+/**
+ * Bytes in `512MiB`, `512M`, `1.5GiB` or `536870912`; units are binary. `MB` and its kin are refused, because half of all
+ * programs mean powers of ten by them. Throws OVM_USAGE, naming `option`.
+ */
+export function parseSize(text: string, option: string): number {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s?([a-z]*)$/i.exec(text.trim()) ?? []
+  const factor = unit === undefined ? undefined : UNITS[unit.toLowerCase()]
+  const bytes = digits === undefined || factor === undefined ? Number.NaN : Number(digits) * factor
+  if (Number.isSafeInteger(bytes)) return bytes
+  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is not a size`, {
+    hint: `write bytes, or a number with KiB, MiB, GiB or TiB: ${option} 512MiB`,
+  })
+}
+
+/** A whole number from `least` up, of an option. Throws OVM_USAGE. */
+export function parseCount(text: string, option: string, least = 1): number {
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+  if (count >= least) return count
+  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is not a whole number from ${least} up`)
+}
