@@ -1,0 +1,63 @@
+import { describe, expect, test } from "bun:test"
+import { readdir, readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { folders, specifiers, violations } from "./imports.ts"
+
+const ROOT = join(import.meta.dir, "../../..")
+const SOURCE = "packages/ovm/src"
+
+describe("imports go one way", () => {
+  test("in every source file", async () => {
+    const names = await readdir(join(ROOT, SOURCE), { recursive: true })
+    const found: string[] = []
+    for (const name of names.filter((name) => /\.tsx?$/.test(name)).sort()) {
+      const file = join(SOURCE, name)
+      found.push(...violations(file, await readFile(join(ROOT, file), "utf8")))
+    }
+    expect(found).toEqual([])
+  })
+
+  test("and every folder has its rule", async () => {
+    const entries = await readdir(join(ROOT, SOURCE), { withFileTypes: true })
+    const unknown = entries.filter((entry) => entry.isDirectory() && !folders.includes(entry.name))
+    expect(unknown.map((entry) => entry.name)).toEqual([])
+  })
+})
+
+describe("the rules themselves", () => {
+  const judge = (file: string, specifier: string) =>
+    violations(`${SOURCE}/${file}`, `import { x } from "${specifier}"`)
+
+  test.each([
+    ["registry/store.ts", "../content/digest.ts"],
+    ["cli/commands/run.ts", "../../content/digest.ts"],
+    ["vmm/qemu/launch.ts", "../../errors.ts"],
+    ["errors.ts", "../../../spec/errors.json"],
+    ["version.ts", "../package.json"],
+    ["content/layout.test.ts", "@ovms/testkit"],
+    ["content/store.suite.ts", "../../../testkit/src/disks.ts"],
+    ["content/layout.test.ts", "../registry/store.ts"],
+    ["disk/qcow2.ts", "node:fs"],
+  ])("%s may import %s", (file, specifier) => {
+    expect(judge(file, specifier)).toEqual([])
+  })
+
+  test.each([
+    ["content/layout.ts", "../registry/store.ts", "content/ does not build on registry/"],
+    ["registry/store.ts", "../artifact/pack.ts", "registry/ does not build on artifact/"],
+    ["runtime/local.ts", "../api/server.ts", "runtime/ does not build on api/"],
+    ["errors.ts", "./content/digest.ts", "files directly in src/ build on no folder"],
+    ["content/layout.ts", "./store.suite.ts", "it is a test"],
+    ["content/layout.ts", "@ovms/testkit", "only tests may use testkit"],
+    ["content/layout.ts", "../../../testkit/src/disks.ts", "only tests may use testkit"],
+    ["content/layout.ts", "../../test/imports.ts", "it is not part of ovm's sources"],
+  ])("%s may not import %s", (file, specifier, reason) => {
+    expect(judge(file, specifier)).toEqual([`${SOURCE}/${file} imports ${specifier}: ${reason}`])
+  })
+
+  test("types, side effects, re-exports and dynamic imports count", () => {
+    const text = `import type { A } from "./a.ts"\nimport "./b.ts"\nexport * from './c.ts'\nconst d = await import("./d.ts")
+      import {\n  e,\n} from "./e.ts"`
+    expect(specifiers(text)).toEqual(["./a.ts", "./b.ts", "./c.ts", "./d.ts", "./e.ts"])
+  })
+})

@@ -1,0 +1,64 @@
+import { dirname, join, normalize } from "node:path"
+
+/**
+ * Which folders of packages/ovm/src a folder builds on (docs/architecture.md). What those build on is allowed too.
+ * Files directly in src/ (errors, paths, version) build on spec/ alone, and everything may build on them.
+ */
+const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
+  content: [],
+  registry: ["content"],
+  artifact: ["content"],
+  ram: ["content"],
+  cache: ["content"],
+  disk: ["content"],
+  vmm: ["disk"],
+  images: ["artifact", "registry", "disk", "ram", "cache"],
+  runtime: ["images", "vmm"],
+  api: ["runtime"],
+  cli: ["api"],
+}
+
+const SOURCE = "packages/ovm/src/"
+
+export const folders: readonly string[] = Object.keys(BUILDS_ON)
+
+/** Every module specifier in a source text, those of types too, which a transpiler would drop. */
+export function specifiers(text: string): string[] {
+  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(([, name = ""]) => name)
+}
+
+/** What `file` (a path from the repository's root) imports against the rules, each as one sentence. */
+export function violations(file: string, text: string): string[] {
+  const test = /\.(test|suite)\.tsx?$/.test(file)
+  return specifiers(text).flatMap((specifier) => {
+    const target = specifier.startsWith(".") ? normalize(join(dirname(file), specifier)) : specifier
+    const reason = refusal(file, target, test)
+    return reason ? [`${file} imports ${specifier}: ${reason}`] : []
+  })
+}
+
+function refusal(file: string, target: string, test: boolean): string | undefined {
+  if (/^(packages\/testkit\/|@ovms\/testkit)/.test(target))
+    return test ? undefined : "only tests may use testkit"
+  if (!target.startsWith("packages/") || test) return undefined
+  if (!target.startsWith(SOURCE))
+    return target === "packages/ovm/package.json" ? undefined : "it is not part of ovm's sources"
+  if (/\.(test|suite)\.tsx?$/.test(target)) return "it is a test"
+  const from = folderOf(file)
+  const to = folderOf(target)
+  if (to === undefined || from === to) return undefined
+  if (from === undefined) return `files directly in src/ build on no folder`
+  return reachable(from).has(to) ? undefined : `${from}/ does not build on ${to}/`
+}
+
+/** The folder of src/ that a file is in; undefined directly in src/. */
+function folderOf(file: string): string | undefined {
+  const [folder, ...rest] = file.slice(SOURCE.length).split("/")
+  return rest.length > 0 ? folder : undefined
+}
+
+function reachable(folder: string): Set<string> {
+  const all = new Set(BUILDS_ON[folder])
+  for (const next of all) for (const further of BUILDS_ON[next] ?? []) all.add(further)
+  return all
+}

@@ -1,0 +1,321 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { copyFile, readdir, readFile, readlink, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
+import { packGuest } from "../../testkit/src/image.ts"
+import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { expectFailure, finished, Sandbox, until } from "./sandbox.ts"
+
+// Each step is a process of its own, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+// The life of machines, seen from a terminal: the bare-metal guest of testkit under the real QEMU.
+
+const skip =
+  guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
+if (skip) console.log(`SKIP packages/ovm/test/machines.test.ts: ${skip}`)
+
+describe.skipIf(Boolean(skip))("machines", () => {
+  let box: Sandbox
+
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    await packGuests(box)
+  })
+  afterAll(() => box?.[Symbol.asyncDispose]())
+
+  /** brief: ends by itself. steady: goes on until it is stopped. deaf: does not hear the power button. */
+  async function packGuests(host: Sandbox): Promise<void> {
+    const store = join(host.home, "store")
+    await packGuest(store, "brief:latest", "ticks=2 tick_ms=20 off=1")
+    await packGuest(store, "steady:latest", "button=1 tick_ms=50 hlt=1")
+    await packGuest(store, "deaf:latest", "tick_ms=50 hlt=1")
+  }
+
+  const consoleHas = (host: Sandbox, id: string, text: string) =>
+    until(async () => (await host.ok(["logs", id])).includes(text))
+
+  const states = async (host: Sandbox, ...more: string[]) =>
+    (await host.json(["ps", ...more])).map(({ state }: { state: string }) => state)
+
+  describe("run", () => {
+    test("shows the console, ends with the guest, and the record stays", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      const { status, stdout, stderr } = await host.ovm(["run", "brief"])
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+      expect(stdout).toContain("GUEST-READY")
+      expect(stdout).toContain("TICK 2")
+      expect(stdout.trimEnd()).toEndWith("GUEST-OFF")
+      expect(await states(host)).toEqual([])
+      expect(await states(host, "--all")).toEqual(["stopped"])
+    })
+
+    test("--rm leaves nothing", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      expect(await host.ok(["run", "--rm", "brief"])).toContain("TICK 2")
+      expect(await states(host, "--all")).toEqual([])
+      expect(await readdir(join(host.home, "instances"))).toEqual([])
+    })
+
+    test("a daemon is started when none answers, and serves the next command too", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      expect(await host.json(["info"])).toMatchObject({ daemon: { running: false } })
+      await host.ok(["run", "--rm", "brief"])
+      const { daemon } = await host.json(["info"])
+      expect(daemon.running).toBe(true)
+      await host.ok(["run", "--rm", "brief"])
+      expect((await host.json(["info"])).daemon.pid).toBe(daemon.pid)
+    })
+
+    test("the first SIGTERM or Ctrl-C asks the guest to power off", async () => {
+      for (const signal of ["SIGTERM", "SIGINT"] as const) {
+        const child = box.begin(["run", "--rm", "--name", `polite-${signal}`, "steady"])
+        child.stdout?.once("data", () => child.kill(signal))
+        const { status, stdout, stderr } = await finished(child)
+        expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+        expect(stdout).toContain("GUEST-READY")
+      }
+    })
+
+    test("the second kills a machine that does not listen", async () => {
+      const child = box.begin(["run", "--name", "stubborn", "deaf"])
+      child.stdout?.once("data", async () => {
+        child.kill("SIGINT")
+        await until(async () => (await box.json(["status", "stubborn"])).state === "stopping")
+        child.kill("SIGINT")
+      })
+      expectFailure(await finished(child), "OVM_INTERRUPTED", ["killed"])
+      expect(await box.json(["status", "stubborn"])).toMatchObject({ state: "stopped", stop_method: "quit" })
+    })
+
+    test("a reader of the console that goes away is no error", async () => {
+      const id = await box.ok(["run", "-d", "steady"])
+      const { stdout, stderr } = await box.shell(
+        `{ ovm logs --follow ${id}; echo "status $?" >&2; } | head -n 2`,
+      )
+      expect(stdout).toContain("GUEST-READY")
+      expect(stderr).toBe("status 0\n")
+      await box.ok(["rm", "--force", id])
+    })
+
+    test("what the options say is what the guest sees", async () => {
+      const args = [
+        "--memory",
+        "48MiB",
+        "--cpus",
+        "2",
+        "--args",
+        "ticks=1 off=1 hello",
+        "--name",
+        "options",
+        "--read-only",
+      ]
+      const output = await box.ok(["run", ...args, "brief"])
+      expect(output).toContain("CMDLINE [ticks=1 off=1 hello]")
+      expect(Number(/ram_kib=(\d+)/.exec(output)?.[1])).toBeGreaterThan(40 * 1024)
+      const { resources, state } = await box.json(["status", "options"])
+      expect({ ...resources, state }).toMatchObject({ memory: 48 << 20, vcpus: 2, state: "stopped" })
+    })
+
+    test("takes a layout and a manifest file by their paths, relative to where one is", async () => {
+      await using other = await Sandbox.create()
+      await packGuest(join(other.home, "store"), "only:latest", "ticks=2 off=1")
+      await copyFile(await buildGuest(), other.path("kernel"))
+      const cwd = other.directory
+      expect(await box.ok(["run", "--rm", "./home/store"], { cwd })).toContain("TICK 2")
+      const { manifest } = await other.json(["inspect", "only"])
+      await other.file("manifest.json", manifest)
+      expect(await box.ok(["run", "--rm", "./manifest.json"], { cwd })).toContain("TICK 2")
+      await box.fails(["run", "manifest.json"], "OVM_NAME_UNKNOWN", ["./manifest.json"], { cwd })
+    })
+
+    test.skipIf(Boolean(registryMissing))("pulls what is missing, as --pull says", async () => {
+      await using registry = await startRegistry()
+      await using other = await Sandbox.create()
+      const name = `${registry.host}/demo/brief:1`
+      await box.ok(["tag", "brief", name])
+      await box.ok(["push", name])
+      await other.fails(["run", "--pull", "never", name], "OVM_NAME_UNKNOWN", [name])
+      await other.fails(["start", name], "OVM_NAME_UNKNOWN", [name])
+      const { stdout, stderr } = await other.ovm(["run", "--rm", name])
+      expect(stdout).toContain("TICK 2")
+      expect(stderr).toBe("")
+      await registry.stop()
+      expect(await other.ok(["run", "--rm", name])).toContain("TICK 2")
+      await other.fails(["run", "--pull", "always", name], "OVM_REGISTRY_UNREACHABLE", [registry.host])
+    })
+  })
+
+  test("run --detach, start, ps, status, logs, stop, rm", async () => {
+    // Started machines are known by their id, the start of it, and their name.
+    const { instance_id: id, status } = await box.json(["run", "-d", "--name", "web", "steady"])
+    expect(status).toBe("running")
+    const other = await box.ok(["start", "--name", "other", "steady"])
+    expect(other).toMatch(/^[0-9a-f-]{36}$/)
+    expect(new Set((await box.ok(["ps", "--quiet"])).split("\n"))).toEqual(new Set([id, other]))
+    const listed = (await box.json(["ps"])).find(({ name }: { name: string }) => name === "web")
+    expect(listed).toMatchObject({ instance_id: id, state: "running", image: { reference: "steady:latest" } })
+    expect(await box.ok(["ps"])).toMatch(
+      new RegExp(`^${id.slice(0, 8)} +web +steady:latest +running +qemu/`, "m"),
+    )
+    for (const key of [id, id.slice(0, 8), "web"])
+      expect(await box.json(["status", key])).toMatchObject({
+        instance_id: id,
+        name: "web",
+        state: "running",
+      })
+    expect(await box.ok(["status", "web"])).toMatch(/^state +running$/m)
+
+    // The console: what there is, and what comes.
+    await consoleHas(box, "web", "TICK 1")
+    const follower = box.begin(["logs", "--follow", "web"])
+    const following = finished(follower)
+
+    // Names and images that are in use stay.
+    await box.fails(["run", "-d", "--name", "web", "steady"], "OVM_NAME_IN_USE", ["web"])
+    await box.fails(["rmi", "steady"], "OVM_IMAGE_IN_USE", ["steady:latest", id])
+    await box.fails(["rm", "web"], "OVM_STATE_CONFLICT", ["running", "ovm stop"])
+
+    // Stopping waits for the end; a second time is no error.
+    expect(await box.json(["stop", "web"])).toEqual({
+      instance_id: id,
+      status: "stopped",
+      stop_method: "acpi",
+    })
+    expect(await box.ok(["stop", id, "other"])).toBe(`${id}\n${other}`)
+    const followed = await following
+    expect(followed).toMatchObject({ status: 0, stderr: "" })
+    expect(followed.stdout).toContain("TICK 1")
+    expect(await box.json(["status", id])).toMatchObject({
+      state: "stopped",
+      exit: { reason: "guest-shutdown" },
+    })
+    expect(await box.ok(["logs", id])).toContain("GUEST-READY")
+
+    // Removing forgets; the others are removed whatever becomes of one.
+    const { status: exit, stdout } = await box.ovm(["rm", "nobody", id, "other"])
+    expect({ exit, stdout }).toEqual({ exit: 3, stdout: `${id}\n${other}\n` })
+    await box.fails(["status", "web"], "OVM_INSTANCE_UNKNOWN", ["web"])
+  })
+
+  test("stop ends what does not listen, when its time is over", async () => {
+    const id = await box.ok(["run", "-d", "deaf"])
+    await consoleHas(box, id, "TICK 1")
+    expect(await box.json(["stop", "--time", "0", id])).toMatchObject({
+      status: "stopped",
+      stop_method: "quit",
+    })
+    await box.ok(["rm", id])
+    const forced = await box.ok(["run", "-d", "deaf"])
+    expect(await box.ok(["rm", "--force", forced])).toBe(forced)
+  })
+
+  describe("what cannot be run", () => {
+    test.each([
+      [["run", "nothing"], "OVM_NAME_UNKNOWN", ["nothing"]],
+      [["run", "./nowhere.json"], "OVM_FILE_UNREADABLE", ["nowhere.json"]],
+      [["run", "-d", "--name", "a/b", "brief"], "OVM_REQUEST_INVALID", ["a/b"]],
+      [["run", "-d", "--vmm", "cherrybomb", "brief"], "OVM_UNSUPPORTED", ["cherrybomb", "qemu"]],
+      [["start", "--memory", "16TiB", "brief"], "OVM_UNSUPPORTED", ["memory"]],
+    ] as const)("%p", async (args, code, culprits) => {
+      const before = await box.ok(["ps", "--quiet"])
+      const { stdout } = await box.fails(args, code, culprits)
+      expect(stdout).toBe("")
+      expect(await box.ok(["ps", "--quiet"])).toBe(before)
+    })
+
+    test("a VMM that dies is OVM_VMM_FAILED, status 7, for those who watch", async () => {
+      const child = box.begin(["run", "--name", "doomed", "steady"])
+      child.stdout?.once("data", async () => {
+        const { instance_id } = await box.json(["status", "doomed"])
+        for (const pid of await vmmsOf(join(box.home, "instances", instance_id))) process.kill(pid, "SIGKILL")
+      })
+      expectFailure(await finished(child), "OVM_VMM_FAILED", ["ovm logs"])
+      expect(await box.json(["status", "doomed"])).toMatchObject({
+        state: "failed",
+        error: { code: "OVM_VMM_FAILED" },
+      })
+    })
+
+    test("without QEMU it is OVM_VMM_MISSING", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      const env = { PATH: host.path("empty") }
+      await host.fails(["run", "brief"], "OVM_VMM_MISSING", ["qemu"], { env })
+      expect((await host.json(["info"], { env })).vmms).toMatchObject([
+        { name: "qemu", error: { code: "OVM_VMM_MISSING" } },
+      ])
+    })
+  })
+
+  describe("the daemon", () => {
+    test("machines outlive it, however it ends, and the next one has them again", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      const id = await host.ok(["run", "-d", "steady"])
+      for (const end of ["asked", "killed"]) {
+        const { pid } = (await host.json(["info"])).daemon
+        if (end === "asked") await host.ok(["daemon", "--stop"])
+        else process.kill(pid, "SIGKILL")
+        await until(async () => !(await host.json(["info"])).daemon.running)
+        expect(await host.json(["status", id])).toMatchObject({ instance_id: id, state: "running" })
+        expect((await host.json(["info"])).daemon.pid).not.toBe(pid)
+      }
+      expect(await host.json(["stop", id])).toMatchObject({ status: "stopped", stop_method: "acpi" })
+    })
+
+    test("there is one a root", async () => {
+      await using host = await Sandbox.create()
+      expect(Number(await host.ok(["daemon", "--detach"]))).toBe((await host.json(["info"])).daemon.pid)
+      await host.fails(["daemon"], "OVM_DAEMON_RUNNING", [host.home])
+      await host.fails(["daemon", "--detach"], "OVM_DAEMON_RUNNING", [host.home])
+      await host.ok(["daemon", "--stop"])
+      await host.fails(["daemon", "--stop"], "OVM_DAEMON_UNREACHABLE", [host.home])
+    })
+
+    test("two commands that start one at the same moment both succeed", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      const both = await Promise.all([host.json(["run", "-d", "steady"]), host.json(["run", "-d", "steady"])])
+      expect(both.map(({ status }) => status)).toEqual(["running", "running"])
+      expect(await states(host)).toEqual(["running", "running"])
+    })
+
+    test("in the foreground it says when it listens, and SIGTERM ends it", async () => {
+      await using host = await Sandbox.create()
+      const child = host.begin(["daemon"])
+      child.stderr?.once("data", () => child.kill("SIGTERM"))
+      const { status, stdout, stderr } = await finished(child)
+      expect({ status, stdout }).toEqual({ status: 0, stdout: "" })
+      const events = stderr
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).event)
+      expect(events).toEqual(["listening", "ended"])
+    })
+
+    test("one that cannot start is OVM_DAEMON_UNREACHABLE, with its last words", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      await writeFile(join(host.home, "instances"), "not a folder")
+      await host.fails(["run", "brief"], "OVM_DAEMON_UNREACHABLE", [
+        "instances",
+        join(host.home, "daemon.log"),
+      ])
+    })
+  })
+})
+
+/** The VMM of an instance works in the instance's own directory. */
+async function vmmsOf(directory: string): Promise<number[]> {
+  const found: number[] = []
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => "")
+    const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "")
+    if (cwd === directory && name.startsWith("qemu")) found.push(Number(pid))
+  }
+  return found
+}

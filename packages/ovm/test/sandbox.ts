@@ -1,0 +1,221 @@
+import { expect } from "bun:test"
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import table from "../../../spec/errors.json" with { type: "json" }
+import type { ErrorCode } from "../src/errors.ts"
+
+const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url))
+/** The compiled program where OVM_BIN names it, else the same from its source. */
+const PROGRAM = process.env.OVM_BIN ? [process.env.OVM_BIN] : [process.execPath, MAIN]
+/** A command that takes longer is killed, and its test fails; ms. */
+const PATIENCE = 60_000
+
+export interface Result {
+  /** 128 + signal if it was killed. */
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface CommandOptions {
+  readonly cwd?: string
+  readonly env?: Record<string, string>
+  readonly input?: string
+  /** Leaves standard input to the caller. */
+  readonly piped?: true
+}
+
+/** `ovm` with a root, a home directory and credentials of its own. Disposing of it ends its machines and its daemon. */
+export class Sandbox implements AsyncDisposable {
+  private constructor(readonly directory: string) {}
+
+  static async create(): Promise<Sandbox> {
+    return new Sandbox(await mkdtemp(join(tmpdir(), "ovm-test-")))
+  }
+
+  get home(): string {
+    return join(this.directory, "home")
+  }
+
+  /** A path in the sandbox, outside of ovm's own root. */
+  path(name: string): string {
+    return join(this.directory, name)
+  }
+
+  /** Writes a file into the sandbox; an object as JSON. */
+  async file(name: string, content: string | Uint8Array | object): Promise<string> {
+    const raw = typeof content === "string" || content instanceof Uint8Array
+    await writeFile(this.path(name), raw ? content : JSON.stringify(content))
+    return this.path(name)
+  }
+
+  /** Runs one command to its end. */
+  async ovm(args: readonly string[], options: CommandOptions = {}): Promise<Result> {
+    return finished(this.begin(args, options))
+  }
+
+  /** The same; the test fails unless it succeeds. Returns standard output without its last newline. */
+  async ok(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    const { status, stdout, stderr } = await this.ovm(args, options)
+    if (status !== 0) throw new Error(`ovm ${args.join(" ")} ended with status ${status}: ${stderr}`)
+    return stdout.replace(/\n$/, "")
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects
+  async json(args: readonly string[], options: CommandOptions = {}): Promise<any> {
+    return JSON.parse(await this.ok([...args, "--json"], options))
+  }
+
+  /** Runs a command that must fail with `code`: said on standard error, with every culprit, the status of the table, no trace. */
+  async fails(
+    args: readonly string[],
+    code: ErrorCode,
+    culprits: readonly string[],
+    options: CommandOptions = {},
+  ): Promise<Result> {
+    const result = await this.ovm(args, options)
+    expectFailure(result, code, culprits)
+    return result
+  }
+
+  /** Runs a script in bash, with the program as the function `ovm`. */
+  async shell(script: string): Promise<Result> {
+    const ovm = PROGRAM.map((word) => `'${word}'`).join(" ")
+    const options = { cwd: this.directory, env: this.#environment() }
+    return finished(spawn("bash", ["-c", `ovm() { ${ovm} "$@"; }; ${script}`], options))
+  }
+
+  /** Runs one command on a terminal and types an answer each time that its prompt comes. */
+  async onTerminal(
+    args: readonly string[],
+    dialogue: readonly (readonly [prompt: string, answer: string])[] = [],
+  ): Promise<{ status: number; output: string }> {
+    const rest = [...dialogue]
+    let output = ""
+    let unanswered = ""
+    await using terminal = new Bun.Terminal({
+      cols: 120,
+      rows: 40,
+      data(self, bytes) {
+        output += Buffer.from(bytes).toString()
+        unanswered += Buffer.from(bytes).toString()
+        const [prompt, answer] = rest[0] ?? []
+        if (prompt === undefined || !unanswered.includes(prompt)) return
+        rest.shift()
+        unanswered = ""
+        self.write(`${answer}\r`)
+      },
+    })
+    const child = Bun.spawn([...PROGRAM, ...args], {
+      cwd: this.directory,
+      env: this.#environment(),
+      terminal,
+    })
+    const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE)
+    const status = await child.exited
+    clearTimeout(timer)
+    return { status, output }
+  }
+
+  /** Starts a command that goes on. */
+  begin(args: readonly string[], options: CommandOptions = {}): ChildProcess {
+    const [file = "", ...first] = PROGRAM
+    const child = spawn(file, [...first, ...args], {
+      cwd: options.cwd ?? this.directory,
+      env: this.#environment(options.env),
+    })
+    child.stdin?.on("error", () => {})
+    if (!options.piped) child.stdin?.end(options.input ?? "")
+    return child
+  }
+
+  #environment(more: Record<string, string> = {}): Record<string, string | undefined> {
+    return {
+      PATH: process.env.PATH,
+      HOME: this.directory,
+      DOCKER_CONFIG: this.path("docker"),
+      OVM_HOME: this.home,
+      ...more,
+    }
+  }
+
+  /** Names of what lies in the store's blob folder. */
+  async blobs(): Promise<string[]> {
+    return (await readdir(join(this.home, "store/blobs/sha256")).catch(() => [])).sort()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      const { stdout } = await this.ovm(["ps", "--all", "--quiet"])
+      for (const id of stdout.split("\n").filter(Boolean)) await this.ovm(["rm", "--force", id])
+      await this.ovm(["daemon", "--stop"])
+    } finally {
+      await killDaemons(join(this.home, "daemon.log"))
+      await rm(this.directory, { recursive: true, force: true })
+    }
+  }
+}
+
+/** What `child` wrote and how it ended. One that does not end is killed. */
+export async function finished(child: ChildProcess): Promise<Result> {
+  const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE)
+  try {
+    const [stdout, stderr, status] = await Promise.all([
+      textOf(child.stdout),
+      textOf(child.stderr),
+      ending(child),
+    ])
+    return { status, stdout, stderr }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function textOf(stream: AsyncIterable<Uint8Array> | null): Promise<string> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of stream ?? []) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+function ending(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on("error", reject)
+    child.on("exit", (code, signal) => resolve(code ?? (signal === "SIGKILL" ? 137 : 143)))
+  })
+}
+
+/** Fails with what the command said unless it succeeded. */
+export function expectSuccess({ status, stdout, stderr }: Result, command: readonly string[]): void {
+  if (status !== 0) throw new Error(`${command.join(" ")} ended with status ${status}: ${stdout}${stderr}`)
+}
+
+export function expectFailure(result: Result, code: ErrorCode, culprits: readonly string[]): void {
+  const { status, stderr } = result
+  expect({ status, stderr }).toEqual({
+    status: table.codes[code].exit,
+    stderr: expect.stringContaining(`error: ${code}: `),
+  })
+  for (const culprit of culprits) expect(stderr).toContain(culprit)
+  expect(stderr).not.toMatch(/^\s+at .*:\d+/m)
+}
+
+/** For a daemon that no longer answers: its own log has its pid. */
+async function killDaemons(log: string): Promise<void> {
+  const text = await readFile(log, "utf8").catch(() => "")
+  for (const [, pid] of text.matchAll(/"event":"listening".*?"pid":(\d+)/g)) {
+    const command = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")
+    if (command.split("\0").includes(`OVM_HOME=${dirname(log)}`)) process.kill(Number(pid), "SIGKILL")
+  }
+}
+
+/** Asks until `answer` is given; the test's own time limit ends it otherwise. */
+export async function until<T>(answer: () => Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const found = await answer()
+    if (found) return found
+    await Bun.sleep(20)
+  }
+}

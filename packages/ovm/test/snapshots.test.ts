@@ -1,0 +1,121 @@
+import { expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync } from "node:fs"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { guestMissing } from "../../testkit/src/guest.ts"
+import { packGuest } from "../../testkit/src/image.ts"
+import { processesIn } from "../../testkit/src/processes.ts"
+import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { expectFailure, Sandbox, until } from "./sandbox.ts"
+
+setDefaultTimeout(60_000)
+
+// A running machine becomes an image, travels, and goes on elsewhere: from a terminal, with a real registry and a real QEMU.
+
+const skip =
+  guestMissing ||
+  registryMissing ||
+  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+if (skip) console.log(`SKIP packages/ovm/test/snapshots.test.ts: ${skip}`)
+
+test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empty store", async () => {
+  await using registry = await startRegistry()
+  await using here = await Sandbox.create()
+  await using there = await Sandbox.create()
+  const base = `${registry.host}/tests/guest:1`
+  const warm = `${registry.host}/tests/guest:warm`
+  const disk = await here.file("disk.raw", Buffer.alloc(1 << 20))
+  const layers = { diskLayers: [{ path: disk, format: "raw" as const }] }
+  await packGuest(join(here.home, "store"), base, "tick_ms=20 write=3 button=1", layers)
+
+  // Here: a machine that has come up is kept as it is, and goes on.
+  const { instance_id } = await here.json(["run", "-d", "--name", "source", base])
+  await until(async () => (await here.ok(["logs", "source"])).includes("TICK 3"))
+  const { snapshot_ref, timings_ms } = await here.json(["snapshot", "source", "--tag", "warm"])
+  expect(snapshot_ref).toMatch(/^sha256:/)
+  expect(timings_ms.paused).toBeNumber()
+  expect(await here.json(["status", "source"])).toMatchObject({ instance_id, state: "running" })
+
+  // It is an image like any other: it is seen, judged and pushed, its base with it.
+  const { base: on } = await here.json(["inspect", warm])
+  expect(on).toBe((await here.json(["inspect", base])).digest)
+  expect(await here.ok(["inspect", warm])).toContain("pc-q35-")
+  expect(await here.json(["validate", warm])).toMatchObject({ valid: true, kind: "snapshot" })
+  expect(await here.json(["push", warm])).toEqual({ reference: warm, digest: snapshot_ref })
+
+  // There: it goes on without booting, with its own generation ID, twice.
+  const clones = [await there.json(["run", "-d", warm]), await there.json(["run", "-d", warm])]
+  const infos = await Promise.all(clones.map((clone) => there.json(["status", clone.instance_id])))
+  for (const info of infos) expect(info).toMatchObject({ state: "running", snapshot: snapshot_ref })
+  expect(infos[0].generation_id).not.toBe(infos[1].generation_id)
+  const console = await until(async () => {
+    const text = await there.ok(["logs", clones[0].instance_id])
+    return text.includes("TICK") && text
+  })
+  expect(console).not.toContain("GUEST-READY")
+  expect(Number(/TICK (\d+)/.exec(console)?.[1])).toBeGreaterThan(3)
+
+  // What does not fit is refused before anything starts, with both values.
+  const unfit = await there.ovm(["run", "-d", "--memory", "64MiB", warm])
+  expectFailure(unfit, "OVM_SNAPSHOT_INCOMPATIBLE", ["/resources/memory"])
+
+  // Unless a boot of its base will do, which then says why.
+  const booted = await there.json(["run", "-d", "--memory", "64MiB", "--cold-boot-on-mismatch", warm])
+  const cold = await there.json(["status", booted.instance_id])
+  expect(cold).toMatchObject({ state: "running", resources: { memory: 64 << 20 } })
+  expect(cold.snapshot).toBeUndefined()
+  expect(cold.warnings.join()).toContain("/resources/memory")
+  await until(async () => (await there.ok(["logs", booted.instance_id])).includes("GUEST-READY"))
+
+  // A base outlives the wish to remove it, as long as somebody could go on from its snapshots.
+  await here.ok(["stop", "--time", "0", "source"])
+  await here.ok(["rm", "source"])
+  expectFailure(await here.ovm(["rmi", base]), "OVM_IMAGE_IN_USE", [base])
+  await here.ok(["rmi", warm, base])
+  expect(await here.blobs()).toEqual([])
+})
+
+test.skipIf(Boolean(skip))(
+  "warm slots are asked for once, and outlive a daemon that was killed",
+  async () => {
+    await using host = await Sandbox.create()
+    await packGuest(join(host.home, "store"), "guest:1", "tick_ms=20")
+    await host.ok(["run", "-d", "--name", "source", "guest:1"])
+    const { snapshot_ref } = await host.json(["snapshot", "source", "--tag", "warm", "--stop"])
+    expectFailure(await host.ovm(["warm", "guest:1"]), "OVM_UNSUPPORTED", ["guest:1"])
+    expectFailure(await host.ovm(["warm", "guest:warm", "--slots", "33"]), "OVM_TOO_MANY", ["guest:warm"])
+    expect(await host.ok(["warm", "guest:warm"])).toBe("1 of 1 ready")
+    const { instance_id } = await host.json(["run", "-d", "guest:warm"])
+    const info = await host.json(["status", instance_id])
+    expect(info).toMatchObject({ state: "running", snapshot: snapshot_ref })
+    expect(info.timings_ms.spawn).toBeUndefined()
+    const full = async () =>
+      (await host.json(["info"])).warm?.every(({ ready }: { ready: number }) => ready === 1)
+    await until(full)
+    expect(await host.ok(["info"])).toContain("guest:warm, 1 of 1 ready")
+
+    // Nobody ends the slot of a daemon that was killed, until the next one does, and makes another.
+    const slots = async () => (await readdir(join(host.home, "instances"))).filter((id) => id !== instance_id)
+    const [orphan = ""] = (await slots()).filter(
+      (id) => !existsSync(join(host.home, "instances", id, "instance.json")),
+    )
+    const { daemon } = await host.json(["info"])
+    process.kill(daemon.pid, "SIGKILL")
+    expect(processesIn(join(host.home, "instances", orphan))).not.toEqual([])
+    expect((await host.json(["status", instance_id])).state).toBe("running")
+    expect(await slots()).not.toContain(orphan)
+    await until(full)
+    expect(await host.json(["warm", "guest:warm", "--slots", "0"])).toMatchObject({ slots: 0, ready: 0 })
+  },
+)
+
+test.skipIf(Boolean(skip))("a snapshot that cannot be is refused by name", async () => {
+  await using host = await Sandbox.create()
+  await packGuest(join(host.home, "store"), "guest:1", "tick_ms=20")
+  expectFailure(await host.ovm(["snapshot", "nobody", "--tag", "x"]), "OVM_INSTANCE_UNKNOWN", ["nobody"])
+  await host.ok(["run", "-d", "--name", "one", "guest:1"])
+  expectFailure(await host.ovm(["snapshot", "one"]), "OVM_USAGE", ["--tag"])
+  expectFailure(await host.ovm(["snapshot", "one", "--tag", "a/b"]), "OVM_REQUEST_INVALID", ["tag"])
+  expectFailure(await host.ovm(["snapshot", "one", "--tag", "1"]), "OVM_STATE_CONFLICT", ["guest:1"])
+  expect(await host.json(["images"])).toHaveLength(1)
+})

@@ -1,0 +1,170 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync } from "node:fs"
+import { COMMANDS } from "../src/cli/commands.ts"
+import { VERSION } from "../src/version.ts"
+import { Sandbox } from "./sandbox.ts"
+
+// Each step is a process of its own, on a machine that may be busy.
+setDefaultTimeout(60_000)
+
+// What the program says of itself, and what it says to a wrong command line.
+
+let box: Sandbox
+beforeAll(async () => {
+  box = await Sandbox.create()
+})
+afterAll(() => box[Symbol.asyncDispose]())
+
+const visible = COMMANDS.filter((command) => !command.hidden).map(({ name }) => name)
+
+describe("help", () => {
+  test("without arguments it lists every command and touches nothing", async () => {
+    const help = await box.ok([])
+    for (const name of visible) expect(help).toMatch(new RegExp(`^  ${name} +[A-Z]`, "m"))
+    expect(help).not.toContain("__complete")
+    expect(await box.ok(["--help"])).toBe(help)
+    expect(existsSync(box.home)).toBe(false)
+  })
+
+  test.each(visible)("%s --help has an example, which `help` repeats", async (name) => {
+    const help = await box.ok([name, "--help"])
+    expect(help).toStartWith(`Usage: ovm ${name}`)
+    expect(help).toContain(`\nExamples:\n`)
+    expect(help).toMatch(/^ {2}\$ .*\bovm /m)
+    expect(await box.ok(["help", name])).toBe(help)
+  })
+})
+
+test("version", async () => {
+  for (const spelling of ["version", "--version", "-V"])
+    expect(await box.ok([spelling])).toBe(`ovm ${VERSION}`)
+  expect(await box.json(["version"])).toMatchObject({ version: VERSION })
+})
+
+describe("a wrong command line is OVM_USAGE, status 2, and says what was meant", () => {
+  test.each([
+    [["pul"], ["unknown command 'pul'", "Did you mean", "pull"]],
+    [
+      ["ps", "--jsno"],
+      ["unknown option '--jsno'", "--json", "ovm ps --help"],
+    ],
+    [["status"], ["missing required argument 'instance'", "ovm status --help"]],
+    [["tag", "a", "b", "c"], ["too many arguments"]],
+    [["pack", "--kernel", "vmlinuz"], ["--tag"]],
+    [["pack", "-t", "a"], ["nothing to pack"]],
+    [
+      ["pack", "-t", "a", "-f", "x.json", "--kernel", "vmlinuz"],
+      ["--file", "--kernel"],
+    ],
+    [
+      ["pack", "-t", "a", "-f", "x.json", "--disk", "d.qcow2"],
+      ["--file", "--layer"],
+    ],
+    [
+      ["pack", "-t", "a", "--layer", "d.qcow2", "--args", "quiet"],
+      ["--args", "--kernel"],
+    ],
+    [
+      ["run", "a", "--memory", "512MB"],
+      ["--memory", "512MB", "512MiB"],
+    ],
+    [
+      ["run", "a", "--cpus", "none"],
+      ["--cpus", "none"],
+    ],
+    [
+      ["run", "a", "--pull", "often"],
+      ["--pull", "missing, always, never"],
+    ],
+    [
+      ["run", "a", "--rm", "--detach"],
+      ["--rm", "--detach"],
+    ],
+    [
+      ["run", "a", "--json"],
+      ["--json", "--detach"],
+    ],
+    [
+      ["daemon", "--stop", "--detach"],
+      ["--stop", "--detach"],
+    ],
+    [
+      ["completion", "tcsh"],
+      ["tcsh", "bash, zsh, fish"],
+    ],
+    [["login", "http://registry.example.com/"], ["not a host"]],
+    [
+      ["login", "registry.example.com"],
+      ["not a terminal", "--username"],
+    ],
+    [
+      ["login", "registry.example.com", "-u", "me"],
+      ["not a terminal", "--password-stdin"],
+    ],
+    [["login", "registry.example.com", "-u", "me", "--password-stdin"], ["password is empty"]],
+  ])("ovm %p", async (args, culprits) => {
+    const { stdout } = await box.fails(args, "OVM_USAGE", culprits)
+    expect(stdout).toBe("")
+    expect(existsSync(box.path("home/store"))).toBe(false)
+  })
+})
+
+describe("a reference that is none names itself", () => {
+  test.each([
+    [["tag", "a", "UPPER"]],
+    [["pull", "registry.example.com/a:b:c"]],
+    [["pull", "registry.example.com/a@sha256:12"]],
+    [["push", "registry.example.com/../etc"]],
+    [["rmi", "a\nb"]],
+    [["run", "-", "--detach"]],
+  ])("ovm %p", async (args) => {
+    await box.fails(args, "OVM_REFERENCE_INVALID", ["is not an image reference"])
+  })
+
+  test("push and pull need a registry, and say how to name one", async () => {
+    await box.fails(["push", "debian"], "OVM_REFERENCE_INVALID", [
+      "debian:latest",
+      "ovm tag debian HOST/debian:latest",
+    ])
+    await box.fails(["pull", "debian"], "OVM_REFERENCE_INVALID", ["debian:latest", "HOST/debian:latest"])
+  })
+})
+
+describe("completion", () => {
+  const complete = async (...words: string[]) =>
+    (await box.ok(["__complete", "--", ...words])).split("\n").map((line) => line.split("\t")[0])
+
+  test("commands, options, values", async () => {
+    expect(await complete("p")).toEqual(["pack", "push", "pull", "ps"])
+    expect(await complete("ps", "--")).toEqual(["--all", "--quiet", "--json", "--help"])
+    expect(await complete("run", "--pull", "")).toEqual(["missing", "always", "never"])
+    expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
+    expect(await complete("pack", "--kernel", "")).toEqual([":files"])
+    expect(await complete("nonsense", "")).toEqual([""])
+  })
+
+  test("bash takes its script and completes by it", async () => {
+    const script = await box.file("completion.bash", await box.ok(["completion", "bash"]))
+    const { stdout } = await box.shell(
+      `. ${script}; COMP_WORDS=(ovm status --j); COMP_CWORD=2; _ovm; printf '%s\\n' "\${COMPREPLY[@]}"`,
+    )
+    expect(stdout).toBe("--json\n")
+  })
+})
+
+test("a reader that goes away is no error", async () => {
+  const { stderr } = await box.shell("{ sleep 0.2; ovm --help; echo $? >&2; } | true")
+  expect(stderr).toBe("0\n")
+})
+
+test("without a daemon and without instances there is nothing to see, and none is started", async () => {
+  expect(await box.json(["ps"])).toEqual([])
+  for (const command of ["status", "logs", "stop", "rm"])
+    await box.fails([command, "web"], "OVM_INSTANCE_UNKNOWN", ['"web"', "ovm ps --all"])
+  expect(await box.json(["info"])).toMatchObject({
+    version: VERSION,
+    daemon: { running: false },
+    store_size: 0,
+  })
+  await box.fails(["daemon", "--stop"], "OVM_DAEMON_UNREACHABLE", [box.home])
+})

@@ -1,0 +1,203 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parseSnapshot, parseStart, parseStop, parseWarm } from "../src/api/requests.ts"
+import { type Fault, faultsError } from "../src/artifact/faults.ts"
+import { validateArtifact } from "../src/artifact/mapping.ts"
+import { validateSnapshot } from "../src/artifact/snapshot.ts"
+import { validateSnapshotArtifact } from "../src/artifact/snapshot-mapping.ts"
+import { validateSource } from "../src/artifact/source.ts"
+import { validateManifest } from "../src/artifact/validate.ts"
+import { digestOf } from "../src/content/digest.ts"
+import { checkChain } from "../src/disk/chain.ts"
+import { inspectDisk } from "../src/disk/inspect.ts"
+import { OvmError } from "../src/errors.ts"
+import { inflateRam } from "../src/ram/inflate.ts"
+import { isPath, parseReference } from "../src/registry/reference.ts"
+import {
+  bytesOfDocument,
+  loadVectors,
+  SPEC,
+  type Vector,
+  type VectorFault,
+  type VectorOf,
+} from "./vectors.ts"
+
+let folder = ""
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ovm-vectors-"))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+type Document =
+  | VectorOf<"manifest">
+  | VectorOf<"pack-source">
+  | VectorOf<"snapshot">
+  | VectorOf<"artifact">
+  | VectorOf<"snapshot-artifact">
+
+const JUDGES = { manifest: validateManifest, "pack-source": validateSource, snapshot: validateSnapshot }
+
+function faultsOf(vector: Document): readonly Fault[] {
+  if (vector.kind === "artifact")
+    return validateArtifact(bytesOfDocument(vector.input.oci), bytesOfDocument(vector.input.manifest)).faults
+  if (vector.kind === "snapshot-artifact") return judgeSnapshot(vector).faults
+  return JUDGES[vector.kind](bytesOfDocument(vector.input)).faults
+}
+
+function judgeSnapshot({ input }: VectorOf<"snapshot-artifact">) {
+  return validateSnapshotArtifact(bytesOfDocument(input.oci), bytesOfDocument(input.snapshot))
+}
+
+/** The memory digest of the RAM that a vector's blob holds. */
+function inflate(name: string, { input }: VectorOf<"ram">): Promise<string> {
+  const blob = bytesOfDocument(input.blob)
+  const path = join(folder, `${name}.blob`)
+  writeFileSync(path, blob)
+  return inflateRam(path, {
+    into: join(folder, `${name}.ram`),
+    ref: digestOf(blob),
+    blobSize: blob.length,
+    compression: input.compression,
+    size: input.size,
+    digest: input.digest,
+    ...(input.table && { table: bytesOfDocument(input.table) }),
+  })
+}
+
+function plain(faults: readonly VectorFault[]): string[] {
+  const texts = faults.map(({ document, pointer, requirement }) => `${document} ${pointer} ${requirement}`)
+  return [...new Set(texts)].sort()
+}
+
+const PARSERS = { start: parseStart, stop: parseStop, snapshot: parseSnapshot, warm: parseWarm }
+
+function parseRequest({ operation, input }: VectorOf<"request">): unknown {
+  return PARSERS[operation](bytesOfDocument(input))
+}
+
+function layerPath(name: string, index: number): string {
+  return join(folder, `${name}-${index}`)
+}
+
+/** The virtual size of the chain. */
+async function inspectChain(name: string, { input }: VectorOf<"disk">): Promise<number | undefined> {
+  const infos = input.layers.map(({ format, file }, index) => {
+    const path = layerPath(name, index)
+    writeFileSync(path, bytesOfDocument(file))
+    return () => inspectDisk(path, { format, role: index === 0 ? "base" : "diff" })
+  })
+  const chain = []
+  for (const inspect of infos) chain.push(await inspect())
+  checkChain(chain)
+  return chain.at(-1)?.virtualSize
+}
+
+async function thrownBy(work: () => unknown): Promise<unknown> {
+  try {
+    await work()
+  } catch (thrown) {
+    return thrown
+  }
+  return undefined
+}
+
+async function accept(name: string, vector: Vector): Promise<void> {
+  if (vector.kind === "reference") {
+    const { path, ...parts } = vector.expect ?? {}
+    expect(isPath(vector.input)).toBe(path !== undefined)
+    if (path !== undefined) return
+    const { host, repository, tag, digest } = parseReference(vector.input)
+    expect(JSON.parse(JSON.stringify({ host, repository, tag, digest }))).toEqual(parts)
+  } else if (vector.kind === "request") {
+    expect(parseRequest(vector)).toEqual(JSON.parse(bytesOfDocument(vector.input).toString()))
+  } else if (vector.kind === "disk") {
+    expect(await inspectChain(name, vector)).toBe(vector.expect?.virtualSize)
+  } else if (vector.kind === "ram") {
+    expect<string>(await inflate(name, vector)).toBe(vector.input.digest)
+    expect(statSync(join(folder, `${name}.ram`)).size).toBe(vector.input.size)
+  } else {
+    expect(faultsOf(vector)).toEqual([])
+    if (vector.kind === "snapshot-artifact") {
+      const { ram, table, state, overlays = [] } = judgeSnapshot(vector).artifact?.parts ?? {}
+      const found: unknown = {
+        ram: ram?.digest,
+        ...(table && { table: table.digest }),
+        state: state?.digest,
+        overlays: overlays.map(({ descriptor }) => descriptor.digest),
+      }
+      expect(found).toEqual(vector.expect)
+    }
+    if (vector.kind !== "artifact") return
+    const { artifact } = validateArtifact(
+      bytesOfDocument(vector.input.oci),
+      bytesOfDocument(vector.input.manifest),
+    )
+    const { kernel, initrd, layers = [] } = artifact?.parts ?? {}
+    const found: unknown = {
+      kernel: kernel?.digest,
+      initrd: initrd?.digest,
+      layers: layers.map(({ descriptor, format }) => ({ digest: descriptor.digest, format })),
+    }
+    expect(found).toEqual(vector.expect)
+  }
+}
+
+async function refuse(name: string, vector: Vector): Promise<void> {
+  const { code = "" } = vector
+  if (vector.kind === "ram") {
+    const error = (await thrownBy(() => inflate(name, vector))) as OvmError
+    expect(error).toBeInstanceOf(OvmError)
+    expect<string>(error.code).toBe(code)
+    // Mismatches tell the two digests or sizes; the rest tells which rule was broken.
+    if (!code.endsWith("_MISMATCH")) expect(error.detail).toEqual({ requirement: vector.requirement })
+    return
+  }
+  if (vector.kind === "reference" || vector.kind === "disk" || vector.kind === "request") {
+    const thrown = await thrownBy(() => {
+      if (vector.kind === "disk") return inspectChain(name, vector)
+      return vector.kind === "request" ? parseRequest(vector) : parseReference(vector.input)
+    })
+    expect(thrown).toBeInstanceOf(OvmError)
+    const error = thrown as OvmError
+    expect<string>(error.code).toBe(code)
+    if (vector.kind === "disk") expect(error.message).toContain(layerPath(name, vector.layer ?? -1))
+    if (vector.kind !== "request") return
+    const faults = error.detail as Omit<VectorFault, "document">[]
+    expect(plain(faults.map((fault) => ({ document: "request", ...fault })))).toEqual(
+      plain(vector.faults ?? []),
+    )
+    return
+  }
+  const faults = faultsOf(vector)
+  expect(plain(faults)).toEqual(plain(vector.faults ?? []))
+  expect<string>(faultsError("it", faults).code).toBe(code)
+  for (const { message } of faults) expect(message).toMatch(/^[ -~]{8,600}$/)
+}
+
+for (const { name, vector } of loadVectors("valid"))
+  test(`valid/${name}: ${vector.description}`, () => accept(name, vector))
+
+for (const { name, vector } of loadVectors("invalid"))
+  test(`invalid/${name}: ${vector.description} (${vector.requirement})`, () => refuse(name, vector))
+
+test("every requirement that a schema enforces has a vector that breaks it", () => {
+  const broken = loadVectors("invalid").flatMap(({ vector }) => vector.faults ?? [])
+  const covered = new Set(broken.map(({ requirement }) => requirement))
+  const files = [
+    "schema/manifest.v1.json",
+    "schema/pack-source.v1.json",
+    "schema/oci-manifest.v1.json",
+    "schema/snapshot.v1.json",
+    "api/openapi.yaml",
+  ]
+  for (const file of files) {
+    const text = readFileSync(join(SPEC, file), "utf8")
+    const enforced = [...text.matchAll(/x-requirement(?:-\w+)?"?: "?(OVMS-\w+-\d+)/g)].map(
+      ([, id]) => id ?? "",
+    )
+    expect(enforced.length).toBeGreaterThan(5)
+    expect(enforced.filter((id) => !covered.has(id))).toEqual([])
+  }
+})
