@@ -1,0 +1,54 @@
+# What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo check generate format peers machine bench-startup bench-boot bench-snapshot bench-warm bench-registry bench-ram clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+setup: ## install what building and testing need (Debian and npm packages)
+	@scripts/setup.sh
+
+build: setup ## dist/ovm, one file that needs neither Node nor Bun
+	@scripts/build.sh
+
+test: build peers machine ## all tests; ends with the number of passed, failed and skipped ones
+	@node_modules/.bin/bun scripts/test.ts $(TESTS)
+
+demo: build machine ## from files to a running machine, by way of a registry
+	@scripts/demo.sh
+
+check: setup ## format, lint, types, import directions, generated files
+	@scripts/check.sh
+
+generate: setup ## write the generated files anew
+	@node_modules/.bin/bun scripts/generate.ts
+
+format: setup ## put the sources into the common format
+	@node_modules/.bin/biome check --write
+
+peers: setup ## the programs that tests hold ovm against, into .cache/peers
+	@scripts/peers.sh
+
+machine: setup ## the demo machine, into .cache/machine
+	@scripts/machine.sh
+
+bench-startup: build peers machine ## how fast ovm starts, beside oras, crane and skopeo
+	@node_modules/.bin/bun bench/startup.ts
+
+bench-boot: build machine ## how fast a machine starts, beside the same QEMU by hand; the daemon's memory
+	@node_modules/.bin/bun bench/boot.ts
+
+bench-registry: build peers ## how fast a gigabyte goes from and to a registry, beside oras, crane, regctl and skopeo
+	@node_modules/.bin/bun bench/registry.ts $(BENCH)
+
+bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
+	@node_modules/.bin/bun bench/ram.ts
+
+bench-warm: build machine ## how fast a start of a snapshot is with a warm slot, beside one without
+	@node_modules/.bin/bun bench/warm.ts
+
+bench-snapshot: setup machine ## how long a snapshot stops a machine, and how fast it is resumed, beside QMP by hand
+	@node_modules/.bin/bun bench/snapshot.ts
+
+clean: ## remove what was built, the cache too
+	rm -rf dist .cache node_modules packages/*/node_modules scripts/node_modules

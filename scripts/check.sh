@@ -1,0 +1,17 @@
+#!/bin/sh
+# Format, lint, types, directions of imports, generated files. Does all of them, then says which failed.
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+failed=
+
+check() {
+  name=$1
+  shift
+  if "$@"; then say "ok      $name"; else say "FAILED  $name"; failed="$failed $name"; fi
+}
+
+check "format and lint" biome check
+check "types" tsc --noEmit
+check "import directions" quietly bun test ./packages/ovm/test/imports.test.ts
+check "generated files are up to date" bun scripts/generate.ts --check
+[ -z "$failed" ] || die "make check:$failed"

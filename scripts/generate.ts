@@ -1,0 +1,56 @@
+/**
+ * Writes what is derived from the specification: validators, tables and types. `bun scripts/generate.ts`; with `--check`
+ * nothing is written and the exit status is 1 if a file is out of date.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { generatedApi } from "./generate-api.ts"
+import { collect } from "./requirements.ts"
+import { type JsonSchema, requirementTable, validatorsSource, validatorsTypes } from "./validators.ts"
+
+const ROOT = join(import.meta.dirname, "..")
+
+const SCHEMAS = {
+  manifest: "manifest.v1",
+  packSource: "pack-source.v1",
+  ociManifest: "oci-manifest.v1",
+  snapshot: "snapshot.v1",
+} as const
+
+/** Path from the repository's root → content. */
+export async function generatedFiles(): Promise<Record<string, string>> {
+  const schemas: Record<string, JsonSchema> = {}
+  for (const [name, file] of Object.entries(SCHEMAS))
+    schemas[name] = JSON.parse(await readFile(join(ROOT, `spec/schema/${file}.json`), "utf8")) as JsonSchema
+  const tables = Object.entries(schemas).map(([name, schema]) => [name, requirementTable(schema)])
+  const into = "packages/ovm/src/artifact/generated"
+  return {
+    [`${into}/validators.js`]: validatorsSource(schemas),
+    [`${into}/validators.d.ts`]: validatorsTypes(Object.keys(schemas)),
+    [`${into}/places.json`]: `${JSON.stringify(Object.fromEntries(tables), undefined, 2)}\n`,
+    "spec/requirements.json": (await collect()).content,
+    ...(await generatedApi(ROOT)),
+  }
+}
+
+export async function outdated(): Promise<string[]> {
+  const files = await generatedFiles()
+  const stale: string[] = []
+  for (const [path, content] of Object.entries(files))
+    if ((await readFile(join(ROOT, path), "utf8").catch(() => undefined)) !== content) stale.push(path)
+  return stale
+}
+
+if (import.meta.main) {
+  const stale = await outdated()
+  if (process.argv.includes("--check")) {
+    for (const path of stale) console.error(`${path} is out of date: run bun scripts/generate.ts`)
+    process.exit(stale.length > 0 ? 1 : 0)
+  }
+  const files = await generatedFiles()
+  for (const path of stale) {
+    await mkdir(dirname(join(ROOT, path)), { recursive: true })
+    await writeFile(join(ROOT, path), files[path] ?? "")
+    console.log(`wrote ${path}`)
+  }
+}

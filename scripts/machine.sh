@@ -1,0 +1,104 @@
+#!/bin/sh
+# Builds the demo machine into .cache/machine, without root: Debian's kernel (which has VMGENID), an initramfs with the
+# modules for its disk, a busybox userland as base disk and a second layer that changes /etc/layer. Its parts: machine/.
+. "$(dirname "$0")/lib.sh"
+lock machine
+parts=$root/scripts/machine
+out=$cache/machine
+
+stamp=$(find "$root/scripts/machine.sh" "$parts" -type f | LC_ALL=C sort | xargs sha256sum | sha256sum)
+[ "$(cat "$out/.stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+
+# The package that the meta package stands for just now. The machine's own lists may name one that is gone already.
+behind() { sed -n 's/^ *Depends: //p'; }
+kernel=$(apt-cache depends linux-image-amd64 2>/dev/null | behind)
+if [ -z "$kernel" ] || ! (unpacked "$kernel") 2>"$cache/last.log"; then
+  apt_private update
+  kernel=$(apt_private depends linux-image-amd64 | behind)
+  unpacked "$kernel"
+fi
+unpacked busybox-static
+unpacked cpio
+busybox=$cache/deb/busybox-static/bin/busybox
+release=${kernel#linux-image-}
+
+say "building the demo machine on $kernel"
+new=$(mktemp -d "$cache/.machine.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+# Times and identities are fixed, so that the same inputs give the same disks.
+epoch=1735689600
+uuid=6f766d73-0000-4000-8000-000000000001
+umask 022
+
+# modules_for NAME…: the files of these modules after those that they need.
+"$busybox" depmod -b "$cache/deb/$kernel" "$release"
+modules=$cache/deb/$kernel/lib/modules/$release
+modules_for() {
+  for name in "$@"; do
+    line=$(grep "/$name\.ko[^/]*:" "$modules/modules.dep") || die "$kernel has no module $name"
+    # Dependencies stand after the colon, the deepest last.
+    for file in ${line#*:}; do echo "$file"; done | tac
+    echo "${line%%:*}"
+  done | awk '!seen[$0]++'
+}
+
+initrd=$new/initrd
+mkdir -p "$initrd/bin" "$initrd/dev" "$initrd/proc" "$initrd/root" "$initrd/lib"
+cp "$busybox" "$initrd/bin/busybox"
+cp -r "$parts/initrd/." "$initrd"
+chmod -R u=rwX,go=rX "$initrd"
+# ext4 asks for crc32c by name: no dependency that modules.dep knows of.
+for file in $(modules_for virtio_pci virtio_blk crc32c_generic ext4 button evdev); do
+  name=$(basename "$file")
+  cp "$modules/$file" "$initrd/lib/$name"
+  case $name in *.xz) "$busybox" unxz "$initrd/lib/$name"; name=${name%.xz} ;; esac
+  echo "/lib/$name" >>"$initrd/modules"
+done
+find "$initrd" -exec touch -h -d "@$epoch" {} +
+(cd "$initrd" && find . | sort | "$cache/deb/cpio/bin/cpio" --quiet --reproducible -o -H newc -R 0:0) | gzip -9n >"$new/initrd.img"
+
+# edit DISK <COMMANDS: changes an ext4 file system as it lies in a file.
+edit() {
+  { echo "set_current_time @$epoch"; cat; } | debugfs -w -f - "$1" >/dev/null 2>"$new/log" || die "debugfs: $(cat "$new/log")"
+}
+
+base=$new/base
+mkdir -p "$base/bin" "$base/dev" "$base/proc" "$base/sys"
+cp "$busybox" "$base/bin/busybox"
+"$busybox" --list | while read -r applet; do [ "$applet" = busybox ] || ln -s busybox "$base/bin/$applet"; done
+cp -r "$parts/base/." "$base"
+chmod -R u=rwX,go=rX "$base"
+find "$base" -exec touch -h -d "@$epoch" {} +
+truncate -s 64M "$new/base.raw"
+mke2fs -q -F -t ext4 -b 4096 -U "$uuid" -E "hash_seed=$uuid,root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0" \
+  -d "$base" "$new/base.raw"
+# mke2fs of Debian 12 copies the builder's owner and change times, and takes the clock for the rest.
+edit "$new/base.raw" <<COMMANDS
+$(seq $((12 + $(find "$base" | wc -l))) | awk -v t="@$epoch" '{
+  n = split("atime ctime mtime crtime", fields); for (i = 1; i <= n; i++) print "sif <" $1 "> " fields[i] " " t
+  print "sif <" $1 "> uid 0"; print "sif <" $1 "> gid 0"
+}')
+ssv mkfs_time @$epoch
+ssv lastcheck @$epoch
+COMMANDS
+qemu-img convert -q -f raw -O qcow2 "$new/base.raw" "$new/base.qcow2"
+
+# The second layer: the same disk with a file changed, of which only the clusters that differ are kept.
+cp --sparse=always "$new/base.raw" "$new/changed.raw"
+edit "$new/changed.raw" <<COMMANDS
+rm /etc/layer
+write $parts/layer/etc/layer /etc/layer
+COMMANDS
+(
+  cd "$new"
+  qemu-img create -q -f qcow2 -b changed.raw -F raw diff1.qcow2
+  qemu-img rebase -q -b base.qcow2 -F qcow2 diff1.qcow2
+)
+
+cp "$cache/deb/$kernel/boot/vmlinuz-$release" "$new/vmlinuz"
+cp "$parts/machine.json" "$new/machine.json"
+rm -rf "$initrd" "$base" "$new/log" "$new"/*.raw
+echo "$stamp" >"$new/.stamp"
+chmod 755 "$new"
+rm -rf "$out"
+mv -T "$new" "$out"

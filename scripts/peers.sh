@@ -1,0 +1,45 @@
+#!/bin/sh
+# Puts the peers of peers.list into .cache/peers/bin (or $OVM_PEERS/bin). With names: only those.
+. "$(dirname "$0")/lib.sh"
+. "$root/scripts/go.sh"
+lock peers
+peers=${OVM_PEERS:-$cache/peers}
+mkdir -p "$peers/bin"
+
+while read -r name version how from script; do
+  case " ${*:-$name} " in *" $name "*) ;; *) continue ;; esac
+  case $name in "" | "#"*) continue ;; esac
+  home=$peers/$name-$version
+  if [ ! -x "$home/$name" ]; then
+    mkdir -p "$home"
+    case $how in
+      go)
+        find_go
+        say "building $name $version"
+        quietly env GOFLAGS=-trimpath GOTOOLCHAIN=local CGO_ENABLED=0 GOBIN="$home" "$go" install "$from@$version" ||
+          die "go install $from@$version failed"
+        # The module names its program as it likes.
+        [ -x "$home/$name" ] || mv "$home/${from##*/}" "$home/$name"
+        ;;
+      main)
+        find_go
+        say "building $name $version"
+        quietly env GOFLAGS=-trimpath GOTOOLCHAIN=local CGO_ENABLED=0 "$go" build -C "$root/$from" -o "$home/$name" . ||
+          die "go build of $from failed"
+        ;;
+      pip)
+        say "unpacking $name $version (PyPI's $from)"
+        quietly python3 -m pip install --disable-pip-version-check --target "$home/lib" "$from==$version" ||
+          die "pip could not unpack $from $version"
+        cp "$root/$script" "$home/.new"
+        mv "$home/.new" "$home/$name"
+        ;;
+      deb)
+        unpacked "$name"
+        cp "$cache/deb/$name/$from" "$home/.new"
+        mv "$home/.new" "$home/$name"
+        ;;
+    esac
+  fi
+  ln -sfn "../$name-$version/$name" "$peers/bin/$name"
+done <"$root/scripts/peers.list"

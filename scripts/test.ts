@@ -1,0 +1,84 @@
+// Runs all tests, or those under the paths given, and ends with the one line that CI reads:
+// `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed.
+import { spawn } from "node:child_process"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const ROOT = join(import.meta.dir, "..")
+const FOLDERS = ["./packages", "./spec", "./scripts", "./bench"]
+
+interface Outcome {
+  readonly status: number
+  /** What the tests themselves said about why they skip. */
+  readonly reasons: readonly string[]
+  readonly fails: number
+}
+
+/** Runs bun's test runner with its output passed on as it comes. */
+function run(args: readonly string[]): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ["test", ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] })
+    const reasons = new Set<string>()
+    let fails = 0
+    for (const stream of [child.stdout, child.stderr]) {
+      let rest = ""
+      stream.setEncoding("utf8")
+      stream.on("data", (text: string) => {
+        process.stdout.write(text)
+        const lines = (rest + text).split("\n")
+        rest = lines.pop() ?? ""
+        for (const line of lines) {
+          const reason = /^(?:SKIP|skipped:) (.*)/.exec(line)?.[1]
+          if (reason) reasons.add(reason)
+          // Files that could not be loaded are counted here and nowhere in the JUnit report.
+          const fail = /^ *(\d+) fail$/.exec(line)
+          if (fail) fails = Number(fail[1])
+        }
+      })
+    }
+    child.on("error", reject)
+    child.on("close", (status) => resolve({ status: status ?? 1, reasons: [...reasons], fails }))
+  })
+}
+
+/** The figures of one JUnit report and the names of the skipped tests in it. */
+function summary(xml: string): { tests: number; failures: number; skipped: string[] } {
+  const totals = /<testsuites [^>]*>/.exec(xml)?.[0] ?? ""
+  const total = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(totals)?.[1] ?? 0)
+  const skipped = [...xml.matchAll(/<testcase name="([^"]*)"[^>]* file="([^"]*)"[^>]*>\s*<skipped/g)]
+  return {
+    tests: total("tests"),
+    failures: total("failures"),
+    skipped: skipped.map(([, name = "", file = ""]) => `${file}: ${plain(name)}`),
+  }
+}
+
+function plain(text: string): string {
+  const entities: Record<string, string> = {
+    "&lt;": "<",
+    "&gt;": ">",
+    "&quot;": '"',
+    "&apos;": "'",
+    "&amp;": "&",
+  }
+  return text.replace(/&(lt|gt|quot|apos|amp);/g, (entity) => entities[entity] ?? entity)
+}
+
+const folder = await mkdtemp(join(tmpdir(), "ovm-test-"))
+try {
+  const report = join(folder, "junit.xml")
+  const paths = process.argv.length > 2 ? process.argv.slice(2) : FOLDERS
+  const { status, reasons, fails } = await run(["--reporter=junit", `--reporter-outfile=${report}`, ...paths])
+  const { tests, failures, skipped } = summary(await readFile(report, "utf8").catch(() => ""))
+
+  const failed = Math.max(fails, failures, status === 0 ? 0 : 1)
+  const passed = tests - failures - skipped.length
+  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`)
+  if (reasons.length > 0) console.log(`\nReasons:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`)
+  if (passed === 0) console.log("\nNo test passed.")
+  console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`)
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
