@@ -1,0 +1,44 @@
+import { spawnSync } from "node:child_process"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const ROOT = join(import.meta.dir, "..")
+export const OVM = join(ROOT, "dist/ovm")
+export const MACHINE = join(ROOT, ".cache/machine")
+
+export function peer(name: string): string {
+  return join(process.env.OVM_PEERS ?? join(ROOT, ".cache/peers"), "bin", name)
+}
+
+/** Runs a program to its end and returns what it printed. Throws with its own words if it fails. */
+export function output(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): string {
+  const [program = "", ...args] = argv
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env })
+  if (error) throw error
+  if (status !== 0) throw new Error(`${argv.join(" ")}: exit status ${status}\n${stderr}`)
+  return stdout
+}
+
+/** Milliseconds from spawning a program to its end. */
+export function duration(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): number {
+  const [program = "", ...args] = argv
+  const began = performance.now()
+  const { status, error } = spawnSync(program, args, { stdio: "ignore", env })
+  const time = performance.now() - began
+  if (error) throw error
+  if (status !== 0) throw new Error(`${argv.join(" ")}: exit status ${status}`)
+  return time
+}
+
+/** Gives `use` an OVM_HOME of its own, and removes it afterwards together with the daemon that was started in it. */
+export async function withHome(use: (env: NodeJS.ProcessEnv, home: string) => Promise<void>): Promise<void> {
+  const home = await mkdtemp(join(tmpdir(), "ovm-bench-"))
+  const env = { ...process.env, OVM_HOME: home, DOCKER_CONFIG: join(home, "docker") }
+  try {
+    await use(env, home)
+  } finally {
+    spawnSync(OVM, ["daemon", "--stop"], { stdio: "ignore", env })
+    await rm(home, { recursive: true, force: true })
+  }
+}
