@@ -10,6 +10,7 @@ afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true,
 /** Runs scripts/test.ts over files with this content; its last line and its status. */
 async function outcome(
   files: Record<string, string>,
+  environment: Record<string, string> = {},
 ): Promise<{ last: string; status: number | null; text: string }> {
   const folder = await mkdtemp(join(tmpdir(), "ovm-runner-"))
   folders.push(folder)
@@ -17,6 +18,7 @@ async function outcome(
     await writeFile(join(folder, name), `import { test } from "bun:test"\n${body}`)
   const { status, stdout } = spawnSync(process.execPath, [join(import.meta.dir, "test.ts"), folder], {
     encoding: "utf8",
+    env: { ...process.env, CI: "", ...environment },
   })
   return { last: stdout.trimEnd().split("\n").at(-1) ?? "", status, text: stdout }
 }
@@ -38,6 +40,17 @@ test("a failure is one", async () => {
   })
   expect(last).toBe("1 passed, 1 failed, 0 skipped")
   expect(status).toBe(1)
+})
+
+test("in CI a test has a second attempt, and is named for it", async () => {
+  const files = {
+    "a.test.ts": `let n = 0; test("one", () => { if (n++ === 0) throw new Error("no") })
+      test("two", () => { throw new Error("never") })`,
+  }
+  const { last, text } = await outcome(files, { CI: "true" })
+  expect(last).toBe("1 passed, 1 failed, 0 skipped")
+  expect(text).toContain("Passed at a second attempt only:\n  one\n")
+  expect((await outcome(files)).last).toBe("0 passed, 2 failed, 0 skipped")
 })
 
 test("a file that cannot be loaded is a failure", async () => {

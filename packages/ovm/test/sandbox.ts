@@ -117,6 +117,8 @@ export class Sandbox implements AsyncDisposable {
     const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE)
     const status = await child.exited
     clearTimeout(timer)
+    // What it wrote last is in the terminal by now, and read in the next turn of the loop.
+    await Bun.sleep(100)
     return { status, output }
   }
 
