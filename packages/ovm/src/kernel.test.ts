@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { checkKernel } from "./kernel.ts"
+import { checkKernel, kernelVersion } from "./kernel.ts"
 
 let folder = ""
 beforeAll(async () => {
@@ -61,4 +61,28 @@ test("a kernel that is not there is unreadable, not invalid", async () => {
   await expect(error).rejects.toMatchObject({ code: "OVM_FILE_UNREADABLE" })
   await expect(error).rejects.toThrow(path)
   await expect(checkKernel(folder)).rejects.toMatchObject({ code: "OVM_FILE_UNREADABLE" })
+})
+
+/** With a version's text at `at`, which the header says. */
+function versioned(at: number, text: string): Buffer {
+  const bytes = Buffer.alloc(at + 0x200 + text.length)
+  bzImage().copy(bytes)
+  bytes.writeUInt16LE(at, 0x20e)
+  bytes.write(text, at + 0x200, "latin1")
+  return bytes
+}
+
+test("the version is what a bzImage's header points at, and nothing where there is none", async () => {
+  const version = async (bytes: Uint8Array) => kernelVersion(await file(bytes))
+  expect(await version(versioned(0x3000, "6.1.0-1-amd64 (me@here) #1 SMP\0junk"))).toBe(
+    "6.1.0-1-amd64 (me@here) #1 SMP",
+  )
+  expect(await version(versioned(0xffff, "6.2\0"))).toBe("6.2")
+  expect(await version(versioned(0x3000, "\x1b[2J"))).toBeUndefined()
+  expect(await version(versioned(0x3000, "9".repeat(1000)))).toHaveLength(256)
+  expect(await version(bzImage())).toBeUndefined()
+  expect(await version(elf(2, 1, 62))).toBeUndefined()
+  const outside = bzImage()
+  outside.writeUInt16LE(0xf000, 0x20e)
+  expect(await version(outside)).toBeUndefined()
 })

@@ -15,8 +15,9 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   vmm: ["disk"],
   images: ["artifact", "registry", "signing", "disk", "ram", "cache"],
   runtime: ["images", "vmm"],
+  supply: ["signing", "disk"],
   api: ["runtime"],
-  cli: ["api"],
+  cli: ["api", "supply"],
 }
 
 const SOURCE = "packages/ovm/src/"

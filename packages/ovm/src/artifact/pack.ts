@@ -8,7 +8,7 @@ import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
 import { describeFile, fileBytes } from "./blob.ts"
 import { documentOf } from "./canonical.ts"
-import { faultsError } from "./faults.ts"
+import { epochTime } from "./epoch.ts"
 import {
   DISK_TYPE,
   type DiskFormat,
@@ -195,21 +195,4 @@ function ovmsManifest(
 function annotations(source: PackSource, created: string | undefined): Pick<OciManifest, "annotations"> {
   const all = { ...(created && { "org.opencontainers.image.created": created }), ...source.annotations }
   return Object.keys(all).length > 0 ? { annotations: all } : {}
-}
-
-/** reproducible-builds.org: SOURCE_DATE_EPOCH. Without it an artifact carries no time, so that it is the same tomorrow. */
-function epochTime(seconds: string | undefined): string | undefined {
-  if (seconds === undefined || seconds === "") return undefined
-  const last = 253402300799 // the end of the year 9999, the last that RFC 3339 can write
-  if (/^[0-9]{1,12}$/.test(seconds) && Number(seconds) <= last)
-    return new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z")
-  throw faultsError("SOURCE_DATE_EPOCH", [
-    {
-      document: "pack-source",
-      pointer: "/metadata/created",
-      requirement: "OVMS-SRC-013",
-      code: "OVM_SOURCE_INVALID",
-      message: "it is not a number of seconds since 1970",
-    },
-  ])
 }

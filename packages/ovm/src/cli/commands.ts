@@ -88,6 +88,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/validate.ts"),
   },
   {
+    name: "sbom",
+    summary: "Write down what a machine consists of, as CycloneDX or SPDX",
+    group: IMAGES,
+    load: () => import("./commands/sbom.ts"),
+  },
+  {
     name: "login",
     summary: "Keep credentials for a registry",
     group: IMAGES,

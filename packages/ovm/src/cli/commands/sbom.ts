@@ -1,0 +1,71 @@
+import { mkdir } from "node:fs/promises"
+import type { Command } from "commander"
+import { epochTime } from "../../artifact/epoch.ts"
+import { bytesOf } from "../../content/read.ts"
+import { OvmError } from "../../errors.ts"
+import { paths } from "../../paths.ts"
+import { type SbomFormat, sbomDocument } from "../../supply/sbom/document.ts"
+import { takeInventory } from "../../supply/sbom/inventory.ts"
+import { VERSION } from "../../version.ts"
+import { examples } from "../examples.ts"
+import { interruptible } from "../interrupt.ts"
+import { locate } from "../locate.ts"
+import { print, printable, printError, printJson } from "../output.ts"
+import { replaceFile } from "../output-file.ts"
+
+interface SbomOptions {
+  readonly format: SbomFormat
+  readonly output?: string
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Write down what an image on this host consists of: its blobs and how they are layered, the kernel's version, and the\n" +
+        "packages that dpkg or apk installed on its disk, where that is ext2, ext3 or ext4. What could not be looked into is\n" +
+        "said in the document and on standard error. The same image gives the same document if SOURCE_DATE_EPOCH is set.",
+    )
+    .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
+    .addOption(
+      command
+        .createOption("--format <format>", "format of the document")
+        .choices(["cyclonedx", "spdx"])
+        .default("cyclonedx"),
+    )
+    .option("-o, --output <file>", "write it there instead of to standard output")
+    .option("--json", "print what was done as JSON; only with --output")
+    .action(run)
+  examples(command, "ovm sbom debian:13", "ovm sbom debian:13 --format spdx --output debian.spdx.json")
+}
+
+async function run(image: string, options: SbomOptions): Promise<void> {
+  const { format, output } = options
+  if (options.json && output === undefined)
+    throw new OvmError("OVM_USAGE", "--json is for use with --output: the document is JSON already")
+  const created = new Date(epochTime(process.env.SOURCE_DATE_EPOCH) ?? Date.now())
+  const inventory = await interruptible((signal) => inventoryOf(image, signal))
+  const document = await sbomDocument(format, inventory, { created, version: VERSION })
+  const text = `${JSON.stringify(document, undefined, 2)}\n`
+  for (const gap of inventory.gaps) printError(`warning: ${printable(gap)}\n`)
+  if (output === undefined) return print(text)
+  await replaceFile(output, bytesOf(Buffer.from(text)))
+  const packages = inventory.installed.reduce((sum, { packages: { length } }) => sum + length, 0)
+  if (options.json)
+    printJson({ digest: inventory.subject.digest, format, output, packages, gaps: inventory.gaps })
+  else print(`${output}: ${inventory.parts.length} blobs, ${packages} packages\n`)
+}
+
+async function inventoryOf(image: string, signal: AbortSignal) {
+  await using found = await locate(image, { hold: true, signal })
+  if (!found.files)
+    throw new OvmError(
+      "OVM_CONTENT_MISSING",
+      `${found.reference} is not on this host, where its disk can be read`,
+      { hint: `ovm pull ${found.reference}` },
+    )
+  // Beside the store, and not in /tmp, which may be memory: a disk may have to be copied.
+  const folder = paths().root
+  await mkdir(folder, { recursive: true })
+  return await takeInventory(found.files, found.target, { folder, signal })
+}

@@ -1,0 +1,80 @@
+import { spawn } from "node:child_process"
+import { OvmError } from "../../../errors.ts"
+
+/** What a program may use, since what it reads was written by strangers. */
+export interface ToolLimits {
+  /** Of wall time; and as seconds of the CPU's. */
+  readonly ms: number
+  /** Of standard output, in bytes. */
+  readonly output: number
+}
+
+export interface ToolCall {
+  readonly signal?: AbortSignal
+  readonly cwd?: string
+}
+
+export interface ToolResult {
+  readonly status: number
+  readonly stdout: Buffer
+  /** The beginning of it. */
+  readonly stderr: string
+}
+
+/** Of address space, in bytes: several times what any of them needs. */
+const MEMORY = 2 ** 31
+const STDERR_LIMIT = 4096
+/** Where administrators' programs are: the PATH of others often lacks it. */
+const PATH = `${process.env.PATH ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`
+
+/** Says why a disk, or part of one, cannot be looked into: caught by scanDisk, which writes it down. */
+export function unreadable(reason: string, cause?: unknown): OvmError {
+  return new OvmError("OVM_DISK_INVALID", reason, { cause })
+}
+
+/**
+ * Runs a program, without a shell and with an empty environment, under util-linux's `prlimit`: bounded time, memory and output.
+ * Throws what `unreadable` makes if it is missing or hits a bound, OVM_INTERRUPTED.
+ */
+export function runTool(
+  name: string,
+  args: readonly string[],
+  limits: ToolLimits,
+  { signal, cwd }: ToolCall = {},
+): Promise<ToolResult> {
+  const bounds = [`--as=${MEMORY}`, `--cpu=${Math.ceil(limits.ms / 1000)}`, "--core=0", "--"]
+  return new Promise((resolve, reject) => {
+    const child = spawn("prlimit", [...bounds, name, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH, LC_ALL: "C" },
+      ...(cwd !== undefined && { cwd }),
+    })
+    const chunks: Buffer[] = []
+    let size = 0
+    let stderr = ""
+    const end = (error: OvmError) => {
+      child.kill("SIGKILL")
+      reject(error)
+    }
+    const interrupt = () => end(new OvmError("OVM_INTERRUPTED", "interrupted"))
+    const timer = setTimeout(() => end(unreadable(`${name} took longer than ${limits.ms} ms`)), limits.ms)
+    child.on("error", (cause) => reject(unreadable("prlimit (of util-linux) could not be started", cause)))
+    child.stdout.on("data", (chunk: Buffer) => {
+      size += chunk.byteLength
+      if (size > limits.output) end(unreadable(`${name} wrote more than ${limits.output} bytes`))
+      else chunks.push(chunk)
+    })
+    child.stderr.on("data", (chunk: Buffer) => {
+      if (stderr.length < STDERR_LIMIT) stderr += chunk.toString("latin1").slice(0, STDERR_LIMIT)
+    })
+    child.on("close", (status, killed) => {
+      clearTimeout(timer)
+      signal?.removeEventListener("abort", interrupt)
+      if (status === 127 || /failed to execute/.test(stderr)) reject(unreadable(`${name} is not installed`))
+      else if (killed) reject(unreadable(`${name} was ended by ${killed}`))
+      else resolve({ status: status ?? -1, stdout: Buffer.concat(chunks), stderr })
+    })
+    if (signal?.aborted) interrupt()
+    else signal?.addEventListener("abort", interrupt, { once: true })
+  })
+}

@@ -1,0 +1,51 @@
+import type { Package } from "./disk/packages.ts"
+import type { Installed } from "./disk/scan.ts"
+import type { Inventory } from "./inventory.ts"
+
+export type SbomFormat = "cyclonedx" | "spdx"
+
+/** What each format is called where it is attested, as cosign's `--type cyclonedx` and `--type spdxjson` have it. */
+export const SBOM_PREDICATES: Readonly<Record<SbomFormat, string>> = {
+  cyclonedx: "https://cyclonedx.org/bom",
+  spdx: "https://spdx.dev/Document",
+}
+
+export interface DocumentOptions {
+  readonly created: Date
+  /** Of ovm. */
+  readonly version: string
+}
+
+/**
+ * The inventory as a CycloneDX 1.6 or SPDX 2.3 document: an object, ready for JSON. The same inventory and options give the
+ * same document on any machine.
+ */
+export async function sbomDocument(
+  format: SbomFormat,
+  inventory: Inventory,
+  options: DocumentOptions,
+): Promise<Readonly<Record<string, unknown>>> {
+  // Loaded only where they are wanted: the library of one of them is large.
+  if (format === "cyclonedx") return (await import("./cyclonedx.ts")).cyclonedx(inventory, options)
+  return (await import("./spdx.ts")).spdx(inventory, options)
+}
+
+/** A UUID (RFC 9562, version 8) out of what a document says, so that the same has the same, and what differs has another. */
+export function uuidOf(value: unknown): string {
+  const hex = new Bun.CryptoHasher("sha256").update(JSON.stringify(value)).digest("hex")
+  const variant = (Number.parseInt(hex[16] ?? "0", 16) & 3) | 8
+  const groups = [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`]
+  return [...groups, `${variant.toString(16)}${hex.slice(17, 20)}`, hex.slice(20, 32)].join("-")
+}
+
+/** The distribution's own namespace where it says who it is, and its kind's first user where it does not. */
+export function purlParts({ manager, name, version, architecture, source }: Package, { system }: Installed) {
+  const namespace = system?.id ?? { deb: "debian", apk: "alpine" }[manager]
+  const distro = system && (system.version ? `${system.id}-${system.version}` : system.id)
+  const qualifiers = {
+    ...(architecture !== undefined && { arch: architecture }),
+    ...(distro !== undefined && { distro }),
+    ...(source !== undefined && { upstream: source }),
+  }
+  return { type: manager, namespace, name, version, qualifiers }
+}

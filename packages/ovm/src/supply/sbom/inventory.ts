@@ -1,0 +1,120 @@
+import { type Artifact, readArtifact } from "../../artifact/read.ts"
+import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../../artifact/snapshot-read.ts"
+import type { Descriptor } from "../../content/descriptor.ts"
+import type { Call, Fetcher, LocalFile } from "../../content/interfaces.ts"
+import { OvmError } from "../../errors.ts"
+import { kernelVersion } from "../../kernel.ts"
+import type { LayerFile } from "./disk/flatten.ts"
+import { type Installed, scanDisk } from "./disk/scan.ts"
+
+/** What a machine, or a snapshot of one, consists of: what either format of document says. */
+export interface Inventory {
+  readonly kind: "machine" | "snapshot"
+  readonly name: string
+  readonly version?: string
+  /** Of the OCI manifest. */
+  readonly subject: Descriptor
+  /** Of a snapshot: the OCI manifest of its machine. */
+  readonly base?: Descriptor
+  /** Those of the base, then those of the snapshot. */
+  readonly parts: readonly Part[]
+  readonly installed: readonly Installed[]
+  /** What of the disk could not be looked into: sentences. */
+  readonly gaps: readonly string[]
+}
+
+/** A blob, once in each part that it plays. */
+export interface Part {
+  readonly role: "kernel" | "initrd" | "disk" | "overlay" | "ram" | "ramtable" | "vmstate"
+  readonly title: string
+  readonly descriptor: Descriptor
+  /** Whose part it is. */
+  readonly of: "machine" | "snapshot"
+  /** Of a disk layer or overlay. */
+  readonly format?: "qcow2" | "raw"
+  /** Of a kernel: everything that its header says. */
+  readonly version?: string
+}
+
+/** A store whose blobs are files here. */
+export type Files = Fetcher & LocalFile
+
+export interface InventoryOptions extends Call {
+  /** For a temporary copy of the disk. */
+  readonly folder: string
+}
+
+/**
+ * Looks into the machine or snapshot behind `target`: its manifests, its kernel's header, the file systems of its disk. Throws
+ * what reading the artifact throws, OVM_CONTENT_MISSING, OVM_NO_SPACE, OVM_INTERRUPTED.
+ */
+export async function takeInventory(
+  files: Files,
+  target: Descriptor,
+  options: InventoryOptions,
+): Promise<Inventory> {
+  const snapshot = (await isSnapshot(files, target, options))
+    ? await readSnapshot(files, target, options)
+    : undefined
+  const machine = await readArtifact(files, snapshot?.base ?? target, options)
+  const inline = snapshot ? undefined : await readInlineSnapshot(files, machine, options)
+  const taken = snapshot ?? inline
+  const parts = [
+    ...(await machineParts(files, machine, options)),
+    ...(taken ? snapshotParts(taken, snapshot ? "snapshot" : "machine") : []),
+  ]
+  const layers: LayerFile[] = []
+  for (const { role, descriptor, format } of parts)
+    if (format && (role === "disk" || snapshot))
+      layers.push({ path: await pathOf(files, descriptor), format })
+  const none = { installed: [], gaps: [] }
+  const found = layers.length > 0 ? await scanDisk(layers, options.folder, options) : none
+  const { name, version } = machine.manifest
+  return {
+    kind: snapshot ? "snapshot" : "machine",
+    name,
+    ...(version !== undefined && { version }),
+    subject: target,
+    ...(snapshot && { base: snapshot.base }),
+    parts,
+    installed: found.installed,
+    gaps: found.gaps,
+  }
+}
+
+async function machineParts(files: Files, machine: Artifact, options: Call): Promise<Part[]> {
+  options.signal?.throwIfAborted()
+  const { kernel, initrd, layers } = machine
+  const version = kernel && (await kernelVersion(await pathOf(files, kernel)))
+  const of = "machine"
+  return [
+    ...(kernel
+      ? [{ role: "kernel", title: "kernel", descriptor: kernel, of, ...(version && { version }) } as const]
+      : []),
+    ...(initrd ? [{ role: "initrd", title: "initrd", descriptor: initrd, of } as const] : []),
+    ...layers.map(
+      ({ descriptor, format }, index) =>
+        ({ role: "disk", title: `disk layer ${index}`, descriptor, of, format }) as const,
+    ),
+  ]
+}
+
+function snapshotParts({ ram, table, state, overlays }: Snapshot, of: Part["of"]): Part[] {
+  return [
+    ...overlays.map(
+      ({ descriptor, format }, index) =>
+        ({ role: "overlay", title: `disk overlay ${index}`, descriptor, of, format }) as const,
+    ),
+    { role: "ram", title: "RAM", descriptor: ram, of },
+    ...(table
+      ? [{ role: "ramtable", title: "table of the RAM's frames", descriptor: table, of } as const]
+      : []),
+    { role: "vmstate", title: "device state", descriptor: state, of },
+  ]
+}
+
+async function pathOf(files: Files, target: Descriptor): Promise<string> {
+  const path = await files.path(target)
+  if (path !== undefined) return path
+  throw new OvmError("OVM_CONTENT_MISSING", `${target.mediaType} ${target.digest} is not on this host`)
+}
