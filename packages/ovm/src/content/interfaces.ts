@@ -103,13 +103,22 @@ export interface Mounter {
   mount(target: Descriptor, fromRepository: string, call?: Call): Promise<boolean>
 }
 
+export interface ReferrerFilter extends Call {
+  readonly artifactType?: string
+  /**
+   * Entries as a registry's list has them: annotations may be missing, and those whose type it does not say are not left out.
+   * For whoever reads the manifests anyway.
+   */
+  readonly unread?: boolean
+}
+
 export interface ReferrerLister {
   /**
    * The manifests that have `subject` as their `subject` (distribution-spec: "Listing Referrers"), each with its
    * artifactType, or in its place the type of its config, and its annotations; with `artifactType`, those of that type only.
    * None if the subject is absent. What a registry lists is not proven: whoever relies on a referrer fetches and verifies it.
    */
-  referrers(subject: Descriptor, options?: Call & { artifactType?: string }): AsyncIterable<Descriptor>
+  referrers(subject: Descriptor, options?: ReferrerFilter): AsyncIterable<Descriptor>
 }
 
 export interface Deleter {

@@ -54,6 +54,7 @@ export class Completion {
   }
 }
 
-function hasOwnType({ artifactType }: Descriptor): boolean {
+/** True if the entry says of which type the artifact is. */
+export function hasOwnType({ artifactType }: Descriptor): boolean {
   return artifactType !== undefined && artifactType !== EMPTY
 }

@@ -10,6 +10,7 @@ import type {
   Incoming,
   Mounter,
   Progressing,
+  ReferrerFilter,
   ReferrerLister,
   Store,
   Untagger,
@@ -163,12 +164,9 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
   }
 
   /** By the registry's referrers API, or by the fallback tag where it has none (docs/design/0012). */
-  async *referrers(
-    subject: Descriptor,
-    { artifactType, signal }: Call & { artifactType?: string } = {},
-  ): AsyncIterable<Descriptor> {
+  async *referrers(subject: Descriptor, filter: ReferrerFilter = {}): AsyncIterable<Descriptor> {
     try {
-      yield* this.#referrers.list(subject.digest, artifactType, signal ? { signal } : {})
+      yield* this.#referrers.list(subject.digest, filter)
     } catch (error) {
       throw toOvmError(error)
     }

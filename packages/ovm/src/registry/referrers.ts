@@ -1,11 +1,11 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../content/digest.ts"
-import type { Call } from "../content/interfaces.ts"
+import type { Call, ReferrerFilter } from "../content/interfaces.ts"
 import { isObject, OCI_INDEX } from "../content/manifest.ts"
 import { MANIFEST_LIMIT, tooLarge } from "../content/read.ts"
 import { hasType, isAnnotations, parseReferrer } from "../content/referrers.ts"
 import { OvmError } from "../errors.ts"
-import { Completion } from "./completion.ts"
+import { Completion, hasOwnType } from "./completion.ts"
 import { pages, type Small, small } from "./small.ts"
 import type { Request, Transport } from "./transport.ts"
 
@@ -35,19 +35,27 @@ export class Referrers {
   }
 
   /** As ReferrerLister. Throws OVM_REGISTRY_FAILED for what is no list, OVM_TOO_LARGE above 32 MiB. */
-  async *list(subject: Digest, artifactType: string | undefined, call: Call): AsyncIterable<Descriptor> {
+  async *list(subject: Digest, filter: ReferrerFilter): AsyncIterable<Descriptor> {
+    const { artifactType, unread = false, signal } = filter
     const listed = new Set<string>()
-    for await (const entry of this.#entries(subject, artifactType, call)) {
-      if (listed.has(entry.digest) || !hasType(entry, artifactType)) continue
+    for await (const entry of this.#entries(subject, filter, signal ? { signal } : {})) {
+      const wanted = hasType(entry, artifactType) || (unread && !hasOwnType(entry))
+      if (listed.has(entry.digest) || !wanted) continue
       listed.add(entry.digest)
       yield entry
     }
   }
 
-  async *#entries(subject: Digest, artifactType: string | undefined, call: Call): AsyncIterable<Descriptor> {
+  async *#entries(
+    subject: Digest,
+    { artifactType, unread = false }: ReferrerFilter,
+    call: Call,
+  ): AsyncIterable<Descriptor> {
     const query = artifactType === undefined ? "" : `?${new URLSearchParams({ artifactType })}`
     const request = this.#request(`referrers/${subject}${query}`, `the referrers of ${subject}`, call)
     const completion = new Completion((entry) => this.#read(entry, subject, call), request.what)
+    // What says that it is of another type is not worth being read.
+    const skipped = (entry: Descriptor) => hasOwnType(entry) && !hasType(entry, artifactType)
     let size = 0
     try {
       for await (const page of pages(this.transport, request, LIST_LIMIT)) {
@@ -56,7 +64,9 @@ export class Referrers {
         this.#api = Promise.resolve(true)
         size += page.bytes.byteLength
         if (size > LIST_LIMIT) throw tooLarge(request.what, LIST_LIMIT)
-        for (const entry of entries) yield* completion.listed(entry)
+        for (const entry of entries)
+          if (unread) yield entry
+          else if (!skipped(entry)) yield* completion.listed(entry)
       }
       if (await this.#api) return
     } catch (error) {
@@ -64,7 +74,9 @@ export class Referrers {
     }
     this.#api = Promise.resolve(false)
     const found = await this.index(subject, call)
-    for (const entry of found?.index.manifests ?? []) yield* completion.written(entry)
+    for (const entry of found?.index.manifests ?? [])
+      if (unread) yield entry
+      else if (!skipped(entry)) yield* completion.written(entry)
   }
 
   /** Whether the API answers, asked once. Some registries claim it by OCI-Subject and have none. */

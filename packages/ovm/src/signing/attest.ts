@@ -1,0 +1,39 @@
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Call, Pusher } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import { attachBundle, type Sealer } from "./bundle/write.ts"
+import { SIGNATURE_PREDICATE, type Signer } from "./interfaces.ts"
+import { sealer } from "./sign.ts"
+import { REFERENCE_ANNOTATION, writeStatement } from "./statement.ts"
+
+export interface Attestation {
+  readonly predicateType: string
+  readonly predicate: unknown
+  /** As in SignOptions. */
+  readonly reference?: string
+}
+
+/**
+ * Says something about `subject` over a signature, and attaches it to it in `store`, as a bundle in a referrer. Returns the
+ * descriptor of the referrer's manifest. Throws OVM_PREDICATE_MISMATCH for the type that is reserved for signatures,
+ * OVM_KEY_INVALID, OVM_SIGNER_FAILED, and what the store throws.
+ */
+export async function attest(
+  store: Pusher,
+  subject: Descriptor,
+  { predicateType, predicate, reference }: Attestation,
+  by: Signer | Sealer,
+  call: Call = {},
+): Promise<Descriptor> {
+  if (predicateType === SIGNATURE_PREDICATE)
+    throw new OvmError("OVM_PREDICATE_MISMATCH", `${predicateType} is a signature, not an attestation`, {
+      hint: "ovm sign NAME",
+    })
+  const statement = writeStatement({
+    subject: subject.digest,
+    predicateType,
+    predicate,
+    ...(reference !== undefined && { name: reference, annotations: { [REFERENCE_ANNOTATION]: reference } }),
+  })
+  return attachBundle(store, subject, await sealer(by).seal(statement, call), predicateType, call)
+}
