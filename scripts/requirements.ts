@@ -37,6 +37,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "limits.md": ["LIM"],
   "security.md": ["SEC"],
   "snapshot.md": ["SNP"],
+  "provenance.md": ["PRV"],
 }
 
 /** Finds the requirements of one document. Fenced blocks and tables hold none. */

@@ -45,6 +45,9 @@ function fencesOf(document: string): Fence[] {
 const reserved = JSON.parse(read("schema/reserved-names.v1.json")) as JsonSchema
 const isReserved = new Ajv2020({ strict: false }).compile(inlined(reserved))
 
+const provenance = JSON.parse(read("schema/provenance.v1.json")) as JsonSchema
+const isProvenance = new Ajv2020({ strict: false }).compile(inlined(provenance))
+
 /** By the word after `json`: what is wrong with such a document. */
 const JUDGES: Readonly<Record<string, (text: string) => unknown>> = {
   manifest: (text) => validateManifest(Buffer.from(text)).faults,
@@ -52,6 +55,12 @@ const JUDGES: Readonly<Record<string, (text: string) => unknown>> = {
   "oci-manifest": (text) => validateOciManifest(Buffer.from(text)).faults,
   snapshot: (text) => validateSnapshot(Buffer.from(text)).faults,
   "oci-snapshot": (text) => validateOciManifest(Buffer.from(text), "snapshot").faults,
+  provenance: (text) => {
+    const document = JSON.parse(text) as { buildDefinition: { externalParameters: { source: unknown } } }
+    if (!isProvenance(document)) return isProvenance.errors
+    const { source } = document.buildDefinition.externalParameters
+    return validateSource(Buffer.from(JSON.stringify(source))).faults
+  },
   vector: (text) => {
     const { input, faults } = JSON.parse(text) as { input: { json: unknown }; faults: unknown[] }
     const found = validateManifest(Buffer.from(JSON.stringify(input.json))).faults
@@ -130,7 +139,7 @@ test("every field of the schemas has a description", () => {
       if (!("description" in field) && !("$ref" in field)) bare.push(`${at}/${name}`)
     for (const [key, value] of Object.entries(node)) if (key !== "description") visit(value, `${at}/${key}`)
   }
-  for (const name of ["manifest.v1", "pack-source.v1", "oci-manifest.v1", "snapshot.v1"])
+  for (const name of ["manifest.v1", "pack-source.v1", "oci-manifest.v1", "snapshot.v1", "provenance.v1"])
     visit(JSON.parse(read(`schema/${name}.json`)), name)
   expect(bare).toEqual([])
 })

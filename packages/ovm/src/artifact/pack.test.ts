@@ -228,7 +228,8 @@ test("a file that changes while it is packed is noticed", async () => {
 test("a source file is read with the folder that its paths are relative to", async () => {
   const path = join(root, "a", "machine.json")
   await writeFile(path, JSON.stringify(SOURCE))
-  expect(await readSource(path)).toEqual({ source: SOURCE, base: join(root, "a") })
+  const digest = digestOf(JSON.stringify(SOURCE))
+  expect(await readSource(path)).toEqual({ source: SOURCE, base: join(root, "a"), digest })
   await writeFile(path, '{"name": "A", "x": 1')
   await expect(readSource(path)).rejects.toMatchObject({
     code: "OVM_SOURCE_INVALID",

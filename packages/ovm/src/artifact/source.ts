@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
+import { type Digest, digestOf } from "../content/digest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Fault, faultOfJson, faultsError } from "./faults.ts"
 import { DOCUMENT_BYTES, readJson } from "./json.ts"
@@ -42,16 +43,24 @@ export function checkSource(value: unknown, what = "the pack source"): PackSourc
   return value as PackSource
 }
 
+/** A source that was read from a file. */
+export interface ReadSource {
+  readonly source: PackSource
+  /** The folder that its paths are relative to. */
+  readonly base: string
+  /** Of the file's bytes. */
+  readonly digest: Digest
+}
+
 /**
- * Reads a source file. `base` is the folder that its paths are relative to. Throws OVM_SOURCE_INVALID with every fault as
+ * Reads a source file. Throws OVM_SOURCE_INVALID with every fault as
  * `detail`, OVM_TOO_LARGE, OVM_UNSUPPORTED, OVM_FILE_UNREADABLE.
  */
-export async function readSource(
-  path: string,
-): Promise<{ readonly source: PackSource; readonly base: string }> {
-  const { source, faults } = validateSource(await readBounded(path))
+export async function readSource(path: string): Promise<ReadSource> {
+  const bytes = await readBounded(path)
+  const { source, faults } = validateSource(bytes)
   if (!source) throw faultsError(path, faults)
-  return { source, base: dirname(resolve(path)) }
+  return { source, base: dirname(resolve(path)), digest: digestOf(bytes) }
 }
 
 /** At most one byte more than a document may have, so that a huge file is refused without being read. */

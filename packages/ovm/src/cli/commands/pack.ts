@@ -1,15 +1,23 @@
+import { resolve } from "node:path"
 import type { Command } from "commander"
+import { epochTime } from "../../artifact/epoch.ts"
 import { pack } from "../../artifact/pack.ts"
 import { type PackSource, readSource } from "../../artifact/source.ts"
+import { bytesOf } from "../../content/read.ts"
 import { checkChain } from "../../disk/chain.ts"
 import { inspectDisk } from "../../disk/inspect.ts"
 import { OvmError } from "../../errors.ts"
 import { parseReference, type Reference } from "../../registry/reference.ts"
+import type { PackRun } from "../../supply/provenance.ts"
+import { VERSION } from "../../version.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
 import { parseCount, parseSize } from "../size.ts"
 import { openStore } from "../store.ts"
+
+/** Where provenance goes unless told. */
+const PROVENANCE = "provenance.json"
 
 interface PackOptions {
   readonly file?: string
@@ -20,6 +28,8 @@ interface PackOptions {
   readonly args?: string
   readonly memory?: number
   readonly cpus?: number
+  /** A path, or true where none is given. */
+  readonly provenance?: string | true
   readonly json?: boolean
 }
 
@@ -46,11 +56,16 @@ export function define(command: Command): void {
     .option("--args <line>", "kernel command line")
     .option("--memory <size>", "memory of the machine", (text) => parseSize(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
+    .option(
+      "--provenance [file]",
+      `write down what it was packed from, as SLSA provenance v1; to ${PROVENANCE}`,
+    )
     .option("--json", "print JSON")
     .action((options: PackOptions) => run(options, layers))
   examples(
     command,
     "ovm pack -f machine.json -t debian:13",
+    "ovm pack -f machine.json -t debian:13 --provenance debian.provenance.json",
     "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --layer app.qcow2 \\",
     "#   --args 'console=ttyS0 root=/dev/vda rw' -t registry.example.com/machines/app:1",
   )
@@ -66,10 +81,10 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
         hint: "name the layers in the pack source",
       },
     )
-  const { source, base } =
-    options.file === undefined
-      ? { source: sourceOf(options, layers, reference), base: process.cwd() }
-      : await readSource(options.file)
+  const started = now()
+  const read = options.file === undefined ? undefined : await readSource(options.file)
+  const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
+  const files: PackRun["files"][number][] = []
   const descriptor = await interruptible(async (signal) => {
     await using store = await openStore()
     const packed = await pack(source, store, {
@@ -77,12 +92,42 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
       disks: { inspect: inspectDisk, checkChain },
       sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
       signal,
+      onBlob: (blob) => files.push(blob),
     })
     await store.tag(packed, reference.toString(), { signal })
     return packed
   })
-  if (options.json) printJson({ reference: reference.toString(), digest: descriptor.digest })
+  const provenance = options.provenance === true ? PROVENANCE : options.provenance
+  if (provenance !== undefined) {
+    const sourceFile =
+      read && options.file !== undefined ? { path: resolve(options.file), digest: read.digest } : undefined
+    await writeProvenance(provenance, { source, base, files, started, ...(sourceFile && { sourceFile }) })
+  }
+  const done = { reference: reference.toString(), digest: descriptor.digest }
+  if (options.json) printJson({ ...done, ...(provenance !== undefined && { provenance }) })
   else print(`${descriptor.digest}  ${reference}\n`)
+}
+
+async function writeProvenance(
+  path: string,
+  run: Omit<PackRun, "finished" | "sourceDateEpoch" | "version">,
+): Promise<void> {
+  // Loaded only where they are wanted: packing needs neither.
+  const { provenanceOf } = await import("../../supply/provenance.ts")
+  const { replaceFile } = await import("../output-file.ts")
+  const { SOURCE_DATE_EPOCH } = process.env
+  const facts = {
+    ...run,
+    finished: now(),
+    version: VERSION,
+    ...(SOURCE_DATE_EPOCH && { sourceDateEpoch: SOURCE_DATE_EPOCH }),
+  }
+  await replaceFile(path, bytesOf(Buffer.from(`${JSON.stringify(provenanceOf(facts), undefined, 2)}\n`)))
+}
+
+/** Or the time that is to stand for it (OVMS-PRV-021). */
+function now(): string {
+  return epochTime(process.env.SOURCE_DATE_EPOCH) ?? new Date().toISOString()
 }
 
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {

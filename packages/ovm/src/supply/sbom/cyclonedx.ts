@@ -2,9 +2,10 @@ import { Enums, Models, Serialize, Spec } from "@cyclonedx/cyclonedx-library"
 import { PackageURL } from "packageurl-js"
 import type { Descriptor } from "../../content/descriptor.ts"
 import { type Digest, hexOf } from "../../content/digest.ts"
+import { uuidOf } from "../uuid.ts"
 import type { Package } from "./disk/packages.ts"
 import type { Installed } from "./disk/scan.ts"
-import { type DocumentOptions, purlParts, uuidOf } from "./document.ts"
+import { type DocumentOptions, purlParts } from "./document.ts"
 import type { Inventory, Part } from "./inventory.ts"
 
 const { ComponentType } = Enums
