@@ -38,7 +38,12 @@ export interface SnapshotDescriptor {
   readonly uniqueness: { readonly vmgenid: boolean; readonly multiResume: "allow" | "deny" }
   readonly scrub?: {
     readonly checked: boolean
-    readonly findings: readonly { readonly kind: string; readonly count: number }[]
+    readonly findings: readonly {
+      readonly kind: string
+      readonly count: number
+      /** The lowest places in the RAM, in bytes. */
+      readonly offsets?: readonly number[]
+    }[]
   }
 }
 

@@ -8,6 +8,7 @@ import type { Call } from "../content/interfaces.ts"
 import { readLayout } from "../content/layout/reader.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
+import type { Finding } from "../ram/scan.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
 import { machineOf } from "./machine.ts"
 import { importPath } from "./path.ts"
@@ -139,6 +140,13 @@ export class Images {
     const snapshot = await readSnapshot(store, descriptor, call)
     await store.tag(descriptor, name, call)
     return snapshot
+  }
+
+  /** Looks for secrets in the sparse RAM file `path`, as scanRam does. */
+  async findSecrets(path: string, call: Call = {}): Promise<readonly Finding[]> {
+    // Loaded where it is used, and in threads of its own.
+    const { scanRam } = await import("../ram/scan.ts")
+    return await scanRam(path, call)
   }
 
   /** Throws OVM_STATE_CONFLICT if a snapshot cannot be called `name`: asked before the machine is held up for it. */

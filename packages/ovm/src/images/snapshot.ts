@@ -75,6 +75,8 @@ export interface TakenSnapshot extends Omit<SnapshotSource, "ram" | "state" | "o
   readonly ramFile: string
   readonly stateFile: string
   readonly compression: "zstd" | "lz4"
+  /** Of the RAM (OVMS-SNP-025). */
+  readonly hints: { readonly preload_hint?: boolean; readonly mlock_required?: boolean }
   /** Overlays of earlier snapshots, which the store has, then the file of the newest. */
   readonly overlays: SnapshotSource["overlays"]
 }
@@ -86,11 +88,15 @@ export async function storeSnapshot(
   taken: TakenSnapshot,
   call: Call,
 ): Promise<Descriptor> {
-  const { ramFile, stateFile, compression, lease: _, ...source } = taken
+  const { ramFile, stateFile, compression, hints, lease: _, ...source } = taken
   const into = `${ramFile}.${compression}`
   try {
     const ram = await compressRam(ramFile, { into, compression, ...call })
-    const descriptor = await writeSnapshot(store, { ...source, ram, state: stateFile }, call)
+    const descriptor = await writeSnapshot(
+      store,
+      { ...source, ram: { ...ram, ...hints }, state: stateFile },
+      call,
+    )
     await cache.get(
       { recipe: RECIPE, digest: ram.digest },
       {

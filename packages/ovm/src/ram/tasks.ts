@@ -40,8 +40,27 @@ export interface Inflated {
   readonly chunkDigests: Uint8Array
 }
 
-export type Task = CompressTask | InflateTask
-export type ResultOf<T extends Task> = T extends CompressTask ? Compressed : Inflated
+/** Look for secrets that begin in `length` bytes of the file `from`, from byte `at` on. */
+export interface ScanTask {
+  readonly kind: "scan"
+  readonly from: number
+  readonly at: number
+  readonly length: number
+  /** How many places of a kind to tell. */
+  readonly places: number
+}
+
+export interface Scanned {
+  /** By the kind's number in secrets.ts; offsets in the file, ascending. */
+  readonly found: readonly { readonly kind: number; readonly count: number; readonly offsets: number[] }[]
+}
+
+export type Task = CompressTask | InflateTask | ScanTask
+export type ResultOf<T extends Task> = T extends CompressTask
+  ? Compressed
+  : T extends InflateTask
+    ? Inflated
+    : Scanned
 
 export interface Request {
   readonly id: number
@@ -49,5 +68,5 @@ export interface Request {
 }
 
 export type Answer =
-  | { readonly id: number; readonly result: Compressed | Inflated }
+  | { readonly id: number; readonly result: Compressed | Inflated | Scanned }
   | { readonly id: number; readonly error: { code: ErrorCode; message: string; detail: unknown } }

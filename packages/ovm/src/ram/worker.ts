@@ -1,6 +1,6 @@
 import { toOvmError } from "../errors.ts"
-import { type Codec, codecFor } from "./codec.ts"
-import type { Answer, Compressed, Inflated, Request, Task } from "./tasks.ts"
+import { codecFor } from "./codec.ts"
+import type { Answer, Compressed, Inflated, Request, Scanned, Task } from "./tasks.ts"
 import { compressChunks, inflateFrames } from "./work.ts"
 
 // The other side of pool.ts.
@@ -10,7 +10,7 @@ declare const self: Worker
 self.onmessage = async ({ data: { id, task } }: MessageEvent<Request>) => {
   let answer: Answer
   try {
-    answer = { id, result: work(task, await codecFor(task.compression)) }
+    answer = { id, result: await work(task) }
   } catch (thrown) {
     const { code, message, detail } = toOvmError(thrown)
     answer = { id, error: { code, message, detail } }
@@ -20,6 +20,8 @@ self.onmessage = async ({ data: { id, task } }: MessageEvent<Request>) => {
   postMessage(answer, moved)
 }
 
-function work(task: Task, codec: Codec): Compressed | Inflated {
+async function work(task: Task): Promise<Compressed | Inflated | Scanned> {
+  if (task.kind === "scan") return (await import("./scan-work.ts")).scanBytes(task)
+  const codec = await codecFor(task.compression)
   return task.kind === "compress" ? compressChunks(task, codec) : inflateFrames(task, codec)
 }

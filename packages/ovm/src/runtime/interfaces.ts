@@ -73,14 +73,31 @@ export interface SnapshotRequest {
   readonly stop?: boolean
   /** zstd unless told. */
   readonly compression?: "zstd" | "lz4"
-  /** Look for secrets in the RAM first. */
+  /** Look for secrets in the RAM first: with any, be refused with OVM_SECRETS_FOUND, or only be told. */
   readonly scrub_check?: "refuse" | "report"
+  /** Whether the snapshot may be resumed more than once; it may unless told. */
+  readonly multi_resume?: "allow" | "deny"
+  /** What whoever resumes it is to do with its RAM; as its parent's unless told. */
+  readonly preload_hint?: boolean
+  readonly mlock_required?: boolean
 }
 
 export interface SnapshotAnswer {
   readonly snapshot_ref: string
   /** By phase; `paused` is for how long the guest did not run. */
   readonly timings_ms?: { readonly paused: number; readonly total: number; readonly [phase: string]: number }
+  /** What the search for secrets found, if one was asked for. */
+  readonly scrub?: ScrubReport
+}
+
+/** `scrub` of a snapshot descriptor: kinds, how many and where in the RAM, never what was found. */
+export interface ScrubReport {
+  readonly checked: boolean
+  readonly findings: readonly {
+    readonly kind: string
+    readonly count: number
+    readonly offsets?: readonly number[]
+  }[]
 }
 
 export interface WarmRequest {

@@ -7,6 +7,7 @@ import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
 import { openLayout } from "../content/layout/store.ts"
+import { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
@@ -49,6 +50,14 @@ async function start(manifest: string, overrides: Overrides = {}): Promise<strin
 
 async function text(id: string, follow = false): Promise<string> {
   return Buffer.concat(await Array.fromAsync(await runtime.logs(id, { follow }))).toString()
+}
+
+/** Starts it and waits until it runs. Throws what the start or the status says otherwise. */
+async function reached(manifest: string): Promise<string> {
+  const id = await start(manifest)
+  const { error } = await reach(id, "running")
+  if (error) throw new OvmError(error.code, error.message)
+  return id
 }
 
 /** Waits until the guest has come up and said so. */
@@ -306,9 +315,6 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
       "OVM_STATE_CONFLICT",
       expect.stringContaining("long:latest"),
     ])
-    expect((await refusal(runtime.snapshot({ instance_id: id, tag: "x", scrub_check: "refuse" }))).code).toBe(
-      "OVM_UNSUPPORTED",
-    )
     await runtime.snapshot({ instance_id: id, tag: "snap" })
     const more = { manifest: "long:snap", overrides: { memory: 64 << 20 } }
     const error = await refusal(runtime.start(more))
@@ -320,6 +326,89 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await runtime.stop({ instance_id: id, grace_ms: 0 })
     await reach(id)
     expect((await refusal(runtime.snapshot({ instance_id: id, tag: "y" }))).code).toBe("OVM_STATE_CONFLICT")
+  })
+
+  test("RAM with secrets is not stored where that was asked for, and the machine goes on", async () => {
+    // The command line is in the guest's RAM, and in that of its VMM's firmware.
+    const token = `ghp_${"Zq4".repeat(12)}`
+    const args = `tick_ms=20 button=1 token=${token}`
+    await packGuest(store(), "localhost/tests/secret:1", args)
+    await packGuest(store(), "localhost/tests/clean:1", "tick_ms=20")
+    const [id, clean] = [await start("localhost/tests/secret:1"), await start("localhost/tests/clean:1")]
+    await ticks(id)
+    await ticks(clean)
+    const before = await readdir(join(store(), "blobs/sha256"))
+    const error = await refusal(
+      runtime.snapshot({ instance_id: id, tag: "x", scrub_check: "refuse", stop: true }),
+    )
+    expect(error.code).toBe("OVM_SECRETS_FOUND")
+    expect(error.message).toContain("github-token")
+    expect(JSON.stringify([error.message, error.detail, error.hint])).not.toContain(token)
+    expect(error.detail).toEqual([
+      { kind: "github-token", count: expect.any(Number), offsets: expect.any(Array) },
+    ])
+    expect(await readdir(join(store(), "blobs/sha256"))).toEqual(before)
+    expect(
+      (await readdir(join(root, "instances", id))).filter((name) => name.startsWith("snapshot")),
+    ).toEqual([])
+    // It was to be stopped; it is not, and it hears its power button.
+    expect((await runtime.status(id)).state).toBe("running")
+
+    const told = await runtime.snapshot({ instance_id: id, tag: "told", scrub_check: "report" })
+    expect(told.scrub?.findings).toEqual(error.detail as [])
+    expect(told.timings_ms?.scrub).toBeNumber()
+    const none = await runtime.snapshot({ instance_id: clean, tag: "none", scrub_check: "refuse" })
+    expect(none.scrub).toEqual({ checked: true, findings: [] })
+    await using layout = await openLayout(store())
+    const read = async (name: string) =>
+      (await readSnapshot(layout, await layout.resolve(`localhost/tests/${name}`))).snapshot
+    expect((await read("secret:told")).scrub).toEqual(told.scrub)
+    expect((await read("clean:none")).scrub).toEqual({ checked: true, findings: [] })
+    await runtime.stop({ instance_id: id })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "acpi" })
+  })
+
+  test("what a snapshot asks of whoever resumes it is in its descriptor, and in those of its clones", async () => {
+    await packGuest(store(), "localhost/tests/asks:1", "tick_ms=20")
+    const id = await start("localhost/tests/asks:1")
+    await ticks(id)
+    const asked = { multi_resume: "deny", preload_hint: true } as const
+    await runtime.snapshot({ instance_id: id, tag: "a", ...asked })
+    const clone = await start("localhost/tests/asks:a")
+    await reach(clone, "running")
+    await runtime.snapshot({ instance_id: clone, tag: "b", multi_resume: "allow", preload_hint: false })
+    await using layout = await openLayout(store())
+    const read = async (tag: string) =>
+      (await readSnapshot(layout, await layout.resolve(`localhost/tests/asks:${tag}`))).snapshot
+    const [a, b] = [await read("a"), await read("b")]
+    expect([a.uniqueness.multiResume, a.ram.preload_hint]).toEqual(["deny", true])
+    expect([b.uniqueness.multiResume, b.ram.preload_hint]).toEqual(["deny", false])
+
+    // Once means once, whichever daemon is asked and whatever the snapshot is called.
+    const again = async () => (await refusal(reached("localhost/tests/asks:a"))).code
+    expect(await again()).toBe("OVM_RESUME_DENIED")
+    await runtime.close()
+    runtime = await open()
+    expect(await again()).toBe("OVM_RESUME_DENIED")
+    await layout.tag(await layout.resolve("localhost/tests/asks:a"), "localhost/tests/asks:other")
+    expect((await refusal(reached("localhost/tests/asks:other"))).code).toBe("OVM_RESUME_DENIED")
+    await reached("localhost/tests/asks:b")
+    expect((await refusal(reached("localhost/tests/asks:b"))).code).toBe("OVM_RESUME_DENIED")
+  })
+
+  test("a snapshot that stops its machine knows the last that it did", async () => {
+    await packGuest(store(), "localhost/tests/last:1", "tick_ms=1")
+    const id = await start("localhost/tests/last:1")
+    await ticks(id)
+    await runtime.snapshot({ instance_id: id, tag: "end", stop: true })
+    expect((await reach(id)).state).toBe("stopped")
+    const clone = await start("localhost/tests/last:end")
+    await reach(clone, "running")
+    await ticks(clone)
+    const numbers = async (of: string) =>
+      [...(await text(of)).matchAll(/TICK (\d+)\r/g)].map(([, n]) => Number(n))
+    const [last = 0, first = 0] = [(await numbers(id)).at(-1), (await numbers(clone))[0]]
+    expect([last, last + 1]).toContain(first)
   })
 
   test("a snapshot survives the daemon: a later one still knows its lineage", async () => {

@@ -21,10 +21,19 @@ export interface Lineage {
   readonly base: Descriptor
   /** The snapshot that it was resumed from. */
   readonly parent?: Digest
+  /** What that one asks of whoever resumes it, and so do those after it unless told otherwise. */
+  readonly policy?: SnapshotPolicy
   /** What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its path. */
   readonly overlays: readonly (Descriptor | string)[]
   /** The file that the guest writes to now; absent if it cannot write. */
   readonly top?: string
+}
+
+/** What a snapshot asks of whoever resumes it, in the words of POST /snapshot. */
+export interface SnapshotPolicy {
+  readonly multi_resume?: "allow" | "deny"
+  readonly preload_hint?: boolean
+  readonly mlock_required?: boolean
 }
 
 const FILE = "instance.json"

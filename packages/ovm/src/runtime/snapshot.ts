@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
+import type { Snapshot } from "../artifact/snapshot-read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
@@ -7,10 +8,10 @@ import { type HostCpu, hostCpu } from "../host.ts"
 import type { Images } from "../images/images.ts"
 import type { PreparedSnapshot, TakenSnapshot } from "../images/snapshot.ts"
 import { parseReference } from "../registry/reference.ts"
-import type { SnapshotParts, Snapshotter } from "../vmm/interfaces.ts"
+import type { Machine, SnapshotParts, Snapshotter } from "../vmm/interfaces.ts"
 import type { Instance } from "./instance.ts"
-import type { SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
-import type { Lineage } from "./record.ts"
+import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
+import type { Lineage, SnapshotPolicy } from "./record.ts"
 
 export function lineageOf(
   base: Descriptor,
@@ -20,15 +21,24 @@ export function lineageOf(
   return {
     base,
     overlays: snapshot?.overlays ?? [],
-    ...(snapshot && { parent: snapshot.digest }),
+    ...(snapshot && { parent: snapshot.digest, policy: policyOf(snapshot.descriptor) }),
     ...(top && { top }),
+  }
+}
+
+function policyOf({ uniqueness, ram }: PreparedSnapshot["descriptor"]): SnapshotPolicy {
+  const { preload_hint, mlock_required } = ram
+  return {
+    multi_resume: uniqueness.multiResume,
+    ...(preload_hint !== undefined && { preload_hint }),
+    ...(mlock_required !== undefined && { mlock_required }),
   }
 }
 
 /**
  * POST /snapshot (spec/snapshot.md, spec/runtime-api.md): RAM, device state and disk of one instant become an artifact called
  * `<the base's repository>:<tag>`. The machine goes on. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, and what the VMM and the
- * store can throw; then the machine is as it was and the store has no new name.
+ * store can throw; OVM_SECRETS_FOUND if that was asked for. Then the machine is as it was and the store has no new name.
  */
 export async function takeSnapshot(
   instance: Instance,
@@ -37,34 +47,67 @@ export async function takeSnapshot(
   call: Call,
 ): Promise<SnapshotAnswer> {
   const began = performance.now()
-  const machine = snapshotterOf(instance, request)
+  const machine = snapshotterOf(instance)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")
   const name = parseReference(instance.info.image.reference).withTag(request.tag).toString()
   instance.snapshotting = true
   const sink = sinkOf(instance, lineage)
+  // One that is to be stopped does nothing any more that its snapshot does not know.
+  const hold = request.stop === true && instance.state === "running"
+  let stored: Snapshot | undefined
   try {
     await images.checkSnapshotName(name, call)
+    if (hold) await machine.pause()
     const parts = await machine.snapshot(sink, call)
     // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
     instance.lineage = taken
     await instance.update({})
-    const stored = await images.storeSnapshot(takenOf(instance, taken, parts, hostCpu(), request), name, call)
+    const scanning = performance.now()
+    const scrub = request.scrub_check && (await scrubbed(images, sink.ram, request.scrub_check, call))
+    const scanned = performance.now()
+    const facts = takenOf(instance, taken, parts, hostCpu(), request)
+    stored = await images.storeSnapshot({ ...facts, ...(scrub && { scrub }) }, name, call)
     instance.lineage = {
       ...taken,
       parent: stored.descriptor.digest,
+      policy: policyOf(stored.snapshot),
       overlays: stored.overlays.map(({ descriptor }) => descriptor),
     }
     await instance.update({})
     return {
       snapshot_ref: stored.descriptor.digest,
-      timings_ms: inHundredths({ ...parts.timings, total: performance.now() - began }),
+      timings_ms: inHundredths({
+        ...parts.timings,
+        ...(scrub && { scrub: scanned - scanning }),
+        total: performance.now() - began,
+      }),
+      ...(scrub && { scrub }),
     }
   } finally {
     instance.snapshotting = false
+    if (hold && !stored) await instance.machine?.resume().catch(() => {})
     await Promise.all([sink.ram, sink.state].map((path) => rm(path, { force: true })))
   }
+}
+
+/** Nothing has left the machine's own directory yet (OVMS-SNP-097). The report tells kinds and places, never what is there. */
+async function scrubbed(
+  images: Images,
+  ram: string,
+  mode: "refuse" | "report",
+  call: Call,
+): Promise<ScrubReport> {
+  const findings = await images.findSecrets(ram, call)
+  if (findings.length > 0 && mode === "refuse") {
+    const list = findings.map(({ kind, count }) => `${count} ${kind}`).join(", ")
+    throw new OvmError("OVM_SECRETS_FOUND", `the RAM holds what looks like secrets: ${list}`, {
+      detail: findings,
+      hint: "Take the snapshot before they exist, or only have them reported: --scrub-check=report.",
+    })
+  }
+  return { checked: true, findings }
 }
 
 function inHundredths<T extends Record<string, number>>(timings: T): T {
@@ -83,23 +126,19 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   const { ram, state } = sinkOf(instance, { overlays: [] })
   await Promise.all([ram, state].map((path) => rm(path, { force: true })))
   const { lineage } = instance
-  // One that has ended meanwhile writes to nothing.
+  // One that was to be stopped stands still. One that has ended meanwhile neither goes on nor writes to anything.
+  if (instance.state === "running") await instance.machine?.resume().catch(() => {})
   const top = await instance.machine?.overlay?.().catch(() => undefined)
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
   await instance.update({})
 }
 
-function snapshotterOf(instance: Instance, request: SnapshotRequest): Snapshotter {
+function snapshotterOf(instance: Instance): Machine & Snapshotter {
   const { machine, state } = instance
   if (state !== "running" && state !== "paused") throw conflict(instance, `is ${state}`)
   if (instance.snapshotting) throw conflict(instance, "is being snapshotted already")
-  if (request.scrub_check)
-    throw new OvmError("OVM_UNSUPPORTED", "scrub_check: this version does not look for secrets in RAM", {
-      detail: [{ pointer: "/scrub_check", reason: "not in this version" }],
-    })
-  if (machine?.snapshot && machine.overlay)
-    return { snapshot: machine.snapshot.bind(machine), overlay: machine.overlay.bind(machine) }
+  if (machine?.snapshot && machine.overlay) return machine as Machine & Snapshotter
   throw new OvmError("OVM_UNSUPPORTED", `${instance.info.vmm?.name ?? "this VMM"} takes no snapshots`, {
     detail: [{ pointer: "snapshot", reason: "the VMM's adapter takes no snapshots" }],
   })
@@ -116,11 +155,12 @@ function sinkOf(instance: Instance, { overlays }: Pick<Lineage, "overlays">) {
 
 function takenOf(
   instance: Instance,
-  { base, parent, overlays }: Lineage,
+  { base, parent, policy, overlays }: Lineage,
   { origin, generationId }: SnapshotParts,
   { architecture: _, kernel: __, ...host }: HostCpu,
-  { compression = "zstd" }: SnapshotRequest,
+  request: SnapshotRequest,
 ): TakenSnapshot {
+  const { multi_resume = "allow", preload_hint, mlock_required } = { ...policy, ...request }
   const { format, machineType, cpu, vcpus, memory, devices } = origin.model
   return {
     lease: instance.id,
@@ -139,10 +179,17 @@ function takenOf(
     ...(origin.accelerator !== "tcg" && { host }),
     resources: { vcpus, memory },
     devices,
-    uniqueness: { vmgenid: generationId !== undefined, multiResume: "allow" },
+    uniqueness: {
+      vmgenid: generationId !== undefined,
+      multiResume: policy?.multi_resume === "deny" ? "deny" : multi_resume,
+    },
+    hints: {
+      ...(preload_hint !== undefined && { preload_hint }),
+      ...(mlock_required !== undefined && { mlock_required }),
+    },
     ramFile: origin.ram,
     stateFile: origin.state,
-    compression,
+    compression: request.compression ?? "zstd",
     overlays,
   }
 }

@@ -237,6 +237,22 @@ export interface components {
              * @enum {unknown}
              */
             readonly scrub_check?: "refuse" | "report";
+            /**
+             * @description Whether the snapshot may be resumed more than once.
+             * @default allow
+             * @enum {unknown}
+             */
+            readonly multi_resume: "allow" | "deny";
+            /**
+             * @description Whoever resumes the snapshot should have its RAM in memory before the guest runs.
+             * @default false
+             */
+            readonly preload_hint: boolean;
+            /**
+             * @description Whoever resumes the snapshot must keep its RAM locked in memory.
+             * @default false
+             */
+            readonly mlock_required: boolean;
         };
         readonly SnapshotAnswer: {
             readonly snapshot_ref: components["schemas"]["Digest"];
@@ -248,6 +264,16 @@ export interface components {
                 readonly total: number;
             } & {
                 readonly [key: string]: number;
+            };
+            /** @description What the search for secrets found, if one was asked for; as in the snapshot descriptor. */
+            readonly scrub?: {
+                readonly checked: boolean;
+                readonly findings: readonly {
+                    readonly kind: string;
+                    readonly count: number;
+                    /** @description The lowest places in the RAM, in bytes. */
+                    readonly offsets?: readonly number[];
+                }[];
             };
         };
         /** @description Of which snapshot to keep how many slots. */

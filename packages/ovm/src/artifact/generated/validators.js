@@ -3658,7 +3658,7 @@ return errors === 0;
 validate22.evaluated = {"props":{"schemaVersion":true,"mediaType":true,"artifactType":true,"config":true,"layers":true,"subject":true,"annotations":true},"dynamicProps":false,"dynamicItems":false};
 
 export const snapshot = validate23;
-const schema34 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991}}}}}}}};
+const schema34 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
 const pattern45 = new RegExp("^[!-~]{1,512}$", "u");
 const pattern47 = new RegExp("^[!-~]([ -~]{0,126}[!-~])?$", "u");
 const pattern63 = new RegExp("^[a-z0-9-]{1,64}$", "u");
@@ -5136,7 +5136,7 @@ vErrors.push(err122);
 errors++;
 }
 for(const key10 in data47){
-if(!((key10 === "kind") || (key10 === "count"))){
+if(!(((key10 === "kind") || (key10 === "count")) || (key10 === "offsets"))){
 const err123 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err123];
@@ -5207,9 +5207,11 @@ errors++;
 }
 }
 }
-}
-else {
-const err129 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data47.offsets !== undefined){
+let data50 = data47.offsets;
+if(Array.isArray(data50)){
+if(data50.length > 16){
+const err129 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -5218,10 +5220,11 @@ vErrors.push(err129);
 }
 errors++;
 }
-}
-}
-else {
-const err130 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len3 = data50.length;
+for(let i3=0; i3<len3; i3++){
+let data51 = data50[i3];
+if(!(((typeof data51 == "number") && (!(data51 % 1) && !isNaN(data51))) && (isFinite(data51)))){
+const err130 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -5230,10 +5233,9 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-}
-else {
-const err131 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data51 == "number") && (isFinite(data51))){
+if(data51 > 9007199254740991 || isNaN(data51)){
+const err131 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -5242,15 +5244,74 @@ vErrors.push(err131);
 }
 errors++;
 }
-}
-}
-else {
-const err132 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data51 < 0 || isNaN(data51)){
+const err132 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err132];
 }
 else {
 vErrors.push(err132);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err133 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err133];
+}
+else {
+vErrors.push(err133);
+}
+errors++;
+}
+}
+}
+else {
+const err134 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err134];
+}
+else {
+vErrors.push(err134);
+}
+errors++;
+}
+}
+}
+else {
+const err135 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err135];
+}
+else {
+vErrors.push(err135);
+}
+errors++;
+}
+}
+}
+else {
+const err136 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err136];
+}
+else {
+vErrors.push(err136);
+}
+errors++;
+}
+}
+}
+else {
+const err137 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err137];
+}
+else {
+vErrors.push(err137);
 }
 errors++;
 }

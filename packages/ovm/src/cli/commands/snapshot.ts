@@ -1,13 +1,18 @@
 import { type Command, Option } from "commander"
+import type { SnapshotRequest } from "../../runtime/interfaces.ts"
 import { examples } from "../examples.ts"
 import { findInstance } from "../instances.ts"
 import { interruptible } from "../interrupt.ts"
-import { print, printJson } from "../output.ts"
+import { print, printError, printJson } from "../output.ts"
 
 interface SnapshotOptions {
   readonly tag: string
   readonly stop?: boolean
   readonly compress?: "zstd" | "lz4"
+  readonly scrubCheck?: true | "refuse" | "report"
+  readonly once?: boolean
+  readonly preload?: boolean
+  readonly mlock?: boolean
   readonly json?: boolean
 }
 
@@ -23,18 +28,48 @@ export function define(command: Command): void {
     .requiredOption("-t, --tag <tag>", "tag of the snapshot")
     .option("--stop", "end the machine once the snapshot is taken")
     .addOption(new Option("--compress <algorithm>", "of the RAM; zstd unless told").choices(["zstd", "lz4"]))
+    .addOption(
+      new Option(
+        "--scrub-check [mode]",
+        "look for private keys and tokens in the RAM first, and refuse, or only report them",
+      ).choices(["refuse", "report"]),
+    )
+    .option("--once", "let the snapshot be resumed once only on each host")
+    .option("--preload", "ask whoever resumes it to have its RAM in memory before the guest runs")
+    .option("--mlock", "ask whoever resumes it to lock its RAM in memory: clones share nothing then")
     .option("--json", "print JSON")
     .action(run)
-  examples(command, "ovm snapshot web --tag fastboot", "ovm snapshot 3f2a --tag ready --stop --json")
+  examples(
+    command,
+    "ovm snapshot web --tag fastboot",
+    "ovm snapshot 3f2a --tag ready --stop --json",
+    "ovm snapshot web --tag clean --scrub-check",
+  )
 }
 
-async function run(name: string, { tag, stop, compress, json }: SnapshotOptions): Promise<void> {
+async function run(name: string, options: SnapshotOptions): Promise<void> {
   const answer = await interruptible(async (signal) => {
     const { runtime, instance } = await findInstance(name)
-    const { instance_id } = instance
-    const options = { ...(stop && { stop }), ...(compress && { compression: compress }) }
-    return runtime.snapshot({ instance_id, tag, ...options }, { signal })
+    return runtime.snapshot(requestOf(instance.instance_id, options), { signal })
   })
-  if (json) printJson(answer)
-  else print(`${answer.snapshot_ref}\n`)
+  if (options.json) return printJson(answer)
+  for (const { kind, count, offsets = [] } of answer.scrub?.findings ?? [])
+    printError(
+      `found: ${count} ${kind}, at ${offsets.map((offset) => `0x${offset.toString(16)}`).join(" ")}\n`,
+    )
+  print(`${answer.snapshot_ref}\n`)
+}
+
+function requestOf(instance_id: string, options: SnapshotOptions): SnapshotRequest {
+  const { tag, stop, compress, scrubCheck, once, preload, mlock } = options
+  return {
+    instance_id,
+    tag,
+    ...(stop && { stop }),
+    ...(compress && { compression: compress }),
+    ...(scrubCheck && { scrub_check: scrubCheck === true ? "refuse" : scrubCheck }),
+    ...(once && { multi_resume: "deny" }),
+    ...(preload && { preload_hint: true }),
+    ...(mlock && { mlock_required: true }),
+  }
 }

@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from "bun:test"
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -11,6 +11,9 @@ import { killGroup } from "./group.ts"
 import { type Identity, isAlive, kill, startedIn, usageOf } from "./identity.ts"
 import { endStray } from "./stray.ts"
 import { spawnWrapped } from "./wrapper.ts"
+
+// Real processes, on a host that may be busy.
+setDefaultTimeout(60_000)
 
 const root = mkdtempSync(join(tmpdir(), "ovm-process-"))
 const folders: string[] = []

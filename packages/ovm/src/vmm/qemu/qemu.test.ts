@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -7,6 +7,9 @@ import { endStray } from "../process/stray.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 import { findQemu } from "./find.ts"
 import { qemu } from "./index.ts"
+
+// Real processes, on a host that may be busy.
+setDefaultTimeout(60_000)
 
 const missing = await findQemu().then(
   () => "",
