@@ -53,5 +53,7 @@ export interface OvmsManifest {
   readonly runtimeHints?: {
     readonly preferredRuntime?: readonly string[]
     readonly coldStartTargetMs?: number
+    readonly resume?: boolean
+    readonly coldBootOnMismatch?: boolean
   }
 }

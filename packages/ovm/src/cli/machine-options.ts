@@ -13,6 +13,7 @@ export interface MachineOptions {
   readonly vmm?: string
   readonly readOnly?: boolean
   readonly coldBootOnMismatch?: boolean
+  readonly resume?: boolean
 }
 
 export function defineMachineOptions(command: Command): Command {
@@ -24,6 +25,8 @@ export function defineMachineOptions(command: Command): Command {
     .option("--vmm <name>", "virtual machine monitor")
     .option("--read-only", "let the guest see a read-only disk")
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
+    .option("--resume", "go on from the newest snapshot of the image on this host that fits")
+    .option("--no-resume", "boot, whatever snapshot there is")
 }
 
 export function startRequest(image: string, options: MachineOptions): StartRequest {
@@ -35,6 +38,7 @@ export function startRequest(image: string, options: MachineOptions): StartReque
     ...(options.vmm !== undefined && { vmm: options.vmm }),
     ...(options.readOnly && { readOnly: true }),
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
+    ...(options.resume !== undefined && { resume: options.resume }),
   }
   // The daemon has another working directory.
   return { manifest: isPath(image) ? resolve(image) : image, overrides }

@@ -13,6 +13,7 @@ const LOCK_UN = 8
 const FICLONE = 0x40049409
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
+const POSIX_FADV_WILLNEED = 3
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -47,12 +48,19 @@ export function nextHole(fd: number, at: number): number {
   return Number(library.lseek(fd, at, SEEK_HOLE))
 }
 
+/** Has the kernel begin to read these bytes of the open file into memory (posix_fadvise(2)); what it makes of that is its own affair. */
+export function readAhead(fd: number, at: number, length: number): void {
+  library ??= open()
+  library.posix_fadvise(fd, at, length, POSIX_FADV_WILLNEED)
+}
+
 function open() {
   for (const name of LIBRARIES) {
     try {
       return dlopen(name, {
         flock: { args: ["i32", "i32"], returns: "i32" },
         lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
+        posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
       }).symbols
     } catch {

@@ -1,6 +1,6 @@
 import type { DiskFormat, OvmsManifest } from "../artifact/manifest.ts"
-import { readArtifact } from "../artifact/read.ts"
-import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot-read.ts"
+import { type Artifact, readArtifact } from "../artifact/read.ts"
+import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot-read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
@@ -10,7 +10,8 @@ import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 import type { Finding } from "../ram/scan.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
-import { machineOf } from "./machine.ts"
+import { type Chain, machineOf } from "./machine.ts"
+import { namedSnapshots } from "./named.ts"
 import { importPath } from "./path.ts"
 import { pullImage } from "./pull.ts"
 import {
@@ -42,11 +43,23 @@ export interface PreparedImage {
   readonly timings: { readonly resolve: number; readonly verify: number }
 }
 
+export type UntimedImage = Omit<PreparedImage, "timings">
+
+/** The snapshot to go on from, if any, or why there is none, in words. */
+export interface Choice {
+  readonly snapshot?: Snapshot
+  readonly warning?: string
+}
+
 export interface PrepareOptions extends Call {
   /** Id of the instance that will use it; its lease holds the content until `release`. */
   readonly lease: string
   /** never: throw what is missing. missing: fetch what is not here. */
   readonly pull: "never" | "missing"
+  /** Of a machine that the name stands for: what of its local snapshots to go on from. The newest comes first. */
+  readonly choose?: (machine: UntimedImage, snapshots: () => Promise<readonly Snapshot[]>) => Promise<Choice>
+  /** False: a snapshot's base, or a machine with RAM beside it, is to boot. */
+  readonly resume?: boolean
   readonly onPhase?: (phase: "resolving" | "pulling" | "verifying") => Promise<void>
 }
 
@@ -194,24 +207,41 @@ async function verify(
   cache: Cache,
   { reference, target }: Located,
   options: PrepareOptions,
-): Promise<Omit<PreparedImage, "timings">> {
+): Promise<UntimedImage> {
+  const call = { ...options, holder: LEASE + options.lease }
+  const prepare = (snapshot: Snapshot, reference: string, chain: Chain) =>
+    prepareSnapshot(store, cache, snapshot, { reference, chain }, call)
   if (!(await isSnapshot(store, target, options))) {
-    const { machine } = await machineOf(store, await readArtifact(store, target, options), reference, options)
-    return { ...machine, digest: target.digest }
+    const artifact = await readArtifact(store, target, options)
+    const { machine, chain } = await machineOf(store, artifact, reference, options)
+    const image = { ...machine, digest: target.digest }
+    const { snapshot, warning } = await snapshotOf(store, artifact, image, options)
+    if (warning !== undefined) return { ...image, warnings: [...image.warnings, warning] }
+    if (!snapshot) return image
+    return { ...image, snapshot: await prepare(snapshot, machine.reference, chain) }
   }
   const snapshot = await readSnapshot(store, target, options)
   const base = await readArtifact(store, snapshot.base, options)
   await store.lease(LEASE + options.lease).add(base.descriptor)
   const { machine, chain } = await machineOf(store, base, reference, options)
-  const call = { ...options, holder: LEASE + options.lease }
-  const prepared = await prepareSnapshot(
-    store,
-    cache,
-    snapshot,
-    { reference: machine.reference, chain },
-    call,
-  )
-  return { ...machine, digest: target.digest, snapshot: prepared }
+  const image = { ...machine, digest: target.digest }
+  if (options.resume === false) return image
+  return { ...image, snapshot: await prepare(snapshot, machine.reference, chain) }
+}
+
+/** What a machine goes on from though its own name was given: a snapshot of it on this host, or RAM that came with it. */
+async function snapshotOf(
+  store: LayoutStore,
+  artifact: Artifact,
+  image: UntimedImage,
+  options: PrepareOptions,
+): Promise<Choice> {
+  if (options.resume === false) return {}
+  const inline = await readInlineSnapshot(store, artifact, options)
+  if (inline) return { snapshot: inline }
+  const choice = await options.choose?.(image, () => namedSnapshots(store, artifact.descriptor, options))
+  if (choice?.snapshot) await store.lease(LEASE + options.lease).add(choice.snapshot.descriptor)
+  return choice ?? {}
 }
 
 function round(duration: number): number {

@@ -47,8 +47,10 @@ export interface Overrides {
   readonly vmm?: string
   /** No writable overlay: the guest sees a read-only disk. */
   readonly readOnly?: boolean
-  /** Boot the base of a snapshot that does not fit this host, and say so in a warning. */
+  /** Boot the base of a snapshot that does not fit this host, and say so in a warning. As the manifest hints unless told. */
   readonly coldBootOnMismatch?: boolean
+  /** Go on from the newest local snapshot that fits, or boot whatever there is. As the manifest hints unless told. */
+  readonly resume?: boolean
 }
 
 export interface StartAnswer {

@@ -7,6 +7,7 @@ import { OvmError, toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { readConsole } from "../vmm/console.ts"
 import type { Machine, Vmm } from "../vmm/interfaces.ts"
+import { chooseSnapshot } from "./choose.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type {
   InstanceInfo,
@@ -284,19 +285,16 @@ export class LocalRuntime implements Runtime {
     pull: "never" | "missing",
     call: Call,
   ): Promise<Planned> {
+    const context = { ...this.#options, limits: this.#limits }
     const image = await this.#options.images.prepare(request.manifest, {
       lease: instance.id,
       pull,
+      ...(overrides.resume !== undefined && { resume: overrides.resume }),
+      choose: (machine, snapshots) => chooseSnapshot(context, instance, overrides, machine, snapshots, call),
       onPhase: (phase) => instance.update({ phase }),
       ...call,
     })
-    const planned = await planImage(
-      { ...this.#options, limits: this.#limits },
-      instance,
-      image,
-      overrides,
-      call,
-    )
+    const planned = await planImage(context, instance, image, overrides, call)
     await instance.update({ phase: "preparing", ...factsOf(image, planned), timings_ms: image.timings })
     instance.lineage = lineageOf(image.base, planned.snapshot, planned.plan.disk?.overlay)
     return planned

@@ -40,7 +40,8 @@ export async function planImage(
     return await planResume(vmms, plan, image, image.snapshot, overrides, resumedIn(root), call)
   } catch (error) {
     const unfit = error instanceof OvmError && error.code === "OVM_SNAPSHOT_INCOMPATIBLE"
-    if (!unfit || !overrides.coldBootOnMismatch) throw error
+    const boots = overrides.coldBootOnMismatch ?? image.manifest.runtimeHints?.coldBootOnMismatch
+    if (!unfit || !boots) throw error
     return boot({ ...image, warnings: [...image.warnings, `booted in place of resumed: ${error.message}`] })
   }
 }

@@ -2,7 +2,7 @@ import { join } from "node:path"
 import { refuseUefi } from "../artifact/validate.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { PreparedImage } from "../images/images.ts"
+import type { PreparedImage, UntimedImage } from "../images/images.ts"
 import type { PreparedSnapshot } from "../images/snapshot.ts"
 import type {
   Capabilities,
@@ -32,7 +32,7 @@ export interface Planned {
 }
 
 /** An override wins over the manifest, the manifest over the defaults (spec/manifest.md, "resources"). */
-export function resourcesOf(image: PreparedImage | undefined, overrides: Overrides): LaunchPlan["resources"] {
+export function resourcesOf(image: UntimedImage | undefined, overrides: Overrides): LaunchPlan["resources"] {
   const wanted = image?.manifest.resources
   return {
     vcpus: overrides.vcpus ?? wanted?.vcpus ?? DEFAULT_RESOURCES.vcpus,
@@ -44,7 +44,7 @@ export function resourcesOf(image: PreparedImage | undefined, overrides: Overrid
 export function planOf(
   id: string,
   directory: string,
-  image: PreparedImage,
+  image: UntimedImage,
   overrides: Overrides,
   consoleLimit: number,
 ): LaunchPlan {

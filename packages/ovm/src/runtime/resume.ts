@@ -4,18 +4,56 @@ import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { hostCpu } from "../host.ts"
-import type { PreparedImage } from "../images/images.ts"
+import type { PreparedImage, UntimedImage } from "../images/images.ts"
 import type { PreparedSnapshot } from "../images/snapshot.ts"
+import { preloadRam } from "../ram/preload.ts"
 import type { Capabilities, LaunchPlan, Loaded, Loader, Origin, ResumePlan, Vmm } from "../vmm/interfaces.ts"
 import type { Overrides } from "./interfaces.ts"
+import { assertLockable } from "./lock-limit.ts"
 import { resumeOnce } from "./once.ts"
 import { type Planned, planOf, sentence } from "./plan.ts"
 
+/** A snapshot that fits this host, with what it would be resumed by. */
+interface Fit {
+  readonly vmm: Vmm
+  readonly load: Loader
+  readonly capabilities: Capabilities
+  /** With the snapshot's own resources and accelerator. */
+  readonly plan: LaunchPlan
+}
+
 /**
- * How this host would go on from the snapshot of `image` (spec/snapshot.md, "Compatibility"). Everything is held against the
- * descriptor before anything is started. `resumed` is the folder where one resume of a snapshot that allows no more is
- * remembered. Throws OVM_SNAPSHOT_INCOMPATIBLE with every field that differs, OVM_UNSUPPORTED,
- * OVM_VMM_MISSING.
+ * Holds the descriptor of the snapshot `digest` of `image` against this host (spec/snapshot.md, "Compatibility"). Throws
+ * OVM_SNAPSHOT_INCOMPATIBLE or OVM_BASE_MISMATCH with every field that differs, OVM_VMM_MISSING.
+ */
+export async function checkFit(
+  vmms: readonly Vmm[],
+  plan: LaunchPlan,
+  image: UntimedImage,
+  descriptor: SnapshotDescriptor,
+  digest: Digest,
+  overrides: Overrides,
+  call: Call,
+): Promise<Fit> {
+  const { vmm, load } = loaderFor(vmms, descriptor, digest)
+  const capabilities = await vmm.capabilities(call)
+  const fixed: LaunchPlan = {
+    ...plan,
+    resources: {
+      vcpus: overrides.vcpus ?? descriptor.resources.vcpus,
+      memory: overrides.memory ?? descriptor.resources.memory,
+    },
+    accelerator: acceleratorFor(descriptor, capabilities),
+  }
+  const mismatches = compare(descriptor, factsOf(load, fixed, capabilities, image))
+  if (mismatches.length > 0) throw incompatible(`the snapshot ${digest}`, mismatches)
+  return { vmm, load, capabilities, plan: fixed }
+}
+
+/**
+ * How this host would go on from the snapshot of `image`. Everything is held against the descriptor before anything is started.
+ * `resumed` is the folder where one resume of a snapshot that allows no more is remembered. Throws as `checkFit` does, and
+ * OVM_UNSUPPORTED.
  */
 export async function planResume(
   vmms: readonly Vmm[],
@@ -27,21 +65,17 @@ export async function planResume(
   call: Call,
 ): Promise<Planned> {
   const { descriptor, digest } = snapshot
-  const { vmm, load } = loaderFor(vmms, descriptor, digest)
-  const capabilities = await vmm.capabilities(call)
-  const { resources, disk, ...rest } = plan
+  const fit = await checkFit(vmms, plan, image, descriptor, digest, overrides, call)
+  const { vmm, load, capabilities } = fit
+  const { disk, ...rest } = fit.plan
+  const wants = hintsOf(image, descriptor)
   const resume: ResumePlan = {
     ...rest,
-    resources: {
-      vcpus: overrides.vcpus ?? descriptor.resources.vcpus,
-      memory: overrides.memory ?? descriptor.resources.memory,
-    },
     ...(disk && { disk: { ...disk, layers: snapshot.layers } }),
-    accelerator: acceleratorFor(descriptor, capabilities),
     origin: originOf(snapshot),
+    lockMemory: wants.lock,
   }
-  const mismatches = compare(descriptor, factsOf(load, resume, capabilities, image))
-  if (mismatches.length > 0) throw incompatible(`the snapshot ${digest}`, mismatches)
+  if (wants.lock) await assertLockable(digest, resume.resources.memory)
   const findings = load.checkResume(resume, capabilities)
   const fatal = findings.filter(({ severity }) => severity === "fatal")
   if (fatal.length > 0)
@@ -53,6 +87,8 @@ export async function planResume(
       },
     )
   const ready = async (call: Call) => {
+    // While the VMM starts; a hint that cannot be honoured is no failure.
+    if (wants.preload) preloadRam(snapshot.ram).catch(() => {})
     const loaded = await load.load(resume, call)
     return descriptor.uniqueness.multiResume === "deny" ? onlyOnce(loaded, resumed, digest) : loaded
   }
@@ -60,7 +96,7 @@ export async function planResume(
     capabilities,
     plan: resume,
     virtualSize: snapshot.virtualSize,
-    warnings: [...image.warnings, ...findings.map(sentence), ...unhonoured(descriptor)],
+    warnings: [...image.warnings, ...findings.map(sentence), ...(wants.lock ? [LOCKED] : [])],
     snapshot,
     load: ready,
     go: async (call) => {
@@ -93,7 +129,7 @@ function onlyOnce(loaded: Loaded, resumed: string, digest: Digest): Loaded {
 export function resumePlanOf(
   id: string,
   directory: string,
-  image: PreparedImage,
+  image: UntimedImage,
   overrides: Overrides,
   consoleLimit: number,
 ): LaunchPlan {
@@ -131,7 +167,7 @@ function originOf({ descriptor, ram, state, virtualSize }: PreparedSnapshot): Or
   }
 }
 
-function factsOf(load: Loader, plan: ResumePlan, found: Capabilities, image: PreparedImage): HostFacts {
+function factsOf(load: Loader, plan: LaunchPlan, found: Capabilities, image: UntimedImage): HostFacts {
   const { architecture, ...host } = hostCpu()
   const { format, cpu, vcpus, memory, devices } = load.model(plan, found)
   return {
@@ -151,8 +187,14 @@ function factsOf(load: Loader, plan: ResumePlan, found: Capabilities, image: Pre
   }
 }
 
-function unhonoured({ ram }: SnapshotDescriptor): string[] {
-  return ram.mlock_required
-    ? ["/ram/mlock_required: the RAM is mapped, not locked, so that clones share it"]
-    : []
+const LOCKED =
+  "/ram/mlock_required: all memory of the machine is locked, and it shares none of it with other clones"
+
+/** RAM beside a machine has the hints of the machine's manifest as well (OVMS-SNP-083). */
+function hintsOf({ manifest }: PreparedImage, { base, ram }: SnapshotDescriptor) {
+  const beside = base ? undefined : manifest.ramSnapshot
+  return {
+    preload: ram.preload_hint === true || beside?.preload_hint === true,
+    lock: ram.mlock_required === true || beside?.mlock_required === true,
+  }
 }

@@ -77,6 +77,8 @@ export interface Origin {
 /** `disk.layers` are the base's and then the snapshot's overlays; `disk.overlay` is new. Kernel and initrd are in RAM already. */
 export interface ResumePlan extends LaunchPlan {
   readonly origin: Origin
+  /** Lock all memory of the VMM: the guest's is then its own alone. */
+  readonly lockMemory?: boolean
 }
 
 export interface Capabilities {

@@ -194,8 +194,10 @@ export interface components {
             readonly vmm?: string;
             /** @description True - the guest sees its disk read-only, and no overlay is made. Default false. */
             readonly readOnly?: boolean;
-            /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default false. */
+            /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
+            /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
+            readonly resume?: boolean;
         };
         readonly StartAnswer: {
             readonly instance_id: components["schemas"]["Uuid"];

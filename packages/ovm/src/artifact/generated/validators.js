@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const manifest = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000}}},"network":{"not":{}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"network":{"not":{}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -1382,7 +1382,7 @@ if(data.runtimeHints !== undefined){
 let data43 = data.runtimeHints;
 if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
 for(const key10 in data43){
-if(!((key10 === "preferredRuntime") || (key10 === "coldStartTargetMs"))){
+if(!((((key10 === "preferredRuntime") || (key10 === "coldStartTargetMs")) || (key10 === "resume")) || (key10 === "coldBootOnMismatch"))){
 const err109 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err109];
@@ -1503,9 +1503,9 @@ errors++;
 }
 }
 }
-}
-else {
-const err118 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data43.resume !== undefined){
+if(typeof data43.resume !== "boolean"){
+const err118 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1515,8 +1515,9 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data.network !== undefined){
-const err119 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data43.coldBootOnMismatch !== undefined){
+if(typeof data43.coldBootOnMismatch !== "boolean"){
+const err119 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1525,8 +1526,10 @@ vErrors.push(err119);
 }
 errors++;
 }
-if(data.disks !== undefined){
-const err120 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err120 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1535,8 +1538,9 @@ vErrors.push(err120);
 }
 errors++;
 }
-if(data.shares !== undefined){
-const err121 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+if(data.network !== undefined){
+const err121 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1545,8 +1549,8 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(data.config !== undefined){
-const err122 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data.disks !== undefined){
+const err122 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1555,8 +1559,8 @@ vErrors.push(err122);
 }
 errors++;
 }
-if(data.agent !== undefined){
-const err123 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data.shares !== undefined){
+const err123 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1565,12 +1569,8 @@ vErrors.push(err123);
 }
 errors++;
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err124 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(data.config !== undefined){
+const err124 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1579,15 +1579,39 @@ vErrors.push(err124);
 }
 errors++;
 }
-}
-}
-else {
-const err125 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.agent !== undefined){
+const err125 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err125];
 }
 else {
 vErrors.push(err125);
+}
+errors++;
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err126 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err126];
+}
+else {
+vErrors.push(err126);
+}
+errors++;
+}
+}
+}
+else {
+const err127 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err127];
+}
+else {
+vErrors.push(err127);
 }
 errors++;
 }
@@ -1597,7 +1621,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const packSource = validate21;
-const schema32 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"not":{}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
+const schema32 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"not":{}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
 const pattern23 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
 const pattern34 = new RegExp("^(?!ovms\\.)[!-~]{1,255}$", "u");
 
@@ -2703,7 +2727,7 @@ if(data.runtimeHints !== undefined){
 let data32 = data.runtimeHints;
 if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
 for(const key8 in data32){
-if(!((key8 === "preferredRuntime") || (key8 === "coldStartTargetMs"))){
+if(!((((key8 === "preferredRuntime") || (key8 === "coldStartTargetMs")) || (key8 === "resume")) || (key8 === "coldBootOnMismatch"))){
 const err88 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err88];
@@ -2824,9 +2848,9 @@ errors++;
 }
 }
 }
-}
-else {
-const err97 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data32.resume !== undefined){
+if(typeof data32.resume !== "boolean"){
+const err97 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -2836,11 +2860,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data.annotations !== undefined){
-let data36 = data.annotations;
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-if(Object.keys(data36).length > 64){
-const err98 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(data32.coldBootOnMismatch !== undefined){
+if(typeof data32.coldBootOnMismatch !== "boolean"){
+const err98 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -2849,11 +2871,10 @@ vErrors.push(err98);
 }
 errors++;
 }
-for(const key9 in data36){
-const _errs85 = errors;
-if(typeof key9 === "string"){
-if(!pattern34.test(key9)){
-const err99 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames/pattern",keyword:"pattern",params:{pattern: "^(?!ovms\\.)[!-~]{1,255}$"},message:"must match pattern \""+"^(?!ovms\\.)[!-~]{1,255}$"+"\"",propertyName:key9};
+}
+}
+else {
+const err99 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -2863,9 +2884,11 @@ vErrors.push(err99);
 errors++;
 }
 }
-var valid19 = _errs85 === errors;
-if(!valid19){
-const err100 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames",keyword:"propertyNames",params:{propertyName: key9},message:"property name must be valid"};
+if(data.annotations !== undefined){
+let data38 = data.annotations;
+if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
+if(Object.keys(data38).length > 64){
+const err100 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -2874,12 +2897,11 @@ vErrors.push(err100);
 }
 errors++;
 }
-}
-for(const key10 in data36){
-let data37 = data36[key10];
-if(typeof data37 === "string"){
-if(func2(data37) > 4096){
-const err101 = {instancePath:instancePath+"/annotations/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+for(const key9 in data38){
+const _errs89 = errors;
+if(typeof key9 === "string"){
+if(!pattern34.test(key9)){
+const err101 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames/pattern",keyword:"pattern",params:{pattern: "^(?!ovms\\.)[!-~]{1,255}$"},message:"must match pattern \""+"^(?!ovms\\.)[!-~]{1,255}$"+"\"",propertyName:key9};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -2889,8 +2911,9 @@ vErrors.push(err101);
 errors++;
 }
 }
-else {
-const err102 = {instancePath:instancePath+"/annotations/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+var valid19 = _errs89 === errors;
+if(!valid19){
+const err102 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/propertyNames",keyword:"propertyNames",params:{propertyName: key9},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -2900,9 +2923,11 @@ vErrors.push(err102);
 errors++;
 }
 }
-}
-else {
-const err103 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key10 in data38){
+let data39 = data38[key10];
+if(typeof data39 === "string"){
+if(func2(data39) > 4096){
+const err103 = {instancePath:instancePath+"/annotations/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -2912,8 +2937,8 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data.network !== undefined){
-const err104 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/not",keyword:"not",params:{},message:"must NOT be valid"};
+else {
+const err104 = {instancePath:instancePath+"/annotations/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/annotations/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -2922,8 +2947,10 @@ vErrors.push(err104);
 }
 errors++;
 }
-if(data.disks !== undefined){
-const err105 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err105 = {instancePath:instancePath+"/annotations",schemaPath:"#/properties/annotations/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -2932,8 +2959,9 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(data.shares !== undefined){
-const err106 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+if(data.network !== undefined){
+const err106 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -2942,8 +2970,8 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(data.config !== undefined){
-const err107 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data.disks !== undefined){
+const err107 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -2952,8 +2980,8 @@ vErrors.push(err107);
 }
 errors++;
 }
-if(data.agent !== undefined){
-const err108 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data.shares !== undefined){
+const err108 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -2962,12 +2990,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err109 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(data.config !== undefined){
+const err109 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -2976,15 +3000,39 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-}
-else {
-const err110 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.agent !== undefined){
+const err110 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
 if(vErrors === null){
 vErrors = [err110];
 }
 else {
 vErrors.push(err110);
+}
+errors++;
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err111 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err111];
+}
+else {
+vErrors.push(err111);
+}
+errors++;
+}
+}
+}
+else {
+const err112 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err112];
+}
+else {
+vErrors.push(err112);
 }
 errors++;
 }

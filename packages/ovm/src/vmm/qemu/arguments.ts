@@ -10,6 +10,8 @@ export interface MachineOptions {
   readonly generationId: string
   /** A file with the RAM of a snapshot, mapped copy on write; the guest then waits for its state. */
   readonly ram?: string
+  /** All memory of the process, once it is there. */
+  readonly lockMemory?: boolean
 }
 
 /**
@@ -18,18 +20,20 @@ export interface MachineOptions {
  * QEMU runs in the instance's directory, so that the names of its own files are fixed and short.
  */
 export function qemuArguments(plan: LaunchPlan, options: MachineOptions): string[] {
-  const { accelerator, model, generationId, ram } = options
+  const { accelerator, model, generationId, ram, lockMemory } = options
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // The guest stays stopped until the monitor listens, so that no event is missed.
     "-S",
     ...["-machine", `${model.machineType},${MACHINE},memory-backend=${RAM_ID}`],
-    ...["-accel", accelerator],
+    // What code is translated into is a gigabyte unless told, and would all be locked.
+    ...["-accel", lockMemory && accelerator === "tcg" ? "tcg,tb-size=128" : accelerator],
     ...["-cpu", model.cpu],
     ...["-smp", String(model.vcpus)],
     ...["-m", `${model.memory / 1024}k`],
     ...json("-object", memory(model.memory, ram)),
+    ...(lockMemory ? ["-overcommit", "mem-lock=on"] : []),
     ...["-chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`],
     ...["-mon", "chardev=qmp,mode=control"],
     ...["-chardev", "stdio,id=console,signal=off"],

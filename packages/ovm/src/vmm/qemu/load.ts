@@ -38,7 +38,7 @@ export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call
   // Read and checked while QEMU starts.
   const state = readState(origin)
   state.catch(() => {})
-  const options = { accelerator, model, generationId, ram }
+  const options = { accelerator, model, generationId, ram, lockMemory: plan.lockMemory ?? false }
   return await startQemu(found, plan, options, call, async (started) => {
     const bytes = await state
     const loading = performance.now()

@@ -1,0 +1,212 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "../../../testkit/src/disks.ts"
+import { guestMissing } from "../../../testkit/src/guest.ts"
+import { packGuest } from "../../../testkit/src/image.ts"
+import { canonicalJson } from "../artifact/canonical.ts"
+import { readArtifact } from "../artifact/read.ts"
+import { readSnapshot } from "../artifact/snapshot-read.ts"
+import type { Descriptor } from "../content/descriptor.ts"
+import { digestOf } from "../content/digest.ts"
+import { openLayout } from "../content/layout/store.ts"
+import { bytesOf } from "../content/read.ts"
+import { openImages } from "../images/images.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { InstanceInfo, Overrides } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+import { lockLimit } from "./lock-limit.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(60_000)
+
+// From a machine's own name to a snapshot of it, and what a snapshot asks of this host: a real store, QEMU and guest.
+
+const REPOSITORY = "localhost/tests/guest"
+const MANIFEST = "application/vnd.ovms.manifest.v1+json"
+
+let root: string
+let runtime: LocalRuntime
+const store = () => join(root, "store")
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "ovm-resume-"))
+})
+afterAll(() => rm(root, { recursive: true }))
+
+/** Starts it, waits until it runs, and says what is known of it. */
+async function run(manifest: string, overrides: Overrides = {}): Promise<InstanceInfo> {
+  const { instance_id } = await runtime.start({ manifest, overrides })
+  for (;;) {
+    const info = await runtime.status(instance_id)
+    if (info.state === "starting") await Bun.sleep(5)
+    else if (info.state === "running") return info
+    else throw new Error(`${info.state}: ${JSON.stringify(info.error)}`)
+  }
+}
+
+async function ticks(id: string): Promise<string> {
+  for (;;) {
+    const text = Buffer.concat(await Array.fromAsync(await runtime.logs(id))).toString()
+    if (text.includes("TICK")) return text
+    await Bun.sleep(10)
+  }
+}
+
+/** A snapshot of the machine, taken of one that has just come up, or of the instance `of`. */
+async function snapshot(tag: string, more: object = {}, of?: string): Promise<string> {
+  const id = of ?? (await run(`${REPOSITORY}:1`, { resume: false })).instance_id
+  await ticks(id)
+  const { snapshot_ref } = await runtime.snapshot({ instance_id: id, tag, ...more })
+  return snapshot_ref
+}
+
+describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
+  beforeAll(async () => {
+    const disk = join(root, "disk.raw")
+    await writeFile(disk, Buffer.alloc(1 << 20))
+    const more = { diskLayers: [{ path: disk, format: "raw" as const }] }
+    await packGuest(store(), `${REPOSITORY}:1`, "tick_ms=20", more)
+    const hints = { resume: true }
+    await packGuest(store(), `${REPOSITORY}:hinting`, "tick_ms=21", { ...more, runtimeHints: hints })
+    const lenient = { coldBootOnMismatch: true }
+    await packGuest(store(), `${REPOSITORY}:lenient`, "tick_ms=22", { ...more, runtimeHints: lenient })
+    runtime = await LocalRuntime.open({
+      version: "test",
+      root,
+      instances: join(root, "instances"),
+      images: await openImages(store(), join(root, "derived")),
+      vmms: availableVmms(join(root, "cache")),
+    })
+  })
+  afterEach(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    await using layout = await openLayout(store())
+    for await (const { reference } of layout.list())
+      if (/:snap/.test(reference)) await layout.untag(reference)
+  })
+  afterAll(() => runtime.close())
+
+  test("a machine's own name is gone on from where that is asked for, from the newest that fits", async () => {
+    const older = await snapshot("snap-a")
+    const newer = await snapshot("snap-b")
+    expect((await run(`${REPOSITORY}:1`)).snapshot).toBeUndefined()
+    const info = await run(`${REPOSITORY}:1`, { resume: true })
+    expect(info.snapshot).toBe(newer)
+    expect(info.image.reference).toBe(`${REPOSITORY}:1`)
+    expect(await ticks(info.instance_id)).not.toContain("GUEST-READY")
+
+    // A snapshot of that one has the machine as its base and the snapshot as its parent, as with any clone.
+    const third = await snapshot("snap-c", { multi_resume: "deny" }, info.instance_id)
+    expect((await run(`${REPOSITORY}:1`, { resume: true })).snapshot).toBe(third)
+    // It may be resumed once, and was; the next newest may.
+    expect((await run(`${REPOSITORY}:1`, { resume: true })).snapshot).toBe(newer)
+
+    // What no name stands for merely lies here.
+    await using layout = await openLayout(store())
+    for (const tag of ["snap-b", "snap-c"]) await layout.untag(`${REPOSITORY}:${tag}`)
+    expect((await run(`${REPOSITORY}:1`, { resume: true })).snapshot).toBe(older)
+  })
+
+  test("where there is none that fits, the start is refused, or the machine boots and says why", async () => {
+    const none = await refusal(runtime.start({ manifest: `${REPOSITORY}:1`, overrides: { resume: true } }))
+    expect([none.code, none.message]).toEqual([
+      "OVM_SNAPSHOT_INCOMPATIBLE",
+      expect.stringContaining("there is none"),
+    ])
+    const digest = await snapshot("snap")
+    const overrides = { resume: true, memory: 64 << 20 }
+    const error = await refusal(runtime.start({ manifest: `${REPOSITORY}:1`, overrides }))
+    expect([error.code, error.message]).toEqual([
+      "OVM_SNAPSHOT_INCOMPATIBLE",
+      expect.stringContaining(digest),
+    ])
+    expect(error.detail).toEqual([{ field: "/resources/memory", snapshot: 32 << 20, host: 64 << 20 }])
+    const booted = await run(`${REPOSITORY}:1`, { ...overrides, coldBootOnMismatch: true })
+    expect(booted.snapshot).toBeUndefined()
+    expect(booted.warnings.join()).toMatch(/booted in place of resumed: .*\/resources\/memory/)
+    expect(await ticks(booted.instance_id)).toContain("GUEST-READY")
+  })
+
+  test("a manifest may hint at it, and the start has the last word", async () => {
+    const first = await run(`${REPOSITORY}:hinting`)
+    expect(first.snapshot).toBeUndefined()
+    expect(first.warnings.join()).toContain("there is none on this host")
+    const digest = await snapshot("snap-hinted", {}, first.instance_id)
+    expect((await run(`${REPOSITORY}:hinting`)).snapshot).toBe(digest)
+    expect((await run(`${REPOSITORY}:hinting`, { args: "tick_ms=20" })).snapshot).toBeUndefined()
+    expect(await run(`${REPOSITORY}:hinting`, { resume: false })).toMatchObject({ warnings: [] })
+    // Nor is the snapshot itself gone on from.
+    const booted = await run(`${REPOSITORY}:snap-hinted`, { resume: false })
+    expect(await ticks(booted.instance_id)).toContain("GUEST-READY")
+  })
+
+  test("a manifest may hint at a boot in place of a snapshot that does not fit", async () => {
+    const { instance_id } = await run(`${REPOSITORY}:lenient`)
+    await snapshot("snap-lenient", {}, instance_id)
+    const overrides = { memory: 64 << 20 }
+    const booted = await run(`${REPOSITORY}:snap-lenient`, overrides)
+    expect([booted.snapshot, booted.warnings.join()]).toEqual([
+      undefined,
+      expect.stringContaining("/resources/memory"),
+    ])
+    const start = {
+      manifest: `${REPOSITORY}:snap-lenient`,
+      overrides: { ...overrides, coldBootOnMismatch: false },
+    }
+    expect((await refusal(runtime.start(start))).code).toBe("OVM_SNAPSHOT_INCOMPATIBLE")
+  })
+
+  test("memory that must be locked is, and shared with nobody; or the limit forbids it before anything starts", async () => {
+    const digest = await snapshot("snap-locked", { mlock_required: true, preload_hint: true })
+    const manifest = `${REPOSITORY}:snap-locked`
+    if ((await lockLimit()) < 1 << 30) {
+      const error = await refusal(runtime.start({ manifest }))
+      expect([error.code, error.message]).toEqual([
+        "OVM_UNSUPPORTED",
+        expect.stringContaining("RLIMIT_MEMLOCK"),
+      ])
+      return
+    }
+    const info = await run(manifest)
+    expect(info).toMatchObject({ snapshot: digest, warnings: [expect.stringContaining("shares none of it")] })
+    await ticks(info.instance_id)
+    const [pid] = (await readFile(join(root, "instances", info.instance_id, "pid"), "utf8")).split(" ")
+    const locked = /^VmLck:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]
+    expect(Number(locked) * 1024).toBeGreaterThan(32 << 20)
+    const maps = (await readFile(`/proc/${pid}/smaps`, "utf8")).split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    const ram = maps.find((one) => one.includes(join(root, "derived")))
+    expect(ram).toMatch(/^Size: +32768 kB$/m)
+    expect(ram).toMatch(/^Private_Dirty: +32768 kB$/m)
+  })
+
+  test("RAM beside the machine is gone on from as a snapshot of it is", async () => {
+    await snapshot("snap-inline")
+    {
+      await using layout = await openLayout(store())
+      const taken = await readSnapshot(layout, await layout.resolve(`${REPOSITORY}:snap-inline`))
+      const machine = await readArtifact(layout, await layout.resolve(`${REPOSITORY}:1`))
+      const push = async (value: object, mediaType: string): Promise<Descriptor> => {
+        const bytes = canonicalJson(value)
+        const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
+        await layout.push(descriptor, bytesOf(bytes))
+        return descriptor
+      }
+      const { base: _, ...rest } = taken.snapshot
+      const descriptor = await push(rest, "application/vnd.ovms.snapshot.v1+json")
+      const ramSnapshot = { ref: taken.snapshot.ram.ref, compression: "zstd", preload_hint: true }
+      const config = await push({ ...machine.manifest, ramSnapshot }, MANIFEST)
+      const { layers, ...oci } = machine.oci
+      const all = [...layers, descriptor, ...taken.oci.layers]
+      const made = await push({ ...oci, config, layers: all }, "application/vnd.oci.image.manifest.v1+json")
+      await layout.tag(made, `${REPOSITORY}:snap-inside`)
+    }
+    const info = await run(`${REPOSITORY}:snap-inside`)
+    expect(info.snapshot).toBe(info.image.digest)
+    expect(await ticks(info.instance_id)).not.toContain("GUEST-READY")
+    const booted = await run(`${REPOSITORY}:snap-inside`, { resume: false })
+    expect(booted.snapshot).toBeUndefined()
+    expect(await ticks(booted.instance_id)).toContain("GUEST-READY")
+  })
+})
