@@ -45,8 +45,8 @@ const leanCycloneDx: Bun.BunPlugin = {
 
 await rm(outfile, { force: true })
 await Bun.build({
-  // The others are threads of their own (content/hasher.ts, ram/pool.ts).
-  entrypoints: ["cli/main.ts", "content/hash-worker.ts", "ram/worker.ts"].map(
+  // The others are threads of their own (content/hasher.ts, ram/pool.ts, registry/direct/threads.ts).
+  entrypoints: ["cli/main.ts", "content/hash-worker.ts", "ram/worker.ts", "registry/direct/thread.ts"].map(
     (path) => `packages/ovm/src/${path}`,
   ),
   // Splitting halves the start: a command loads no code but its own.

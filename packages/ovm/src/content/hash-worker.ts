@@ -15,7 +15,7 @@ interface Job {
 }
 
 // Small enough for the second-level cache, large enough that the calls cost nothing.
-const buffer = Buffer.allocUnsafeSlow(512 * 1024)
+const buffer = Buffer.allocUnsafeSlow(128 * 1024)
 const jobs = new Map<number, Job>()
 
 self.onmessage = ({ data }: MessageEvent<HashRequest>) => {

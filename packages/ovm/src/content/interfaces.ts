@@ -1,4 +1,5 @@
 import type { Descriptor } from "./descriptor.ts"
+import type { Digest } from "./digest.ts"
 import type { Extent } from "./extents.ts"
 
 /** Content on its way: chunks of any size, in order. */
@@ -66,12 +67,24 @@ export interface FilePusher {
   pushFile(expected: Descriptor, path: string, call?: Progressing): Promise<void>
 }
 
+export interface IncomingFile {
+  readonly fd: number
+  /** For messages. */
+  readonly path: string
+  /** Tells that `extent` was written. With `alongside` its writer hashes everything itself, and will call `hashed`. */
+  wrote(extent: Extent, alongside: boolean): void
+  /** Tells the digest of everything, from the bytes that were written. */
+  hashed(digest: Digest): void
+}
+
 /** A blob on its way into a store, written in any order. What it has survives `abort` and the death of the process. */
 export interface Incoming extends AsyncDisposable {
   /** What is not written yet, in order; at the beginning less than everything if an earlier attempt was broken off. */
   missing(): readonly Extent[]
   /** Puts `chunks`, one after the other, at byte `at`. They must not change before it returns. */
   writeAt(chunks: readonly Uint8Array[], at: number): Promise<void>
+  /** The file that it is in, for threads of this process that write to it by themselves, not after the end of `commit` or `abort`. */
+  readonly file?: IncomingFile
   /**
    * Makes it a blob, once nothing is missing. Throws OVM_DIGEST_MISMATCH if it is not what was expected; then everything
    * is missing again, and it may be filled once more.

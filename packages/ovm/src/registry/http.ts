@@ -8,6 +8,9 @@ import { Watch } from "./watch.ts"
 // All that is Bun's own about HTTP is in this file: `decompress` (bytes must arrive as they were digested), a fetch
 // without a time-out of its own, and files as bodies, which the kernel sends by itself.
 
+/** Headers of every request. */
+export const USUAL = { "User-Agent": "ovm", "Accept-Encoding": "identity" }
+
 type Init = BunFetchRequestInit & { timeout: false }
 
 /** What is sent. */
@@ -74,8 +77,7 @@ export async function roundTrip(request: RoundTrip): Promise<Response> {
     redirect: "manual",
     signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal,
     headers: {
-      "User-Agent": "ovm",
-      "Accept-Encoding": "identity",
+      ...USUAL,
       ...(body && { "Content-Length": String(body.size) }),
       ...request.headers,
     },
@@ -115,6 +117,12 @@ function keepLoopbackDirect(): void {
   const list = [given, "localhost", "127.0.0.0/8", "::1"].filter(Boolean).join(",")
   process.env.no_proxy = list
   process.env.NO_PROXY = list
+}
+
+/** True if `fetch` may ask a proxy of the environment for `url`; whether NO_PROXY says otherwise is its own affair. */
+export function isProxied({ hostname }: URL): boolean {
+  const proxies = [process.env.http_proxy, process.env.HTTP_PROXY]
+  return proxies.some(Boolean) && !/^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname)
 }
 
 /** The body of an answer as it comes. A break, a stall or a trickle is a Transient, as above. */
@@ -171,6 +179,6 @@ function unreachable(url: URL, error: TypeError & { code: string }): Error {
   return /CERT|SIGNATURE|TLS|SSL|EPROTO/i.test(error.code) ? failure : new Transient(failure)
 }
 
-function timedOut(url: URL, reason: string): Transient {
+export function timedOut(url: URL, reason: string): Transient {
   return new Transient(new OvmError("OVM_REGISTRY_TIMEOUT", `${url.host}: ${reason}`))
 }

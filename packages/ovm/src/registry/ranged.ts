@@ -5,6 +5,7 @@ import { isObject } from "../content/manifest.ts"
 import { sizeMismatch } from "../content/verify.ts"
 import { OvmError } from "../errors.ts"
 import { rangeFault } from "./content-range.ts"
+import { fetchDirectly } from "./direct/fetch.ts"
 import { discard, readBody } from "./http.ts"
 import { type Lane, type Lanes, lanesTo } from "./lanes.ts"
 import { type Position, pour } from "./pour.ts"
@@ -88,13 +89,16 @@ export class Ranged {
   async #piece(piece: Extent, lane: Lane, pauses: Pauses): Promise<void> {
     const position: Position = { at: piece.start }
     try {
-      const { response, url } = await this.#open(piece)
-      this.#ready()
-      const body = readBody(response, url, this.transport.limits, { signal: this.#signal })
-      await pour(this.#exactly(piece, body), this.into, position, (bytes) => {
+      const moved = (bytes: number) => {
         lane.moved(bytes)
         this.moved(bytes)
-      })
+      }
+      if (!(await this.#directly(piece, position, moved))) {
+        const { response, url } = await this.#open(piece)
+        this.#ready()
+        const body = readBody(response, url, this.transport.limits, { signal: this.#signal })
+        await pour(this.#exactly(piece, body), this.into, position, moved)
+      }
       pauses.forget()
     } catch (error) {
       if (position.at - piece.start >= PROGRESS) pauses.forget()
@@ -105,18 +109,46 @@ export class Ranged {
     }
   }
 
+  /**
+   * Has a thread of its own fetch `piece`, where all that it takes is a plain connection. False if nothing came that way and
+   * the usual one is to be gone.
+   */
+  async #directly(piece: Extent, position: Position, moved: (bytes: number) => void): Promise<boolean> {
+    const { file } = this.into
+    const plain = file && (await this.transport.plain(this.#request(piece)))
+    if (!plain) return false
+    const { size } = this.target
+    const isWhole = piece.end - piece.start === size
+    const events = {
+      onHead: (tag: string | null, warning: string | null) => {
+        this.#tag = tag
+        this.transport.warned(warning, plain.url)
+        this.#ready()
+      },
+      onWritten: (at: number) => {
+        file.wrote({ start: position.at, end: at }, isWhole)
+        const bytes = at - position.at
+        position.at = at
+        moved(bytes)
+      },
+    }
+    const question = { ...plain, extent: piece, size, tag: this.#tag, limits: this.transport.limits }
+    const result = await fetchDirectly(question, file, events, this.#signal)
+    if (result === "unsuitable") this.transport.avoidPlain(plain.url)
+    return result === "done"
+  }
+
+  #request(piece: Extent, url: string | URL = this.#direct ?? this.request.url): Request {
+    const headers = { ...this.request.headers, Range: `bytes=${piece.start}-${piece.end - 1}` }
+    return { ...this.request, url, headers, signal: this.#signal }
+  }
+
   /** The answer to a request for exactly `piece`. */
   async #open(piece: Extent): Promise<Answer> {
-    const Range = `bytes=${piece.start}-${piece.end - 1}`
     const { request } = this
     const url = this.#direct ?? request.url
     try {
-      const answer = await this.transport.exchange({
-        ...request,
-        url,
-        headers: { ...request.headers, Range },
-        signal: this.#signal,
-      })
+      const answer = await this.transport.exchange(this.#request(piece, url))
       await this.#check(answer, piece)
       // Where a registry redirects to its storage, the next range goes there at once.
       if (new URL(request.url, answer.url).href !== answer.url.href) this.#direct = answer.url

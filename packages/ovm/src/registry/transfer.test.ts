@@ -15,7 +15,7 @@ import { MemoryStore } from "../content/memory.ts"
 import { manifestOver, pushBytes } from "../content/store.suite.ts"
 import { HttpStore } from "./http-store.ts"
 import type { Limits } from "./limits.ts"
-import { Transport } from "./transport.ts"
+import { Transport, type TransportOptions } from "./transport.ts"
 
 /** How many random sequences are tried, and how many at a time. */
 const RUNS = Number(process.env.OVM_PROPERTY_RUNS ?? 200)
@@ -34,9 +34,9 @@ async function transfer(
   repository: string,
   image: Descriptor,
   limits: Partial<Limits>,
-  chunkBytes?: number,
+  options: TransportOptions = {},
 ) {
-  const transport = new Transport(host, { limits, ...(chunkBytes !== undefined && { chunkBytes }) })
+  const transport = new Transport(host, { limits, ...options })
   const remote = new HttpStore(transport, repository)
   await using store = await openLayout(root, { create: true, durable: false })
   if (direction === "pull") await copyGraph(remote, image, store, COPY)
@@ -85,8 +85,11 @@ describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pu
       if (kind < 0.4) return { cutAfter: random() * 300_000 }
       return kind < 0.45 ? { silentAfter: random() * 300_000 } : {}
     }
-    const chunks = random() < 0.5 ? [16 * 1024] : []
-    const call = [direction, root, pipe.host, repository, image, IMPATIENT, ...chunks]
+    const options: TransportOptions = {
+      ...(random() < 0.5 && { chunkBytes: 16 * 1024 }),
+      direct: random() < 0.7,
+    }
+    const call = [direction, root, pipe.host, repository, image, IMPATIENT, options]
     const child = Bun.spawn([process.execPath, "-e", CHILD, JSON.stringify(call)], {
       stdio: ["ignore", "ignore", "ignore"],
     })

@@ -4,7 +4,7 @@ import { isPrivateHost } from "./address.ts"
 import { Authorizer } from "./auth.ts"
 import { ANONYMOUS, type Credentials } from "./credentials.ts"
 import { failure } from "./failure.ts"
-import { type Body, type Connection, discard, roundTrip } from "./http.ts"
+import { type Body, type Connection, discard, isProxied, roundTrip } from "./http.ts"
 import { LIMITS, type Limits } from "./limits.ts"
 import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
 import { retry } from "./retry.ts"
@@ -34,7 +34,15 @@ export interface TransportOptions {
   readonly chunkBytes?: number
   /** Asked before the registry itself for what is named by a digest. */
   readonly mirrors?: readonly MirrorTransport[]
+  /** Whether plain connections may be read by threads of their own; true unless told. */
+  readonly direct?: boolean
   readonly onWarning?: OnWarning
+}
+
+/** What a plain socket has to know. */
+export interface Plain {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
 }
 
 export interface Request extends Call {
@@ -72,6 +80,8 @@ export class Transport {
   readonly #own: Connection
   readonly #foreign: Connection
   readonly #allowPrivate: boolean
+  readonly #direct: boolean
+  readonly #indirect = new Set<string>()
   readonly #hosts = new Map<string, Promise<boolean>>()
 
   constructor(
@@ -88,6 +98,7 @@ export class Transport {
     this.#own = { ...(tls && { tls }), ...(proxy !== undefined && { proxy }) }
     // Who we are is for the registry's own host only; whom we trust is for wherever it sends us.
     this.#foreign = { ...this.#own, ...(tls && { tls: tls.ca ? { ca: tls.ca } : {} }) }
+    this.#direct = options.direct ?? true
     this.#allowPrivate = options.allowPrivateRedirects ?? false
     this.#warnings = new Warnings(host, options.onWarning ?? (() => {}))
     this.#mirrors = new MirrorChoice(options.mirrors ?? [], (text) => this.#warnings.add(text))
@@ -118,6 +129,35 @@ export class Transport {
   /** Tells that what came for `digest` was not that. True if a mirror sent it, which is not asked for it again. */
   blame(digest: string): boolean {
     return this.#mirrors.blame(digest)
+  }
+
+  /**
+   * `request` as it can be sent by a plain socket, its credentials included; undefined where that takes more: TLS, a proxy,
+   * mirrors. Throws as `send`.
+   */
+  async plain(request: Request): Promise<Plain | undefined> {
+    const url = this.#resolve(request.url, this.#origin)
+    if (!this.#direct || url.protocol !== "http:" || this.hasMirrors || this.#indirect.has(url.origin))
+      return undefined
+    const { proxy } = await this.#connectionTo(url)
+    if (proxy !== undefined || isProxied(url)) return undefined
+    const own = url.origin === this.#origin.origin
+    const authorization = own ? await this.#authorizer.header(request.scope, request) : undefined
+    const headers = {
+      ...request.headers,
+      ...(authorization !== undefined && { Authorization: authorization }),
+    }
+    return { url, headers }
+  }
+
+  /** Nothing more is asked of the server at `url` by plain sockets: it does not answer as they need it. */
+  avoidPlain(url: URL): void {
+    this.#indirect.add(url.origin)
+  }
+
+  /** Passes on the header `Warning` of an answer that did not come through `exchange`. */
+  warned(warning: string | null, url: URL): void {
+    if (warning !== null && url.origin === this.#origin.origin) this.#warnings.read(new Headers({ warning }))
   }
 
   async #exchange(request: Request): Promise<Answer> {

@@ -14,11 +14,11 @@ import { unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { toOvmError } from "../../errors.ts"
 import type { Descriptor } from "../descriptor.ts"
-import { hexOf } from "../digest.ts"
-import { Extents } from "../extents.ts"
+import { type Digest, hexOf } from "../digest.ts"
+import { type Extent, Extents } from "../extents.ts"
 import { guarded } from "../guarded.ts"
 import { type FileHash, hashBehind } from "../hasher.ts"
-import type { Call, Incoming } from "../interfaces.ts"
+import type { Call, Incoming, IncomingFile } from "../interfaces.ts"
 import { flock } from "../libc.ts"
 import { lock } from "../lock.ts"
 import { digestMismatch, sizeMismatch } from "../verify.ts"
@@ -38,6 +38,8 @@ export class Partial implements Incoming {
   readonly #extents = new Extents()
   readonly #journal: Journal | undefined
   #hash: FileHash | undefined
+  /** The digest, where it was hashed on its way here. */
+  #whole: Digest | undefined
   #open = true
 
   private constructor(
@@ -51,7 +53,8 @@ export class Partial implements Incoming {
   ) {
     if (fstatSync(fd).size > expected.size) ftruncateSync(fd, 0)
     if (resumable) this.#journal = new Journal(journalOf(path), fd, expected.size, this.#extents)
-    this.#hashed()
+    // What is there already is hashed while the rest comes.
+    if (this.#extents.front > 0) this.#hashed()
   }
 
   // Under the store's lock, so that the collector never sees the file between its making and its locking.
@@ -86,17 +89,31 @@ export class Partial implements Incoming {
     } catch (error) {
       throw toOvmError(Object.assign(error as Error, { path: this.path }))
     }
-    this.#journal?.add({ start: at, end })
-    this.#extents.add({ start: at, end })
-    if (at <= this.#extents.front) this.#hashed()
+    this.#wrote({ start: at, end }, false)
+  }
+
+  get file(): IncomingFile {
+    return {
+      fd: this.fd,
+      path: this.path,
+      wrote: (extent, alongside) => this.#wrote(extent, alongside),
+      hashed: (digest) => {
+        this.#whole = digest
+      },
+    }
+  }
+
+  #wrote(extent: Extent, alongside: boolean): void {
+    this.#journal?.add(extent)
+    this.#extents.add(extent)
+    if (!alongside && this.#extents.front > extent.start) this.#hashed()
   }
 
   commit(): Promise<void> {
     return guarded(async () => {
       const { size, digest } = this.expected
       if (this.#extents.front !== size) throw sizeMismatch(this.expected, `${this.#extents.total}`, this.path)
-      const found = await this.#hashed().digest()
-      this.#hash = undefined
+      const found = await this.#digest()
       if (found !== digest) {
         await this.reset()
         throw digestMismatch(this.expected, found, "what came")
@@ -106,9 +123,17 @@ export class Partial implements Incoming {
     })
   }
 
+  async #digest(): Promise<Digest> {
+    if (this.#whole !== undefined) return this.#whole
+    const found = await this.#hashed().digest()
+    this.#hash = undefined
+    return found
+  }
+
   async reset(): Promise<void> {
     await this.#hash?.cancel()
     this.#hash = undefined
+    this.#whole = undefined
     this.#extents.clear()
     this.#journal?.clear(this.expected.size)
   }
