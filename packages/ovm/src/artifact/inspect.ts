@@ -110,7 +110,7 @@ export function inspectLines(model: InspectModel): string[] {
 
 export interface Entry {
   readonly text: string
-  readonly below?: readonly string[]
+  readonly below?: readonly (string | Entry)[]
 }
 
 /** Entries as a tree, one line each. */
@@ -118,8 +118,8 @@ export function tree(entries: readonly Entry[]): string[] {
   return entries.flatMap(({ text, below = [] }, index) => {
     const last = index === entries.length - 1
     const stem = last ? "   " : "│  "
-    const twigs = below.map((line, at) => `${stem}${at === below.length - 1 ? "└─" : "├─"} ${line}`)
-    return [`${last ? "└─" : "├─"} ${text}`, ...twigs]
+    const twigs = tree(below.map((entry) => (typeof entry === "string" ? { text: entry } : entry)))
+    return [`${last ? "└─" : "├─"} ${text}`, ...twigs.map((twig) => stem + twig)]
   })
 }
 

@@ -88,6 +88,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/validate.ts"),
   },
   {
+    name: "discover",
+    summary: "Show what is attached to an image: signatures, SBOMs, snapshots",
+    group: IMAGES,
+    load: () => import("./commands/discover.ts"),
+  },
+  {
     name: "sbom",
     summary: "Write down what a machine consists of, as CycloneDX or SPDX",
     group: IMAGES,

@@ -1,0 +1,98 @@
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Digest } from "../content/digest.ts"
+import type { Call } from "../content/interfaces.ts"
+import { readClaim } from "./claim.ts"
+import { type Candidate, candidates, faultOf, PREDICATE_HINT, pieceOf } from "./evidence.ts"
+import {
+  type Authority,
+  type Evidence,
+  type EvidenceSource,
+  SIGNATURE_PREDICATE,
+  type Verdict,
+} from "./interfaces.ts"
+import { type Judge, judgeBy, prepare } from "./judge.ts"
+import { kindOf } from "./statement.ts"
+
+/** A verdict for showing: of any predicate type, and without what the predicate says. */
+export interface Finding extends Omit<Verdict, "predicate"> {
+  /** The key that it names as its own, as `sha256:…` of the SPKI: a hint that nobody verified. */
+  readonly namedKey?: string
+}
+
+/**
+ * Judges single pieces of evidence of `subject`, of whatever type: for those who show everything, where `verdicts` is for those who
+ * decide. Throws OVM_KEY_INVALID or OVM_USAGE for an authority that cannot be understood.
+ */
+export class Survey {
+  readonly #judges: readonly Judge[]
+
+  constructor(
+    private readonly source: EvidenceSource,
+    authorities: readonly Authority[],
+  ) {
+    this.#judges = authorities.map(prepare)
+  }
+
+  /** The bundle in a referrer; undefined if there is none in it, or it is gone. Throws what the source throws. */
+  bundle(subject: Digest, manifest: Descriptor, call: Call = {}): Promise<Finding | undefined> {
+    const hint = manifest.annotations?.[PREDICATE_HINT] ?? SIGNATURE_PREDICATE
+    return this.#judge(subject, { form: "bundle", manifest }, hint, call)
+  }
+
+  /** What is under the two tags of the older form. Throws what the source throws. */
+  async *legacy(subject: Digest, call: Call = {}): AsyncIterable<Finding> {
+    const { source } = this
+    const tagsOnly: EvidenceSource = {
+      fetch: source.fetch.bind(source),
+      tagged: source.tagged.bind(source),
+      async *referrers() {},
+    }
+    for (const kind of ["signature", "attestation"] as const)
+      for await (const candidate of candidates(tagsOnly, subject, kind, call)) {
+        const found = await this.#judge(
+          subject,
+          candidate,
+          kind === "signature" ? SIGNATURE_PREDICATE : "",
+          call,
+        )
+        if (found) yield found
+      }
+  }
+
+  async #judge(
+    subject: Digest,
+    candidate: Candidate,
+    hint: string,
+    call: Call,
+  ): Promise<Finding | undefined> {
+    const { form, manifest } = candidate
+    const blob = "layer" in candidate ? candidate.layer : manifest
+    let evidence: Evidence = { form, kind: kindOf(hint), predicateType: hint, manifest, blob }
+    try {
+      const piece = await pieceOf(this.source, subject, candidate, kindOf(hint), call)
+      if (!piece) return undefined
+      evidence = { ...piece.evidence, predicateType: piece.evidence.predicateType || hint }
+      const claim = await readClaim(this.source, subject, piece, evidence.predicateType, call)
+      evidence = claim.evidence
+      const { status, signatory, signedAt, fault } = await judgeBy(claim, this.#judges)
+      return {
+        evidence,
+        status,
+        ...(signatory && { signatory }),
+        ...(claim.signedReference !== undefined && { signedReference: claim.signedReference }),
+        ...(signedAt !== undefined && { signedAt }),
+        ...(fault && { code: fault.code, reason: fault.message }),
+        ...(claim.hint !== undefined && { namedKey: keyIdOf(claim.hint) }),
+      }
+    } catch (thrown) {
+      const { code, message } = faultOf(thrown)
+      return { evidence, status: "invalid", code, reason: message }
+    }
+  }
+}
+
+/** Bundles have the digest in base64, and everything else that is printed in hexadecimal. */
+function keyIdOf(hint: string): string {
+  const bytes = Buffer.from(hint, "base64")
+  return bytes.byteLength === 32 ? `sha256:${bytes.toString("hex")}` : hint.slice(0, 100)
+}
