@@ -16,6 +16,7 @@ export interface CommandEntry {
 }
 
 const IMAGES = "Images:"
+const TRUST = "Trust:"
 const INSTANCES = "Instances:"
 const PROGRAM = "Program:"
 
@@ -116,6 +117,30 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "Serve a registry, or find out what one can do",
     group: IMAGES,
     load: () => import("./commands/registry.ts"),
+  },
+  {
+    name: "sign",
+    summary: "Sign an image",
+    group: TRUST,
+    load: () => import("./commands/sign.ts"),
+  },
+  {
+    name: "verify",
+    summary: "Verify that an image is signed or attested",
+    group: TRUST,
+    load: () => import("./commands/verify.ts"),
+  },
+  {
+    name: "attest",
+    summary: "Say something about an image over a signature",
+    group: TRUST,
+    load: () => import("./commands/attest.ts"),
+  },
+  {
+    name: "key",
+    summary: "Make keys that sign, and show them",
+    group: TRUST,
+    load: () => import("./commands/key.ts"),
   },
   {
     name: "run",

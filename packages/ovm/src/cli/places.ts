@@ -2,7 +2,7 @@ import { writeArchive } from "../content/archive/write.ts"
 import { type CopyOptions, copyGraph, type Destination, type Source } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { graphOf } from "../content/graph.ts"
-import type { Call, Tagger } from "../content/interfaces.ts"
+import type { Call, ReferrerLister, Resolver, Tagger } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { digestMismatch } from "../content/verify.ts"
@@ -42,7 +42,9 @@ export function parseWhere(text: string): Where {
 
 /** What is to be copied. Dispose of it when it was. */
 export interface Origin extends AsyncDisposable {
-  readonly source: Source
+  readonly source: Source & Resolver & ReferrerLister
+  /** Put before a tag of the origin's repository, it makes a name of `source`. */
+  readonly prefix: string
   readonly root: Descriptor
   /** Tag, and repository if it is in a registry. */
   readonly tag: string | undefined
@@ -56,14 +58,22 @@ export async function openOrigin(where: Where, options: RegistryOptions & Call):
     const { reference } = where
     const source = await openRemote(reference, { ...options, pulling: true })
     const root = await source.resolve(reference.target, call)
-    return { source, root, tag: reference.tag, reference, [Symbol.asyncDispose]: async () => {} }
+    return { source, prefix: "", root, tag: reference.tag, reference, [Symbol.asyncDispose]: async () => {} }
   }
   if (where.kind === "store") {
     const { reference } = where
     const source = await openStore()
     try {
       const root = await source.resolve(reference.toString(), call)
-      return { source, root, tag: reference.tag, reference, [Symbol.asyncDispose]: () => source.close() }
+      const prefix = `${reference.name}:`
+      return {
+        source,
+        prefix,
+        root,
+        tag: reference.tag,
+        reference,
+        [Symbol.asyncDispose]: () => source.close(),
+      }
     } catch (thrown) {
       await source.close()
       throw explainUnknown(thrown, reference.toString())
@@ -72,7 +82,14 @@ export async function openOrigin(where: Where, options: RegistryOptions & Call):
   const place = await splitPlace(where.text)
   const source = await openPlace(place, call)
   const root = await rootAt(source, place, call)
-  return { source, root, tag: place.tag, reference: undefined, [Symbol.asyncDispose]: async () => {} }
+  return {
+    source,
+    prefix: "",
+    root,
+    tag: place.tag,
+    reference: undefined,
+    [Symbol.asyncDispose]: async () => {},
+  }
 }
 
 /** Copies `origin` there and names it. Returns the name that it has now. */
@@ -90,11 +107,12 @@ export async function copyTo(
   if (where.kind === "registry") return toRegistry(where.reference, origin, options)
   if (where.kind === "store") {
     await using store = await openStore()
-    return await into(store, where.reference.toString(), origin, options)
+    return await into(store, where.reference.toString(), origin, options, `${where.reference.name}:`)
   }
   const { path, tag = origin.tag ?? "latest" } = splitTarget(where.text)
   if (where.kind === "archive" || (where.kind === "path" && /\.tar$/.test(path))) {
-    await replaceFile(path, writeArchive(origin.source, [{ target: root, name: tag }], options))
+    const legacy = options.includeReferrers ? await legacyNames(origin, options) : []
+    await replaceFile(path, writeArchive(origin.source, [{ target: root, name: tag }, ...legacy], options))
     return `oci-archive:${path}:${tag}`
   }
   await using layout = await openLayout(path, { create: true })
@@ -121,18 +139,41 @@ async function toRegistry(
     ...(registry.maxConcurrency && { concurrency: registry.maxConcurrency }),
   })
   if (reference.tag !== undefined) await registry.tag(origin.root, reference.tag, options)
+  if (options.includeReferrers) await carry(origin, registry, "", options)
   return reference.toString()
 }
 
 async function into(
   store: Destination & Tagger,
   name: string,
-  { source, root }: Origin,
+  origin: Origin,
   options: CopyOptions,
+  prefix = "",
 ): Promise<string> {
-  await copyGraph(source, root, store, options)
-  await store.tag(root, name, options)
+  await copyGraph(origin.source, origin.root, store, options)
+  await store.tag(origin.root, name, options)
+  if (options.includeReferrers) await carry(origin, store, prefix, options)
   return name
+}
+
+/** Signatures of the older form, which no referrer leads to. */
+async function carry(
+  { source, prefix, root }: Origin,
+  store: Destination & Tagger,
+  into: string,
+  options: Call,
+): Promise<void> {
+  const { carryLegacy } = await import("../signing/legacy/carry.ts")
+  await carryLegacy({ store: source, prefix }, { store, prefix: into }, root.digest, call(options))
+}
+
+async function legacyNames({ source, prefix, root }: Origin, options: Call) {
+  const { legacyTargets } = await import("../signing/legacy/carry.ts")
+  return legacyTargets({ store: source, prefix }, root.digest, call(options))
+}
+
+function call({ signal }: Call): Call {
+  return signal ? { signal } : {}
 }
 
 /** The first colon ends the path, as other tools have it: what is to be written need not be there yet. */

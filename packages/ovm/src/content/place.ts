@@ -44,9 +44,12 @@ export function openPlace({ path, directory }: Place, call: Call = {}): Promise<
   return directory ? readLayout(path) : openArchive(path, call)
 }
 
+/** Tags by which tools find what belongs to an artifact: its referrers, its signatures. */
+const BELONGING = /^sha256-[0-9a-f]{64}(?:\.\w+)?$/
+
 /**
  * The artifact that a place means: that of its tag, or the only one there. Referrers, which have no name where others have one,
- * do not count. Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
+ * and what has a tag of those that belong to an artifact do not count. Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
  */
 export async function rootAt(
   reader: PlaceReader,
@@ -54,7 +57,8 @@ export async function rootAt(
   call: Call = {},
 ): Promise<Descriptor> {
   if (tag !== undefined) return reader.resolve(tag, call)
-  const listed = await Array.fromAsync(reader.list(call))
+  const all = await Array.fromAsync(reader.list(call))
+  const listed = all.filter(({ reference }) => !BELONGING.test(reference))
   const roots = listed.length > 0 ? listed.map(({ target }) => target) : await reader.roots()
   const [only, ...others] = [...new Map(roots.map((root) => [root.digest, root])).values()]
   if (only && others.length === 0) return only

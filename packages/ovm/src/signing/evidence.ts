@@ -1,14 +1,14 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
-import { OCI_MANIFEST, parseLinks } from "../content/manifest.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
 import { fetchAll, MANIFEST_LIMIT } from "../content/read.ts"
 import { parseReferrer } from "../content/referrers.ts"
 import { OvmError } from "../errors.ts"
 import { BUNDLE } from "./bundle/parse.ts"
-import { ENVELOPE } from "./envelope.ts"
 import { type Evidence, type EvidenceSource, SIGNATURE_PREDICATE } from "./interfaces.ts"
 import { malformed } from "./json.ts"
+import { layersOf } from "./legacy/layers.ts"
 import { SIMPLE_SIGNING } from "./legacy/payload.ts"
 import { legacyTag, PREDICATE_ANNOTATION } from "./legacy/tags.ts"
 import { EVIDENCE_LIMIT } from "./limits.ts"
@@ -59,25 +59,11 @@ async function layers(
   const manifest = await source.tagged(tag, call)
   if (!manifest) return []
   try {
-    const document = JSON.parse(
-      new TextDecoder().decode(await checkedManifest(source, manifest, tag, call)),
-    ) as { layers?: Descriptor[] }
-    const found = document.layers ?? []
-    const other = found.find(({ mediaType }) => mediaType !== SIMPLE_SIGNING && mediaType !== ENVELOPE)
-    if (found.length === 0 || other)
-      throw malformed(
-        `the tag ${tag} means no list of ${kind}s, but a manifest with ${other?.mediaType ?? "no layers"}`,
-      )
+    const found = await layersOf(source, manifest, `the tag ${tag}`, call)
     return found.map((layer) => ({ form: "legacy", manifest, layer }) as const)
   } catch (thrown) {
     return [{ form: "legacy", manifest, fault: faultOf(thrown) }]
   }
-}
-
-async function checkedManifest(source: EvidenceSource, manifest: Descriptor, tag: string, call: Call) {
-  const bytes = await fetchAll(source, manifest, MANIFEST_LIMIT, call)
-  parseLinks(bytes, `the tag ${tag}`)
-  return bytes
 }
 
 /** A candidate that could be evidence, with the descriptor of what has to be read for it. */

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { parseReference } from "../../registry/reference.ts"
+import { parseLegacyTag } from "../../signing/legacy/tags.ts"
 import { examples } from "../examples.ts"
 import { formatAge, formatSize, shortDigest } from "../format.ts"
 import { print, printJson } from "../output.ts"
@@ -28,8 +29,11 @@ async function collect(): Promise<Summary[]> {
   await using store = await openStore()
   const images: Summary[] = []
   for await (const { reference, target } of store.list()) {
+    const named = split(reference)
+    // Signatures of the older form have names of their own.
+    if (parseLegacyTag(named.tag)) continue
     const { size, created } = await summarize(store, target)
-    images.push({ ...split(reference), digest: target.digest, size, ...(created && { created }) })
+    images.push({ ...named, digest: target.digest, size, ...(created && { created }) })
   }
   return images.toSorted((a, b) => a.name.localeCompare(b.name) || a.tag.localeCompare(b.tag))
 }

@@ -4,9 +4,10 @@ import { connectHost } from "../../registry/connect.ts"
 import { DockerCredentials } from "../../registry/credentials.ts"
 import { isHost } from "../../registry/reference.ts"
 import type { Transport } from "../../registry/transport.ts"
+import { ask } from "../ask.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
-import { isTerminal, printError } from "../output.ts"
+import { printError } from "../output.ts"
 
 interface LoginOptions {
   readonly username?: string
@@ -14,6 +15,8 @@ interface LoginOptions {
   readonly plainHttp?: boolean
 }
 
+/** Where there is nobody to ask. */
+const HINT = "ovm login --username NAME --password-stdin HOST < FILE"
 /** A password is shorter than this, in bytes. */
 const PASSWORD_LIMIT = 64 << 10
 
@@ -40,10 +43,10 @@ async function run(host: string, options: LoginOptions): Promise<void> {
     throw new OvmError("OVM_USAGE", `${JSON.stringify(host)} is not a host`, {
       hint: "ovm login registry.example.com",
     })
-  const username = options.username ?? (await ask("User name: ", "--username"))
+  const username = options.username ?? (await ask("User name: ", "--username is not given", HINT))
   const password = options.passwordStdin
     ? await passwordFromInput()
-    : await ask("Password: ", "--password-stdin", true)
+    : await ask("Password: ", "--password-stdin is not given", HINT, true)
   if (!username || !password)
     throw new OvmError("OVM_USAGE", `${username ? "the password" : "the user name"} is empty`)
   await interruptible(async (signal) => {
@@ -68,25 +71,6 @@ async function verify(registry: Transport, signal: AbortSignal): Promise<void> {
       cause: thrown,
       hint: "many registries want a token in place of the password",
     })
-  }
-}
-
-async function ask(prompt: string, option: string, silent = false): Promise<string> {
-  if (!isTerminal("stdin"))
-    throw new OvmError(
-      "OVM_USAGE",
-      `standard input is not a terminal to ask on, and ${option} is not given`,
-      {
-        hint: "ovm login --username NAME --password-stdin HOST < FILE",
-      },
-    )
-  const { read } = await import("read")
-  try {
-    return await read({ prompt, silent, output: process.stderr })
-  } catch (cause) {
-    throw new OvmError("OVM_INTERRUPTED", "login was cancelled", { cause })
-  } finally {
-    if (silent) printError("\n")
   }
 }
 

@@ -67,5 +67,11 @@ async function send(reference: Reference, options: PushOptions, signal: AbortSig
     await copyGraph(store, (await readSnapshot(store, target, { signal })).base, registry, copying)
   // By its digest: a name that moves meanwhile is not followed.
   const includeReferrers = options.includeReferrers ?? false
-  return await copy(store, target.digest, registry, reference.tag, { ...copying, includeReferrers })
+  const root = await copy(store, target.digest, registry, reference.tag, { ...copying, includeReferrers })
+  if (includeReferrers) {
+    const { carryLegacy } = await import("../../signing/legacy/carry.ts")
+    const prefix = `${reference.name}:`
+    await carryLegacy({ store, prefix }, { store: registry, prefix: "" }, target.digest, { signal })
+  }
+  return root
 }

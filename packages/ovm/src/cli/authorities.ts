@@ -1,0 +1,81 @@
+import { readFile } from "node:fs/promises"
+import { OvmError, toOvmError } from "../errors.ts"
+import type { Authority } from "../signing/interfaces.ts"
+import { readKeyFile } from "./signer.ts"
+
+export interface AuthorityOptions {
+  readonly keys: readonly string[]
+  readonly trustedRoot?: string
+  readonly certificateIdentity?: string
+  readonly certificateIdentityRegexp?: string
+  readonly certificateOidcIssuer?: string
+  readonly certificateOidcIssuerRegexp?: string
+  readonly insecureIgnoreLog?: boolean
+  readonly insecureIgnoreTimestamp?: boolean
+}
+
+/** Whom the options of `ovm verify` name. Throws OVM_USAGE if that is nobody or half of somebody, and what reading files throws. */
+export async function authoritiesOf(options: AuthorityOptions): Promise<readonly Authority[]> {
+  const { keys, trustedRoot } = options
+  const identity = either(
+    options.certificateIdentity,
+    options.certificateIdentityRegexp,
+    "--certificate-identity",
+  )
+  const issuer = either(
+    options.certificateOidcIssuer,
+    options.certificateOidcIssuerRegexp,
+    "--certificate-oidc-issuer",
+  )
+  if (keys.length === 0 && !identity && !issuer)
+    throw new OvmError("OVM_USAGE", "nobody is named whose signature it should be", {
+      hint: "--key cosign.pub, or --certificate-identity and --certificate-oidc-issuer with --trusted-root",
+    })
+  const root = trustedRoot === undefined ? undefined : await readText(trustedRoot)
+  const found: Authority[] = []
+  for (const name of keys)
+    found.push({ kind: "key", name, publicKey: await readKeyFile(name), ...witnesses(options, root) })
+  if (identity || issuer) {
+    if (!identity || !issuer || root === undefined)
+      throw new OvmError(
+        "OVM_USAGE",
+        "--certificate-identity, --certificate-oidc-issuer and --trusted-root go together: anybody can have a certificate",
+      )
+    const log = options.insecureIgnoreLog ? "optional" : "required"
+    const timestamp = options.insecureIgnoreTimestamp ? "optional" : "required"
+    found.push({
+      kind: "keyless",
+      name: trustedRoot ?? "",
+      trustedRoot: root,
+      identity,
+      issuer,
+      log,
+      timestamp,
+    })
+  }
+  return found
+}
+
+/** Who gives a trusted root beside a key wants its log and its timestamps. */
+function witnesses(
+  { insecureIgnoreLog, insecureIgnoreTimestamp }: AuthorityOptions,
+  trustedRoot: string | undefined,
+) {
+  if (trustedRoot === undefined) return {}
+  const log = insecureIgnoreLog ? {} : ({ log: "required" } as const)
+  const timestamp = insecureIgnoreTimestamp ? {} : ({ timestamp: "required" } as const)
+  return { trustedRoot, ...log, ...timestamp }
+}
+
+function either(is: string | undefined, matches: string | undefined, option: string) {
+  if (is !== undefined && matches !== undefined)
+    throw new OvmError("OVM_USAGE", `${option} and ${option}-regexp exclude each other`)
+  if (is !== undefined) return { is }
+  return matches === undefined ? undefined : { matches }
+}
+
+async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+}

@@ -1,0 +1,93 @@
+import { type ErrorCode, OvmError } from "../errors.ts"
+import type { Verdict, VerdictOptions } from "../signing/interfaces.ts"
+import { isSignedFor } from "../signing/reference.ts"
+import { verdicts } from "../signing/verdicts.ts"
+import type { Subject } from "./subject.ts"
+
+/** A verdict, held against the name of the image as well. */
+export type Finding = Verdict
+
+export interface VerifiedOptions extends VerdictOptions {
+  /** The reference that it has to be signed for, where it says for which. */
+  readonly expected?: string
+  /** Go on after the first valid one, and give what was refused as well. */
+  readonly all: boolean
+}
+
+/** Refusals that an error's detail lists; more are counted. */
+const SHOWN = 20
+
+/**
+ * The valid signatures of a subject, or attestations where a predicate type is given: the first one, or all. Throws the most
+ * telling refusal if there is none; its detail has the others.
+ */
+export async function verified(subject: Subject, options: VerifiedOptions): Promise<readonly Finding[]> {
+  const findings: Finding[] = []
+  const refused: Finding[] = []
+  let valid = false
+  let others = 0
+  for await (const verdict of verdicts(subject.evidence, subject.target.digest, options)) {
+    const finding = heldAgainst(verdict, options.expected)
+    if (finding.status === "valid") {
+      if (!options.all) return [finding]
+      valid = true
+    } else if (refused.length < SHOWN) refused.push(finding)
+    else others++
+    if (options.all) findings.push(finding)
+  }
+  if (valid) return findings
+  throw refusal(subject, refused, others, options.predicateType)
+}
+
+function heldAgainst(verdict: Verdict, expected: string | undefined): Finding {
+  const { signedReference, status } = verdict
+  if (status !== "valid" || signedReference === undefined || expected === undefined) return verdict
+  if (isSignedFor(signedReference, expected)) return verdict
+  return {
+    ...verdict,
+    status: "invalid",
+    code: "OVM_SIGNATURE_REFERENCE_MISMATCH",
+    reason: `it was made for ${signedReference}, not for ${expected}`,
+  }
+}
+
+/** From those who nearly did to what was never meant. */
+const TELLING: readonly ErrorCode[] = [
+  "OVM_SIGNATURE_REFERENCE_MISMATCH",
+  "OVM_CERTIFICATE_IDENTITY_MISMATCH",
+  "OVM_CERTIFICATE_ISSUER_MISMATCH",
+]
+
+function refusal(
+  { name }: Subject,
+  refused: readonly Finding[],
+  others: number,
+  predicateType: string | undefined,
+): OvmError {
+  // That there are statements of other types is no news where one type is asked for.
+  const worth =
+    predicateType === undefined ? refused : refused.filter(({ code }) => code !== "OVM_PREDICATE_MISMATCH")
+  const first =
+    worth.find(({ code }) => code !== undefined && TELLING.includes(code)) ??
+    worth.find(({ status }) => status === "invalid") ??
+    worth.find(({ code }) => code !== "OVM_PREDICATE_MISMATCH") ??
+    worth[0]
+  const wanted = predicateType === undefined ? "signature" : `attestation of the type ${predicateType}`
+  const detail = refused.map(({ evidence, status, code, reason }) => ({
+    manifest: evidence.manifest.digest,
+    status,
+    code,
+    reason,
+  }))
+  if (!first?.code)
+    return new OvmError(
+      predicateType === undefined ? "OVM_SIGNATURE_MISSING" : "OVM_ATTESTATION_MISSING",
+      `${name} has no ${wanted}`,
+      { detail: { refused: detail } },
+    )
+  const more = refused.length + others - 1
+  const count = more === 0 ? "" : ` (and ${more} more that do not count)`
+  return new OvmError(first.code, `${name} has no valid ${wanted}: ${first.reason}${count}`, {
+    detail: { refused: detail, others },
+  })
+}

@@ -1,0 +1,77 @@
+import type { Descriptor } from "../../content/descriptor.ts"
+import type { Call, Store } from "../../content/interfaces.ts"
+import { fetchAll } from "../../content/read.ts"
+import type { Attestation } from "../attest.ts"
+import { ENVELOPE, envelopeJson, INTOTO, preAuthEncoding } from "../envelope.ts"
+import type { Signer } from "../interfaces.ts"
+import { parsePublicKey } from "../keys/public.ts"
+import { SIGNATURE_LIMIT } from "../limits.ts"
+import { writeStatement } from "../statement.ts"
+import { SIMPLE_SIGNING, writePayload } from "./payload.ts"
+import { legacyTag, PREDICATE_ANNOTATION, SIGNATURE_ANNOTATION } from "./tags.ts"
+import { addLayer } from "./write.ts"
+
+/** Where the older form keeps what belongs to a subject. */
+export interface LegacyPlace {
+  readonly store: Store
+  /** Put before a tag, it makes a name of `store` (evidenceIn). */
+  readonly prefix: string
+  /** HOST/REPOSITORY, or the path of a layout: for messages, and for writers to wait for each other. */
+  readonly place: string
+}
+
+/**
+ * Signs `subject` in Cosign's older form, under the tag `sha256-….sig`: for verifiers that know no bundles. `reference` is what
+ * the payload says that it is for, as it has to. A second signature by the same key is not added. Throws as `sign` does, and
+ * OVM_SIGNATURE_MALFORMED if the tag means something else.
+ */
+export async function signLegacy(
+  at: LegacyPlace,
+  subject: Descriptor,
+  signer: Signer,
+  reference: string,
+  annotations: Readonly<Record<string, string>> = {},
+  call: Call = {},
+): Promise<Descriptor> {
+  const payload = writePayload(subject.digest, reference, annotations)
+  const key = parsePublicKey(await signer.publicKey(call), "the signer's key")
+  const signature = Buffer.from(await signer.sign(payload, call)).toString("base64")
+  const tag = legacyTag(subject.digest, "signature")
+  const layer = {
+    mediaType: SIMPLE_SIGNING,
+    bytes: payload,
+    annotations: { [SIGNATURE_ANNOTATION]: signature },
+    same: async (other: Descriptor) => {
+      const theirs = Buffer.from(other.annotations?.[SIGNATURE_ANNOTATION] ?? "", "base64")
+      if (other.size !== payload.byteLength) return false
+      const bytes = await fetchAll(at.store, other, SIGNATURE_LIMIT, call)
+      return payload.equals(bytes) && key.verifies(payload, theirs)
+    },
+  }
+  return addLayer(at.store, `${at.prefix}${tag}`, layer, `${at.place}:${tag}`, call)
+}
+
+/** The same for an attestation, under the tag `sha256-….att`. */
+export async function attestLegacy(
+  at: LegacyPlace,
+  subject: Descriptor,
+  { predicateType, predicate, reference }: Attestation,
+  signer: Signer,
+  call: Call = {},
+): Promise<Descriptor> {
+  const payload = writeStatement({
+    subject: subject.digest,
+    predicateType,
+    predicate,
+    ...(reference !== undefined && { name: reference }),
+  })
+  const signature = Buffer.from(await signer.sign(preAuthEncoding(INTOTO, payload), call))
+  const tag = legacyTag(subject.digest, "attestation")
+  const layer = {
+    mediaType: ENVELOPE,
+    bytes: Buffer.from(JSON.stringify(envelopeJson({ payloadType: INTOTO, payload, signature }))),
+    annotations: { [SIGNATURE_ANNOTATION]: "", [PREDICATE_ANNOTATION]: predicateType },
+    same: async () => false,
+  }
+  return addLayer(at.store, `${at.prefix}${tag}`, layer, `${at.place}:${tag}`, call)
+}

@@ -1,0 +1,17 @@
+/**
+ * True if a signature for `signed`, a repository and perhaps a tag, is one for the image that is called `expected` (OVMS-SIG-029).
+ * A signature that names no tag is for all of them; one that names a tag or digest is for that.
+ */
+export function isSignedFor(signed: string, expected: string): boolean {
+  const [theirs, ours] = [parts(signed), parts(expected)]
+  if (theirs.repository !== ours.repository) return false
+  if (theirs.digest !== undefined && ours.digest !== undefined && theirs.digest !== ours.digest) return false
+  return theirs.tag === undefined || theirs.tag === ours.tag
+}
+
+function parts(text: string): { repository: string; tag: string | undefined; digest: string | undefined } {
+  const [name = "", digest] = text.split("@")
+  const [, repository = name, tag] = /^(.*):([^/:]+)$/s.exec(name) ?? []
+  // Go tools write Docker's registry under an older name.
+  return { repository: repository.replace(/^(?:index\.)?docker\.io\//, "docker.io/"), tag, digest }
+}
