@@ -27,6 +27,9 @@ export class Instance {
   #record: MachineRecord | undefined
   #settle: () => void = () => {}
   #writing: Promise<void> = Promise.resolve()
+  /** What its end leaves to be done in the directory. */
+  #tidied: Promise<void> = Promise.resolve()
+  #discarded = false
 
   constructor(
     readonly directory: string,
@@ -76,8 +79,15 @@ export class Instance {
     assertTransition(this.#info.state, state)
     const { phase: _, ...rest } = this.#info
     this.#info = { ...rest, state, ...patch }
-    if (hasEnded(state)) this.#info = { ...this.#info, finished: new Date().toISOString() }
-    await this.#persist().finally(() => hasEnded(state) && this.#settle())
+    const ended = hasEnded(state)
+    if (ended) this.#info = { ...this.#info, finished: new Date().toISOString() }
+    const written = this.#persist()
+    if (ended) {
+      this.#tidied = written.then(() => this.#dropOverlays())
+      // Whoever waits for it hears of its failure; nobody has to.
+      this.#tidied.catch(() => {})
+    }
+    await written.finally(() => ended && this.#settle())
   }
 
   /** Takes the launched or adopted machine, so that a later daemon finds it. */
@@ -100,7 +110,7 @@ export class Instance {
     const patch = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
     if (asked || exit.status === 0) await this.become("stopped", patch)
     else await this.become("failed", { ...patch, error: failure(exit) })
-    await this.#dropOverlays()
+    await this.#tidied
   }
 
   /** Something went wrong before it ran. */
@@ -108,12 +118,14 @@ export class Instance {
     if (hasEnded(this.state)) return
     if (this.state === "stopping") await this.become("stopped", { exit: { reason: "cancelled" } })
     else await this.become("failed", { error: entryOf(error) })
-    await this.#dropOverlays()
+    await this.#tidied
   }
 
   /** Removes all of it. The record goes first: a directory without one is swept by the next daemon. */
   async discard(): Promise<void> {
-    await this.#writing.catch(() => {})
+    // Nothing else may be at work there: what is removed by two at once can be left by both.
+    this.#discarded = true
+    await Promise.allSettled([this.#writing, this.#tidied])
     await rm(join(this.directory, "instance.json"), { force: true })
     await rm(this.directory, { recursive: true, force: true })
   }
@@ -133,14 +145,16 @@ export class Instance {
   #persist(): Promise<void> {
     this.#writing = this.#writing
       .catch(() => {})
-      .then(() =>
-        writeRecord(this.directory, {
+      .then(() => {
+        // The method of a stop, for one, may become known after the instance was removed.
+        if (this.#discarded) return undefined
+        return writeRecord(this.directory, {
           schema: 1,
           info: this.#info,
           ...(this.#record && { machine: this.#record }),
           ...(this.lineage && { lineage: this.lineage }),
-        }),
-      )
+        })
+      })
     return this.#writing
   }
 }
