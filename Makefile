@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo check generate format peers machine bench-startup bench-boot bench-snapshot bench-warm bench-registry bench-ram clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-warm bench-registry bench-ram clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -16,6 +16,9 @@ test: build peers machine ## all tests; ends with the number of passed, failed a
 
 demo: build machine ## from files to a running machine, by way of a registry
 	@scripts/demo.sh
+
+demo-snapshot: build machine ## a running machine through a registry, and three clones of it that go on from one point
+	@scripts/demo-snapshot.sh
 
 check: setup ## format, lint, types, import directions, generated files
 	@scripts/check.sh

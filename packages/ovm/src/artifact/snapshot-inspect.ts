@@ -33,7 +33,7 @@ export function snapshotModel(snapshot: Snapshot, reference?: string): SnapshotM
 
 /** The model as a tree for people, one line an entry. */
 export function snapshotLines(model: SnapshotModel): string[] {
-  const { vmm, resources, devices, ram, created, parent, uniqueness } = model.snapshot
+  const { vmm, resources, devices, ram, created, parent } = model.snapshot
   const entries: Entry[] = [
     { text: `base  ${model.base}` },
     ...(parent ? [{ text: `parent  ${parent}` }] : []),
@@ -56,8 +56,22 @@ export function snapshotLines(model: SnapshotModel): string[] {
       ],
     },
     { text: `resources  ${resources.vcpus} vCPU, ${bytesText(resources.memory)} memory` },
-    { text: `resume  ${uniqueness.multiResume === "allow" ? "as often as wanted" : "once"}` },
+    { text: `resume  ${resumeText(model.snapshot)}` },
+    { text: `secrets  ${secretsText(model.snapshot)}` },
   ]
   const title = `${model.reference ?? model.digest}  (snapshot of ${created})`
   return [title, `digest  ${model.digest}, ${bytesText(model.size)} beside the base`, ...tree(entries)]
+}
+
+function resumeText({ uniqueness, ram }: SnapshotDescriptor): string {
+  return [
+    uniqueness.multiResume === "allow" ? "as often as wanted" : "once",
+    ...(ram.preload_hint ? ["RAM read ahead"] : []),
+    ...(ram.mlock_required ? ["RAM locked in memory"] : []),
+  ].join(", ")
+}
+
+function secretsText({ scrub }: SnapshotDescriptor): string {
+  if (!scrub?.checked) return "not looked for"
+  return scrub.findings.map(({ kind, count }) => `${count} ${kind}`).join(", ") || "looked for, none found"
 }

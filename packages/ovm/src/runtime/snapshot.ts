@@ -104,7 +104,7 @@ async function scrubbed(
     const list = findings.map(({ kind, count }) => `${count} ${kind}`).join(", ")
     throw new OvmError("OVM_SECRETS_FOUND", `the RAM holds what looks like secrets: ${list}`, {
       detail: findings,
-      hint: "Take the snapshot before they exist, or only have them reported: --scrub-check=report.",
+      hint: "Take the snapshot before they exist, or only have them reported: --scrub-report.",
     })
   }
   return { checked: true, findings }

@@ -9,7 +9,8 @@ interface SnapshotOptions {
   readonly tag: string
   readonly stop?: boolean
   readonly compress?: "zstd" | "lz4"
-  readonly scrubCheck?: true | "refuse" | "report"
+  readonly scrubCheck?: boolean
+  readonly scrubReport?: boolean
   readonly once?: boolean
   readonly preload?: boolean
   readonly mlock?: boolean
@@ -28,12 +29,8 @@ export function define(command: Command): void {
     .requiredOption("-t, --tag <tag>", "tag of the snapshot")
     .option("--stop", "end the machine once the snapshot is taken")
     .addOption(new Option("--compress <algorithm>", "of the RAM; zstd unless told").choices(["zstd", "lz4"]))
-    .addOption(
-      new Option(
-        "--scrub-check [mode]",
-        "look for private keys and tokens in the RAM first, and refuse, or only report them",
-      ).choices(["refuse", "report"]),
-    )
+    .option("--scrub-check", "look for private keys and tokens in the RAM first, and refuse if there are any")
+    .option("--scrub-report", "look for them, and only report what there is")
     .option("--once", "let the snapshot be resumed once only on each host")
     .option("--preload", "ask whoever resumes it to have its RAM in memory before the guest runs")
     .option("--mlock", "ask whoever resumes it to lock its RAM in memory: clones share nothing then")
@@ -61,13 +58,14 @@ async function run(name: string, options: SnapshotOptions): Promise<void> {
 }
 
 function requestOf(instance_id: string, options: SnapshotOptions): SnapshotRequest {
-  const { tag, stop, compress, scrubCheck, once, preload, mlock } = options
+  const { tag, stop, compress, scrubCheck, scrubReport, once, preload, mlock } = options
   return {
     instance_id,
     tag,
     ...(stop && { stop }),
     ...(compress && { compression: compress }),
-    ...(scrubCheck && { scrub_check: scrubCheck === true ? "refuse" : scrubCheck }),
+    ...(scrubReport && { scrub_check: "report" }),
+    ...(scrubCheck && { scrub_check: "refuse" }),
     ...(once && { multi_resume: "deny" }),
     ...(preload && { preload_hint: true }),
     ...(mlock && { mlock_required: true }),
