@@ -43,16 +43,16 @@ export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(table.codes, code)
 }
 
-const SYSTEM: Record<string, ErrorCode> = {
-  ENOSPC: "OVM_NO_SPACE",
-  EDQUOT: "OVM_NO_SPACE",
-  EFBIG: "OVM_NO_SPACE",
-  EACCES: "OVM_PERMISSION_DENIED",
-  EPERM: "OVM_PERMISSION_DENIED",
-  EROFS: "OVM_PERMISSION_DENIED",
-  ENOENT: "OVM_FILE_UNREADABLE",
-  EISDIR: "OVM_FILE_UNREADABLE",
-  ENOTDIR: "OVM_FILE_UNREADABLE",
+const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
+  ENOSPC: ["OVM_NO_SPACE", "no space left on device"],
+  EDQUOT: ["OVM_NO_SPACE", "disk quota exceeded"],
+  EFBIG: ["OVM_NO_SPACE", "file too large"],
+  EACCES: ["OVM_PERMISSION_DENIED", "permission denied"],
+  EPERM: ["OVM_PERMISSION_DENIED", "operation not permitted"],
+  EROFS: ["OVM_PERMISSION_DENIED", "read-only file system"],
+  ENOENT: ["OVM_FILE_UNREADABLE", "no such file or directory"],
+  EISDIR: ["OVM_FILE_UNREADABLE", "is a directory"],
+  ENOTDIR: ["OVM_FILE_UNREADABLE", "not a directory"],
 }
 
 /**
@@ -65,6 +65,9 @@ export function toOvmError(thrown: unknown): OvmError {
   if (thrown.name === "AbortError") return new OvmError("OVM_INTERRUPTED", "interrupted", { cause: thrown })
   const { code, path } = thrown as NodeJS.ErrnoException
   const known = code === undefined ? undefined : SYSTEM[code]
-  if (known) return new OvmError(known, path ? `${path}: ${code}` : thrown.message, { cause: thrown })
+  if (known) {
+    const [ours, reason] = known
+    return new OvmError(ours, path ? `${path}: ${reason}` : thrown.message, { cause: thrown })
+  }
   return new OvmError("OVM_INTERNAL", thrown.message || thrown.name, { cause: thrown })
 }

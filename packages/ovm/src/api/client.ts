@@ -11,6 +11,9 @@ import type {
 } from "../runtime/interfaces.ts"
 import { shortPath } from "./socket.ts"
 
+/** How long a daemon may take to say that it is well, in ms. */
+const HEALTH_MS = 5_000
+
 /** The runtime behind a socket. Every method throws OVM_DAEMON_UNREACHABLE if nobody serves it, else what the daemon answered. */
 export function connect(socket: string): Runtime {
   const get = <T>(path: string, call?: Call) => ask<T>(socket, "GET", path, undefined, call)
@@ -29,7 +32,7 @@ export function connect(socket: string): Runtime {
         undefined,
         options,
       )
-      return streamOf(response)
+      return streamOf(response, id, options)
     },
     list: async (call) => (await get<{ instances: InstanceInfo[] }>("/instances", call)).instances,
     remove: async (id, options = {}) => {
@@ -45,14 +48,21 @@ export function connect(socket: string): Runtime {
   }
 }
 
-/** True if a daemon serves the socket and is well. */
+/** True if a daemon serves the socket and is well. Throws OVM_DAEMON_UNREACHABLE for one that is there and does not answer. */
 export async function answers(socket: string): Promise<boolean> {
+  const signal = AbortSignal.timeout(HEALTH_MS)
   try {
-    await ask(socket, "GET", "/health", undefined, { signal: AbortSignal.timeout(2_000) })
+    await ask(socket, "GET", "/health", undefined, { signal })
     return true
-  } catch (error) {
-    if (error instanceof OvmError && error.code === "OVM_DAEMON_UNREACHABLE") return false
-    throw error
+  } catch (cause) {
+    if (signal.aborted)
+      throw new OvmError(
+        "OVM_DAEMON_UNREACHABLE",
+        `the daemon on ${socket} did not answer within ${HEALTH_MS / 1000} s`,
+        { cause, hint: "end its process, whose pid is in daemon.log; machines outlive it" },
+      )
+    if (cause instanceof OvmError && cause.code === "OVM_DAEMON_UNREACHABLE") return false
+    throw cause
   }
 }
 
@@ -119,6 +129,14 @@ async function errorOf(response: Response, path: string): Promise<OvmError> {
   return new OvmError(first.code, String(first.message), { detail: first.detail })
 }
 
-async function* streamOf(response: Response): Bytes {
-  yield* response.body ?? []
+async function* streamOf(response: Response, id: string, call: Call): Bytes {
+  try {
+    yield* response.body ?? []
+  } catch (cause) {
+    if (call.signal?.aborted) throw cause
+    throw new OvmError("OVM_DAEMON_UNREACHABLE", "the daemon ended; the machine goes on running", {
+      cause,
+      hint: `ovm logs --follow ${id}`,
+    })
+  }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs"
+import { chmodSync, mkdirSync, unlinkSync } from "node:fs"
 import { dirname } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
@@ -25,7 +25,7 @@ export async function serve(
   chmodSync(dirname(socket), 0o700)
   if (await answers(socket))
     throw new OvmError("OVM_DAEMON_RUNNING", `another daemon serves ${socket}`, { hint: "ovm info" })
-  rmSync(socket, { force: true })
+  clear(socket)
   using path = shortPath(socket)
   const umask = process.umask(0o177)
   try {
@@ -47,10 +47,19 @@ export async function serve(
     return {
       close: async () => {
         await server.stop(true)
-        rmSync(socket, { force: true })
+        clear(socket)
       },
     }
   } finally {
     process.umask(umask)
+  }
+}
+
+/** Throws OVM_FILE_UNREADABLE for a folder in the socket's place. */
+function clear(socket: string): void {
+  try {
+    unlinkSync(socket)
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw toOvmError(thrown)
   }
 }

@@ -1,9 +1,8 @@
-import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { failureOf, hasEnded, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
-import { isClosedPipe, isTerminal, printBytes, printError } from "./output.ts"
+import { isTerminal, printBytes, printError } from "./output.ts"
 
 /**
  * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the next ends
@@ -17,7 +16,7 @@ export async function attach(runtime: Runtime, id: string): Promise<InstanceInfo
       ignoreFailure(count === 1 ? askToStop(runtime, id) : runtime.stop({ instance_id: id, grace_ms: 0 }))
     },
     async () => {
-      await show(await runtime.logs(id, { follow: true }), id)
+      for await (const chunk of await runtime.logs(id, { follow: true })) await printBytes(chunk)
       return await waitFor(runtime, id, ({ state }) => hasEnded(state))
     },
   )
@@ -34,16 +33,4 @@ async function askToStop(runtime: Runtime, id: string): Promise<void> {
 /** What becomes of it shows in the status; a second signal can still kill the machine. */
 function ignoreFailure(request: Promise<unknown>): void {
   request.catch(() => {})
-}
-
-async function show(console: Bytes, id: string): Promise<void> {
-  try {
-    for await (const chunk of console) await printBytes(chunk)
-  } catch (cause) {
-    if (isClosedPipe(cause)) throw cause
-    throw new OvmError("OVM_DAEMON_UNREACHABLE", "the daemon ended; the machine goes on running", {
-      cause,
-      hint: `ovm logs --follow ${id}`,
-    })
-  }
 }

@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, 
 import { setTimeout as sleep } from "node:timers/promises"
 import { answers, connect } from "../api/client.ts"
 import type { Call } from "../content/interfaces.ts"
-import { OvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import { type Paths, paths } from "../paths.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { ownCommand, ownEnvironment } from "./self.ts"
@@ -76,8 +76,10 @@ export async function startDaemon(call: Call = {}): Promise<Runtime> {
 function hasRecords(place: Paths): boolean {
   try {
     return readdirSync(place.instances).length > 0
-  } catch {
-    return false
+  } catch (thrown) {
+    const error = toOvmError(thrown)
+    if (error.code === "OVM_FILE_UNREADABLE") return false // There is no such folder yet.
+    throw error
   }
 }
 

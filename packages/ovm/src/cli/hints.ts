@@ -5,8 +5,10 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_NAME_UNKNOWN: "ovm images lists what is on this host",
   OVM_INSTANCE_UNKNOWN: "ovm ps --all",
   OVM_CONTENT_MISSING: "pull or pack the image again",
-  OVM_DIGEST_MISMATCH: "pull or pack the image again: what is here was changed or cut",
-  OVM_SIZE_MISMATCH: "pull or pack the image again: what is here was changed or cut",
+  OVM_DIGEST_MISMATCH:
+    "what is here, or in the registry, was changed or cut: pull or pack it again, or have it pushed again",
+  OVM_SIZE_MISMATCH:
+    "what is here, or in the registry, was changed or cut: pull or pack it again, or have it pushed again",
   OVM_NAME_IN_USE: "take another --name, or ovm rm the instance that has it",
   OVM_STATE_CONFLICT: "end it with ovm stop, or with ovm rm --force",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",

@@ -20,7 +20,7 @@ export async function printBytes(bytes: Uint8Array): Promise<void> {
   // The stream also emits what the write's callback is told; unheard, it would end the program with a trace.
   if (stdout.listenerCount("error") === 0) stdout.on("error", () => {})
   await new Promise<void>((resolve, reject) => {
-    stdout.write(bytes, (error) => (error ? reject(error) : resolve()))
+    stdout.write(bytes, (error) => (error ? reject(withPath(error, 1)) : resolve()))
   })
 }
 
@@ -52,13 +52,18 @@ export function printable(text: string): string {
   )
 }
 
+/** For the message: a system error says what went wrong, not where. */
+function withPath(thrown: unknown, descriptor: number): unknown {
+  return Object.assign(thrown as Error, { path: descriptor === 1 ? "standard output" : "standard error" })
+}
+
 function writeAll(descriptor: number, text: string): void {
   const bytes = Buffer.from(text)
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(descriptor, bytes, at)
     } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw thrown
+      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw withPath(thrown, descriptor)
       // The other end made the pipe non-blocking and is slow.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }

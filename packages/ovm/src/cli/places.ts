@@ -7,6 +7,8 @@ import { openLayout } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { digestMismatch } from "../content/verify.ts"
 import { OvmError } from "../errors.ts"
+import { takeIn } from "../images/take-in.ts"
+import { paths } from "../paths.ts"
 import { isPath, parseReference, type Reference } from "../registry/reference.ts"
 import { explainUnknown } from "./names.ts"
 import { replaceFile } from "./output-file.ts"
@@ -106,8 +108,10 @@ export async function copyTo(
   }
   if (where.kind === "registry") return toRegistry(where.reference, origin, options)
   if (where.kind === "store") {
-    await using store = await openStore()
-    return await into(store, where.reference.toString(), origin, options, `${where.reference.name}:`)
+    const { reference } = where
+    return await takeIn(paths(), { durable: true }, (store) =>
+      into(store, reference.toString(), origin, options, `${reference.name}:`),
+    )
   }
   const { path, tag = origin.tag ?? "latest" } = splitTarget(where.text)
   if (where.kind === "archive" || (where.kind === "path" && /\.tar$/.test(path))) {

@@ -1,8 +1,9 @@
 import { pullImage } from "../images/pull.ts"
+import { takeIn } from "../images/take-in.ts"
+import { paths } from "../paths.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
 import { explainUnknown, isUnknown } from "./names.ts"
 import { openProgress } from "./progress.ts"
-import { openStore } from "./store.ts"
 
 export const PULL_POLICIES = ["missing", "always", "never"] as const
 export type PullPolicy = (typeof PULL_POLICIES)[number]
@@ -19,17 +20,18 @@ interface PullCall {
 export async function pullByPolicy(image: string, policy: PullPolicy, call: PullCall): Promise<void> {
   if (isPath(image)) return
   const reference = parseReference(image)
-  await using store = await openStore({ durable: false })
-  if (policy !== "always" || reference.host === undefined) {
-    try {
-      await store.resolve(reference.toString())
-      return
-    } catch (thrown) {
-      // A name without a host is local: there is nowhere to pull it from.
-      if (!isUnknown(thrown) || policy === "never" || reference.host === undefined)
-        throw explainUnknown(thrown, image)
+  await takeIn(paths(), { durable: false }, async (store) => {
+    if (policy !== "always" || reference.host === undefined) {
+      try {
+        await store.resolve(reference.toString())
+        return
+      } catch (thrown) {
+        // A name without a host is local: there is nowhere to pull it from.
+        if (!isUnknown(thrown) || policy === "never" || reference.host === undefined)
+          throw explainUnknown(thrown, image)
+      }
     }
-  }
-  using progress = await openProgress()
-  await pullImage(store, reference, { ...call, onProgress: progress.onProgress })
+    using progress = await openProgress()
+    await pullImage(store, reference, { ...call, onProgress: progress.onProgress })
+  })
 }

@@ -1,14 +1,11 @@
 import type { Digest } from "../content/digest.ts"
-import { type LayoutOptions, type LayoutStore, openLayout } from "../content/layout/store.ts"
+import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { paths } from "../paths.ts"
 import { isUnknown } from "./names.ts"
 
-/**
- * This host's content store, made if there is none. Open it for one operation and close it. `durable: false` is for what
- * can be fetched again (docs/design/0011-transfer.md).
- */
-export function openStore(options: Pick<LayoutOptions, "durable"> = {}): Promise<LayoutStore> {
-  return openLayout(paths().store, { ...options, create: true })
+/** This host's content store, made if there is none. Open it for one operation and close it; to bring content in use `takeIn`. */
+export function openStore(): Promise<LayoutStore> {
+  return openLayout(paths().store, { create: true })
 }
 
 /** What a name stands for on this host, if anything. */

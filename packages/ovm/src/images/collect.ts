@@ -1,18 +1,21 @@
 import { stat } from "node:fs/promises"
 import { collectCache } from "../cache/collect.ts"
 import type { Digest } from "../content/digest.ts"
-import type { Call } from "../content/interfaces.ts"
 import { ifPresent, LayoutFiles } from "../content/layout/files.ts"
-import { type Collected, collectGarbage } from "../content/layout/gc.ts"
+import { type Collected, type CollectOptions, collectGarbage } from "../content/layout/gc.ts"
 
 /**
  * One collection of the store at `store` and of what was derived from it at `cache`: files whose blobs are gone, and that no
  * instance uses, go with them. `bytes` are of both. Throws what collectGarbage throws.
  */
-export async function collectImages(store: string, cache: string, call: Call = {}): Promise<Collected> {
-  const { removed, bytes } = await collectGarbage(store, call)
+export async function collectImages(
+  store: string,
+  cache: string,
+  options: Omit<CollectOptions, "dryRun"> = {},
+): Promise<Collected> {
+  const { removed, bytes } = await collectGarbage(store, options)
   const files = new LayoutFiles(store)
   const alive = async (source: Digest) => (await ifPresent(stat(files.blob(source)))) !== undefined
-  const evicted = await collectCache(cache, { ...call, maxBytes: Number.POSITIVE_INFINITY, alive })
+  const evicted = await collectCache(cache, { ...options, maxBytes: Number.POSITIVE_INFINITY, alive })
   return { removed, bytes: evicted.reduce((sum, entry) => sum + entry.bytes, bytes) }
 }

@@ -8,6 +8,7 @@ import type { Call } from "../content/interfaces.ts"
 import { readLayout } from "../content/layout/reader.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
+import type { Paths } from "../paths.ts"
 import type { Finding } from "../ram/scan.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
 import { type Chain, machineOf } from "./machine.ts"
@@ -21,6 +22,7 @@ import {
   storeSnapshot,
   type TakenSnapshot,
 } from "./snapshot.ts"
+import { takeIn } from "./take-in.ts"
 
 /** An image whose every byte is local, verified, inspected and leased: what a runtime needs to know of it. */
 export interface PreparedImage {
@@ -68,34 +70,42 @@ const LEASE = "instance-"
 /** Makes the store at `root` if there is none; `cache` is where inflated RAM goes. */
 export async function openImages(root: string, cache: string): Promise<Images> {
   await (await openLayout(root, { create: true })).close()
-  return new Images(root, new Cache(cache))
+  return new Images({ store: root, cache })
 }
 
 /** The images of one store. A runtime sees files and leases, never a registry. */
 export class Images {
-  constructor(
-    private readonly root: string,
-    private readonly cache: Cache,
-  ) {}
+  private readonly cache: Cache
+
+  constructor(private readonly place: Pick<Paths, "store" | "cache">) {
+    this.cache = new Cache(place.cache)
+  }
 
   /**
    * From a name or path to files that a VMM may open (spec/oci-mapping.md, spec/disk.md, spec/security.md). Resolves once and
    * pins the digest. Throws OVM_NAME_UNKNOWN, OVM_CONTENT_MISSING, OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID,
-   * OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry can fail with.
+   * OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry can fail with; then nothing is leased.
    */
   async prepare(reference: string, options: PrepareOptions): Promise<PreparedImage> {
     // Whatever it has to fetch can be fetched again.
-    await using store = await openLayout(this.root, { durable: false })
-    const began = performance.now()
-    const found = await locate(store, reference, options)
-    await store.lease(LEASE + options.lease).add(found.target)
-    const resolved = performance.now()
-    await options.onPhase?.("verifying")
-    const image = await verify(store, this.cache, found, options)
-    return {
-      ...image,
-      timings: { resolve: round(resolved - began), verify: round(performance.now() - resolved) },
-    }
+    return await takeIn(this.place, { durable: false }, async (store) => {
+      const lease = store.lease(LEASE + options.lease)
+      try {
+        const began = performance.now()
+        const found = await locate(store, reference, options)
+        await lease.add(found.target)
+        const resolved = performance.now()
+        await options.onPhase?.("verifying")
+        const image = await verify(store, this.cache, found, options)
+        return {
+          ...image,
+          timings: { resolve: round(resolved - began), verify: round(performance.now() - resolved) },
+        }
+      } catch (error) {
+        await lease.release()
+        throw error
+      }
+    })
   }
 
   /**
@@ -106,7 +116,7 @@ export class Images {
     if (isPath(text)) return undefined
     try {
       // No lock and no lease: the index is replaced by rename, and nothing is opened that a collector could take away.
-      const store = await readLayout(this.root)
+      const store = await readLayout(this.place.store)
       const reference = parseReference(text).toString()
       return { reference, digest: (await store.resolve(reference)).digest }
     } catch (error) {
@@ -118,7 +128,7 @@ export class Images {
   /** The snapshot that a name stands for on this host. Throws OVM_NAME_UNKNOWN, OVM_UNSUPPORTED if it is none. */
   async snapshot(text: string, call: Call = {}): Promise<Snapshot> {
     const reference = parseReference(text).toString()
-    await using store = await openLayout(this.root)
+    await using store = await openLayout(this.place.store)
     const target = await store.resolve(reference, call)
     if (await isSnapshot(store, target, call)) return await readSnapshot(store, target, call)
     throw new OvmError("OVM_UNSUPPORTED", `${reference} is not a snapshot`, {
@@ -135,7 +145,7 @@ export class Images {
 
   /** Gives back what the instance held; the next garbage collection may remove it. */
   async release(instance: string): Promise<void> {
-    await using store = await openLayout(this.root)
+    await using store = await openLayout(this.place.store)
     await store.lease(LEASE + instance).release()
     await this.cache.release(LEASE + instance)
   }
@@ -146,7 +156,7 @@ export class Images {
    * than a snapshot, and what compressing and storing can throw; then there is no new name.
    */
   async storeSnapshot(taken: TakenSnapshot, name: string, call: Call = {}): Promise<Snapshot> {
-    await using store = await openLayout(this.root)
+    await using store = await openLayout(this.place.store)
     await refuseOther(store, name, call)
     const descriptor = await storeSnapshot(store, this.cache, taken, call)
     await store.lease(LEASE + taken.lease).add(descriptor)
@@ -164,13 +174,13 @@ export class Images {
 
   /** Throws OVM_STATE_CONFLICT if a snapshot cannot be called `name`: asked before the machine is held up for it. */
   async checkSnapshotName(name: string, call: Call = {}): Promise<void> {
-    await using store = await openLayout(this.root)
+    await using store = await openLayout(this.place.store)
     await refuseOther(store, name, call)
   }
 
   /** Gives back the leases of all instances but these. */
   async keepLeases(instances: readonly string[]): Promise<void> {
-    await using store = await openLayout(this.root)
+    await using store = await openLayout(this.place.store)
     const kept = new Set(instances.map((id) => LEASE + id))
     for (const { id } of await store.leases())
       if (id.startsWith(LEASE) && !kept.has(id)) {

@@ -4,7 +4,7 @@ import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { checkChain } from "../disk/chain.ts"
 import { type DiskInfo, inspectDisk } from "../disk/inspect.ts"
-import { OvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
 import type { PreparedImage } from "./images.ts"
 
@@ -32,7 +32,7 @@ export async function machineOf(
   const file = async (target: Descriptor) => ({ path: await localFile(store, reference, target, call) })
   const chain = await chainOf(store, reference, artifact.layers, call)
   const kernelFile = kernel && (await file(kernel))
-  if (kernelFile) await checkKernel(kernelFile.path)
+  if (kernelFile) await named(reference, "kernel", () => checkKernel(kernelFile.path))
   const machine = {
     reference,
     base: artifact.descriptor,
@@ -66,13 +66,26 @@ export async function chainOf(
     })),
   )
   const inspected = await Promise.all(
-    files.map(({ path, format }, index) =>
-      inspectDisk(path, { format, role: below.infos.length + index === 0 ? "base" : "diff", ...call }),
-    ),
+    files.map(({ path, format }, index) => {
+      const level = below.infos.length + index
+      const role = level === 0 ? "base" : "diff"
+      return named(reference, `disk layer ${level}`, () => inspectDisk(path, { format, role, ...call }))
+    }),
   )
   const infos = [...below.infos, ...inspected]
-  checkChain(infos)
+  await named(reference, "disk", () => checkChain(infos))
   return { files: [...below.files, ...files], infos }
+}
+
+/** Does `work`, whose errors name a file of the store, such that they name the part of the image as well. */
+async function named<T>(reference: string, part: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (thrown) {
+    const { code, message, detail, hint } = toOvmError(thrown)
+    const options = { cause: thrown, detail, ...(hint !== undefined && { hint }) }
+    throw new OvmError(code, `${reference}: ${part}: ${message}`, options)
+  }
 }
 
 /** Its content is verified again if the file changed since it last was. */

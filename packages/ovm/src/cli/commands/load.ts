@@ -5,12 +5,13 @@ import { type LoadedEntry, loadArchive } from "../../content/archive/load.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
 import type { LayoutStore } from "../../content/layout/store.ts"
 import { OvmError } from "../../errors.ts"
+import { takeIn } from "../../images/take-in.ts"
+import { paths } from "../../paths.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { storeName } from "../names.ts"
 import { isTerminal, print, printJson } from "../output.ts"
-import { openStore } from "../store.ts"
 
 interface LoadOptions {
   readonly input: string
@@ -41,10 +42,9 @@ async function run(options: LoadOptions): Promise<void> {
   if (input === "-" && isTerminal("stdin"))
     throw new OvmError("OVM_USAGE", "standard input is a terminal", { hint: "ovm load -i FILE" })
   const given = name === undefined ? undefined : storeName(name)
-  const loaded = await interruptible(async (signal) => {
-    await using store = await openStore()
-    return await load(store, input, given, { signal })
-  })
+  const loaded = await interruptible((signal) =>
+    takeIn(paths(), { durable: true }, (store) => load(store, input, given, { signal })),
+  )
   if (options.json) printJson(loaded)
   else print(loaded.map(({ reference, digest }) => `${digest}  ${reference}\n`).join(""))
 }

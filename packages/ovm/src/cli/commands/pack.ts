@@ -7,6 +7,8 @@ import { bytesOf } from "../../content/read.ts"
 import { checkChain } from "../../disk/chain.ts"
 import { inspectDisk } from "../../disk/inspect.ts"
 import { OvmError } from "../../errors.ts"
+import { takeIn } from "../../images/take-in.ts"
+import { paths } from "../../paths.ts"
 import { parseReference, type Reference } from "../../registry/reference.ts"
 import type { PackRun } from "../../supply/provenance.ts"
 import { VERSION } from "../../version.ts"
@@ -14,7 +16,6 @@ import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
 import { parseCount, parseSize } from "../size.ts"
-import { openStore } from "../store.ts"
 
 /** Where provenance goes unless told. */
 const PROVENANCE = "provenance.json"
@@ -86,16 +87,17 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
   const files: PackRun["files"][number][] = []
   const descriptor = await interruptible(async (signal) => {
-    await using store = await openStore()
-    const packed = await pack(source, store, {
-      base,
-      disks: { inspect: inspectDisk, checkChain },
-      sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
-      signal,
-      onBlob: (blob) => files.push(blob),
+    return await takeIn(paths(), { durable: true }, async (store) => {
+      const packed = await pack(source, store, {
+        base,
+        disks: { inspect: inspectDisk, checkChain },
+        sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
+        signal,
+        onBlob: (blob) => files.push(blob),
+      })
+      await store.tag(packed, reference.toString(), { signal })
+      return packed
     })
-    await store.tag(packed, reference.toString(), { signal })
-    return packed
   })
   const provenance = options.provenance === true ? PROVENANCE : options.provenance
   if (provenance !== undefined) {

@@ -1,12 +1,14 @@
 import type { Command } from "commander"
 import { OvmError } from "../../errors.ts"
 import { type PullOptions as Call, pullImage } from "../../images/pull.ts"
+import { takeIn } from "../../images/take-in.ts"
+import { paths } from "../../paths.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
 import { openProgress } from "../progress.ts"
-import { digestOfName, openStore } from "../store.ts"
+import { digestOfName } from "../store.ts"
 
 interface PullOptions {
   readonly plainHttp?: boolean
@@ -35,7 +37,6 @@ async function run(image: string, options: PullOptions): Promise<void> {
     })
   const name = reference.toString()
   const { before, digest } = await interruptible(async (signal) => {
-    await using store = await openStore({ durable: false })
     using progress = await openProgress()
     const call: Call = {
       signal,
@@ -43,8 +44,10 @@ async function run(image: string, options: PullOptions): Promise<void> {
       ...(options.plainHttp && { plainHttp: true }),
       ...(options.includeReferrers && { includeReferrers: true }),
     }
-    const before = await digestOfName(store, name)
-    return { before, digest: (await pullImage(store, reference, call)).digest }
+    return await takeIn(paths(), { durable: false }, async (store) => {
+      const before = await digestOfName(store, name)
+      return { before, digest: (await pullImage(store, reference, call)).digest }
+    })
   })
   const upToDate = before === digest
   if (options.json) printJson({ reference: name, digest, up_to_date: upToDate })

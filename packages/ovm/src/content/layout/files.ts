@@ -52,3 +52,12 @@ export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
     throw error
   }
 }
+
+/** Does `work`, which writes to the open file `path`: the system's own errors do not say to which. */
+export async function writing<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw Object.assign(error as Error, { path })
+  }
+}

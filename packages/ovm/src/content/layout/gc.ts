@@ -22,13 +22,19 @@ export interface Collected {
   readonly bytes: number
 }
 
+export interface CollectOptions extends Call {
+  /** Only says what would go. */
+  readonly dryRun?: boolean
+  /** Also what broken pulls of the last week have fetched, which the next one would go on with. */
+  readonly partials?: boolean
+}
+
 /**
  * Removes from the layout at `root` what no name, no lease and no open store holds, directly or through a manifest; a
- * referrer lives as long as its subject (design D11). Close a store before collecting what it touched. With `dryRun`
- * it only says what would go. Throws OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest
+ * referrer lives as long as its subject (design D11). Close a store before collecting what it touched. Throws OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest
  * refers to.
  */
-export function collectGarbage(root: string, options: Call & { dryRun?: boolean } = {}): Promise<Collected> {
+export function collectGarbage(root: string, options: CollectOptions = {}): Promise<Collected> {
   return guarded(async () => {
     const files = new LayoutFiles(absolute(root))
     await checkMarker(files)
@@ -42,7 +48,7 @@ export function collectGarbage(root: string, options: Call & { dryRun?: boolean 
     await keepReferrers(files, kept, blobs)
     const removed = blobs.filter((digest) => !kept.has(digest))
     const bytes = await sizeOf(files, removed)
-    if (!options.dryRun) await sweep(files, removed, leases.dead)
+    if (!options.dryRun) await sweep(files, removed, leases.dead, options.partials ?? false)
     return { removed, bytes }
   })
 }
@@ -105,17 +111,18 @@ async function sweep(
   files: LayoutFiles,
   removed: readonly Digest[],
   deadLeases: readonly string[],
+  partials: boolean,
 ): Promise<void> {
   for (const digest of removed) {
     await unlink(files.blob(digest))
     await ifPresent(unlink(join(files.verified, hexOf(digest))))
   }
   for (const path of deadLeases) await ifPresent(unlink(path))
-  await sweepIngest(files)
+  await sweepIngest(files, partials ? 0 : PARTIAL_LIFE_MS)
 }
 
 /** What a dead writer left. Of a pull that was broken off it is kept for a while, for the next one to go on from. */
-async function sweepIngest(files: LayoutFiles): Promise<void> {
+async function sweepIngest(files: LayoutFiles, lifeMs: number): Promise<void> {
   const names = new Set(await readdir(files.ingest))
   for (const name of names) {
     const path = join(files.ingest, name)
@@ -123,13 +130,13 @@ async function sweepIngest(files: LayoutFiles): Promise<void> {
       if (!names.has(partialOf(name))) await ifPresent(unlink(path))
       continue
     }
-    if (!isAbandoned(path) || (name.endsWith(PARTIAL) && (await isFresh(path)))) continue
+    if (!isAbandoned(path) || (name.endsWith(PARTIAL) && (await isFresh(path, lifeMs)))) continue
     await ifPresent(unlink(path))
     if (name.endsWith(PARTIAL)) await ifPresent(unlink(journalOf(path)))
   }
 }
 
-async function isFresh(path: string): Promise<boolean> {
+async function isFresh(path: string, lifeMs: number): Promise<boolean> {
   const found = await ifPresent(stat(path))
-  return found !== undefined && Date.now() - found.mtimeMs < PARTIAL_LIFE_MS
+  return found !== undefined && Date.now() - found.mtimeMs < lifeMs
 }

@@ -2,14 +2,13 @@ import { fstatSync, fsync } from "node:fs"
 import { chmod, type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
-import { toOvmError } from "../../errors.ts"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { flock, shareBlocks } from "../libc.ts"
 import { lock } from "../lock.ts"
 import { sha256 } from "../sha256.ts"
 import { hashFile, readChunks } from "./blobs.ts"
-import { ifPresent, type LayoutFiles, syncDirectory } from "./files.ts"
+import { ifPresent, type LayoutFiles, syncDirectory, writing } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
 
 /** A blob on its way in: a temporary file, locked while its writer lives, that becomes a blob by one rename. */
@@ -30,14 +29,11 @@ export class Ingest implements AsyncDisposable {
   }
 
   async write(content: Bytes): Promise<void> {
-    for await (const chunk of content) {
-      try {
+    for await (const chunk of content)
+      await writing(this.path, async () => {
         for (let at = 0; at < chunk.byteLength; )
           at += (await this.handle.write(chunk, at, chunk.byteLength - at)).bytesWritten
-      } catch (error) {
-        throw toOvmError(Object.assign(error as Error, { path: this.path }))
-      }
-    }
+      })
   }
 
   /**

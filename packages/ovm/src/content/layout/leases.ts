@@ -6,7 +6,7 @@ import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { flock } from "../libc.ts"
 import { lock, tryLock } from "../lock.ts"
-import { ifPresent, type LayoutFiles, syncDirectory } from "./files.ts"
+import { ifPresent, type LayoutFiles, syncDirectory, writing } from "./files.ts"
 
 // docs/design/0003-store-locks-and-leases.md has the whole argument.
 
@@ -39,8 +39,9 @@ export class SessionLease implements Lease {
     if (fresh.length === 0) return
     using _ = await lock(this.files.lock, "shared")
     if (this.#released) throw new OvmError("OVM_INTERNAL", `${this.files.root} was used after it was closed`)
-    this.#fd ??= this.#open()
-    writeSync(this.#fd, lines(fresh))
+    const fd = this.#fd ?? this.#open()
+    this.#fd = fd
+    await writing(this.#path, () => writeSync(fd, lines(fresh)))
     for (const target of fresh) this.#held.add(target.digest)
   }
 
@@ -82,7 +83,7 @@ export class NamedLease implements Lease {
     using _ = await lock(this.files.lock, "shared")
     const handle = await open(this.#path, "a", 0o600)
     try {
-      await handle.write(lines(targets))
+      await writing(this.#path, () => handle.write(lines(targets)))
       await handle.sync()
     } finally {
       await handle.close()

@@ -5,7 +5,7 @@ import { OvmError } from "../../errors.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
 import { isObject } from "../manifest.ts"
-import { ifPresent, type LayoutFiles, syncDirectory } from "./files.ts"
+import { ifPresent, type LayoutFiles, syncDirectory, writing } from "./files.ts"
 
 /** The annotation that names an entry of index.json (image-spec: annotations.md, image-layout.md). */
 export const NAME = "org.opencontainers.image.ref.name"
@@ -84,7 +84,7 @@ export async function writeIndex(files: LayoutFiles, index: Index): Promise<void
   try {
     const handle = await open(path, "wx", 0o644)
     try {
-      await handle.writeFile(`${JSON.stringify(index, undefined, 2)}\n`)
+      await writing(files.index, () => handle.writeFile(`${JSON.stringify(index, undefined, 2)}\n`))
       await handle.sync()
     } finally {
       await handle.close()

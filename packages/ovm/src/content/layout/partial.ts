@@ -12,7 +12,6 @@ import {
 } from "node:fs"
 import { unlink } from "node:fs/promises"
 import { join } from "node:path"
-import { toOvmError } from "../../errors.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, hexOf } from "../digest.ts"
 import { type Extent, Extents } from "../extents.ts"
@@ -22,7 +21,7 @@ import type { Call, Incoming, IncomingFile } from "../interfaces.ts"
 import { flock } from "../libc.ts"
 import { lock } from "../lock.ts"
 import { digestMismatch, sizeMismatch } from "../verify.ts"
-import { ifPresent, isAbsent, type LayoutFiles } from "./files.ts"
+import { ifPresent, isAbsent, type LayoutFiles, writing } from "./files.ts"
 import { settle } from "./ingest.ts"
 import { Journal } from "./journal.ts"
 import type { Stamps } from "./stamps.ts"
@@ -84,12 +83,12 @@ export class Partial implements Incoming {
     const end = at + chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
     if (end > this.expected.size)
       throw sizeMismatch(this.expected, `more than ${this.expected.size}`, this.path)
-    try {
-      await writeAll(this.fd, chunks, at)
-    } catch (error) {
-      throw toOvmError(Object.assign(error as Error, { path: this.path }))
-    }
-    this.#wrote({ start: at, end }, false)
+    await guarded(() =>
+      writing(this.path, async () => {
+        await writeAll(this.fd, chunks, at)
+        this.#wrote({ start: at, end }, false)
+      }),
+    )
   }
 
   get file(): IncomingFile {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { type Digest, hexOf } from "../digest.ts"
-import { ifPresent } from "./files.ts"
+import { ifPresent, writing } from "./files.ts"
 
 /**
  * Remembers which blobs were verified. A stamp holds what the kernel says of the file (device, inode, size, times), so
@@ -25,7 +25,8 @@ export class FileStamps implements Stamps {
   }
 
   async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
-    await writeFile(this.#path(digest), text(stat, durable ? "synced" : bootId()), { mode: 0o600 })
+    const path = this.#path(digest)
+    await writing(path, () => writeFile(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }))
   }
 
   #path(digest: Digest): string {

@@ -8,7 +8,7 @@ import type { Bytes, Call, FilePusher, Incoming, Ingester, Store, Untagger } fro
 import { lock } from "../lock.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
 import { missing } from "./blobs.ts"
-import { ifPresent, LayoutFiles, syncDirectory } from "./files.ts"
+import { ifPresent, LayoutFiles, syncDirectory, writing } from "./files.ts"
 import { Ingest } from "./ingest.ts"
 import { type Lease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
 import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
@@ -54,7 +54,7 @@ async function makeDirectory(path: string): Promise<void> {
 async function writeNew(path: string, text: string): Promise<void> {
   if (await ifPresent(stat(path))) return
   const fresh = `${path}.new`
-  await writeFile(fresh, text, { flush: true })
+  await writing(fresh, () => writeFile(fresh, text, { flush: true }))
   await rename(fresh, path)
 }
 

@@ -7,7 +7,7 @@ import { OvmError } from "../../errors.ts"
 export const QEMU = "qemu-system-x86_64"
 /** JSON for -device, -object and -blockdev, all of which arguments.ts relies on. */
 const OLDEST = [7, 2] as const
-const VERSION_MS = 10_000
+const ANSWER_MS = 10_000
 
 /** A program on disk; the three change whenever another version is installed. */
 export interface Binary {
@@ -37,10 +37,8 @@ export async function findQemu(env: Record<string, string | undefined> = process
 
 /** The version, such as `7.2.22`. Throws OVM_VMM_MISSING if it is too old or does not say. */
 export async function versionOf(binary: Binary): Promise<string> {
-  const { stdout } = await promisify(execFile)(binary.path, ["--version"], { timeout: VERSION_MS }).catch(
-    () => ({ stdout: "" }),
-  )
-  const [version, major, minor] = /version (\d+)\.(\d+)[.\d]*/.exec(stdout) ?? []
+  const said = await answerOf(binary, ["--version"])
+  const [version, major, minor] = /version (\d+)\.(\d+)[.\d]*/.exec(said) ?? []
   if (!version) throw missing(`${binary.path} does not say its version`)
   const [oldestMajor, oldestMinor] = OLDEST
   if (Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor))
@@ -50,12 +48,19 @@ export async function versionOf(binary: Binary): Promise<string> {
 
 /** Its versioned q35 machine types, such as `pc-q35-7.2`, the newest first; empty if it does not say. */
 export async function machineTypesOf(binary: Binary): Promise<readonly string[]> {
-  const { stdout } = await promisify(execFile)(binary.path, ["-machine", "help"], {
-    timeout: VERSION_MS,
-  }).catch(() => ({ stdout: "" }))
-  const latest = /^q35 .*\(alias of (pc-q35-[\d.]+)\)/m.exec(stdout)?.[1]
-  const all = [...stdout.matchAll(/^(pc-q35-[\d.]+) /gm)].map(([, name = ""]) => name)
+  const said = await answerOf(binary, ["-machine", "help"])
+  const latest = /^q35 .*\(alias of (pc-q35-[\d.]+)\)/m.exec(said)?.[1]
+  const all = [...said.matchAll(/^(pc-q35-[\d.]+) /gm)].map(([, name = ""]) => name)
   return latest === undefined ? [] : [latest, ...all.filter((name) => name !== latest)]
+}
+
+/** What it prints; empty if it fails, takes too long, or is no program at all, which is thrown before there is a promise. */
+async function answerOf(binary: Binary, args: readonly string[]): Promise<string> {
+  try {
+    return (await promisify(execFile)(binary.path, args, { timeout: ANSWER_MS })).stdout
+  } catch {
+    return ""
+  }
 }
 
 function missing(reason: string): OvmError {

@@ -1,0 +1,32 @@
+import { type LayoutOptions, type LayoutStore, openLayout } from "../content/layout/store.ts"
+import { toOvmError } from "../errors.ts"
+import type { Paths } from "../paths.ts"
+import { collectImages } from "./collect.ts"
+
+/** Invalid, refused, no room (spec/errors.json): what was fetched before such an end is of no use to a next attempt. */
+const IN_VAIN = [4, 5, 9]
+
+/**
+ * Opens the store of `place`, made if absent, for `work`, which brings content in, and closes it. Where that fails in vain, all
+ * that has no name and no user is removed, the beginnings of blobs too if the disk is full; after trouble with a registry or an
+ * interruption it stays, for the next attempt to go on with.
+ */
+export async function takeIn<T>(
+  place: Pick<Paths, "store" | "cache">,
+  options: Pick<LayoutOptions, "durable">,
+  work: (store: LayoutStore) => Promise<T>,
+): Promise<T> {
+  try {
+    await using store = await openLayout(place.store, { ...options, create: true })
+    return await work(store)
+  } catch (thrown) {
+    const error = toOvmError(thrown)
+    if (IN_VAIN.includes(error.exitStatus)) {
+      // What went wrong before is what the user has to know.
+      await collectImages(place.store, place.cache, { partials: error.code === "OVM_NO_SPACE" }).catch(
+        () => {},
+      )
+    }
+    throw error
+  }
+}
