@@ -20,16 +20,31 @@ const SCHEMAS = {
 /** Path from the repository's root → content. */
 export async function generatedFiles(): Promise<Record<string, string>> {
   const schemas: Record<string, JsonSchema> = {}
-  for (const [name, file] of Object.entries(SCHEMAS))
-    schemas[name] = JSON.parse(await readFile(join(ROOT, `spec/schema/${file}.json`), "utf8")) as JsonSchema
+  for (const [name, file] of Object.entries(SCHEMAS)) schemas[name] = await readSchema(file)
   const tables = Object.entries(schemas).map(([name, schema]) => [name, requirementTable(schema)])
   const into = "packages/ovm/src/artifact/generated"
   return {
     [`${into}/validators.js`]: validatorsSource(schemas),
     [`${into}/validators.d.ts`]: validatorsTypes(Object.keys(schemas)),
     [`${into}/places.json`]: `${JSON.stringify(Object.fromEntries(tables), undefined, 2)}\n`,
+    ...policyFiles(await readSchema("policy.v1")),
     "spec/requirements.json": (await collect()).content,
     ...(await generatedApi(ROOT)),
+  }
+}
+
+async function readSchema(file: string): Promise<JsonSchema> {
+  return JSON.parse(await readFile(join(ROOT, `spec/schema/${file}.json`), "utf8")) as JsonSchema
+}
+
+/** Its definitions are used many times over, so they are shared: what every start loads is a third as long. */
+function policyFiles(schema: JsonSchema): Record<string, string> {
+  const into = "packages/ovm/src/signing/policy/generated"
+  const asIs = (schema: JsonSchema) => schema
+  return {
+    [`${into}/validators.js`]: validatorsSource({ policy: schema }, asIs),
+    [`${into}/validators.d.ts`]: validatorsTypes(["policy"]),
+    [`${into}/places.json`]: `${JSON.stringify(requirementTable(schema, asIs), undefined, 2)}\n`,
   }
 }
 

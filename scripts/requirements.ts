@@ -38,6 +38,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "security.md": ["SEC"],
   "snapshot.md": ["SNP"],
   "provenance.md": ["PRV"],
+  "policy.md": ["POL"],
 }
 
 /** Finds the requirements of one document. Fenced blocks and tables hold none. */

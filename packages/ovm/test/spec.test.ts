@@ -11,6 +11,7 @@ import { validateOciManifest } from "../src/artifact/oci.ts"
 import { validateSnapshot } from "../src/artifact/snapshot.ts"
 import { validateSource } from "../src/artifact/source.ts"
 import { validateManifest } from "../src/artifact/validate.ts"
+import { validatePolicy } from "../src/signing/policy/parse.ts"
 import { SPEC } from "./vectors.ts"
 
 const read = (path: string) => readFileSync(join(SPEC, path), "utf8")
@@ -54,6 +55,7 @@ const JUDGES: Readonly<Record<string, (text: string) => unknown>> = {
   "pack-source": (text) => validateSource(Buffer.from(text)).faults,
   "oci-manifest": (text) => validateOciManifest(Buffer.from(text)).faults,
   snapshot: (text) => validateSnapshot(Buffer.from(text)).faults,
+  policy: (text) => validatePolicy(Buffer.from(text)).faults,
   "oci-snapshot": (text) => validateOciManifest(Buffer.from(text), "snapshot").faults,
   provenance: (text) => {
     const document = JSON.parse(text) as { buildDefinition: { externalParameters: { source: unknown } } }
@@ -139,7 +141,14 @@ test("every field of the schemas has a description", () => {
       if (!("description" in field) && !("$ref" in field)) bare.push(`${at}/${name}`)
     for (const [key, value] of Object.entries(node)) if (key !== "description") visit(value, `${at}/${key}`)
   }
-  for (const name of ["manifest.v1", "pack-source.v1", "oci-manifest.v1", "snapshot.v1", "provenance.v1"])
+  for (const name of [
+    "manifest.v1",
+    "pack-source.v1",
+    "oci-manifest.v1",
+    "snapshot.v1",
+    "policy.v1",
+    "provenance.v1",
+  ])
     visit(JSON.parse(read(`schema/${name}.json`)), name)
   expect(bare).toEqual([])
 })

@@ -15,6 +15,7 @@ import { inspectDisk } from "../src/disk/inspect.ts"
 import { OvmError } from "../src/errors.ts"
 import { inflateRam } from "../src/ram/inflate.ts"
 import { isPath, parseReference } from "../src/registry/reference.ts"
+import { validatePolicy } from "../src/signing/policy/parse.ts"
 import {
   bytesOfDocument,
   loadVectors,
@@ -34,10 +35,16 @@ type Document =
   | VectorOf<"manifest">
   | VectorOf<"pack-source">
   | VectorOf<"snapshot">
+  | VectorOf<"policy">
   | VectorOf<"artifact">
   | VectorOf<"snapshot-artifact">
 
-const JUDGES = { manifest: validateManifest, "pack-source": validateSource, snapshot: validateSnapshot }
+const JUDGES = {
+  manifest: validateManifest,
+  "pack-source": validateSource,
+  snapshot: validateSnapshot,
+  policy: validatePolicy,
+}
 
 function faultsOf(vector: Document): readonly Fault[] {
   if (vector.kind === "artifact")
@@ -190,6 +197,7 @@ test("every requirement that a schema enforces has a vector that breaks it", () 
     "schema/pack-source.v1.json",
     "schema/oci-manifest.v1.json",
     "schema/snapshot.v1.json",
+    "schema/policy.v1.json",
     "api/openapi.yaml",
   ]
   for (const file of files) {

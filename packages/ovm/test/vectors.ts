@@ -36,6 +36,7 @@ interface Kinds {
     }
   }
   snapshot: { readonly input: VectorDocument }
+  policy: { readonly input: VectorDocument }
   "snapshot-artifact": {
     readonly input: { readonly oci: VectorDocument; readonly snapshot: VectorDocument }
     readonly expect?: Readonly<Record<string, unknown>>

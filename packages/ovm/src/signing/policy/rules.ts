@@ -1,0 +1,45 @@
+import type { Authority } from "../interfaces.ts"
+import type { Condition, SignedIdentity, SnapshotWord } from "./document.ts"
+
+// A policy that was read, with the files that it names: what is judged by.
+
+export type Rule = { readonly pointer: string } & (
+  | { readonly type: "reject" }
+  | { readonly type: "digestOnly" }
+  | SignedRule
+  | AttestedRule
+  | { readonly type: "maxAge"; readonly hours: number }
+  | { readonly type: "platforms"; readonly allowed: readonly string[] }
+)
+
+export interface SignedRule {
+  readonly type: "signed"
+  readonly pointer: string
+  readonly authorities: readonly Authority[]
+  readonly signedIdentity?: SignedIdentity
+}
+
+export interface AttestedRule {
+  readonly type: "attested"
+  readonly pointer: string
+  readonly authorities: readonly Authority[]
+  readonly signedIdentity?: SignedIdentity
+  readonly predicateType: string
+  readonly conditions: readonly Condition[]
+}
+
+export interface Scope {
+  /** `default`, `local`, or its name. */
+  readonly name: string
+  readonly pointer: string
+  readonly rules: readonly Rule[]
+  /** Absent: the same rules. */
+  readonly snapshots?: SnapshotWord | readonly Rule[]
+}
+
+export interface Rules {
+  readonly fallback: Scope
+  readonly local?: Scope
+  /** By name. */
+  readonly scopes: ReadonlyMap<string, Scope>
+}

@@ -1,0 +1,79 @@
+import type { Verdict } from "../interfaces.ts"
+import type { Asked, Finding, Judgement, Subject } from "./decision.ts"
+import type { JudgeOptions } from "./judge.ts"
+import { told } from "./weigh.ts"
+
+/** Looked at where no policy says what is wanted: more than these a registry's owner has to clear away first. */
+const MOST = 256
+/** Of them, so many are told. */
+const TOLD = 32
+
+/**
+ * What holds where there is no policy (OVMS-POL-090, OVMS-POL-091): signatures that are there must fit what they stand beside;
+ * that there are none, or by whom they are, is said and no more. Throws what `verdicts` throws.
+ */
+export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise<Judgement> {
+  const parts: [Finding["of"], Subject][] = [
+    ["machine", asked.machine],
+    ...(asked.snapshot ? [["snapshot", asked.snapshot] as [Finding["of"], Subject]] : []),
+  ]
+  const rules: Finding[] = []
+  const warnings: string[] = []
+  for (const [of, subject] of parts) {
+    const { finding, warning } = await look(of, subject, options)
+    rules.push(finding)
+    if (warning !== undefined) warnings.push(warning)
+  }
+  return {
+    decision: {
+      reference: asked.reference,
+      digest: (asked.snapshot ?? asked.machine).digest,
+      allowed: rules.every(({ holds }) => holds),
+      why: "there is no policy: what is there must be whole, and nothing need be there",
+      rules,
+      warnings,
+    },
+    relied: [],
+    expires: Number.POSITIVE_INFINITY,
+  }
+}
+
+async function look(
+  of: Finding["of"],
+  { digest }: Subject,
+  { source, verdicts, now: _, ...call }: JudgeOptions,
+) {
+  const evidence = []
+  let looked = 0
+  let bad: Verdict | undefined
+  for await (const verdict of verdicts(source, digest, { authorities: [], ...call })) {
+    // An attestation that is bad says nothing about who stands for the artifact.
+    if (verdict.evidence.kind !== "signature") continue
+    looked++
+    if (evidence.length < TOLD) evidence.push(told(verdict, refusalOf(verdict)))
+    if (verdict.status === "invalid") bad = verdict
+    if (bad || looked >= MOST) break
+  }
+  const base = { pointer: "", type: "signaturesIfPresent", of, digest, evidence }
+  if (bad) {
+    const { code = "OVM_SIGNATURE_INVALID", reason = "it is not valid" } = bad
+    return { finding: { ...base, holds: false, code, reason: `${bad.evidence.manifest.digest}: ${reason}` } }
+  }
+  if (looked === 0)
+    return {
+      finding: { ...base, holds: true, reason: "there is no signature" },
+      warning: `the ${of} is not signed, and no policy asks for that`,
+    }
+  return {
+    finding: { ...base, holds: true, reason: `${looked} signatures are whole; nothing says whom to believe` },
+    warning: `nothing says whether who signed the ${of} may be believed: there is no policy`,
+  }
+}
+
+function refusalOf({
+  status,
+  code = "OVM_SIGNATURE_KEY_UNKNOWN",
+  reason = "by nobody who is known here",
+}: Verdict) {
+  return status === "valid" ? undefined : { code, reason }
+}
