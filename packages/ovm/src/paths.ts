@@ -13,6 +13,8 @@ export interface Paths {
   readonly log: string
   /** Settings of registries (docs/registries.md). */
   readonly registries: string
+  /** What may run here (spec/policy.md). */
+  readonly policy: string
 }
 
 /** `OVM_HOME` isolates everything, the socket too; root has /var/lib and /run; others follow the XDG base directories. */
@@ -40,5 +42,6 @@ function layout(root: string, run: string, config: string): Paths {
     lock: join(root, "daemon.lock"),
     log: join(root, "daemon.log"),
     registries: join(config, "registries.json"),
+    policy: join(config, "policy.json"),
   }
 }

@@ -4,6 +4,7 @@ import { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
 import type { Paths } from "../paths.ts"
 import { LocalRuntime } from "../runtime/local.ts"
+import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { serve } from "./server.ts"
 
@@ -22,7 +23,7 @@ export interface DaemonOptions {
 export async function runDaemon({ paths, version, log, signal }: DaemonOptions): Promise<void> {
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
   using _ = await holdRoot(paths)
-  const images = await openImages(paths.store, paths.cache)
+  const images = await openImages(paths.store, paths.cache, new Policy(paths.policy))
   const runtime = await LocalRuntime.open({
     version,
     root: paths.root,

@@ -9,6 +9,7 @@ import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { openImages } from "../images/images.ts"
 import { LocalRuntime } from "../runtime/local.ts"
+import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { connect } from "./client.ts"
 import * as validators from "./generated/validators.js"
@@ -63,7 +64,11 @@ beforeAll(async () => {
     version: "test",
     root,
     instances: join(root, "instances"),
-    images: await openImages(join(root, "store"), join(root, "derived")),
+    images: await openImages(
+      join(root, "store"),
+      join(root, "derived"),
+      new Policy(join(root, "policy.json")),
+    ),
     vmms: availableVmms(join(root, "cache")),
   })
   server = await serve(runtime, socket)

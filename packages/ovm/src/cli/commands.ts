@@ -187,6 +187,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/rm.ts"),
   },
   {
+    name: "policy",
+    summary: "Find out what may run here, and why",
+    group: PROGRAM,
+    load: () => import("./commands/policy.ts"),
+  },
+  {
     name: "daemon",
     summary: "Serve the runtime API in the foreground",
     group: PROGRAM,

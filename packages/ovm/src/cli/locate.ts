@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs"
 import type { Descriptor } from "../content/descriptor.ts"
-import type { Call, Fetcher } from "../content/interfaces.ts"
+import type { Call, Fetcher, ReferrerLister, Resolver } from "../content/interfaces.ts"
 import { type LayoutReader, readLayout } from "../content/layout/reader.ts"
 import { paths } from "../paths.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
@@ -11,7 +11,7 @@ import type { RegistryOptions } from "./registry.ts"
 export interface Located extends AsyncDisposable {
   readonly reference: string
   readonly target: Descriptor
-  readonly source: Fetcher
+  readonly source: Fetcher & ReferrerLister & Resolver
   /** The same, where the content lies in files of this host. */
   readonly files?: LayoutReader
 }

@@ -10,6 +10,11 @@ export function printError(text: string): void {
   writeAll(2, text)
 }
 
+/** Writes a remark that is no error, once it was printable. */
+export function warn(text: string): void {
+  printError(`warning: ${printable(text)}\n`)
+}
+
 export function printJson(value: unknown): void {
   print(`${JSON.stringify(value, undefined, 2)}\n`)
 }

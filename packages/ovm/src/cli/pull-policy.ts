@@ -2,7 +2,9 @@ import { pullImage } from "../images/pull.ts"
 import { takeIn } from "../images/take-in.ts"
 import { paths } from "../paths.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
+import { Policy } from "../signing/policy/policy.ts"
 import { explainUnknown, isUnknown } from "./names.ts"
+import { warn } from "./output.ts"
 import { openProgress } from "./progress.ts"
 
 export const PULL_POLICIES = ["missing", "always", "never"] as const
@@ -32,6 +34,10 @@ export async function pullByPolicy(image: string, policy: PullPolicy, call: Pull
       }
     }
     using progress = await openProgress()
-    await pullImage(store, reference, { ...call, onProgress: progress.onProgress })
+    await pullImage(store, reference, new Policy(paths().policy), {
+      ...call,
+      onProgress: progress.onProgress,
+      onWarning: warn,
+    })
   })
 }

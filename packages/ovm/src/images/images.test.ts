@@ -6,11 +6,13 @@ import { refusal } from "../../../testkit/src/disks.ts"
 import { buildGuest, guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
+import { Policy } from "../signing/policy/policy.ts"
 import { type Images, openImages, type PrepareOptions } from "./images.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(60_000)
 
+const UNSIGNED = "the machine is not signed, and no policy asks for that"
 const NEVER: PrepareOptions = { lease: "test", pull: "never" }
 
 let root: string
@@ -22,7 +24,11 @@ const blobs = async () => (await readdir(join(root, "store/blobs/sha256"))).sort
 describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-images-"))
-    images = await openImages(join(root, "store"), join(root, "derived"))
+    images = await openImages(
+      join(root, "store"),
+      join(root, "derived"),
+      new Policy(join(root, "policy.json")),
+    )
     await packGuest(join(root, "other"), "one:latest", "ticks=1")
   })
   afterAll(() => rm(root, { recursive: true }))
@@ -30,7 +36,12 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
   test("a name gives verified files, which the lease holds against the collector until it is released", async () => {
     await packGuest(join(root, "store"), "gone:latest", "ticks=7")
     const image = await images.prepare("gone", NEVER)
-    expect(image).toMatchObject({ reference: "gone:latest", layers: [], virtualSize: 0, warnings: [] })
+    expect(image).toMatchObject({
+      reference: "gone:latest",
+      layers: [],
+      virtualSize: 0,
+      warnings: [UNSIGNED],
+    })
     expect(await readFile(image.kernel?.path ?? "")).toEqual(await readFile(await buildGuest()))
     await writeFile(join(root, "store/index.json"), '{"schemaVersion":2,"manifests":[]}')
     expect((await collectGarbage(join(root, "store"))).removed).toEqual([])

@@ -1,6 +1,6 @@
 import type { DiskFormat, OvmsManifest } from "../artifact/manifest.ts"
-import { type Artifact, readArtifact } from "../artifact/read.ts"
-import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot-read.ts"
+import type { Artifact } from "../artifact/read.ts"
+import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot-read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
@@ -10,11 +10,17 @@ import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 import type { Paths } from "../paths.ts"
 import type { Finding } from "../ram/scan.ts"
-import { isPath, parseReference } from "../registry/reference.ts"
-import { type Chain, machineOf } from "./machine.ts"
+import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import type { EvidenceSource } from "../signing/interfaces.ts"
+import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
+import { isRefusal } from "../signing/policy/refused.ts"
+import { evidenceIn } from "../signing/source.ts"
+import { askedOf, type Root, readRoot } from "./asked.ts"
+import { machineOf } from "./machine.ts"
 import { namedSnapshots } from "./named.ts"
 import { importPath } from "./path.ts"
 import { pullImage } from "./pull.ts"
+import { resolveHere } from "./resolve.ts"
 import {
   type PreparedSnapshot,
   prepareSnapshot,
@@ -50,7 +56,7 @@ export type UntimedImage = Omit<PreparedImage, "timings">
 /** The snapshot to go on from, if any, or why there is none, in words. */
 export interface Choice {
   readonly snapshot?: Snapshot
-  readonly warning?: string
+  readonly warnings?: readonly string[]
 }
 
 export interface PrepareOptions extends Call {
@@ -67,24 +73,28 @@ export interface PrepareOptions extends Call {
 
 const LEASE = "instance-"
 
-/** Makes the store at `root` if there is none; `cache` is where inflated RAM goes. */
-export async function openImages(root: string, cache: string): Promise<Images> {
+/** Makes the store at `root` if there is none; `cache` is where inflated RAM goes. Nothing is prepared but what `policy` admits. */
+export async function openImages(root: string, cache: string, policy: Policy): Promise<Images> {
   await (await openLayout(root, { create: true })).close()
-  return new Images({ store: root, cache })
+  return new Images({ store: root, cache }, policy)
 }
 
 /** The images of one store. A runtime sees files and leases, never a registry. */
 export class Images {
   private readonly cache: Cache
 
-  constructor(private readonly place: Pick<Paths, "store" | "cache">) {
+  constructor(
+    private readonly place: Pick<Paths, "store" | "cache">,
+    private readonly policy: Policy,
+  ) {
     this.cache = new Cache(place.cache)
   }
 
   /**
-   * From a name or path to files that a VMM may open (spec/oci-mapping.md, spec/disk.md, spec/security.md). Resolves once and
-   * pins the digest. Throws OVM_NAME_UNKNOWN, OVM_CONTENT_MISSING, OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID,
-   * OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry can fail with; then nothing is leased.
+   * From a name or path to files that a VMM may open (spec/oci-mapping.md, spec/disk.md, spec/policy.md, spec/security.md).
+   * Resolves once and pins the digest. Throws OVM_POLICY_REFUSED, OVM_POLICY_INVALID, OVM_NAME_UNKNOWN, OVM_CONTENT_MISSING,
+   * OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID, OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry
+   * can fail with; then nothing is leased.
    */
   async prepare(reference: string, options: PrepareOptions): Promise<PreparedImage> {
     // Whatever it has to fetch can be fetched again.
@@ -92,11 +102,12 @@ export class Images {
       const lease = store.lease(LEASE + options.lease)
       try {
         const began = performance.now()
-        const found = await locate(store, reference, options)
+        const { active } = await this.policy.check()
+        const found = await locate(store, reference, this.policy, active, options)
         await lease.add(found.target)
         const resolved = performance.now()
         await options.onPhase?.("verifying")
-        const image = await verify(store, this.cache, found, options)
+        const image = await verify(store, this.cache, this.policy, found, options)
         return {
           ...image,
           timings: { resolve: round(resolved - began), verify: round(performance.now() - resolved) },
@@ -123,6 +134,16 @@ export class Images {
       if (error instanceof OvmError) return undefined
       throw error
     }
+  }
+
+  /** True if the policy as it is now let an image pass by that name, and need not be asked again (OVMS-POL-084). */
+  isAdmitted(reference: string, { base, snapshot }: Pick<PreparedImage, "base" | "snapshot">): boolean {
+    return this.policy.isAdmitted(reference, base.digest, snapshot?.digest)
+  }
+
+  /** What policy holds here. */
+  policyInfo(): Promise<PolicyInfo> {
+    return this.policy.info()
   }
 
   /** The snapshot that a name stands for on this host. Throws OVM_NAME_UNKNOWN, OVM_UNSUPPORTED if it is none. */
@@ -191,67 +212,116 @@ export class Images {
 }
 
 interface Located {
+  /** As it was asked for: a name in canonical form, or a path. */
+  readonly text: string
   /** Undefined for a path. */
-  readonly reference?: string
+  readonly reference?: Reference
   readonly target: Descriptor
+  readonly evidence: EvidenceSource
 }
 
-async function locate(store: LayoutStore, text: string, options: PrepareOptions): Promise<Located> {
-  if (isPath(text)) return { target: await importPath(store, text, options) }
+/** `strict`: there is a policy, whose scopes a client could choose by the name of a digest. */
+async function locate(
+  store: LayoutStore,
+  text: string,
+  policy: Policy,
+  strict: boolean,
+  options: PrepareOptions,
+): Promise<Located> {
+  if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)
-  const name = reference.toString()
+  const located = (target: Descriptor): Located => {
+    return {
+      text: reference.toString(),
+      reference,
+      target,
+      evidence: evidenceIn(store, `${reference.name}:`),
+    }
+  }
   try {
-    const target = await store.resolve(name, options)
-    return { reference: name, target }
+    return located(await resolveHere(store, reference, strict, options))
   } catch (error) {
     if (options.pull === "never" || !(error instanceof OvmError && error.code === "OVM_NAME_UNKNOWN"))
       throw error
   }
   await options.onPhase?.("pulling")
-  return { reference: name, target: await pullImage(store, reference, options) }
+  return located(await pullImage(store, reference, policy, options))
 }
 
-/** A name may stand for a machine or for a snapshot, which brings its base along. */
+/** A name may stand for a machine, perhaps with RAM beside it, or for a snapshot, which brings its base along. */
 async function verify(
   store: LayoutStore,
   cache: Cache,
-  { reference, target }: Located,
+  policy: Policy,
+  located: Located,
   options: PrepareOptions,
 ): Promise<UntimedImage> {
+  const { reference, target } = located
+  const resumes = options.resume !== false
+  const root = await readRoot(store, target, options)
+  if (root.machine.descriptor.digest !== target.digest)
+    await store.lease(LEASE + options.lease).add(root.machine.descriptor)
+  const named = resumes ? root : { machine: root.machine }
+  const warnings = await admit(policy, located, named, options)
+  const { machine, chain } = await machineOf(store, root.machine, reference?.toString(), options)
+  const image = { ...machine, digest: target.digest, warnings: [...machine.warnings, ...warnings] }
+  if (!resumes) return image
+  const choice: Choice = root.snapshot
+    ? { snapshot: root.snapshot }
+    : await choose(store, policy, located, root.machine, image, options)
+  const told = [...image.warnings, ...(choice.warnings ?? [])]
+  if (!choice.snapshot) return { ...image, warnings: told }
   const call = { ...options, holder: LEASE + options.lease }
-  const prepare = (snapshot: Snapshot, reference: string, chain: Chain) =>
-    prepareSnapshot(store, cache, snapshot, { reference, chain }, call)
-  if (!(await isSnapshot(store, target, options))) {
-    const artifact = await readArtifact(store, target, options)
-    const { machine, chain } = await machineOf(store, artifact, reference, options)
-    const image = { ...machine, digest: target.digest }
-    const { snapshot, warning } = await snapshotOf(store, artifact, image, options)
-    if (warning !== undefined) return { ...image, warnings: [...image.warnings, warning] }
-    if (!snapshot) return image
-    return { ...image, snapshot: await prepare(snapshot, machine.reference, chain) }
-  }
-  const snapshot = await readSnapshot(store, target, options)
-  const base = await readArtifact(store, snapshot.base, options)
-  await store.lease(LEASE + options.lease).add(base.descriptor)
-  const { machine, chain } = await machineOf(store, base, reference, options)
-  const image = { ...machine, digest: target.digest }
-  if (options.resume === false) return image
-  return { ...image, snapshot: await prepare(snapshot, machine.reference, chain) }
+  const on = { reference: machine.reference, chain }
+  const snapshot = await prepareSnapshot(store, cache, choice.snapshot, on, call)
+  return { ...image, warnings: told, snapshot }
 }
 
-/** What a machine goes on from though its own name was given: a snapshot of it on this host, or RAM that came with it. */
-async function snapshotOf(
+/** Throws what Policy.admit throws; returns what is to be said. */
+async function admit(
+  policy: Policy,
+  { text, reference, target, evidence }: Located,
+  root: Root,
+  call: Call,
+): Promise<readonly string[]> {
+  const asked = askedOf(text, reference, target.digest, root)
+  return (await policy.admit(asked, evidence, call)).decision.warnings
+}
+
+/** A snapshot of a machine on this host to go on from though the machine's own name was given; none that the policy refuses. */
+async function choose(
   store: LayoutStore,
-  artifact: Artifact,
+  policy: Policy,
+  located: Located,
+  machine: Artifact,
   image: UntimedImage,
   options: PrepareOptions,
 ): Promise<Choice> {
-  if (options.resume === false) return {}
-  const inline = await readInlineSnapshot(store, artifact, options)
-  if (inline) return { snapshot: inline }
-  const choice = await options.choose?.(image, () => namedSnapshots(store, artifact.descriptor, options))
-  if (choice?.snapshot) await store.lease(LEASE + options.lease).add(choice.snapshot.descriptor)
-  return choice ?? {}
+  const admitted = new Map<Digest, readonly string[]>()
+  const refused: OvmError[] = []
+  const choice = await options.choose?.(image, async () => {
+    const found = await namedSnapshots(store, machine.descriptor, options)
+    for (const snapshot of found)
+      try {
+        admitted.set(snapshot.descriptor.digest, await admit(policy, located, { machine, snapshot }, options))
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        refused.push(error)
+      }
+    // Where a start insists on a snapshot, and this is why there is none, it is told so.
+    if (options.resume && admitted.size === 0 && refused[0]) throw refused[0]
+    return found.filter(({ descriptor }) => admitted.has(descriptor.digest))
+  })
+  if (!choice) return {}
+  const warnings = [
+    ...(choice.warnings ?? []),
+    ...refused.map(({ message }) => `a snapshot was passed over: ${message}`),
+  ]
+  if (!choice.snapshot) return { warnings }
+  const { descriptor } = choice.snapshot
+  await store.lease(LEASE + options.lease).add(descriptor)
+  const told = (admitted.get(descriptor.digest) ?? []).filter((one) => !image.warnings.includes(one))
+  return { ...choice, warnings: [...warnings, ...told] }
 }
 
 function round(duration: number): number {

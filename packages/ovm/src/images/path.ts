@@ -4,7 +4,16 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
+import type { EvidenceSource } from "../signing/interfaces.ts"
+import { evidenceIn } from "../signing/source.ts"
+import { evidenceOfBoth } from "./evidence.ts"
 import { importManifestFile } from "./manifest-file.ts"
+
+export interface Imported {
+  readonly target: Descriptor
+  /** Where the path's own signatures are, which are not copied, and those that the store has of it. */
+  readonly evidence: EvidenceSource
+}
 
 /**
  * Copies what a path names into `store`, without giving it a name there: an OCI layout or the tar archive of one with one
@@ -12,11 +21,12 @@ import { importManifestFile } from "./manifest-file.ts"
  * OVM_ARTIFACT_INVALID if there are several artifacts and no tag says which, OVM_UNSUPPORTED for a compressed archive, and
  * what reading it can throw.
  */
-export async function importPath(store: LayoutStore, path: string, call: Call): Promise<Descriptor> {
+export async function importPath(store: LayoutStore, path: string, call: Call): Promise<Imported> {
   const place = await splitPlace(path)
   if (!place.directory && place.tag === undefined && !(await isArchive(place.path)))
-    return importManifestFile(store, place.path, call)
+    return { target: await importManifestFile(store, place.path, call), evidence: evidenceIn(store) }
   const reader = await openPlace(place, call)
   const root = await rootAt(reader, place, call)
-  return copy(reader, root.digest, store, undefined, call)
+  const target = await copy(reader, root.digest, store, undefined, call)
+  return { target, evidence: evidenceOfBoth(evidenceIn(reader), evidenceIn(store)) }
 }

@@ -1,47 +1,56 @@
-import { readArtifact } from "../artifact/read.ts"
-import { isSnapshot, readSnapshot } from "../artifact/snapshot-read.ts"
 import { type CopyEvent, copyGraph } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
-import type { Call, Fetcher } from "../content/interfaces.ts"
+import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { connect } from "../registry/connect.ts"
 import type { Reference } from "../registry/reference.ts"
+import type { Policy } from "../signing/policy/policy.ts"
+import { evidenceIn } from "../signing/source.ts"
+import { askedOf, readRoot } from "./asked.ts"
+import { copyEvidence } from "./evidence.ts"
 
 export interface PullOptions extends Call {
   readonly plainHttp?: boolean
   /** Also what refers to the image (docs/design/0012). */
   readonly includeReferrers?: boolean
   readonly onProgress?: (event: CopyEvent) => void
+  /** Hears, in one sentence, what the policy lets pass and somebody may want to know. */
+  readonly onWarning?: (warning: string) => void
 }
 
 /**
- * Copies an image from its registry into `store` and names it there. What is no OVMS artifact, or one that breaks the
- * specification, is refused before its blobs are fetched. The tag is resolved once: the digest decides from there on.
- * Returns the descriptor of the OCI manifest. Throws OVM_REFERENCE_INVALID without a host, and what registry, artifact and
- * store can throw; then the store has no new name.
+ * Copies an image from its registry into `store` and names it there, with the evidence for it. What is no OVMS artifact, one
+ * that breaks the specification, and what the policy refuses, is refused before its blobs are fetched (OVMS-POL-082). The tag is
+ * resolved once: the digest decides from there on. Returns the descriptor of the OCI manifest. Throws OVM_REFERENCE_INVALID
+ * without a host, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry, artifact and store can throw; then the store has
+ * no new name.
  */
 export async function pullImage(
   store: LayoutStore,
   reference: Reference,
+  policy: Policy,
   options: PullOptions = {},
 ): Promise<Descriptor> {
-  const { plainHttp, signal } = options
+  const { plainHttp, signal, onWarning } = options
   const call = signal ? { signal } : {}
+  await policy.check()
   const repository = await connect(reference, {
     pulling: true,
     ...(plainHttp !== undefined && { plainHttp }),
   })
   const root = await repository.resolve(reference.target, call)
+  const found = await readRoot(repository, root, call)
+  const evidence = evidenceIn(repository)
+  const asked = askedOf(reference.toString(), reference, root.digest, found)
+  const { decision, relied } = await policy.admit(asked, evidence, call)
+  for (const warning of decision.warnings) onWarning?.(`${reference}: ${warning}`)
   const concurrency = repository.maxConcurrency
-  for (const part of await judged(repository, root, call))
+  // Of a snapshot its base, and then itself.
+  const base = found.machine.descriptor
+  const parts = base.digest === root.digest ? [base] : [base, root]
+  for (const part of parts)
     await copyGraph(repository, part, store, { ...options, ...(concurrency && { concurrency }) })
+  for (const part of parts) await copyEvidence(evidence, store, reference.name, part, relied, call)
   await store.tag(root, reference.toString(), call)
   return root
-}
-
-/** What has to be copied: a machine alone, or a snapshot's base and then the snapshot. */
-async function judged(source: Fetcher, root: Descriptor, call: Call): Promise<readonly Descriptor[]> {
-  if (!(await isSnapshot(source, root, call))) return [(await readArtifact(source, root, call)).descriptor]
-  const { base } = await readSnapshot(source, root, call)
-  return [(await readArtifact(source, base, call)).descriptor, root]
 }

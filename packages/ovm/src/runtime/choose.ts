@@ -45,7 +45,7 @@ export async function chooseSnapshot(
   const why = found.length === 0 ? "there is none on this host" : reasons.join("; ")
   const message = `no snapshot of ${machine.reference} can be gone on from: ${why}`
   const boots = overrides.coldBootOnMismatch ?? runtimeHints?.coldBootOnMismatch ?? overrides.resume !== true
-  if (boots) return { warning: `booted in place of resumed: ${message}` }
+  if (boots) return { warnings: [`booted in place of resumed: ${message}`] }
   throw new OvmError("OVM_SNAPSHOT_INCOMPATIBLE", message, {
     detail: refused,
     hint: found.length === 0 ? "ovm snapshot ID --tag TAG" : "Boot it instead: --no-resume.",

@@ -173,6 +173,17 @@ export interface RuntimeInfo {
   readonly vmms: readonly VmmInfo[]
   readonly instances: { readonly total: number; readonly running: number; readonly limit: number }
   readonly warm: readonly WarmInfo[]
+  readonly policy: PolicyFacts
+}
+
+/** Which policy holds (spec/policy.md). */
+export interface PolicyFacts {
+  /** Path of the policy file. */
+  readonly file: string
+  /** Whether there is one. */
+  readonly active: boolean
+  /** Why it cannot be understood: nothing starts until it can. */
+  readonly error?: ErrorEntry
 }
 
 /** Slots of one name. */

@@ -9,6 +9,7 @@ import { readSnapshot } from "../artifact/snapshot-read.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"
@@ -29,7 +30,7 @@ async function open(limits: Partial<Limits> = {}): Promise<LocalRuntime> {
     version: "test",
     root,
     instances: join(root, "instances"),
-    images: await openImages(store(), join(root, "derived")),
+    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
     vmms: availableVmms(join(root, "cache")),
     limits,
   })
@@ -97,7 +98,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
       vmm: { name: "qemu" },
       resources: { vcpus: 1, memory: 32 << 20 },
       exit: { status: 0 },
-      warnings: [],
+      warnings: ["the machine is not signed, and no policy asks for that"],
     })
     expect(info.name).toMatch(/^short-/)
     expect(info.error).toBeUndefined()

@@ -159,7 +159,8 @@ export class LocalRuntime implements Runtime {
   }
 
   async info(): Promise<RuntimeInfo> {
-    const { version, root, vmms } = this.#options
+    const { version, root, vmms, images } = this.#options
+    const { error, ...policy } = await images.policyInfo()
     return {
       version,
       pid: process.pid,
@@ -167,6 +168,7 @@ export class LocalRuntime implements Runtime {
       vmms: await Promise.all(vmms.map(describe)),
       instances: { total: this.#instances.size, running: this.#running(), limit: this.#limits.running },
       warm: this.#slots.info(),
+      policy: { ...policy, ...(error && { error: entryOf(error) }) },
     }
   }
 
@@ -202,10 +204,12 @@ export class LocalRuntime implements Runtime {
     received: number,
   ): Promise<StartAnswer | undefined> {
     if (!this.#slots.ready || Object.values(others).some((value) => value !== undefined)) return undefined
-    const found = await this.#options.images.resolve(request.manifest)
+    const { images } = this.#options
+    const found = await images.resolve(request.manifest)
     const resolve = since(received)
     const slot = found && this.#slots.next(found.digest)
-    if (!slot) return undefined
+    // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
+    if (!slot || !images.isAdmitted(found.reference, slot.image)) return undefined
     const instance = this.#accept(slot.id, request, name === undefined ? {} : { name }, {
       ...factsOf(slot.image, slot.planned),
       image: found,

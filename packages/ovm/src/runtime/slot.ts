@@ -25,7 +25,7 @@ export interface Slot {
   readonly image: PreparedImage
   readonly planned: Planned
   readonly loaded: Loaded
-  /** True as long as the VMM's program is the one that was started. */
+  /** True as long as the VMM's program is the one that was started, and the policy admits the snapshot by the name it was loaded by. */
   current(): boolean
   /** Ends the process and leaves nothing of it. */
   discard(): Promise<void>
@@ -54,7 +54,10 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
       image,
       planned,
       loaded,
-      current: () => program !== undefined && identityOf(capabilities.binary) === program,
+      current: () =>
+        program !== undefined &&
+        identityOf(capabilities.binary) === program &&
+        images.isAdmitted(image.reference, image),
       discard: () => loaded.discard().finally(forget),
     }
   } catch (error) {

@@ -11,6 +11,7 @@ import { digestOf } from "../content/digest.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { bytesOf, fetchAll } from "../content/read.ts"
 import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { findQemu } from "../vmm/qemu/find.ts"
 import type { WarmInfo } from "./interfaces.ts"
@@ -34,7 +35,7 @@ async function open(limits: Partial<Limits> = {}, at = root): Promise<LocalRunti
     version: "test",
     root: at,
     instances: join(at, "instances"),
-    images: await openImages(join(at, "store"), join(at, "derived")),
+    images: await openImages(join(at, "store"), join(at, "derived"), new Policy(join(at, "policy.json"))),
     vmms: availableVmms(join(at, "cache")),
     limits,
   })

@@ -410,6 +410,14 @@ export interface components {
                 readonly limit: number;
             };
             readonly warm: readonly components["schemas"]["WarmInfo"][];
+            /** @description What may run here (policy.md). */
+            readonly policy: {
+                /** @description Path of the policy file. */
+                readonly file: string;
+                /** @description Whether there is one. */
+                readonly active: boolean;
+                readonly error?: components["schemas"]["ErrorEntry"];
+            };
         };
         /** @description A VMM that this runtime knows; with error instead of the rest if it cannot be used. */
         readonly VmmInfo: {

@@ -4397,7 +4397,7 @@ return errors === 0;
 validate37.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
 
 export const RuntimeInfo = validate38;
-const schema49 = {"type":"object","required":["version","pid","root","vmms","instances","warm"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"type":"object","required":["name"],"oneOf":[{"required":["version","binary","accelerator","accelerator_reason"]},{"required":["error"]}],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}}};
+const schema49 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"type":"object","required":["name"],"oneOf":[{"required":["version","binary","accelerator","accelerator_reason"]},{"required":["error"]}],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
 function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4470,9 +4470,8 @@ vErrors.push(err5);
 }
 errors++;
 }
-if(data.version !== undefined){
-if(typeof data.version !== "string"){
-const err6 = {instancePath:instancePath+"/version",schemaPath:"#/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.policy === undefined){
+const err6 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "policy"},message:"must have required property '"+"policy"+"'"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -4481,11 +4480,9 @@ vErrors.push(err6);
 }
 errors++;
 }
-}
-if(data.pid !== undefined){
-let data1 = data.pid;
-if(!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))){
-const err7 = {instancePath:instancePath+"/pid",schemaPath:"#/properties/pid/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.version !== undefined){
+if(typeof data.version !== "string"){
+const err7 = {instancePath:instancePath+"/version",schemaPath:"#/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -4494,9 +4491,11 @@ vErrors.push(err7);
 }
 errors++;
 }
-if((typeof data1 == "number") && (isFinite(data1))){
-if(data1 < 1 || isNaN(data1)){
-const err8 = {instancePath:instancePath+"/pid",schemaPath:"#/properties/pid/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data.pid !== undefined){
+let data1 = data.pid;
+if(!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))){
+const err8 = {instancePath:instancePath+"/pid",schemaPath:"#/properties/pid/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -4505,16 +4504,27 @@ vErrors.push(err8);
 }
 errors++;
 }
-}
-}
-if(data.root !== undefined){
-if(typeof data.root !== "string"){
-const err9 = {instancePath:instancePath+"/root",schemaPath:"#/properties/root/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data1 == "number") && (isFinite(data1))){
+if(data1 < 1 || isNaN(data1)){
+const err9 = {instancePath:instancePath+"/pid",schemaPath:"#/properties/pid/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err9];
 }
 else {
 vErrors.push(err9);
+}
+errors++;
+}
+}
+}
+if(data.root !== undefined){
+if(typeof data.root !== "string"){
+const err10 = {instancePath:instancePath+"/root",schemaPath:"#/properties/root/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
 }
 errors++;
 }
@@ -4531,17 +4541,7 @@ let passing0 = null;
 const _errs12 = errors;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.version === undefined){
-const err10 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
-if(vErrors === null){
-vErrors = [err10];
-}
-else {
-vErrors.push(err10);
-}
-errors++;
-}
-if(data4.binary === undefined){
-const err11 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "binary"},message:"must have required property '"+"binary"+"'"};
+const err11 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -4550,8 +4550,8 @@ vErrors.push(err11);
 }
 errors++;
 }
-if(data4.accelerator === undefined){
-const err12 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+if(data4.binary === undefined){
+const err12 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "binary"},message:"must have required property '"+"binary"+"'"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -4560,13 +4560,23 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(data4.accelerator_reason === undefined){
-const err13 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator_reason"},message:"must have required property '"+"accelerator_reason"+"'"};
+if(data4.accelerator === undefined){
+const err13 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err13];
 }
 else {
 vErrors.push(err13);
+}
+errors++;
+}
+if(data4.accelerator_reason === undefined){
+const err14 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator_reason"},message:"must have required property '"+"accelerator_reason"+"'"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
 }
 errors++;
 }
@@ -4579,12 +4589,12 @@ passing0 = 0;
 const _errs13 = errors;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.error === undefined){
-const err14 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
+const err15 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
 if(vErrors === null){
-vErrors = [err14];
+vErrors = [err15];
 }
 else {
-vErrors.push(err14);
+vErrors.push(err15);
 }
 errors++;
 }
@@ -4601,12 +4611,12 @@ passing0 = 1;
 }
 }
 if(!valid3){
-const err15 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+const err16 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
-vErrors = [err15];
+vErrors = [err16];
 }
 else {
-vErrors.push(err15);
+vErrors.push(err16);
 }
 errors++;
 }
@@ -4623,18 +4633,7 @@ vErrors = null;
 }
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.name === undefined){
-const err16 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err16];
-}
-else {
-vErrors.push(err16);
-}
-errors++;
-}
-if(data4.name !== undefined){
-if(typeof data4.name !== "string"){
-const err17 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err17 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -4643,10 +4642,9 @@ vErrors.push(err17);
 }
 errors++;
 }
-}
-if(data4.version !== undefined){
-if(typeof data4.version !== "string"){
-const err18 = {instancePath:instancePath+"/vmms/" + i0+"/version",schemaPath:"#/properties/vmms/items/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data4.name !== undefined){
+if(typeof data4.name !== "string"){
+const err18 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -4656,9 +4654,9 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data4.binary !== undefined){
-if(typeof data4.binary !== "string"){
-const err19 = {instancePath:instancePath+"/vmms/" + i0+"/binary",schemaPath:"#/properties/vmms/items/properties/binary/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data4.version !== undefined){
+if(typeof data4.version !== "string"){
+const err19 = {instancePath:instancePath+"/vmms/" + i0+"/version",schemaPath:"#/properties/vmms/items/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -4668,9 +4666,9 @@ vErrors.push(err19);
 errors++;
 }
 }
-if(data4.accelerator !== undefined){
-if(typeof data4.accelerator !== "string"){
-const err20 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator",schemaPath:"#/properties/vmms/items/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data4.binary !== undefined){
+if(typeof data4.binary !== "string"){
+const err20 = {instancePath:instancePath+"/vmms/" + i0+"/binary",schemaPath:"#/properties/vmms/items/properties/binary/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -4680,9 +4678,9 @@ vErrors.push(err20);
 errors++;
 }
 }
-if(data4.accelerator_reason !== undefined){
-if(typeof data4.accelerator_reason !== "string"){
-const err21 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator_reason",schemaPath:"#/properties/vmms/items/properties/accelerator_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data4.accelerator !== undefined){
+if(typeof data4.accelerator !== "string"){
+const err21 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator",schemaPath:"#/properties/vmms/items/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -4692,11 +4690,9 @@ vErrors.push(err21);
 errors++;
 }
 }
-if(data4.error !== undefined){
-let data10 = data4.error;
-if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
-if(data10.code === undefined){
-const err22 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data4.accelerator_reason !== undefined){
+if(typeof data4.accelerator_reason !== "string"){
+const err22 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator_reason",schemaPath:"#/properties/vmms/items/properties/accelerator_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -4705,8 +4701,12 @@ vErrors.push(err22);
 }
 errors++;
 }
-if(data10.message === undefined){
-const err23 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data4.error !== undefined){
+let data10 = data4.error;
+if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
+if(data10.code === undefined){
+const err23 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -4715,11 +4715,8 @@ vErrors.push(err23);
 }
 errors++;
 }
-if(data10.code !== undefined){
-let data11 = data10.code;
-if(typeof data11 === "string"){
-if(!pattern17.test(data11)){
-const err24 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if(data10.message === undefined){
+const err24 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -4728,9 +4725,11 @@ vErrors.push(err24);
 }
 errors++;
 }
-}
-else {
-const err25 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data10.code !== undefined){
+let data11 = data10.code;
+if(typeof data11 === "string"){
+if(!pattern17.test(data11)){
+const err25 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -4740,9 +4739,8 @@ vErrors.push(err25);
 errors++;
 }
 }
-if(data10.message !== undefined){
-if(typeof data10.message !== "string"){
-const err26 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err26 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -4752,9 +4750,9 @@ vErrors.push(err26);
 errors++;
 }
 }
-}
-else {
-const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data10.message !== undefined){
+if(typeof data10.message !== "string"){
+const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -4766,7 +4764,7 @@ errors++;
 }
 }
 else {
-const err28 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -4778,7 +4776,7 @@ errors++;
 }
 }
 else {
-const err29 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err29 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -4788,11 +4786,9 @@ vErrors.push(err29);
 errors++;
 }
 }
-if(data.instances !== undefined){
-let data13 = data.instances;
-if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
-if(data13.total === undefined){
-const err30 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
+}
+else {
+const err30 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -4801,8 +4797,12 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(data13.running === undefined){
-const err31 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
+}
+if(data.instances !== undefined){
+let data13 = data.instances;
+if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
+if(data13.total === undefined){
+const err31 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -4811,8 +4811,8 @@ vErrors.push(err31);
 }
 errors++;
 }
-if(data13.limit === undefined){
-const err32 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
+if(data13.running === undefined){
+const err32 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -4821,10 +4821,8 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(data13.total !== undefined){
-let data14 = data13.total;
-if(!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))){
-const err33 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data13.limit === undefined){
+const err33 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -4833,9 +4831,10 @@ vErrors.push(err33);
 }
 errors++;
 }
-if((typeof data14 == "number") && (isFinite(data14))){
-if(data14 < 0 || isNaN(data14)){
-const err34 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data13.total !== undefined){
+let data14 = data13.total;
+if(!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))){
+const err34 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -4844,12 +4843,9 @@ vErrors.push(err34);
 }
 errors++;
 }
-}
-}
-if(data13.running !== undefined){
-let data15 = data13.running;
-if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
-const err35 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data14 == "number") && (isFinite(data14))){
+if(data14 < 0 || isNaN(data14)){
+const err35 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -4858,9 +4854,12 @@ vErrors.push(err35);
 }
 errors++;
 }
-if((typeof data15 == "number") && (isFinite(data15))){
-if(data15 < 0 || isNaN(data15)){
-const err36 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data13.running !== undefined){
+let data15 = data13.running;
+if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
+const err36 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -4869,12 +4868,9 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-}
-if(data13.limit !== undefined){
-let data16 = data13.limit;
-if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
-const err37 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data15 == "number") && (isFinite(data15))){
+if(data15 < 0 || isNaN(data15)){
+const err37 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -4883,9 +4879,12 @@ vErrors.push(err37);
 }
 errors++;
 }
-if((typeof data16 == "number") && (isFinite(data16))){
-if(data16 < 0 || isNaN(data16)){
-const err38 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data13.limit !== undefined){
+let data16 = data13.limit;
+if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
+const err38 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -4894,16 +4893,27 @@ vErrors.push(err38);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err39 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data16 == "number") && (isFinite(data16))){
+if(data16 < 0 || isNaN(data16)){
+const err39 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err39];
 }
 else {
 vErrors.push(err39);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err40 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err40];
+}
+else {
+vErrors.push(err40);
 }
 errors++;
 }
@@ -4916,17 +4926,7 @@ for(let i1=0; i1<len1; i1++){
 let data18 = data17[i1];
 if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
 if(data18.reference === undefined){
-const err40 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
-if(vErrors === null){
-vErrors = [err40];
-}
-else {
-vErrors.push(err40);
-}
-errors++;
-}
-if(data18.wanted === undefined){
-const err41 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
+const err41 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -4935,8 +4935,8 @@ vErrors.push(err41);
 }
 errors++;
 }
-if(data18.ready === undefined){
-const err42 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
+if(data18.wanted === undefined){
+const err42 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -4945,9 +4945,8 @@ vErrors.push(err42);
 }
 errors++;
 }
-if(data18.reference !== undefined){
-if(typeof data18.reference !== "string"){
-const err43 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data18.ready === undefined){
+const err43 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -4956,12 +4955,9 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-if(data18.snapshot !== undefined){
-let data20 = data18.snapshot;
-if(typeof data20 === "string"){
-if(!pattern13.test(data20)){
-const err44 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data18.reference !== undefined){
+if(typeof data18.reference !== "string"){
+const err44 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -4971,8 +4967,11 @@ vErrors.push(err44);
 errors++;
 }
 }
-else {
-const err45 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data18.snapshot !== undefined){
+let data20 = data18.snapshot;
+if(typeof data20 === "string"){
+if(!pattern13.test(data20)){
+const err45 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -4982,10 +4981,8 @@ vErrors.push(err45);
 errors++;
 }
 }
-if(data18.wanted !== undefined){
-let data21 = data18.wanted;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
-const err46 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err46 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -4994,9 +4991,11 @@ vErrors.push(err46);
 }
 errors++;
 }
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 < 0 || isNaN(data21)){
-const err47 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data18.wanted !== undefined){
+let data21 = data18.wanted;
+if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
+const err47 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -5005,12 +5004,9 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-}
-if(data18.ready !== undefined){
-let data22 = data18.ready;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err48 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data21 == "number") && (isFinite(data21))){
+if(data21 < 0 || isNaN(data21)){
+const err48 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -5019,14 +5015,28 @@ vErrors.push(err48);
 }
 errors++;
 }
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err49 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data18.ready !== undefined){
+let data22 = data18.ready;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const err49 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err49];
 }
 else {
 vErrors.push(err49);
+}
+errors++;
+}
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 < 0 || isNaN(data22)){
+const err50 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err50];
+}
+else {
+vErrors.push(err50);
 }
 errors++;
 }
@@ -5036,17 +5046,7 @@ if(data18.reason !== undefined){
 let data23 = data18.reason;
 if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
 if(data23.code === undefined){
-const err50 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
-if(vErrors === null){
-vErrors = [err50];
-}
-else {
-vErrors.push(err50);
-}
-errors++;
-}
-if(data23.message === undefined){
-const err51 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+const err51 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -5055,11 +5055,8 @@ vErrors.push(err51);
 }
 errors++;
 }
-if(data23.code !== undefined){
-let data24 = data23.code;
-if(typeof data24 === "string"){
-if(!pattern17.test(data24)){
-const err52 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if(data23.message === undefined){
+const err52 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -5068,9 +5065,11 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-else {
-const err53 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data23.code !== undefined){
+let data24 = data23.code;
+if(typeof data24 === "string"){
+if(!pattern17.test(data24)){
+const err53 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -5080,9 +5079,8 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data23.message !== undefined){
-if(typeof data23.message !== "string"){
-const err54 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err54 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -5092,9 +5090,9 @@ vErrors.push(err54);
 errors++;
 }
 }
-}
-else {
-const err55 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data23.message !== undefined){
+if(typeof data23.message !== "string"){
+const err55 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -5106,7 +5104,7 @@ errors++;
 }
 }
 else {
-const err56 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -5118,7 +5116,7 @@ errors++;
 }
 }
 else {
-const err57 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err57 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -5130,7 +5128,7 @@ errors++;
 }
 }
 else {
-const err58 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err58 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -5139,10 +5137,153 @@ vErrors.push(err58);
 }
 errors++;
 }
+}
+if(data.policy !== undefined){
+let data26 = data.policy;
+if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
+if(data26.file === undefined){
+const err59 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
+if(vErrors === null){
+vErrors = [err59];
+}
+else {
+vErrors.push(err59);
+}
+errors++;
+}
+if(data26.active === undefined){
+const err60 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
+if(vErrors === null){
+vErrors = [err60];
+}
+else {
+vErrors.push(err60);
+}
+errors++;
+}
+if(data26.file !== undefined){
+if(typeof data26.file !== "string"){
+const err61 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err61];
+}
+else {
+vErrors.push(err61);
+}
+errors++;
+}
+}
+if(data26.active !== undefined){
+if(typeof data26.active !== "boolean"){
+const err62 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err62];
+}
+else {
+vErrors.push(err62);
+}
+errors++;
+}
+}
+if(data26.error !== undefined){
+let data29 = data26.error;
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.code === undefined){
+const err63 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(vErrors === null){
+vErrors = [err63];
+}
+else {
+vErrors.push(err63);
+}
+errors++;
+}
+if(data29.message === undefined){
+const err64 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(vErrors === null){
+vErrors = [err64];
+}
+else {
+vErrors.push(err64);
+}
+errors++;
+}
+if(data29.code !== undefined){
+let data30 = data29.code;
+if(typeof data30 === "string"){
+if(!pattern17.test(data30)){
+const err65 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if(vErrors === null){
+vErrors = [err65];
+}
+else {
+vErrors.push(err65);
+}
+errors++;
+}
+}
+else {
+const err66 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err66];
+}
+else {
+vErrors.push(err66);
+}
+errors++;
+}
+}
+if(data29.message !== undefined){
+if(typeof data29.message !== "string"){
+const err67 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err67];
+}
+else {
+vErrors.push(err67);
+}
+errors++;
+}
+}
+}
+else {
+const err68 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err68];
+}
+else {
+vErrors.push(err68);
+}
+errors++;
+}
+}
+}
+else {
+const err69 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err69];
+}
+else {
+vErrors.push(err69);
+}
+errors++;
+}
+}
+}
+else {
+const err70 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err70];
+}
+else {
+vErrors.push(err70);
+}
+errors++;
+}
 validate38.errors = vErrors;
 return errors === 0;
 }
-validate38.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true},"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
 export const VmmInfo = validate39;
 const schema50 = {"type":"object","required":["name"],"oneOf":[{"required":["version","binary","accelerator","accelerator_reason"]},{"required":["error"]}],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};

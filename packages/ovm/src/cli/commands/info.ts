@@ -23,6 +23,8 @@ interface Info {
   readonly daemon: { readonly running: boolean; readonly pid?: number; readonly version?: string }
   readonly instances?: RuntimeInfo["instances"]
   readonly warm?: RuntimeInfo["warm"]
+  /** Of the daemon, or what one would find. */
+  readonly policy: RuntimeInfo["policy"]
   readonly vmms: readonly VmmInfo[]
 }
 
@@ -51,6 +53,7 @@ async function collect(): Promise<Info> {
     store_size: await diskUsage(place.store),
     daemon: daemon ? { running: true, pid: daemon.pid, version: daemon.version } : { running: false },
     ...(daemon && { instances: daemon.instances, warm: daemon.warm }),
+    policy: daemon?.policy ?? (await localPolicy(place)),
     vmms: daemon?.vmms ?? (await localVmms(place)),
   }
 }
@@ -59,6 +62,12 @@ async function collect(): Promise<Info> {
 async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
   const { availableVmms } = await import("../../vmm/available.ts")
   return Promise.all(availableVmms(place.cache).map(probe))
+}
+
+async function localPolicy(place: Paths): Promise<RuntimeInfo["policy"]> {
+  const { Policy } = await import("../../signing/policy/policy.ts")
+  const { error, ...policy } = await new Policy(place.policy).info()
+  return { ...policy, ...(error && { error: { code: error.code, message: error.message } }) }
 }
 
 async function probe(vmm: Vmm): Promise<VmmInfo> {
@@ -78,6 +87,7 @@ function lines({
   daemon,
   instances,
   warm = [],
+  policy,
   vmms,
 }: Info): [string, string | undefined][] {
   return [
@@ -88,6 +98,7 @@ function lines({
     ["socket", place.socket],
     ["log", place.log],
     ["registries", place.registries],
+    ["policy", describePolicy(policy)],
     ["daemon", daemon.running ? `running, pid ${daemon.pid}, version ${daemon.version}` : "not running"],
     [
       "machines",
@@ -96,6 +107,11 @@ function lines({
     ...warm.map((one): [string, string] => ["warm", describeWarm(one)]),
     ...vmms.map((vmm): [string, string] => ["vmm", describeVmm(vmm)]),
   ]
+}
+
+function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string {
+  if (error) return `${error.code}: ${error.message}; nothing starts`
+  return active ? file : `none (${file})`
 }
 
 function describeWarm({ reference, ready, wanted, reason }: RuntimeInfo["warm"][number]): string {

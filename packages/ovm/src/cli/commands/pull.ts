@@ -4,9 +4,10 @@ import { type PullOptions as Call, pullImage } from "../../images/pull.ts"
 import { takeIn } from "../../images/take-in.ts"
 import { paths } from "../../paths.ts"
 import { parseReference } from "../../registry/reference.ts"
+import { Policy } from "../../signing/policy/policy.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
-import { print, printJson } from "../output.ts"
+import { print, printJson, warn } from "../output.ts"
 import { openProgress } from "../progress.ts"
 import { digestOfName } from "../store.ts"
 
@@ -36,17 +37,19 @@ async function run(image: string, options: PullOptions): Promise<void> {
       hint: `ovm pull HOST/${reference}`,
     })
   const name = reference.toString()
+  const policy = new Policy(paths().policy)
   const { before, digest } = await interruptible(async (signal) => {
     using progress = await openProgress()
     const call: Call = {
       signal,
       onProgress: progress.onProgress,
+      onWarning: warn,
       ...(options.plainHttp && { plainHttp: true }),
       ...(options.includeReferrers && { includeReferrers: true }),
     }
     return await takeIn(paths(), { durable: false }, async (store) => {
       const before = await digestOfName(store, name)
-      return { before, digest: (await pullImage(store, reference, call)).digest }
+      return { before, digest: (await pullImage(store, reference, policy, call)).digest }
     })
   })
   const upToDate = before === digest

@@ -4,14 +4,16 @@ import type { Descriptor } from "../../content/descriptor.ts"
 import type { LayoutStore } from "../../content/layout/store.ts"
 import { OvmError } from "../../errors.ts"
 import { collectImages } from "../../images/collect.ts"
+import { legacyNames } from "../../images/evidence.ts"
 import { paths } from "../../paths.ts"
+import { parseReference, type Reference } from "../../registry/reference.ts"
 import { examples } from "../examples.ts"
 import { forEach } from "../failure.ts"
 import { formatSize } from "../format.ts"
 import { interruptible } from "../interrupt.ts"
 import { explainUnknown, storeName } from "../names.ts"
 import { print, printJson } from "../output.ts"
-import { openStore } from "../store.ts"
+import { digestOfName, openStore } from "../store.ts"
 
 interface RmiOptions {
   readonly force?: boolean
@@ -51,10 +53,19 @@ async function untag(text: string, force: boolean): Promise<string> {
       if (!force) await refuseIfBase(store, name, target)
     }
     await store.untag(name)
+    await untagEvidence(store, parseReference(name), target)
     return name
   } catch (thrown) {
     throw explainUnknown(thrown, text)
   }
+}
+
+/** Signatures in their legacy form have names of their own, which go with the last name that their subject has beside them. */
+async function untagEvidence(store: LayoutStore, { name }: Reference, target: Descriptor): Promise<void> {
+  for await (const other of store.list())
+    if (other.target.digest === target.digest && other.reference.startsWith(`${name}:`)) return
+  for (const legacy of legacyNames(name, target.digest))
+    if (await digestOfName(store, legacy)) await store.untag(legacy)
 }
 
 async function hasOtherName(store: LayoutStore, name: string, target: Descriptor): Promise<boolean> {

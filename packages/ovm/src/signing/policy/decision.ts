@@ -20,6 +20,8 @@ export interface Asked {
   readonly reference: string
   /** Absent for a path. */
   readonly name?: Name
+  /** What the name stands for: one of the two below. */
+  readonly digest: Digest
   /** Of a snapshot, its base. */
   readonly machine: Subject
   readonly snapshot?: Subject

@@ -77,7 +77,8 @@ interface Case {
 }
 
 function decide(rules: readonly Rule[], { found = {}, asked, snapshots }: Case = {}): Promise<Judgement> {
-  const whole: Asked = { reference: "r.example/machines/edge:1", name: EDGE, machine, ...asked }
+  const { digest } = asked?.snapshot ?? machine
+  const whole: Asked = { reference: "r.example/machines/edge:1", name: EDGE, digest, machine, ...asked }
   const options = { source: nowhere, verdicts: verdictsOf(found), now: NOW }
   return judge(policyOf(rules, snapshots), "/p.json", whole, options)
 }
@@ -161,7 +162,7 @@ describe("requirements", () => {
       verdict("signature", { status: "invalid", code: "OVM_SIGNATURE_MALFORMED", reason: "junk" }),
     )
     const verdicts = verdictsOf({ [BASE]: [...junk, verdict("signature"), verdict("signature")] })
-    const asked = { reference: "x", name: EDGE, machine }
+    const asked = { reference: "x", name: EDGE, digest: BASE, machine }
     const { decision, relied } = await judge(policyOf([signed()]), "/p", asked, {
       source: nowhere,
       verdicts,
@@ -392,7 +393,7 @@ describe("snapshots", () => {
     )
   })
 
-  test("the base is compared by its repository alone (OVMS-POL-046)", async () => {
+  test("what the name does not stand for is compared by its repository alone (OVMS-POL-046)", async () => {
     const rules = [signed({ signedIdentity: { type: "matchReference" } })]
     const old = verdict("signature", { signedReference: "r.example/machines/edge:0" })
     const exact = verdict("signature", { signedReference: "r.example/machines/edge:1" })
@@ -402,5 +403,22 @@ describe("snapshots", () => {
     expect(await outcome(rules, { asked, found: both([old], [old]) })).toContain(
       "snapshot signed OVM_SIGNATURE_REFERENCE_MISMATCH",
     )
+    // A snapshot that the runtime chose: the name is the machine's.
+    expect(await outcome(rules, { asked: { snapshot, digest: BASE }, found: both([exact], [old]) })).toBe(
+      "machine signed holds, snapshot signed holds",
+    )
+    expect(await outcome(rules, { asked: { snapshot, digest: BASE }, found: both([old], [old]) })).toContain(
+      "machine signed OVM_SIGNATURE_REFERENCE_MISMATCH",
+    )
+  })
+
+  test("RAM beside a machine is judged as a snapshot of the same digest (OVMS-POL-076)", async () => {
+    const beside = { snapshot: { ...snapshot, digest: BASE } }
+    expect(await outcome([signed()], { asked: beside, found: { [BASE]: [one] } })).toBe(
+      "machine signed holds, snapshot signed holds",
+    )
+    expect(
+      await outcome([signed()], { asked: beside, snapshots: "reject", found: { [BASE]: [one] } }),
+    ).toContain("snapshot snapshots OVM_POLICY_REFUSED")
   })
 })

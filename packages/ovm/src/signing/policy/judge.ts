@@ -29,7 +29,7 @@ export async function judge(
   return {
     decision: {
       reference: asked.reference,
-      digest: (asked.snapshot ?? asked.machine).digest,
+      digest: asked.digest,
       allowed: findings.every(({ holds }) => holds),
       policy,
       scope: scope.name,
@@ -84,7 +84,7 @@ class List {
       const base = { pointer: rule.pointer, type: rule.type, of, digest: subject.digest }
       if (rule.type === "signed" || rule.type === "attested") {
         const all = rule.type === "signed" && (timed || sameSigner)
-        const evidenced = await this.#weigh(rule, of, subject, all)
+        const evidenced = await this.#weigh(rule, subject, all)
         const counting = sameSigner ? this.#bySame(rule, of, evidenced.counting) : evidenced.counting
         if (rule.type === "signed") signed.push(...counting)
         this.relied.push(...counting.map(({ evidence }) => ({ subject: subject.digest, evidence })))
@@ -100,9 +100,9 @@ class List {
     }
   }
 
-  #weigh(rule: SignedRule | AttestedRule, of: Finding["of"], subject: Subject, all: boolean) {
+  #weigh(rule: SignedRule | AttestedRule, subject: Subject, all: boolean) {
     const { now: _, ...options } = this.options
-    const whole = of === "snapshot" || this.asked.snapshot === undefined
+    const whole = subject.digest === this.asked.digest
     return weigh(rule, subject.digest, { ...options, name: this.asked.name, whole, all })
   }
 

@@ -17,7 +17,7 @@ interface State {
   /** Absent where there is no policy. */
   readonly rules?: Rules
   readonly failure?: OvmError
-  /** By reference and digest: what `admit` answered, until it expires. */
+  /** By reference and digests: what `admit` answered, until it expires. */
   readonly admitted: Map<string, Judgement>
 }
 
@@ -60,8 +60,8 @@ export class Policy {
    * Whether `admit` let just this pass before, by files that have not changed since, and so recently that it is still true. Not
    * asynchronous: between this and a start nothing can happen.
    */
-  isAdmitted(reference: string, digest: Digest): boolean {
-    return this.#remembered(reference, digest) !== undefined
+  isAdmitted(reference: string, machine: Digest, snapshot?: Digest): boolean {
+    return this.#remembered(keyOf(reference, machine, snapshot)) !== undefined
   }
 
   /** Holds what is asked for against the policy and explains. Remembers nothing. Throws OVM_POLICY_INVALID, and what reading evidence throws. */
@@ -74,20 +74,20 @@ export class Policy {
    * signature. What was admitted under the same name and digest is not looked at again.
    */
   async admit(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<Judgement> {
-    const { digest } = asked.snapshot ?? asked.machine
-    const before = asked.name && this.#remembered(asked.reference, digest)
+    const key = keyOf(asked.reference, asked.machine.digest, asked.snapshot?.digest)
+    const before = asked.name && this.#remembered(key)
     if (before) return before
     const state = await this.#current()
     const judgement = await judgeBy(state, asked, source, this.verdicts, this.file, call)
     if (!judgement.decision.allowed) throw refusedBy(judgement.decision)
-    if (asked.name) remember(state, keyOf(asked.reference, digest), judgement)
+    if (asked.name) remember(state, key, judgement)
     return judgement
   }
 
-  #remembered(reference: string, digest: Digest): Judgement | undefined {
+  #remembered(key: string): Judgement | undefined {
     const state = this.#state
     if (!state || state.failure || !isCurrent(state)) return undefined
-    const found = state.admitted.get(keyOf(reference, digest))
+    const found = state.admitted.get(key)
     return found && found.expires > Date.now() ? found : undefined
   }
 
@@ -135,8 +135,9 @@ function remember({ admitted }: State, key: string, judgement: Judgement): void 
   admitted.set(key, judgement)
 }
 
-function keyOf(reference: string, digest: Digest): string {
-  return `${digest} ${reference}`
+/** Booting a machine is one thing, and going on from RAM that it has another. */
+function keyOf(reference: string, machine: Digest, snapshot: Digest | undefined): string {
+  return `${machine} ${snapshot ?? ""} ${reference}`
 }
 
 const verdictsOnDemand: Verdicts = async function* (source, subject, options) {

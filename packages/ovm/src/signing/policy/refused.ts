@@ -18,3 +18,8 @@ export function refusedBy({ reference, digest, scope, policy, rules }: Decision)
     },
   )
 }
+
+/** True for an error that is a policy's or a signature's answer, not trouble on the way to one. */
+export function isRefusal(error: unknown): error is OvmError {
+  return error instanceof OvmError && error.httpStatus === 403
+}

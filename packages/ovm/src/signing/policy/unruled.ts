@@ -15,7 +15,10 @@ const TOLD = 32
 export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise<Judgement> {
   const parts: [Finding["of"], Subject][] = [
     ["machine", asked.machine],
-    ...(asked.snapshot ? [["snapshot", asked.snapshot] as [Finding["of"], Subject]] : []),
+    // RAM beside a machine is signed with it.
+    ...(asked.snapshot && asked.snapshot.digest !== asked.machine.digest
+      ? [["snapshot", asked.snapshot] as [Finding["of"], Subject]]
+      : []),
   ]
   const rules: Finding[] = []
   const warnings: string[] = []
@@ -27,7 +30,7 @@ export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise
   return {
     decision: {
       reference: asked.reference,
-      digest: (asked.snapshot ?? asked.machine).digest,
+      digest: asked.digest,
       allowed: rules.every(({ holds }) => holds),
       why: "there is no policy: what is there must be whole, and nothing need be there",
       rules,

@@ -22,7 +22,7 @@ export interface WeighOptions extends Call {
   readonly source: EvidenceSource
   readonly verdicts: Verdicts
   readonly name: Name | undefined
-  /** Not the base of a snapshot. */
+  /** It is what the name stands for, and so has the tag of the name. */
   readonly whole: boolean
   /** Whether to go on after the first that counts: for who has to choose among them. */
   readonly all: boolean

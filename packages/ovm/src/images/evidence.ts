@@ -1,0 +1,120 @@
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Digest } from "../content/digest.ts"
+import type { Call } from "../content/interfaces.ts"
+import type { LayoutStore } from "../content/layout/store.ts"
+import { isManifest, parseLinks } from "../content/manifest.ts"
+import { bytesOf, fetchAll, MANIFEST_LIMIT } from "../content/read.ts"
+import { parseReferrer } from "../content/referrers.ts"
+import { OvmError } from "../errors.ts"
+import { BUNDLE } from "../signing/bundle/parse.ts"
+import type { Evidence, EvidenceSource } from "../signing/interfaces.ts"
+import { legacyTag } from "../signing/legacy/tags.ts"
+import { ATTESTATION_LIMIT } from "../signing/limits.ts"
+
+const KINDS = ["signature", "attestation"] as const
+
+/** Of one subject: more than anybody signs. What the policy relied on is taken in any case. */
+const MOST_PIECES = 256
+const MOST_BYTES = 128 << 20
+/** Bytes of one piece. */
+const PIECE_LIMIT = 2 * ATTESTATION_LIMIT
+
+/** The names under which the legacy forms of evidence for `subject` are kept beside the names of `repository`. */
+export function legacyNames(repository: string, subject: Digest): string[] {
+  return KINDS.map((kind) => `${repository}:${legacyTag(subject, kind)}`)
+}
+
+/** The evidence that either of two places has. */
+export function evidenceOfBoth(first: EvidenceSource, second: EvidenceSource): EvidenceSource {
+  return {
+    fetch: (target, call) =>
+      first.fetch(target, call).catch((error: unknown) => {
+        if (error instanceof OvmError && error.code === "OVM_CONTENT_MISSING")
+          return second.fetch(target, call)
+        throw error
+      }),
+    async *referrers(subject, filter) {
+      yield* first.referrers(subject, filter)
+      yield* second.referrers(subject, filter)
+    },
+    tagged: async (tag, call) => (await first.tagged(tag, call)) ?? second.tagged(tag, call),
+  }
+}
+
+/** What a policy let an artifact pass by. */
+export type Relied = readonly { readonly subject: Digest; readonly evidence: Evidence }[]
+
+/**
+ * Copies the evidence of `subject` from its registry, so that this host can decide by itself later (OVMS-POL-083): all that was
+ * relied on, or it throws; of the rest as much as is reasonable, and what cannot be had is passed over.
+ */
+export async function copyEvidence(
+  source: EvidenceSource,
+  store: LayoutStore,
+  repository: string,
+  subject: Descriptor,
+  relied: Relied,
+  call: Call = {},
+): Promise<void> {
+  const copier = new Copier(source, store, subject.digest, call)
+  for (const { evidence } of relied.filter((one) => one.subject === subject.digest))
+    await copier.take(evidence.manifest)
+  for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE })) {
+    if (copier.full) break
+    await copier.tryTake(manifest)
+  }
+  for (const kind of KINDS) {
+    const tag = legacyTag(subject.digest, kind)
+    const manifest = await source.tagged(tag, call)
+    if (manifest && (await copier.tryTake(manifest))) await store.tag(manifest, `${repository}:${tag}`, call)
+  }
+}
+
+class Copier {
+  readonly #taken = new Set<Digest>()
+  #bytes = 0
+
+  constructor(
+    private readonly source: EvidenceSource,
+    private readonly store: LayoutStore,
+    private readonly subject: Digest,
+    private readonly call: Call,
+  ) {}
+
+  get full(): boolean {
+    return this.#taken.size >= MOST_PIECES || this.#bytes >= MOST_BYTES
+  }
+
+  /** False for what is too large, lies, or is gone. */
+  async tryTake(manifest: Descriptor): Promise<boolean> {
+    if (this.#taken.has(manifest.digest)) return true
+    if (this.full) return false
+    try {
+      await this.take(manifest)
+      return true
+    } catch (error) {
+      this.call.signal?.throwIfAborted()
+      if (error instanceof OvmError) return false
+      throw error
+    }
+  }
+
+  async take(manifest: Descriptor): Promise<void> {
+    const { digest, size, mediaType } = manifest
+    if (this.#taken.has(digest)) return
+    const { source, store, call } = this
+    const what = `evidence ${digest}`
+    const bytes = await fetchAll(source, manifest, MANIFEST_LIMIT, call)
+    const { children } = parseLinks(bytes, what)
+    const sum = children.reduce((sum, child) => sum + child.size, size)
+    if (sum > PIECE_LIMIT)
+      throw new OvmError("OVM_TOO_LARGE", `${what} has ${sum} bytes; the limit is ${PIECE_LIMIT}`)
+    const about = parseReferrer(bytes)?.subject
+    if (children.some(isManifest) || (about !== undefined && about !== this.subject))
+      throw new OvmError("OVM_SIGNATURE_MALFORMED", `${what} is not about ${this.subject}`)
+    for (const child of children) await store.push(child, await source.fetch(child, call), call)
+    await store.push({ mediaType, digest, size }, bytesOf(bytes), call)
+    this.#taken.add(digest)
+    this.#bytes += sum
+  }
+}
