@@ -4,6 +4,7 @@ import { chmod, copyFile, readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
 import { findPeer, type RegistryProgram, startRegistry } from "../../testkit/src/registry.ts"
+import { startSigstore } from "../../testkit/src/sigstore.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // Signatures and attestations with the real Cosign, in both of its forms and every direction, in every registry.
@@ -225,6 +226,54 @@ describe.skipIf(Boolean(skip))("with cosign", () => {
     const digest = (await box.json(["inspect", "a"])).digest
     const [first] = await verdicts("--key", "theirs.pub", `./saved:${digest}`)
     expect(first).toMatchObject({ status: "valid" })
+  })
+
+  test("keyless, on a private root: certificates, log and timestamps in both directions and forms", async () => {
+    await using sigstore = await startSigstore()
+    await using registry = await startRegistry({ program: "ggcr-registry" })
+    const [who, from] = ["https://example.com/builders/1", "https://accounts.example.com"]
+    await box.file("token", sigstore.token(who, from))
+    await box.file("root.json", sigstore.trustedRoot())
+    const at = ["--fulcio-url", sigstore.url, "--rekor-url", sigstore.url, "--identity-token", "token"]
+    const by = [
+      "--trusted-root",
+      "root.json",
+      "--certificate-identity",
+      who,
+      "--certificate-oidc-issuer",
+      from,
+    ]
+    const [mine, theirs] = [`${registry.host}/m/a:1`, `${registry.host}/m/b:1`]
+    await ovm("copy", "a", mine)
+    await ovm("copy", "b", theirs)
+
+    await ovm("sign", ...at, "--timestamp-url", sigstore.url, mine)
+    for (const more of [[], ["--use-signed-timestamps"]])
+      await cosignOk(box, "verify", ...by, ...more, "--allow-http-registry", mine)
+    const other = by.with(3, "https://example.com/builders/2")
+    expect((await runCosign(box, ["verify", ...other, "--allow-http-registry", mine])).status).not.toBe(0)
+    const refused = ["verify", ...other.with(1, box.path("root.json")), mine]
+    await box.fails(refused, "OVM_CERTIFICATE_IDENTITY_MISMATCH", [who])
+
+    const signing = [
+      "--use-signing-config=false",
+      "--trusted-root",
+      "root.json",
+      "-y",
+      "--allow-http-registry",
+    ]
+    for (const kind of ["bundle", "legacy"]) {
+      await cosignOk(box, "sign", form(kind), ...at, ...signing, theirs)
+      const said = ["--type", TYPE, "--predicate", "predicate.json"]
+      await cosignOk(box, "attest", form(kind), ...at, ...said, ...signing, theirs)
+      for (const type of [[], ["--type", TYPE]]) {
+        const found = await verdicts(...by, ...type, "--all", theirs)
+        const one = found.find(
+          (each: { form: string; status: string }) => each.form === kind && each.status === "valid",
+        )
+        expect(one).toMatchObject({ identity: who, issuer: from, signed_at: expect.any(String) })
+      }
+    }
   })
 
   test("a key that a program has access to", async () => {

@@ -271,7 +271,9 @@ describe("keyless", () => {
       await refused(services(now), [key], { status: "unknown", code: "OVM_SIGNATURE_KEY_UNKNOWN" })
       const bad = verdict(services(now), [authority(now, { trustedRoot: "{}" })])
       expect((await bad).status).toBe("invalid")
-      expect(verdict(services(now), [authority(now, { trustedRoot: "no JSON" })])).rejects.toMatchObject({
+      await expect(
+        verdict(services(now), [authority(now, { trustedRoot: "no JSON" })]),
+      ).rejects.toMatchObject({
         code: "OVM_KEY_INVALID",
         message: expect.stringContaining("root.json"),
       })

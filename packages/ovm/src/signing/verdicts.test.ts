@@ -267,7 +267,7 @@ describe("what is refused", () => {
     const { store, subject } = await artifact()
     const bad: Authority = { kind: "key", name: "policy key 1", publicKey: "nonsense" }
     const asked = judged(store, subject.digest, { authorities: [bad] })
-    expect(asked).rejects.toMatchObject({
+    await expect(asked).rejects.toMatchObject({
       code: "OVM_KEY_INVALID",
       message: expect.stringContaining("policy key 1"),
     })
