@@ -15,7 +15,8 @@ import { Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(60_000)
 
-// What strangers pushed to a real registry, and what `ovm run` says to it: the code, the culprit, and nothing left behind.
+// OVMS-DSK-008, OVMS-ERR-004, OVMS-ERR-005, OVMS-ERR-008, OVMS-LIM-004, OVMS-OCI-041, OVMS-SEC-003, OVMS-SEC-014:
+// what strangers pushed to a real registry, and what `ovm run` says to it: the code, the culprit, and nothing left behind.
 // Every single rule has a vector (spec/vectors) and a test beside its code; here all of them are seen from outside.
 
 const skip =
@@ -255,6 +256,7 @@ describe.skipIf(Boolean(skip))("what strangers pushed", () => {
     expect(await box.blobs()).toEqual([])
   })
 
+  // OVMS-SEC-020
   test("text that looks like options of QEMU is text", async () => {
     const args = 'ticks=1 tick_ms=10 off=1 ,mem-path=/etc/passwd "-S" $(reboot) %s'
     const name = await push(set((m) => (m.kernel.args = args)))

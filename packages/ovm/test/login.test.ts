@@ -46,6 +46,7 @@ describe.skipIf(Boolean(skip))("login", () => {
       await box.fails(args, "OVM_REGISTRY_UNAUTHORIZED", [registry.host, `ovm login ${registry.host}`])
   })
 
+  // OVMS-SEC-022
   test("a wrong password is not kept, and not shown", async () => {
     const { stdout, stderr } = await box.fails(login("ann"), "OVM_REGISTRY_UNAUTHORIZED", [registry.host], {
       input: "not-it\n",

@@ -10,7 +10,8 @@ import { Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(60_000)
 
-// A machine needs no tool of ours to be published or fetched: oras and skopeo do (spec/oci-mapping.md).
+// A machine needs no tool of ours to be published or fetched: oras and skopeo do (OVMS-OCI-036, OVMS-OCI-052, OVMS-OCI-053,
+// OVMS-OCI-055, OVMS-OCI-070, OVMS-SRC-016).
 
 const skip =
   guestMissing ||
@@ -42,6 +43,7 @@ function tool(box: Sandbox, name = "", ...args: string[]): void {
   if (status !== 0) throw new Error(`${name} ${args.join(" ")}: ${stdout}${stderr}`)
 }
 
+// OVMS-API-026, OVMS-MAN-059
 test.skipIf(Boolean(skip))("what `oras push` made of a list of files is booted", async () => {
   await using registry: RegistryServer = await startRegistry()
   await using box = await Sandbox.create()
@@ -93,7 +95,8 @@ test.skipIf(Boolean(skip))("`oras pull` and `skopeo copy` read what ovm pushed, 
   await makeParts(box)
   const name = `${registry.host}/machines/plain:1`
   const parts = ["--kernel", "kernel.bin", "--initrd", "initrd.img", "--layer", "base.qcow2"]
-  const { digest } = await box.json(["pack", ...parts, "--layer", "diff1.qcow2", "-t", name])
+  const args = ["--layer", "diff1.qcow2", "--args", "ticks=1 tick_ms=10 off=1", "-t", name]
+  const { digest } = await box.json(["pack", ...parts, ...args])
   await box.ok(["push", name])
 
   await mkdir(box.path("files"))
@@ -105,6 +108,11 @@ test.skipIf(Boolean(skip))("`oras pull` and `skopeo copy` read what ovm pushed, 
   expect(titles).toHaveLength(FILES.length)
   for (const [index, title] of titles.entries())
     expect(await readFile(box.path(`files/${title}`))).toEqual(await readFile(box.path(FILES[index] ?? "")))
+
+  // What lies in the folder now is a manifest with its blobs beside it, which is started by path.
+  await using elsewhere = await Sandbox.create()
+  const console = await elsewhere.ok(["run", "--rm", box.path("files/manifest.json")])
+  expect(console).toContain("DISK sectors=2048")
 
   tool(
     box,

@@ -19,7 +19,7 @@ import { shortPath } from "./socket.ts"
 // Real machines, on a host that may be busy.
 setDefaultTimeout(60_000)
 
-// Every answer, errors included, is held against spec/api/openapi.yaml.
+// Every answer, errors included, is held against spec/api/openapi.yaml (OVMS-API-010, OVMS-ERR-001, OVMS-ERR-002, OVMS-ERR-003).
 
 let root: string
 let socket: string
@@ -81,6 +81,7 @@ afterAll(async () => {
   await rm(root, { recursive: true })
 })
 
+// OVMS-API-001
 test("the socket is for its user alone", async () => {
   expect((await stat(socket)).mode & 0o777).toBe(0o600)
   expect((await stat(join(socket, ".."))).mode & 0o777).toBe(0o700)
@@ -92,6 +93,7 @@ test("health and info", async () => {
   expect(body).toMatchObject({ version: "test", pid: process.pid, root, instances: { total: 0 } })
 })
 
+// OVMS-API-013, OVMS-API-015
 test("an unknown path, a wrong method and a broken escape have their codes", async () => {
   expect(await refused("GET", "/")).toStartWith("OVM_ROUTE_UNKNOWN")
   expect(await refused("GET", "/status")).toStartWith("OVM_ROUTE_UNKNOWN")
@@ -105,6 +107,7 @@ test("an unknown path, a wrong method and a broken escape have their codes", asy
   expect(await refused("DELETE", "/instances/nobody")).toStartWith("OVM_INSTANCE_UNKNOWN")
 })
 
+// OVMS-LIM-010, OVMS-LIM-013
 test("a body that is not what the operation takes is refused, naming every culprit", async () => {
   const bad: [string | object, string][] = [
     ["", "not"],
@@ -136,11 +139,16 @@ test("a body that is not what the operation takes is refused, naming every culpr
     /^OVM_REQUEST_INVALID.*tag/,
   )
   expect(await refused("POST", "/start", `"${"x".repeat(70_000)}"`)).toStartWith("OVM_REQUEST_TOO_LARGE")
+  // 64 KiB are no fault, whatever is in them.
+  expect(await refused("POST", "/start", '{"manifest":"nobody"}'.padEnd(65_536))).toStartWith(
+    "OVM_NAME_UNKNOWN",
+  )
   expect((await call("GET", "/instances", undefined, validators.InstanceList)).body).toEqual({
     instances: [],
   })
 })
 
+// OVMS-API-003
 test("a second server on the same socket is told so, and the first goes on", async () => {
   expect((await refusal(serve(runtime, socket))).code).toBe("OVM_DAEMON_RUNNING")
   expect((await call("GET", "/health")).status).toBe(200)
@@ -169,6 +177,7 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     await packGuest(join(root, "store"), "long:latest", "tick_ms=20 button=1")
   })
 
+  // OVMS-API-014, OVMS-API-024, OVMS-API-041, OVMS-API-043, OVMS-API-081
   test("the seed's five operations, as it writes them", async () => {
     const started = await call(
       "POST",
@@ -186,6 +195,9 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
       state: "running",
       name: "one",
     })
+    // No abbreviation and no name is an ID.
+    for (const other of [`${instance_id}`.slice(0, 8), "one"])
+      expect(await refused("GET", `/status/${other}`)).toStartWith("OVM_INSTANCE_UNKNOWN")
     expect(await refused("POST", "/start", { manifest: "long", overrides: { name: "one" } })).toStartWith(
       "OVM_NAME_IN_USE",
     )
@@ -217,6 +229,7 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     expect(await readUntil(`/logs/${instance_id}?follow=true`, "TICK 2")).toContain("TICK 2")
   }, 60_000)
 
+  // OVMS-API-070, OVMS-API-071, OVMS-API-072, OVMS-API-073
   test("logs are raw bytes, or one JSON object a line for those who ask", async () => {
     const { instance_id } = await connect(socket).start({ manifest: "long" })
     await readUntil(`/logs/${instance_id}?follow=true`, "TICK 1")
@@ -225,6 +238,9 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     using short = shortPath(socket)
     const headers = { accept: "application/x-ndjson" }
     const response = await fetch(`http://ovm/logs/${instance_id}`, { unix: short.text, headers })
+    const plain = await fetch(`http://ovm/logs/${instance_id}`, { unix: short.text })
+    expect(plain.headers.get("content-type")).toBe("application/octet-stream")
+    expect(await plain.text()).toBe(raw)
     expect(response.headers.get("content-type")).toBe("application/x-ndjson")
     const lines = (await response.text())
       .trimEnd()

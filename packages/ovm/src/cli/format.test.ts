@@ -48,6 +48,7 @@ test("pairs without a value are left out", () => {
   ).toBe("id     1\nstate  running\n")
 })
 
+// OVMS-SEC-021
 test("control characters of others cannot reach a terminal", () => {
   expect(printable("a\x1b[2Jb\rc\u009bd\u202ee\u2028")).toBe("a\\u001b[2Jb\\rc\\u009bd\\u202ee\\u2028")
   expect(printable("Zürich – 東京")).toBe("Zürich – 東京")

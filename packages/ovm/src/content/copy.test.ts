@@ -38,6 +38,7 @@ test("copies the whole graph, children first, shared content once, and names the
   expect(Math.max(at(one.digest), at(two.digest))).toBeLessThan(at(index.digest))
 })
 
+// OVMS-REF-008
 test("a name that moves in the middle gives its first meaning, whole", async () => {
   const source = new MemoryStore()
   const first = await pushImage(source, "first", "{}", "old disk")

@@ -58,6 +58,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
     expect((await collectGarbage(join(root, "store"))).removed).toHaveLength(3)
   })
 
+  // OVMS-REF-010
   test("a layout of one artifact is named by its folder, one of several by folder and tag", async () => {
     const one = await images.prepare(join(root, "other"), NEVER)
     expect(one).toMatchObject({
@@ -76,6 +77,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
     expect((await refusal(images.prepare(join(root, "nowhere:x"), NEVER))).code).toBe("OVM_FILE_UNREADABLE")
   })
 
+  // OVMS-REF-010, OVMS-REF-011
   test("a manifest file finds its blobs beside it, whatever they are called", async () => {
     const folder = join(root, "beside")
     await mkdir(folder)

@@ -87,6 +87,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await rm(root, { recursive: true })
   })
 
+  // OVMS-API-060, OVMS-API-061, OVMS-API-062, OVMS-API-064
   test("runs a machine to its own end and tells all about it", async () => {
     const answer = await runtime.start({ manifest: "short" })
     expect(answer.status).toBe("starting")
@@ -103,11 +104,13 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(info.name).toMatch(/^short-/)
     expect(info.error).toBeUndefined()
     expect(info.phase).toBeUndefined()
+    expect(info.resources.rss ?? info.resources.cpu_time_ms).toBeUndefined()
     for (const time of [info.created, info.started, info.finished]) expect(time).toMatch(/^\d{4}-.*Z$/)
     for (const phase of ["resolve", "verify", "prepare", "spawn", "load", "total"] as const)
       expect(info.timings_ms[phase]).toBeNumber()
   })
 
+  // OVMS-MAN-063
   test("a status shows what a running machine uses, and overrides win over the manifest", async () => {
     const id = await start("long", {
       name: "big",
@@ -123,6 +126,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await text(id)).toContain("CMDLINE [tick_ms=10 hello=world]")
   })
 
+  // OVMS-API-040, OVMS-API-043, OVMS-API-045, OVMS-STA-003
   test("stop asks the guest first; a second stop and a stop of what has ended are no errors", async () => {
     const id = await start("long")
     await reach(id, "running")
@@ -133,6 +137,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopped" })
   })
 
+  // OVMS-API-040, OVMS-API-045, OVMS-STA-003
   test("a guest that does not listen is ended by its VMM", async () => {
     const id = await start("deaf")
     await reach(id, "running")
@@ -140,6 +145,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "quit" })
   })
 
+  // OVMS-API-046
   test("a second stop with a shorter time hurries the first one", async () => {
     const id = await start("deaf")
     await reach(id, "running")
@@ -148,6 +154,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "quit" })
   })
 
+  // OVMS-API-044
   test("a stop while it starts cancels the start and leaves no VMM", async () => {
     const id = await start("long")
     await runtime.stop({ instance_id: id, grace_ms: 0 })
@@ -155,6 +162,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await vmmsBelow(root)).toEqual([])
   })
 
+  // OVMS-STA-004, OVMS-API-063
   test("a VMM that dies is a failure with its exit", async () => {
     const id = await start("long")
     await reach(id, "running")
@@ -165,6 +173,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(info.error?.message).toContain("137")
   })
 
+  // OVMS-STA-010, OVMS-STA-011
   test("a daemon that comes back adopts what runs and reads how the rest ended", async () => {
     const id = await start("long", { name: "survivor" })
     const other = await start("long", { name: "victim" })
@@ -191,6 +200,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await reach(id)).toMatchObject({ state: "stopped", exit: { status: 0 } })
   })
 
+  // OVMS-STA-014, OVMS-API-028
   test("what was still starting when the daemon died has failed, and its VMM is gone", async () => {
     const id = await start("long")
     await reach(id, "running")
@@ -204,6 +214,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await vmmsBelow(root)).toEqual([])
   })
 
+  // OVMS-API-081, OVMS-API-082
   test("removing gives back lease, directory and name; what runs is not removed unless forced", async () => {
     const id = await start("long", { name: "once" })
     expect((await refusal(runtime.remove(id))).code).toBe("OVM_STATE_CONFLICT")
@@ -215,6 +226,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await start("short", { name: "once" })
   })
 
+  // OVMS-API-022, OVMS-API-025, OVMS-MAN-057
   test("a refused start leaves nothing behind", async () => {
     await packGuest(store(), "uefi:latest", "", { metadata: { platform: { arch: "x86_64", uefi: true } } })
     await packGuest(store(), "odd:latest", "", { devices: [{ type: "warp-drive", name: "w0" }] })
@@ -240,6 +252,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await leases()).toHaveLength(1)
   })
 
+  // OVMS-SEC-004
   test("a blob that was changed on disk is not started", async () => {
     const digest = await packGuest(store(), "spoilt:latest", "ticks=1 spoilt=1", {
       initrd: { path: import.meta.path },
@@ -256,6 +269,15 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(error.message).toContain(initrd)
   })
 
+  // OVMS-MAN-027, OVMS-MAN-063, OVMS-MAN-064
+  test("what neither start nor manifest says is one vCPU, 512 MiB and an empty command line", async () => {
+    await packGuest(store(), "bare:latest", "", { resources: {} })
+    const id = await start("bare")
+    await ticks(id)
+    expect((await runtime.status(id)).resources).toMatchObject({ vcpus: 1, memory: 512 << 20 })
+    expect(await text(id)).toContain("CMDLINE []")
+  })
+
   test("limits are kept", async () => {
     await runtime.close()
     runtime = await open({ running: 1, instances: 2 })
@@ -269,6 +291,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     runtime = await open()
   })
 
+  // OVMS-API-053, OVMS-API-054
   test("a snapshot goes on where it was taken, as often as wanted, and so does a snapshot of its clone", async () => {
     const disk = join(root, "disk.raw")
     await writeFile(disk, Buffer.alloc(1 << 20))
@@ -305,6 +328,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(deep.base.digest).toBe((await layout.resolve("localhost/tests/guest:1")).digest)
   })
 
+  // OVMS-API-052, OVMS-API-059
   test("what a snapshot cannot be is refused, and nothing is stored", async () => {
     const unknown = { instance_id: "00000000-0000-4000-8000-000000000000", tag: "x" }
     expect((await refusal(runtime.snapshot(unknown))).code).toBe("OVM_INSTANCE_UNKNOWN")

@@ -5,6 +5,7 @@ import { assertTransition, hasEnded } from "./states.ts"
 
 const STATES: readonly State[] = ["starting", "running", "paused", "stopping", "stopped", "failed"]
 
+// OVMS-STA-001
 test("every state but the last two can be stopped and can fail", () => {
   for (const state of STATES.filter((state) => !hasEnded(state))) {
     if (state !== "stopping") expect(() => assertTransition(state, "stopping")).not.toThrow()
@@ -12,6 +13,7 @@ test("every state but the last two can be stopped and can fail", () => {
   }
 })
 
+// OVMS-STA-002
 test("nothing follows the end, and nothing starts twice", () => {
   for (const from of STATES) {
     expect(refusal(from, "starting")).toBe("OVM_STATE_CONFLICT")

@@ -8,6 +8,7 @@ import { type Bench, hash, linux, MiB, sizeOf } from "./bench.suite.ts"
 
 /** What a machine is made of: disks, kernels, strings of a manifest; good and hostile ones. */
 export function inputSuite(bench: Bench): void {
+  // OVMS-DSK-006
   test("reads a chain of layers, writes to the overlay alone", async () => {
     const base = join(bench.root, "base.raw")
     const bytes = Buffer.alloc(MiB)
@@ -77,6 +78,7 @@ export function inputSuite(bench: Bench): void {
     expect(text).toContain("size=10 head=30313233343536373839")
   })
 
+  // OVMS-LIM-012
   test("keeps the console within its bound", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=0 ticks=2000", { consoleLimit: 2000 }))
     const text = await bench.until(machine)
@@ -88,6 +90,7 @@ export function inputSuite(bench: Bench): void {
     expect(text).toContain("GUEST-DONE")
   })
 
+  // OVMS-MAN-027, OVMS-SEC-020
   test("hostile strings stay what they are", async () => {
     const args = `a,mem-path=/etc/passwd,"b",-S {"c":1} ' $(touch x) \`d\` %s -device help`
     const directory = join(bench.root, `,path=${"long ".repeat(30)},"and":{hostile`)

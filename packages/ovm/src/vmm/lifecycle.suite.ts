@@ -142,6 +142,7 @@ export function lifecycleSuite(bench: Bench): void {
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
   })
 
+  // OVMS-STA-013
   test("an adopted machine that ended while nobody looked still has its exit status", async () => {
     const record = await bench.launchElsewhere(bench.planOf("tick_ms=1 ticks=1"))
     while (processesIn(record.directory).length > 0) await sleep(10)
@@ -151,6 +152,7 @@ export function lifecycleSuite(bench: Bench): void {
     expect(await bench.until(machine)).toContain("GUEST-DONE")
   })
 
+  // OVMS-STA-012
   test("a pid of someone else, or of before the host restarted, is not taken for the machine", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
     for (const other of [{ startTime: 1 }, { bootId: "another" }, { pid: process.pid }]) {

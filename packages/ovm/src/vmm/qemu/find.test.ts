@@ -65,6 +65,7 @@ describe("the accelerator's probe", () => {
     expect(verdict.accelerator).toBe("kvm")
   })
 
+  // OVMS-SEC-032
   test("a KVM that is too slow, or that QEMU cannot use, means TCG", async () => {
     const slow = await probeAccelerator(program("slow", "exec sleep 60"), folder, device)
     expect(slow).toEqual({ accelerator: "tcg", reason: expect.stringContaining("did not finish") })

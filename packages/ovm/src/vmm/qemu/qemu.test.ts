@@ -51,10 +51,12 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
     return text
   }
 
+  // OVMS-MAN-026
   test("boots from the disk by BIOS when there is no kernel", async () => {
     expect(await bootSector([])).toBe("BOOTED")
   })
 
+  // OVMS-MAN-058
   test("takes shared memory, and leaves out an optional device that it does not know", async () => {
     const shared = {
       type: "ivshmem",
