@@ -44,7 +44,8 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
 
 /** Parses a request to its operation and runs it. Throws OVM_ROUTE_UNKNOWN, OVM_METHOD_NOT_ALLOWED and what the runtime throws. */
 export async function dispatch(runtime: Runtime, request: Request): Promise<Response> {
-  const url = new URL(request.url)
+  // HTTP/1.0 knows no Host, and then this is a path alone.
+  const url = new URL(request.url, "http://ovm")
   const [, first = "", second, ...rest] = url.pathname.split("/")
   const route = rest.length > 0 ? undefined : ROUTES[second === undefined ? `/${first}` : `/${first}/*`]
   if (!route) throw new OvmError("OVM_ROUTE_UNKNOWN", `there is no path ${url.pathname.slice(0, 200)}`)

@@ -164,6 +164,25 @@ test("a socket that nobody serves any more is replaced", async () => {
   expect((await refusal(connect(stale).list())).code).toBe("OVM_DAEMON_UNREACHABLE")
 })
 
+test("a body that is announced as huge, and an old version of HTTP, are answered in the words of the API", async () => {
+  const heads: [head: string, status: string, body: string][] = [
+    ["POST /start HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999", "413", "OVM_REQUEST_TOO_LARGE"],
+    ["GET /health HTTP/1.0", "200", "ok"],
+    ["GET /nowhere HTTP/1.0", "404", "OVM_ROUTE_UNKNOWN"],
+  ]
+  for (const [head, status, body] of heads) {
+    using short = shortPath(socket)
+    const connection = createConnection(short.text)
+    connection.write(`${head}\r\n\r\n${head.startsWith("POST") ? "x".repeat(70_000) : ""}`)
+    let answer = ""
+    for await (const chunk of connection) {
+      answer += chunk
+      if (answer.includes(body)) break
+    }
+    expect(answer).toStartWith(`HTTP/1.1 ${status} `)
+  }
+})
+
 test("half a request harms nobody", async () => {
   using short = shortPath(socket)
   const half = createConnection(short.text)

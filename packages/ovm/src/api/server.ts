@@ -33,6 +33,8 @@ export async function serve(
       unix: path.text,
       // A console may be silent for hours. Bun takes this for Unix sockets too, whatever its types say.
       idleTimeout: 0 as never,
+      // A longer body is refused by the operation, in the words of this API (http.ts).
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: async (request) => {
         try {
           return await dispatch(runtime, request)
