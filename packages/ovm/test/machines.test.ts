@@ -142,7 +142,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
       await other.fails(["start", name], "OVM_NAME_UNKNOWN", [name])
       const { stdout, stderr } = await other.ovm(["run", "--rm", name])
       expect(stdout).toContain("TICK 2")
-      expect(stderr).toBe("")
+      expect(stderr).toBe(`warning: ${name}: the machine is not signed, and no policy asks for that\n`)
       await registry.stop()
       expect(await other.ok(["run", "--rm", name])).toContain("TICK 2")
       await other.fails(["run", "--pull", "always", name], "OVM_REGISTRY_UNREACHABLE", [registry.host])
