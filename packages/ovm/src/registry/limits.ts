@@ -15,7 +15,7 @@ export interface Limits {
   /** The same of a download, over `rateMs`: whoever sends a byte now and then is cut off, and asked anew. */
   readonly slowestDownload: number
   readonly rateMs: number
-  /** Bytes of a large blob that are asked for at a time. */
+  /** Bytes of a large blob that are asked for at a time, at least. */
   readonly rangeBytes: number
 }
 

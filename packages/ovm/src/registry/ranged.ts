@@ -6,6 +6,7 @@ import { sizeMismatch } from "../content/verify.ts"
 import { OvmError } from "../errors.ts"
 import { rangeFault } from "./content-range.ts"
 import { fetchDirectly } from "./direct/fetch.ts"
+import { isWhole } from "./direct/head.ts"
 import { discard, readBody } from "./http.ts"
 import { type Lane, type Lanes, lanesTo } from "./lanes.ts"
 import { type Position, pour } from "./pour.ts"
@@ -14,6 +15,9 @@ import type { Answer, Request, Transport } from "./transport.ts"
 
 /** More lanes than a registry is ever asked for wait in vain, so no blob has more. */
 const LANES = 8
+/** A request costs a registry some milliseconds, so a blob comes in about so many pieces, none larger than this. */
+const PIECES = 16
+const LARGEST = 64 * 1024 * 1024
 /** So much without a failure, and earlier failures are forgotten. */
 const PROGRESS = 1024 * 1024
 
@@ -42,7 +46,8 @@ export class Ranged {
     private readonly into: Incoming,
     private readonly moved: (bytes: number) => void,
   ) {
-    this.#queue = into.missing().flatMap((extent) => pieces(extent, transport.limits.rangeBytes))
+    const wanted = Math.max(transport.limits.rangeBytes, Math.min(LARGEST, Math.ceil(target.size / PIECES)))
+    this.#queue = into.missing().flatMap((extent) => pieces(extent, wanted))
     this.#lanes = lanesTo(transport.host, transport.maxConcurrency)
     this.#signal = request.signal ? AbortSignal.any([request.signal, this.#stop.signal]) : this.#stop.signal
   }
@@ -115,10 +120,16 @@ export class Ranged {
    */
   async #directly(piece: Extent, position: Position, moved: (bytes: number) => void): Promise<boolean> {
     const { file } = this.into
-    const plain = file && (await this.transport.plain(this.#request(piece)))
+    const plain =
+      file &&
+      (await this.transport.plain({
+        ...this.request,
+        url: this.#direct ?? this.request.url,
+        signal: this.#signal,
+      }))
     if (!plain) return false
     const { size } = this.target
-    const isWhole = piece.end - piece.start === size
+    const alongside = isWhole({ extent: piece, size })
     const events = {
       onHead: (tag: string | null, warning: string | null) => {
         this.#tag = tag
@@ -126,7 +137,7 @@ export class Ranged {
         this.#ready()
       },
       onWritten: (at: number) => {
-        file.wrote({ start: position.at, end: at }, isWhole)
+        file.wrote({ start: position.at, end: at }, alongside)
         const bytes = at - position.at
         position.at = at
         moved(bytes)
@@ -138,17 +149,13 @@ export class Ranged {
     return result === "done"
   }
 
-  #request(piece: Extent, url: string | URL = this.#direct ?? this.request.url): Request {
-    const headers = { ...this.request.headers, Range: `bytes=${piece.start}-${piece.end - 1}` }
-    return { ...this.request, url, headers, signal: this.#signal }
-  }
-
   /** The answer to a request for exactly `piece`. */
   async #open(piece: Extent): Promise<Answer> {
     const { request } = this
     const url = this.#direct ?? request.url
+    const headers = { ...request.headers, Range: `bytes=${piece.start}-${piece.end - 1}` }
     try {
-      const answer = await this.transport.exchange(this.#request(piece, url))
+      const answer = await this.transport.exchange({ ...request, url, headers, signal: this.#signal })
       await this.#check(answer, piece)
       // Where a registry redirects to its storage, the next range goes there at once.
       if (new URL(request.url, answer.url).href !== answer.url.href) this.#direct = answer.url

@@ -48,8 +48,8 @@ const send = ({ socket, head, body }: Asked, lines: readonly string[] = head, by
 }
 
 /** The same, and the end of the connection. */
-const finish = (asked: Asked, lines: readonly string[]) => {
-  send(asked, lines)
+const finish = (asked: Asked, lines: readonly string[], bytes = asked.body.length) => {
+  send(asked, lines, asked.body.subarray(0, bytes))
   asked.socket.end()
 }
 
@@ -58,7 +58,7 @@ afterEach(() => {
   for (const server of opened.splice(0)) server.close()
 })
 
-/** A server that knows BLOB and answers a request for a range of it as `answer` says; all others as it should. */
+/** A server that knows BLOB and answers requests for it, or for a range of it, as `answer` says. */
 async function serve(answer: Answer): Promise<{ host: string; asked: Asked[]; connections: () => number }> {
   const asked: Asked[] = []
   let connections = 0
@@ -85,8 +85,7 @@ async function serve(answer: Answer): Promise<{ host: string; asked: Asked[]; co
         const earlier = asked.filter((other) => first !== undefined && other.start === start).length
         const one = { start, end, earlier, text: request, head, body, socket }
         asked.push(one)
-        if (first === undefined) send(one)
-        else answer(one)
+        answer(one)
       }
     })
   })
@@ -98,11 +97,16 @@ async function serve(answer: Answer): Promise<{ host: string; asked: Asked[]; co
 }
 
 /** Pulls BLOB from `host`: everything, or an error with `code` and no blob. */
-async function pull(host: string, code?: ErrorCode, signal?: AbortSignal): Promise<string> {
+async function pull(
+  host: string,
+  code?: ErrorCode,
+  signal?: AbortSignal,
+  rangeBytes = PIECE,
+): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
   try {
     await using store = await openLayout(root, { create: true, durable: false })
-    const remote = new HttpStore(new Transport(host, { limits: PATIENCE }), "direct/image")
+    const remote = new HttpStore(new Transport(host, { limits: { ...PATIENCE, rangeBytes } }), "direct/image")
     const pulling = copyGraph(remote, BLOB, store, { largeBytes: 1, ...(signal && { signal }) })
     if (code === undefined) {
       await pulling
@@ -152,11 +156,46 @@ test.each<[string, Answer]>([
   expect(asked.length).toBeGreaterThan(4)
 })
 
+const isRange = ({ text }: Asked) => /^range:/im.test(text)
+const ONE_PIECE = BYTES.length
+
+test("a blob that is one piece is asked for as a whole", async () => {
+  const { host, asked } = await serve((one) => send(one))
+  await pull(host, undefined, undefined, ONE_PIECE)
+  expect(asked.map(isRange)).toEqual([false])
+})
+
+test.each<[string, ErrorCode | undefined, Answer, number]>([
+  [
+    "broken off is gone on with",
+    undefined,
+    (one) => (isRange(one) ? send(one) : finish(one, one.head, 400_000)),
+    2,
+  ],
+  [
+    "refused once is asked for again",
+    undefined,
+    (one) => send(one, isRange(one) ? one.head : ["HTTP/1.1 500 X"]),
+    2,
+  ],
+  [
+    "wrong is refused",
+    "OVM_DIGEST_MISMATCH",
+    (one) => send(one, one.head, Buffer.from(one.body).fill(1, 7, 9)),
+    2,
+  ],
+])("a blob that is one piece and %s", async (_, code, answer, requests) => {
+  const { host, asked } = await serve(answer)
+  await pull(host, code, undefined, ONE_PIECE)
+  expect(asked).toHaveLength(requests)
+})
+
 test("a flipped byte anywhere is found", async () => {
   for (const at of [0, PIECE, BYTES.length - 1]) {
     const { host, asked } = await serve((one) => {
       const wrong = Buffer.from(one.body)
-      if (at >= one.start && at < one.end) wrong[at - one.start] = (wrong[at - one.start] ?? 0) ^ 1
+      if (isRange(one) && at >= one.start && at < one.end)
+        wrong[at - one.start] = (wrong[at - one.start] ?? 0) ^ 1
       send(one, one.head, wrong)
     })
     await pull(host)
@@ -167,7 +206,7 @@ test("a flipped byte anywhere is found", async () => {
 
 test("what follows an answer is not taken for the next one", async () => {
   const { host } = await serve((one) => {
-    const forged = Buffer.alloc(PIECE, "x")
+    const forged = Buffer.alloc(one.body.length, "x")
     send(one, one.head, Buffer.concat([one.body, Buffer.from(`${one.head.join("\r\n")}\r\n\r\n`), forged]))
   })
   await pull(host)

@@ -6,6 +6,7 @@ import { timedOut, USUAL } from "../http.ts"
 import type { Limits } from "../limits.ts"
 import { Transient } from "../retry.ts"
 import type { Plain } from "../transport.ts"
+import { isWhole } from "./head.ts"
 import type { Outcome } from "./protocol.ts"
 import { type Events, moveDirectly } from "./threads.ts"
 
@@ -30,7 +31,7 @@ export async function fetchDirectly(
   signal: AbortSignal,
 ): Promise<"done" | "refused" | "unsuitable"> {
   const address = await addressOf(url)
-  const request = address && requestFor(url, { ...USUAL, ...headers })
+  const request = address && requestFor(url, { ...USUAL, ...headers, ...rangeOf(extent, size) })
   if (!request) return "refused"
   const { responseMs, stallMs, rateMs, slowestDownload } = limits
   const patience = { responseMs, stallMs, rateMs, slowestDownload }
@@ -56,6 +57,10 @@ function resultOf(outcome: Outcome, url: URL, file: IncomingFile, signal: AbortS
     case "failed":
       throw toOvmError(Object.assign(new Error(outcome.message), { code: outcome.code, path: file.path }))
   }
+}
+
+function rangeOf(extent: Extent, size: number): Record<string, string> {
+  return isWhole({ extent, size }) ? {} : { Range: `bytes=${extent.start}-${extent.end - 1}` }
 }
 
 /** The text of a GET; undefined if a header could be taken for more than one. */

@@ -28,13 +28,18 @@ export function parseHead(text: string): Head | undefined {
 }
 
 /** True if `head` announces exactly the piece that was asked for, in the one form that needs no interpretation. */
-export function isPlain({ status, headers }: Head, { extent, size, tag }: Job): boolean {
+export function isPlain({ status, headers }: Head, job: Job): boolean {
+  const { extent, size, tag } = job
   return (
-    status === 206 &&
+    (isWhole(job) ? status === 200 : status === 206 && rangeFault(headers, extent, size) === undefined) &&
     headers.get("content-length") === String(extent.end - extent.start) &&
     !headers.has("transfer-encoding") &&
     (headers.get("content-encoding") ?? "identity") === "identity" &&
-    rangeFault(headers, extent, size) === undefined &&
     (tag === undefined || headers.get("etag") === tag)
   )
+}
+
+/** Such a piece is asked for without a range, which some registries serve at less cost, and hashed on its way. */
+export function isWhole({ extent, size }: Pick<Job, "extent" | "size">): boolean {
+  return extent.start === 0 && extent.end === size
 }

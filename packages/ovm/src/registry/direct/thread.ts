@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs"
 import { type Sha256, sha256 } from "../../content/sha256.ts"
 import { Pace, tickOf } from "../watch.ts"
-import { HEAD_LIMIT, type Head, isPlain, parseHead } from "./head.ts"
+import { HEAD_LIMIT, type Head, isPlain, isWhole, parseHead } from "./head.ts"
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
 import { Socket } from "./socket.ts"
 
@@ -45,12 +45,12 @@ class Moving {
     private readonly job: Job,
     private readonly isCancelled: () => boolean,
   ) {
-    const { extent, size, limits } = job
+    const { extent, limits } = job
     this.#tickMs = Math.min(LONGEST_TICK, tickOf(limits))
     this.#pace = new Pace(limits)
     this.#at = extent.start
     this.#told = extent.start
-    if (extent.start === 0 && extent.end === size) this.#hash = sha256()
+    if (isWhole(job)) this.#hash = sha256()
   }
 
   run(): Outcome {
