@@ -31,7 +31,7 @@ export class Journal {
     const present = Math.min(size, fstatSync(this.of).size)
     for (const extent of parse(whole.slice(head.length))) if (extent.end <= present) extents.add(extent)
     // Whatever was torn is cut off, or the next line would continue it.
-    ftruncateSync(this.#fd, whole.length)
+    this.#cut(whole.length)
     return true
   }
 
@@ -41,8 +41,13 @@ export class Journal {
 
   /** Forgets everything. */
   clear(size: number): void {
-    ftruncateSync(this.#fd, 0)
+    this.#cut(0)
     writeSync(this.#fd, this.#head(size))
+  }
+
+  // Not where there is nothing to cut off: ext4 brings a file that was truncated to the disk when it is closed, at once.
+  #cut(length: number): void {
+    if (fstatSync(this.#fd).size > length) ftruncateSync(this.#fd, length)
   }
 
   close(): void {
