@@ -12,7 +12,7 @@ import { describeBytes, failure } from "../../content/store.suite.ts"
 import type { ErrorCode } from "../../errors.ts"
 import { HttpStore } from "../http-store.ts"
 import { LIMITS } from "../limits.ts"
-import { Transport } from "../transport.ts"
+import { Transport, type TransportOptions } from "../transport.ts"
 import { fetchDirectly } from "./fetch.ts"
 import { parseHead } from "./head.ts"
 
@@ -318,4 +318,24 @@ test("a head is read strictly", () => {
     "HTTP/1.1 200 OK\r\nA: \u0001",
   ])
     expect(parseHead(text)).toBeUndefined()
+})
+
+test("TLS, proxies and mirrors are not for plain sockets", async () => {
+  const request = { method: "GET", url: "/v2/a/blobs/b", scope: "", what: "a blob" } as const
+  const plain = (host: string, options: TransportOptions = {}) => new Transport(host, options).plain(request)
+  const mirrors = [{ transport: new Transport("127.0.0.1:2"), resolve: false }]
+  expect((await plain("127.0.0.1:1"))?.url.href).toBe("http://127.0.0.1:1/v2/a/blobs/b")
+  expect(await plain("127.0.0.1:1", { plainHttp: false })).toBeUndefined()
+  expect(await plain("127.0.0.1:1", { proxy: "http://127.0.0.1:3" })).toBeUndefined()
+  expect(await plain("127.0.0.1:1", { mirrors })).toBeUndefined()
+  expect(await plain("127.0.0.1:1", { direct: false })).toBeUndefined()
+  const before = process.env.http_proxy
+  process.env.http_proxy = "http://127.0.0.1:3"
+  try {
+    expect(await plain("registry.invalid", { plainHttp: true })).toBeUndefined()
+    expect(await plain("127.0.0.1:1")).toBeDefined()
+  } finally {
+    if (before === undefined) delete process.env.http_proxy
+    else process.env.http_proxy = before
+  }
 })
