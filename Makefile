@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-warm bench-registry bench-ram clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-registry bench-ram clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -47,10 +47,11 @@ bench-registry: build peers ## how fast a gigabyte goes from and to a registry, 
 bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
 	@node_modules/.bin/bun bench/ram.ts
 
-bench-warm: build machine ## how fast a start of a snapshot is with a warm slot, beside one without
-	@node_modules/.bin/bun bench/warm.ts
+bench-restore: build peers machine ## how fast a snapshot runs, by slot, without one and out of a registry; what clones cost
+	@node_modules/.bin/bun bench/restore.ts
+	@node_modules/.bin/bun bench/clones.ts
 
-bench-snapshot: setup machine ## how long a snapshot stops a machine, and how fast it is resumed, beside QMP by hand
+bench-snapshot: setup machine ## how long a snapshot stops a machine, beside the same QMP by hand
 	@node_modules/.bin/bun bench/snapshot.ts
 
 clean: ## remove what was built, the cache too

@@ -30,3 +30,35 @@ export function report(what: string, ours: number, name: string, theirs: number,
     `${what}: ${ours.toFixed(1)} ms, ${name}: ${theirs.toFixed(1)} ms, ratio ${ratio.toFixed(2)} (bound ${bound}: ${verdict})`,
   )
 }
+
+/** One line: median and the value that one in a hundred is above, in milliseconds. Gives the median. */
+export function spread(what: string, values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const [p50, p99] = [median(values), percentile99(sorted)]
+  console.log(`${what}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms (${values.length})`)
+  return p50
+}
+
+function percentile99(sorted: readonly number[]): number {
+  return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN
+}
+
+/** The same two of both ways, their ratio, and the bound that the project sets itself. */
+export function compare(
+  what: string,
+  ours: readonly number[],
+  name: string,
+  theirs: readonly number[],
+  bound: number,
+): void {
+  const ratio = spread(what, ours) / spread(`  ${name}`, theirs)
+  console.log(`  ratio ${ratio.toFixed(2)} (bound ${bound}: ${ratio <= bound ? "holds" : "MISSED"})`)
+}
+
+/** Whether `values` stay within a goal that is no ratio, in milliseconds. */
+export function goal(what: string, values: readonly number[], p50: number, p99: number): void {
+  const sorted = values.toSorted((a, b) => a - b)
+  const holds = median(values) <= p50 && percentile99(sorted) <= p99
+  spread(what, values)
+  console.log(`  goal p50 ${p50} ms, p99 ${p99} ms: ${holds ? "holds" : "MISSED"}`)
+}

@@ -63,7 +63,7 @@ edit() {
 }
 
 base=$new/base
-mkdir -p "$base/bin" "$base/dev" "$base/proc" "$base/sys"
+mkdir -p "$base/bin" "$base/dev" "$base/mnt" "$base/proc" "$base/sys"
 cp "$busybox" "$base/bin/busybox"
 "$busybox" --list | while read -r applet; do [ "$applet" = busybox ] || ln -s busybox "$base/bin/$applet"; done
 cp -r "$parts/base/." "$base"

@@ -97,7 +97,7 @@ export class Images {
    * can fail with; then nothing is leased.
    */
   async prepare(reference: string, options: PrepareOptions): Promise<PreparedImage> {
-    // Whatever it has to fetch can be fetched again.
+    // Whatever it has to fetch can be fetched again, and no machine that holds something outlives the host.
     return await takeIn(this.place, { durable: false }, async (store) => {
       const lease = store.lease(LEASE + options.lease)
       try {

@@ -41,7 +41,6 @@ export async function prepareSnapshot(
 ): Promise<PreparedSnapshot> {
   const { descriptor, snapshot: facts, overlays } = snapshot
   const blob = await localFile(store, base.reference, snapshot.ram, options)
-  const table = snapshot.table && (await fetchAll(store, snapshot.table, snapshot.table.size, options))
   const { ref, compression, size, digest } = facts.ram
   const ram = await cache.get(
     { recipe: RECIPE, digest },
@@ -51,7 +50,7 @@ export async function prepareSnapshot(
       size,
       digest,
       blobSize: snapshot.ram.size,
-      ...(table && { table }),
+      table: async () => snapshot.table && fetchAll(store, snapshot.table, snapshot.table.size, options),
     }),
     { ...options, source: ref },
   )
@@ -97,7 +96,8 @@ export async function storeSnapshot(
       { ...source, ram: { ...ram, ...hints }, state: stateFile },
       call,
     )
-    await cache.get(
+    // Only a head start: where it cannot be had, as on another file system, the first resume inflates the RAM.
+    const kept = cache.get(
       { recipe: RECIPE, digest: ram.digest },
       {
         make: (path) => rename(ramFile, path),
@@ -105,6 +105,7 @@ export async function storeSnapshot(
       },
       { ...call, source: ram.blob.digest },
     )
+    await kept.catch(() => {})
     return descriptor
   } finally {
     await rm(into, { force: true })

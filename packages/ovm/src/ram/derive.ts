@@ -13,10 +13,20 @@ import { MemoryDigest, sha256 } from "./memory-digest.ts"
  */
 export function ramDerivation(
   path: string,
-  ram: Omit<InflateOptions, "into" | "signal"> & { readonly digest: Digest },
+  {
+    table: tableOf,
+    ...ram
+  }: Omit<InflateOptions, "into" | "signal" | "table"> & {
+    readonly digest: Digest
+    /** Asked for only if the RAM has to be inflated. */
+    readonly table?: () => Promise<Uint8Array | undefined>
+  },
 ) {
   return {
-    make: (into: string, call: Call) => inflateRam(path, { ...ram, ...call, into }),
+    make: async (into: string, call: Call) => {
+      const table = await tableOf?.()
+      return inflateRam(path, { ...ram, ...(table && { table }), ...call, into })
+    },
     verify: async (found: string, call: Call) => (await memoryDigestOf(found, ram.size, call)) === ram.digest,
   }
 }

@@ -19,8 +19,8 @@ export class Instance {
   graceMs = 10_000
   /** Known once the image is prepared; kept on disk with the next change. */
   lineage: Lineage | undefined
-  /** A snapshot is being taken. */
-  snapshotting = false
+  /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
+  snapshotting: Promise<void> | undefined
   /** How many stops were begun: the last one's method is the one that counts. */
   stops = 0
   #info: InstanceInfo
@@ -137,6 +137,7 @@ export class Instance {
 
   /** What the guest wrote goes with the machine. */
   async #dropOverlays(): Promise<void> {
+    await this.snapshotting
     for (const name of await readdir(this.directory))
       if (name.startsWith("overlay")) await rm(join(this.directory, name), { force: true })
   }

@@ -380,6 +380,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async #forget(instance: Instance): Promise<void> {
+    await instance.snapshotting
     await this.#options.images.release(instance.id)
     await instance.discard()
     this.#instances.delete(instance.id)

@@ -51,7 +51,8 @@ export async function takeSnapshot(
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")
   const name = parseReference(instance.info.image.reference).withTag(request.tag).toString()
-  instance.snapshotting = true
+  const over = Promise.withResolvers<void>()
+  instance.snapshotting = over.promise
   const sink = sinkOf(instance, lineage)
   // One that is to be stopped does nothing any more that its snapshot does not know.
   const hold = request.stop === true && instance.state === "running"
@@ -86,9 +87,10 @@ export async function takeSnapshot(
       ...(scrub && { scrub }),
     }
   } finally {
-    instance.snapshotting = false
     if (hold && !stored) await instance.machine?.resume().catch(() => {})
-    await Promise.all([sink.ram, sink.state].map((path) => rm(path, { force: true })))
+    await Promise.all([sink.ram, sink.state].map((path) => rm(path, { force: true }))).catch(() => {})
+    instance.snapshotting = undefined
+    over.resolve()
   }
 }
 
@@ -124,7 +126,9 @@ function frozen(lineage: Lineage, old: string, top: string): Lineage {
 /** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */
 export async function settleSnapshot(instance: Instance): Promise<void> {
   const { ram, state } = sinkOf(instance, { overlays: [] })
-  await Promise.all([ram, state].map((path) => rm(path, { force: true })))
+  // Compressed RAM lies beside it (images/snapshot.ts).
+  const left = [ram, `${ram}.zstd`, `${ram}.lz4`, state]
+  await Promise.all(left.map((path) => rm(path, { force: true })))
   const { lineage } = instance
   // One that was to be stopped stands still. One that has ended meanwhile neither goes on nor writes to anything.
   if (instance.state === "running") await instance.machine?.resume().catch(() => {})

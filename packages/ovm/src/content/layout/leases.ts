@@ -73,6 +73,8 @@ export class NamedLease implements Lease {
   constructor(
     private readonly files: LayoutFiles,
     readonly id: string,
+    /** Whether it survives a crash of the host, and not only of this process. */
+    private readonly durable: boolean,
   ) {
     if (!ID.test(id) || id.startsWith(SESSION))
       throw new OvmError("OVM_INTERNAL", `${JSON.stringify(id)} cannot name a lease`)
@@ -84,11 +86,11 @@ export class NamedLease implements Lease {
     const handle = await open(this.#path, "a", 0o600)
     try {
       await writing(this.#path, () => handle.write(lines(targets)))
-      await handle.sync()
+      if (this.durable) await handle.sync()
     } finally {
       await handle.close()
     }
-    await syncDirectory(this.files.leases)
+    if (this.durable) await syncDirectory(this.files.leases)
   }
 
   async release(): Promise<void> {

@@ -175,7 +175,7 @@ export class LayoutStore
 
   /** A lease that outlives this store and this process, by its id: one that exists is continued. */
   lease(id: string): Lease {
-    return new NamedLease(this.files, id)
+    return new NamedLease(this.files, id, this.durable)
   }
 
   /** The leases of that kind with what they hold. */

@@ -1,0 +1,192 @@
+// How long it takes until a snapshot runs: with a warm slot and without, beside the same command line by hand; beside a boot; and
+// out of a registry with nothing here. `make bench-restore`.
+import { mkdir, readFile, rm } from "node:fs/promises"
+import { join } from "node:path"
+import { connect } from "../packages/ovm/src/api/client.ts"
+import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
+import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
+import { packGuest } from "../packages/testkit/src/image.ts"
+import { startRegistry } from "../packages/testkit/src/registry.ts"
+import { loadByHand } from "./by-hand.ts"
+import { MACHINE, OVM, output, withHome } from "./programs.ts"
+import { compare, goal, spread } from "./turns.ts"
+
+const ROUNDS = 50
+const FEW = 5
+const DISK = 1 << 20
+
+/** Starts it and waits until the answer or the status says that it runs; milliseconds. */
+async function running(runtime: Runtime, manifest: string, overrides: { vcpus?: number } = {}) {
+  const began = performance.now()
+  const { instance_id, status } = await runtime.start({ manifest, overrides })
+  let state: string = status
+  while (state === "starting") {
+    // Not at once: to be asked takes the daemon's time.
+    await Bun.sleep(1)
+    state = (await runtime.status(instance_id)).state
+  }
+  const took = performance.now() - began
+  if (state !== "running") throw new Error(`the machine is ${state}`)
+  return { instance_id, took }
+}
+
+/** Until the console has `words`, or anything; milliseconds since `began`. */
+async function said(runtime: Runtime, id: string, began: number, words = ""): Promise<number> {
+  let text = ""
+  for await (const bytes of await runtime.logs(id, { follow: true })) {
+    text += Buffer.from(bytes).toString()
+    if (text.includes(words)) break
+  }
+  return performance.now() - began
+}
+
+async function full(runtime: Runtime): Promise<void> {
+  while (!(await runtime.info()).warm.every(({ ready, wanted }) => ready === wanted)) await Bun.sleep(5)
+}
+
+/** The bare-metal guest, so that nothing but the resume itself is measured. */
+async function slots(runtime: Runtime, home: string): Promise<void> {
+  const [base, warm] = ["localhost/bench/warm:1", "localhost/bench/warm:warm"]
+  const disk = join(home, "disk.raw")
+  await Bun.write(disk, Buffer.alloc(DISK))
+  await packGuest(join(home, "store"), base, "tick_ms=20 hlt=1", {
+    diskLayers: [{ path: disk, format: "raw" }],
+  })
+  const { instance_id } = await running(runtime, base)
+  await said(runtime, instance_id, 0, "TICK")
+  await runtime.snapshot({ instance_id, tag: "warm" })
+  await runtime.snapshot({ instance_id, tag: "once", multi_resume: "deny" })
+  await runtime.remove(instance_id, { force: true })
+
+  const times: Record<string, number[]> = { allow: [], deny: [], resume: [], without: [], hand: [] }
+  for (const [policy, name] of [
+    ["allow", warm],
+    ["deny", "localhost/bench/warm:once"],
+  ] as const) {
+    await runtime.warm({ manifest: name, slots: 1 })
+    for (let round = 0; round <= ROUNDS; round++) {
+      await full(runtime)
+      const { instance_id: id, took } = await running(runtime, name)
+      const { resume = Number.NaN, spawn } = (await runtime.status(id)).timings_ms
+      if (spawn !== undefined) throw new Error("there was no slot")
+      await runtime.remove(id, { force: true })
+      // It may be resumed once: for the next round that is forgotten.
+      if (policy === "deny") {
+        await rm(join(home, "resumed"), { recursive: true })
+        await runtime.warm({ manifest: name, slots: 1 })
+      }
+      if (round === 0) continue
+      times[policy]?.push(took)
+      if (policy === "allow") times.resume?.push(resume)
+    }
+    await runtime.warm({ manifest: name, slots: 0 })
+  }
+  const hand = join(home, "hand")
+  await mkdir(hand)
+  for (let round = 0; round <= ROUNDS; round++) {
+    const { instance_id: id, took } = await running(runtime, warm)
+    const folder = join(home, "instances", id)
+    const [pid] = (await readFile(join(folder, "pid"), "utf8")).split(" ")
+    const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1)
+    await runtime.remove(id, { force: true })
+    const state = await readFile(await stateOf(home, warm))
+    await rm(join(hand, "overlay.qcow2"), { force: true })
+    await createOverlay(join(hand, "overlay.qcow2"), DISK)
+    const theirs = await loadByHand(
+      argv.map((word) => word.replaceAll(folder, hand)),
+      hand,
+      state,
+    )
+    theirs.end()
+    if (round === 0) continue
+    times.without?.push(took)
+    times.hand?.push(theirs.took)
+  }
+  goal("POST /start to running, warm slot", times.allow ?? [], 2, 10)
+  spread("  of which the VMM's `cont`", times.resume ?? [])
+  goal("the same of a snapshot that may be resumed once, which is noted first", times.deny ?? [], 2, 10)
+  compare(
+    "POST /start to running, no slot",
+    times.without ?? [],
+    "spawn + load + cont by hand",
+    times.hand ?? [],
+    1.15,
+  )
+}
+
+/** The file of a snapshot's device state. */
+async function stateOf(home: string, name: string): Promise<string> {
+  const { snapshot } = JSON.parse(
+    output([OVM, "inspect", "--json", name], { ...process.env, OVM_HOME: home }),
+  )
+  return join(home, "store/blobs/sha256", (snapshot.state.ref as string).slice("sha256:".length))
+}
+
+/** A Debian: its first word after a resume, and after a boot. */
+async function firstWords(runtime: Runtime, env: NodeJS.ProcessEnv, host: string): Promise<void> {
+  const [base, warm] = [`${host}/bench/debian:1`, `${host}/bench/debian:warm`]
+  output([OVM, "pack", "-f", join(MACHINE, "machine.json"), "-t", base], env)
+  const args = "console=ttyS0 root=/dev/vda rw quiet panic=-1 ovm.count"
+  const began = performance.now()
+  const { instance_id } = await runtime.start({ manifest: base, overrides: { args } })
+  await said(runtime, instance_id, began, "OVM-COUNT 3")
+  await runtime.snapshot({ instance_id, tag: "warm" })
+  await runtime.remove(instance_id, { force: true })
+  const [resumed, booted]: [number[], number[]] = [[], []]
+  for (let round = 0; round <= FEW; round++)
+    for (const [manifest, words, times] of [
+      [warm, "", resumed],
+      [base, "OVM-USERSPACE", booted],
+    ] as const) {
+      const start = performance.now()
+      const { instance_id: id } = await runtime.start({ manifest })
+      const took = await said(runtime, id, start, words)
+      await runtime.remove(id, { force: true })
+      if (round > 0) times.push(took)
+    }
+  spread("POST /start to the guest's first output, resumed (it speaks five times a second)", resumed)
+  spread("  booted", booted)
+  output([OVM, "push", base], env)
+  output([OVM, "push", warm], env)
+}
+
+/** On hosts that have nothing. */
+async function fromRegistry(host: string): Promise<void> {
+  const ways = [
+    {
+      what: "out of a registry, nothing here, to running vCPUs",
+      name: `${host}/bench/debian:warm`,
+      words: undefined,
+    },
+    {
+      what: "  its base, pulled and booted to userspace",
+      name: `${host}/bench/debian:1`,
+      words: "OVM-USERSPACE",
+    },
+  ].map((way) => ({ ...way, times: [] as number[], size: 0 }))
+  for (let round = 0; round <= FEW; round++)
+    for (const way of ways)
+      await withHome(async (env, home) => {
+        output([OVM, "daemon", "--detach"], env)
+        const runtime = connect(join(home, "ovm.sock"))
+        const began = performance.now()
+        const { instance_id } = JSON.parse(output([OVM, "run", "-d", "--json", way.name], env))
+        if (way.words) await said(runtime, instance_id, began, way.words)
+        if (round > 0) way.times.push(performance.now() - began)
+        way.size = JSON.parse(output([OVM, "info", "--json"], env)).store_size
+        await runtime.remove(instance_id, { force: true })
+      })
+  for (const { what, times, size } of ways) {
+    spread(what, times)
+    console.log(`    ${(size / (1 << 20)).toFixed(1)} MiB moved`)
+  }
+}
+
+await using registry = await startRegistry()
+await withHome(async (env, home) => {
+  output([OVM, "daemon", "--detach"], env)
+  const runtime = connect(join(home, "ovm.sock"))
+  await slots(runtime, home)
+  await firstWords(runtime, env, registry.host)
+})
+await fromRegistry(registry.host)

@@ -1,0 +1,240 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { spawnSync } from "node:child_process"
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "../../../testkit/src/disks.ts"
+import { guestMissing } from "../../../testkit/src/guest.ts"
+import { packGuest } from "../../../testkit/src/image.ts"
+import { processesIn } from "../../../testkit/src/processes.ts"
+import { canonicalJson } from "../artifact/canonical.ts"
+import type { SnapshotDescriptor } from "../artifact/snapshot.ts"
+import { readSnapshot } from "../artifact/snapshot-read.ts"
+import type { Descriptor } from "../content/descriptor.ts"
+import { digestOf } from "../content/digest.ts"
+import { openLayout } from "../content/layout/store.ts"
+import { bytesOf, fetchAll } from "../content/read.ts"
+import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+import { hasEnded } from "./states.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(60_000)
+
+// Snapshots that cannot be taken, and such that cannot be resumed: told by a code, and nothing is harmed.
+
+let root: string
+let runtime: LocalRuntime
+const store = () => join(root, "store")
+
+async function open(): Promise<LocalRuntime> {
+  return LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
+    vmms: availableVmms(join(root, "cache")),
+  })
+}
+
+async function settled(id: string): Promise<InstanceInfo> {
+  for (;;) {
+    const info = await runtime.status(id)
+    if (info.state === "running" || hasEnded(info.state)) return info
+    await Bun.sleep(10)
+  }
+}
+
+async function ticking(manifest: string): Promise<string> {
+  const { instance_id } = await runtime.start({ manifest })
+  await ticks(instance_id)
+  return instance_id
+}
+
+async function ticks(id: string, more = 1): Promise<void> {
+  const count = async () =>
+    (
+      Buffer.concat(await Array.fromAsync(await runtime.logs(id)))
+        .toString()
+        .match(/TICK/g) ?? []
+    ).length
+  const before = await count()
+  while ((await count()) < before + more) await Bun.sleep(10)
+}
+
+/** The snapshot "guest:warm" with other bytes in place of its device state, all digests right, called `name`. */
+async function withState(name: string, change: (bytes: Buffer) => Uint8Array): Promise<void> {
+  await using layout = await openLayout(store())
+  const { snapshot, oci, state } = await readSnapshot(
+    layout,
+    await layout.resolve("localhost/tests/guest:warm"),
+  )
+  const push = async (bytes: Uint8Array, mediaType: string): Promise<Descriptor> => {
+    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
+    await layout.push(descriptor, bytesOf(bytes))
+    return descriptor
+  }
+  const bytes = change(Buffer.from(await fetchAll(layout, state, state.size)))
+  const other = await push(bytes, state.mediaType)
+  const descriptor: SnapshotDescriptor = { ...snapshot, state: { ref: other.digest } }
+  const config = await push(canonicalJson(descriptor), oci.config.mediaType)
+  const layers = oci.layers.map((layer) => (layer.digest === state.digest ? other : layer))
+  await layout.tag(
+    await push(canonicalJson({ ...oci, config, layers }), "application/vnd.oci.image.manifest.v1+json"),
+    name,
+  )
+}
+
+describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-faults-"))
+    const disk = join(root, "disk.raw")
+    await writeFile(disk, Buffer.alloc(1 << 20))
+    const more = { diskLayers: [{ path: disk, format: "raw" as const }] }
+    await packGuest(store(), "localhost/tests/guest:1", "tick_ms=20 hlt=1 write=3", more)
+    runtime = await open()
+    const id = await ticking("localhost/tests/guest:1")
+    await runtime.snapshot({ instance_id: id, tag: "warm" })
+    await runtime.remove(id, { force: true })
+  })
+  afterEach(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+  })
+  afterAll(async () => {
+    await runtime.close()
+    await rm(root, { recursive: true })
+  })
+
+  test("a device state that is not one, by digest all right, ends in an error and nothing else", async () => {
+    const states: [string, (bytes: Buffer) => Uint8Array][] = [
+      ["empty", () => Buffer.alloc(0)],
+      ["noise", (bytes) => Buffer.from(bytes.map((byte, at) => byte ^ (at * 31)))],
+      ["short", (bytes) => bytes.subarray(0, bytes.length - 100)],
+      ["long", (bytes) => Buffer.concat([bytes, Buffer.from("and more")])],
+      // What the parser lets pass, QEMU itself refuses, aborts on, or takes; a hang or a trace would be wrong.
+      ...Array.from({ length: 6 }, (_, n): [string, (bytes: Buffer) => Uint8Array] => [
+        `flip${n}`,
+        (bytes) => bytes.fill((bytes[3000 + 7919 * n] ?? 0) ^ 0xff, 3000 + 7919 * n, 3064 + 7919 * n),
+      ]),
+    ]
+    let failures = 0
+    for (const [what, change] of states) {
+      const name = `localhost/tests/guest:${what}`
+      await withState(name, change)
+      const { instance_id } = await runtime.start({ manifest: name })
+      const { state, error } = await settled(instance_id)
+      if (state !== "running") {
+        failures++
+        expect([what, state]).toEqual([what, "failed"])
+        expect(["OVM_VMM_FAILED", "OVM_SIZE_MISMATCH"]).toContain(error?.code ?? "")
+        expect(error?.message).not.toMatch(/\n\s+at /)
+        expect(processesIn(join(root, "instances", instance_id))).toEqual([])
+        expect((await refusal(runtime.snapshot({ instance_id, tag: "x" }))).code).toBe("OVM_STATE_CONFLICT")
+        const slot = await refusal(runtime.warm({ manifest: name, slots: 1 }))
+        expect([what, slot.code]).toEqual([what, error?.code ?? "OVM_INTERNAL"])
+      }
+      await runtime.remove(instance_id, { force: true })
+    }
+    expect(failures).toBeGreaterThanOrEqual(4)
+    expect(await readdir(join(root, "instances"))).toEqual([])
+    await ticks(await ticking("localhost/tests/guest:warm"))
+  })
+
+  test("two at once: one is taken, the other refused by name", async () => {
+    const id = await ticking("localhost/tests/guest:1")
+    const first = runtime.snapshot({ instance_id: id, tag: "one" })
+    const error = await refusal(runtime.snapshot({ instance_id: id, tag: "two" }))
+    expect([error.code, error.message]).toEqual(["OVM_STATE_CONFLICT", expect.stringContaining(id)])
+    expect((await first).snapshot_ref).toMatch(/^sha256:/)
+    await runtime.snapshot({ instance_id: id, tag: "two" })
+  })
+
+  test("a VMM that is killed in the middle fails the snapshot, and a later one of it is refused", async () => {
+    const before = await readdir(join(store(), "blobs/sha256"))
+    for (const ms of [0, 10, 40]) {
+      const id = await ticking("localhost/tests/guest:1")
+      const [pid] = (await readFile(join(root, "instances", id, "pid"), "utf8")).split(" ")
+      const taking = runtime
+        .snapshot({ instance_id: id, tag: `killed${ms}` })
+        .catch((thrown: unknown) => thrown)
+      await Bun.sleep(ms)
+      process.kill(Number(pid), "SIGKILL")
+      const result = await taking
+      while (!hasEnded((await runtime.status(id)).state)) await Bun.sleep(5)
+      expect((await runtime.status(id)).state).toBe("failed")
+      if (result instanceof Error) {
+        expect(result).toMatchObject({ code: "OVM_VMM_FAILED" })
+        expect(await readdir(join(store(), "blobs/sha256"))).toEqual(before)
+      }
+      expect((await refusal(runtime.snapshot({ instance_id: id, tag: "x" }))).code).toBe("OVM_STATE_CONFLICT")
+      await runtime.remove(id, { force: true })
+    }
+  })
+
+  const mounted = spawnSync("unshare", ["-m", "true"]).status === 0 ? "" : "(skipped: no mounts here)"
+  test.skipIf(mounted !== "")(
+    `a store or a machine's folder that is full: the machine goes on ${mounted}`,
+    async () => {
+      // The folders are file systems of their own, with room for the machine and not for its snapshot.
+      for (const [full, size] of [
+        ["store", 1 << 20],
+        ["instances", 1 << 20],
+      ] as const) {
+        const home = join(root, `full-${full}`)
+        await mkdir(join(home, full), { recursive: true })
+        expect(
+          spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", join(home, full)]).status,
+        ).toBe(0)
+        const before = runtime
+        try {
+          const disk = join(root, "disk.raw")
+          const more = { diskLayers: [{ path: disk, format: "raw" as const }] }
+          await packGuest(
+            join(home, "store"),
+            "localhost/tests/full:1",
+            "tick_ms=20 hlt=1 write=3",
+            full === "store" ? {} : more,
+          )
+          runtime = await LocalRuntime.open({
+            version: "test",
+            root: home,
+            instances: join(home, "instances"),
+            images: await openImages(
+              join(home, "store"),
+              join(home, "derived"),
+              new Policy(join(home, "policy.json")),
+            ),
+            vmms: availableVmms(join(root, "cache")),
+          })
+          const id = await ticking("localhost/tests/full:1")
+          const filler = join(home, full, "filler")
+          spawnSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=4096"])
+          const blobs = await readdir(join(home, "store/blobs/sha256"))
+          const error = await refusal(runtime.snapshot({ instance_id: id, tag: "x" }))
+          expect([full, error.code, error.message]).toEqual([full, "OVM_NO_SPACE", expect.any(String)])
+          expect(await readdir(join(home, "store/blobs/sha256"))).toEqual(blobs)
+          expect(await readdir(join(home, "store/ovm/ingest"))).toEqual([])
+          expect(
+            (await readdir(join(home, "instances", id))).filter((name) => name.startsWith("snapshot")),
+          ).toEqual([])
+          expect((await runtime.status(id)).state).toBe("running")
+          await rm(filler)
+          await ticks(id, 3)
+          spawnSync("mount", ["-o", "remount,size=64m", join(home, full)])
+          await runtime.snapshot({ instance_id: id, tag: "x" })
+          await runtime.remove(id, { force: true })
+          await ticks(await ticking("localhost/tests/full:x"))
+          for (const { instance_id } of await runtime.list())
+            await runtime.remove(instance_id, { force: true })
+          await runtime.close()
+        } finally {
+          runtime = before
+          spawnSync("umount", ["-l", join(home, full)])
+        }
+      }
+    },
+  )
+})
