@@ -1,4 +1,5 @@
 import { pullImage } from "../images/pull.ts"
+import { resolveHere } from "../images/resolve.ts"
 import { takeIn } from "../images/take-in.ts"
 import { paths } from "../paths.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
@@ -22,10 +23,12 @@ interface PullCall {
 export async function pullByPolicy(image: string, policy: PullPolicy, call: PullCall): Promise<void> {
   if (isPath(image)) return
   const reference = parseReference(image)
+  const rules = new Policy(paths().policy)
+  const { active } = await rules.check()
   await takeIn(paths(), { durable: false }, async (store) => {
     if (policy !== "always" || reference.host === undefined) {
       try {
-        await store.resolve(reference.toString())
+        await resolveHere(store, reference, active, call)
         return
       } catch (thrown) {
         // A name without a host is local: there is nowhere to pull it from.
@@ -34,7 +37,7 @@ export async function pullByPolicy(image: string, policy: PullPolicy, call: Pull
       }
     }
     using progress = await openProgress()
-    await pullImage(store, reference, new Policy(paths().policy), {
+    await pullImage(store, reference, rules, {
       ...call,
       onProgress: progress.onProgress,
       onWarning: warn,
