@@ -38,6 +38,7 @@ export function snapshotLines(model: SnapshotModel): string[] {
     { text: `base  ${model.base}` },
     ...(parent ? [{ text: `parent  ${parent}` }] : []),
     { text: `ram  ${blobText(model.ram)}, ${ram.compression} of ${bytesText(ram.size)}` },
+    ...(ram.changed ? [{ text: `changed  ${ram.changed.pages} pages since the parent` }] : []),
     { text: `state  ${blobText(model.state)}` },
     ...(model.overlays.length > 0
       ? [

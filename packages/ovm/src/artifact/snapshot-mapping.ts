@@ -5,13 +5,15 @@ import type { DiskFormat } from "./manifest.ts"
 import { type OciManifest, ociFault, validateOciManifest } from "./oci.ts"
 import { type SnapshotDescriptor, snapshotFault, validateSnapshot } from "./snapshot.ts"
 import { snapshotAnnotations } from "./snapshot-annotations.ts"
-import { RAM_TABLE_ANNOTATION, RAM_TABLE_TYPE, RAM_TYPES, STATE_TYPE } from "./types.ts"
+import { RAM_PAGES_TYPE, RAM_TABLE_ANNOTATION, RAM_TABLE_TYPE, RAM_TYPES, STATE_TYPE } from "./types.ts"
 
 /** The blobs of a snapshot by the part they play. */
 export interface SnapshotParts {
   readonly ram: Descriptor
   /** Absent where plain tools made the RAM. */
   readonly table?: Descriptor
+  /** The map of the pages that differ from the parent's. */
+  readonly changed?: Descriptor
   readonly state: Descriptor
   /** Above the base's chain, the lowest first. */
   readonly overlays: readonly { readonly descriptor: Descriptor; readonly format: DiskFormat }[]
@@ -19,6 +21,9 @@ export interface SnapshotParts {
 
 /** Bytes of the table of frames of RAM of `size` bytes (OVMS-SNP-034). */
 export const tableSize = (size: number): number => 64 + (40 * size) / 262144
+
+/** Bytes of the map of changed pages of RAM of `size` bytes (OVMS-SNP-121). */
+export const pagesSize = (size: number): number => size / 32768
 
 const TERMS = {
   document: "snapshot",
@@ -41,13 +46,18 @@ export function mapSnapshotParts(oci: OciManifest, snapshot: SnapshotDescriptor)
   const { ram: memory } = snapshot
   const ram = finder.typed("/ram/ref", memory.ref, RAM_TYPES[memory.compression])
   const table = memory.table && finder.typed("/ram/table", memory.table, RAM_TABLE_TYPE)
+  const changed = memory.changed && finder.typed("/ram/changed/ref", memory.changed.ref, RAM_PAGES_TYPE)
   const state = finder.typed("/state/ref", snapshot.state.ref, STATE_TYPE)
   const overlays = snapshot.overlays.flatMap(
     (overlay, index) => finder.disk(`/overlays/${index}`, overlay) ?? [],
   )
-  const faults = [...finder.faults, ...tableFaults(oci, snapshot, ram, table)]
+  const faults = [
+    ...finder.faults,
+    ...tableFaults(oci, snapshot, ram, table),
+    ...pagesFaults(snapshot, changed),
+  ]
   if (faults.length > 0 || !ram || !state) return { faults }
-  return { parts: { ram, ...(table && { table }), state, overlays }, faults }
+  return { parts: { ram, ...(table && { table }), ...(changed && { changed }), state, overlays }, faults }
 }
 
 /** The same of a snapshot that is an artifact of its own, with what it says of its base and in its annotations. */
@@ -111,6 +121,18 @@ function tableFaults(
       ),
     )
   return faults
+}
+
+function pagesFaults({ ram }: SnapshotDescriptor, changed: Descriptor | undefined): Fault[] {
+  const expected = pagesSize(ram.size)
+  if (!changed || changed.size === expected) return []
+  return [
+    snapshotFault(
+      "/ram/changed",
+      "OVMS-SNP-121",
+      `the map of changed pages has ${changed.size} bytes, where RAM of ${ram.size} bytes needs ${expected}`,
+    ),
+  ]
 }
 
 /** OVMS-SNP-003 and OVMS-SNP-082. */

@@ -11,6 +11,7 @@ import type { RamCompression, SnapshotDescriptor } from "./snapshot.ts"
 import { CREATED_ANNOTATION, snapshotAnnotations } from "./snapshot-annotations.ts"
 import { validateSnapshotArtifact } from "./snapshot-mapping.ts"
 import {
+  RAM_PAGES_TYPE,
   RAM_TABLE_ANNOTATION,
   RAM_TABLE_TYPE,
   RAM_TYPES,
@@ -36,6 +37,8 @@ export interface SnapshotSource
     readonly compression: RamCompression
     readonly table: Uint8Array
     readonly digest: SnapshotDescriptor["ram"]["digest"]
+    /** As changedPages leaves it. */
+    readonly changed?: { readonly map: Uint8Array; readonly pages: number }
     readonly preload_hint?: boolean
     readonly mlock_required?: boolean
   }
@@ -93,9 +96,10 @@ async function pushFile(store: Pusher & Partial<FilePusher>, target: Descriptor,
   else await store.push(target, fileBytes(path, call), call)
 }
 
-/** In the order of the layers: RAM, table, state, overlays. */
+/** In the order of the layers: RAM, table, changed pages if there is a map of them, state, overlays. */
 async function blobsOf({ ram, state, overlays }: SnapshotSource, call: Call): Promise<Blob[]> {
   const table = documentOf(RAM_TABLE_TYPE, ram.table)
+  const pages = ram.changed && documentOf(RAM_PAGES_TYPE, ram.changed.map)
   const titled = (descriptor: Descriptor, title: string, more: Record<string, string> = {}) => ({
     mediaType: descriptor.mediaType,
     digest: descriptor.digest,
@@ -112,6 +116,7 @@ async function blobsOf({ ram, state, overlays }: SnapshotSource, call: Call): Pr
       content: ram.path,
     },
     { descriptor: titled(table.descriptor, "ram.table"), content: table.bytes },
+    ...(pages ? [{ descriptor: titled(pages.descriptor, "ram.pages"), content: pages.bytes }] : []),
     { descriptor: titled(await describeFile(state, STATE_TYPE, call), "vmstate.bin"), content: state },
   ]
   for (const [index, overlay] of overlays.entries()) {
@@ -126,7 +131,9 @@ async function blobsOf({ ram, state, overlays }: SnapshotSource, call: Call): Pr
 }
 
 function descriptorOf(source: SnapshotSource, blobs: readonly Blob[]): SnapshotDescriptor {
-  const [ram, table, state, ...overlays] = blobs.map(({ descriptor }) => descriptor)
+  const descriptors = blobs.map(({ descriptor }) => descriptor)
+  const [pages] = source.ram.changed ? descriptors.splice(2, 1) : []
+  const [ram, table, state, ...overlays] = descriptors
   if (!ram || !table || !state) throw new TypeError("a snapshot has RAM, a table and device state")
   const { created, parent, vmm, host, resources, devices, uniqueness, scrub } = source
   const { compression, digest, preload_hint, mlock_required } = source.ram
@@ -151,6 +158,7 @@ function descriptorOf(source: SnapshotSource, blobs: readonly Blob[]): SnapshotD
       table: table.digest,
       size: resources.memory,
       digest,
+      ...(pages && source.ram.changed && { changed: { ref: pages.digest, pages: source.ram.changed.pages } }),
       ...(preload_hint !== undefined && { preload_hint }),
       ...(mlock_required !== undefined && { mlock_required }),
     },

@@ -29,6 +29,8 @@ export interface SnapshotDescriptor {
     readonly size: number
     /** The memory digest: of the digests of all chunks (OVMS-SNP-023). */
     readonly digest: Digest
+    /** The map of the pages that differ from the parent's, and how many they are. */
+    readonly changed?: { readonly ref: Digest; readonly pages: number }
     readonly preload_hint?: boolean
     readonly mlock_required?: boolean
   }
@@ -79,7 +81,7 @@ export function validateSnapshot(bytes: Uint8Array): SnapshotVerdict {
   const broken = schemaFaults("snapshot", read.value)
   if (broken.length > 0) return { faults: broken }
   const snapshot = read.value as SnapshotDescriptor
-  const faults = [...memoryFaults(snapshot), ...hostFaults(snapshot)]
+  const faults = [...memoryFaults(snapshot), ...parentFaults(snapshot), ...hostFaults(snapshot)]
   return faults.length > 0 ? { faults } : { snapshot, faults }
 }
 
@@ -98,6 +100,11 @@ function memoryFaults({ ram, resources }: SnapshotDescriptor): Fault[] {
   if (ram.size === resources.memory) return []
   const reason = `size is ${ram.size}, but resources.memory is ${resources.memory}`
   return [snapshotFault("/ram/size", "OVMS-SNP-022", reason)]
+}
+
+function parentFaults({ ram, parent }: SnapshotDescriptor): Fault[] {
+  if (!ram.changed || parent) return []
+  return [snapshotFault("/ram/changed", "OVMS-SNP-120", "changed is there, but there is no parent")]
 }
 
 /** Under TCG the guest sees nothing of the host's CPU (OVMS-SNP-018). */

@@ -16,6 +16,7 @@ export const TITLE_ANNOTATION = "org.opencontainers.image.title"
 export const SNAPSHOT_TYPE = "application/vnd.ovms.snapshot.v1+json"
 export const STATE_TYPE = "application/vnd.ovms.vmstate.v1"
 export const RAM_TABLE_TYPE = "application/vnd.ovms.ramtable.v1"
+export const RAM_PAGES_TYPE = "application/vnd.ovms.rampages.v1"
 /** On the RAM's layer: digest of the table of frames. */
 export const RAM_TABLE_ANNOTATION = "ovms.ram.table"
 export const RAM_TYPES = {

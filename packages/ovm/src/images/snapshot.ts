@@ -9,6 +9,7 @@ import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { fetchAll } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
+import { changedPages } from "../ram/changed.ts"
 import { compressRam } from "../ram/compress.ts"
 import { memoryDigestOf, ramDerivation } from "../ram/derive.ts"
 import type { PreparedImage } from "./images.ts"
@@ -74,6 +75,8 @@ export interface TakenSnapshot extends Omit<SnapshotSource, "ram" | "state" | "o
   readonly ramFile: string
   readonly stateFile: string
   readonly compression: "zstd" | "lz4"
+  /** The memory digest of the RAM of `parent`. */
+  readonly parentRam?: Digest
   /** Of the RAM (OVMS-SNP-025). */
   readonly hints: { readonly preload_hint?: boolean; readonly mlock_required?: boolean }
   /** Overlays of earlier snapshots, which the store has, then the file of the newest. */
@@ -87,13 +90,16 @@ export async function storeSnapshot(
   taken: TakenSnapshot,
   call: Call,
 ): Promise<Descriptor> {
-  const { ramFile, stateFile, compression, hints, lease: _, ...source } = taken
+  const { ramFile, stateFile, compression, parentRam, hints, lease: _, ...source } = taken
   const into = `${ramFile}.${compression}`
   try {
     const ram = await compressRam(ramFile, { into, compression, ...call })
+    // Where this host has the parent's RAM still: as a rule, since the clone maps it.
+    const before = parentRam && (await cache.peek({ recipe: RECIPE, digest: parentRam }))
+    const changed = before && (await changedPages(ramFile, before, call))
     const descriptor = await writeSnapshot(
       store,
-      { ...source, ram: { ...ram, ...hints }, state: stateFile },
+      { ...source, ram: { ...ram, ...hints, ...(changed && { changed }) }, state: stateFile },
       call,
     )
     // Only a head start: where it cannot be had, as on another file system, the first resume inflates the RAM.

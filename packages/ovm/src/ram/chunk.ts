@@ -1,5 +1,7 @@
 /** RAM is compressed, verified and inflated in pieces of this many bytes (spec/snapshot.md: "RAM on the wire"). */
 export const CHUNK = 262144
+/** Of a guest: what a map of changed pages counts. */
+export const PAGE = 4096
 /** The largest frame that a table may name (OVMS-SNP-051). */
 export const FRAME_LIMIT = 327680
 

@@ -55,12 +55,28 @@ export interface Scanned {
   readonly found: readonly { readonly kind: number; readonly count: number; readonly offsets: number[] }[]
 }
 
-export type Task = CompressTask | InflateTask | ScanTask
+/** Compare `count` chunks of the files `from` and `with`, from chunk `first` on, page by page. */
+export interface CompareTask {
+  readonly kind: "compare"
+  readonly from: number
+  readonly with: number
+  readonly first: number
+  readonly count: number
+}
+
+export interface Compared {
+  /** One bit a page, the lowest first: set if the two differ. */
+  readonly map: Uint8Array
+}
+
+export type Task = CompressTask | InflateTask | ScanTask | CompareTask
 export type ResultOf<T extends Task> = T extends CompressTask
   ? Compressed
   : T extends InflateTask
     ? Inflated
-    : Scanned
+    : T extends ScanTask
+      ? Scanned
+      : Compared
 
 export interface Request {
   readonly id: number
@@ -68,5 +84,5 @@ export interface Request {
 }
 
 export type Answer =
-  | { readonly id: number; readonly result: Compressed | Inflated | Scanned }
+  | { readonly id: number; readonly result: Compressed | Inflated | Scanned | Compared }
   | { readonly id: number; readonly error: { code: ErrorCode; message: string; detail: unknown } }

@@ -1,15 +1,16 @@
 import { readSync, writeSync } from "node:fs"
 import { digestMismatch } from "../content/verify.ts"
-import { CHUNK, isZero } from "./chunk.ts"
+import { CHUNK, isZero, PAGE } from "./chunk.ts"
 import type { Codec } from "./codec.ts"
 import { malformed } from "./malformed.ts"
 import { sha256, ZERO_DIGEST } from "./memory-digest.ts"
 import { writeSparse } from "./sparse.ts"
-import type { Compressed, CompressTask, Inflated, InflateTask } from "./tasks.ts"
+import type { Compared, CompareTask, Compressed, CompressTask, Inflated, InflateTask } from "./tasks.ts"
 
 // What a worker does with one task: a few chunks, so that its memory is a few chunks.
 
 const chunk = Buffer.allocUnsafeSlow(CHUNK)
+const other = Buffer.allocUnsafeSlow(CHUNK)
 /** The digests of frames that were found to hold nothing but zeros: all but the first of them are free. */
 const zeroFrames = new Set<string>()
 const MOST_ZERO_FRAMES = 64
@@ -32,9 +33,26 @@ export function compressChunks(task: CompressTask, codec: Codec): Compressed {
   return { frames: Buffer.concat(frames), sizes, zero, digests, chunkDigests }
 }
 
-function readChunk(fd: number, index: number): void {
+export function compareChunks(task: CompareTask): Compared {
+  const pages = CHUNK / PAGE
+  const map = new Uint8Array((task.count * pages) / 8)
+  for (let index = 0; index < task.count; index++) {
+    readChunk(task.from, task.first + index)
+    readChunk(task.with, task.first + index, other)
+    if (chunk.equals(other)) continue
+    for (let page = 0; page < pages; page++) {
+      const [from, to] = [page * PAGE, (page + 1) * PAGE]
+      const bit = index * pages + page
+      if (chunk.compare(other, from, to, from, to) !== 0)
+        map[bit >> 3] = (map[bit >> 3] ?? 0) | (1 << (bit & 7))
+    }
+  }
+  return { map }
+}
+
+function readChunk(fd: number, index: number, into = chunk): void {
   for (let got = 0; got < CHUNK; ) {
-    const count = readSync(fd, chunk, got, CHUNK - got, index * CHUNK + got)
+    const count = readSync(fd, into, got, CHUNK - got, index * CHUNK + got)
     if (count === 0) throw malformed("the file of RAM became shorter while it was read")
     got += count
   }

@@ -1,7 +1,7 @@
 import { toOvmError } from "../errors.ts"
 import { codecFor } from "./codec.ts"
-import type { Answer, Compressed, Inflated, Request, Scanned, Task } from "./tasks.ts"
-import { compressChunks, inflateFrames } from "./work.ts"
+import type { Answer, Compared, Compressed, Inflated, Request, Scanned, Task } from "./tasks.ts"
+import { compareChunks, compressChunks, inflateFrames } from "./work.ts"
 
 // The other side of pool.ts.
 
@@ -20,8 +20,9 @@ self.onmessage = async ({ data: { id, task } }: MessageEvent<Request>) => {
   postMessage(answer, moved)
 }
 
-async function work(task: Task): Promise<Compressed | Inflated | Scanned> {
+async function work(task: Task): Promise<Compressed | Inflated | Scanned | Compared> {
   if (task.kind === "scan") return (await import("./scan-work.ts")).scanBytes(task)
+  if (task.kind === "compare") return compareChunks(task)
   const codec = await codecFor(task.compression)
   return task.kind === "compress" ? compressChunks(task, codec) : inflateFrames(task, codec)
 }

@@ -21,6 +21,8 @@ export interface Lineage {
   readonly base: Descriptor
   /** The snapshot that it was resumed from. */
   readonly parent?: Digest
+  /** The memory digest of its RAM. */
+  readonly parentRam?: Digest
   /** What that one asks of whoever resumes it, and so do those after it unless told otherwise. */
   readonly policy?: SnapshotPolicy
   /** What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its path. */

@@ -21,7 +21,11 @@ export function lineageOf(
   return {
     base,
     overlays: snapshot?.overlays ?? [],
-    ...(snapshot && { parent: snapshot.digest, policy: policyOf(snapshot.descriptor) }),
+    ...(snapshot && {
+      parent: snapshot.digest,
+      parentRam: snapshot.descriptor.ram.digest,
+      policy: policyOf(snapshot.descriptor),
+    }),
     ...(top && { top }),
   }
 }
@@ -73,6 +77,7 @@ export async function takeSnapshot(
     instance.lineage = {
       ...taken,
       parent: stored.descriptor.digest,
+      parentRam: stored.snapshot.ram.digest,
       policy: policyOf(stored.snapshot),
       overlays: stored.overlays.map(({ descriptor }) => descriptor),
     }
@@ -159,7 +164,7 @@ function sinkOf(instance: Instance, { overlays }: Pick<Lineage, "overlays">) {
 
 function takenOf(
   instance: Instance,
-  { base, parent, policy, overlays }: Lineage,
+  { base, parent, parentRam, policy, overlays }: Lineage,
   { origin, generationId }: SnapshotParts,
   { architecture: _, kernel: __, ...host }: HostCpu,
   request: SnapshotRequest,
@@ -172,6 +177,7 @@ function takenOf(
     base,
     repository: parseReference(instance.info.image.reference).name,
     ...(parent && { parent }),
+    ...(parentRam && { parentRam }),
     vmm: {
       name: origin.vmm,
       version: origin.version,

@@ -3706,10 +3706,10 @@ return errors === 0;
 validate22.evaluated = {"props":{"schemaVersion":true,"mediaType":true,"artifactType":true,"config":true,"layers":true,"subject":true,"annotations":true},"dynamicProps":false,"dynamicItems":false};
 
 export const snapshot = validate23;
-const schema34 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
+const schema34 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"changed":{"type":"object","required":["ref","pages"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"pages":{"type":"integer","minimum":0,"maximum":4294967296}}},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
 const pattern45 = new RegExp("^[!-~]{1,512}$", "u");
 const pattern47 = new RegExp("^[!-~]([ -~]{0,126}[!-~])?$", "u");
-const pattern63 = new RegExp("^[a-z0-9-]{1,64}$", "u");
+const pattern64 = new RegExp("^[a-z0-9-]{1,64}$", "u");
 
 function validate23(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4629,7 +4629,7 @@ vErrors.push(err76);
 errors++;
 }
 for(const key5 in data26){
-if(!(((((((key5 === "ref") || (key5 === "compression")) || (key5 === "table")) || (key5 === "size")) || (key5 === "digest")) || (key5 === "preload_hint")) || (key5 === "mlock_required"))){
+if(!((((((((key5 === "ref") || (key5 === "compression")) || (key5 === "changed")) || (key5 === "table")) || (key5 === "size")) || (key5 === "digest")) || (key5 === "preload_hint")) || (key5 === "mlock_required"))){
 const err77 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err77];
@@ -4678,11 +4678,11 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data26.table !== undefined){
-let data29 = data26.table;
-if(typeof data29 === "string"){
-if(!pattern7.test(data29)){
-const err81 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data26.changed !== undefined){
+let data29 = data26.changed;
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.ref === undefined){
+const err81 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -4691,9 +4691,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-}
-else {
-const err82 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data29.pages === undefined){
+const err82 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/required",keyword:"required",params:{missingProperty: "pages"},message:"must have required property '"+"pages"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -4702,11 +4701,9 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-if(data26.size !== undefined){
-let data30 = data26.size;
-if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
-const err83 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+for(const key6 in data29){
+if(!((key6 === "ref") || (key6 === "pages"))){
+const err83 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -4715,9 +4712,12 @@ vErrors.push(err83);
 }
 errors++;
 }
-if((typeof data30 == "number") && (isFinite(data30))){
-if(data30 > 17592186044416 || isNaN(data30)){
-const err84 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data29.ref !== undefined){
+let data30 = data29.ref;
+if(typeof data30 === "string"){
+if(!pattern7.test(data30)){
+const err84 = {instancePath:instancePath+"/ram/changed/ref",schemaPath:"#/properties/ram/properties/changed/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -4726,8 +4726,9 @@ vErrors.push(err84);
 }
 errors++;
 }
-if(data30 < 1048576 || isNaN(data30)){
-const err85 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+}
+else {
+const err85 = {instancePath:instancePath+"/ram/changed/ref",schemaPath:"#/properties/ram/properties/changed/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -4736,9 +4737,11 @@ vErrors.push(err85);
 }
 errors++;
 }
-let res1;
-if((1048576 === 0 || (res1 = data30/1048576, res1 !== parseInt(res1)))){
-const err86 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+}
+if(data29.pages !== undefined){
+let data31 = data29.pages;
+if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
+const err86 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -4747,13 +4750,9 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-}
-if(data26.digest !== undefined){
-let data31 = data26.digest;
-if(typeof data31 === "string"){
-if(!pattern7.test(data31)){
-const err87 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if((typeof data31 == "number") && (isFinite(data31))){
+if(data31 > 4294967296 || isNaN(data31)){
+const err87 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967296},message:"must be <= 4294967296"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -4762,9 +4761,8 @@ vErrors.push(err87);
 }
 errors++;
 }
-}
-else {
-const err88 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data31 < 0 || isNaN(data31)){
+const err88 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -4774,9 +4772,10 @@ vErrors.push(err88);
 errors++;
 }
 }
-if(data26.preload_hint !== undefined){
-if(typeof data26.preload_hint !== "boolean"){
-const err89 = {instancePath:instancePath+"/ram/preload_hint",schemaPath:"#/properties/ram/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+}
+else {
+const err89 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -4786,9 +4785,11 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data26.mlock_required !== undefined){
-if(typeof data26.mlock_required !== "boolean"){
-const err90 = {instancePath:instancePath+"/ram/mlock_required",schemaPath:"#/properties/ram/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data26.table !== undefined){
+let data32 = data26.table;
+if(typeof data32 === "string"){
+if(!pattern7.test(data32)){
+const err90 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -4798,9 +4799,8 @@ vErrors.push(err90);
 errors++;
 }
 }
-}
 else {
-const err91 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err91 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -4810,11 +4810,10 @@ vErrors.push(err91);
 errors++;
 }
 }
-if(data.state !== undefined){
-let data34 = data.state;
-if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-if(data34.ref === undefined){
-const err92 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+if(data26.size !== undefined){
+let data33 = data26.size;
+if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
+const err92 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -4823,9 +4822,9 @@ vErrors.push(err92);
 }
 errors++;
 }
-for(const key6 in data34){
-if(!(key6 === "ref")){
-const err93 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+if((typeof data33 == "number") && (isFinite(data33))){
+if(data33 > 17592186044416 || isNaN(data33)){
+const err93 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -4834,12 +4833,8 @@ vErrors.push(err93);
 }
 errors++;
 }
-}
-if(data34.ref !== undefined){
-let data35 = data34.ref;
-if(typeof data35 === "string"){
-if(!pattern7.test(data35)){
-const err94 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data33 < 1048576 || isNaN(data33)){
+const err94 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -4848,9 +4843,9 @@ vErrors.push(err94);
 }
 errors++;
 }
-}
-else {
-const err95 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let res1;
+if((1048576 === 0 || (res1 = data33/1048576, res1 !== parseInt(res1)))){
+const err95 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -4861,8 +4856,11 @@ errors++;
 }
 }
 }
-else {
-const err96 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data26.digest !== undefined){
+let data34 = data26.digest;
+if(typeof data34 === "string"){
+if(!pattern7.test(data34)){
+const err96 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -4872,11 +4870,8 @@ vErrors.push(err96);
 errors++;
 }
 }
-if(data.overlays !== undefined){
-let data36 = data.overlays;
-if(Array.isArray(data36)){
-if(data36.length > 64){
-const err97 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err97 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -4885,12 +4880,10 @@ vErrors.push(err97);
 }
 errors++;
 }
-const len1 = data36.length;
-for(let i1=0; i1<len1; i1++){
-let data37 = data36[i1];
-if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-if(data37.ref === undefined){
-const err98 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+}
+if(data26.preload_hint !== undefined){
+if(typeof data26.preload_hint !== "boolean"){
+const err98 = {instancePath:instancePath+"/ram/preload_hint",schemaPath:"#/properties/ram/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -4899,8 +4892,10 @@ vErrors.push(err98);
 }
 errors++;
 }
-if(data37.format === undefined){
-const err99 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
+}
+if(data26.mlock_required !== undefined){
+if(typeof data26.mlock_required !== "boolean"){
+const err99 = {instancePath:instancePath+"/ram/mlock_required",schemaPath:"#/properties/ram/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -4909,8 +4904,10 @@ vErrors.push(err99);
 }
 errors++;
 }
-if(data37.size === undefined){
-const err100 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+}
+}
+else {
+const err100 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -4919,9 +4916,12 @@ vErrors.push(err100);
 }
 errors++;
 }
-for(const key7 in data37){
-if(!(((key7 === "ref") || (key7 === "format")) || (key7 === "size"))){
-const err101 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+if(data.state !== undefined){
+let data37 = data.state;
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+if(data37.ref === undefined){
+const err101 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -4930,12 +4930,9 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-if(data37.ref !== undefined){
-let data38 = data37.ref;
-if(typeof data38 === "string"){
-if(!pattern7.test(data38)){
-const err102 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+for(const key7 in data37){
+if(!(key7 === "ref")){
+const err102 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -4945,8 +4942,11 @@ vErrors.push(err102);
 errors++;
 }
 }
-else {
-const err103 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.ref !== undefined){
+let data38 = data37.ref;
+if(typeof data38 === "string"){
+if(!pattern7.test(data38)){
+const err103 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -4956,9 +4956,8 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data37.format !== undefined){
-if("qcow2" !== data37.format){
-const err104 = {instancePath:instancePath+"/overlays/" + i1+"/format",schemaPath:"#/properties/overlays/items/properties/format/const",keyword:"const",params:{allowedValue: "qcow2"},message:"must be equal to constant"};
+else {
+const err104 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -4968,10 +4967,9 @@ vErrors.push(err104);
 errors++;
 }
 }
-if(data37.size !== undefined){
-let data40 = data37.size;
-if(!(((typeof data40 == "number") && (!(data40 % 1) && !isNaN(data40))) && (isFinite(data40)))){
-const err105 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err105 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -4980,9 +4978,12 @@ vErrors.push(err105);
 }
 errors++;
 }
-if((typeof data40 == "number") && (isFinite(data40))){
-if(data40 > 17592186044416 || isNaN(data40)){
-const err106 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data.overlays !== undefined){
+let data39 = data.overlays;
+if(Array.isArray(data39)){
+if(data39.length > 64){
+const err106 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -4991,8 +4992,12 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(data40 < 1 || isNaN(data40)){
-const err107 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const len1 = data39.length;
+for(let i1=0; i1<len1; i1++){
+let data40 = data39[i1];
+if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
+if(data40.ref === undefined){
+const err107 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -5001,11 +5006,8 @@ vErrors.push(err107);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err108 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data40.format === undefined){
+const err108 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -5014,10 +5016,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-}
-}
-else {
-const err109 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data40.size === undefined){
+const err109 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -5026,12 +5026,9 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-if(data.uniqueness !== undefined){
-let data41 = data.uniqueness;
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(data41.vmgenid === undefined){
-const err110 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "vmgenid"},message:"must have required property '"+"vmgenid"+"'"};
+for(const key8 in data40){
+if(!(((key8 === "ref") || (key8 === "format")) || (key8 === "size"))){
+const err110 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -5040,8 +5037,12 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(data41.multiResume === undefined){
-const err111 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "multiResume"},message:"must have required property '"+"multiResume"+"'"};
+}
+if(data40.ref !== undefined){
+let data41 = data40.ref;
+if(typeof data41 === "string"){
+if(!pattern7.test(data41)){
+const err111 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -5050,9 +5051,9 @@ vErrors.push(err111);
 }
 errors++;
 }
-for(const key8 in data41){
-if(!((key8 === "vmgenid") || (key8 === "multiResume"))){
-const err112 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+else {
+const err112 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -5062,9 +5063,9 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data41.vmgenid !== undefined){
-if(typeof data41.vmgenid !== "boolean"){
-const err113 = {instancePath:instancePath+"/uniqueness/vmgenid",schemaPath:"#/properties/uniqueness/properties/vmgenid/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data40.format !== undefined){
+if("qcow2" !== data40.format){
+const err113 = {instancePath:instancePath+"/overlays/" + i1+"/format",schemaPath:"#/properties/overlays/items/properties/format/const",keyword:"const",params:{allowedValue: "qcow2"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -5074,10 +5075,10 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data41.multiResume !== undefined){
-let data43 = data41.multiResume;
-if(!((data43 === "allow") || (data43 === "deny"))){
-const err114 = {instancePath:instancePath+"/uniqueness/multiResume",schemaPath:"#/properties/uniqueness/properties/multiResume/enum",keyword:"enum",params:{allowedValues: schema34.properties.uniqueness.properties.multiResume.enum},message:"must be equal to one of the allowed values"};
+if(data40.size !== undefined){
+let data43 = data40.size;
+if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
+const err114 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -5086,10 +5087,9 @@ vErrors.push(err114);
 }
 errors++;
 }
-}
-}
-else {
-const err115 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data43 == "number") && (isFinite(data43))){
+if(data43 > 17592186044416 || isNaN(data43)){
+const err115 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -5098,12 +5098,8 @@ vErrors.push(err115);
 }
 errors++;
 }
-}
-if(data.scrub !== undefined){
-let data44 = data.scrub;
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.checked === undefined){
-const err116 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "checked"},message:"must have required property '"+"checked"+"'"};
+if(data43 < 1 || isNaN(data43)){
+const err116 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -5112,8 +5108,11 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data44.findings === undefined){
-const err117 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "findings"},message:"must have required property '"+"findings"+"'"};
+}
+}
+}
+else {
+const err117 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -5122,9 +5121,10 @@ vErrors.push(err117);
 }
 errors++;
 }
-for(const key9 in data44){
-if(!((key9 === "checked") || (key9 === "findings"))){
-const err118 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+}
+else {
+const err118 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -5134,9 +5134,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data44.checked !== undefined){
-if(typeof data44.checked !== "boolean"){
-const err119 = {instancePath:instancePath+"/scrub/checked",schemaPath:"#/properties/scrub/properties/checked/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.uniqueness !== undefined){
+let data44 = data.uniqueness;
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.vmgenid === undefined){
+const err119 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "vmgenid"},message:"must have required property '"+"vmgenid"+"'"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -5145,12 +5147,8 @@ vErrors.push(err119);
 }
 errors++;
 }
-}
-if(data44.findings !== undefined){
-let data46 = data44.findings;
-if(Array.isArray(data46)){
-if(data46.length > 256){
-const err120 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data44.multiResume === undefined){
+const err120 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "multiResume"},message:"must have required property '"+"multiResume"+"'"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -5159,12 +5157,9 @@ vErrors.push(err120);
 }
 errors++;
 }
-const len2 = data46.length;
-for(let i2=0; i2<len2; i2++){
-let data47 = data46[i2];
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-if(data47.kind === undefined){
-const err121 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+for(const key9 in data44){
+if(!((key9 === "vmgenid") || (key9 === "multiResume"))){
+const err121 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -5173,8 +5168,10 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(data47.count === undefined){
-const err122 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "count"},message:"must have required property '"+"count"+"'"};
+}
+if(data44.vmgenid !== undefined){
+if(typeof data44.vmgenid !== "boolean"){
+const err122 = {instancePath:instancePath+"/uniqueness/vmgenid",schemaPath:"#/properties/uniqueness/properties/vmgenid/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -5183,9 +5180,11 @@ vErrors.push(err122);
 }
 errors++;
 }
-for(const key10 in data47){
-if(!(((key10 === "kind") || (key10 === "count")) || (key10 === "offsets"))){
-const err123 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+}
+if(data44.multiResume !== undefined){
+let data46 = data44.multiResume;
+if(!((data46 === "allow") || (data46 === "deny"))){
+const err123 = {instancePath:instancePath+"/uniqueness/multiResume",schemaPath:"#/properties/uniqueness/properties/multiResume/enum",keyword:"enum",params:{allowedValues: schema34.properties.uniqueness.properties.multiResume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -5195,11 +5194,9 @@ vErrors.push(err123);
 errors++;
 }
 }
-if(data47.kind !== undefined){
-let data48 = data47.kind;
-if(typeof data48 === "string"){
-if(!pattern63.test(data48)){
-const err124 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9-]{1,64}$"},message:"must match pattern \""+"^[a-z0-9-]{1,64}$"+"\""};
+}
+else {
+const err124 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -5209,8 +5206,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-else {
-const err125 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.scrub !== undefined){
+let data47 = data.scrub;
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+if(data47.checked === undefined){
+const err125 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "checked"},message:"must have required property '"+"checked"+"'"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -5219,11 +5219,8 @@ vErrors.push(err125);
 }
 errors++;
 }
-}
-if(data47.count !== undefined){
-let data49 = data47.count;
-if(!(((typeof data49 == "number") && (!(data49 % 1) && !isNaN(data49))) && (isFinite(data49)))){
-const err126 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data47.findings === undefined){
+const err126 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "findings"},message:"must have required property '"+"findings"+"'"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -5232,9 +5229,9 @@ vErrors.push(err126);
 }
 errors++;
 }
-if((typeof data49 == "number") && (isFinite(data49))){
-if(data49 > 9007199254740991 || isNaN(data49)){
-const err127 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+for(const key10 in data47){
+if(!((key10 === "checked") || (key10 === "findings"))){
+const err127 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -5243,8 +5240,10 @@ vErrors.push(err127);
 }
 errors++;
 }
-if(data49 < 1 || isNaN(data49)){
-const err128 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data47.checked !== undefined){
+if(typeof data47.checked !== "boolean"){
+const err128 = {instancePath:instancePath+"/scrub/checked",schemaPath:"#/properties/scrub/properties/checked/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -5254,12 +5253,11 @@ vErrors.push(err128);
 errors++;
 }
 }
-}
-if(data47.offsets !== undefined){
-let data50 = data47.offsets;
-if(Array.isArray(data50)){
-if(data50.length > 16){
-const err129 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data47.findings !== undefined){
+let data49 = data47.findings;
+if(Array.isArray(data49)){
+if(data49.length > 256){
+const err129 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -5268,11 +5266,12 @@ vErrors.push(err129);
 }
 errors++;
 }
-const len3 = data50.length;
-for(let i3=0; i3<len3; i3++){
-let data51 = data50[i3];
-if(!(((typeof data51 == "number") && (!(data51 % 1) && !isNaN(data51))) && (isFinite(data51)))){
-const err130 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len2 = data49.length;
+for(let i2=0; i2<len2; i2++){
+let data50 = data49[i2];
+if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
+if(data50.kind === undefined){
+const err130 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -5281,9 +5280,8 @@ vErrors.push(err130);
 }
 errors++;
 }
-if((typeof data51 == "number") && (isFinite(data51))){
-if(data51 > 9007199254740991 || isNaN(data51)){
-const err131 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+if(data50.count === undefined){
+const err131 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "count"},message:"must have required property '"+"count"+"'"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -5292,8 +5290,9 @@ vErrors.push(err131);
 }
 errors++;
 }
-if(data51 < 0 || isNaN(data51)){
-const err132 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+for(const key11 in data50){
+if(!(((key11 === "kind") || (key11 === "count")) || (key11 === "offsets"))){
+const err132 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -5303,10 +5302,11 @@ vErrors.push(err132);
 errors++;
 }
 }
-}
-}
-else {
-const err133 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data50.kind !== undefined){
+let data51 = data50.kind;
+if(typeof data51 === "string"){
+if(!pattern64.test(data51)){
+const err133 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9-]{1,64}$"},message:"must match pattern \""+"^[a-z0-9-]{1,64}$"+"\""};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -5316,9 +5316,8 @@ vErrors.push(err133);
 errors++;
 }
 }
-}
 else {
-const err134 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err134 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -5328,9 +5327,10 @@ vErrors.push(err134);
 errors++;
 }
 }
-}
-else {
-const err135 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data50.count !== undefined){
+let data52 = data50.count;
+if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
+const err135 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -5339,10 +5339,9 @@ vErrors.push(err135);
 }
 errors++;
 }
-}
-}
-else {
-const err136 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data52 == "number") && (isFinite(data52))){
+if(data52 > 9007199254740991 || isNaN(data52)){
+const err136 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -5351,15 +5350,123 @@ vErrors.push(err136);
 }
 errors++;
 }
-}
-}
-else {
-const err137 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data52 < 1 || isNaN(data52)){
+const err137 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err137];
 }
 else {
 vErrors.push(err137);
+}
+errors++;
+}
+}
+}
+if(data50.offsets !== undefined){
+let data53 = data50.offsets;
+if(Array.isArray(data53)){
+if(data53.length > 16){
+const err138 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(vErrors === null){
+vErrors = [err138];
+}
+else {
+vErrors.push(err138);
+}
+errors++;
+}
+const len3 = data53.length;
+for(let i3=0; i3<len3; i3++){
+let data54 = data53[i3];
+if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
+const err139 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err139];
+}
+else {
+vErrors.push(err139);
+}
+errors++;
+}
+if((typeof data54 == "number") && (isFinite(data54))){
+if(data54 > 9007199254740991 || isNaN(data54)){
+const err140 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+if(vErrors === null){
+vErrors = [err140];
+}
+else {
+vErrors.push(err140);
+}
+errors++;
+}
+if(data54 < 0 || isNaN(data54)){
+const err141 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err141];
+}
+else {
+vErrors.push(err141);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err142 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err142];
+}
+else {
+vErrors.push(err142);
+}
+errors++;
+}
+}
+}
+else {
+const err143 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err143];
+}
+else {
+vErrors.push(err143);
+}
+errors++;
+}
+}
+}
+else {
+const err144 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err144];
+}
+else {
+vErrors.push(err144);
+}
+errors++;
+}
+}
+}
+else {
+const err145 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err145];
+}
+else {
+vErrors.push(err145);
+}
+errors++;
+}
+}
+}
+else {
+const err146 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err146];
+}
+else {
+vErrors.push(err146);
 }
 errors++;
 }

@@ -25,7 +25,7 @@ export interface Inventory {
 
 /** A blob, once in each part that it plays. */
 export interface Part {
-  readonly role: "kernel" | "initrd" | "disk" | "overlay" | "ram" | "ramtable" | "vmstate"
+  readonly role: "kernel" | "initrd" | "disk" | "overlay" | "ram" | "ramtable" | "rampages" | "vmstate"
   readonly title: string
   readonly descriptor: Descriptor
   /** Whose part it is. */
@@ -99,7 +99,7 @@ async function machineParts(files: Files, machine: Artifact, options: Call): Pro
   ]
 }
 
-function snapshotParts({ ram, table, state, overlays }: Snapshot, of: Part["of"]): Part[] {
+function snapshotParts({ ram, table, changed, state, overlays }: Snapshot, of: Part["of"]): Part[] {
   return [
     ...overlays.map(
       ({ descriptor, format }, index) =>
@@ -108,6 +108,9 @@ function snapshotParts({ ram, table, state, overlays }: Snapshot, of: Part["of"]
     { role: "ram", title: "RAM", descriptor: ram, of },
     ...(table
       ? [{ role: "ramtable", title: "table of the RAM's frames", descriptor: table, of } as const]
+      : []),
+    ...(changed
+      ? [{ role: "rampages", title: "map of the RAM's changed pages", descriptor: changed, of } as const]
       : []),
     { role: "vmstate", title: "device state", descriptor: state, of },
   ]

@@ -14,7 +14,7 @@ import { waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import { RAM_ID } from "../model.ts"
 import { connectQmp, type Qmp } from "../qmp.ts"
-import { type Attempt, letRun, noteAttempt, readAttempt } from "./attempt.ts"
+import { type Attempt, letRun, noteAttempt, readAttempt, untriedNote } from "./attempt.ts"
 import { attachOverlay, driveOf, overlayNodes, switchTo } from "./drive.ts"
 
 const missing =
@@ -26,6 +26,12 @@ const missing =
 
 // The steps of take.ts by hand, so that the process that takes the snapshot can be gone after any of them.
 const stages = ["noted", "attached", "copied", "switched", "completed", "running"] as const
+
+test("a failure with another QEMU than has been tried says so", () => {
+  expect(untriedNote("7.2.22")).toBe("")
+  for (const version of ["7.20.1", "8.2.0", "10.0.3"])
+    expect(untriedNote(version)).toContain(`QEMU ${version}`)
+})
 
 describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () => {
   const under = { module: join(import.meta.dir, "../index.ts"), factory: "qemu", missing, snapshots: true }

@@ -102,6 +102,13 @@ export async function runState(qmp: Qmp): Promise<string> {
   return String(status)
 }
 
+/** What a failure with this version of QEMU is to say besides: its stream may have what ours has not (splitter.ts refuses that). */
+export function untriedNote(version: string): string {
+  return /^7\.2(\.|$)/.test(version)
+    ? ""
+    : ` (this is QEMU ${version}; snapshots have been tried with 7.2 only)`
+}
+
 /** Says of an error what a snapshot adds to it, keeping its code. */
 export function snapshotError(thrown: unknown, more = ""): OvmError {
   const error = toOvmError(thrown)

@@ -19,6 +19,7 @@ import {
   runState,
   snapshotError,
   takeBack,
+  untriedNote,
 } from "./attempt.ts"
 import { Clock } from "./clock.ts"
 import { attachOverlay, type Drive, driveOf, overlayNodes, switchTo } from "./drive.ts"
@@ -166,14 +167,15 @@ async function undo(
   attempt: Attempt | undefined,
   thrown: unknown,
 ): Promise<OvmError> {
-  if (!attempt) return snapshotError(thrown)
+  const note = untriedNote(record.version)
+  if (!attempt) return snapshotError(thrown, note)
   try {
     await takeBack(qmp, attempt)
-    return snapshotError(thrown)
+    return snapshotError(thrown, note)
   } catch (failure) {
     if (await isAlive(record)) {
       const reason = failure instanceof Error ? failure.message : String(failure)
-      return snapshotError(thrown, `; and the machine could not be brought back yet: ${reason}`)
+      return snapshotError(thrown, `${note}; and the machine could not be brought back yet: ${reason}`)
     }
     await removeFiles(attempt)
     return snapshotError(thrown)
