@@ -1,11 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
+import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { ext4Missing, makeExt4 } from "../../testkit/src/ext.ts"
 import { guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
-import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { Sandbox, until } from "./sandbox.ts"
+import { findPeer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { expectSuccess, finished, Sandbox, until } from "./sandbox.ts"
 
 setDefaultTimeout(60_000)
 
@@ -71,4 +72,68 @@ test.skipIf(Boolean(skip || registryMissing))("only what is here can be looked i
   await box.fails(["sbom", name], "OVM_SOURCE_INVALID", ["SOURCE_DATE_EPOCH"], {
     env: { SOURCE_DATE_EPOCH: "today" },
   })
+})
+
+const cosign = findPeer("cosign")
+if (!cosign) console.log("SKIP packages/ovm/test/sbom.test.ts: cosign is not there (make peers)")
+
+test.skipIf(Boolean(skip || !cosign)).each(["docker-registry", "ggcr-registry"] as const)(
+  "attached documents and provenance are attestations to cosign (%s)",
+  async (program) => {
+    await using registry = await startRegistry({ program })
+    await using box = await Sandbox.create()
+    await makeExt4(box.path("disk.raw"), TREE)
+    await box.ok(["key", "generate"], { env: { COSIGN_PASSWORD: "" } })
+    const name = `${registry.host}/machines/debian:1`
+    const env = { COSIGN_PASSWORD: "" }
+    const signed = ["--key", "cosign.key"]
+    const pack = ["pack", "--layer", "disk.raw", "-t", name, "--provenance", ...signed, "--json"]
+    const packed = JSON.parse(await box.ok(pack, { env }))
+    expect(packed).toEqual({ reference: name, digest: packed.digest, attestation: expect.any(String) })
+    expect(await Bun.file(box.path("provenance.json")).exists()).toBe(false)
+
+    // On this host before there is anything in the registry, and there once it is.
+    await box.ok(["sbom", `store:${name}`, "--attach", ...signed], { env })
+    await box.ok(["push", "--include-referrers", name])
+    const attach = ["sbom", name, "--attach", ...signed, "--format", "spdx", "--json"]
+    expect(JSON.parse(await box.ok(attach, { env }))).toMatchObject({ digest: packed.digest, packages: 1 })
+
+    for (const [type, said] of [
+      ["slsaprovenance1", "urn:ovms:build:pack:v1"],
+      ["cyclonedx", BASH],
+      ["spdxjson", BASH],
+    ] as const) {
+      const flags = ["--key", "cosign.pub", "--insecure-ignore-tlog", "--allow-http-registry", "--type", type]
+      const args = ["verify-attestation", ...flags, `${name.replace(/:1$/, "")}@${packed.digest}`]
+      const child = spawn(cosign ?? "", args, { cwd: box.directory, env: { HOME: box.directory } })
+      const result = await finished(child)
+      expectSuccess(result, ["cosign", ...args])
+      expect(Buffer.from(JSON.parse(result.stdout).payload, "base64").toString()).toContain(said)
+      expect(await box.ok(["verify", "--key", "cosign.pub", "--type", type, name])).toContain("valid")
+    }
+    const graph = await box.json(["discover", "--key", "cosign.pub", name])
+    expect(graph.sboms).toMatchObject([{ status: "valid" }, { status: "valid" }])
+    expect(graph.attestations).toMatchObject([
+      { status: "valid", predicate_type: "https://slsa.dev/provenance/v1" },
+    ])
+
+    // What was looked into here has to be what is there.
+    await box.file("other.raw", Buffer.alloc(4096, 1))
+    const other = await box.json(["pack", "--layer", "other.raw", "-t", name])
+    const culprits = [name, packed.digest, other.digest]
+    await box.fails(["sbom", name, "--attach", ...signed], "OVM_DIGEST_MISMATCH", culprits, { env })
+  },
+)
+
+test.skipIf(Boolean(skip))("who signs has to be named, and something to sign", async () => {
+  await using box = await Sandbox.create()
+  await box.file("disk.raw", Buffer.alloc(4096, 1))
+  await box.ok(["pack", "--layer", "disk.raw", "-t", "m:1"])
+  await box.fails(["sbom", "m:1", "--attach"], "OVM_USAGE", ["--key"])
+  await box.fails(["sbom", "m:1", "--key", "k"], "OVM_USAGE", ["--attach"])
+  await box.fails(["pack", "--layer", "disk.raw", "-t", "m:2", "--key", "k"], "OVM_USAGE", ["--provenance"])
+  const unsigned = ["pack", "--layer", "disk.raw", "-t", "m:2", "--provenance", "--key", "nowhere.key"]
+  await box.fails(unsigned, "OVM_FILE_UNREADABLE", ["nowhere.key"])
+  // The key is looked for first: nothing was packed.
+  await box.fails(["inspect", "m:2"], "OVM_NAME_UNKNOWN", ["m:2"])
 })

@@ -14,7 +14,16 @@ export interface AuthorityOptions {
   readonly insecureIgnoreTimestamp?: boolean
 }
 
-/** Whom the options of `ovm verify` name. Throws OVM_USAGE if that is nobody or half of somebody, and what reading files throws. */
+/** The same where somebody has to be named. Throws OVM_USAGE if nobody is. */
+export async function namedAuthorities(options: AuthorityOptions): Promise<readonly Authority[]> {
+  const found = await authoritiesOf(options)
+  if (found.length > 0) return found
+  throw new OvmError("OVM_USAGE", "nobody is named whose signature it should be", {
+    hint: "--key cosign.pub, or --certificate-identity and --certificate-oidc-issuer with --trusted-root",
+  })
+}
+
+/** Whom the options name; perhaps nobody. Throws OVM_USAGE if that is half of somebody, and what reading files throws. */
 export async function authoritiesOf(options: AuthorityOptions): Promise<readonly Authority[]> {
   const { keys, trustedRoot } = options
   const identity = either(
@@ -27,10 +36,6 @@ export async function authoritiesOf(options: AuthorityOptions): Promise<readonly
     options.certificateOidcIssuerRegexp,
     "--certificate-oidc-issuer",
   )
-  if (keys.length === 0 && !identity && !issuer)
-    throw new OvmError("OVM_USAGE", "nobody is named whose signature it should be", {
-      hint: "--key cosign.pub, or --certificate-identity and --certificate-oidc-issuer with --trusted-root",
-    })
   const root = trustedRoot === undefined ? undefined : await readText(trustedRoot)
   const found: Authority[] = []
   for (const name of keys)

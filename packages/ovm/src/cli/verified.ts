@@ -1,6 +1,6 @@
 import { type ErrorCode, OvmError } from "../errors.ts"
 import type { Verdict, VerdictOptions } from "../signing/interfaces.ts"
-import { isSignedFor } from "../signing/reference.ts"
+import { heldAgainst } from "../signing/reference.ts"
 import { verdicts } from "../signing/verdicts.ts"
 import type { Subject } from "./subject.ts"
 
@@ -37,18 +37,6 @@ export async function verified(subject: Subject, options: VerifiedOptions): Prom
   }
   if (valid) return findings
   throw refusal(subject, refused, others, options.predicateType)
-}
-
-function heldAgainst(verdict: Verdict, expected: string | undefined): Finding {
-  const { signedReference, status } = verdict
-  if (status !== "valid" || signedReference === undefined || expected === undefined) return verdict
-  if (isSignedFor(signedReference, expected)) return verdict
-  return {
-    ...verdict,
-    status: "invalid",
-    code: "OVM_SIGNATURE_REFERENCE_MISMATCH",
-    reason: `it was made for ${signedReference}, not for ${expected}`,
-  }
 }
 
 /** From those who nearly did to what was never meant. */

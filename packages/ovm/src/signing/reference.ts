@@ -1,3 +1,5 @@
+import type { Verdict } from "./interfaces.ts"
+
 /**
  * True if a signature for `signed`, a repository and perhaps a tag, is one for the image that is called `expected` (OVMS-SIG-029).
  * A signature that names no tag is for all of them; one that names a tag or digest is for that.
@@ -14,4 +16,20 @@ function parts(text: string): { repository: string; tag: string | undefined; dig
   const [, repository = name, tag] = /^(.*):([^/:]+)$/s.exec(name) ?? []
   // Go tools write Docker's registry under an older name.
   return { repository: repository.replace(/^(?:index\.)?docker\.io\//, "docker.io/"), tag, digest }
+}
+
+/** The same verdict, unless it is for another reference than `expected` (where that is given, and it says for which). */
+export function heldAgainst<T extends Omit<Verdict, "predicate">>(
+  verdict: T,
+  expected: string | undefined,
+): T {
+  const { signedReference, status } = verdict
+  if (status !== "valid" || signedReference === undefined || expected === undefined) return verdict
+  if (isSignedFor(signedReference, expected)) return verdict
+  return {
+    ...verdict,
+    status: "invalid",
+    code: "OVM_SIGNATURE_REFERENCE_MISMATCH",
+    reason: `it was made for ${signedReference}, not for ${expected}`,
+  }
 }

@@ -2,16 +2,14 @@ import { readFile } from "node:fs/promises"
 import type { Command } from "commander"
 import { readJson } from "../../artifact/json.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import { attest } from "../../signing/attest.ts"
-import { attestLegacy } from "../../signing/legacy/sign.ts"
 import { ATTESTATION_LIMIT } from "../../signing/limits.ts"
 import { predicateType } from "../../signing/predicates.ts"
+import { attested } from "../attested.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
 import { openSigner, type SignerOptions } from "../signer.ts"
 import { signerOptions } from "../signer-options.ts"
-import { openWritable } from "../subject.ts"
 
 interface AttestOptions extends SignerOptions {
   readonly type: string
@@ -54,19 +52,9 @@ async function run(image: string, options: AttestOptions): Promise<void> {
   const type = predicateType(options.type)
   const predicate = await readPredicate(options.predicate)
   const by = await openSigner(options)
-  const { subject, manifest } = await interruptible(async (signal) => {
-    await using subject = await openWritable(image, { ...options, signal })
-    const reference = options.reference ?? (subject.reference?.host && subject.reference.name)
-    const attestation = { predicateType: type, predicate, ...(reference !== undefined && { reference }) }
-    if (options.legacy) {
-      if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for attestations by a key")
-      return { subject, manifest: await attestLegacy(subject, subject.target, attestation, by, { signal }) }
-    }
-    const manifest = await attest(subject.store, subject.target, attestation, by, { signal })
-    await subject.added(manifest)
-    return { subject, manifest }
-  })
-  const { name, target } = subject
+  const { name, target, manifest } = await interruptible((signal) =>
+    attested(image, by, { ...options, predicateType: type, predicate, signal }),
+  )
   if (options.json)
     printJson({ image: name, digest: target.digest, predicate_type: type, attestation: manifest.digest })
   else print(`${target.digest}  ${name}  ${type}\n`)

@@ -1,20 +1,16 @@
-import { readFile } from "node:fs/promises"
 import type { Command } from "commander"
-import type { Fetcher, ReferrerLister, Resolver } from "../../content/interfaces.ts"
-import { toOvmError } from "../../errors.ts"
-import type { Authority } from "../../signing/interfaces.ts"
 import { predicateType } from "../../signing/predicates.ts"
-import { evidenceIn } from "../../signing/source.ts"
 import { discover } from "../../supply/discover/discover.ts"
 import { discoverLines } from "../../supply/discover/lines.ts"
+import { type AuthorityOptions, authoritiesOf } from "../authorities.ts"
+import { authorityOptions } from "../authority-options.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printable, printJson } from "../output.ts"
-import { openOrigin, parseWhere } from "../places.ts"
 import { parseCount } from "../size.ts"
+import { openSubject } from "../subject.ts"
 
-interface DiscoverOptions {
-  readonly keys: readonly string[]
+interface DiscoverOptions extends AuthorityOptions {
   readonly type?: string
   readonly artifactType?: string
   readonly depth: number
@@ -23,7 +19,6 @@ interface DiscoverOptions {
 }
 
 export function define(command: Command): void {
-  const keys: string[] = []
   command
     .description(
       "Show what is attached to an image, and to that: signatures and attestations with what to think of them, SBOMs, snapshots and\n" +
@@ -31,9 +26,8 @@ export function define(command: Command): void {
         "shown and are no failure: ovm verify decides.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout or archive")
-    .option("--key <file>", "public key whose signatures are valid; again for others", (file) =>
-      keys.push(file),
-    )
+  const keys = authorityOptions(command)
+  command
     .option(
       "--type <type>",
       "attestations of this type only: spdxjson, cyclonedx, slsaprovenance1, …, or a URI",
@@ -53,16 +47,15 @@ export function define(command: Command): void {
 async function run(image: string, options: DiscoverOptions): Promise<void> {
   const { artifactType, depth, type } = options
   const predicate = type === undefined ? undefined : predicateType(type)
-  const authorities = await Promise.all(options.keys.map(keyAuthority))
+  const authorities = await authoritiesOf(options)
   const graph = await interruptible(async (signal) => {
-    const where = parseWhere(image)
-    await using origin = await openOrigin(where, { ...options, signal })
-    const store = origin.source as Fetcher & ReferrerLister & Resolver
-    const prefix = where.kind === "store" ? `${where.reference.name}:` : ""
-    return await discover(evidenceIn(store, prefix), origin.root, {
+    await using subject = await openSubject(image, { ...options, signal })
+    const expected = subject.reference?.host && subject.reference.toString()
+    return await discover(subject.evidence, subject.target, {
       authorities,
       depth,
       signal,
+      ...(expected !== undefined && { expected }),
       ...(artifactType !== undefined && { artifactType }),
       ...(predicate !== undefined && { predicateType: predicate }),
     })
@@ -74,11 +67,4 @@ async function run(image: string, options: DiscoverOptions): Promise<void> {
         .map((line) => `${printable(line)}\n`)
         .join(""),
     )
-}
-
-async function keyAuthority(name: string): Promise<Authority> {
-  const publicKey = await readFile(name, "utf8").catch((thrown: unknown) => {
-    throw toOvmError(thrown)
-  })
-  return { kind: "key", name, publicKey }
 }

@@ -3,24 +3,21 @@ import type { Command } from "commander"
 import { epochTime } from "../../artifact/epoch.ts"
 import { pack } from "../../artifact/pack.ts"
 import { type PackSource, readSource } from "../../artifact/source.ts"
-import { bytesOf } from "../../content/read.ts"
+import type { Digest } from "../../content/digest.ts"
 import { checkChain } from "../../disk/chain.ts"
 import { inspectDisk } from "../../disk/inspect.ts"
 import { OvmError } from "../../errors.ts"
 import { takeIn } from "../../images/take-in.ts"
 import { paths } from "../../paths.ts"
 import { parseReference, type Reference } from "../../registry/reference.ts"
-import type { PackRun } from "../../supply/provenance.ts"
-import { VERSION } from "../../version.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
+import type { ProvenanceOptions, Run } from "../provenance.ts"
+import { signerOptions } from "../signer-options.ts"
 import { parseCount, parseSize } from "../size.ts"
 
-/** Where provenance goes unless told. */
-const PROVENANCE = "provenance.json"
-
-interface PackOptions {
+interface PackOptions extends ProvenanceOptions {
   readonly file?: string
   readonly tag: string
   readonly kernel?: string
@@ -29,8 +26,6 @@ interface PackOptions {
   readonly args?: string
   readonly memory?: number
   readonly cpus?: number
-  /** A path, or true where none is given. */
-  readonly provenance?: string | true
   readonly json?: boolean
 }
 
@@ -59,10 +54,10 @@ export function define(command: Command): void {
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option(
       "--provenance [file]",
-      `write down what it was packed from, as SLSA provenance v1; to ${PROVENANCE}`,
+      "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; with --key it is attached",
     )
-    .option("--json", "print JSON")
-    .action((options: PackOptions) => run(options, layers))
+  signerOptions(command)
+  command.option("--json", "print JSON").action((options: PackOptions) => run(options, layers))
   examples(
     command,
     "ovm pack -f machine.json -t debian:13",
@@ -82,10 +77,11 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
         hint: "name the layers in the pack source",
       },
     )
-  const started = now()
+  const keep = await provenanceKeeper(options)
+  const started = epochTime(process.env.SOURCE_DATE_EPOCH) ?? new Date().toISOString()
   const read = options.file === undefined ? undefined : await readSource(options.file)
   const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
-  const files: PackRun["files"][number][] = []
+  const files: Run["files"][number][] = []
   const descriptor = await interruptible(async (signal) => {
     return await takeIn(paths(), { durable: true }, async (store) => {
       const packed = await pack(source, store, {
@@ -99,37 +95,24 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
       return packed
     })
   })
-  const provenance = options.provenance === true ? PROVENANCE : options.provenance
-  if (provenance !== undefined) {
-    const sourceFile =
-      read && options.file !== undefined ? { path: resolve(options.file), digest: read.digest } : undefined
-    await writeProvenance(provenance, { source, base, files, started, ...(sourceFile && { sourceFile }) })
-  }
+  const sourceFile =
+    read && options.file !== undefined ? { path: resolve(options.file), digest: read.digest } : undefined
+  const run = { source, base, files, started, ...(sourceFile && { sourceFile }) }
   const done = { reference: reference.toString(), digest: descriptor.digest }
-  if (options.json) printJson({ ...done, ...(provenance !== undefined && { provenance }) })
+  const kept = keep && (await keep(run, { reference, digest: descriptor.digest }))
+  if (options.json) printJson({ ...done, ...kept })
   else print(`${descriptor.digest}  ${reference}\n`)
 }
 
-async function writeProvenance(
-  path: string,
-  run: Omit<PackRun, "finished" | "sourceDateEpoch" | "version">,
-): Promise<void> {
-  // Loaded only where they are wanted: packing needs neither.
-  const { provenanceOf } = await import("../../supply/provenance.ts")
-  const { replaceFile } = await import("../output-file.ts")
-  const { SOURCE_DATE_EPOCH } = process.env
-  const facts = {
-    ...run,
-    finished: now(),
-    version: VERSION,
-    ...(SOURCE_DATE_EPOCH && { sourceDateEpoch: SOURCE_DATE_EPOCH }),
-  }
-  await replaceFile(path, bytesOf(Buffer.from(`${JSON.stringify(provenanceOf(facts), undefined, 2)}\n`)))
-}
-
-/** Or the time that is to stand for it (OVMS-PRV-021). */
-function now(): string {
-  return epochTime(process.env.SOURCE_DATE_EPOCH) ?? new Date().toISOString()
+/** What is to be done with what there is to say of the run; undefined if nothing. */
+async function provenanceKeeper(options: PackOptions) {
+  if (options.provenance === undefined && options.key === undefined && options.fulcioUrl === undefined)
+    return undefined
+  // Loaded only where it is wanted: packing needs nothing of it.
+  const { keepProvenance, wantedProvenance } = await import("../provenance.ts")
+  const wanted = await wantedProvenance(options)
+  return (run: Run, image: { readonly reference: Reference; readonly digest: Digest }) =>
+    keepProvenance(wanted, run, image)
 }
 
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {

@@ -1,6 +1,7 @@
 import type { Command } from "commander"
 import { predicateType } from "../../signing/predicates.ts"
-import { type AuthorityOptions, authoritiesOf } from "../authorities.ts"
+import { type AuthorityOptions, namedAuthorities } from "../authorities.ts"
+import { authorityOptions } from "../authority-options.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printable, printJson } from "../output.ts"
@@ -17,32 +18,14 @@ interface VerifyOptions extends AuthorityOptions {
 }
 
 export function define(command: Command): void {
-  const keys: string[] = []
   command
     .description(
       "Verify that an image is signed, or attested with --type, by one of the keys or by an identity: with Cosign in either of its\n" +
         "forms, or by ovm sign. The first valid signature is enough. Nothing of the image itself is fetched.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout or archive")
-    .option("--key <file>", "public key; again for others, any one of which will do", (file) =>
-      keys.push(file),
-    )
-    .option(
-      "--trusted-root <file>",
-      "Sigstore trusted root: who vouches for certificates, logs and timestamps",
-    )
-    .option("--certificate-identity <text>", "who signed: an e-mail address or URI")
-    .option(
-      "--certificate-identity-regexp <regexp>",
-      "the same as a regular expression that matches the whole",
-    )
-    .option("--certificate-oidc-issuer <url>", "who vouched for that")
-    .option(
-      "--certificate-oidc-issuer-regexp <regexp>",
-      "the same as a regular expression that matches the whole",
-    )
-    .option("--insecure-ignore-log", "do without an entry in a transparency log")
-    .option("--insecure-ignore-timestamp", "do without a timestamp: the certificate has to be valid now")
+  const keys = authorityOptions(command)
+  command
     .option(
       "--type <type>",
       "an attestation of this type in place of a signature: spdxjson, cyclonedx, …, or a URI",
@@ -66,7 +49,7 @@ export function define(command: Command): void {
 }
 
 async function run(image: string, options: VerifyOptions): Promise<void> {
-  const authorities = await authoritiesOf(options)
+  const authorities = await namedAuthorities(options)
   const type = options.type === undefined ? undefined : predicateType(options.type)
   const { name, digest, findings } = await interruptible(async (signal) => {
     await using subject = await openSubject(image, { ...options, signal })

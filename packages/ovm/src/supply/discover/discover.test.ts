@@ -147,6 +147,20 @@ describe("filters", () => {
 })
 
 describe("what strangers attach", () => {
+  test("a signature for another repository, but that of a snapshot may have its own tag", async () => {
+    const { store, source, machine, snapshot } = await everything()
+    await sign(store, snapshot, ours, { reference: "example.com/machines/debian:warm" })
+    const expected = "example.com/machines/other:1"
+    const graph = await found(source, machine, { expected })
+    expect(graph.signatures.find(({ key_id }) => key_id)).toMatchObject({
+      status: "invalid",
+      code: "OVM_SIGNATURE_REFERENCE_MISMATCH",
+      signed_for: "example.com/machines/debian",
+      reason: expect.stringContaining(expected),
+    })
+    expect(graph.snapshots[0]?.signatures.map(({ status }) => status)).toEqual(["valid", "valid"])
+  })
+
   test("the older form, also where it is none", async () => {
     const { store, source, machine } = await everything()
     const layer = {
@@ -219,7 +233,15 @@ describe("what strangers attach", () => {
     const machine = await manifest(store, MACHINE)
     for (let index = 0; index < 700; index++) await manifest(store, "application/x", machine, `${index}`)
     const snapshot = await manifest(store, SNAPSHOT_TYPE, machine)
-    const graph = await found(evidenceIn(store), machine)
+    // A store in memory looks at everything for each list; only the machine has one.
+    const source = evidenceIn(store)
+    const listing: EvidenceSource = {
+      ...source,
+      async *referrers(subject, filter) {
+        if (subject.digest === machine.digest) yield* source.referrers(subject, filter)
+      },
+    }
+    const graph = await found(listing, machine)
     expect(graph.snapshots).toMatchObject([{ digest: snapshot.digest }])
     expect(graph.snapshots[0]?.unexplored).toBeUndefined()
     expect(graph.referrers).toHaveLength(700)

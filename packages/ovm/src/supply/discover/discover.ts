@@ -6,6 +6,7 @@ import { OvmError } from "../../errors.ts"
 import { BUNDLE } from "../../signing/bundle/parse.ts"
 import { type Authority, type EvidenceSource, SIGNATURE_PREDICATE } from "../../signing/interfaces.ts"
 import { AT_A_TIME } from "../../signing/limits.ts"
+import { heldAgainst } from "../../signing/reference.ts"
 import { type Finding, Survey } from "../../signing/survey.ts"
 import { type ArtifactNode, isSbomPredicate, type Rejected, type Statement, statementOf } from "./graph.ts"
 import { kindOf, type Manifest, readManifest } from "./manifest.ts"
@@ -13,6 +14,8 @@ import { kindOf, type Manifest, readManifest } from "./manifest.ts"
 export interface DiscoverOptions extends Call {
   /** Whose signatures are valid. */
   readonly authorities: readonly Authority[]
+  /** The reference that what is valid has to be signed for, where it says for which; of the artifact itself alone. */
+  readonly expected?: string
   /** How far to go: 1 lists what refers to the artifact itself. */
   readonly depth: number
   /** Only referrers of this artifactType. */
@@ -106,15 +109,21 @@ class Walk {
       if (!seen) continue
       // Where a registry says no types, entries of others come through the filter.
       if ("finding" in seen) {
-        if (type === undefined || type === BUNDLE) statements.push(statementOf(seen.finding))
+        if (type === undefined || type === BUNDLE) statements.push(this.#statement(seen.finding, depth))
       } else if ("reason" in seen) rejected.push(seen)
       else if (type === undefined || seen.descriptor.artifactType === type) manifests.push(seen)
     }
     const nodes = await this.#nodes(manifests, depth - 1)
     if (artifactType === undefined)
       for await (const finding of this.#survey.legacy(subject.digest, this.#call))
-        statements.push(statementOf(finding))
+        statements.push(this.#statement(finding, depth))
     return sorted(statements, nodes, rejected, predicateType)
+  }
+
+  /** Snapshots of it may have tags of their own. */
+  #statement(finding: Finding, depth: number): Statement {
+    const { expected } = this.options
+    return statementOf(heldAgainst(finding, depth === this.options.depth ? expected : undefined))
   }
 
   async #nodes(manifests: readonly Manifest[], depth: number): Promise<readonly ArtifactNode[]> {
