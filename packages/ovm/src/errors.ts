@@ -43,6 +43,11 @@ export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(table.codes, code)
 }
 
+/** True for a registry's trouble: it could not be reached, refused, or failed. */
+export function ofRegistry(thrown: unknown): thrown is OvmError {
+  return thrown instanceof OvmError && thrown.code.startsWith("OVM_REGISTRY_")
+}
+
 const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
   ENOSPC: ["OVM_NO_SPACE", "no space left on device"],
   EDQUOT: ["OVM_NO_SPACE", "disk quota exceeded"],

@@ -45,6 +45,7 @@ describe.skipIf(Boolean(skip))("registries", () => {
       stdout: `${digest}  registry.test/machines/m:1  pulled\n`,
     })
     expect(stderr).toContain("warning: registry.test: mirror 127.0.0.1:1: OVM_REGISTRY_UNREACHABLE")
+    expect(stderr).toContain("whether the machine is signed is not known")
     expect(await other.ok(["validate", "registry.test/machines/m:1"])).toContain("valid")
   })
 
@@ -114,7 +115,8 @@ describe.skipIf(Boolean(skip))("registries", () => {
     }, real.host)
     await using other = await Sandbox.create()
     const { stderr, stdout } = await other.ovm(["pull", "--json", `${polite.host}/machines/m:1`])
-    expect(stderr).toBe(`warning: ${polite.host}: we move on Monday\n`)
+    const unsigned = `warning: ${polite.host}/machines/m:1: the machine is not signed, and no policy asks for that`
+    expect(stderr.split("\n")).toEqual([`warning: ${polite.host}: we move on Monday`, unsigned, ""])
     expect(JSON.parse(stdout)).toMatchObject({ digest })
   })
 

@@ -5,7 +5,7 @@ import type { LayoutStore } from "../content/layout/store.ts"
 import { isManifest, parseLinks } from "../content/manifest.ts"
 import { bytesOf, fetchAll, MANIFEST_LIMIT } from "../content/read.ts"
 import { parseReferrer } from "../content/referrers.ts"
-import { OvmError } from "../errors.ts"
+import { OvmError, ofRegistry } from "../errors.ts"
 import { BUNDLE } from "../signing/bundle/parse.ts"
 import type { Evidence, EvidenceSource } from "../signing/interfaces.ts"
 import { legacyTag } from "../signing/legacy/tags.ts"
@@ -59,14 +59,19 @@ export async function copyEvidence(
   const copier = new Copier(source, store, subject.digest, call)
   for (const { evidence } of relied.filter((one) => one.subject === subject.digest))
     await copier.take(evidence.manifest)
-  for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE })) {
-    if (copier.full) break
-    await copier.tryTake(manifest)
-  }
-  for (const kind of KINDS) {
-    const tag = legacyTag(subject.digest, kind)
-    const manifest = await source.tagged(tag, call)
-    if (manifest && (await copier.tryTake(manifest))) await store.tag(manifest, `${repository}:${tag}`, call)
+  try {
+    for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE })) {
+      if (copier.full) break
+      await copier.tryTake(manifest)
+    }
+    for (const kind of KINDS) {
+      const tag = legacyTag(subject.digest, kind)
+      const manifest = await source.tagged(tag, call)
+      if (manifest && (await copier.tryTake(manifest)))
+        await store.tag(manifest, `${repository}:${tag}`, call)
+    }
+  } catch (error) {
+    if (relied.length > 0 || !ofRegistry(error)) throw error
   }
 }
 

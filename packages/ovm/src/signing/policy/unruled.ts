@@ -1,3 +1,4 @@
+import { type OvmError, ofRegistry } from "../../errors.ts"
 import type { Verdict } from "../interfaces.ts"
 import type { Asked, Finding, Judgement, Subject } from "./decision.ts"
 import type { JudgeOptions } from "./judge.ts"
@@ -49,19 +50,31 @@ async function look(
   const evidence = []
   let looked = 0
   let bad: Verdict | undefined
-  for await (const verdict of verdicts(source, digest, { authorities: [], ...call })) {
-    // An attestation that is bad says nothing about who stands for the artifact.
-    if (verdict.evidence.kind !== "signature") continue
-    looked++
-    if (evidence.length < TOLD) evidence.push(told(verdict, refusalOf(verdict)))
-    if (verdict.status === "invalid") bad = verdict
-    if (bad || looked >= MOST) break
+  let unasked: OvmError | undefined
+  try {
+    for await (const verdict of verdicts(source, digest, { authorities: [], ...call })) {
+      // An attestation that is bad says nothing about who stands for the artifact.
+      if (verdict.evidence.kind !== "signature") continue
+      looked++
+      if (evidence.length < TOLD) evidence.push(told(verdict, refusalOf(verdict)))
+      if (verdict.status === "invalid") bad = verdict
+      if (bad || looked >= MOST) break
+    }
+  } catch (error) {
+    // Nothing asks for a signature, so that none can be had is no reason to refuse: a mirror may have all the rest.
+    if (!ofRegistry(error)) throw error
+    unasked = error
   }
   const base = { pointer: "", type: "signaturesIfPresent", of, digest, evidence }
   if (bad) {
     const { code = "OVM_SIGNATURE_INVALID", reason = "it is not valid" } = bad
     return { finding: { ...base, holds: false, code, reason: `${bad.evidence.manifest.digest}: ${reason}` } }
   }
+  if (unasked)
+    return {
+      finding: { ...base, holds: true, reason: `the registry cannot be asked: ${unasked.message}` },
+      warning: `whether the ${of} is signed is not known, and no policy asks for that: ${unasked.message}`,
+    }
   if (looked === 0)
     return {
       finding: { ...base, holds: true, reason: "there is no signature" },
