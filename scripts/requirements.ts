@@ -39,6 +39,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "snapshot.md": ["SNP"],
   "provenance.md": ["PRV"],
   "policy.md": ["POL"],
+  "signing.md": ["SIG"],
 }
 
 /** Finds the requirements of one document. Fenced blocks and tables hold none. */
