@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-registry bench-ram bench-discover clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -53,6 +53,9 @@ bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
 bench-restore: build peers machine ## how fast a snapshot runs, by slot, without one and out of a registry; what clones cost
 	@node_modules/.bin/bun bench/restore.ts
 	@node_modules/.bin/bun bench/clones.ts
+
+bench-verify: build peers ## what a policy costs at a start
+	@node_modules/.bin/bun bench/policy.ts
 
 bench-snapshot: setup machine ## how long a snapshot stops a machine, beside the same QMP by hand
 	@node_modules/.bin/bun bench/snapshot.ts

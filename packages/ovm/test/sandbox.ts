@@ -9,7 +9,7 @@ import type { ErrorCode } from "../src/errors.ts"
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url))
 /** The compiled program where OVM_BIN names it, else the same from its source. */
-const PROGRAM = process.env.OVM_BIN ? [process.env.OVM_BIN] : [process.execPath, MAIN]
+export const PROGRAM = process.env.OVM_BIN ? [process.env.OVM_BIN] : [process.execPath, MAIN]
 /** A command that takes longer is killed, and its test fails; ms. */
 const PATIENCE = 60_000
 
