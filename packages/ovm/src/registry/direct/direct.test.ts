@@ -5,10 +5,11 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { findPeer, startRegistry } from "../../../../testkit/src/registry.ts"
 import { copyGraph } from "../../content/copy.ts"
 import { hexOf } from "../../content/digest.ts"
 import { openLayout } from "../../content/layout/store.ts"
-import { describeBytes, failure } from "../../content/store.suite.ts"
+import { describeBytes, failure, pushBytes } from "../../content/store.suite.ts"
 import type { ErrorCode } from "../../errors.ts"
 import { HttpStore } from "../http-store.ts"
 import { LIMITS } from "../limits.ts"
@@ -339,3 +340,20 @@ test("TLS, proxies and mirrors are not for plain sockets", async () => {
     else process.env.http_proxy = before
   }
 })
+
+for (const program of ["docker-registry", "distribution", "ggcr-registry"] as const)
+  test.skipIf(!findPeer(program))(`${program} answers plainly, for ranges and the whole`, async () => {
+    await using registry = await startRegistry({ program })
+    await pushBytes(new HttpStore(new Transport(registry.host), "direct/image"), BYTES)
+    for (const rangeBytes of [PIECE, ONE_PIECE]) {
+      const transport = new Transport(registry.host, { limits: { ...PATIENCE, rangeBytes } })
+      const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
+      await using store = await openLayout(root, { create: true, durable: false })
+      await copyGraph(new HttpStore(transport, "direct/image"), BLOB, store, { largeBytes: 1 })
+      expect(await store.exists(BLOB)).toBe(true)
+      await rm(root, { recursive: true })
+      const again = { method: "GET", url: "/v2/", scope: "", what: "it" } as const
+      // It would not be if an answer had been unsuitable.
+      expect(await transport.plain(again)).toBeDefined()
+    }
+  })
