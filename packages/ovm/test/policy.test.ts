@@ -74,7 +74,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
   })
   afterAll(() => registry.stop())
 
-  test("is enforced by the daemon, and explained", async () => {
+  test("is enforced by the daemon whoever asks, and explained (OVMS-POL-009, OVMS-POL-080)", async () => {
     await using box = await host(signers)
     const name = "r.example/edge:1"
     await packGuest(join(box.home, "store"), name, "tick_ms=20")
@@ -131,7 +131,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await box.fails(["start", `${join(box.home, "store")}:${name}`], "OVM_POLICY_REFUSED", ["/default"])
   })
 
-  test("that cannot be understood lets nothing start, and the daemon says so", async () => {
+  test("that cannot be understood lets nothing start, and the daemon says so (OVMS-POL-005, OVMS-POL-006)", async () => {
     await using box = await host(signers)
     await packGuest(join(box.home, "store"), "guest:1", "tick_ms=20")
     await box.ok(["daemon", "--detach"])
@@ -190,7 +190,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await setPolicy(box, { default: { ...signedBy("alice", "bob"), snapshots: "sameSignerAsBase" } })
     await starts(warm)
 
-    // Not at all; and a start that looks for a snapshot by itself finds none that may not be.
+    // Not at all; and a start that looks for a snapshot by itself finds none that may not be (OVMS-POL-077).
     await setPolicy(box, { default: { ...signedBy("alice"), snapshots: "reject" } })
     await refused(warm, "/default/snapshots")
     await box.fails(["run", "-d", "--resume", base], "OVM_POLICY_REFUSED", ["/default/snapshots"])
@@ -200,7 +200,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     expect((await box.json(["status", instance_id])).snapshot).toBe(digest)
   })
 
-  test("holds for slots: when they are filled, and again when one is taken", async () => {
+  test("holds for slots: when they are filled, and again when one is taken (OVMS-POL-085, OVMS-API-111)", async () => {
     await using box = await host(signers)
     const warm = "r.example/guest:warm"
     await packGuest(join(box.home, "store"), "r.example/guest:1", "tick_ms=20")
@@ -243,7 +243,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     }
     const OFFLINE = ["--use-signing-config=false", "--tlog-upload=false", "--allow-http-registry", "-y"]
 
-    test("lets what it signed run, in both forms, also once the registry is gone; rmi takes all along", async () => {
+    test("lets what it signed run, in both forms, without the registry; rmi takes all along (OVMS-POL-087)", async () => {
       await using maker = await host(signers)
       await using box = await host(signers)
       await using own = await startRegistry()

@@ -8,13 +8,16 @@ import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { registryMissing, startRegistry } from "../../../testkit/src/registry.ts"
 import { makeSigner, type TestSigner } from "../../../testkit/src/signers.ts"
+import { type Sigstore, startSigstore } from "../../../testkit/src/sigstore.ts"
 import { copy } from "../content/copy.ts"
 import { openLayout } from "../content/layout/store.ts"
+import { paths } from "../paths.ts"
 import { openRepository } from "../registry/http-store.ts"
 import { parseReference } from "../registry/reference.ts"
 import { attest } from "../signing/attest.ts"
 import { BUNDLE } from "../signing/bundle/parse.ts"
 import { pushed } from "../signing/bundle/write.ts"
+import { keylessSealer } from "../signing/keyless.ts"
 import type { Decision } from "../signing/policy/decision.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { sign } from "../signing/sign.ts"
@@ -206,6 +209,89 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
     }
   })
 
+  describe("identities", () => {
+    const WHO = "https://example.com/builders/1"
+    const ISSUER = "https://accounts.example.com"
+    const services: Record<"now" | "past", Sigstore> = {} as never
+
+    beforeAll(async () => {
+      services.now = await startSigstore()
+      const yesterday = new Date(Math.floor(Date.now() / 1000) * 1000 - 24 * 3_600_000)
+      setSystemTime(yesterday)
+      services.past = await startSigstore(yesterday)
+      setSystemTime()
+      for (const [name, service] of Object.entries(services))
+        await writeFile(path(`${name}.json`), service.trustedRoot())
+    })
+    afterAll(async () => {
+      for (const service of Object.values(services)) await service[Symbol.asyncDispose]()
+    })
+
+    const byIdentity = (trustedRoot: string, identity: object) => ({
+      type: "signed",
+      identities: [identity],
+      trustedRoot,
+    })
+
+    async function certify(name: string, at: Sigstore, who = WHO, issuer = ISSUER): Promise<void> {
+      await using store = await layout()
+      const { url } = at
+      const identityToken = at.token(who, issuer)
+      const by = keylessSealer({ fulcioUrl: url, rekorUrl: url, timestampUrl: url, identityToken })
+      await sign(store, await store.resolve(name), by)
+    }
+
+    test("are believed as far as the trusted root, the patterns and the issuer go", async () => {
+      const builders = { identityPattern: "https://example\\.com/builders/[0-9]+", issuer: ISSUER }
+      await setPolicy({ default: list(byIdentity("now.json", builders)) })
+      const name = await machine("r.example/keyless:1")
+      const steps: [() => Promise<void>, string][] = [
+        [() => signAs(alice, name), "OVM_SIGNATURE_KEY_UNKNOWN"],
+        [
+          () => certify(name, services.now, "https://example.com/builders/1/evil"),
+          "OVM_CERTIFICATE_IDENTITY_MISMATCH",
+        ],
+        [
+          () => certify(name, services.now, WHO, "https://elsewhere.example.com"),
+          "OVM_CERTIFICATE_ISSUER_MISMATCH",
+        ],
+        [() => certify(name, services.past), "OVM_TIMESTAMP_INVALID"],
+      ]
+      for (const [step, code] of steps) {
+        await step()
+        const { rules } = await refused(name)
+        expect(rules[0]?.evidence?.map((one) => one.code)).toContain(code as never)
+      }
+      await certify(name, services.now)
+      expect((await prepare(name)).warnings).toEqual([])
+    })
+
+    test("give an age by a time that is verified, which a new signature renews", async () => {
+      const rules = (root: string) => [
+        byIdentity(root, { identity: WHO, issuer: ISSUER }),
+        { type: "maxAge", hours: 12 },
+      ]
+      await setPolicy({
+        default: REJECT,
+        scopes: { "past.example": list(...rules("past.json")), "now.example": list(...rules("now.json")) },
+      })
+      const old = await machine("past.example/keyless:1")
+      await certify(old, services.past)
+      const { rules: found } = await refused(old)
+      expect(found.map(({ type, holds }) => `${type} ${holds}`)).toEqual(["signed true", "maxAge false"])
+      expect(found[1]?.reason).toContain("signed at")
+      const fresh = await machine("now.example/keyless:1")
+      await certify(fresh, services.now)
+      await prepare(fresh)
+    })
+  })
+
+  test("lies beside the operator's other settings (OVMS-POL-007)", () => {
+    expect(paths({ OVM_HOME: "/x" }).policy).toBe("/x/policy.json")
+    const own = process.getuid?.() === 0 ? "/etc/ovm/policy.json" : "/config/ovm/policy.json"
+    expect(paths({ XDG_CONFIG_HOME: "/config" }).policy).toBe(own)
+  })
+
   describe("is no way round by", () => {
     test("a path: a layout, an archive, a manifest file", async () => {
       await packGuest(path("layout"), "edge:1", "ticks=1000")
@@ -267,7 +353,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
       return images.isAdmitted(name, { base: { mediaType: "", digest, size: 0 } })
     }
 
-    test("is asked again about what it let pass, and so is a changed key file (OVMS-POL-008)", async () => {
+    test("is asked again about what it let pass, and so is a changed key file (OVMS-POL-008, OVMS-POL-037)", async () => {
       await setPolicy({ default: list(signed()) })
       const name = await machine("r.example/changes:1")
       await signAs(alice, name)
@@ -395,7 +481,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
       return { name, repo, target }
     }
 
-    test("refuses before blobs are fetched; then takes the evidence along, so that no registry is needed", async () => {
+    test("refuses before blobs are fetched (OVMS-POL-082); then takes the evidence along (OVMS-POL-083)", async () => {
       await using upstream = await startRegistry()
       await using proxy = startFaults(() => undefined, upstream.host)
       await setPolicy({ default: list(signed()) })

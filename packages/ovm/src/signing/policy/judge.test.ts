@@ -91,7 +91,7 @@ async function outcome(...args: Parameters<typeof decide>): Promise<string> {
   return rules.join(", ")
 }
 
-describe("the most specific scope", () => {
+describe("the most specific scope (OVMS-POL-012, OVMS-POL-013)", () => {
   const scope = (name: string): [string, Scope] => [name, { name, pointer: `/${name}`, rules: [] }]
   const rules: Rules = {
     fallback: scope("default")[1],
@@ -123,12 +123,12 @@ describe("the most specific scope", () => {
     expect(chosen(asked)).toBe(expected)
   })
 
-  test("is not chosen by a tag that a digest stands beside", () => {
+  test("is not chosen by a tag that a digest stands beside (OVMS-POL-015)", () => {
     expect(chosen(name("r.example", "machines/edge", "broken", BASE))).toBe("r.example/machines/edge")
     expect(chosen(name("r.example", "machines/edge", undefined, BASE))).toBe("r.example/machines/edge")
   })
 
-  test("of paths and of names without a host is local, or default without one", () => {
+  test("of paths and of names without a host is local, or default without one (OVMS-POL-014)", () => {
     const local = { local: scope("local")[1] }
     for (const asked of [undefined, name(undefined, "machines/edge", "broken")]) {
       expect(chosen(asked, local)).toBe("local")
@@ -138,7 +138,7 @@ describe("the most specific scope", () => {
 })
 
 describe("requirements", () => {
-  test("reject, digestOnly and platforms look at nothing but the artifact", async () => {
+  test("reject, digestOnly and platforms look at nothing but the artifact (OVMS-POL-023)", async () => {
     expect(await outcome([{ type: "reject", pointer: "/x" }])).toBe("machine reject OVM_POLICY_REFUSED")
     expect(await outcome([{ type: "digestOnly", pointer: "/x" }])).toBe("machine digestOnly holds")
     const platforms = (...allowed: string[]): Rule => ({ type: "platforms", pointer: "/x", allowed })
@@ -146,7 +146,7 @@ describe("requirements", () => {
     expect(await outcome([platforms("linux/arm64")])).toBe("machine platforms OVM_POLICY_REFUSED")
   })
 
-  test("all of them must hold (OVMS-POL-021), and each says why", async () => {
+  test("all of them must hold (OVMS-POL-021), and each says why (OVMS-POL-086)", async () => {
     const rules = [signed(), attested(), maxAge(1)]
     const found = { [BASE]: [verdict("signature")] }
     expect(await outcome(rules, { found })).toBe(
@@ -197,7 +197,7 @@ describe("requirements", () => {
   })
 })
 
-describe("signedIdentity", () => {
+describe("signedIdentity (OVMS-POL-041, OVMS-POL-043, OVMS-POL-044, OVMS-POL-045)", () => {
   const WRONG = "machine signed OVM_SIGNATURE_REFERENCE_MISMATCH"
   const HOLDS = "machine signed holds"
   const local = { reference: "mine:1", name: name(undefined, "mine", "1") }

@@ -81,7 +81,11 @@ async function look(
       warning: `the ${of} is not signed, and no policy asks for that`,
     }
   return {
-    finding: { ...base, holds: true, reason: `${looked} signatures are whole; nothing says whom to believe` },
+    finding: {
+      ...base,
+      holds: true,
+      reason: `of ${looked} signatures none is bad; nothing says whom to believe`,
+    },
     warning: `nothing says whether who signed the ${of} may be believed: there is no policy`,
   }
 }
