@@ -24,7 +24,12 @@ const BIOS_SIZE = 64 << 10
  * Decides by a timed run: an openable /dev/kvm proves nothing, since a KVM that emulates in software is slower than TCG
  * (docs/architecture.md). The probe's firmware is written to `folder`. Never throws: what does not work is a reason for TCG.
  */
-export async function probeAccelerator(binary: string, folder: string, device = KVM): Promise<Verdict> {
+export async function probeAccelerator(
+  binary: string,
+  folder: string,
+  device = KVM,
+  boundMs = BOUND_MS,
+): Promise<Verdict> {
   const openable = await access(device, constants.R_OK | constants.W_OK).then(() => undefined, reasonOf)
   if (openable !== undefined) return { accelerator: "tcg", reason: `${device} cannot be used: ${openable}` }
   try {
@@ -32,13 +37,13 @@ export async function probeAccelerator(binary: string, folder: string, device = 
     const bios = join(folder, "probe.bios")
     await writeFile(bios, probeBios())
     const before = performance.now()
-    const status = await run(binary, bios)
+    const status = await run(binary, bios, boundMs)
     const took = Math.round(performance.now() - before)
     if (status === EXPECTED_STATUS) return { accelerator: "kvm", reason: `KVM ran the probe in ${took} ms` }
     if (status === undefined)
       return {
         accelerator: "tcg",
-        reason: `KVM did not finish the probe within ${BOUND_MS} ms, so it is no hardware KVM`,
+        reason: `KVM did not finish the probe within ${boundMs} ms, so it is no hardware KVM`,
       }
     return { accelerator: "tcg", reason: `QEMU ended the KVM probe with status ${status}` }
   } catch (thrown) {
@@ -47,7 +52,7 @@ export async function probeAccelerator(binary: string, folder: string, device = 
 }
 
 /** Exit status of QEMU with the probe as its firmware; undefined if it took too long. */
-function run(binary: string, bios: string): Promise<number | string | undefined> {
+function run(binary: string, bios: string, boundMs: number): Promise<number | string | undefined> {
   const machine = [
     "-nodefaults",
     "-no-user-config",
@@ -68,7 +73,7 @@ function run(binary: string, bios: string): Promise<number | string | undefined>
     const timer = setTimeout(() => {
       resolve(undefined)
       child.kill("SIGKILL")
-    }, BOUND_MS)
+    }, boundMs)
     child.once("error", reject)
     child.once("exit", (code, signal) => {
       clearTimeout(timer)

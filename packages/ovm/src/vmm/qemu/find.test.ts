@@ -61,7 +61,7 @@ describe("finding QEMU", () => {
 describe("the accelerator's probe", () => {
   const device = "/dev/null" // openable, as a KVM would be
   test("a KVM that runs the probe in time is taken", async () => {
-    const verdict = await probeAccelerator(program("fast", "exit 85"), folder, device)
+    const verdict = await probeAccelerator(program("fast", "exit 85"), folder, device, 60_000)
     expect(verdict.accelerator).toBe("kvm")
   })
 
@@ -92,7 +92,7 @@ describe("the accelerator's probe", () => {
   test.skipIf(missing !== "")(`its firmware really ends with the expected status ${missing}`, async () => {
     // TCG in the place of KVM: no time limit is tested, only the instructions.
     const real = program("tcg", `exec ${QEMU} $(echo "$*" | sed 's/-accel kvm -cpu host/-accel tcg/')`)
-    const verdict = await probeAccelerator(real, folder, device)
+    const verdict = await probeAccelerator(real, folder, device, 60_000)
     expect(verdict).toEqual({ accelerator: "kvm", reason: expect.stringContaining("KVM ran the probe") })
   })
 })

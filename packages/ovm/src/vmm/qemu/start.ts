@@ -15,6 +15,9 @@ import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 /** From spawn to the monitor's greeting: some 50 ms, and much more on a host that is short of memory or processors. */
 const START_MS = 30_000
 const RETRY_MS = 2
+/** How long a QEMU whose monitor is gone may take to leave its status, and one that refused something: it may be about to end. */
+const GONE_MS = 5_000
+const ALIVE_MS = 100
 
 /** A QEMU that answers, with the guest stopped. */
 export interface Started {
@@ -46,8 +49,13 @@ export async function startQemu<T>(
   const abort = () => aborted.reject(interrupted())
   signal?.addEventListener("abort", abort)
   let qmp: Qmp | undefined
+  let patience = GONE_MS
   try {
     qmp = await Promise.race([firstContact(plan.directory, watch), aborted.promise])
+    patience = ALIVE_MS
+    qmp.closed.then(() => {
+      patience = GONE_MS
+    })
     const spawn = performance.now() - spawned
     const identity = await startedIn(plan.directory)
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of QEMU was left in ${plan.directory}`)
@@ -56,8 +64,8 @@ export async function startQemu<T>(
     const record = { ...what, ...identity, model, generationId }
     return await Promise.race([then({ record, qmp, watch, spawn }), aborted.promise])
   } catch (thrown) {
+    const error = await inItsOwnWords(plan.directory, toOvmError(thrown), patience)
     qmp?.close()
-    const error = await inItsOwnWords(plan.directory, toOvmError(thrown))
     await killGroup(group)
     throw error
   } finally {
@@ -88,10 +96,11 @@ async function firstContact(directory: string, watch: EndWatch): Promise<Qmp> {
 }
 
 /** A start that failed because QEMU ended is told in QEMU's words. */
-async function inItsOwnWords(directory: string, error: OvmError): Promise<OvmError> {
+async function inItsOwnWords(directory: string, error: OvmError, patienceMs: number): Promise<OvmError> {
   if (error.code !== "OVM_VMM_FAILED") return error
+  const deadline = performance.now() + patienceMs
   let status = await readExit(directory)
-  for (let tries = 0; status === undefined && tries < 50; tries++) {
+  while (status === undefined && performance.now() < deadline) {
     await sleep(RETRY_MS)
     status = await readExit(directory)
   }
