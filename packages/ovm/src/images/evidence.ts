@@ -15,6 +15,8 @@ const KINDS = ["signature", "attestation"] as const
 
 /** Of one subject: more than anybody signs. What the policy relied on is taken in any case. */
 const MOST_PIECES = 256
+/** Useless ones among them are asked for as well, and cost a request each. */
+const MOST_TRIES = 512
 const MOST_BYTES = 128 << 20
 /** Bytes of one piece. */
 const PIECE_LIMIT = 2 * ATTESTATION_LIMIT
@@ -78,6 +80,7 @@ export async function copyEvidence(
 class Copier {
   readonly #taken = new Set<Digest>()
   #bytes = 0
+  #tries = 0
 
   constructor(
     private readonly source: EvidenceSource,
@@ -87,13 +90,14 @@ class Copier {
   ) {}
 
   get full(): boolean {
-    return this.#taken.size >= MOST_PIECES || this.#bytes >= MOST_BYTES
+    return this.#taken.size >= MOST_PIECES || this.#bytes >= MOST_BYTES || this.#tries >= MOST_TRIES
   }
 
   /** False for what is too large, lies, or is gone. */
   async tryTake(manifest: Descriptor): Promise<boolean> {
     if (this.#taken.has(manifest.digest)) return true
     if (this.full) return false
+    this.#tries++
     try {
       await this.take(manifest)
       return true
