@@ -19,7 +19,7 @@ const STDERR_LIMIT = 64 << 10
  * - `pid`: the VMM's pid and start time, taken by the very process that becomes the VMM.
  * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do: its count
  *   is of reads, however short, not of bytes.
- * - `stderr`: the first words of standard error; the rest is read and dropped, so that a chatty VMM never blocks.
+ * - `stderr`: the first words of standard error, complete once the VMM has ended; the rest is read and dropped, so that a chatty VMM never blocks.
  * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N.
  *
  * Arguments: bytes a segment, bound on stderr, then the VMM's argv. They are never parsed as shell text.
@@ -51,7 +51,7 @@ keep_console() {
   exec cat >/dev/null
 }
 keep_words() {
-  first $words >${STDERR_FILE}
+  head -c $words >${STDERR_FILE}
   exec cat >/dev/null
 }
 { vmm "$@" 2>&3 3>&- | keep_console 3>&-; } 3>&1 >/dev/null | keep_words
