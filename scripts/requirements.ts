@@ -38,8 +38,8 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "security.md": ["SEC"],
   "snapshot.md": ["SNP"],
   "provenance.md": ["PRV"],
-  "policy.md": ["POL"],
   "signing.md": ["SIG"],
+  "policy.md": ["POL"],
 }
 
 /** Finds the requirements of one document. Fenced blocks and tables hold none. */

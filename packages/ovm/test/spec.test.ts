@@ -11,7 +11,11 @@ import { validateOciManifest } from "../src/artifact/oci.ts"
 import { validateSnapshot } from "../src/artifact/snapshot.ts"
 import { validateSource } from "../src/artifact/source.ts"
 import { validateManifest } from "../src/artifact/validate.ts"
+import { parseReferrer } from "../src/content/referrers.ts"
+import { BUNDLE } from "../src/signing/bundle/parse.ts"
+import { SIGNATURE_PREDICATE } from "../src/signing/interfaces.ts"
 import { validatePolicy } from "../src/signing/policy/parse.ts"
+import { parseStatement } from "../src/signing/statement.ts"
 import { SPEC } from "./vectors.ts"
 
 const read = (path: string) => readFileSync(join(SPEC, path), "utf8")
@@ -63,11 +67,32 @@ const JUDGES: Readonly<Record<string, (text: string) => unknown>> = {
     const { source } = document.buildDefinition.externalParameters
     return validateSource(Buffer.from(JSON.stringify(source))).faults
   },
+  "oci-evidence": (text) => {
+    const { descriptor, subject } = parseReferrer(Buffer.from(text)) ?? {}
+    const { layers } = JSON.parse(text) as { layers: readonly { mediaType: string }[] }
+    const types = [descriptor?.artifactType, ...layers.map(({ mediaType }) => mediaType)]
+    return subject && types.length === 2 && types.every((type) => type === BUNDLE) ? [] : types
+  },
+  statement: (text) => {
+    const { subject } = JSON.parse(text) as { subject: [{ digest: { sha256: string } }] }
+    const { predicateType } = parseStatement(
+      Buffer.from(text),
+      `sha256:${subject[0].digest.sha256}`,
+      "the statement",
+    )
+    return predicateType === SIGNATURE_PREDICATE ? [] : predicateType
+  },
+  "signer-request": (text) => onlyMembers(text, ["version", "operation", "key", "message"]),
+  "signer-answer": (text) => onlyMembers(text, ["version", "signature"]),
   vector: (text) => {
     const { input, faults } = JSON.parse(text) as { input: { json: unknown }; faults: unknown[] }
     const found = validateManifest(Buffer.from(JSON.stringify(input.json))).faults
     return found.length === 1 && Bun.deepMatch(faults, found) ? [] : found
   },
+}
+
+function onlyMembers(text: string, members: readonly string[]): unknown {
+  return Bun.deepEquals(Object.keys(JSON.parse(text)), members) ? [] : Object.keys(JSON.parse(text))
 }
 
 function faultsOfFence({ tag, body }: Fence): unknown {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import type { KeyObject } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -10,12 +11,22 @@ import { validateSnapshotArtifact } from "../src/artifact/snapshot-mapping.ts"
 import { validateSource } from "../src/artifact/source.ts"
 import { validateManifest } from "../src/artifact/validate.ts"
 import { digestOf } from "../src/content/digest.ts"
+import { OCI_MANIFEST } from "../src/content/manifest.ts"
+import { MemoryStore } from "../src/content/memory.ts"
 import { checkChain } from "../src/disk/chain.ts"
 import { inspectDisk } from "../src/disk/inspect.ts"
 import { OvmError } from "../src/errors.ts"
 import { inflateRam } from "../src/ram/inflate.ts"
 import { isPath, parseReference } from "../src/registry/reference.ts"
+import { attachBundle, pushed } from "../src/signing/bundle/write.ts"
+import { SIGNATURE_PREDICATE, type Verdict } from "../src/signing/interfaces.ts"
+import { parsePrivateKey, publicPem } from "../src/signing/keys/private.ts"
+import { parsePublicKey } from "../src/signing/keys/public.ts"
+import { legacyTag } from "../src/signing/legacy/tags.ts"
 import { validatePolicy } from "../src/signing/policy/parse.ts"
+import { evidenceIn } from "../src/signing/source.ts"
+import { kindOf } from "../src/signing/statement.ts"
+import { verdicts } from "../src/signing/verdicts.ts"
 import {
   bytesOfDocument,
   loadVectors,
@@ -101,6 +112,29 @@ async function inspectChain(name: string, { input }: VectorOf<"disk">): Promise<
   return chain.at(-1)?.virtualSize
 }
 
+/** The one verdict on what a vector has beside its subject. */
+async function judgeEvidence({ input }: VectorOf<"evidence">): Promise<Verdict | undefined> {
+  const store = new MemoryStore()
+  const { subject, predicateType = SIGNATURE_PREDICATE } = input
+  const target = { mediaType: OCI_MANIFEST, digest: subject, size: 2 }
+  if (input.bundle) await attachBundle(store, target, bytesOfDocument(input.bundle), predicateType, {})
+  if (input.layer) {
+    const { mediaType, content, annotations } = input.layer
+    const layer = { ...(await pushed(store, mediaType, bytesOfDocument(content), {})), annotations }
+    const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, layers: [layer] }
+    const tagged = await pushed(store, OCI_MANIFEST, Buffer.from(JSON.stringify(manifest)), {})
+    await store.tag(tagged, legacyTag(subject, kindOf(predicateType)))
+  }
+  const authorities = input.keys.map((publicKey) => ({ kind: "key", name: "a key", publicKey }) as const)
+  const found = await Array.fromAsync(verdicts(evidenceIn(store), subject, { authorities, predicateType }))
+  expect(found).toHaveLength(1)
+  return found[0]
+}
+
+function openKey({ input }: VectorOf<"private-key">): Promise<KeyObject> {
+  return parsePrivateKey(input.pem, async () => input.password, "the key")
+}
+
 async function thrownBy(work: () => unknown): Promise<unknown> {
   try {
     await work()
@@ -117,6 +151,18 @@ async function accept(name: string, vector: Vector): Promise<void> {
     if (path !== undefined) return
     const { host, repository, tag, digest } = parseReference(vector.input)
     expect(JSON.parse(JSON.stringify({ host, repository, tag, digest }))).toEqual(parts)
+  } else if (vector.kind === "evidence") {
+    const { status, signatory, signedReference, predicate } = (await judgeEvidence(vector)) ?? {}
+    const { keyId, reference, predicate: said } = vector.expect ?? {}
+    expect<unknown>({ status, signatory, signedReference, predicate }).toEqual({
+      status: "valid",
+      signatory: { kind: "key", keyId },
+      signedReference: reference,
+      predicate: said,
+    })
+  } else if (vector.kind === "private-key") {
+    const { id } = parsePublicKey(publicPem(await openKey(vector)), "the key")
+    expect<string | undefined>(id).toBe(vector.expect?.keyId)
   } else if (vector.kind === "request") {
     expect(parseRequest(vector)).toEqual(JSON.parse(bytesOfDocument(vector.input).toString()))
   } else if (vector.kind === "disk") {
@@ -159,6 +205,16 @@ async function refuse(name: string, vector: Vector): Promise<void> {
     expect<string>(error.code).toBe(code)
     // Mismatches tell the two digests or sizes; the rest tells which rule was broken.
     if (!code.endsWith("_MISMATCH")) expect(error.detail).toEqual({ requirement: vector.requirement })
+    return
+  }
+  if (vector.kind === "evidence") {
+    const { status, code: found, reason = "" } = (await judgeEvidence(vector)) ?? {}
+    expect<unknown>({ status, code: found }).toEqual({ status: vector.status, code })
+    expect(reason).toMatch(/^[ -~]{8,600}$/)
+    return
+  }
+  if (vector.kind === "private-key") {
+    expect(await thrownBy(() => openKey(vector))).toMatchObject({ code })
     return
   }
   if (vector.kind === "reference" || vector.kind === "disk" || vector.kind === "request") {

@@ -60,6 +60,26 @@ interface Kinds {
     /** Index of the layer that is at fault. */
     readonly layer?: number
   }
+  /** A bundle in a referrer, or a layer under the tag of the older form, beside `subject`. */
+  evidence: {
+    readonly input: {
+      readonly subject: `sha256:${string}`
+      readonly predicateType?: string
+      readonly keys: readonly string[]
+      readonly bundle?: VectorDocument
+      readonly layer?: {
+        readonly mediaType: string
+        readonly content: VectorDocument
+        readonly annotations: Readonly<Record<string, string>>
+      }
+    }
+    readonly status?: "invalid" | "unknown"
+    readonly expect?: { readonly keyId: string; readonly reference?: string; readonly predicate?: unknown }
+  }
+  "private-key": {
+    readonly input: { readonly pem: string; readonly password?: string }
+    readonly expect?: { readonly keyId: string }
+  }
   reference: { readonly input: string; readonly expect?: Readonly<Record<string, string>> }
 }
 
