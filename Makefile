@@ -54,7 +54,8 @@ bench-restore: build peers machine ## how fast a snapshot runs, by slot, without
 	@node_modules/.bin/bun bench/restore.ts
 	@node_modules/.bin/bun bench/clones.ts
 
-bench-verify: build peers ## what a policy costs at a start
+bench-verify: build peers ## how fast a signature is verified, beside cosign; what a policy costs at a start
+	@node_modules/.bin/bun bench/verify.ts
 	@node_modules/.bin/bun bench/policy.ts
 
 bench-snapshot: setup machine ## how long a snapshot stops a machine, beside the same QMP by hand

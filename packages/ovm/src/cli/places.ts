@@ -6,41 +6,14 @@ import type { Call, ReferrerLister, Resolver, Tagger } from "../content/interfac
 import { openLayout } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { digestMismatch } from "../content/verify.ts"
-import { OvmError } from "../errors.ts"
 import { takeIn } from "../images/take-in.ts"
 import { paths } from "../paths.ts"
-import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import type { Reference } from "../registry/reference.ts"
 import { explainUnknown } from "./names.ts"
 import { replaceFile } from "./output-file.ts"
 import { openRemote, type RegistryOptions } from "./registry.ts"
 import { openStore } from "./store.ts"
-
-/** Where `ovm copy` reads or writes (docs/air-gap.md). */
-export type Where =
-  | { readonly kind: "registry"; readonly reference: Reference }
-  | { readonly kind: "store"; readonly reference: Reference }
-  /** `text` is a path, with the tag that may be at its end. */
-  | { readonly kind: "layout" | "archive" | "path"; readonly text: string }
-
-/**
- * `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker://NAME` and `store:NAME`; without a prefix a path, a name with a host
- * (its registry), or a name without one (this host's store). Throws OVM_REFERENCE_INVALID.
- */
-export function parseWhere(text: string): Where {
-  const [, prefix, rest = ""] = /^(oci|oci-archive|store|docker):(.*)$/s.exec(text) ?? []
-  if (prefix === "oci" || prefix === "oci-archive") {
-    if (rest === "") throw new OvmError("OVM_REFERENCE_INVALID", `${text} names no path`)
-    return { kind: prefix === "oci" ? "layout" : "archive", text: rest }
-  }
-  if (prefix === "store") return { kind: "store", reference: parseReference(rest) }
-  if (isPath(text)) return { kind: "path", text }
-  const reference = parseReference(prefix === "docker" ? rest.replace(/^\/\//, "") : text)
-  if (reference.host !== undefined) return { kind: "registry", reference }
-  if (prefix !== "docker") return { kind: "store", reference }
-  throw new OvmError("OVM_REFERENCE_INVALID", `${text} names no registry`, {
-    hint: `docker://HOST/${reference}`,
-  })
-}
+import type { Where } from "./where.ts"
 
 /** What is to be copied. Dispose of it when it was. */
 export interface Origin extends AsyncDisposable {

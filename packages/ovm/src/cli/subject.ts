@@ -1,16 +1,16 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, Fetcher, ReferrerLister, Resolver, Store } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
-import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { OvmError } from "../errors.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { EvidenceSource } from "../signing/interfaces.ts"
 import type { LegacyPlace } from "../signing/legacy/sign.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { explainUnknown } from "./names.ts"
-import { parseWhere, type Where } from "./places.ts"
-import { openRemote, type RegistryOptions } from "./registry.ts"
-import { openStore } from "./store.ts"
+import type { RegistryOptions } from "./registry.ts"
+import { parseWhere, type Where } from "./where.ts"
+
+// What opens a place is loaded with the place: verifying in a registry should cost no more than asking it.
 
 /** What signatures are about, and where they are. Dispose of it when it is done with. */
 export interface Subject extends AsyncDisposable {
@@ -35,6 +35,7 @@ export async function openSubject(text: string, options: Options): Promise<Subje
   const where = parseWhere(text)
   if (where.kind === "registry") return inRegistry(where.reference, { ...options, pulling: true })
   if (where.kind === "store") return inStore(where.reference)
+  const { openPlace, rootAt, splitPlace } = await import("../content/place.ts")
   const place = await splitPlace(where.text)
   const source = await openPlace(place, options)
   return subject(text, await rootAt(source, place, options), undefined, source, "")
@@ -52,6 +53,7 @@ export async function openWritable(text: string, options: Options): Promise<Writ
 }
 
 async function inRegistry(reference: Reference, options: Options): Promise<WritableSubject> {
+  const { openRemote } = await import("./registry.ts")
   const store = await openRemote(reference, options)
   const target = await store.resolve(reference.target, options).catch((thrown: unknown) => {
     if (!(thrown instanceof OvmError) || thrown.code !== "OVM_NAME_UNKNOWN") throw thrown
@@ -64,6 +66,7 @@ async function inRegistry(reference: Reference, options: Options): Promise<Writa
 }
 
 async function inStore(reference: Reference): Promise<WritableSubject> {
+  const { openStore } = await import("./store.ts")
   const store = await openStore()
   try {
     const target = await store.resolve(reference.toString())
@@ -77,6 +80,7 @@ async function inStore(reference: Reference): Promise<WritableSubject> {
 }
 
 async function inLayout(text: string, where: Where & { text: string }, call: Call): Promise<WritableSubject> {
+  const { rootAt, splitPlace } = await import("../content/place.ts")
   const place = await splitPlace(where.text)
   if (!place.directory)
     throw new OvmError("OVM_UNSUPPORTED", `${place.path} is an archive, to which nothing can be added`, {

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process"
 import { OvmError } from "../errors.ts"
 
 const OUTPUT_LIMIT = 64 * 1024
@@ -33,6 +32,8 @@ function run(
 ): Promise<{ code: number; output: string }> {
   return new Promise((resolve, reject) => {
     const name = program.slice("docker-credential-".length)
+    // Loaded only where there is a helper: it costs those who have none a millisecond.
+    const { spawn } = process.getBuiltinModule("node:child_process")
     const child = spawn(program, [action], { stdio: ["pipe", "pipe", "ignore"] })
     const chunks: Buffer[] = []
     let size = 0

@@ -1,6 +1,5 @@
 import { readFile, stat } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
-import { rootCertificates } from "node:tls"
 import { ifPresent } from "../content/layout/files.ts"
 import { isObject } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
@@ -163,7 +162,9 @@ export async function readTls(settings: RegistrySettings): Promise<TlsFiles | un
     const read = (path: string) => readFile(path, "utf8")
     return {
       // Beside the usual ones: a registry with a certificate of its own may still redirect to a public one.
-      ...(ca !== undefined && { ca: [...rootCertificates, await read(ca)] }),
+      ...(ca !== undefined && {
+        ca: [...process.getBuiltinModule("node:tls").rootCertificates, await read(ca)],
+      }),
       ...(clientCert !== undefined && { cert: await read(clientCert) }),
       ...(clientKey !== undefined && { key: await read(clientKey) }),
     }

@@ -3,8 +3,9 @@ import type { CopyOptions as CopyCall } from "../../content/copy.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
-import { copyTo, openOrigin, parseWhere } from "../places.ts"
+import { copyTo, openOrigin } from "../places.ts"
 import { openProgress } from "../progress.ts"
+import { parseWhere } from "../where.ts"
 
 interface CopyOptions {
   readonly includeReferrers?: boolean

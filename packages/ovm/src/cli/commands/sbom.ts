@@ -16,9 +16,9 @@ import { interruptible } from "../interrupt.ts"
 import { locate } from "../locate.ts"
 import { print, printable, printError, printJson } from "../output.ts"
 import { replaceFile } from "../output-file.ts"
-import { parseWhere } from "../places.ts"
 import { openSigner, type SignerOptions } from "../signer.ts"
 import { signerOptions } from "../signer-options.ts"
+import { parseWhere } from "../where.ts"
 
 interface SbomOptions extends SignerOptions {
   readonly format: SbomFormat
