@@ -254,6 +254,28 @@ describe("what is refused", () => {
     expect(found).toMatchObject([{ status: "invalid", code: "OVM_SIGNATURE_SUBJECT_MISMATCH" }])
   })
 
+  test("more than anybody signs: an end, and a reason; whoever stops before is not told", async () => {
+    const { store, subject } = await artifact()
+    const referrer = await sign(store, subject, ours)
+    const flood = {
+      ...evidenceIn(store),
+      async *referrers() {
+        yield referrer
+        for (let index = 0; index < 20_001; index++) yield { ...referrer, digest: digestOf(`gone ${index}`) }
+      },
+    }
+    const found = verdicts(flood, subject.digest, { authorities: [authority] })
+    for await (const { status } of found) {
+      expect(status).toBe("valid")
+      break
+    }
+    const all = Array.fromAsync(verdicts(flood, subject.digest, { authorities: [authority] }))
+    await expect(all).rejects.toMatchObject({
+      code: "OVM_TOO_LARGE",
+      message: expect.stringContaining(subject.digest),
+    })
+  })
+
   test("one bad piece neither hides nor spoils a good one", async () => {
     const { store, subject } = await artifact()
     await forged(store, subject, ({ dsseEnvelope }) => dsseEnvelope.signatures.splice(0))
