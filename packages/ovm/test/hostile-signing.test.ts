@@ -110,7 +110,7 @@ describe.skipIf(Boolean(skip))("verify", () => {
     )
   })
 
-  test("a list that cannot be had is no empty list", async () => {
+  test("a list that cannot be had is no empty list (OVMS-SIG-002)", async () => {
     const { image } = await artifact("broken")
     await using proxy = liar(({ pathname }) =>
       /\/referrers\/|manifests\/sha256-[0-9a-f]{64}$/.test(pathname)
@@ -134,7 +134,7 @@ describe.skipIf(Boolean(skip))("verify", () => {
     expect(await box.ok(verify(image))).toContain("valid")
   })
 
-  test("a signature for another repository, in either form, unless it is said to be right", async () => {
+  test("a signature for another repository, in either form, unless it is said to be right (OVMS-SIG-029)", async () => {
     const { store, subject, image } = await artifact("replayed")
     const at = { store, prefix: "", place: image }
     await signLegacy(at, subject, signer, "registry.example.com/other")

@@ -64,7 +64,7 @@ describe.skipIf(Boolean(skip))("with cosign", () => {
   const verdicts = async (...args: readonly string[]) =>
     (await box.json(["verify", ...args], { cwd: box.directory, env: PASSWORD })).verdicts
 
-  test("a key pair of ours is what Cosign writes: a password, an owner, never written over", async () => {
+  test("a key pair of ours is what Cosign writes: a password, an owner, never written over (OVMS-SIG-042)", async () => {
     expect((await stat(box.path("ours.key"))).mode & 0o777).toBe(0o600)
     expect(await readFile(box.path("ours.key"), "utf8")).toStartWith(
       "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----",
@@ -114,7 +114,7 @@ describe.skipIf(Boolean(skip))("with cosign", () => {
       for (const kind of ["bundle", "legacy"]) {
         const legacy = kind === "legacy" ? ["--legacy"] : []
 
-        test(`${kind}: what ovm signs, cosign verifies`, async () => {
+        test(`${kind}: what ovm signs, cosign verifies (OVMS-SIG-010, OVMS-SIG-011, OVMS-SIG-013)`, async () => {
           const image = `${host}/m/a:1`
           await ovm("sign", "--key", "ours.key", "-a", "stage=test", ...legacy, image)
           const told = JSON.parse(

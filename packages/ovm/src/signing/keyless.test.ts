@@ -93,7 +93,7 @@ describe("keyless", () => {
   }
 
   describe("is valid", () => {
-    test("by identity and issuer, with log entry, timestamp and SCT", async () => {
+    test("by identity and issuer, with log entry, timestamp and SCT (OVMS-SIG-026, OVMS-SIG-027)", async () => {
       expect(await verdict(services(now), [authority(now)])).toMatchObject({
         status: "valid",
         signatory: { kind: "certificate", identity: WHO, issuer: ISSUER },
@@ -102,7 +102,7 @@ describe("keyless", () => {
       })
     })
 
-    test("long after the certificate has expired, for there is a timestamp", async () => {
+    test("long after the certificate has expired, for there is a timestamp (OVMS-SIG-031)", async () => {
       const { rekorUrl: _r, timestampUrl: _t, ...rest } = services(past)
       for (const by of [
         { ...rest, rekorUrl: past.url },

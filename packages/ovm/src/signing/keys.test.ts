@@ -100,7 +100,7 @@ describe("private keys", () => {
       )
   })
 
-  test("a private key where a public one is asked for is not taken for it", async () => {
+  test("a private key where a public one is asked for is not taken for it (OVMS-SIG-044)", async () => {
     const { privateKey } = await generateKeyPair("p256", "")
     const plain = (await parsePrivateKey(privateKey, password(""), "a.key")).export({
       type: "pkcs8",

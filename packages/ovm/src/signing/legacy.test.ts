@@ -63,7 +63,7 @@ describe("Cosign's older form", () => {
     expect(await judged(store, subject)).toHaveLength(2)
   })
 
-  test("many writers at once lose nothing", async () => {
+  test("many writers at once lose nothing (OVMS-SIG-012)", async () => {
     const { store, subject, at } = await artifact()
     const names = Array.from({ length: 8 }, (_, index) => `example.com/${index}`)
     // Places of their own: as if they were other processes.
@@ -101,7 +101,7 @@ describe("Cosign's older form", () => {
     expect(found?.reason).toContain("or what it signed was changed")
   })
 
-  test("a tag that points at an image, at an index, at nothing to be read", async () => {
+  test("a tag that points at an image, at an index, at nothing to be read (OVMS-SIG-015)", async () => {
     const tar = "application/vnd.oci.image.layer.v1.tar"
     const { store, subject, at } = await artifact()
     await tagged(store, subject, [await pushed(store, tar, Buffer.from("a disk"), {})])

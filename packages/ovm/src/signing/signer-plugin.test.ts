@@ -60,7 +60,7 @@ describe("signer programs", () => {
     await rm(folder, { recursive: true, force: true })
   })
 
-  test("signs with a key that never comes here", async () => {
+  test("signs with a key that never comes here (OVMS-SIG-052)", async () => {
     const plugin = parsePluginKey("plugin:good/slot 1")
     if (!plugin) throw new Error("not understood")
     const signer = pluginSigner(plugin)
@@ -69,7 +69,7 @@ describe("signer programs", () => {
     expect(parsePublicKey(pair.publicKey, "k").verifies(message, await signer.sign(message))).toBe(true)
   })
 
-  test("a signature by another key is not taken", async () => {
+  test("a signature by another key is not taken (OVMS-SIG-051)", async () => {
     const other = await generateKeyPair("p256", "")
     const text = GOOD.replace(JSON.stringify(pair.publicKey), JSON.stringify(other.publicKey))
     await writeFile(join(folder, "ovm-signer-wrong"), `#!${process.execPath}\n${text}\n`)
@@ -82,7 +82,7 @@ describe("signer programs", () => {
   })
 
   for (const [name, [, culprit]] of Object.entries(BAD))
-    test(`${name}: is named with what it did`, async () => {
+    test(`${name}: is named with what it did (OVMS-SIG-050)`, async () => {
       const program = `ovm-signer-${name}`
       const asked = pluginSigner({ program, key: "slot 1" }, name === "slow" ? 300 : 60_000).publicKey()
       const thrown = await asked.catch((error: unknown) => error)

@@ -132,7 +132,7 @@ describe("what is refused", () => {
     })
   })
 
-  test("nobody is named: unknown", async () => {
+  test("nobody is named: unknown (OVMS-SIG-028)", async () => {
     const { store, subject } = await artifact()
     await sign(store, subject, ours)
     expect(await verdict(store, subject.digest, { authorities: [] })).toEqual({
@@ -239,7 +239,7 @@ describe("what is refused", () => {
     })
   })
 
-  test("a referrer whose subject is another, in a list that lies", async () => {
+  test("a referrer whose subject is another, in a list that lies (OVMS-SIG-007)", async () => {
     const { store, subject } = await artifact()
     const other = await pushed(store, OCI_MANIFEST, Buffer.from('{"schemaVersion":2,"layers":[ ]}'), {})
     const referrer = await sign(store, other, ours)
@@ -276,13 +276,22 @@ describe("what is refused", () => {
     })
   })
 
-  test("one bad piece neither hides nor spoils a good one", async () => {
+  test("one bad piece neither hides nor spoils a good one (OVMS-SIG-004)", async () => {
     const { store, subject } = await artifact()
     await forged(store, subject, ({ dsseEnvelope }) => dsseEnvelope.signatures.splice(0))
     await sign(store, subject, theirs)
     await sign(store, subject, ours)
     const found = await judged(store, subject.digest)
     expect(found.map(({ status }) => status).sort()).toEqual(["invalid", "unknown", "valid"])
+  })
+
+  test("an attestation with the predicate type of a signature is not written (OVMS-SIG-015)", async () => {
+    const { store, subject } = await artifact()
+    const attestation = { predicateType: SIGNATURE_PREDICATE, predicate: {} }
+    await expect(attest(store, subject, attestation, ours)).rejects.toMatchObject({
+      code: "OVM_PREDICATE_MISMATCH",
+    })
+    expect(await judged(store, subject.digest)).toEqual([])
   })
 
   test("an authority whose key is none", async () => {
