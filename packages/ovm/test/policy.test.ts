@@ -208,7 +208,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await box.ok(["run", "-d", "--name", "source", "r.example/guest:1"])
     await until(async () => (await box.ok(["logs", "source"])).includes("TICK"))
     await box.ok(["snapshot", "source", "--tag", "warm", "--stop"])
-    await box.ok(["rm", "source"])
+    await box.ok(["rm", "--force", "source"])
 
     await setPolicy(box, { default: signedBy("alice") })
     await box.fails(["warm", warm], "OVM_POLICY_REFUSED", [warm])
