@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { readdir, readFile, readlink } from "node:fs/promises"
 
 /** Command lines of all processes that work in `folder`: what a test must not leave behind. Zombies do not count. */
 export function processesIn(folder: string): string[] {
@@ -12,4 +13,17 @@ export function processesIn(folder: string): string[] {
         return []
       }
     })
+}
+
+/** Pids of VMMs whose working directory is below `folder`. */
+export async function vmmsBelow(folder: string): Promise<number[]> {
+  const pids: number[] = []
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const [name, cwd] = await Promise.all([
+      readFile(`/proc/${pid}/comm`, "utf8").catch(() => ""),
+      readlink(`/proc/${pid}/cwd`).catch(() => ""),
+    ])
+    if (name.startsWith("qemu") && cwd.startsWith(folder)) pids.push(Number(pid))
+  }
+  return pids
 }

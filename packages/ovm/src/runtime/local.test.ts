@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { chmod, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
+import { vmmsBelow } from "../../../testkit/src/processes.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { fetchAll } from "../content/read.ts"
@@ -498,16 +499,3 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     ).toHaveLength(2)
   })
 })
-
-/** Pids of VMMs whose working directory is below `folder`. */
-async function vmmsBelow(folder: string): Promise<number[]> {
-  const pids: number[] = []
-  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    const [name, cwd] = await Promise.all([
-      readFile(`/proc/${pid}/comm`, "utf8").catch(() => ""),
-      readlink(`/proc/${pid}/cwd`).catch(() => ""),
-    ])
-    if (name.startsWith("qemu") && cwd.startsWith(folder)) pids.push(Number(pid))
-  }
-  return pids
-}

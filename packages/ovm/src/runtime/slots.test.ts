@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtemp, readdir, readFile, readlink, rm, utimes, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
+import { vmmsBelow } from "../../../testkit/src/processes.ts"
 import { canonicalJson } from "../artifact/canonical.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
@@ -343,17 +344,4 @@ async function allowOnce(name: string): Promise<void> {
     manifest.config.mediaType,
   )
   await store.tag(await push({ ...manifest, config }, target.mediaType), name)
-}
-
-/** Pids of VMMs whose working directory is below `folder`. */
-async function vmmsBelow(folder: string): Promise<number[]> {
-  const pids: number[] = []
-  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    const [name, cwd] = await Promise.all([
-      readFile(`/proc/${pid}/comm`, "utf8").catch(() => ""),
-      readlink(`/proc/${pid}/cwd`).catch(() => ""),
-    ])
-    if (name.startsWith("qemu") && cwd.startsWith(folder)) pids.push(Number(pid))
-  }
-  return pids
 }
