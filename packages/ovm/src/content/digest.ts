@@ -1,4 +1,3 @@
-import { OvmError } from "../errors.ts"
 import { sha256 } from "./sha256.ts"
 
 /** `sha256:` and 64 lower-case hexadecimal digits; the only algorithm that OVMS takes (spec/oci-mapping.md). */
@@ -8,15 +7,6 @@ const PATTERN = /^sha256:[0-9a-f]{64}$/
 
 export function isDigest(text: unknown): text is Digest {
   return typeof text === "string" && PATTERN.test(text)
-}
-
-/** Throws OVM_REFERENCE_INVALID, naming `what`, unless `text` is a sha256 digest. */
-export function parseDigest(text: string, what = "digest"): Digest {
-  if (isDigest(text)) return text
-  throw new OvmError(
-    "OVM_REFERENCE_INVALID",
-    `${what} ${JSON.stringify(text.slice(0, 100))} is not a sha256 digest`,
-  )
 }
 
 export function digestOf(bytes: Uint8Array | string): Digest {

@@ -6,7 +6,7 @@ import { type Digest, digestOf, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
 import type { Bytes, Call, Exister, Fetcher, Lister, ReferrerLister, Resolver } from "../interfaces.ts"
 import { missing } from "../layout/blobs.ts"
-import { findDigest, findName, type Index, nameOf, toDescriptor } from "../layout/names.ts"
+import { findDigest, findName, type Index, namesIn, rootsOf } from "../layout/names.ts"
 import { parseLinks } from "../manifest.ts"
 import { MANIFEST_LIMIT } from "../read.ts"
 import { hasType, parseReferrer } from "../referrers.ts"
@@ -120,15 +120,11 @@ export class ArchiveReader implements Fetcher, Exister, Resolver, Lister, Referr
 
   /** All that its index lists, named or not. */
   async roots(): Promise<Descriptor[]> {
-    return this.index.manifests.flatMap((entry) => toDescriptor(entry) ?? [])
+    return rootsOf(this.index)
   }
 
   async *list(): AsyncIterable<{ reference: string; target: Descriptor }> {
-    for (const entry of this.index.manifests) {
-      const reference = nameOf(entry)
-      const target = toDescriptor(entry)
-      if (reference !== undefined && target) yield { reference, target }
-    }
+    yield* namesIn(this.index)
   }
 
   async *referrers(

@@ -121,6 +121,20 @@ export function toDescriptor(entry: Entry): Descriptor | undefined {
   return { ...rest, digest, ...(others.length > 0 && { annotations: Object.fromEntries(others) }) }
 }
 
+/** All entries, named or not. */
+export function rootsOf(index: Index): Descriptor[] {
+  return index.manifests.flatMap((entry) => toDescriptor(entry) ?? [])
+}
+
+/** All names with what they stand for. */
+export function* namesIn(index: Index): Iterable<{ reference: string; target: Descriptor }> {
+  for (const entry of index.manifests) {
+    const reference = nameOf(entry)
+    const target = toDescriptor(entry)
+    if (reference !== undefined && target) yield { reference, target }
+  }
+}
+
 /** The index with `name` for `target`; undefined if it says so already. */
 export function withName(index: Index, name: string, target: Descriptor): Index | undefined {
   if (findName(index, name)?.digest === target.digest) return undefined

@@ -22,7 +22,7 @@ import { digestMismatch } from "../verify.ts"
 import { Blobs } from "./blobs.ts"
 import { ifPresent, LayoutFiles } from "./files.ts"
 import { referrersIn } from "./manifests.ts"
-import { findDigest, findName, nameOf, readIndex, toDescriptor } from "./names.ts"
+import { findDigest, findName, namesIn, readIndex, rootsOf } from "./names.ts"
 import { MemoryStamps, type Stamps } from "./stamps.ts"
 
 /** A layout that is read and never written to, whoever made it. */
@@ -127,18 +127,11 @@ export class LayoutReaderStore implements Fetcher, Exister, Resolver, Lister, Lo
 
   /** All that index.json lists, named or not. */
   roots(): Promise<Descriptor[]> {
-    return guarded(async () =>
-      (await readIndex(this.files)).manifests.flatMap((entry) => toDescriptor(entry) ?? []),
-    )
+    return guarded(async () => rootsOf(await readIndex(this.files)))
   }
 
   async *list(_call: Call = {}): AsyncIterable<{ reference: string; target: Descriptor }> {
-    const index = await guarded(() => readIndex(this.files))
-    for (const entry of index.manifests) {
-      const reference = nameOf(entry)
-      const target = toDescriptor(entry)
-      if (reference !== undefined && target) yield { reference, target }
-    }
+    yield* namesIn(await guarded(() => readIndex(this.files)))
   }
 
   async *referrers(
