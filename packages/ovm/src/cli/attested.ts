@@ -7,7 +7,7 @@ import type { Sealer } from "../signing/bundle/write.ts"
 import type { Signer } from "../signing/interfaces.ts"
 import { attestLegacy } from "../signing/legacy/sign.ts"
 import type { RegistryOptions } from "./registry.ts"
-import { openWritable } from "./subject.ts"
+import { openWritable, signedFor } from "./subject.ts"
 
 export interface AttestedOptions extends RegistryOptions, Call {
   readonly predicateType: string
@@ -41,7 +41,7 @@ export async function attested(
     throw new OvmError("OVM_DIGEST_MISMATCH", `${name} is ${target.digest} there, not ${expected}`, {
       hint: "push the image first, or name the copy on this host: store:NAME",
     })
-  const reference = options.reference ?? (subject.reference?.host && subject.reference.name)
+  const reference = signedFor(subject, options.reference)
   const attestation = { predicateType, predicate, ...(reference !== undefined && { reference }) }
   if (options.legacy) {
     if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for attestations by a key")

@@ -30,6 +30,11 @@ export interface WritableSubject extends Subject, LegacyPlace {
 
 type Options = RegistryOptions & Call
 
+/** What a signature says that it is for: what was asked, else the subject's repository where that is on a registry. */
+export function signedFor({ reference }: Subject, asked: string | undefined): string | undefined {
+  return asked ?? (reference?.host === undefined ? undefined : reference.name)
+}
+
 /** What they are of an artifact that is to be verified: wherever `ovm copy` finds one, and never more than once looked up. */
 export async function openSubject(text: string, options: Options): Promise<Subject> {
   const where = parseWhere(text)

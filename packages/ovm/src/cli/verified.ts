@@ -4,9 +4,6 @@ import { heldAgainst } from "../signing/reference.ts"
 import { verdicts } from "../signing/verdicts.ts"
 import type { Subject } from "./subject.ts"
 
-/** A verdict, held against the name of the image as well. */
-export type Finding = Verdict
-
 export interface VerifiedOptions extends VerdictOptions {
   /** The reference that it has to be signed for, where it says for which. */
   readonly expected?: string
@@ -21,9 +18,9 @@ const SHOWN = 20
  * The valid signatures of a subject, or attestations where a predicate type is given: the first one, or all. Throws the most
  * telling refusal if there is none; its detail has the others.
  */
-export async function verified(subject: Subject, options: VerifiedOptions): Promise<readonly Finding[]> {
-  const findings: Finding[] = []
-  const refused: Finding[] = []
+export async function verified(subject: Subject, options: VerifiedOptions): Promise<readonly Verdict[]> {
+  const findings: Verdict[] = []
+  const refused: Verdict[] = []
   let valid = false
   let others = 0
   for await (const verdict of verdicts(subject.evidence, subject.target.digest, options)) {
@@ -48,7 +45,7 @@ const TELLING: readonly ErrorCode[] = [
 
 function refusal(
   { name }: Subject,
-  refused: readonly Finding[],
+  refused: readonly Verdict[],
   others: number,
   predicateType: string | undefined,
 ): OvmError {

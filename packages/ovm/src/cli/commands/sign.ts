@@ -7,7 +7,7 @@ import { interruptible } from "../interrupt.ts"
 import { print, printJson } from "../output.ts"
 import { openSigner, type SignerOptions } from "../signer.ts"
 import { signerOptions } from "../signer-options.ts"
-import { openWritable } from "../subject.ts"
+import { openWritable, signedFor } from "../subject.ts"
 
 interface SignCommandOptions extends SignerOptions {
   readonly legacy?: boolean
@@ -56,7 +56,7 @@ async function run(
   const by = await openSigner(options)
   const done = await interruptible(async (signal) => {
     await using subject = await openWritable(image, { ...options, signal })
-    const reference = options.reference ?? (subject.reference?.host && subject.reference.name)
+    const reference = signedFor(subject, options.reference)
     if (!options.legacy) {
       const manifest = await sign(subject.store, subject.target, by, {
         signal,

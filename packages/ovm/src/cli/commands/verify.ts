@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import type { Verdict } from "../../signing/interfaces.ts"
 import { predicateType } from "../../signing/predicates.ts"
 import { type AuthorityOptions, namedAuthorities } from "../authorities.ts"
 import { authorityOptions } from "../authority-options.ts"
@@ -6,7 +7,7 @@ import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printable, printJson } from "../output.ts"
 import { openSubject } from "../subject.ts"
-import { type Finding, verified } from "../verified.ts"
+import { verified } from "../verified.ts"
 
 interface VerifyOptions extends AuthorityOptions {
   readonly type?: string
@@ -68,7 +69,7 @@ async function run(image: string, options: VerifyOptions): Promise<void> {
   else print([`${digest}  ${name}`, ...findings.map(line)].map((text) => `${printable(text)}\n`).join(""))
 }
 
-function line({ status, evidence, signatory, signedReference, signedAt, reason }: Finding): string {
+function line({ status, evidence, signatory, signedReference, signedAt, reason }: Verdict): string {
   const who = signatory?.kind === "key" ? `key ${signatory.keyId}` : signatory?.identity
   return [
     `  ${status}`,
@@ -81,7 +82,7 @@ function line({ status, evidence, signatory, signedReference, signedAt, reason }
   ].join(" ")
 }
 
-function model({ evidence, status, signatory, signedReference, signedAt, predicate, code, reason }: Finding) {
+function model({ evidence, status, signatory, signedReference, signedAt, predicate, code, reason }: Verdict) {
   return {
     status,
     kind: evidence.kind,

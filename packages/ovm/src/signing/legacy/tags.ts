@@ -17,7 +17,6 @@ export function parseLegacyTag(
 /** Annotations of the layers under such a tag. */
 export const SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
 export const CERTIFICATE_ANNOTATION = "dev.sigstore.cosign/certificate"
-export const CHAIN_ANNOTATION = "dev.sigstore.cosign/chain"
 export const LOG_ANNOTATION = "dev.sigstore.cosign/bundle"
 export const TIMESTAMP_ANNOTATION = "dev.sigstore.cosign/rfc3161timestamp"
 export const PREDICATE_ANNOTATION = "predicateType"
