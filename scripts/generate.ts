@@ -10,6 +10,7 @@ import { type JsonSchema, requirementTable, validatorsSource, validatorsTypes } 
 
 const ROOT = join(import.meta.dirname, "..")
 
+/** Each in a file of its own: a command loads those of the documents that it reads. */
 const SCHEMAS = {
   manifest: "manifest.v1",
   packSource: "pack-source.v1",
@@ -19,14 +20,16 @@ const SCHEMAS = {
 
 /** Path from the repository's root → content. */
 export async function generatedFiles(): Promise<Record<string, string>> {
-  const schemas: Record<string, JsonSchema> = {}
-  for (const [name, file] of Object.entries(SCHEMAS)) schemas[name] = await readSchema(file)
-  const tables = Object.entries(schemas).map(([name, schema]) => [name, requirementTable(schema)])
-  const into = "packages/ovm/src/artifact/generated"
+  const files: Record<string, string> = {}
+  for (const [name, file] of Object.entries(SCHEMAS)) {
+    const schema = await readSchema(file)
+    const into = `packages/ovm/src/artifact/generated/${file.replace(/\.v1$/, "")}`
+    files[`${into}.js`] = validatorsSource({ [name]: schema })
+    files[`${into}.d.ts`] = validatorsTypes([name])
+    files[`${into}.places.json`] = `${JSON.stringify(requirementTable(schema), undefined, 2)}\n`
+  }
   return {
-    [`${into}/validators.js`]: validatorsSource(schemas),
-    [`${into}/validators.d.ts`]: validatorsTypes(Object.keys(schemas)),
-    [`${into}/places.json`]: `${JSON.stringify(Object.fromEntries(tables), undefined, 2)}\n`,
+    ...files,
     ...policyFiles(await readSchema("policy.v1")),
     "spec/requirements.json": (await collect()).content,
     ...(await generatedApi(ROOT)),

@@ -1,4 +1,3 @@
-import { homedir } from "node:os"
 import { isAbsolute, join, resolve } from "node:path"
 
 /** Where everything lives (docs/design/0002-one-root.md). */
@@ -21,10 +20,15 @@ export interface Paths {
 export function paths(env: Record<string, string | undefined> = process.env): Paths {
   if (env.OVM_HOME) return layout(resolve(env.OVM_HOME), resolve(env.OVM_HOME), resolve(env.OVM_HOME))
   if (process.getuid?.() === 0) return layout("/var/lib/ovm", "/run/ovm", "/etc/ovm")
-  const root = join(absolute(env.XDG_DATA_HOME) ?? join(homedir(), ".local/share"), "ovm")
+  const root = join(absolute(env.XDG_DATA_HOME) ?? join(home(), ".local/share"), "ovm")
   const runtime = absolute(env.XDG_RUNTIME_DIR)
-  const config = join(absolute(env.XDG_CONFIG_HOME) ?? join(homedir(), ".config"), "ovm")
+  const config = join(absolute(env.XDG_CONFIG_HOME) ?? join(home(), ".config"), "ovm")
   return layout(root, runtime ? join(runtime, "ovm") : root, config)
+}
+
+/** Loaded only here: those who have OVM_HOME or are root go without. */
+function home(): string {
+  return process.getBuiltinModule("node:os").homedir()
 }
 
 /** The XDG specification has relative values ignored. */

@@ -1,5 +1,5 @@
 import { excerpt } from "./faults.ts"
-import type { SchemaError } from "./generated/validators.js"
+import type { SchemaError } from "./generated/manifest.js"
 import { pointerToken } from "./json.ts"
 
 /** One breach of a JSON Schema. */

@@ -110,3 +110,23 @@ test("random documents come through unchanged", () => {
     expect(readJson(bytes(JSON.stringify(expected, undefined, round % 3)))).toEqual({ value: expected })
   }
 })
+
+// The runtime's own form takes a shorter way, which must come to the same end as the reader's.
+test.each([
+  '{"a":[[]]}',
+  '{"a":[{}]}',
+  '[[["x"]]]',
+  '{"a":{"b":1,"b":1}}',
+  '{"1":1,"0":2}',
+  '{"__proto__":{"a":1}}',
+  '["\\ud800"]',
+  '["\\udead"]',
+  "[1e999]",
+  "[-0]",
+  "[1.0]",
+])("%s is judged alike with and without white space", (text) => {
+  for (const depth of [1, 2, 3]) {
+    const [plain, spaced] = [readJson(bytes(text), { depth }), readJson(bytes(`${text} `), { depth })]
+    expect(plain).toEqual(spaced)
+  }
+})

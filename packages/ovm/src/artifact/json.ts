@@ -45,12 +45,36 @@ export function readJson(bytes: Uint8Array, limits: JsonLimits = {}): JsonResult
   }
   if (text.startsWith("\ufeff"))
     return { fault: { kind: "encoding", pointer: "", message: "the document starts with a byte order mark" } }
+  const depth = limits.depth ?? DOCUMENT_DEPTH
+  const canonical = readCanonical(text, depth)
+  if (canonical !== undefined) return { value: canonical }
   try {
-    return { value: new Reader(text, limits.depth ?? DOCUMENT_DEPTH).document() }
+    return { value: new Reader(text, depth).document() }
   } catch (stop) {
     if (stop instanceof Stop) return { fault: stop.fault }
     throw stop
   }
+}
+
+/**
+ * The value of a text that the runtime would write just so: then no member is there twice, no number overflows and no byte is
+ * left over, and reading it takes a tenth of the time. Undefined for any other text, which Reader judges.
+ */
+function readCanonical(text: string, depth: number): unknown {
+  // Half of a surrogate pair could only be there as an escape.
+  if (/\\u[dD][89a-fA-F]/.test(text)) return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    return JSON.stringify(value) === text && isWithin(value, depth) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** True if no array or object in `value` is nested deeper than `depth` levels. Goes no deeper than that itself. */
+function isWithin(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true
+  return depth > 0 && Object.values(value).every((member) => isWithin(member, depth - 1))
 }
 
 /** Escapes one member name for a JSON pointer (RFC 6901). */

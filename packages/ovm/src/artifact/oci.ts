@@ -2,9 +2,11 @@ import type { Descriptor } from "../content/descriptor.ts"
 import { isObject, OCI_MANIFEST } from "../content/manifest.ts"
 import type { ErrorCode } from "../errors.ts"
 import { excerpt, type Fault, faultOfJson } from "./faults.ts"
+import { ociManifest } from "./generated/oci-manifest.js"
+import places from "./generated/oci-manifest.places.json" with { type: "json" }
 import { readJson } from "./json.ts"
 import { MANIFEST_TYPE } from "./manifest.ts"
-import { schemaFaults } from "./schema.ts"
+import { type DocumentSchema, schemaFaults } from "./schema.ts"
 import {
   canonicalType,
   isOvmsType,
@@ -13,6 +15,13 @@ import {
   TITLE_ANNOTATION,
   TYPE_ANNOTATION,
 } from "./types.ts"
+
+const SCHEMA: DocumentSchema = {
+  document: "oci-manifest",
+  code: "OVM_ARTIFACT_INVALID",
+  validate: ociManifest,
+  places,
+}
 
 /** The OCI image manifest of an OVMS artifact (spec/schema/oci-manifest.v1.json). */
 export interface OciManifest {
@@ -72,7 +81,7 @@ export function validateOciManifest(bytes: Uint8Array, as: keyof typeof KINDS = 
   if ("fault" in read) return { faults: [faultOfJson("oci-manifest", "OVM_ARTIFACT_INVALID", read.fault)] }
   const index = indexFault(read.value)
   if (index) return { faults: [index] }
-  const broken = schemaFaults("ociManifest", read.value)
+  const broken = schemaFaults(SCHEMA, read.value)
   if (broken.length > 0) return { faults: broken }
   const oci = read.value as OciManifest
   const manifests = findDocument(oci, kind)
@@ -94,7 +103,7 @@ export function ociFault(
 /** The type of the artifact whose OCI manifest has these bytes (OVMS-OCI-010, OVMS-OCI-014); undefined if they are none, or say none. */
 export function artifactTypeOf(bytes: Uint8Array): string | undefined {
   const read = readJson(bytes)
-  if ("fault" in read || indexFault(read.value) || schemaFaults("ociManifest", read.value).length > 0)
+  if ("fault" in read || indexFault(read.value) || schemaFaults(SCHEMA, read.value).length > 0)
     return undefined
   return saidTypes(read.value as OciManifest)[0]?.type
 }

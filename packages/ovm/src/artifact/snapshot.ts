@@ -1,8 +1,17 @@
 import type { Digest } from "../content/digest.ts"
 import { type Fault, faultOfJson, faultsError } from "./faults.ts"
+import { snapshot } from "./generated/snapshot.js"
+import places from "./generated/snapshot.places.json" with { type: "json" }
 import { readJson } from "./json.ts"
-import { schemaFaults } from "./schema.ts"
+import { type DocumentSchema, schemaFaults } from "./schema.ts"
 import type { SNAPSHOT_TYPE } from "./types.ts"
+
+const SCHEMA: DocumentSchema = {
+  document: "snapshot",
+  code: "OVM_SNAPSHOT_INVALID",
+  validate: snapshot,
+  places,
+}
 
 export type RamCompression = "zstd" | "lz4"
 
@@ -78,7 +87,7 @@ export interface SnapshotVerdict {
 export function validateSnapshot(bytes: Uint8Array): SnapshotVerdict {
   const read = readJson(bytes)
   if ("fault" in read) return { faults: [faultOfJson("snapshot", "OVM_SNAPSHOT_INVALID", read.fault)] }
-  const broken = schemaFaults("snapshot", read.value)
+  const broken = schemaFaults(SCHEMA, read.value)
   if (broken.length > 0) return { faults: broken }
   const snapshot = read.value as SnapshotDescriptor
   const faults = [...memoryFaults(snapshot), ...parentFaults(snapshot), ...hostFaults(snapshot)]

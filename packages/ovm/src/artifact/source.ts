@@ -3,10 +3,19 @@ import { dirname, resolve } from "node:path"
 import { type Digest, digestOf } from "../content/digest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Fault, faultOfJson, faultsError } from "./faults.ts"
+import { packSource } from "./generated/pack-source.js"
+import places from "./generated/pack-source.places.json" with { type: "json" }
 import { DOCUMENT_BYTES, readJson } from "./json.ts"
 import type { DiskFormat, OvmsManifest } from "./manifest.ts"
-import { schemaFaults } from "./schema.ts"
+import { type DocumentSchema, schemaFaults } from "./schema.ts"
 import { deviceFaults } from "./validate.ts"
+
+const SCHEMA: DocumentSchema = {
+  document: "pack-source",
+  code: "OVM_SOURCE_INVALID",
+  validate: packSource,
+  places,
+}
 
 /** What an artifact is packed from (spec/pack-source.md, spec/schema/pack-source.v1.json): a manifest with paths for digests. */
 export interface PackSource
@@ -86,5 +95,5 @@ async function readBounded(path: string): Promise<Uint8Array> {
 }
 
 function sourceFaults(value: unknown): Fault[] {
-  return [...schemaFaults("packSource", value), ...deviceFaults("pack-source", value)]
+  return [...schemaFaults(SCHEMA, value), ...deviceFaults("pack-source", value)]
 }

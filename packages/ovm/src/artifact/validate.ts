@@ -1,8 +1,17 @@
 import { OvmError } from "../errors.ts"
 import { excerpt, type Fault, faultOfJson, faultsError } from "./faults.ts"
+import { manifest } from "./generated/manifest.js"
+import places from "./generated/manifest.places.json" with { type: "json" }
 import { readJson } from "./json.ts"
 import type { OvmsManifest } from "./manifest.ts"
-import { schemaFaults } from "./schema.ts"
+import { type DocumentSchema, schemaFaults } from "./schema.ts"
+
+const SCHEMA: DocumentSchema = {
+  document: "manifest",
+  code: "OVM_MANIFEST_INVALID",
+  validate: manifest,
+  places,
+}
 
 export interface ManifestVerdict {
   /** Set if there is no fault. */
@@ -14,7 +23,7 @@ export interface ManifestVerdict {
 export function validateManifest(bytes: Uint8Array): ManifestVerdict {
   const read = readJson(bytes)
   if ("fault" in read) return { faults: [faultOfJson("manifest", "OVM_MANIFEST_INVALID", read.fault)] }
-  const faults = [...schemaFaults("manifest", read.value), ...deviceFaults("manifest", read.value)]
+  const faults = [...schemaFaults(SCHEMA, read.value), ...deviceFaults("manifest", read.value)]
   return faults.length > 0 ? { faults } : { manifest: read.value as OvmsManifest, faults }
 }
 

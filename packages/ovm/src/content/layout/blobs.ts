@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs"
-import { open, stat } from "node:fs/promises"
 import { OvmError } from "../../errors.ts"
+import { asyncFs } from "../async-fs.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
@@ -22,7 +22,7 @@ export class Blobs {
   /** Path of the file that holds exactly `target`; undefined if absent. Throws OVM_SIZE_MISMATCH, OVM_DIGEST_MISMATCH. */
   async path(target: Descriptor, call: Call = {}): Promise<string | undefined> {
     const path = this.files.blob(target.digest)
-    const before = await ifPresent(stat(path, { bigint: true }))
+    const before = await ifPresent(asyncFs().stat(path, { bigint: true }))
     if (!before) return undefined
     if (before.size !== BigInt(target.size)) throw sizeMismatch(target, `${before.size}`, path)
     if (await this.stamps.has(target.digest, before)) return path
@@ -75,7 +75,7 @@ export function missing(digest: Digest, where: string): OvmError {
 
 /** The content of a file, opened when the iteration begins and closed when it ends. */
 export async function* readChunks(path: string, call: Call = {}): Bytes {
-  const handle = await open(path, "r")
+  const handle = await asyncFs().open(path, "r")
   try {
     while (true) {
       call.signal?.throwIfAborted()

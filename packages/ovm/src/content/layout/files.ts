@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises"
 import { join } from "node:path"
+import { asyncFs } from "../async-fs.ts"
 import { type Digest, hexOf } from "../digest.ts"
 
 /** Where things are in a layout. What OCI does not know of is in one folder, which other tools leave alone. */
@@ -29,7 +29,7 @@ export class LayoutFiles {
 
 /** Makes renames into `path` survive a crash of the host. */
 export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, "r")
+  const handle = await asyncFs().open(path, "r")
   try {
     await handle.sync()
   } finally {

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs"
-import { open, rename, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { asyncFs } from "../async-fs.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
 import { isObject } from "../manifest.ts"
@@ -82,16 +82,16 @@ function corrupt(files: LayoutFiles, reason: string, cause?: unknown): OvmError 
 export async function writeIndex(files: LayoutFiles, index: Index): Promise<void> {
   const path = join(files.ingest, crypto.randomUUID())
   try {
-    const handle = await open(path, "wx", 0o644)
+    const handle = await asyncFs().open(path, "wx", 0o644)
     try {
       await writing(files.index, () => handle.writeFile(`${JSON.stringify(index, undefined, 2)}\n`))
       await handle.sync()
     } finally {
       await handle.close()
     }
-    await rename(path, files.index)
+    await asyncFs().rename(path, files.index)
   } catch (error) {
-    await ifPresent(unlink(path))
+    await ifPresent(asyncFs().unlink(path))
     throw error
   }
   await syncDirectory(files.root)

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs"
-import { readFile, stat } from "node:fs/promises"
 import { resolve as absolute } from "node:path"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { asyncFs } from "../async-fs.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
@@ -113,9 +113,9 @@ export class LayoutReaderStore implements Fetcher, Exister, Resolver, Lister, Lo
   /** A manifest that no entry names: its type is read from itself. */
   async #manifest(digest: Digest): Promise<Descriptor | undefined> {
     const path = this.files.blob(digest)
-    const size = (await ifPresent(stat(path)))?.size
+    const size = (await ifPresent(asyncFs().stat(path)))?.size
     if (size === undefined || size > MANIFEST_LIMIT) return undefined
-    const bytes = await readFile(path)
+    const bytes = await asyncFs().readFile(path)
     if (digestOf(bytes) !== digest) throw digestMismatch({ digest, size }, digestOf(bytes), path)
     try {
       return { mediaType: parseLinks(bytes, path).mediaType, digest, size }

@@ -1,7 +1,7 @@
 import type { BigIntStats } from "node:fs"
 import { readFileSync } from "node:fs"
-import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { asyncFs } from "../async-fs.ts"
 import { type Digest, hexOf } from "../digest.ts"
 import { ifPresent, writing } from "./files.ts"
 
@@ -20,13 +20,15 @@ export class FileStamps implements Stamps {
   constructor(private readonly directory: string) {}
 
   async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
-    const found = await ifPresent(readFile(this.#path(digest), "utf8"))
+    const found = await ifPresent(asyncFs().readFile(this.#path(digest), "utf8"))
     return found === text(stat, "synced") || found === text(stat, bootId())
   }
 
   async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
     const path = this.#path(digest)
-    await writing(path, () => writeFile(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }))
+    await writing(path, () =>
+      asyncFs().writeFile(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }),
+    )
   }
 
   #path(digest: Digest): string {

@@ -12,7 +12,4 @@ interface Validator {
   (value: unknown): boolean
   errors?: readonly SchemaError[] | null
 }
-export declare const manifest: Validator
-export declare const packSource: Validator
-export declare const ociManifest: Validator
 export declare const snapshot: Validator
