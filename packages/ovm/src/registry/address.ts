@@ -52,3 +52,8 @@ export async function isPrivateHost(hostname: string): Promise<boolean> {
     return false
   }
 }
+
+/** True for localhost, 127.0.0.0/8 and [::1], with or without a port. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host)
+}

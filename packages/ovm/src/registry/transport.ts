@@ -1,6 +1,6 @@
 import type { Call } from "../content/interfaces.ts"
 import { type ErrorCode, OvmError } from "../errors.ts"
-import { isPrivateHost } from "./address.ts"
+import { isLoopback, isPrivateHost } from "./address.ts"
 import { Authorizer } from "./auth.ts"
 import { ANONYMOUS, type Credentials } from "./credentials.ts"
 import { failure } from "./failure.ts"
@@ -241,9 +241,4 @@ export class Transport {
 function isRedirect(request: Request, response: Response): boolean {
   const reading = request.method === "GET" || request.method === "HEAD"
   return reading && [301, 302, 303, 307, 308].includes(response.status) && response.headers.has("location")
-}
-
-/** localhost, 127.0.0.0/8 and [::1], with or without a port. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(host)
 }

@@ -1,7 +1,6 @@
 import { fstatSync, fsync } from "node:fs"
 import { chmod, type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { promisify } from "node:util"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { flock, shareBlocks } from "../libc.ts"
@@ -89,11 +88,16 @@ export async function settle(
 ): Promise<void> {
   const blob = files.blob(digest)
   await chmod(path, 0o444)
-  if (durable) await promisify(fsync)(fd)
+  if (durable) await synced(fd)
   await rename(path, blob)
   if (durable) await syncDirectory(dirname(blob))
   // After the rename, which changes the file's ctime.
   const now = await ifPresent(stat(blob, { bigint: true }))
   const mine = fstatSync(fd, { bigint: true })
   if (now?.ino === mine.ino) await stamps.put(digest, mine, durable)
+}
+
+/** By hand: node:util takes longer to load than a small file to sync. */
+function synced(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())))
 }

@@ -1,5 +1,6 @@
 import { blobDigest } from "./digest.ts"
 import { type Exchange, writableOf } from "./exchange.ts"
+import { bodyTo } from "./file-content.ts"
 import { parseRange } from "./range.ts"
 import { Refusal, unknownBlob } from "./refusal.ts"
 
@@ -18,7 +19,7 @@ export async function getBlob(exchange: Exchange, repository: string, id: string
   }
   if (exchange.request.method === "HEAD") return new Response(null, { headers })
   const range = parseRange(exchange.request.headers.get("range"), found.size)
-  if (range === undefined) return new Response(found.content, { headers })
+  if (range === undefined) return new Response(bodyTo(exchange.near, found.content), { headers })
   if (range === "none")
     throw new Refusal(
       416,
@@ -31,7 +32,8 @@ export async function getBlob(exchange: Exchange, repository: string, id: string
   const { start, end } = range
   headers["Content-Length"] = `${end + 1 - start}`
   headers["Content-Range"] = `bytes ${start}-${end}/${found.size}`
-  return new Response(found.content.slice(start, end + 1), { status: 206, headers })
+  const part = found.content.slice(start, end + 1)
+  return new Response(bodyTo(exchange.near, part), { status: 206, headers })
 }
 
 /** DELETE (distribution-spec: "Deleting Blobs"): the repository's claim to it; the bytes go when nobody has one. */

@@ -10,6 +10,8 @@ export interface Exchange {
   readonly content: Content
   /** The same storage, if clients may write to it. */
   readonly writable: Writable | undefined
+  /** The client is on this host. */
+  readonly near: boolean
   /** To be called before work during which nothing is said or heard for long: the connection is then kept. */
   readonly patience: () => void
 }

@@ -19,11 +19,14 @@ export interface Registry {
   readonly log: (error: OvmError) => void
 }
 
-/** The answer to any request (distribution-spec v1.1). Never throws. `patience` keeps the connection from idling out. */
+/** What a request came by. */
+export type Connection = Pick<Exchange, "near" | "patience">
+
+/** The answer to any request (distribution-spec v1.1). Never throws. */
 export async function handle(
   registry: Registry,
   request: Request,
-  patience: () => void = () => {},
+  connection: Connection,
 ): Promise<Response> {
   const body = bodyOf(request)
   let answer: Response
@@ -36,7 +39,7 @@ export async function handle(
       body: body.content,
       content,
       writable,
-      patience,
+      ...connection,
     })
   } catch (thrown) {
     answer = answerTo(thrown, registry.log)

@@ -16,7 +16,6 @@ export interface Entry {
 
 export interface StoredBlob {
   readonly size: number
-  /** The content; a file is sent by the kernel. */
   readonly content: Blob
 }
 

@@ -68,9 +68,11 @@ function listen(
       ...(tls && { tls }),
       fetch: async (request, server) => {
         const started = performance.now()
-        const answer = await handle(registry, request, () => server.timeout(request, 0))
+        const client = server.requestIP(request)?.address ?? ""
+        const patience = () => server.timeout(request, 0)
+        const answer = await handle(registry, request, { near: isOwn(client), patience })
         server.timeout(request, IDLE)
-        access?.(entry(request, answer, started, server.requestIP(request)?.address ?? ""))
+        access?.(entry(request, answer, started, client))
         return answer
       },
       error: () => new Response(null, { status: 500 }),
@@ -78,6 +80,11 @@ function listen(
   } catch (cause) {
     throw refused(cause, `${hostname}:${port}`)
   }
+}
+
+/** True for an address of this host's loopback interface. */
+function isOwn(address: string): boolean {
+  return /^(::1|(::ffff:)?127(\.\d+){3})$/.test(address)
 }
 
 function entry(request: Request, { status }: Response, started: number, client: string): AccessEntry {
