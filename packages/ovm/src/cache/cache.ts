@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto"
+import { statSync } from "node:fs"
 import { chmod, rename, rm, stat, unlink } from "node:fs/promises"
 import { resolve as absolute, join } from "node:path"
 import type { Digest } from "../content/digest.ts"
@@ -43,17 +44,17 @@ export class Cache {
    */
   get(key: Key, derivation: Derivation, options: GetOptions = {}): Promise<string> {
     return guarded(async () => {
-      await this.#files.create(key.recipe)
+      this.#files.create(key.recipe)
       if (options.holder !== undefined) await hold(this.#files, options.holder, key)
-      if (options.source !== undefined) await addSource(this.#files, key, options.source)
+      if (options.source !== undefined) addSource(this.#files, key, options.source)
       const path = this.#files.file(key)
       if (await this.#isKnown(key)) {
-        await ifPresent(touch(this.#files.keyLock(key)))
+        touch(this.#files.keyLock(key))
         return path
       }
       const lockPath = this.#files.keyLock(key)
       using _ = await lock(lockPath, "exclusive", { ...options, timeoutMs: PATIENCE_MS })
-      await ifPresent(touch(lockPath))
+      touch(lockPath)
       if (await this.#isKnown(key)) return path
       if (!(await this.#isVerified(key, derivation, options))) await this.#make(key, derivation, options)
       return path
@@ -71,7 +72,7 @@ export class Cache {
   }
 
   async #isKnown(key: Key): Promise<boolean> {
-    const found = await ifPresent(stat(this.#files.file(key), { bigint: true }))
+    const found = statSync(this.#files.file(key), { bigint: true, throwIfNoEntry: false })
     return found !== undefined && (await this.#stamps(key).has(key.digest, found))
   }
 

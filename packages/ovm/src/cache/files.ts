@@ -1,4 +1,4 @@
-import { mkdir, utimes } from "node:fs/promises"
+import { existsSync, mkdirSync, utimesSync } from "node:fs"
 import { join } from "node:path"
 import { type Digest, hexOf } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
@@ -33,8 +33,8 @@ export class CacheFiles {
     this.sources = join(root, "sources")
   }
 
-  /** Makes the folders for files of `recipe`. */
-  async create(recipe: string): Promise<void> {
+  /** Makes the folders for files of `recipe`. At once, as all that a start waits for and that is a line or a look. */
+  create(recipe: string): void {
     if (!NAME.test(recipe))
       throw new OvmError("OVM_INTERNAL", `${JSON.stringify(recipe)} cannot name a recipe`)
     const folders = [
@@ -45,7 +45,7 @@ export class CacheFiles {
       join(this.files, recipe),
       this.stamps(recipe),
     ]
-    for (const folder of folders) await mkdir(folder, { recursive: true, mode: 0o700 })
+    for (const folder of folders) if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 })
   }
 
   file({ recipe, digest }: Key): string {
@@ -78,8 +78,8 @@ export function keyName({ recipe, digest }: Key): string {
   return `${recipe}.${hexOf(digest)}`
 }
 
-/** Notes a use. Not on the file itself: that would break its stamp. */
-export async function touch(path: string): Promise<void> {
+/** Notes a use, if there is a file to note it on. Not the derived one itself: that would break its stamp. */
+export function touch(path: string): void {
   const now = new Date()
-  await utimes(path, now, now)
+  if (existsSync(path)) utimesSync(path, now, now)
 }

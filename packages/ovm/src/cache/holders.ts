@@ -1,4 +1,5 @@
-import { appendFile, readdir, readFile, unlink } from "node:fs/promises"
+import { appendFileSync } from "node:fs"
+import { readdir, readFile, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { ifPresent } from "../content/layout/files.ts"
 import { lock } from "../content/lock.ts"
@@ -14,7 +15,7 @@ export async function hold(files: CacheFiles, holder: string, key: Key): Promise
   const path = holderPath(files, holder)
   using _ = await lock(files.lock, "shared")
   // Not synced: it has to outlive this process, but after a crash of the host no machine uses anything.
-  await appendFile(path, `${keyName(key)}\n`, { mode: 0o600 })
+  appendFileSync(path, `${keyName(key)}\n`, { mode: 0o600 })
 }
 
 export async function release(files: CacheFiles, holder: string): Promise<void> {

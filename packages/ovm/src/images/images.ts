@@ -68,7 +68,7 @@ export interface PrepareOptions extends Call {
   readonly choose?: (machine: UntimedImage, snapshots: () => Promise<readonly Snapshot[]>) => Promise<Choice>
   /** False: a snapshot's base, or a machine with RAM beside it, is to boot. */
   readonly resume?: boolean
-  readonly onPhase?: (phase: "resolving" | "pulling" | "verifying") => Promise<void>
+  readonly onPhase?: (phase: "resolving" | "pulling" | "verifying") => void | Promise<void>
 }
 
 const LEASE = "instance-"
@@ -79,9 +79,14 @@ export async function openImages(root: string, cache: string, policy: Policy): P
   return new Images({ store: root, cache }, policy)
 }
 
+/** So many artifacts are not read again, which takes longer than all else that is done for one that was run before. */
+const MOST_ROOTS = 64
+
 /** The images of one store. A runtime sees files and leases, never a registry. */
 export class Images {
   private readonly cache: Cache
+  /** By digest, which says all that is in it. */
+  private readonly roots = new Map<Digest, Root>()
 
   constructor(
     private readonly place: Pick<Paths, "store" | "cache">,
@@ -107,7 +112,8 @@ export class Images {
         await lease.add(found.target)
         const resolved = performance.now()
         await options.onPhase?.("verifying")
-        const image = await verify(store, this.cache, this.policy, found, options)
+        const root = await this.readRoot(store, found.target, options)
+        const image = await verify(store, this.cache, this.policy, found, root, options)
         return {
           ...image,
           timings: { resolve: round(resolved - began), verify: round(performance.now() - resolved) },
@@ -117,6 +123,17 @@ export class Images {
         throw error
       }
     })
+  }
+
+  /** Read once, and then only looked for: it may have gone, or be damaged. */
+  private async readRoot(store: LayoutStore, target: Descriptor, call: Call): Promise<Root> {
+    const known = this.roots.get(target.digest)
+    if (known && (await store.exists(target, call)) && (await store.exists(known.machine.descriptor, call)))
+      return known
+    const root = await readRoot(store, target, call)
+    if (this.roots.size >= MOST_ROOTS) this.roots.clear()
+    this.roots.set(target.digest, root)
+    return root
   }
 
   /**
@@ -254,11 +271,11 @@ async function verify(
   cache: Cache,
   policy: Policy,
   located: Located,
+  root: Root,
   options: PrepareOptions,
 ): Promise<UntimedImage> {
   const { reference, target } = located
   const resumes = options.resume !== false
-  const root = await readRoot(store, target, options)
   if (root.machine.descriptor.digest !== target.digest)
     await store.lease(LEASE + options.lease).add(root.machine.descriptor)
   const named = resumes ? root : { machine: root.machine }

@@ -3,7 +3,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { checkChain } from "../disk/chain.ts"
-import { type DiskInfo, inspectDisk } from "../disk/inspect.ts"
+import { type DiskInfo, type InspectOptions, inspectDisk } from "../disk/inspect.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
 import type { PreparedImage } from "./images.ts"
@@ -69,12 +69,26 @@ export async function chainOf(
     files.map(({ path, format }, index) => {
       const level = below.infos.length + index
       const role = level === 0 ? "base" : "diff"
-      return named(reference, `disk layer ${level}`, () => inspectDisk(path, { format, role, ...call }))
+      return named(reference, `disk layer ${level}`, () => inspectOnce(path, { format, role, ...call }))
     }),
   )
   const infos = [...below.infos, ...inspected]
   await named(reference, "disk", () => checkChain(infos))
   return { files: [...below.files, ...files], infos }
+}
+
+/** What was found in blobs by their paths, which have their digests: the same, as long as the content is verified each time. */
+const inspected = new Map<string, DiskInfo>()
+const MOST_INSPECTED = 256
+
+async function inspectOnce(path: string, options: InspectOptions): Promise<DiskInfo> {
+  const key = `${options.format} ${options.role} ${path}`
+  const known = inspected.get(key)
+  if (known) return known
+  const found = await inspectDisk(path, options)
+  if (inspected.size >= MOST_INSPECTED) inspected.clear()
+  inspected.set(key, found)
+  return found
 }
 
 /** Does `work`, whose errors name a file of the store, such that they name the part of the image as well. */

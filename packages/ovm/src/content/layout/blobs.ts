@@ -7,7 +7,7 @@ import type { Bytes, Call } from "../interfaces.ts"
 import { bytesOf } from "../read.ts"
 import { sha256 } from "../sha256.ts"
 import { digestMismatch, sizeMismatch, verified } from "../verify.ts"
-import { ifPresent, type LayoutFiles } from "./files.ts"
+import type { LayoutFiles } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
 
 const CHUNK = 256 * 1024
@@ -22,7 +22,7 @@ export class Blobs {
   /** Path of the file that holds exactly `target`; undefined if absent. Throws OVM_SIZE_MISMATCH, OVM_DIGEST_MISMATCH. */
   async path(target: Descriptor, call: Call = {}): Promise<string | undefined> {
     const path = this.files.blob(target.digest)
-    const before = await ifPresent(asyncFs().stat(path, { bigint: true }))
+    const before = statSync(path, { bigint: true, throwIfNoEntry: false })
     if (!before) return undefined
     if (before.size !== BigInt(target.size)) throw sizeMismatch(target, `${before.size}`, path)
     if (await this.stamps.has(target.digest, before)) return path

@@ -1,4 +1,4 @@
-import { fstatSync, fsync } from "node:fs"
+import { fstatSync } from "node:fs"
 import { chmod, type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { Digest } from "../digest.ts"
@@ -7,7 +7,7 @@ import { flock, shareBlocks } from "../libc.ts"
 import { lock } from "../lock.ts"
 import { sha256 } from "../sha256.ts"
 import { hashFile, readChunks } from "./blobs.ts"
-import { ifPresent, type LayoutFiles, syncDirectory, writing } from "./files.ts"
+import { ifPresent, type LayoutFiles, syncDirectory, synced, writing } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
 
 /** A blob on its way in: a temporary file, locked while its writer lives, that becomes a blob by one rename. */
@@ -95,9 +95,4 @@ export async function settle(
   const now = await ifPresent(stat(blob, { bigint: true }))
   const mine = fstatSync(fd, { bigint: true })
   if (now?.ino === mine.ino) await stamps.put(digest, mine, durable)
-}
-
-/** By hand: node:util takes longer to load than a small file to sync. */
-function synced(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())))
 }

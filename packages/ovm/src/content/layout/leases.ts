@@ -1,12 +1,12 @@
 import { closeSync, openSync, writeSync } from "node:fs"
-import { open, readdir, readFile, unlink } from "node:fs/promises"
+import { readdir, readFile, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { flock } from "../libc.ts"
 import { lock, tryLock } from "../lock.ts"
-import { ifPresent, type LayoutFiles, syncDirectory, writing } from "./files.ts"
+import { ifPresent, type LayoutFiles, syncDirectory, synced, writing } from "./files.ts"
 
 // docs/design/0003-store-locks-and-leases.md has the whole argument.
 
@@ -83,12 +83,13 @@ export class NamedLease implements Lease {
 
   async add(...targets: readonly Leased[]): Promise<void> {
     using _ = await lock(this.files.lock, "shared")
-    const handle = await open(this.#path, "a", 0o600)
+    // At once: it is one line, and a start waits for it.
+    const fd = openSync(this.#path, "a", 0o600)
     try {
-      await writing(this.#path, () => handle.write(lines(targets)))
-      if (this.durable) await handle.sync()
+      await writing(this.#path, () => writeSync(fd, lines(targets)))
+      if (this.durable) await synced(fd)
     } finally {
-      await handle.close()
+      closeSync(fd)
     }
     if (this.durable) await syncDirectory(this.files.leases)
   }

@@ -1,9 +1,8 @@
 import type { BigIntStats } from "node:fs"
-import { readFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { asyncFs } from "../async-fs.ts"
 import { type Digest, hexOf } from "../digest.ts"
-import { ifPresent, writing } from "./files.ts"
+import { isAbsent, writing } from "./files.ts"
 
 /**
  * Remembers which blobs were verified. A stamp holds what the kernel says of the file (device, inode, size, times), so
@@ -15,20 +14,30 @@ export interface Stamps {
   put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void>
 }
 
-/** Stamps beside the blobs. They need no atomic write: a torn one matches nothing and costs one more hash. */
+/**
+ * Stamps beside the blobs, read and written at once: a few bytes take less time than their way through the thread pool, and a
+ * start waits for several of them. They need no atomic write: a torn one matches nothing and costs one more hash.
+ */
 export class FileStamps implements Stamps {
   constructor(private readonly directory: string) {}
 
   async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
-    const found = await ifPresent(asyncFs().readFile(this.#path(digest), "utf8"))
+    const found = this.#read(digest)
     return found === text(stat, "synced") || found === text(stat, bootId())
   }
 
   async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
     const path = this.#path(digest)
-    await writing(path, () =>
-      asyncFs().writeFile(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }),
-    )
+    await writing(path, () => writeFileSync(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }))
+  }
+
+  #read(digest: Digest): string | undefined {
+    try {
+      return readFileSync(this.#path(digest), "utf8")
+    } catch (error) {
+      if (isAbsent(error)) return undefined
+      throw error
+    }
   }
 
   #path(digest: Digest): string {

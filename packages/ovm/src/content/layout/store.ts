@@ -1,4 +1,5 @@
-import { mkdir, rename, stat, writeFile } from "node:fs/promises"
+import { existsSync, mkdirSync } from "node:fs"
+import { rename, stat, writeFile } from "node:fs/promises"
 import { resolve as absolute, dirname } from "node:path"
 import { OvmError } from "../../errors.ts"
 import type { Descriptor } from "../descriptor.ts"
@@ -31,23 +32,24 @@ export interface LayoutOptions {
 export function openLayout(root: string, options: LayoutOptions = {}): Promise<LayoutStore> {
   return guarded(async () => {
     const files = new LayoutFiles(absolute(root))
-    if (options.create) await create(files)
+    // The marker is the last that is made.
+    if (options.create && !existsSync(files.marker)) await create(files)
     await checkMarker(files)
-    await Promise.all([files.blobs, files.ingest, files.leases, files.verified].map(makeDirectory))
+    for (const path of [files.blobs, files.ingest, files.leases, files.verified]) makeDirectory(path)
     return new LayoutStore(files, options.durable ?? true)
   })
 }
 
 async function create(files: LayoutFiles): Promise<void> {
-  await makeDirectory(dirname(files.lock))
+  makeDirectory(dirname(files.lock))
   using _ = await lock(files.lock, "exclusive")
   await writeNew(files.index, `${JSON.stringify(EMPTY_INDEX)}\n`)
   await writeNew(files.marker, '{"imageLayoutVersion":"1.0.0"}')
   await syncDirectory(files.root)
 }
 
-async function makeDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
+function makeDirectory(path: string): void {
+  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 })
 }
 
 /** Written whole or not at all, whenever this process is killed; the caller holds the lock. */
