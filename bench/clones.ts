@@ -38,7 +38,7 @@ async function boot(runtime: Runtime): Promise<string> {
 
 async function started(runtime: Runtime): Promise<string> {
   const { instance_id } = await runtime.start({ manifest: warm })
-  while ((await runtime.status(instance_id)).state === "starting") await sleep(1)
+  while ((await runtime.status(instance_id)).state === "starting") await sleep(5)
   return instance_id
 }
 

@@ -15,19 +15,20 @@ const ROUNDS = 50
 const FEW = 5
 const DISK = 1 << 20
 
-/** Starts it and waits until the answer or the status says that it runs; milliseconds. */
-async function running(runtime: Runtime, manifest: string, overrides: { vcpus?: number } = {}) {
+/**
+ * Starts it and waits until it runs; milliseconds. Where the answer does not say so already, how long it took is what the status
+ * says, from the arrival of the request: asking often enough to know it from outside would take the time of the same two cores.
+ */
+async function running(runtime: Runtime, manifest: string) {
   const began = performance.now()
-  const { instance_id, status } = await runtime.start({ manifest, overrides })
-  let state: string = status
-  while (state === "starting") {
-    // Not at once: to be asked takes the daemon's time.
-    await Bun.sleep(1)
-    state = (await runtime.status(instance_id)).state
+  const { instance_id, status } = await runtime.start({ manifest })
+  if (status === "running") return { instance_id, took: performance.now() - began }
+  for (;;) {
+    await Bun.sleep(10)
+    const { state, timings_ms } = await runtime.status(instance_id)
+    if (state === "running") return { instance_id, took: timings_ms.total ?? Number.NaN }
+    if (state !== "starting") throw new Error(`the machine is ${state}`)
   }
-  const took = performance.now() - began
-  if (state !== "running") throw new Error(`the machine is ${state}`)
-  return { instance_id, took }
 }
 
 /** Until the console has `words`, or anything; milliseconds since `began`. */
@@ -104,7 +105,10 @@ async function slots(runtime: Runtime, home: string): Promise<void> {
   }
   goal("POST /start to running, warm slot", times.allow ?? [], 2, 10)
   spread("  of which the VMM's `cont`", times.resume ?? [])
-  goal("the same of a snapshot that may be resumed once, which is noted first", times.deny ?? [], 2, 10)
+  spread(
+    "the same of a snapshot that may be resumed once, which is brought to the disk first",
+    times.deny ?? [],
+  )
   compare(
     "POST /start to running, no slot",
     times.without ?? [],

@@ -68,9 +68,14 @@ export class Instance {
     return this.#record
   }
 
+  /** Changes what the status says; the record says so with the next change. For what a later daemon would make nothing of. */
+  note(patch: Patch): void {
+    this.#info = { ...this.#info, ...patch }
+  }
+
   /** Changes what the status says, and its record. */
   async update(patch: Patch): Promise<void> {
-    this.#info = { ...this.#info, ...patch }
+    this.note(patch)
     await this.#persist()
   }
 

@@ -295,11 +295,11 @@ export class LocalRuntime implements Runtime {
       pull,
       ...(overrides.resume !== undefined && { resume: overrides.resume }),
       choose: (machine, snapshots) => chooseSnapshot(context, instance, overrides, machine, snapshots, call),
-      onPhase: (phase) => instance.update({ phase }),
+      onPhase: (phase) => instance.note({ phase }),
       ...call,
     })
     const planned = await planImage(context, instance, image, overrides, call)
-    await instance.update({ phase: "preparing", ...factsOf(image, planned), timings_ms: image.timings })
+    instance.note({ phase: "preparing", ...factsOf(image, planned), timings_ms: image.timings })
     instance.lineage = lineageOf(image.base, planned.snapshot, planned.plan.disk?.overlay)
     return planned
   }
@@ -322,7 +322,8 @@ export class LocalRuntime implements Runtime {
     const { plan, virtualSize, go } = await prepare()
     const began = performance.now()
     if (plan.disk?.overlay) await createOverlay(plan.disk.overlay, virtualSize)
-    await instance.update({
+    // The first record will do until it runs: whatever is found to run without another one is ended.
+    instance.note({
       phase: "launching",
       timings_ms: { ...instance.info.timings_ms, prepare: since(began) },
     })

@@ -11,6 +11,8 @@ export const STDERR_FILE = "stderr"
 export const CONSOLE_PREFIX = "console."
 
 const STDERR_LIMIT = 64 << 10
+/** The longest that a VMM's output waits in its pipes at first. */
+const GATE_MS = 100
 
 /**
  * Runs a VMM so that nothing depends on the process that started it: this shell keeps its console within bounds and leaves its
@@ -22,11 +24,19 @@ const STDERR_LIMIT = 64 << 10
  * - `stderr`: the first words of standard error, complete once the VMM has ended; the rest is read and dropped, so that a chatty VMM never blocks.
  * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N.
  *
+ * Standard input is a gate, which opens by its end: the programs that read the VMM's output wait for it, and leave the processor to
+ * the VMM while that starts.
+ *
  * Arguments: bytes a segment, bound on stderr, then the VMM's argv. They are never parsed as shell text.
  */
 const SCRIPT = `
 segment=$1 words=$2
 shift 2
+exec 4<&0 </dev/null
+gate() {
+  read -r x <&4
+  exec 4<&-
+}
 if command -v stdbuf >/dev/null
 then first() { stdbuf -o0 head -c "$1"; }
 else first() { dd bs=1 count="$1" 2>/dev/null; }
@@ -35,11 +45,12 @@ vmm() {
   (
     read -r pid x x x x x x x x x x x x x x x x x x x x start x </proc/self/stat
     echo "$pid $start" >${PID_FILE}
-    exec "$@"
+    exec "$@" 4<&-
   )
   echo $? >${EXIT_FILE}.tmp
 }
 keep_console() {
+  gate
   at=0
   while
     first $segment >${CONSOLE_PREFIX}$at
@@ -51,6 +62,7 @@ keep_console() {
   exec cat >/dev/null
 }
 keep_words() {
+  gate
   head -c $words >${STDERR_FILE}
   exec cat >/dev/null
 }
@@ -61,6 +73,8 @@ exec mv ${EXIT_FILE}.tmp ${EXIT_FILE}
 export interface Wrapped {
   /** Process group and session of the wrapper and all below it. */
   readonly group: number
+  /** Has the VMM's output read from now on; else that begins after a tenth of a second, or with the end of this process. */
+  open(): void
 }
 
 /**
@@ -79,13 +93,17 @@ export async function spawnWrapped(
     const child = spawn("sh", args, {
       cwd: options.directory,
       detached: true,
-      stdio: "ignore",
+      stdio: ["pipe", "ignore", "ignore"],
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
     })
     await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
     child.unref()
     if (child.pid === undefined) throw new Error("the shell has no pid")
-    return { group: child.pid }
+    const { stdin } = child
+    stdin.on("error", () => {})
+    const open = () => void stdin.end()
+    setTimeout(open, GATE_MS).unref()
+    return { group: child.pid, open }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })

@@ -45,9 +45,13 @@ interface Kept {
   readonly capabilities: Capabilities
 }
 
+/** What was found last in this process, by file: every start asks. */
+const remembered = new Map<string, Kept>()
+
 async function readKept(file: string, key: Key): Promise<Capabilities | undefined> {
   try {
-    const kept = JSON.parse(await readFile(file, "utf8")) as Kept
+    const kept = remembered.get(file) ?? (JSON.parse(await readFile(file, "utf8")) as Kept)
+    remembered.set(file, kept)
     return JSON.stringify(kept.key) === JSON.stringify(key) ? kept.capabilities : undefined
   } catch {
     return undefined
@@ -55,6 +59,7 @@ async function readKept(file: string, key: Key): Promise<Capabilities | undefine
 }
 
 async function keep(file: string, kept: Kept): Promise<void> {
+  remembered.set(file, kept)
   await mkdir(dirname(file), { recursive: true })
   const temporary = `${file}.${process.pid}`
   await writeFile(temporary, JSON.stringify(kept), { mode: 0o600 })

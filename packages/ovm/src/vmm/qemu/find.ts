@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process"
-import { access, constants, stat } from "node:fs/promises"
+import { accessSync, constants, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { promisify } from "node:util"
 import { OvmError } from "../../errors.ts"
@@ -21,18 +21,20 @@ export async function findQemu(env: Record<string, string | undefined> = process
   const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
   const candidates = env.OVM_QEMU ? [env.OVM_QEMU] : folders.map((folder) => join(folder, QEMU))
   for (const path of candidates) {
-    const found = await stat(path).catch(() => undefined)
-    if (!found?.isFile()) continue
-    if (
-      await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return { path, size: found.size, mtimeMs: found.mtimeMs }
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (found?.isFile() && isExecutable(path)) return { path, size: found.size, mtimeMs: found.mtimeMs }
   }
   const where = env.OVM_QEMU ? `OVM_QEMU=${env.OVM_QEMU} is not a program` : `${QEMU} is not on PATH`
   throw missing(where)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The version, such as `7.2.22`. Throws OVM_VMM_MISSING if it is too old or does not say. */

@@ -1,4 +1,5 @@
-import { access, constants, readFile, stat } from "node:fs/promises"
+import { accessSync, constants, statSync } from "node:fs"
+import { readFile } from "node:fs/promises"
 import type { Socket } from "node:net"
 import type { Call } from "../../content/interfaces.ts"
 import { withDisk } from "../../disk/file.ts"
@@ -31,7 +32,7 @@ const LOAD_MS = 30_000
 export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call = {}): Promise<Loaded> {
   refuseFatal(checkResume(plan, found))
   const { origin } = plan
-  await checkRam(origin)
+  checkRam(origin)
   await checkDisk(plan)
   const generationId = plan.generationId ?? crypto.randomUUID()
   const { accelerator, model, ram } = origin
@@ -49,10 +50,13 @@ export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call
 
 /** QEMU listens, we connect once it does, and write. */
 async function loadState({ qmp, record }: Started, bytes: Uint8Array, { signal }: Call): Promise<void> {
-  await qmp.execute("migrate-set-capabilities", {
-    capabilities: [IGNORE_SHARED, "events"].map((capability) => ({ capability, state: true })),
-  })
-  await qmp.execute("migrate-incoming", { uri: `unix:${LOAD_SOCKET}` })
+  // One after the other: the monitor keeps the order, and need not wait for us in between.
+  await Promise.all([
+    qmp.execute("migrate-set-capabilities", {
+      capabilities: [IGNORE_SHARED, "events"].map((capability) => ({ capability, state: true })),
+    }),
+    qmp.execute("migrate-incoming", { uri: `unix:${LOAD_SOCKET}` }),
+  ])
   const socket = await connectIn(record.directory, LOAD_SOCKET)
   if (!socket) throw new OvmError("OVM_VMM_FAILED", "QEMU does not listen for the snapshot's state")
   try {
@@ -108,18 +112,22 @@ class QemuLoaded implements Loaded {
 }
 
 /** QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write to. */
-async function checkRam({ ram, model }: Origin): Promise<void> {
-  const found = await stat(ram).catch((thrown: unknown) => {
-    throw toOvmError(thrown)
-  })
+function checkRam({ ram, model }: Origin): void {
+  const found = asked(() => statSync(ram))
   if (!found.isFile() || found.size !== model.memory)
     throw new OvmError(
       "OVM_SIZE_MISMATCH",
       `${ram}: the snapshot's RAM has ${found.size} bytes, the machine has ${model.memory}`,
     )
-  await access(ram, constants.R_OK | constants.W_OK).catch((thrown: unknown) => {
+  asked(() => accessSync(ram, constants.R_OK | constants.W_OK))
+}
+
+function asked<T>(ask: () => T): T {
+  try {
+    return ask()
+  } catch (thrown) {
     throw toOvmError(thrown)
-  })
+  }
 }
 
 /** Damage that QEMU would not notice: a stream that does not fit the machine, or is cut off, or goes on. */

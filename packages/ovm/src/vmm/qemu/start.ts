@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
@@ -39,11 +39,11 @@ export async function startQemu<T>(
   { signal }: Call,
   then: (started: Started) => Promise<T>,
 ): Promise<T> {
-  await rm(join(plan.directory, QMP_SOCKET), { force: true })
+  rmSync(join(plan.directory, QMP_SOCKET), { force: true })
   if (signal?.aborted) throw interrupted()
   const watch = new EndWatch()
   const spawned = performance.now()
-  const { group } = await spawnWrapped([found.binary, ...qemuArguments(plan, options)], plan)
+  const { group, open } = await spawnWrapped([found.binary, ...qemuArguments(plan, options)], plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -69,6 +69,7 @@ export async function startQemu<T>(
     await killGroup(group)
     throw error
   } finally {
+    open()
     signal?.removeEventListener("abort", abort)
   }
 }

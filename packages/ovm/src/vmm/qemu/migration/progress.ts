@@ -46,14 +46,22 @@ export async function waitForMigration(
   const interrupt = () => fail(new OvmError("OVM_INTERRUPTED", "the migration was interrupted"))
   signal?.addEventListener("abort", interrupt)
   unless?.catch(fail)
-  const unsubscribe = qmp.subscribe(({ event }) => event === "MIGRATION" && ring())
+  /** The state that the last event told, until it was looked at. */
+  let told: unknown
+  const unsubscribe = qmp.subscribe(({ event, data }) => {
+    if (event !== "MIGRATION") return
+    told = data.status
+    ring()
+  })
   try {
     for (;;) {
       if (signal?.aborted) interrupt()
       const rung = new Promise<void>((resolve) => {
         ring = resolve
       })
-      const { status, reason } = await migrationStatus(qmp)
+      const wanted = states.find((state) => state === told)
+      told = undefined
+      const { status, reason } = wanted ? { status: wanted, reason: undefined } : await migrationStatus(qmp)
       // A receiver that gave up is the reason why QEMU failed.
       if (failed !== undefined) throw failed
       if (states.includes(status)) return status
