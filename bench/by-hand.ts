@@ -61,7 +61,13 @@ export async function snapshotByHand(
   const server = createServer((socket) => socket.pipe(createWriteStream(stream)).on("close", over.resolve))
   await new Promise<void>((resolve) => server.listen(join(folder, "hand.sock"), resolve))
   await qmp.execute("migrate", { uri: "unix:hand.sock" })
+  // As ovm does: a guest that writes too fast may stand still for longer, later.
+  const late = setTimeout(
+    () => qmp.execute("migrate-set-parameters", { "downtime-limit": 300 }).catch(() => {}),
+    2000,
+  )
   await until(qmp, "pre-switchover")
+  clearTimeout(late)
   await qmp.execute("blockdev-snapshot", { node: top, overlay: node })
   await qmp.execute("migrate-continue", { state: "pre-switchover" })
   await until(qmp, "completed")
@@ -83,11 +89,14 @@ export interface Loaded {
   end(): void
 }
 
-/** Runs the command line of a machine that waits for a state in `folder`, gives it `state` and lets it go on. */
+/**
+ * Runs the command line of a machine that waits for a state in `folder`, gives it `state` and lets it go on. In a session of its
+ * own, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new session less of the processors at first.
+ */
 export async function loadByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Loaded> {
   const [program = "", ...args] = argv
   const began = performance.now()
-  const child = spawn(program, args, { cwd: folder, stdio: "ignore" })
+  const child = spawn(program, args, { cwd: folder, stdio: "ignore", detached: true })
   const qmp = await monitor(folder)
   await qmp.execute("migrate-set-capabilities", on("x-ignore-shared"))
   await qmp.execute("migrate-incoming", { uri: "unix:in" })

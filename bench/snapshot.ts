@@ -11,7 +11,7 @@ import { kill } from "../packages/ovm/src/vmm/process/identity.ts"
 import { qemu } from "../packages/ovm/src/vmm/qemu/index.ts"
 import { monitor, snapshotByHand, topOf } from "./by-hand.ts"
 import { MACHINE } from "./programs.ts"
-import { compare, goal, spread } from "./turns.ts"
+import { compare, median, spread } from "./turns.ts"
 
 const ROUNDS = 50
 const DISK = 64 << 20
@@ -96,14 +96,14 @@ async function turns(what: string, ours: Machine, other: Machine): Promise<void>
     await ours.stop({ graceMs: 0 })
   }
   compare(`pause of ${what}`, mine, "by hand", theirs, 1.5)
-  goal("  of itself", mine, 20, Number.POSITIVE_INFINITY)
+  console.log(`  goal p50 20 ms: ${median(mine) <= 20 ? "holds" : "MISSED"}`)
   spread("  until all is written", all)
 }
 
 try {
   for (const memory of [256 * MIB, 1024 * MIB])
     for (const word of ["", "ovm.dirty"]) {
-      const what = `${memory / MIB} MiB, ${word === "" ? "idle" : "writing to its memory"}`
+      const what = `${memory / MIB} MiB, ${word === "" ? "idle" : "writing 4 MiB over and over"}`
       const first = await boot(memory, word)
       const kept = await take(first)
       await turns(`a first snapshot, ${what}`, first, await boot(memory, word))

@@ -5,7 +5,7 @@ import { OvmError } from "../../../errors.ts"
 import type { GuestModel, MachineRecord, SnapshotParts, SnapshotSink } from "../../interfaces.ts"
 import { isAlive } from "../../process/identity.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
-import { waitForMigration } from "../migration/progress.ts"
+import { type WaitOptions, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import { RAM_ID } from "../model.ts"
 import type { Qmp } from "../qmp.ts"
@@ -24,11 +24,15 @@ import {
 import { Clock } from "./clock.ts"
 import { attachOverlay, type Drive, driveOf, overlayNodes, switchTo } from "./drive.ts"
 
-/** A guest may write to its memory faster than it is copied: then the pause may become longer, so that there is an end. */
-const COPY_MS = 10_000
-const LONG_COPY_MS = 60_000
-const DOWNTIME_MS = 30
-const LONG_DOWNTIME_MS = 10_000
+/**
+ * How long the guest may stand still for the last pages, and for how long there may be more of them than that, both in ms. A guest
+ * may write to its memory faster than it is copied: then the pause becomes longer step by step, so that there is an end.
+ */
+const COPYING = [
+  { downtime: 30, within: 2000 },
+  { downtime: 300, within: 8000 },
+  { downtime: 10_000, within: 60_000 },
+] as const
 const STATE_MS = 30_000
 const RECEIVE_MS = 30_000
 /** Bytes a second: as fast as it goes. */
@@ -90,15 +94,11 @@ async function migrate(
   })
   await qmp.execute("migrate-set-parameters", {
     "max-bandwidth": BANDWIDTH,
-    "downtime-limit": DOWNTIME_MS,
+    "downtime-limit": COPYING[0].downtime,
   })
   clock.lap("prepare")
   await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
-  await waitForMigration(qmp, ["pre-switchover"], { ...wait, timeoutMs: COPY_MS }).catch(async (thrown) => {
-    if (!(thrown instanceof OvmError) || thrown.code !== "OVM_VMM_TIMEOUT") throw thrown
-    await qmp.execute("migrate-set-parameters", { "downtime-limit": LONG_DOWNTIME_MS })
-    await waitForMigration(qmp, ["pre-switchover"], { ...wait, timeoutMs: LONG_COPY_MS })
-  })
+  await copied(qmp, wait)
   clock.lap("copy")
   // The guest stands still, and its disk is not let go yet.
   if (overlay) await switchTo(qmp, overlay.nodes)
@@ -108,6 +108,20 @@ async function migrate(
   clock.lap("state")
   // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the same.
   if (running) await letRun(qmp)
+}
+
+/** Waits until no more is left than the guest may stand still for. */
+async function copied(qmp: Qmp, wait: Omit<WaitOptions, "timeoutMs">): Promise<void> {
+  for (const [step, { downtime, within }] of COPYING.entries()) {
+    if (step > 0) await qmp.execute("migrate-set-parameters", { "downtime-limit": downtime })
+    try {
+      await waitForMigration(qmp, ["pre-switchover"], { ...wait, timeoutMs: within })
+      return
+    } catch (thrown) {
+      const late = thrown instanceof OvmError && thrown.code === "OVM_VMM_TIMEOUT"
+      if (!late || step === COPYING.length - 1) throw thrown
+    }
+  }
 }
 
 /** QEMU has sent everything: the rest is in the socket. */
