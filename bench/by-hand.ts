@@ -49,9 +49,16 @@ export async function snapshotByHand(
 ): Promise<{ readonly paused: number; readonly total: number; readonly top: string }> {
   const began = performance.now()
   const [node, stream] = [`hand${count++}`, join(folder, "hand.stream")]
-  await qmp.execute("blockdev-add", { driver: "file", "node-name": `f${node}`, filename: file })
-  await qmp.execute("blockdev-add", { driver: "qcow2", "node-name": node, file: `f${node}`, backing: null })
-  await qmp.execute("migrate-set-capabilities", on("x-ignore-shared", "pause-before-switchover"))
+  const cache = { "no-flush": true }
+  await qmp.execute("blockdev-add", { driver: "file", "node-name": `f${node}`, filename: file, cache })
+  await qmp.execute("blockdev-add", {
+    driver: "qcow2",
+    "node-name": node,
+    file: `f${node}`,
+    backing: null,
+    cache,
+  })
+  await qmp.execute("migrate-set-capabilities", on("x-ignore-shared", "pause-before-switchover", "events"))
   await qmp.execute("migrate-set-parameters", { "max-bandwidth": 1e11, "downtime-limit": 30 })
   const times: Record<string, number> = {}
   const unsubscribe = qmp.subscribe(({ event, time = 0 }) => {

@@ -8,7 +8,7 @@ import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
 import { type Loaded, loadByHand } from "./by-hand.ts"
 import { MACHINE, OVM, output, withHome } from "./programs.ts"
-import { median, report } from "./turns.ts"
+import { median } from "./turns.ts"
 
 const CLONES = 50
 const DISK = 64 << 20
@@ -94,7 +94,9 @@ await withHome(async (env, home) => {
     console.log(
       `${CLONES} clones, PSS of one: ${ours.toFixed(1)} MiB, by hand: ${theirs.toFixed(1)} MiB, ratio ${ratio.toFixed(2)} (bound 1.1: ${verdict})`,
     )
-    report("wall time of one, one after another", took, "by hand", tookByHand, 1.15)
+    console.log(
+      `wall time of one, one after another: ${took.toFixed(1)} ms, by hand: ${tookByHand.toFixed(1)} ms, ratio ${(took / tookByHand).toFixed(2)}`,
+    )
     console.log(
       `the daemon's memory for each: ${each.toFixed(2)} MiB (bound 1: ${each <= 1 ? "holds" : "MISSED"})`,
     )

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import { readConsole } from "../packages/ovm/src/vmm/console.ts"
-import type { Machine, SnapshotParts } from "../packages/ovm/src/vmm/interfaces.ts"
+import type { Machine, MachineRecord, SnapshotParts } from "../packages/ovm/src/vmm/interfaces.ts"
 import { kill } from "../packages/ovm/src/vmm/process/identity.ts"
 import { qemu } from "../packages/ovm/src/vmm/qemu/index.ts"
 import { monitor, snapshotByHand, topOf } from "./by-hand.ts"
@@ -46,8 +46,11 @@ async function boot(memory: number, word: string): Promise<Machine> {
     initrd: { path: join(MACHINE, "initrd.img") },
     disk: { layers: base, overlay: await overlay() },
   })
-  for await (const bytes of readConsole(machine.record.directory, { follow: true, ended: machine.exited }))
-    if (Buffer.from(bytes).includes("OVM-DISK")) break
+  let text = ""
+  for await (const bytes of readConsole(machine.record.directory, { follow: true, ended: machine.exited })) {
+    text += Buffer.from(bytes).toString("latin1")
+    if (text.includes("OVM-DISK")) break
+  }
   await sleep(2000)
   return machine
 }
@@ -71,6 +74,16 @@ async function cloneOf({ origin, disk }: SnapshotParts, memory: number): Promise
   return machine
 }
 
+/** Does `work` while another machine has no part of the processors. */
+async function without<T>({ pid }: MachineRecord, work: () => Promise<T>): Promise<T> {
+  process.kill(pid, "SIGSTOP")
+  try {
+    return await work()
+  } finally {
+    process.kill(pid, "SIGCONT")
+  }
+}
+
 /** Two machines of a kind, snapshotted in turns, one of them by hand. */
 async function turns(what: string, ours: Machine, other: Machine): Promise<void> {
   other.detach()
@@ -80,9 +93,10 @@ async function turns(what: string, ours: Machine, other: Machine): Promise<void>
   const [mine, theirs, all]: [number[], number[], number[]] = [[], [], []]
   try {
     for (let round = 0; round <= ROUNDS; round++) {
-      const one = await take(ours)
+      const one = await without(other.record, () => take(ours))
       await forget(one)
-      const two = await snapshotByHand(qmp, folder, await overlay(), top)
+      const file = await overlay()
+      const two = await without(ours.record, () => snapshotByHand(qmp, folder, file, top))
       top = two.top
       // The first round of each warms caches.
       if (round === 0) continue

@@ -79,18 +79,19 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
     { path: "/d", format: "qcow2" as const },
   ]
   const argv = qemuArguments({ ...plan, disk: { layers, overlay: "/o" } }, tcg)
+  const writable = { discard: "unmap", cache: { "no-flush": true } }
   expect(json(argv, "-blockdev")).toEqual([
     { driver: "file", "node-name": "file0", filename: "/b", "read-only": true },
     { driver: "raw", "node-name": "layer0", file: "file0", "read-only": true },
     { driver: "file", "node-name": "file1", filename: "/d", "read-only": true },
     { driver: "qcow2", "node-name": "layer1", file: "file1", "read-only": true, backing: "layer0" },
-    { driver: "file", "node-name": "file2", filename: "/o", "read-only": false, discard: "unmap" },
+    { driver: "file", "node-name": "file2", filename: "/o", "read-only": false, ...writable },
     {
       driver: "qcow2",
       "node-name": "layer2",
       file: "file2",
       "read-only": false,
-      discard: "unmap",
+      ...writable,
       backing: "layer1",
     },
   ])

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
+import { WRITABLE } from "../arguments.ts"
 import type { Qmp } from "../qmp.ts"
 
 /** What the guest's disk is now. */
@@ -57,7 +58,7 @@ export function overlayNodes(below: string): OverlayNodes {
 
 /** Opens an empty overlay, ahead of the pause. It gets its backing node when it becomes the top. */
 export async function attachOverlay(qmp: Qmp, nodes: OverlayNodes, path: string): Promise<void> {
-  const access = { discard: "unmap", "read-only": false }
+  const access = { "read-only": false, ...WRITABLE }
   await qmp.execute("blockdev-add", {
     driver: "file",
     "node-name": nodes.file,
