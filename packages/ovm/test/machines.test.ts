@@ -252,7 +252,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
   })
 
   describe("the daemon", () => {
-    test("machines outlive it, however it ends, and the next one has them again", async () => {
+    test("machines outlive it, however it ends, and the next one has them again (OVMS-STA-005)", async () => {
       await using host = await Sandbox.create()
       await packGuests(host)
       const id = await host.ok(["run", "-d", "steady"])
@@ -265,6 +265,9 @@ describe.skipIf(Boolean(skip))("machines", () => {
         expect((await host.json(["info"])).daemon.pid).not.toBe(pid)
       }
       expect(await host.json(["stop", id])).toMatchObject({ status: "stopped", stop_method: "acpi" })
+      process.kill((await host.json(["info"])).daemon.pid, "SIGKILL")
+      await until(async () => !(await host.json(["info"])).daemon.running)
+      expect(await host.json(["status", id])).toMatchObject({ state: "stopped", exit: { status: 0 } })
     })
 
     test("there is one a root", async () => {

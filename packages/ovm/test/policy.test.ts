@@ -74,7 +74,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
   })
   afterAll(() => registry.stop())
 
-  test("is enforced by the daemon whoever asks, and explained (OVMS-POL-009, OVMS-POL-080)", async () => {
+  test("is enforced by the daemon whoever asks, and explained (OVMS-API-029, OVMS-POL-009, OVMS-POL-080)", async () => {
     await using box = await host(signers)
     const name = "r.example/edge:1"
     await packGuest(join(box.home, "store"), name, "tick_ms=20")

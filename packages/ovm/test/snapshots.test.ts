@@ -1,7 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { readdir } from "node:fs/promises"
+import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { startFaults } from "../../testkit/src/faults.ts"
 import { guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { processesIn } from "../../testkit/src/processes.ts"
@@ -17,8 +18,10 @@ const noMachine =
 const skip = noMachine || registryMissing
 if (skip) console.log(`SKIP packages/ovm/test/snapshots.test.ts: ${skip}`)
 
+// OVMS-SNP-005, OVMS-SNP-076, OVMS-SNP-096
 test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empty store", async () => {
-  await using registry = await startRegistry()
+  await using upstream = await startRegistry()
+  await using registry = startFaults(() => undefined, upstream.host)
   await using here = await Sandbox.create()
   await using there = await Sandbox.create()
   const base = `${registry.host}/tests/guest:1`
@@ -40,7 +43,12 @@ test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empt
   expect(on).toBe((await here.json(["inspect", base])).digest)
   expect(await here.ok(["inspect", warm])).toContain("pc-q35-")
   expect(await here.json(["validate", warm])).toMatchObject({ valid: true, kind: "snapshot" })
+  const sent = () => registry.seen.filter(({ method }) => method !== "GET" && method !== "HEAD")
+  expect(sent()).toEqual([])
   expect(await here.json(["push", warm])).toEqual({ reference: warm, digest: snapshot_ref })
+  const manifests = sent().filter(({ path }) => path.includes("/manifests/"))
+  expect(manifests[0]?.path).toEndWith(`/${on}`)
+  expect(manifests.length).toBeGreaterThan(1)
 
   // There: it goes on without booting, with its own generation ID, twice.
   const clones = [await there.json(["run", "-d", warm]), await there.json(["run", "-d", warm])]
@@ -108,6 +116,7 @@ test.skipIf(Boolean(noMachine))(
   },
 )
 
+// OVMS-SNP-098
 test.skipIf(Boolean(noMachine))("a snapshot that cannot be is refused by name", async () => {
   await using host = await Sandbox.create()
   await packGuest(join(host.home, "store"), "guest:1", "tick_ms=20")
@@ -128,7 +137,9 @@ test.skipIf(Boolean(noMachine))("a snapshot that cannot be is refused by name", 
   const told = await host.ovm(["snapshot", "--tag", "x", "--scrub-report", "two"])
   expect(told.status).toBe(0)
   expect(told.stderr).toMatch(/^found: \d+ github-token, at 0x[0-9a-f]+/m)
-  expect(refused.stderr + told.stderr + told.stdout).not.toContain(token)
+  const log = await readFile(join(host.home, "daemon.log"), "utf8")
+  expect(log).toContain("snapshot")
+  expect(refused.stderr + told.stderr + told.stdout + log).not.toContain(token)
   const shown = await host.ok(["inspect", "secret:x"])
   expect(shown).toContain("github-token")
 

@@ -245,6 +245,16 @@ for (const { name, vector } of loadVectors("valid"))
 for (const { name, vector } of loadVectors("invalid"))
   test(`invalid/${name}: ${vector.description} (${vector.requirement})`, () => refuse(name, vector))
 
+test("a snapshot at fault is OVM_SNAPSHOT_INVALID, unless a requirement names another code (OVMS-SNP-008)", () => {
+  const snapshots = loadVectors("invalid").filter(({ vector }) => vector.kind.startsWith("snapshot"))
+  const others = snapshots.filter(({ vector }) => vector.code !== "OVM_SNAPSHOT_INVALID")
+  expect(others.map(({ vector }) => `${vector.requirement} ${vector.code}`).sort()).toEqual([
+    "OVMS-OCI-035 OVM_ARTIFACT_INVALID",
+    "OVMS-SNP-003 OVM_BASE_MISMATCH",
+  ])
+  expect(snapshots.length).toBeGreaterThan(40)
+})
+
 test("every requirement that a schema enforces has a vector that breaks it", () => {
   const broken = loadVectors("invalid").flatMap(({ vector }) => vector.faults ?? [])
   const covered = new Set(broken.map(({ requirement }) => requirement))

@@ -93,6 +93,57 @@ test("health and info", async () => {
   expect(body).toMatchObject({ version: "test", pid: process.pid, root, instances: { total: 0 } })
 })
 
+// OVMS-API-090
+test("info lists a VMM that cannot be used with the error in place of a version", async () => {
+  const before = process.env.OVM_QEMU
+  process.env.OVM_QEMU = join(root, "nothing")
+  try {
+    const { body } = await call("GET", "/info", undefined, validators.RuntimeInfo)
+    const error = { code: "OVM_VMM_MISSING", message: expect.stringContaining("nothing") }
+    expect(body.vmms).toEqual([{ name: "qemu", error }])
+  } finally {
+    if (before === undefined) delete process.env.OVM_QEMU
+    else process.env.OVM_QEMU = before
+  }
+})
+
+// OVMS-API-092
+test("info says where the policy would be, whether there is one, and why it is none", async () => {
+  const file = join(root, "policy.json")
+  const policy = async () => (await call("GET", "/info", undefined, validators.RuntimeInfo)).body.policy
+  expect(await policy()).toEqual({ file, active: false })
+  await writeFile(file, '{"schemaVersion":1,"default":{"requirements":[{"type":"digestOnly"}]}}')
+  expect(await policy()).toEqual({ file, active: true })
+  await writeFile(file, "{")
+  const error = { code: "OVM_POLICY_INVALID", message: expect.stringContaining(file) }
+  expect(await policy()).toMatchObject({ file, active: true, error })
+  await rm(file)
+})
+
+// OVMS-API-016
+test("a client makes nothing of members that it does not know", async () => {
+  const newer = join(root, "newer.sock")
+  const more = { later: { and: ["more"] } }
+  const server = Bun.serve({
+    unix: newer,
+    fetch: async (request) => {
+      using short = shortPath(socket)
+      const answer = await fetch(`http://ovm${new URL(request.url).pathname}`, { unix: short.text })
+      const { errors, ...rest } = (await answer.json()) as Answer["body"]
+      const told = errors ? { errors: errors.map((error) => ({ ...error, ...more })) } : rest
+      return Response.json({ ...told, ...more }, { status: answer.status })
+    },
+  })
+  try {
+    const client = connect(newer)
+    expect(await client.info()).toMatchObject({ version: "test", pid: process.pid })
+    expect(await client.list()).toEqual([])
+    expect((await refusal(client.status("nobody"))).code).toBe("OVM_INSTANCE_UNKNOWN")
+  } finally {
+    await server.stop(true)
+  }
+})
+
 // OVMS-API-013, OVMS-API-015
 test("an unknown path, a wrong method and a broken escape have their codes", async () => {
   expect(await refused("GET", "/")).toStartWith("OVM_ROUTE_UNKNOWN")
@@ -196,7 +247,7 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     await packGuest(join(root, "store"), "long:latest", "tick_ms=20 button=1")
   })
 
-  // OVMS-API-014, OVMS-API-024, OVMS-API-041, OVMS-API-043, OVMS-API-081
+  // OVMS-API-014, OVMS-API-024, OVMS-API-041, OVMS-API-043, OVMS-API-080, OVMS-API-081
   test("the seed's five operations, as it writes them", async () => {
     const started = await call(
       "POST",
@@ -238,7 +289,12 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     expect((await call("POST", "/stop", { instance_id }, validators.StopAnswer)).body).toEqual({
       status: "stopped",
     })
+    // It is on record until it is deleted.
+    const listed = async () => (await call("GET", "/instances", undefined, validators.InstanceList)).body
+    const entry = expect.objectContaining({ instance_id, state: "stopped" })
+    expect((await listed()).instances).toEqual([entry])
     expect((await call("DELETE", `/instances/${instance_id}`)).status).toBe(204)
+    expect((await listed()).instances).toEqual([])
   })
 
   test("a stream outlives the silence of its guest", async () => {
@@ -247,6 +303,34 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     const { instance_id } = await connect(socket).start({ manifest: "quiet" })
     expect(await readUntil(`/logs/${instance_id}?follow=true`, "TICK 2")).toContain("TICK 2")
   }, 60_000)
+
+  // OVMS-LIM-011
+  test("streams are no more than the limit says", async () => {
+    const { instance_id } = await connect(socket).start({ manifest: "long" })
+    await readUntil(`/logs/${instance_id}?follow=true`, "TICK 1")
+    const stop = new AbortController()
+    using short = shortPath(socket)
+    const answers: Response[] = []
+    const open = async () => {
+      const path = `http://ovm/logs/${instance_id}?follow=true`
+      const answer = await fetch(path, { unix: short.text, signal: stop.signal })
+      answers.push(answer)
+      // What has come shows that it is under way.
+      await answer.body?.getReader().read()
+      return answer.ok
+    }
+    let streams = 0
+    while (await open()) expect(++streams).toBeLessThanOrEqual(128)
+    expect(streams).toBeGreaterThan(100)
+    expect(await refused("GET", `/logs/${instance_id}`)).toStartWith("OVM_TOO_MANY")
+    stop.abort()
+    for (;;) {
+      const answer = await fetch(`http://ovm/logs/${instance_id}`, { unix: short.text })
+      await answer.text()
+      if (answer.ok) break
+      await Bun.sleep(5)
+    }
+  })
 
   // OVMS-API-070, OVMS-API-071, OVMS-API-072, OVMS-API-073
   test("logs are raw bytes, or one JSON object a line for those who ask", async () => {

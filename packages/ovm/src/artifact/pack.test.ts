@@ -68,7 +68,7 @@ async function packed(source: PackSource, base: string, sourceDateEpoch?: string
   return { store, descriptor, asked }
 }
 
-test("what pack writes is the written form, and reads back as it was (OVMS-OCI-050 to OVMS-OCI-054)", async () => {
+test("what pack writes is the written form, and reads back as it was (OVMS-OCI-015, OVMS-OCI-050 to OVMS-OCI-054)", async () => {
   const { store, descriptor, asked } = await packed(SOURCE, join(root, "a"), "86400")
   const artifact = await readArtifact(store, descriptor)
   const { oci, manifest, manifestDescriptor } = artifact

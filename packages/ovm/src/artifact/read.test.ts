@@ -127,6 +127,28 @@ test("content that is missing or another than its descriptor says is refused (OV
   await expect(readArtifact(store, longer)).rejects.toMatchObject({ code: "OVM_SIZE_MISMATCH" })
 })
 
+test("data in a descriptor stands for nothing: what is fetched is verified (OVMS-OCI-061)", async () => {
+  const { store, oci, ovms, kernel } = await machine()
+  const lie = { schemaVersion: 1, mediaType: TYPE, name: "lie", kernel: { ref: kernel.digest } }
+  const data = Buffer.from(JSON.stringify(lie)).toString("base64")
+  const lying = await add(store, OCI, { ...oci, layers: [{ ...ovms, data }, kernel] })
+  expect((await readArtifact(store, lying)).manifest.name).toBe("x")
+  const absent = { ...ovms, digest: digestOf("absent"), data }
+  const alone = await add(store, OCI, { ...oci, layers: [absent, kernel] })
+  await expect(readArtifact(store, alone)).rejects.toMatchObject({ code: "OVM_CONTENT_MISSING" })
+})
+
+test("media types are compared character by character, aliases aside (OVMS-OCI-071)", async () => {
+  const { store, oci, ovms, kernel } = await machine()
+  const read = async (mediaType: string) =>
+    readArtifact(store, await add(store, OCI, { ...oci, layers: [ovms, { ...kernel, mediaType }] }))
+  expect((await read("application/vnd.acme.ovms.kernel.v1")).kernel?.digest).toBe(kernel.digest)
+  for (const other of ["kernel.V1", "kernel.v10", "kernel.v", "kernel.v1+json", "kernel.v1;a=b"])
+    await expect(read(`application/vnd.ovms.${other}`)).rejects.toMatchObject({
+      code: "OVM_ARTIFACT_INVALID",
+    })
+})
+
 test("RAM without device state is no fault, but a warning (OVMS-MAN-042)", async () => {
   const { store, oci, kernel } = await machine()
   const ram = await add(store, "application/vnd.ovms.ramsnap.v1+lz4", "ram")

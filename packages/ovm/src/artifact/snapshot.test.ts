@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
-import type { Store } from "../content/interfaces.ts"
+import type { Bytes, Call, Store } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { MemoryStore } from "../content/memory.ts"
@@ -101,7 +101,7 @@ function hostFacts() {
 }
 
 describe("a snapshot", () => {
-  test("is written and read, the same each time, and found by its base", async () => {
+  test("is written and read, the same each time, and found by its base (OVMS-SNP-006)", async () => {
     await using store = await openLayout(join(folder, "store"), { create: true })
     const base = await machine(store)
     const parts = await source(base)
@@ -119,6 +119,17 @@ describe("a snapshot", () => {
       found.oci.layers.map(({ annotations }) => annotations?.["org.opencontainers.image.title"]),
     ).toEqual(["ram.zst", "ram.table", "vmstate.bin", "overlay0.qcow2"])
     for (const layer of found.oci.layers) expect(await store.exists(layer)).toBe(true)
+    const features = parts.host?.cpuFeatures
+    expect(found.oci.annotations).toEqual({
+      "org.opencontainers.image.created": "2025-09-29T10:00:00Z",
+      "ovms.snapshot.accelerator": "tcg",
+      "ovms.snapshot.architecture": "amd64",
+      ...(features && { "ovms.snapshot.cpu-features": features }),
+      "ovms.snapshot.format": "qemu-split-1",
+      "ovms.snapshot.memory": "1048576",
+      "ovms.snapshot.vmm": "qemu",
+      "ovms.snapshot.vmm-version": "7.2.22",
+    })
 
     const listed = await Array.fromAsync(store.referrers(base, { artifactType: SNAPSHOT_TYPE }))
     expect(listed.map(({ digest }) => digest)).toEqual([written.digest])
@@ -134,6 +145,21 @@ describe("a snapshot", () => {
     expect(await isSnapshot(store, base)).toBe(false)
     expect((await refusal(readSnapshot(store, base))).message).toContain("OVMS-SNP-001")
     expect((await refusal(readArtifact(store, written))).message).toContain(SNAPSHOT_TYPE)
+  })
+
+  test("comes into a store with its OCI manifest last (OVMS-SNP-005)", async () => {
+    const order: string[] = []
+    class Recording extends MemoryStore {
+      override async push(expected: Descriptor, content: Bytes, call?: Call): Promise<void> {
+        await super.push(expected, content, call)
+        order.push(expected.digest)
+      }
+    }
+    const store = new Recording()
+    const parts = await source(await machine(store))
+    const { oci, descriptor } = await readSnapshot(store, await writeSnapshot(store, parts))
+    expect(order.at(-1)).toBe(descriptor.digest)
+    for (const { digest } of [oci.config, ...oci.layers]) expect(order.slice(0, -1)).toContain(digest)
   })
 
   test("of a resumed machine lists the overlays of its parent first (OVMS-SNP-037)", async () => {
@@ -236,7 +262,7 @@ describe("RAM beside the machine (OVMS-SNP-080, OVMS-SNP-081)", () => {
   })
 })
 
-describe("compatibility", () => {
+describe("compatibility (OVMS-SNP-070, OVMS-SNP-072)", () => {
   const snapshot = JSON.parse(
     readFileSync(join(import.meta.dir, "../../../../spec/vectors/valid/snapshot-kvm.json"), "utf8"),
   ).input.json as SnapshotDescriptor

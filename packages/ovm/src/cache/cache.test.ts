@@ -223,7 +223,7 @@ test("a wait for another maker can be cancelled", async () => {
   expect(readFileSync(await first, "utf8")).toBe("content")
 })
 
-test("RAM is inflated once, by its memory digest, and verified when it is taken over", async () => {
+test("RAM is inflated once, by its memory digest, and verified when it is taken over (OVMS-SNP-067)", async () => {
   const ram = Buffer.alloc(1 << 20)
   ram.write("what the machine knew", 300_000)
   const source = fresh()

@@ -128,6 +128,16 @@ export function storeSuite(
       expect(await store.exists(target)).toBe(false)
     })
 
+    each("reads no more than the one byte that shows that there is more (OVMS-SEC-002)", async (store) => {
+      const target = describeBytes(text("expected"))
+      let read = 0
+      const endless = async function* (): Bytes {
+        for (; ; read++) yield text("!")
+      }
+      await failure(store.push(target, endless()), "OVM_SIZE_MISMATCH")
+      expect(read).toBe(target.size)
+    })
+
     each("passes on what the source of a push throws", async (store) => {
       const target = describeBytes(text("broken"))
       const broken = async function* (): Bytes {

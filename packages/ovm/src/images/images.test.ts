@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { buildGuest, guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
+import { openLayout } from "../content/layout/store.ts"
+import { pushed } from "../signing/bundle/write.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { type Images, openImages, type PrepareOptions } from "./images.ts"
 
@@ -100,6 +103,44 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
     expect((await refusal(images.prepare(join(folder, "broken.json"), NEVER))).code).toBe(
       "OVM_MANIFEST_INVALID",
     )
+  })
+
+  // OVMS-REF-012
+  test("an archive that is compressed is refused as such", async () => {
+    for (const name of ["layout.tar.gz", "layout"]) {
+      await writeFile(join(root, name), gzipSync(Buffer.alloc(10_240)))
+      const error = await refusal(images.prepare(join(root, name), NEVER))
+      expect([error.code, error.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("gzip")])
+    }
+  })
+
+  // OVMS-REF-013
+  test("what a path names is verified and judged as everything is", async () => {
+    const folder = join(root, "suspect")
+    const blob = (name: string) => join(folder, "blobs/sha256", name.slice(7))
+    const digest = await packGuest(folder, "spoilt:1", "ticks=4")
+    const oci = JSON.parse(await readFile(blob(digest), "utf8"))
+    {
+      await using store = await openLayout(folder)
+      const manifest = JSON.parse(await readFile(blob(oci.config.digest), "utf8"))
+      const wrong = { ...manifest, kernel: { ...manifest.kernel, args: "a\nb" } }
+      const config = await pushed(store, oci.config.mediaType, Buffer.from(JSON.stringify(wrong)), {})
+      const bytes = Buffer.from(JSON.stringify({ ...oci, config }))
+      await store.tag(await pushed(store, oci.mediaType, bytes, {}), "wrong:1")
+    }
+    const judged = await refusal(images.prepare(`${folder}:wrong:1`, NEVER))
+    expect([judged.code, judged.message]).toEqual([
+      "OVM_MANIFEST_INVALID",
+      expect.stringContaining("/kernel/args"),
+    ])
+    const kernel = await readFile(blob(oci.layers[0].digest))
+    await chmod(blob(oci.layers[0].digest), 0o600)
+    await writeFile(blob(oci.layers[0].digest), kernel.with(-1, (kernel.at(-1) ?? 0) ^ 1))
+    const verified = await refusal(images.prepare(`${folder}:spoilt:1`, NEVER))
+    expect([verified.code, verified.message]).toEqual([
+      "OVM_DIGEST_MISMATCH",
+      expect.stringContaining(oci.layers[0].digest),
+    ])
   })
 
   test("only a name with a host is worth a pull", async () => {

@@ -293,7 +293,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
   })
 
   describe("is no way round by", () => {
-    test("a path: a layout, an archive, a manifest file", async () => {
+    test("a path: a layout, an archive, a manifest file (OVMS-REF-013, OVMS-SEC-006)", async () => {
       await packGuest(path("layout"), "edge:1", "ticks=1000")
       await setPolicy({ default: DIGEST, local: list(signed()), scopes: { localhost: DIGEST } })
       expect((await refused(path("layout"))).scope).toBe("local")
@@ -453,7 +453,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
       expect((await prepare(other)).warnings.join()).toContain("may be believed")
     })
 
-    test("refuses a signature that is there and bad, by its own code (OVMS-POL-090)", async () => {
+    test("refuses a signature that is there and bad, by its own code (OVMS-POL-090, OVMS-SEC-005)", async () => {
       const malformed = await machine("r.example/none:3")
       await bad(malformed, (bundle) => Object.assign(bundle, { dsseEnvelope: {} }))
       const error = await refusal(prepare(malformed))

@@ -30,7 +30,7 @@ function pagesOf(map: Uint8Array): number[] {
   return pages.filter((page) => ((map[page >> 3] ?? 0) >> (page & 7)) & 1)
 }
 
-test("pages that differ are found, be they data on one side only, or zeros beside a hole", async () => {
+test("pages that differ are found, be they data on one side only, or zeros beside a hole (OVMS-SNP-122)", async () => {
   const both = [5, 3 * CHUNK, 20 * CHUNK + 7 * PAGE]
   const mine = [0, PAGE - 1, CHUNK - 1, CHUNK, 9 * CHUNK + PAGE, 40 * CHUNK - 1]
   const theirs = [PAGE, 3 * CHUNK + 1, 30 * CHUNK + 4 * PAGE]

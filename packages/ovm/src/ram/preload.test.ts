@@ -1,43 +1,35 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { spawnSync } from "node:child_process"
 import { mkdtemp, open, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
+import { evict, fincoreMissing, resident } from "../../../testkit/src/memory.ts"
 import { CHUNK } from "./chunk.ts"
 import { preloadRam } from "./preload.ts"
 
 setDefaultTimeout(60_000)
 
-const missing = Bun.which("fincore") ? "" : "fincore is not installed"
-
-/** Bytes of the file that are in memory. */
-function resident(path: string): number {
-  const { stdout } = spawnSync("fincore", ["--bytes", "--raw", "--noheadings", "--output", "RES", path], {
-    encoding: "utf8",
-  })
-  return Number(stdout.trim())
-}
-
-test.skipIf(Boolean(missing))(`RAM is read into memory, its holes are not ${missing}`, async () => {
-  const folder = await mkdtemp(join(tmpdir(), "ovm-preload-"))
-  try {
-    const path = join(folder, "ram")
-    {
-      await using file = await open(path, "wx")
-      await file.truncate(64 * CHUNK)
-      for (const first of [1, 30]) await file.write(Buffer.alloc(8 * CHUNK, 1), 0, null, first * CHUNK)
-      await file.sync()
+test.skipIf(fincoreMissing !== "")(
+  `RAM is read into memory, its holes are not ${fincoreMissing}`,
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ovm-preload-"))
+    try {
+      const path = join(folder, "ram")
+      {
+        await using file = await open(path, "wx")
+        await file.truncate(64 * CHUNK)
+        for (const first of [1, 30]) await file.write(Buffer.alloc(8 * CHUNK, 1), 0, null, first * CHUNK)
+        await file.sync()
+      }
+      evict(path)
+      const before = resident(path)
+      if (before >= 16 * CHUNK) return console.log("skipped: files here are in memory anyway")
+      await preloadRam(path)
+      while (resident(path) < 16 * CHUNK) await Bun.sleep(5)
+      expect(resident(path)).toBeLessThan(64 * CHUNK)
+      expect((await refusal(preloadRam(join(folder, "nothing")))).message).toContain("nothing")
+    } finally {
+      await rm(folder, { recursive: true })
     }
-    // Out of memory again: dd knows how.
-    spawnSync("dd", [`of=${path}`, "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none"])
-    const before = resident(path)
-    if (before >= 16 * CHUNK) return console.log("skipped: files here are in memory anyway")
-    await preloadRam(path)
-    while (resident(path) < 16 * CHUNK) await Bun.sleep(5)
-    expect(resident(path)).toBeLessThan(64 * CHUNK)
-    expect((await refusal(preloadRam(join(folder, "nothing")))).message).toContain("nothing")
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-})
+  },
+)

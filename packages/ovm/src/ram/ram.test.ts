@@ -96,7 +96,7 @@ const PLAIN = {
 }
 
 describe.each(["zstd", "lz4"] as const)("RAM as %s", (compression) => {
-  test("comes back as it was, with its table and without, and sparse", async () => {
+  test("comes back as it was, with its table and without, sparse and for its user alone (OVMS-SNP-095)", async () => {
     const made = await compressed(compression)
     expect(statSync(made.path).mode & 0o777).toBe(0o600)
     expect(made.blob).toEqual({ digest: digestOf(readFileSync(made.path)), size: statSync(made.path).size })
@@ -212,6 +212,13 @@ describe.each(["zstd", "lz4"] as const)("RAM as %s", (compression) => {
     }
   })
 
+  test("in a blob of another digest is refused, though it is the RAM itself (OVMS-SNP-062)", async () => {
+    const into = fresh("inflated")
+    const error = await refusal(inflate(await compressed(compression), { into, ref: digestOf("another") }))
+    expect(error.code).toBe("OVM_DIGEST_MISMATCH")
+    expect(existsSync(into)).toBe(false)
+  })
+
   test("that is cut off, or has something behind it, is refused", async () => {
     const made = await compressed(compression)
     const blob = readFileSync(made.path)
@@ -263,6 +270,34 @@ describe.each(["zstd", "lz4"] as const)("RAM as %s", (compression) => {
       expect(error.message).toContain(`chunk ${chunk} `)
     }
   })
+
+  test("is inflated in memory that does not grow with it (OVMS-SNP-045)", async () => {
+    const big = fresh("big.ram")
+    const size = 512 << 20
+    const fd = openSync(big, "w")
+    for (let at = 0; at < size; at += CHUNK * 8) writeSync(fd, ram.subarray(0, CHUNK * 8))
+    closeSync(fd)
+    const { path, blob, table, digest } = await compressRam(big, { into: fresh("big"), compression })
+    rmSync(big)
+    const tableFile = fresh("table")
+    writeFileSync(tableFile, table)
+    const into = fresh("inflated")
+    const options = { into, ref: blob.digest, blobSize: blob.size, compression, size, digest }
+    // By a process of its own, whose memory at its largest is known.
+    const script = `
+      import { readFileSync, rmSync } from "node:fs"
+      import { inflateRam } from ${JSON.stringify(join(import.meta.dir, "inflate.ts"))}
+      const options = ${JSON.stringify(options)}
+      for (const more of [{ table: readFileSync(${JSON.stringify(tableFile)}) }, {}]) {
+        await inflateRam(${JSON.stringify(path)}, { ...options, ...more })
+        rmSync(options.into)
+      }
+      console.log(process.resourceUsage().maxRSS * 1024)`
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" })
+    const most = Number(await new Response(child.stdout).text())
+    expect(most).toBeGreaterThan(1 << 20)
+    expect(most).toBeLessThan(size / 2)
+  }, 60_000)
 
   test("with another memory digest is refused (OVMS-SNP-063)", async () => {
     const made = await compressed(compression)
@@ -335,7 +370,7 @@ test("a cancelled compression leaves nothing", async () => {
   expect(existsSync(into)).toBe(false)
 })
 
-describe("the table of frames", () => {
+describe("the table of frames (OVMS-SNP-054)", () => {
   const facts = { ref: digestOf("blob"), compression: "zstd", size: CHUNK * 2 } as const
   const frame = { size: 26, zero: true, digest: createHash("sha256").update("frame").digest() }
   const table = () => Buffer.from(writeTable(facts, [frame, frame]))

@@ -74,7 +74,7 @@ const SECRETS: Record<string, readonly (string | Uint8Array | readonly [string |
 }
 
 for (const [kind, secrets] of Object.entries(SECRETS))
-  test(`finds ${kind} wherever it lies, across chunks and tasks too`, async () => {
+  test(`finds ${kind} wherever it lies, across chunks and tasks too (OVMS-SNP-099)`, async () => {
     for (const [index, one] of secrets.entries()) {
       const [secret, start] = Array.isArray(one) ? one : [one, 0]
       const bytes = Buffer.from(secret as Uint8Array)

@@ -88,6 +88,21 @@ describe("a manifest", () => {
   })
 })
 
+test("what a descriptor has as urls is left alone (OVMS-OCI-060)", async () => {
+  const layer = text("a layer")
+  await using elsewhere = startFaults(() => new Response(layer))
+  const remote = { ...describeBytes(layer), urls: [`http://${elsewhere.host}/layer`] }
+  const manifest = manifestOver([describeBytes(text("{}")), remote])
+  await using registry = startFaults(({ request, url }) => {
+    if (url.pathname.includes("/blobs/"))
+      return url.pathname.endsWith(digestOf("{}")) ? new Response("{}") : refusal(404, "BLOB_UNKNOWN")
+    const answer = { headers: headers(digestOf(manifest), manifest) }
+    return new Response(request.method === "HEAD" ? null : manifest, answer)
+  })
+  await failure(copy(storeAt(registry.host), "v1", new MemoryStore()), "OVM_CONTENT_MISSING")
+  expect(elsewhere.seen).toEqual([])
+})
+
 describe("redirects", () => {
   const BLOB = text("here it is")
   const blob = describeBytes(BLOB)

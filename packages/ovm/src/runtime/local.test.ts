@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
@@ -9,10 +9,12 @@ import { vmmsBelow } from "../../../testkit/src/processes.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { fetchAll } from "../content/read.ts"
+import { inspectDisk } from "../disk/inspect.ts"
 import { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
+import type { Vmm } from "../vmm/interfaces.ts"
 import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"
 import { LocalRuntime } from "./local.ts"
@@ -27,13 +29,15 @@ let root: string
 let runtime: LocalRuntime
 const store = () => join(root, "store")
 
-async function open(limits: Partial<Limits> = {}): Promise<LocalRuntime> {
+const vmms = () => availableVmms(join(root, "cache"))
+
+async function open(limits: Partial<Limits> = {}, more: readonly Vmm[] = []): Promise<LocalRuntime> {
   return LocalRuntime.open({
     version: "test",
     root,
     instances: join(root, "instances"),
     images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-    vmms: availableVmms(join(root, "cache")),
+    vmms: [...vmms(), ...more],
     limits,
   })
 }
@@ -225,7 +229,23 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await vmmsBelow(root)).toEqual([])
   })
 
-  // OVMS-API-081, OVMS-API-082
+  // OVMS-STA-015
+  test("what was stopping when the daemon died is stopped by the next one", async () => {
+    const id = await start("long")
+    await reach(id, "running")
+    await ticks(id)
+    await runtime.close()
+    // The record as it is between the request and the guest's being asked.
+    const file = join(root, "instances", id, "instance.json")
+    const record = JSON.parse(await readFile(file, "utf8"))
+    await writeFile(file, JSON.stringify({ ...record, info: { ...record.info, state: "stopping" } }))
+    runtime = await open()
+    expect(await reach(id)).toMatchObject({ state: "stopped", exit: { status: 0 } })
+    expect(await text(id)).toContain("POWER-BUTTON")
+    expect(await vmmsBelow(root)).toEqual([])
+  })
+
+  // OVMS-API-081, OVMS-API-082, OVMS-STA-006
   test("removing gives back lease, directory and name; what runs is not removed unless forced", async () => {
     const id = await start("long", { name: "once" })
     expect((await refusal(runtime.remove(id))).code).toBe("OVM_STATE_CONFLICT")
@@ -289,7 +309,41 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await text(id)).toContain("CMDLINE []")
   })
 
-  test("limits are kept", async () => {
+  // OVMS-API-050, OVMS-MAN-083
+  test("a hint orders the VMMs that are enabled, and one without the power takes no snapshots", async () => {
+    const [qemu] = vmms()
+    if (!qemu) throw new Error("there is no VMM")
+    const plain: Vmm = {
+      ...qemu,
+      name: "plain",
+      launch: async (plan, call) =>
+        Object.defineProperty(await qemu.launch(plan, call), "snapshot", { value: undefined }),
+    }
+    const runtimeHints = { preferredRuntime: ["firecracker", "plain"] }
+    await packGuest(store(), "picky:latest", "tick_ms=20", { runtimeHints })
+    const snapshot = async (instance_id: string) =>
+      (await refusal(runtime.snapshot({ instance_id, tag: "x" }))).code
+
+    await runtime.close()
+    runtime = await open({}, [plain])
+    const id = await start("picky")
+    await reach(id, "running")
+    expect(await snapshot(id)).toBe("OVM_UNSUPPORTED")
+    expect(await snapshot("00000000-0000-4000-8000-000000000000")).toBe("OVM_INSTANCE_UNKNOWN")
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    await reach(id)
+    expect(await snapshot(id)).toBe("OVM_STATE_CONFLICT")
+
+    // Neither is there without the operator, whatever the manifest says.
+    await runtime.close()
+    runtime = await open()
+    const other = await start("picky")
+    expect(await reach(other, "running")).toMatchObject({ state: "running", vmm: { name: "qemu" } })
+    await ticks(other)
+    expect((await runtime.snapshot({ instance_id: other, tag: "taken" })).snapshot_ref).toBeString()
+  })
+
+  test("limits are kept (OVMS-LIM-011)", async () => {
     await runtime.close()
     runtime = await open({ running: 1, instances: 2 })
     const id = await start("long")
@@ -302,7 +356,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     runtime = await open()
   })
 
-  // OVMS-API-053, OVMS-API-054
+  // OVMS-API-053, OVMS-API-054, OVMS-API-057, OVMS-SNP-090, OVMS-SNP-094, OVMS-SNP-095, OVMS-SNP-122, OVMS-SNP-123
   test("a snapshot goes on where it was taken, as often as wanted, and so does a snapshot of its clone", async () => {
     const disk = join(root, "disk.raw")
     await writeFile(disk, Buffer.alloc(1 << 20))
@@ -313,6 +367,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     const first = await runtime.snapshot({ instance_id: id, tag: "warm" })
     expect(first.snapshot_ref).toMatch(/^sha256:[0-9a-f]{64}$/)
     expect(first.timings_ms?.paused).toBeGreaterThan(0)
+    expect(first.timings_ms?.total).toBeGreaterThan(first.timings_ms?.paused ?? 0)
     expect((await runtime.status(id)).state).toBe("running")
 
     const clone = await start("localhost/tests/guest:warm")
@@ -323,7 +378,12 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     // It has not booted: the counter goes on.
     expect(await text(clone)).not.toContain("GUEST-READY")
     const twin = await start("localhost/tests/guest:warm")
-    expect((await reach(twin, "running")).generation_id).not.toBe(info.generation_id)
+    const machines = [await runtime.status(id), info, await reach(twin, "running")]
+    for (const { generation_id } of machines) expect(generation_id).toBeString()
+    expect(new Set(machines.map(({ generation_id }) => generation_id)).size).toBe(3)
+    // Its RAM and device state are for this user alone, wherever they lie.
+    for (const folder of [store(), join(root, "derived/files"), join(root, "instances", id)])
+      expect([folder, (await stat(folder)).mode & 0o777]).toEqual([folder, 0o700])
 
     const second = await runtime.snapshot({ instance_id: clone, tag: "warmer", stop: true })
     expect(second.snapshot_ref).not.toBe(first.snapshot_ref)
@@ -335,7 +395,15 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await using layout = await openLayout(store())
     const deep = await readSnapshot(layout, await layout.resolve("localhost/tests/guest:warmer"))
     expect(deep.snapshot.parent as string).toBe(first.snapshot_ref)
+    expect(deep.snapshot.uniqueness.vmgenid).toBe(true)
+    expect(deep.snapshot.devices.join()).toContain("vmgenid")
     expect(deep.overlays).toHaveLength(2)
+    for (const { descriptor } of deep.overlays) {
+      const path = (await layout.path(descriptor)) ?? ""
+      expect(await inspectDisk(path, { format: "qcow2", role: "diff" })).toMatchObject({
+        virtualSize: 1 << 20,
+      })
+    }
     expect(deep.base.digest).toBe((await layout.resolve("localhost/tests/guest:1")).digest)
 
     // It tells the pages in which its RAM differs from its parent's; this host has both.
@@ -355,7 +423,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(parent.ram.changed).toBeUndefined()
   })
 
-  // OVMS-API-052, OVMS-API-059
+  // OVMS-API-052, OVMS-API-059, OVMS-SNP-077, OVMS-STA-006
   test("what a snapshot cannot be is refused, and nothing is stored", async () => {
     const unknown = { instance_id: "00000000-0000-4000-8000-000000000000", tag: "x" }
     expect((await refusal(runtime.snapshot(unknown))).code).toBe("OVM_INSTANCE_UNKNOWN")
@@ -368,10 +436,11 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
       expect.stringContaining("long:latest"),
     ])
     await runtime.snapshot({ instance_id: id, tag: "snap" })
-    const more = { manifest: "long:snap", overrides: { memory: 64 << 20 } }
-    const error = await refusal(runtime.start(more))
-    expect(error.code).toBe("OVM_SNAPSHOT_INCOMPATIBLE")
-    expect(error.message).toContain("/resources/memory")
+    for (const overrides of [{ memory: 64 << 20 }, { vcpus: 2 }]) {
+      const error = await refusal(runtime.start({ manifest: "long:snap", overrides }))
+      expect(error.code).toBe("OVM_SNAPSHOT_INCOMPATIBLE")
+      expect(error.message).toContain(`/resources/${Object.keys(overrides)[0]}`)
+    }
     expect((await refusal(runtime.start({ manifest: "long:snap", overrides: { args: "x" } }))).code).toBe(
       "OVM_UNSUPPORTED",
     )
@@ -380,6 +449,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect((await refusal(runtime.snapshot({ instance_id: id, tag: "y" }))).code).toBe("OVM_STATE_CONFLICT")
   })
 
+  // OVMS-API-121, OVMS-SNP-097, OVMS-SNP-098
   test("RAM with secrets is not stored where that was asked for, and the machine goes on", async () => {
     // The command line is in the guest's RAM, and in that of its VMM's firmware.
     const token = `ghp_${"Zq4".repeat(12)}`
@@ -408,6 +478,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
 
     const told = await runtime.snapshot({ instance_id: id, tag: "told", scrub_check: "report" })
     expect(told.scrub?.findings).toEqual(error.detail as [])
+    expect(JSON.stringify(told)).not.toContain(token)
     expect(told.timings_ms?.scrub).toBeNumber()
     const none = await runtime.snapshot({ instance_id: clean, tag: "none", scrub_check: "refuse" })
     expect(none.scrub).toEqual({ checked: true, findings: [] })
@@ -420,6 +491,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "acpi" })
   })
 
+  // OVMS-SNP-091
   test("what a snapshot asks of whoever resumes it is in its descriptor, and in those of its clones", async () => {
     await packGuest(store(), "localhost/tests/asks:1", "tick_ms=20")
     const id = await start("localhost/tests/asks:1")

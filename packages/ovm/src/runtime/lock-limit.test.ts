@@ -29,7 +29,7 @@ test("the limit is the kernel's, unless the process may lock all", async () => {
   expect(await lockLimit()).toBeGreaterThanOrEqual(0)
 })
 
-test("what cannot be locked is refused by the limit's name, with both numbers", async () => {
+test("what cannot be locked is refused by the limit's name, with both numbers (OVMS-SNP-102)", async () => {
   await assertLockable("sha256:1", 1 << 30, 2 ** 31)
   const error = await refusal(assertLockable("sha256:1", 1 << 30, 8388608))
   expect([error.code, error.message]).toEqual([

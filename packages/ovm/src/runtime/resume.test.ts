@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { randomBytes } from "node:crypto"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
+import { evict, fincoreMissing, resident } from "../../../testkit/src/memory.ts"
+import { vmmsBelow } from "../../../testkit/src/processes.ts"
 import { canonicalJson } from "../artifact/canonical.ts"
 import { readArtifact } from "../artifact/read.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
@@ -63,6 +66,13 @@ async function snapshot(tag: string, more: object = {}, of?: string): Promise<st
   return snapshot_ref
 }
 
+/** Where this host has the inflated RAM of a snapshot. */
+async function ramFile(name: string): Promise<string> {
+  await using layout = await openLayout(store())
+  const { snapshot } = await readSnapshot(layout, await layout.resolve(name))
+  return join(root, "derived/files/ram", snapshot.ram.digest.slice(7))
+}
+
 describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
   beforeAll(async () => {
     // Nothing is signed here, and nothing need be said of that.
@@ -72,7 +82,7 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     await writeFile(disk, Buffer.alloc(1 << 20))
     const more = { diskLayers: [{ path: disk, format: "raw" as const }] }
     await packGuest(store(), `${REPOSITORY}:1`, "tick_ms=20", more)
-    const hints = { resume: true }
+    const hints = { resume: true, coldStartTargetMs: 1 }
     await packGuest(store(), `${REPOSITORY}:hinting`, "tick_ms=21", { ...more, runtimeHints: hints })
     const lenient = { coldBootOnMismatch: true }
     await packGuest(store(), `${REPOSITORY}:lenient`, "tick_ms=22", { ...more, runtimeHints: lenient })
@@ -92,6 +102,7 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
   })
   afterAll(() => runtime.close())
 
+  // OVMS-SNP-110, OVMS-SNP-111
   test("a machine's own name is gone on from where that is asked for, from the newest that fits", async () => {
     const older = await snapshot("snap-a")
     const newer = await snapshot("snap-b")
@@ -113,39 +124,44 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     expect((await run(`${REPOSITORY}:1`, { resume: true })).snapshot).toBe(older)
   })
 
+  // OVMS-SNP-112
   test("where there is none that fits, the start is refused, or the machine boots and says why", async () => {
     const none = await refusal(runtime.start({ manifest: `${REPOSITORY}:1`, overrides: { resume: true } }))
     expect([none.code, none.message]).toEqual([
       "OVM_SNAPSHOT_INCOMPATIBLE",
       expect.stringContaining("there is none"),
     ])
-    const digest = await snapshot("snap")
+    const digests = [await snapshot("snap-a"), await snapshot("snap-b")]
     const overrides = { resume: true, memory: 64 << 20 }
     const error = await refusal(runtime.start({ manifest: `${REPOSITORY}:1`, overrides }))
-    expect([error.code, error.message]).toEqual([
-      "OVM_SNAPSHOT_INCOMPATIBLE",
-      expect.stringContaining(digest),
-    ])
-    expect(error.detail).toEqual([{ field: "/resources/memory", snapshot: 32 << 20, host: 64 << 20 }])
+    expect(error.code).toBe("OVM_SNAPSHOT_INCOMPATIBLE")
+    for (const digest of digests) expect(error.message).toContain(digest)
+    const differs = { field: "/resources/memory", snapshot: 32 << 20, host: 64 << 20 }
+    expect(error.detail).toEqual([differs, differs])
     const booted = await run(`${REPOSITORY}:1`, { ...overrides, coldBootOnMismatch: true })
     expect(booted.snapshot).toBeUndefined()
     expect(booted.warnings.join()).toMatch(/booted in place of resumed: .*\/resources\/memory/)
     expect(await ticks(booted.instance_id)).toContain("GUEST-READY")
   })
 
+  // OVMS-API-108, OVMS-MAN-084, OVMS-SNP-111, OVMS-SNP-112
   test("a manifest may hint at it, and the start has the last word", async () => {
     const first = await run(`${REPOSITORY}:hinting`)
     expect(first.snapshot).toBeUndefined()
     expect(first.warnings.join()).toContain("there is none on this host")
-    const digest = await snapshot("snap-hinted", {}, first.instance_id)
+    const digest = await snapshot("snap-hinted", { preload_hint: true }, first.instance_id)
     expect((await run(`${REPOSITORY}:hinting`)).snapshot).toBe(digest)
     expect((await run(`${REPOSITORY}:hinting`, { args: "tick_ms=20" })).snapshot).toBeUndefined()
     expect(await run(`${REPOSITORY}:hinting`, { resume: false })).toMatchObject({ warnings: [] })
     // Nor is the snapshot itself gone on from.
     const booted = await run(`${REPOSITORY}:snap-hinted`, { resume: false })
     expect(await ticks(booted.instance_id)).toContain("GUEST-READY")
+    // And no hint has anything made ahead that nobody of this host asked for.
+    expect((await runtime.info()).warm).toEqual([])
+    expect(await vmmsBelow(root)).toHaveLength((await runtime.list()).length)
   })
 
+  // OVMS-SNP-076
   test("a manifest may hint at a boot in place of a snapshot that does not fit", async () => {
     const { instance_id } = await run(`${REPOSITORY}:lenient`)
     await snapshot("snap-lenient", {}, instance_id)
@@ -162,6 +178,7 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     expect((await refusal(runtime.start(start))).code).toBe("OVM_SNAPSHOT_INCOMPATIBLE")
   })
 
+  // OVMS-SNP-101, OVMS-SNP-102
   test("memory that must be locked is, and shared with nobody; or the limit forbids it before anything starts", async () => {
     const digest = await snapshot("snap-locked", { mlock_required: true, preload_hint: true })
     const manifest = `${REPOSITORY}:snap-locked`
@@ -185,6 +202,30 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     expect(ram).toMatch(/^Private_Dirty: +32768 kB$/m)
   })
 
+  // OVMS-SNP-100
+  test.skipIf(fincoreMissing !== "")(
+    `RAM that is to be read ahead is, though its guest asks for little of it ${fincoreMissing}`,
+    async () => {
+      // It lies in the RAM, and the guest looks at its head alone.
+      const size = 16 << 20
+      const initrd = { path: join(root, "initrd") }
+      await writeFile(initrd.path, randomBytes(size))
+      const resources = { vcpus: 1, memory: 64 << 20 }
+      await packGuest(store(), `${REPOSITORY}:ahead`, "tick_ms=23", { initrd, resources })
+      const { instance_id } = await run(`${REPOSITORY}:ahead`)
+      for (const ahead of [false, true]) {
+        await snapshot(`snap-${ahead}`, { preload_hint: ahead }, instance_id)
+        const path = await ramFile(`${REPOSITORY}:snap-${ahead}`)
+        evict(path)
+        if (resident(path) >= size) return console.log("skipped: files here are in memory anyway")
+        await ticks((await run(`${REPOSITORY}:snap-${ahead}`)).instance_id)
+        if (ahead) while (resident(path) < size) await Bun.sleep(10)
+        else expect(resident(path)).toBeLessThan(size)
+      }
+    },
+  )
+
+  // OVMS-SNP-083
   test("RAM beside the machine is gone on from as a snapshot of it is", async () => {
     await snapshot("snap-inline")
     {
@@ -199,12 +240,17 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
       }
       const { base: _, ...rest } = taken.snapshot
       const descriptor = await push(rest, "application/vnd.ovms.snapshot.v1+json")
-      const ramSnapshot = { ref: taken.snapshot.ram.ref, compression: "zstd", preload_hint: true }
-      const config = await push({ ...machine.manifest, ramSnapshot }, MANIFEST)
       const { layers, ...oci } = machine.oci
       const all = [...layers, descriptor, ...taken.oci.layers]
-      const made = await push({ ...oci, config, layers: all }, "application/vnd.oci.image.manifest.v1+json")
-      await layout.tag(made, `${REPOSITORY}:snap-inside`)
+      for (const [tag, hints] of [
+        ["snap-inside", { preload_hint: true }],
+        ["snap-inside-locked", { mlock_required: true }],
+      ] as const) {
+        const ramSnapshot = { ref: taken.snapshot.ram.ref, compression: "zstd", ...hints }
+        const config = await push({ ...machine.manifest, ramSnapshot }, MANIFEST)
+        const made = await push({ ...oci, config, layers: all }, "application/vnd.oci.image.manifest.v1+json")
+        await layout.tag(made, `${REPOSITORY}:${tag}`)
+      }
     }
     const info = await run(`${REPOSITORY}:snap-inside`)
     expect(info.snapshot).toBe(info.image.digest)
@@ -212,5 +258,12 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     const booted = await run(`${REPOSITORY}:snap-inside`, { resume: false })
     expect(booted.snapshot).toBeUndefined()
     expect(await ticks(booted.instance_id)).toContain("GUEST-READY")
+    // What the manifest alone asks for holds as well.
+    const locked = `${REPOSITORY}:snap-inside-locked`
+    const said =
+      (await lockLimit()) < 1 << 30
+        ? (await refusal(runtime.start({ manifest: locked }))).message
+        : (await run(locked)).warnings.join()
+    expect(said).toContain("mlock_required")
   })
 })

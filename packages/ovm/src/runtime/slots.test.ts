@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync } from "node:fs"
 import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -107,7 +108,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     await rm(root, { recursive: true })
   })
 
-  test("a start takes a slot, whose guest goes on, and another is made in its place", async () => {
+  test("a start takes a slot, whose guest goes on, and another is made in its place (OVMS-API-091, OVMS-API-103, OVMS-API-105)", async () => {
     expect(await runtime.warm({ manifest: WARM, slots: 1 })).toEqual({ snapshot: digest, slots: 1, ready: 1 })
     expect(await warmInfo()).toEqual({ reference: WARM, snapshot: digest, wanted: 1, ready: 1 })
     const [waiting] = await slots()
@@ -133,7 +134,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(next).not.toBe(waiting)
   })
 
-  test("each machine has a generation ID and an overlay of its own, and can be snapshotted again", async () => {
+  test("each machine has a generation ID and an overlay of its own, and can be snapshotted again (OVMS-API-106, OVMS-SNP-090)", async () => {
     await runtime.warm({ manifest: WARM, slots: 2 })
     const ids = [await runtime.start({ manifest: WARM }), await runtime.start({ manifest: WARM })].map(
       ({ instance_id }) => instance_id,
@@ -149,7 +150,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(again.snapshot_ref).not.toBe(digest)
   })
 
-  test("starts at the same time never share a slot", async () => {
+  test("starts at the same time never share a slot (OVMS-API-106)", async () => {
     await runtime.warm({ manifest: WARM, slots: 2 })
     const waiting = await slots()
     const answers = await Promise.all(Array.from({ length: 4 }, () => runtime.start({ manifest: WARM })))
@@ -159,7 +160,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(answers.map(({ status }) => status).sort()).toEqual(["running", "running", "starting", "starting"])
   })
 
-  test("other overrides take the long way, and the slot stays", async () => {
+  test("other overrides take the long way, and the slot stays (OVMS-API-105)", async () => {
     await runtime.warm({ manifest: WARM, slots: 1 })
     const waiting = await slots()
     const answer = await runtime.start({ manifest: WARM, overrides: { vcpus: 1 } })
@@ -185,7 +186,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     )
   })
 
-  test("no more than the memory that was granted", async () => {
+  test("no more than the memory that was granted (OVMS-API-091, OVMS-API-102)", async () => {
     await reopen({ warmMemory: 64 << 20 })
     const error = await refusal(runtime.warm({ manifest: WARM, slots: 3 }))
     expect([error.code, error.message]).toEqual(["OVM_TOO_MANY", expect.stringContaining(WARM)])
@@ -198,7 +199,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     await reopen()
   })
 
-  test("slots are ended where the host is short of memory", async () => {
+  test("slots are ended where the host is short of memory (OVMS-API-110)", async () => {
     await runtime.warm({ manifest: WARM, slots: 1 })
     await reopen({ warmReserve: Number.MAX_SAFE_INTEGER })
     while (!(await warmInfo())?.reason) await Bun.sleep(10)
@@ -209,7 +210,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     await full()
   })
 
-  test("a daemon that ends takes its slots along, and the next one makes them again", async () => {
+  test("a daemon that ends takes its slots along, and the next one makes them again (OVMS-API-104)", async () => {
     await runtime.warm({ manifest: WARM, slots: 2 })
     const before = await slots()
     await runtime.close()
@@ -255,7 +256,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(await leases()).not.toContain(`instance-${dead}`)
   })
 
-  test("a name that stands for something else has none of the old slots", async () => {
+  test("a name that stands for something else has none of the old slots (OVMS-API-107)", async () => {
     await runtime.warm({ manifest: WARM, slots: 1 })
     const old = await slots()
     {
@@ -273,7 +274,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(await slots()).toEqual([])
   })
 
-  test("a slot of a VMM's program that was replaced is ended and made again", async () => {
+  test("a slot of a VMM's program that was replaced is ended and made again (OVMS-API-107)", async () => {
     // Its modules are found by its own path, so the program itself cannot be moved.
     const program = join(root, "qemu-system-x86_64")
     const { path } = await findQemu()
@@ -297,7 +298,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     }
   })
 
-  test("a snapshot that may be resumed once has one slot, and then none", async () => {
+  test("a snapshot that may be resumed once has one slot, and then none (OVMS-API-109, OVMS-SNP-092)", async () => {
     const once = "localhost/tests/guest:once"
     await allowOnce(once)
     const answer = await runtime.warm({ manifest: once, slots: 2 })
@@ -306,7 +307,14 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     // A slot that was ended without a start has resumed nothing.
     await runtime.warm({ manifest: once, slots: 0 })
     await runtime.warm({ manifest: once, slots: 1 })
-    expect((await runtime.start({ manifest: once })).status).toBe("running")
+    // That it is resumed is remembered before the guest runs: its VMM is held until then.
+    const [pid = 0] = await vmmsBelow(root)
+    process.kill(pid, "SIGSTOP")
+    const starting = runtime.start({ manifest: once })
+    const remembered = join(root, "resumed", (answer.snapshot ?? "").slice(7))
+    while (!existsSync(remembered)) await Bun.sleep(5)
+    process.kill(pid, "SIGCONT")
+    expect((await starting).status).toBe("running")
     const error = await refusal(runtime.warm({ manifest: once, slots: 1 }))
     expect([error.code, error.message]).toEqual([
       "OVM_RESUME_DENIED",

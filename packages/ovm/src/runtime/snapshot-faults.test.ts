@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
@@ -12,7 +12,8 @@ import type { SnapshotDescriptor } from "../artifact/snapshot.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
-import { openLayout } from "../content/layout/store.ts"
+import { type LayoutStore, openLayout } from "../content/layout/store.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
 import { bytesOf, fetchAll } from "../content/read.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
@@ -65,6 +66,12 @@ async function ticks(id: string, more = 1): Promise<void> {
   while ((await count()) < before + more) await Bun.sleep(10)
 }
 
+async function push(layout: LayoutStore, bytes: Uint8Array, mediaType: string): Promise<Descriptor> {
+  const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
+  await layout.push(descriptor, bytesOf(bytes))
+  return descriptor
+}
+
 /** The snapshot "guest:warm" with other bytes in place of its device state, all digests right, called `name`. */
 async function withState(name: string, change: (bytes: Buffer) => Uint8Array): Promise<void> {
   await using layout = await openLayout(store())
@@ -72,20 +79,12 @@ async function withState(name: string, change: (bytes: Buffer) => Uint8Array): P
     layout,
     await layout.resolve("localhost/tests/guest:warm"),
   )
-  const push = async (bytes: Uint8Array, mediaType: string): Promise<Descriptor> => {
-    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length }
-    await layout.push(descriptor, bytesOf(bytes))
-    return descriptor
-  }
   const bytes = change(Buffer.from(await fetchAll(layout, state, state.size)))
-  const other = await push(bytes, state.mediaType)
+  const other = await push(layout, bytes, state.mediaType)
   const descriptor: SnapshotDescriptor = { ...snapshot, state: { ref: other.digest } }
-  const config = await push(canonicalJson(descriptor), oci.config.mediaType)
+  const config = await push(layout, canonicalJson(descriptor), oci.config.mediaType)
   const layers = oci.layers.map((layer) => (layer.digest === state.digest ? other : layer))
-  await layout.tag(
-    await push(canonicalJson({ ...oci, config, layers }), "application/vnd.oci.image.manifest.v1+json"),
-    name,
-  )
+  await layout.tag(await push(layout, canonicalJson({ ...oci, config, layers }), OCI_MANIFEST), name)
 }
 
 describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () => {
@@ -108,6 +107,7 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     await rm(root, { recursive: true })
   })
 
+  // OVMS-API-103
   test("a device state that is not one, by digest all right, ends in an error and nothing else", async () => {
     const states: [string, (bytes: Buffer) => Uint8Array][] = [
       ["empty", () => Buffer.alloc(0)],
@@ -135,6 +135,7 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
         expect((await refusal(runtime.snapshot({ instance_id, tag: "x" }))).code).toBe("OVM_STATE_CONFLICT")
         const slot = await refusal(runtime.warm({ manifest: name, slots: 1 }))
         expect([what, slot.code]).toEqual([what, error?.code ?? "OVM_INTERNAL"])
+        expect((await runtime.info()).warm).toEqual([])
       }
       await runtime.remove(instance_id, { force: true })
     }
@@ -152,6 +153,7 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     await runtime.snapshot({ instance_id: id, tag: "two" })
   })
 
+  // OVMS-API-058
   test("a VMM that is killed in the middle fails the snapshot, and a later one of it is refused", async () => {
     const before = await readdir(join(store(), "blobs/sha256"))
     for (const ms of [0, 10, 40]) {
@@ -168,6 +170,9 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
       if (result instanceof Error) {
         expect(result).toMatchObject({ code: "OVM_VMM_FAILED" })
         expect(await readdir(join(store(), "blobs/sha256"))).toEqual(before)
+        await using layout = await openLayout(store())
+        const tag = refusal(layout.resolve(`localhost/tests/guest:killed${ms}`))
+        expect((await tag).code).toBe("OVM_NAME_UNKNOWN")
       }
       expect((await refusal(runtime.snapshot({ instance_id: id, tag: "x" }))).code).toBe("OVM_STATE_CONFLICT")
       await runtime.remove(id, { force: true })
@@ -237,4 +242,57 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
       }
     },
   )
+
+  // OVMS-SNP-075
+  test("on another base than its own, or without it, it is not resumed, whatever is asked for", async () => {
+    await packGuest(store(), "another:1", "tick_ms=21 hlt=1")
+    {
+      await using layout = await openLayout(store())
+      const { snapshot, oci } = await readSnapshot(layout, await layout.resolve("localhost/tests/guest:warm"))
+      const { mediaType, digest, size } = await layout.resolve("another:1")
+      const moved = { ...oci, subject: { mediaType, digest, size } }
+      await layout.tag(await push(layout, canonicalJson(moved), OCI_MANIFEST), "moved:1")
+      const gone = digestOf("gone")
+      const descriptor = { ...snapshot, base: { ...snapshot.base, digest: gone } }
+      const config = await push(layout, canonicalJson(descriptor), oci.config.mediaType)
+      const alone = { ...oci, config, subject: { mediaType, digest: gone, size } }
+      await layout.tag(await push(layout, canonicalJson(alone), OCI_MANIFEST), "alone:1")
+    }
+    const overrides = { resume: true, coldBootOnMismatch: true }
+    for (const [manifest, code] of [
+      ["moved:1", "OVM_BASE_MISMATCH"],
+      ["alone:1", "OVM_CONTENT_MISSING"],
+    ] as const) {
+      const error = await refusal(runtime.start({ manifest, overrides }))
+      expect([manifest, error.code]).toEqual([manifest, code])
+    }
+    expect(await readdir(join(root, "instances"))).toEqual([])
+  })
+
+  // The last one, since it leaves a store that is damaged. OVMS-SNP-060, OVMS-SNP-062, OVMS-SNP-066
+  test("whatever of it was changed on disk is found before a VMM opens it", async () => {
+    const name = "localhost/tests/guest:warm"
+    const parts = async () => {
+      await using layout = await openLayout(store())
+      const target = await layout.resolve(name)
+      const { oci } = await readSnapshot(layout, target)
+      return [...oci.layers, oci.config, target]
+    }
+    for (const { digest, mediaType } of await parts()) {
+      const file = join(store(), "blobs/sha256", digest.slice(7))
+      const whole = await readFile(file)
+      await chmod(file, 0o600)
+      await writeFile(file, whole.with(-1, (whole.at(-1) ?? 0) ^ 1))
+      // With an empty cache: RAM that is inflated already needs neither its blob nor the table.
+      const cache = join(root, "empty", digest.slice(7))
+      const images = await openImages(store(), cache, new Policy(join(root, "policy.json")))
+      const error = await refusal(images.prepare(name, { lease: "x", pull: "never" }))
+      expect([mediaType, error.code, error.message]).toEqual([
+        mediaType,
+        "OVM_DIGEST_MISMATCH",
+        expect.stringContaining(digest),
+      ])
+      await writeFile(file, whole)
+    }
+  })
 })

@@ -37,6 +37,7 @@ export function inputSuite(bench: Bench): void {
     expect([base, first].map(hash)).toEqual(before)
   })
 
+  // OVMS-SEC-030
   test.skipIf(!qemuImg.present)(
     `never opens what a header calls its backing file ${qemuImg.note}`,
     async () => {

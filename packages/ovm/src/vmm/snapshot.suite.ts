@@ -15,7 +15,7 @@ export function snapshotSuite(bench: Bench): void {
   const shots = new SnapshotBench(bench)
 
   test(
-    "a snapshot is of one instant, its source and its clone go on from there",
+    "a snapshot is of one instant, its source and its clone go on from there (OVMS-SNP-038)",
     async () => {
       const { machine, layers } = await shots.counting()
       const before = await machine.overlay?.()
@@ -59,7 +59,7 @@ export function snapshotSuite(bench: Bench): void {
   )
 
   test(
-    "clones share RAM and layers, and nothing else",
+    "clones share RAM and layers, and nothing else (OVMS-SNP-067, OVMS-SNP-090)",
     async () => {
       const { machine, layers } = await shots.counting()
       const parts = await shots.take(machine)

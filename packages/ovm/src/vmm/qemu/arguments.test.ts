@@ -24,12 +24,15 @@ const json = (argv: readonly string[], option: string) =>
     .filter((value) => value.startsWith("{"))
     .map((value): unknown => JSON.parse(value))
 
+// OVMS-SEC-030, OVMS-SEC-031
 test("has no defaults, a sandbox and as few devices as possible", () => {
   const argv = qemuArguments(plan, tcg)
   for (const option of ["-nodefaults", "-no-user-config", "-no-reboot", "-S"]) expect(argv).toContain(option)
   expect(valuesOf(argv, "-sandbox")).toEqual([
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
   ])
+  // Nothing that a file or a folder of the host could be behind, and no network.
+  expect(argv.join(" ")).not.toMatch(/-(blockdev|drive|fsdev|virtfs|netdev|nic|kernel|initrd)\b|path=\//)
   expect(valuesOf(argv, "-smp")).toEqual(["2"])
   expect(valuesOf(argv, "-m")).toEqual(["262144k"])
   expect(json(argv, "-device")).toEqual([
