@@ -56,6 +56,7 @@ export async function prepareSnapshot(
     { ...options, source: ref },
   )
   const chain = await chainOf(store, base.reference, overlays, options, base.chain)
+  refuseOtherSize(base, chain)
   return {
     descriptor: facts,
     digest: descriptor.digest,
@@ -65,6 +66,17 @@ export async function prepareSnapshot(
     virtualSize: virtualSizeOf(chain),
     overlays: overlays.map((overlay) => overlay.descriptor),
   }
+}
+
+/** A guest's disk does not grow by being snapshotted (OVMS-SNP-036); an overlay that is smaller was refused as a layer. */
+function refuseOtherSize(base: { readonly reference: string; readonly chain: Chain }, chain: Chain): void {
+  const [had, has] = [virtualSizeOf(base.chain), virtualSizeOf(chain)]
+  if (had === has) return
+  throw new OvmError(
+    "OVM_SNAPSHOT_INVALID",
+    `${base.reference}: the snapshot's disk has ${has} bytes, its base's has ${had} [OVMS-SNP-036]`,
+    { detail: { requirement: "OVMS-SNP-036", base: had, snapshot: has } },
+  )
 }
 
 /** What a VMM left of a machine at one instant, as files, and what is known of them. */

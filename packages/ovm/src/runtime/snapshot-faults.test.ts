@@ -15,6 +15,7 @@ import { digestOf } from "../content/digest.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { bytesOf, fetchAll } from "../content/read.ts"
+import { createOverlay } from "../disk/overlay.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
@@ -72,18 +73,27 @@ async function push(layout: LayoutStore, bytes: Uint8Array, mediaType: string): 
   return descriptor
 }
 
-/** The snapshot "guest:warm" with other bytes in place of its device state, all digests right, called `name`. */
-async function withState(name: string, change: (bytes: Buffer) => Uint8Array): Promise<void> {
+/** The snapshot "guest:warm" with other bytes in place of its device state or overlay, all digests right, called `name`. */
+async function withPart(
+  name: string,
+  part: "state" | "overlay",
+  change: (bytes: Buffer) => Uint8Array,
+): Promise<void> {
   await using layout = await openLayout(store())
-  const { snapshot, oci, state } = await readSnapshot(
-    layout,
-    await layout.resolve("localhost/tests/guest:warm"),
-  )
-  const bytes = change(Buffer.from(await fetchAll(layout, state, state.size)))
-  const other = await push(layout, bytes, state.mediaType)
-  const descriptor: SnapshotDescriptor = { ...snapshot, state: { ref: other.digest } }
+  const warm = await readSnapshot(layout, await layout.resolve("localhost/tests/guest:warm"))
+  const { snapshot, oci } = warm
+  const old = part === "state" ? warm.state : warm.overlays[0]?.descriptor
+  if (!old) throw new Error("the snapshot has no overlay")
+  const bytes = change(Buffer.from(await fetchAll(layout, old, old.size)))
+  const { annotations } = old
+  const other = { ...(await push(layout, bytes, old.mediaType)), ...(annotations && { annotations }) }
+  const changed =
+    part === "state"
+      ? { state: { ref: other.digest } }
+      : { overlays: [{ ref: other.digest, format: "qcow2" as const, size: other.size }] }
+  const descriptor: SnapshotDescriptor = { ...snapshot, ...changed }
   const config = await push(layout, canonicalJson(descriptor), oci.config.mediaType)
-  const layers = oci.layers.map((layer) => (layer.digest === state.digest ? other : layer))
+  const layers = oci.layers.map((layer) => (layer.digest === old.digest ? other : layer))
   await layout.tag(await push(layout, canonicalJson({ ...oci, config, layers }), OCI_MANIFEST), name)
 }
 
@@ -107,6 +117,22 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     await rm(root, { recursive: true })
   })
 
+  test("an overlay of another size than the base's disk is refused before anything starts (OVMS-SNP-036)", async () => {
+    for (const [what, size, code] of [
+      ["wide", 2 << 20, "OVM_SNAPSHOT_INVALID"],
+      ["narrow", 1 << 19, "OVM_DISK_INVALID"],
+    ] as const) {
+      const file = join(root, `${what}.qcow2`)
+      await createOverlay(file, size)
+      const bytes = await readFile(file)
+      const manifest = `localhost/tests/guest:${what}`
+      await withPart(manifest, "overlay", () => bytes)
+      const error = await refusal(runtime.start({ manifest }))
+      expect([error.code, error.message]).toEqual([code, expect.stringContaining(`${size} bytes`)])
+      expect(await runtime.list()).toEqual([])
+    }
+  })
+
   // OVMS-API-103
   test("a device state that is not one, by digest all right, ends in an error and nothing else", async () => {
     const states: [string, (bytes: Buffer) => Uint8Array][] = [
@@ -123,7 +149,7 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     let failures = 0
     for (const [what, change] of states) {
       const name = `localhost/tests/guest:${what}`
-      await withState(name, change)
+      await withPart(name, "state", change)
       const { instance_id } = await runtime.start({ manifest: name })
       const { state, error } = await settled(instance_id)
       if (state !== "running") {
