@@ -100,10 +100,13 @@ async function migrate(
   await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
   await copied(qmp, wait)
   clock.lap("copy")
-  // The guest stands still, and its disk is not let go yet.
-  if (overlay) await switchTo(qmp, overlay.nodes)
+  // The guest stands still, and its disk is not let go yet. The monitor keeps the order: nobody has to wait for the first answer.
+  const switched = overlay && switchTo(qmp, overlay.nodes)
+  const continued = qmp.execute("migrate-continue", { state: "pre-switchover" })
+  continued.catch(() => {})
+  await switched
   clock.lap("disk")
-  await qmp.execute("migrate-continue", { state: "pre-switchover" })
+  await continued
   await waitForMigration(qmp, ["completed"], { ...wait, timeoutMs: STATE_MS })
   clock.lap("state")
   // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the same.
