@@ -249,6 +249,12 @@ describe.skipIf(Boolean(skip))("machines", () => {
         { name: "qemu", error: { code: "OVM_VMM_MISSING" } },
       ])
     })
+
+    test("where QEMU only emulates, `ovm info` says that this is no isolation (OVMS-SEC-033)", async () => {
+      await using host = await Sandbox.create()
+      const [{ accelerator }] = (await host.json(["info"])).vmms
+      expect((await host.ok(["info"])).includes("no isolation")).toBe(accelerator === "tcg")
+    })
   })
 
   describe("the daemon", () => {

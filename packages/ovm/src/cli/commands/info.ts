@@ -120,5 +120,9 @@ function describeWarm({ reference, ready, wanted, reason }: RuntimeInfo["warm"][
 
 function describeVmm(vmm: VmmInfo): string {
   if ("error" in vmm) return `${vmm.name}: ${vmm.error.message}`
-  return `${vmm.name} ${vmm.version} (${vmm.binary}), ${vmm.accelerator}: ${vmm.accelerator_reason}`
+  const accelerator = `${vmm.accelerator}: ${vmm.accelerator_reason}`
+  // OVMS-SEC-033; QEMU: docs/system/security.rst.
+  const emulated =
+    vmm.accelerator === "tcg" ? "; emulation is slow, and no isolation from a hostile guest" : ""
+  return `${vmm.name} ${vmm.version} (${vmm.binary}), ${accelerator}${emulated}`
 }
