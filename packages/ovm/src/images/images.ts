@@ -85,8 +85,8 @@ const MOST_ROOTS = 64
 /** The images of one store. A runtime sees files and leases, never a registry. */
 export class Images {
   private readonly cache: Cache
-  /** By digest, which says all that is in it. */
-  private readonly roots = new Map<Digest, Root>()
+  /** By type and digest, which says all that is in it. */
+  private readonly roots = new Map<string, Root>()
 
   constructor(
     private readonly place: Pick<Paths, "store" | "cache">,
@@ -127,12 +127,13 @@ export class Images {
 
   /** Read once, and then only looked for: it may have gone, or be damaged. */
   private async readRoot(store: LayoutStore, target: Descriptor, call: Call): Promise<Root> {
-    const known = this.roots.get(target.digest)
+    const key = `${target.mediaType} ${target.digest}`
+    const known = this.roots.get(key)
     if (known && (await store.exists(target, call)) && (await store.exists(known.machine.descriptor, call)))
       return known
     const root = await readRoot(store, target, call)
     if (this.roots.size >= MOST_ROOTS) this.roots.clear()
-    this.roots.set(target.digest, root)
+    this.roots.set(key, root)
     return root
   }
 

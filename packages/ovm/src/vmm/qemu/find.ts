@@ -21,19 +21,21 @@ export async function findQemu(env: Record<string, string | undefined> = process
   const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
   const candidates = env.OVM_QEMU ? [env.OVM_QEMU] : folders.map((folder) => join(folder, QEMU))
   for (const path of candidates) {
-    const found = statSync(path, { throwIfNoEntry: false })
-    if (found?.isFile() && isExecutable(path)) return { path, size: found.size, mtimeMs: found.mtimeMs }
+    const found = programAt(path)
+    if (found) return found
   }
   const where = env.OVM_QEMU ? `OVM_QEMU=${env.OVM_QEMU} is not a program` : `${QEMU} is not on PATH`
   throw missing(where)
 }
 
-function isExecutable(path: string): boolean {
+/** Undefined for what cannot be run or looked at, such as a folder on PATH that is somebody else's. */
+function programAt(path: string): Binary | undefined {
   try {
+    const found = statSync(path)
     accessSync(path, constants.X_OK)
-    return true
+    return found.isFile() ? { path, size: found.size, mtimeMs: found.mtimeMs } : undefined
   } catch {
-    return false
+    return undefined
   }
 }
 
