@@ -7,7 +7,7 @@ import { connect } from "../packages/ovm/src/api/client.ts"
 import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
 import { type Loaded, loadByHand } from "./by-hand.ts"
-import { MACHINE, OVM, output, withHome } from "./programs.ts"
+import { MACHINE, OVM, output, untilSaid, withHome } from "./programs.ts"
 import { median } from "./turns.ts"
 
 const CLONES = 50
@@ -28,12 +28,8 @@ async function rss(pid: number): Promise<number> {
 
 async function boot(runtime: Runtime): Promise<string> {
   const { instance_id } = await runtime.start({ manifest: base })
-  let text = ""
-  for await (const bytes of await runtime.logs(instance_id, { follow: true })) {
-    text += Buffer.from(bytes).toString()
-    if (text.includes("OVM-DISK")) return instance_id
-  }
-  throw new Error(`the machine ended: ${text}`)
+  await untilSaid(await runtime.logs(instance_id, { follow: true }), "OVM-DISK")
+  return instance_id
 }
 
 async function started(runtime: Runtime): Promise<string> {

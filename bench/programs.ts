@@ -42,3 +42,13 @@ export async function withHome(use: (env: NodeJS.ProcessEnv, home: string) => Pr
     await rm(home, { recursive: true, force: true })
   }
 }
+
+/** Waits until a console has said `words`, or anything; they may come in pieces. Throws what it said if it ends before. */
+export async function untilSaid(console: AsyncIterable<Uint8Array>, words: string): Promise<void> {
+  let text = ""
+  for await (const bytes of console) {
+    text += Buffer.from(bytes).toString("latin1")
+    if (text.includes(words)) return
+  }
+  throw new Error(`the machine ended: ${text}`)
+}

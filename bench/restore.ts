@@ -8,7 +8,7 @@ import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
 import { packGuest } from "../packages/testkit/src/image.ts"
 import { startRegistry } from "../packages/testkit/src/registry.ts"
 import { loadByHand } from "./by-hand.ts"
-import { MACHINE, OVM, output, withHome } from "./programs.ts"
+import { MACHINE, OVM, output, untilSaid, withHome } from "./programs.ts"
 import { compare, goal, spread } from "./turns.ts"
 
 const ROUNDS = 50
@@ -33,11 +33,7 @@ async function running(runtime: Runtime, manifest: string) {
 
 /** Until the console has `words`, or anything; milliseconds since `began`. */
 async function said(runtime: Runtime, id: string, began: number, words = ""): Promise<number> {
-  let text = ""
-  for await (const bytes of await runtime.logs(id, { follow: true })) {
-    text += Buffer.from(bytes).toString()
-    if (text.includes(words)) break
-  }
+  await untilSaid(await runtime.logs(id, { follow: true }), words)
   return performance.now() - began
 }
 

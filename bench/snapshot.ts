@@ -10,7 +10,7 @@ import type { Machine, MachineRecord, SnapshotParts } from "../packages/ovm/src/
 import { kill } from "../packages/ovm/src/vmm/process/identity.ts"
 import { qemu } from "../packages/ovm/src/vmm/qemu/index.ts"
 import { monitor, snapshotByHand, topOf } from "./by-hand.ts"
-import { MACHINE } from "./programs.ts"
+import { MACHINE, untilSaid } from "./programs.ts"
 import { compare, median, spread } from "./turns.ts"
 
 const ROUNDS = 50
@@ -47,11 +47,8 @@ async function boot(memory: number, word: string): Promise<Machine> {
     initrd: { path: join(MACHINE, "initrd.img") },
     disk: { layers: base, overlay: await overlay() },
   })
-  let text = ""
-  for await (const bytes of readConsole(machine.record.directory, { follow: true, ended: machine.exited })) {
-    text += Buffer.from(bytes).toString("latin1")
-    if (text.includes("OVM-DISK")) break
-  }
+  const console = readConsole(machine.record.directory, { follow: true, ended: machine.exited })
+  await untilSaid(console, "OVM-DISK")
   await sleep(2000)
   return machine
 }

@@ -45,7 +45,7 @@ export class CacheFiles {
       join(this.files, recipe),
       this.stamps(recipe),
     ]
-    for (const folder of folders) if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 })
+    for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 })
   }
 
   file({ recipe, digest }: Key): string {

@@ -1,5 +1,6 @@
-import { appendFileSync, existsSync, readFileSync } from "node:fs"
+import { appendFileSync } from "node:fs"
 import { type Digest, isDigest } from "../content/digest.ts"
+import { textIfPresent } from "../content/layout/files.ts"
 import type { CacheFiles, Key } from "./files.ts"
 
 // Of what blobs a file can be made. Without them it could not be made again, and nobody can ask for it.
@@ -10,7 +11,5 @@ export function addSource(files: CacheFiles, key: Key, source: Digest): void {
 }
 
 export function sourcesOf(files: CacheFiles, key: Key): Digest[] {
-  const path = files.source(key)
-  if (!existsSync(path)) return []
-  return readFileSync(path, "utf8").split("\n").filter(isDigest)
+  return (textIfPresent(files.source(key)) ?? "").split("\n").filter(isDigest)
 }

@@ -8,3 +8,12 @@ export async function guarded<T>(work: () => Promise<T>): Promise<T> {
     throw toOvmError(error)
   }
 }
+
+/** The same of work that is done at once. */
+export function guardedSync<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw toOvmError(error)
+  }
+}

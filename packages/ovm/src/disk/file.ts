@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, read, readSync } from "node:fs"
+import { guardedSync } from "../content/guarded.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 
 /** A disk file open for reading: every read is bounded by the file's size at the time it was opened. */
@@ -21,7 +22,7 @@ export function invalid(path: string, reason: string): OvmError {
  */
 export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promise<T>): Promise<T> {
   // Non-blocking, so that a FIFO in the place of a disk cannot hold us.
-  const fd = openDisk(path)
+  const fd = guardedSync(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
   try {
     const stat = fstatSync(fd)
     if (!stat.isFile()) throw invalid(path, "is not a regular file")
@@ -46,14 +47,6 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
 
 /** Reads up to this size, in bytes, take less time than their way through the thread pool. */
 const AT_ONCE = 4096
-
-function openDisk(path: string): number {
-  try {
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-  } catch (thrown) {
-    throw toOvmError(thrown)
-  }
-}
 
 function readSome(
   fd: number,

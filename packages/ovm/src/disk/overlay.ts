@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
 import { rm } from "node:fs/promises"
+import { guardedSync } from "../content/guarded.ts"
 import { toOvmError } from "../errors.ts"
 import { invalid } from "./file.ts"
 import { MAX_VIRTUAL_SIZE } from "./inspect.ts"
@@ -46,12 +47,7 @@ export async function createOverlay(path: string, virtualSize: number): Promise<
   for (let cluster = 0; cluster < clusters; cluster++) counts.setUint16(cluster * 2, 1)
 
   // At once: a start waits for it, and these few bytes take less time than their way through the thread pool.
-  let fd: number
-  try {
-    fd = openSync(path, "wx", 0o600)
-  } catch (thrown) {
-    throw toOvmError(thrown)
-  }
+  const fd = guardedSync(() => openSync(path, "wx", 0o600))
   try {
     ftruncateSync(fd, clusters * CLUSTER)
     writeAt(fd, counts, refcountBlock * CLUSTER)

@@ -112,7 +112,7 @@ export class Images {
         await lease.add(found.target)
         const resolved = performance.now()
         await options.onPhase?.("verifying")
-        const root = await this.readRoot(store, found.target, options)
+        const root = await this.rootOf(store, found.target, options)
         const image = await verify(store, this.cache, this.policy, found, root, options)
         return {
           ...image,
@@ -126,7 +126,7 @@ export class Images {
   }
 
   /** Read once, and then only looked for: it may have gone, or be damaged. */
-  private async readRoot(store: LayoutStore, target: Descriptor, call: Call): Promise<Root> {
+  private async rootOf(store: LayoutStore, target: Descriptor, call: Call): Promise<Root> {
     const key = `${target.mediaType} ${target.digest}`
     const known = this.roots.get(key)
     if (known && (await store.exists(target, call)) && (await store.exists(known.machine.descriptor, call)))

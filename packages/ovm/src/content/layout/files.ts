@@ -1,4 +1,4 @@
-import { fsync } from "node:fs"
+import { fsync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { asyncFs } from "../async-fs.ts"
 import { type Digest, hexOf } from "../digest.ts"
@@ -53,6 +53,16 @@ export function isAbsent(error: unknown): boolean {
 export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+/** The text of a small file, read at once; undefined if it is not there. */
+export function textIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8")
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw error

@@ -2,7 +2,7 @@ import type { BigIntStats } from "node:fs"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Digest, hexOf } from "../digest.ts"
-import { isAbsent, writing } from "./files.ts"
+import { textIfPresent, writing } from "./files.ts"
 
 /**
  * Remembers which blobs were verified. A stamp holds what the kernel says of the file (device, inode, size, times), so
@@ -22,22 +22,13 @@ export class FileStamps implements Stamps {
   constructor(private readonly directory: string) {}
 
   async has(digest: Digest, stat: BigIntStats): Promise<boolean> {
-    const found = this.#read(digest)
+    const found = textIfPresent(this.#path(digest))
     return found === text(stat, "synced") || found === text(stat, bootId())
   }
 
   async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
     const path = this.#path(digest)
     await writing(path, () => writeFileSync(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }))
-  }
-
-  #read(digest: Digest): string | undefined {
-    try {
-      return readFileSync(this.#path(digest), "utf8")
-    } catch (error) {
-      if (isAbsent(error)) return undefined
-      throw error
-    }
   }
 
   #path(digest: Digest): string {

@@ -49,7 +49,7 @@ async function create(files: LayoutFiles): Promise<void> {
 }
 
 function makeDirectory(path: string): void {
-  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 })
+  mkdirSync(path, { recursive: true, mode: 0o700 })
 }
 
 /** Written whole or not at all, whenever this process is killed; the caller holds the lock. */

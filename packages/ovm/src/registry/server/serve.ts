@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises"
 import { guarded } from "../../content/guarded.ts"
 import { OvmError } from "../../errors.ts"
+import { isLoopback } from "../address.ts"
 import { handle, type Registry } from "./handler.ts"
 
 export interface ServeOptions {
@@ -70,7 +71,7 @@ function listen(
         const started = performance.now()
         const client = server.requestIP(request)?.address ?? ""
         const patience = () => server.timeout(request, 0)
-        const answer = await handle(registry, request, { near: isOwn(client), patience })
+        const answer = await handle(registry, request, { near: isLoopback(hostOf(client)), patience })
         server.timeout(request, IDLE)
         access?.(entry(request, answer, started, client))
         return answer
@@ -82,9 +83,10 @@ function listen(
   }
 }
 
-/** True for an address of this host's loopback interface. */
-function isOwn(address: string): boolean {
-  return /^(::1|(::ffff:)?127(\.\d+){3})$/.test(address)
+/** An address as it stands in a URL; of one of IPv4 within IPv6, that. */
+function hostOf(address: string): string {
+  const plain = address.replace(/^::ffff:/, "")
+  return plain.includes(":") ? `[${plain}]` : plain
 }
 
 function entry(request: Request, { status }: Response, started: number, client: string): AccessEntry {

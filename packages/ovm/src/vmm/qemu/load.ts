@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import type { Socket } from "node:net"
+import { guardedSync } from "../../content/guarded.ts"
 import type { Call } from "../../content/interfaces.ts"
 import { withDisk } from "../../disk/file.ts"
 import { readHeader } from "../../disk/header.ts"
@@ -113,21 +114,13 @@ class QemuLoaded implements Loaded {
 
 /** QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write to. */
 function checkRam({ ram, model }: Origin): void {
-  const found = asked(() => statSync(ram))
+  const found = guardedSync(() => statSync(ram))
   if (!found.isFile() || found.size !== model.memory)
     throw new OvmError(
       "OVM_SIZE_MISMATCH",
       `${ram}: the snapshot's RAM has ${found.size} bytes, the machine has ${model.memory}`,
     )
-  asked(() => accessSync(ram, constants.R_OK | constants.W_OK))
-}
-
-function asked<T>(ask: () => T): T {
-  try {
-    return ask()
-  } catch (thrown) {
-    throw toOvmError(thrown)
-  }
+  guardedSync(() => accessSync(ram, constants.R_OK | constants.W_OK))
 }
 
 /** Damage that QEMU would not notice: a stream that does not fit the machine, or is cut off, or goes on. */
