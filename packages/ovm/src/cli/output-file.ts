@@ -1,12 +1,10 @@
 import { randomUUID } from "node:crypto"
 import { type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
+import { BATCH } from "../content/batch.ts"
 import type { Bytes } from "../content/interfaces.ts"
 import { ifPresent } from "../content/layout/files.ts"
 import { toOvmError } from "../errors.ts"
-
-/** Small pieces, as headers are, are not written one by one. */
-const BATCH = 1024 * 1024
 
 /**
  * Writes the file `path` so that it is there whole or as it was before, and on the disk when this returns. A pipe or device is
@@ -39,7 +37,7 @@ async function fill(handle: FileHandle, content: Bytes, durable: boolean): Promi
   }
 }
 
-/** The same bytes in pieces of about 1 MiB. */
+/** The same bytes in batches: small pieces, as headers are, are not written one by one. */
 export async function* batches(content: Bytes): Bytes {
   let held: Uint8Array[] = []
   let size = 0

@@ -22,6 +22,10 @@ export class Extents {
     this.#list = []
   }
 
+  get list(): readonly Extent[] {
+    return this.#list
+  }
+
   /** How many bytes there are from the first one on without a gap. */
   get front(): number {
     const first = this.#list[0]

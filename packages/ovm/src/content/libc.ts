@@ -14,6 +14,7 @@ const FICLONE = 0x40049409
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
 const POSIX_FADV_WILLNEED = 3
+const FALLOC_FL_KEEP_SIZE = 1
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -54,6 +55,15 @@ export function readAhead(fd: number, at: number, length: number): void {
   library.posix_fadvise(fd, at, length, POSIX_FADV_WILLNEED)
 }
 
+/**
+ * Has the file system set these bytes of the open file aside, without making the file longer (fallocate(2)). Nothing is promised:
+ * one that cannot, or has no room, says so when they are written.
+ */
+export function reserve(fd: number, at: number, length: number): void {
+  library ??= open()
+  library.fallocate(fd, FALLOC_FL_KEEP_SIZE, at, length)
+}
+
 function open() {
   for (const name of LIBRARIES) {
     try {
@@ -61,6 +71,7 @@ function open() {
         flock: { args: ["i32", "i32"], returns: "i32" },
         lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
         posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
+        fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
       }).symbols
     } catch {

@@ -61,13 +61,14 @@ export async function copyEvidence(
   const copier = new Copier(source, store, subject.digest, call)
   for (const { evidence } of relied.filter((one) => one.subject === subject.digest))
     await copier.take(evidence.manifest)
+  const tags = KINDS.map((kind) => legacyTag(subject.digest, kind))
   try {
-    for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE })) {
+    // Asked as a policy asks, so that one answer serves both: what does not say its type is read.
+    for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE, unread: true })) {
       if (copier.full) break
-      await copier.tryTake(manifest)
+      await copier.tryTake(manifest, manifest.artifactType === undefined ? BUNDLE : undefined)
     }
-    for (const kind of KINDS) {
-      const tag = legacyTag(subject.digest, kind)
+    for (const tag of tags) {
       const manifest = await source.tagged(tag, call)
       if (manifest && (await copier.tryTake(manifest)))
         await store.tag(manifest, `${repository}:${tag}`, call)
@@ -93,14 +94,14 @@ class Copier {
     return this.#taken.size >= MOST_PIECES || this.#bytes >= MOST_BYTES || this.#tries >= MOST_TRIES
   }
 
-  /** False for what is too large, lies, or is gone. */
-  async tryTake(manifest: Descriptor): Promise<boolean> {
+  /** False for what is too large, lies, is gone, or is not of the type that it has to be. */
+  async tryTake(manifest: Descriptor, type?: string): Promise<boolean> {
     if (this.#taken.has(manifest.digest)) return true
     if (this.full) return false
     this.#tries++
     try {
-      await this.take(manifest)
-      return true
+      await this.take(manifest, type)
+      return this.#taken.has(manifest.digest)
     } catch (error) {
       this.call.signal?.throwIfAborted()
       if (error instanceof OvmError) return false
@@ -108,7 +109,7 @@ class Copier {
     }
   }
 
-  async take(manifest: Descriptor): Promise<void> {
+  async take(manifest: Descriptor, type?: string): Promise<void> {
     const { digest, size, mediaType } = manifest
     if (this.#taken.has(digest)) return
     const { source, store, call } = this
@@ -118,7 +119,9 @@ class Copier {
     const sum = children.reduce((sum, child) => sum + child.size, size)
     if (sum > PIECE_LIMIT)
       throw new OvmError("OVM_TOO_LARGE", `${what} has ${sum} bytes; the limit is ${PIECE_LIMIT}`)
-    const about = parseReferrer(bytes)?.subject
+    const referrer = parseReferrer(bytes)
+    const about = referrer?.subject
+    if (type !== undefined && referrer?.descriptor.artifactType !== type) return
     if (children.some(isManifest) || (about !== undefined && about !== this.subject))
       throw new OvmError("OVM_SIGNATURE_MALFORMED", `${what} is not about ${this.subject}`)
     for (const child of children) await store.push(child, await source.fetch(child, call), call)

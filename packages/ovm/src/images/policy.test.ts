@@ -531,7 +531,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
     })
 
     test.each(["manifests", "blobs"] as const)(
-      "a registry whose %s are other ones the second time is found out",
+      "a registry is asked for %s once, so that they cannot be other ones the second time",
       async (kind) => {
         await using upstream = await startRegistry()
         let lie = false
@@ -543,9 +543,8 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
         const { name, repo, target } = await remote(proxy.host, `pull/second-${kind}`)
         await sign(repo, target, alice)
         lie = true
-        const error = await refusal(prepare(name, { pull: "missing" }))
-        expect(["OVM_DIGEST_MISMATCH", "OVM_SIZE_MISMATCH"]).toContain(error.code)
-        expect(await images.resolve(name)).toBeUndefined()
+        await prepare(name, { pull: "missing" })
+        expect((await images.resolve(name))?.digest).toBe(target.digest)
       },
     )
 

@@ -2,6 +2,7 @@ import { type CopyEvent, copyGraph } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
+import { Remembered } from "../content/remembered.ts"
 import { connect } from "../registry/connect.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
@@ -38,9 +39,11 @@ export async function pullImage(
     pulling: true,
     ...(plainHttp !== undefined && { plainHttp }),
   })
-  const root = await repository.resolve(reference.target, call)
-  const found = await readRoot(repository, root, call)
-  const evidence = evidenceIn(repository)
+  const { descriptor: root, bytes } = await repository.fetchReference(reference.target, call)
+  const source = new Remembered(repository)
+  source.know(root.digest, bytes)
+  const found = await readRoot(source, root, call)
+  const evidence = evidenceIn(source)
   const asked = askedOf(reference.toString(), reference, root.digest, found)
   const { decision, relied } = await policy.admit(asked, evidence, call)
   for (const warning of decision.warnings) onWarning?.(`${reference}: ${warning}`)
@@ -49,7 +52,7 @@ export async function pullImage(
   const base = found.machine.descriptor
   const parts = base.digest === root.digest ? [base] : [base, root]
   for (const part of parts)
-    await copyGraph(repository, part, store, { ...options, ...(concurrency && { concurrency }) })
+    await copyGraph(source, part, store, { ...options, ...(concurrency && { concurrency }) })
   for (const part of parts) await copyEvidence(evidence, store, reference.name, part, relied, call)
   await store.tag(root, reference.toString(), call)
   return root

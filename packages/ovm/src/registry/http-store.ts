@@ -96,15 +96,7 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
   resolve(reference: string, call: Call = {}): Promise<Descriptor> {
     return guarded(async () => {
       const name = this.#nameIn(reference)
-      const request: Request = {
-        ...call,
-        method: "HEAD",
-        url: `${this.#base}/manifests/${name}`,
-        headers: ACCEPT,
-        scope: this.#pull,
-        what: `${this.repository}${isDigest(name) ? "@" : ":"}${name}`,
-        absent: "OVM_NAME_UNKNOWN",
-      }
+      const request = this.#named(name, call)
       const { response } = await this.transport.send(request)
       await discard(response)
       const stated = descriptorIn(response.headers, request.what)
@@ -112,6 +104,24 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
       if (isDigest(name) && found.digest !== name)
         throw digestMismatch({ digest: name, size: found.size }, found.digest, `${this.host}'s copy`)
       return found
+    })
+  }
+
+  /**
+   * What `reference` stands for and its verified bytes, by one request; if the answer contradicts itself, as `resolve` and
+   * `fetch` get them. Throws what those throw.
+   */
+  fetchReference(
+    reference: string,
+    call: Call = {},
+  ): Promise<{ readonly descriptor: Descriptor; readonly bytes: Uint8Array }> {
+    return guarded(async () => {
+      const name = this.#nameIn(reference)
+      const { descriptor, bytes, stated } = await this.#whole(this.#named(name, call))
+      const promised = isDigest(name) ? name : stated.get("docker-content-digest")
+      if (!isDigest(promised) || promised === descriptor.digest) return { descriptor, bytes }
+      const resolved = await this.resolve(reference, call)
+      return { descriptor: resolved, bytes: await fetchAll(this, resolved, MANIFEST_LIMIT, call) }
     })
   }
 
@@ -233,13 +243,22 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
 
   /** A manifest's descriptor from the manifest itself. */
   async #read(request: Request, stated: Headers): Promise<Descriptor> {
-    const { bytes } = await small(this.transport, { ...request, method: "GET" })
-    const digest = digestOf(bytes)
+    const found = await this.#whole(request)
     const promised = stated.get("docker-content-digest")
-    if (isDigest(promised) && promised !== digest)
-      throw digestMismatch({ digest: promised, size: bytes.byteLength }, digest, `${this.host}'s copy`)
+    if (isDigest(promised) && promised !== found.descriptor.digest)
+      throw digestMismatch(
+        { digest: promised, size: found.descriptor.size },
+        found.descriptor.digest,
+        `${this.host}'s copy`,
+      )
+    return found.descriptor
+  }
+
+  async #whole(request: Request): Promise<{ descriptor: Descriptor; bytes: Uint8Array; stated: Headers }> {
+    const { bytes, response } = await small(this.transport, { ...request, method: "GET" })
     const { mediaType } = parseLinks(bytes, `${this.host}: ${request.what}`)
-    return { mediaType, digest, size: bytes.byteLength }
+    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength }
+    return { descriptor, bytes, stated: response.headers }
   }
 
   // One with a subject is sent even if it is there: an earlier push may have ended before the list had its entry.
@@ -302,6 +321,18 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
       scope: this.#pull,
       what: `${target.mediaType} ${target.digest} of ${this.repository}`,
       absent: "OVM_CONTENT_MISSING",
+    }
+  }
+
+  #named(name: string, call: Call): Request {
+    return {
+      ...call,
+      method: "HEAD",
+      url: `${this.#base}/manifests/${name}`,
+      headers: ACCEPT,
+      scope: this.#pull,
+      what: `${this.repository}${isDigest(name) ? "@" : ":"}${name}`,
+      absent: "OVM_NAME_UNKNOWN",
     }
   }
 

@@ -1,7 +1,5 @@
+import { BATCH } from "../content/batch.ts"
 import type { Bytes, Incoming } from "../content/interfaces.ts"
-
-/** Written at once: small writes cost several times as much per byte, in the page cache and in calls. */
-const BATCH = 1024 * 1024
 
 /** How far one answer has got. */
 export interface Position {

@@ -1,5 +1,5 @@
-import { fstatSync } from "node:fs"
-import { chmod, type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
+import { fchmodSync, fstatSync, renameSync, statSync } from "node:fs"
+import { type FileHandle, open, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
@@ -87,12 +87,12 @@ export async function settle(
   durable: boolean,
 ): Promise<void> {
   const blob = files.blob(digest)
-  await chmod(path, 0o444)
+  fchmodSync(fd, 0o444)
   if (durable) await synced(fd)
-  await rename(path, blob)
+  renameSync(path, blob)
   if (durable) await syncDirectory(dirname(blob))
   // After the rename, which changes the file's ctime.
-  const now = await ifPresent(stat(blob, { bigint: true }))
+  const now = statSync(blob, { bigint: true, throwIfNoEntry: false })
   const mine = fstatSync(fd, { bigint: true })
   if (now?.ino === mine.ino) await stamps.put(digest, mine, durable)
 }

@@ -1,62 +1,111 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs"
 import type { Extent, Extents } from "../extents.ts"
+import { isAbsent } from "./files.ts"
+
+/** What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without one. */
+const WORTH_MS = 500
+const WORTH_BYTES = 16 * 1024 * 1024
 
 /**
  * Which extents of a partial file are written, one line each, for whoever goes on after its writer died. A line follows
  * its bytes, so what it says was written; a torn last line says nothing. Only the digest proves the whole in the end, so
- * it needs no fsync.
+ * it needs no fsync. There is no file before there is something to lose.
  */
 export class Journal {
-  readonly #fd: number
+  readonly #began = performance.now()
+  #fd: number | undefined
 
   /**
    * Opens the journal `path` of the open file `of`, which its first line names by inode and size: of a journal of
-   * another file nothing is believed. What it says is added to `extents`.
+   * another file nothing is believed. What it says is added to `extents`, which has what is told of by `add` too.
    */
   constructor(
-    path: string,
+    private readonly path: string,
     private readonly of: number,
-    size: number,
-    extents: Extents,
+    private readonly size: number,
+    private readonly extents: Extents,
   ) {
-    this.#fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600)
-    if (!this.#read(size, extents)) this.clear(size)
+    this.#fd = openIfPresent(path)
+    if (this.#fd !== undefined && !this.#read(this.#fd)) this.#rewrite(this.#fd)
   }
 
-  #read(size: number, extents: Extents): boolean {
-    const head = this.#head(size)
-    const text = readFileSync(this.#fd, "utf8")
+  #read(fd: number): boolean {
+    const head = this.#head()
+    const text = readFileSync(fd, "utf8")
     if (!text.startsWith(head)) return false
     const whole = text.slice(0, text.lastIndexOf("\n") + 1)
-    const present = Math.min(size, fstatSync(this.of).size)
-    for (const extent of parse(whole.slice(head.length))) if (extent.end <= present) extents.add(extent)
+    const present = Math.min(this.size, fstatSync(this.of).size)
+    for (const extent of parse(whole.slice(head.length))) if (extent.end <= present) this.extents.add(extent)
     // Whatever was torn is cut off, or the next line would continue it.
-    this.#cut(whole.length)
+    cut(fd, whole.length)
     return true
   }
 
-  add({ start, end }: Extent): void {
-    writeSync(this.#fd, `${start} ${end}\n`)
+  /** After `extent` was added to the extents. */
+  add(extent: Extent): void {
+    if (this.#fd !== undefined) writeSync(this.#fd, line(extent))
+    else if (this.extents.total > WORTH_BYTES || performance.now() - this.#began > WORTH_MS) this.#make()
   }
 
-  /** Forgets everything. */
-  clear(size: number): void {
-    this.#cut(0)
-    writeSync(this.#fd, this.#head(size))
+  /** After the extents were cleared. */
+  clear(): void {
+    if (this.#fd !== undefined) this.#rewrite(this.#fd)
   }
 
-  // Not where there is nothing to cut off: ext4 brings a file that was truncated to the disk when it is closed, at once.
-  #cut(length: number): void {
-    if (fstatSync(this.#fd).size > length) ftruncateSync(this.#fd, length)
+  /** With `keep`, what there is stays for another attempt. */
+  close(keep: boolean): void {
+    if (keep && this.#fd === undefined) this.#make()
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
   }
 
-  close(): void {
-    closeSync(this.#fd)
+  /** What it is about is a blob now. */
+  remove(): void {
+    if (this.#fd === undefined) return
+    this.close(false)
+    rmSync(this.path, { force: true })
   }
 
-  #head(size: number): string {
-    return `${fstatSync(this.of).ino} ${size}\n`
+  #make(): void {
+    this.#fd = openSync(this.path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600)
+    this.#rewrite(this.#fd)
   }
+
+  #rewrite(fd: number): void {
+    cut(fd, 0)
+    writeSync(fd, this.#head() + this.extents.list.map(line).join(""))
+  }
+
+  #head(): string {
+    return `${fstatSync(this.of).ino} ${this.size}\n`
+  }
+}
+
+function openIfPresent(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_APPEND)
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+// Not where there is nothing to cut off: ext4 brings a file that was truncated to the disk when it is closed, at once.
+function cut(fd: number, length: number): void {
+  if (fstatSync(fd).size > length) ftruncateSync(fd, length)
+}
+
+function line({ start, end }: Extent): string {
+  return `${start} ${end}\n`
 }
 
 function parse(text: string): Extent[] {

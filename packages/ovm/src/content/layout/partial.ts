@@ -35,7 +35,7 @@ export const JOURNAL = ".extents"
  */
 export class Partial implements Incoming {
   readonly #extents = new Extents()
-  readonly #journal: Journal | undefined
+  #journal: Journal | undefined
   #hash: FileHash | undefined
   /** The digest, where it was hashed on its way here. */
   #whole: Digest | undefined
@@ -103,8 +103,8 @@ export class Partial implements Incoming {
   }
 
   #wrote(extent: Extent, alongside: boolean): void {
-    this.#journal?.add(extent)
     this.#extents.add(extent)
+    this.#journal?.add(extent)
     if (!alongside && this.#extents.front > extent.start) this.#hashed()
   }
 
@@ -118,7 +118,8 @@ export class Partial implements Incoming {
         throw digestMismatch(this.expected, found, "what came")
       }
       await settle(this.files, this.path, this.fd, digest, this.stamps, this.durable)
-      if (this.#journal) await ifPresent(unlink(journalOf(this.path)))
+      this.#journal?.remove()
+      this.#journal = undefined
     })
   }
 
@@ -134,7 +135,7 @@ export class Partial implements Incoming {
     this.#hash = undefined
     this.#whole = undefined
     this.#extents.clear()
-    this.#journal?.clear(this.expected.size)
+    this.#journal?.clear()
   }
 
   /** The hash, as far as the file has no gaps. */
@@ -148,8 +149,9 @@ export class Partial implements Incoming {
     if (!this.#open) return
     this.#open = false
     await this.#hash?.cancel()
-    this.#journal?.close()
-    if (!this.#journal || this.#extents.total === 0) await this.#remove()
+    const kept = this.#journal !== undefined && this.#extents.total > 0
+    this.#journal?.close(kept)
+    if (!kept) await this.#remove()
     closeSync(this.fd)
   }
 

@@ -1,10 +1,9 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
+import { BATCH } from "../../../content/batch.ts"
 import { toOvmError } from "../../../errors.ts"
 import { PAGE } from "./format.ts"
 import type { PageSink } from "./splitter.ts"
 
-/** Pages that follow each other are written together. */
-const RUN = 1 << 20
 const ZEROS = new Uint8Array(PAGE)
 
 /**
@@ -16,7 +15,7 @@ export class RamFile implements PageSink {
   readonly #file: number
   /** One bit a page: there is something in the file. */
   readonly #written: Uint8Array
-  readonly #run = new Uint8Array(RUN)
+  readonly #run = new Uint8Array(BATCH)
   #runStart = 0
   #runLength = 0
   #pages = 0
@@ -38,7 +37,7 @@ export class RamFile implements PageSink {
   }
 
   page(offset: number, bytes: Uint8Array): void {
-    if (offset !== this.#runStart + this.#runLength || this.#runLength === RUN) {
+    if (offset !== this.#runStart + this.#runLength || this.#runLength === BATCH) {
       this.flush()
       this.#runStart = offset
     }
