@@ -1,5 +1,5 @@
 import { writeArchive } from "../content/archive/write.ts"
-import { type CopyOptions, copyGraph, type Destination, type Source } from "../content/copy.ts"
+import { type CopyOptions, copyGraph, copyNamed, type Destination, type Source } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { graphOf } from "../content/graph.ts"
 import type { Call, ReferrerLister, Resolver, Tagger } from "../content/interfaces.ts"
@@ -110,12 +110,13 @@ async function toRegistry(
   const registry = await openRemote(reference, options)
   // Blobs of another repository of the same registry need not pass through here.
   const sibling = origin.reference?.host === reference.host ? origin.reference?.repository : undefined
-  await copyGraph(origin.source, origin.root, registry, {
+  const copying = {
     ...options,
     ...(sibling !== undefined && sibling !== reference.repository && { mountFrom: sibling }),
     ...(registry.maxConcurrency && { concurrency: registry.maxConcurrency }),
-  })
-  if (reference.tag !== undefined) await registry.tag(origin.root, reference.tag, options)
+  }
+  if (reference.tag === undefined) await copyGraph(origin.source, origin.root, registry, copying)
+  else await copyNamed(origin.source, origin.root, registry, reference.tag, copying)
   if (options.includeReferrers) await carry(origin, registry, "", options)
   return reference.toString()
 }
@@ -127,8 +128,7 @@ async function into(
   options: CopyOptions,
   prefix = "",
 ): Promise<string> {
-  await copyGraph(origin.source, origin.root, store, options)
-  await store.tag(origin.root, name, options)
+  await copyNamed(origin.source, origin.root, store, name, options)
   if (options.includeReferrers) await carry(origin, store, prefix, options)
   return name
 }

@@ -13,6 +13,7 @@ import type {
   LocalFile,
   Mounter,
   Pusher,
+  ReferencePusher,
   ReferrerLister,
   Resolver,
   Tagger,
@@ -22,7 +23,7 @@ import { isManifest, parseLinks } from "./manifest.ts"
 import { bytesOf, fetchAll, MANIFEST_LIMIT } from "./read.ts"
 
 export type Source = Fetcher & Partial<LocalFile & ReferrerLister & Downloader>
-export type Destination = Pusher & Exister & Partial<FilePusher & Mounter & Ingester>
+export type Destination = Pusher & Exister & Partial<FilePusher & Mounter & Ingester & ReferencePusher>
 
 /** One step of a copy. `done` and `total` are bytes of this descriptor. */
 export interface CopyEvent {
@@ -66,29 +67,53 @@ export async function copy(
   options: CopyOptions = {},
 ): Promise<Descriptor> {
   const root = await source.resolve(reference, options)
-  await copyGraph(source, root, destination, options)
-  if (name !== undefined) await destination.tag(root, name, options)
+  if (name === undefined) await copyGraph(source, root, destination, options)
+  else await copyNamed(source, root, destination, name, options)
   return root
 }
 
-/** The same for a descriptor that is known already, without a name. */
+/** The same for a descriptor that is known already. */
+export async function copyNamed(
+  source: Source,
+  root: Descriptor,
+  destination: Destination & Tagger,
+  name: string,
+  options: CopyOptions = {},
+): Promise<void> {
+  // Not before its referrers: who finds the name may want the signatures.
+  const atOnce = destination.pushReference !== undefined && isManifest(root) && !options.includeReferrers
+  await run(source, root, destination, options, atOnce ? name : undefined)
+  if (!atOnce) await destination.tag(root, name, options)
+}
+
+/** The same without a name. */
 export function copyGraph(
   source: Source,
   root: Descriptor,
   destination: Destination,
   options: CopyOptions = {},
 ): Promise<void> {
+  return run(source, root, destination, options)
+}
+
+function run(
+  source: Source,
+  root: Descriptor,
+  destination: Destination,
+  options: CopyOptions,
+  name?: string,
+): Promise<void> {
   return guarded(async () => {
     // What is still on its way when one transfer fails is stopped and waited for: a copy that ended does nothing more.
     const stop = new AbortController()
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
-    const run = new GraphCopy(source, destination, { ...options, signal })
+    const copying = new GraphCopy(source, destination, { ...options, signal }, name)
     try {
-      await run.node(root)
-      if (options.includeReferrers) await run.referrers()
+      await copying.node(root)
+      if (options.includeReferrers) await copying.referrers()
     } catch (error) {
       stop.abort()
-      await run.settled()
+      await copying.settled()
       if (options.signal?.aborted)
         throw new OvmError("OVM_INTERRUPTED", "the copy was cancelled", { cause: error })
       throw error
@@ -106,6 +131,8 @@ class GraphCopy {
     private readonly source: Source,
     private readonly destination: Destination,
     private readonly options: CopyOptions,
+    /** Of the root, where it is given together with it. */
+    private readonly name: string | undefined,
   ) {
     this.#limited = limiter(options.concurrency ?? 4)
   }
@@ -154,13 +181,24 @@ class GraphCopy {
     const bytes = await this.#limited(() => fetchAll(this.source, target, MANIFEST_LIMIT, this.options))
     const { children, subject } = parseLinks(bytes, `${target.mediaType} ${target.digest}`)
     await Promise.all(children.map((child) => this.node(child, depth + 1)))
-    await this.#limited(async () => {
-      // A registry's list of referrers may lack one that is there, so one with a subject is pushed again.
-      if (subject === undefined && (await this.destination.exists(target, this.options)))
-        return this.#report("exists", target, target.size)
-      await this.destination.push(target, bytesOf(bytes), this.options)
-      this.#report("done", target, target.size)
-    })
+    await this.#limited(() => this.#pushManifest(target, bytes, subject !== undefined, depth))
+  }
+
+  async #pushManifest(
+    target: Descriptor,
+    bytes: Uint8Array,
+    isReferrer: boolean,
+    depth: number,
+  ): Promise<void> {
+    const { destination, options, name } = this
+    const content = bytesOf(bytes)
+    if (depth === 0 && name !== undefined && destination.pushReference)
+      await destination.pushReference(target, content, name, options)
+    // A registry's list of referrers may lack one that is there, so one with a subject is pushed again.
+    else if (isReferrer) await destination.push(target, content, options)
+    else if (await destination.exists(target, options)) return this.#report("exists", target, target.size)
+    else await destination.push(target, content, { ...options, absent: true })
+    this.#report("done", target, target.size)
   }
 
   async #blob(target: Descriptor): Promise<void> {
@@ -192,10 +230,10 @@ class GraphCopy {
     const path = this.destination.pushFile && (await this.source.path?.(target))
     const onBytes = (done: number) => this.#report("transfer", target, done)
     if (path !== undefined && this.destination.pushFile)
-      return this.destination.pushFile(target, path, { ...this.options, onBytes })
+      return this.destination.pushFile(target, path, { ...this.options, absent: true, onBytes })
     if (await this.#inPieces(target, onBytes)) return
     const content = await this.source.fetch(target, this.options)
-    await this.destination.push(target, this.#counted(target, content), this.options)
+    await this.destination.push(target, this.#counted(target, content), { ...this.options, absent: true })
   }
 
   /** Fills the blob from several places at once, if both sides can and it is worth it. */

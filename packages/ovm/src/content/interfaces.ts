@@ -20,13 +20,18 @@ export interface Fetcher {
   fetch(target: Descriptor, call?: Call): Promise<Bytes>
 }
 
+export interface Pushing extends Call {
+  /** Whoever pushes has just asked, and it is not there: it need not be asked again. */
+  readonly absent?: boolean
+}
+
 export interface Pusher {
   /**
    * Stores `content`, which must be exactly what `expected` names; otherwise nothing is stored and the error is
    * OVM_DIGEST_MISMATCH or OVM_SIZE_MISMATCH. Pushing what is there already succeeds without reading `content`.
    * Manifests (by media type) may be pushed only after what they refer to.
    */
-  push(expected: Descriptor, content: Bytes, call?: Call): Promise<void>
+  push(expected: Descriptor, content: Bytes, call?: Pushing): Promise<void>
 }
 
 export interface Exister {
@@ -64,7 +69,12 @@ export interface LocalFile {
 
 export interface FilePusher {
   /** The same as `push`, with the content in the file `path`: for transports and file systems that copy files faster. */
-  pushFile(expected: Descriptor, path: string, call?: Progressing): Promise<void>
+  pushFile(expected: Descriptor, path: string, call?: Progressing & Pushing): Promise<void>
+}
+
+export interface ReferencePusher {
+  /** Stores a manifest, whether it is there or not, and gives it a name, in one step. Throws as `push` and `tag`. */
+  pushReference(expected: Descriptor, content: Bytes, reference: string, call?: Call): Promise<void>
 }
 
 export interface IncomingFile {

@@ -10,6 +10,8 @@ import type {
   Incoming,
   Mounter,
   Progressing,
+  Pushing,
+  ReferencePusher,
   ReferrerFilter,
   ReferrerLister,
   Store,
@@ -47,7 +49,9 @@ export function openRepository(reference: Reference, options: TransportOptions =
 }
 
 /** References to it are tags, digests, or full names in this repository. */
-export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagger, Deleter, ReferrerLister {
+export class HttpStore
+  implements Store, Downloader, FilePusher, ReferencePusher, Mounter, Untagger, Deleter, ReferrerLister
+{
   readonly #base: string
   readonly #pull: string
   readonly #place: Place
@@ -126,23 +130,31 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
   }
 
   /** A manifest with a `subject` is also entered into the list of its subject's referrers, where the registry leaves that to us. */
-  push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
+  push(expected: Descriptor, content: Bytes, call: Pushing = {}): Promise<void> {
     return guarded(async () => {
       if (isManifest(expected)) return this.#pushManifest(expected, content, call)
-      if (await this.exists(expected, call)) return
+      if (!call.absent && (await this.exists(expected, call))) return
       const body = await checkedBody(expected, content, call)
       await upload(this.transport, this.#place, expected, body, call)
     })
   }
 
   /** The file goes from the disk to the socket without passing through this process; the registry checks its digest. */
-  pushFile(expected: Descriptor, path: string, call: Progressing = {}): Promise<void> {
+  pushFile(expected: Descriptor, path: string, call: Progressing & Pushing = {}): Promise<void> {
     return guarded(async () => {
       if (isManifest(expected)) return this.#pushManifest(expected, readChunks(path, call), call)
-      if (await this.exists(expected, call)) return
+      if (!call.absent && (await this.exists(expected, call))) return
       const body = await checkedFile(path)
       if (body.size !== expected.size) throw sizeMismatch(expected, `${body.size}`, path)
       await upload(this.transport, this.#place, expected, body, call)
+    })
+  }
+
+  /** One request; a manifest with a `subject` is entered into the list of its subject's referrers as `push` does it. */
+  pushReference(expected: Descriptor, content: Bytes, reference: string, call: Call = {}): Promise<void> {
+    return guarded(async () => {
+      const bytes = await this.#checked(expected, content, call)
+      await this.#enterManifest(expected, this.#nameIn(reference), bytes, call)
     })
   }
 
@@ -262,13 +274,21 @@ export class HttpStore implements Store, Downloader, FilePusher, Mounter, Untagg
   }
 
   // One with a subject is sent even if it is there: an earlier push may have ended before the list had its entry.
-  async #pushManifest(target: Descriptor, content: Bytes, call: Call): Promise<void> {
-    if (target.size > MANIFEST_LIMIT) throw tooLarge(`${target.mediaType} ${target.digest}`, MANIFEST_LIMIT)
-    const bytes = await readAll(verified(abortable(content, call), target), MANIFEST_LIMIT, target.digest)
+  async #pushManifest(target: Descriptor, content: Bytes, call: Pushing): Promise<void> {
+    const bytes = await this.#checked(target, content, call)
+    if (!call.absent && !parseReferrer(bytes) && (await this.exists(target, call))) return
+    await this.#enterManifest(target, target.digest, bytes, call)
+  }
+
+  async #enterManifest(target: Descriptor, name: string, bytes: Uint8Array, call: Call): Promise<void> {
+    const answer = await this.#putManifest(target, name, bytes, call)
     const referrer = parseReferrer(bytes)
-    if (!referrer && (await this.exists(target, call))) return
-    const answer = await this.#putManifest(target, target.digest, bytes, call)
     if (referrer) await this.#enter(referrer, answer, call)
+  }
+
+  async #checked(target: Descriptor, content: Bytes, call: Call): Promise<Uint8Array> {
+    if (target.size > MANIFEST_LIMIT) throw tooLarge(`${target.mediaType} ${target.digest}`, MANIFEST_LIMIT)
+    return readAll(verified(abortable(content, call), target), MANIFEST_LIMIT, target.digest)
   }
 
   /** Unless the registry said that it did, and has the API to show it (distribution-spec: "Pushing Manifests with Subject"). */

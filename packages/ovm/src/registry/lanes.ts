@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../content/interfaces.ts"
 
-const START = 2
+const START = 3
 const MOST = 8
 /** Throughput is compared over so many milliseconds. */
 const WINDOW_MS = 400

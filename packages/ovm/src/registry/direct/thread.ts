@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs"
+import { BATCH } from "../../content/batch.ts"
 import { reserve } from "../../content/libc.ts"
 import { type Sha256, sha256 } from "../../content/sha256.ts"
 import { Pace, tickOf } from "../watch.ts"
@@ -11,8 +12,6 @@ import { Socket } from "./socket.ts"
 
 declare const self: Worker
 
-/** Written at once: small writes cost several times as much per byte, and more than this leaves the cache on its way. */
-const BATCH = 256 * 1024
 /** Set aside ahead of what came, whatever the size of the piece (OVMS-LIM-004): a file system takes it at less cost. */
 const AHEAD = 16 * 1024 * 1024
 /** Told of at once; what is not told of is fetched again after a kill. */
