@@ -34,7 +34,7 @@ export interface CopyEvent {
 }
 
 export interface CopyOptions extends Call {
-  /** Transfers at a time; 4 unless told. */
+  /** Transfers at a time; 6 unless told. */
   readonly concurrency?: number
   /** Blobs from so many bytes on come in pieces, and a later copy goes on where one was broken off; 4 MiB unless told. */
   readonly largeBytes?: number
@@ -45,6 +45,8 @@ export interface CopyOptions extends Call {
   onProgress?(event: CopyEvent): void
 }
 
+/** Registries wait for their disks between blobs: fewer leave them idle meanwhile. */
+const TRANSFERS = 6
 const LARGE = 4 * 1024 * 1024
 /** Mounts in a row that failed, after which the other repository is taken to have nothing for us. */
 const MISSES = 4
@@ -134,7 +136,7 @@ class GraphCopy {
     /** Of the root, where it is given together with it. */
     private readonly name: string | undefined,
   ) {
-    this.#limited = limiter(options.concurrency ?? 4)
+    this.#limited = limiter(options.concurrency ?? TRANSFERS)
   }
 
   /** Copies a descriptor and what hangs below it, once however often it is referred to. */
