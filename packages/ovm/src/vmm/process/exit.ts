@@ -1,6 +1,7 @@
-import { open, readFile } from "node:fs/promises"
+import { open } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { textIfPresent } from "../../content/layout/files.ts"
 import { type Identity, isAlive } from "./identity.ts"
 import { EXIT_FILE, STDERR_FILE } from "./wrapper.ts"
 
@@ -12,7 +13,7 @@ const WATCH_MS = 1000
 
 /** The status that the wrapper left; undefined if there is none (yet). */
 export async function readExit(directory: string): Promise<number | undefined> {
-  const text = await readFile(join(directory, EXIT_FILE), "utf8").catch(() => "")
+  const text = textIfPresent(join(directory, EXIT_FILE)) ?? ""
   return /^\d+\n$/.test(text) ? Number(text) : undefined
 }
 

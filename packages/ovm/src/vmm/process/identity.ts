@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { textIfPresent } from "../../content/layout/files.ts"
 import { PID_FILE } from "./wrapper.ts"
 
 /** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */
@@ -24,7 +25,7 @@ export async function bootId(): Promise<string> {
 
 /** What the wrapper in `directory` started; undefined if it has not come so far. */
 export async function startedIn(directory: string): Promise<Identity | undefined> {
-  const text = await readFile(join(directory, PID_FILE), "utf8").catch(() => "")
+  const text = textIfPresent(join(directory, PID_FILE)) ?? ""
   const [, pid, startTime] = /^(\d+) (\d+)\n$/.exec(text) ?? []
   if (!pid || !startTime) return undefined
   return { bootId: await bootId(), pid: Number(pid), startTime: Number(startTime) }

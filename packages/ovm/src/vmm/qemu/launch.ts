@@ -4,7 +4,7 @@ import type { Capabilities, LaunchPlan, Machine } from "../interfaces.ts"
 import { checkPlan } from "./check.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
-import { refuseFatal, startQemu } from "./start.ts"
+import { refuseFatal, START_MS, startQemu } from "./start.ts"
 
 /** Vmm.launch of QEMU. */
 export async function launchQemu(found: Capabilities, plan: LaunchPlan, call: Call = {}): Promise<Machine> {
@@ -15,9 +15,8 @@ export async function launchQemu(found: Capabilities, plan: LaunchPlan, call: Ca
     model: modelOf(plan, found),
     generationId: plan.generationId ?? crypto.randomUUID(),
   }
-  return await startQemu(found, plan, options, call, async ({ record, qmp, watch, spawn }) => {
-    const loading = performance.now()
-    await qmp.execute("cont")
-    return new QemuMachine(record, { spawn, load: performance.now() - loading }, qmp, watch)
+  return await startQemu(found, plan, options, call, async ({ record, qmp, watch, timings }) => {
+    await qmp.execute("cont", undefined, START_MS)
+    return new QemuMachine(record, await timings(), qmp, watch)
   })
 }

@@ -23,7 +23,7 @@ import { waitForMigration } from "./migration/progress.ts"
 import { type DeviceState, StreamSplitter } from "./migration/splitter.ts"
 import { RAM_ID } from "./model.ts"
 import { connectIn, type Qmp } from "./qmp.ts"
-import { refuseFatal, type Started, startQemu } from "./start.ts"
+import { refuseFatal, START_MS, type Started, startQemu } from "./start.ts"
 
 /** In the instance's directory, where QEMU runs. */
 const LOAD_SOCKET = "load.sock"
@@ -42,10 +42,8 @@ export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call
   state.catch(() => {})
   const options = { accelerator, model, generationId, ram, lockMemory: plan.lockMemory ?? false }
   return await startQemu(found, plan, options, call, async (started) => {
-    const bytes = await state
-    const loading = performance.now()
-    await loadState(started, bytes, call)
-    return new QemuLoaded(started, performance.now() - loading)
+    await loadState(started, await state, call)
+    return new QemuLoaded(started, await started.timings())
   })
 }
 
@@ -53,10 +51,12 @@ export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call
 async function loadState({ qmp, record }: Started, bytes: Uint8Array, { signal }: Call): Promise<void> {
   // One after the other: the monitor keeps the order, and need not wait for us in between.
   await Promise.all([
-    qmp.execute("migrate-set-capabilities", {
-      capabilities: [IGNORE_SHARED, "events"].map((capability) => ({ capability, state: true })),
-    }),
-    qmp.execute("migrate-incoming", { uri: `unix:${LOAD_SOCKET}` }),
+    qmp.execute(
+      "migrate-set-capabilities",
+      { capabilities: [IGNORE_SHARED, "events"].map((capability) => ({ capability, state: true })) },
+      START_MS,
+    ),
+    qmp.execute("migrate-incoming", { uri: `unix:${LOAD_SOCKET}` }, START_MS),
   ])
   const socket = await connectIn(record.directory, LOAD_SOCKET)
   if (!socket) throw new OvmError("OVM_VMM_FAILED", "QEMU does not listen for the snapshot's state")
@@ -65,6 +65,7 @@ async function loadState({ qmp, record }: Started, bytes: Uint8Array, { signal }
     await waitForMigration(qmp, ["completed"], {
       timeoutMs: LOAD_MS,
       unless: sent,
+      begun: true,
       ...(signal && { signal }),
     })
   } finally {
@@ -87,8 +88,8 @@ class QemuLoaded implements Loaded {
   readonly #machine: QemuMachine
   readonly #qmp: Qmp
 
-  constructor({ record, qmp, watch, spawn }: Started, load: number) {
-    this.timings = { spawn, load }
+  constructor({ record, qmp, watch }: Started, timings: Machine["timings"]) {
+    this.timings = timings
     this.#qmp = qmp
     this.#machine = new QemuMachine(record, this.timings, qmp, watch)
     this.record = record

@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs"
 import { createConnection, type Socket } from "node:net"
-import { OvmError } from "../../errors.ts"
+import { type ErrorCode, OvmError } from "../../errors.ts"
 
 /** QEMU's socket in the instance's directory. */
 export const QMP_SOCKET = "qmp.sock"
@@ -21,6 +21,11 @@ export interface Qmp {
   execute(command: string, args?: Readonly<Record<string, unknown>>, timeoutMs?: number): Promise<unknown>
   /** Calls `listener` with every event until the function that it returns is called. */
   subscribe(listener: (event: QmpEvent) => void): () => void
+  /**
+   * Settles when the monitor has greeted and takes commands; those that were sent before are answered after that. Throws
+   * OVM_VMM_TIMEOUT if there is no greeting in time, as when another client holds the monitor.
+   */
+  readonly ready: Promise<void>
   /** Settles when the connection is closed, from either side; never rejects. */
   readonly closed: Promise<void>
   close(): void
@@ -40,27 +45,37 @@ interface Message {
   readonly error?: { readonly desc?: unknown }
 }
 
-/**
- * Connects to the monitor in `directory` and negotiates. Undefined if nothing listens there (yet).
- * Throws OVM_VMM_TIMEOUT if there is no greeting within `timeoutMs`, as when another client holds the monitor.
- */
-export async function connectQmp(
+interface QmpOptions {
+  /** For the greeting. */
+  readonly timeoutMs: number
+  readonly onEvent?: (event: QmpEvent) => void
+}
+
+/** Connects to the monitor in `directory` and negotiates. Undefined if nothing listens there (yet). Throws as `ready` does. */
+export async function connectQmp(directory: string, options: QmpOptions): Promise<Qmp | undefined> {
+  const qmp = await dialQmp(directory, options)
+  await qmp?.ready
+  return qmp
+}
+
+/** The same without waiting for the greeting: a VMM that has just been spawned answers all at once what was asked meanwhile. */
+export async function dialQmp(
   directory: string,
-  options: { readonly timeoutMs: number; readonly onEvent?: (event: QmpEvent) => void },
+  { timeoutMs: greetingMs, onEvent }: QmpOptions,
 ): Promise<Qmp | undefined> {
   const socket = await connectIn(directory, QMP_SOCKET)
   if (!socket) return undefined
   const listeners = new Set<(event: QmpEvent) => void>()
-  if (options.onEvent) listeners.add(options.onEvent)
+  if (onEvent) listeners.add(onEvent)
   const waiting = new Map<number, (answer: Message | OvmError) => void>()
   let nextId = 0
   let ended: OvmError | undefined
   const greeting = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
 
-  const end = (reason: string) => {
+  const end = (reason: string, code: ErrorCode = "OVM_VMM_FAILED") => {
     if (ended) return
-    ended = new OvmError("OVM_VMM_FAILED", `QEMU's monitor in ${directory} ${reason}`)
+    ended = new OvmError(code, `QEMU's monitor in ${directory} ${reason}`)
     for (const settle of waiting.values()) settle(ended)
     waiting.clear()
     greeting.reject(ended)
@@ -98,23 +113,26 @@ export async function connectQmp(
     return answer.return
   }
 
-  try {
-    greeting.promise.catch(() => {})
-    await withTimeout(
-      greeting.promise,
-      options.timeoutMs,
-      `QEMU sent no greeting within ${options.timeoutMs} ms`,
-    )
-    await execute("qmp_capabilities", undefined, options.timeoutMs)
-  } catch (error) {
-    socket.destroy()
-    throw error
+  const late = setTimeout(
+    () => end(`sent no greeting within ${greetingMs} ms`, "OVM_VMM_TIMEOUT"),
+    greetingMs,
+  )
+  const negotiate = async () => {
+    const agreed = execute("qmp_capabilities", undefined, greetingMs)
+    agreed.catch(() => {})
+    await greeting.promise.finally(() => clearTimeout(late))
+    await agreed.catch((error: OvmError) => {
+      end("does not negotiate", error.code)
+      throw error
+    })
   }
+  const ready = negotiate()
+  ready.catch(() => {})
   const subscribe: Qmp["subscribe"] = (listener) => {
     listeners.add(listener)
     return () => listeners.delete(listener)
   }
-  return { execute, subscribe, closed: closed.promise, close: () => end("was left by us") }
+  return { execute, subscribe, ready, closed: closed.promise, close: () => end("was left by us") }
 }
 
 function eventOf(event: string, { data, timestamp }: Message): QmpEvent {

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs"
+import { existsSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
@@ -10,22 +10,22 @@ import { startedIn } from "../process/identity.ts"
 import { spawnWrapped } from "../process/wrapper.ts"
 import { type MachineOptions, qemuArguments } from "./arguments.ts"
 import { EndWatch } from "./machine.ts"
-import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
+import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 
 /** From spawn to the monitor's greeting: some 50 ms, and much more on a host that is short of memory or processors. */
-const START_MS = 30_000
-const RETRY_MS = 2
+export const START_MS = 30_000
+const RETRY_MS = 1
 /** How long a QEMU whose monitor is gone may take to leave its status, and one that refused something: it may be about to end. */
 const GONE_MS = 5_000
 const ALIVE_MS = 100
 
-/** A QEMU that answers, with the guest stopped. */
+/** A QEMU whose monitor listens, with the guest stopped. What it is asked, it answers once it has started. */
 export interface Started {
   readonly record: MachineRecord
   readonly qmp: Qmp
   readonly watch: EndWatch
-  /** Milliseconds from spawn to the first answer. */
-  readonly spawn: number
+  /** Milliseconds from spawn to the first answer, and from then until now. */
+  timings(): Promise<{ readonly spawn: number; readonly load: number }>
 }
 
 /**
@@ -56,13 +56,19 @@ export async function startQemu<T>(
     qmp.closed.then(() => {
       patience = GONE_MS
     })
-    const spawn = performance.now() - spawned
+    const answered = qmp.ready.then(() => performance.now())
+    answered.catch(() => {})
+    const timings = async () => {
+      const now = performance.now()
+      const at = await answered
+      return { spawn: at - spawned, load: now - at }
+    }
     const identity = await startedIn(plan.directory)
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of QEMU was left in ${plan.directory}`)
     const { accelerator, model, generationId } = options
     const what = { vmm: "qemu", version: found.version, accelerator, directory: plan.directory }
     const record = { ...what, ...identity, model, generationId }
-    return await Promise.race([then({ record, qmp, watch, spawn }), aborted.promise])
+    return await Promise.race([then({ record, qmp, watch, timings }), aborted.promise])
   } catch (thrown) {
     const error = await inItsOwnWords(plan.directory, toOvmError(thrown), patience)
     qmp?.close()
@@ -88,8 +94,11 @@ async function firstContact(directory: string, watch: EndWatch): Promise<Qmp> {
     const left = deadline - performance.now()
     if (left <= 0)
       throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not open its monitor within ${START_MS} ms`)
-    const qmp = await connectQmp(directory, { timeoutMs: left, onEvent: watch.onEvent })
-    if (qmp) return qmp
+    // A look costs less than a call that fails, and QEMU wants the processors now.
+    if (existsSync(join(directory, QMP_SOCKET))) {
+      const qmp = await dialQmp(directory, { timeoutMs: left, onEvent: watch.onEvent })
+      if (qmp) return qmp
+    }
     if ((await readExit(directory)) !== undefined)
       throw new OvmError("OVM_VMM_FAILED", "QEMU ended before it opened its monitor")
     await sleep(RETRY_MS)

@@ -25,6 +25,8 @@ export interface WaitOptions extends Call {
   readonly timeoutMs: number
   /** Ends the wait when it fails. */
   readonly unless?: Promise<unknown>
+  /** It has just begun: its events are still to come, and QEMU is not to be asked at once. */
+  readonly begun?: boolean
 }
 
 /**
@@ -34,7 +36,7 @@ export interface WaitOptions extends Call {
 export async function waitForMigration(
   qmp: Qmp,
   states: readonly string[],
-  { timeoutMs, unless, signal }: WaitOptions,
+  { timeoutMs, unless, signal, begun = false }: WaitOptions,
 ): Promise<string> {
   const deadline = performance.now() + timeoutMs
   let failed: unknown
@@ -54,21 +56,26 @@ export async function waitForMigration(
     ring()
   })
   try {
-    for (;;) {
+    for (let look = !begun; ; look = true) {
       if (signal?.aborted) interrupt()
       const rung = new Promise<void>((resolve) => {
         ring = resolve
       })
-      const wanted = states.find((state) => state === told)
-      told = undefined
-      const { status, reason } = wanted ? { status: wanted, reason: undefined } : await migrationStatus(qmp)
-      // A receiver that gave up is the reason why QEMU failed.
-      if (failed !== undefined) throw failed
-      if (states.includes(status)) return status
-      if (IDLE.has(status) && status !== "none")
-        throw new OvmError("OVM_VMM_FAILED", `QEMU's migration has ${status}: ${reason ?? "no reason given"}`)
-      if (performance.now() > deadline)
-        throw new OvmError("OVM_VMM_TIMEOUT", `QEMU's migration is still ${status} after ${timeoutMs} ms`)
+      if (look) {
+        const wanted = states.find((state) => state === told)
+        told = undefined
+        const { status, reason } = wanted ? { status: wanted, reason: undefined } : await migrationStatus(qmp)
+        // A receiver that gave up is the reason why QEMU failed.
+        if (failed !== undefined) throw failed
+        if (states.includes(status)) return status
+        if (IDLE.has(status) && status !== "none")
+          throw new OvmError(
+            "OVM_VMM_FAILED",
+            `QEMU's migration has ${status}: ${reason ?? "no reason given"}`,
+          )
+        if (performance.now() > deadline)
+          throw new OvmError("OVM_VMM_TIMEOUT", `QEMU's migration is still ${status} after ${timeoutMs} ms`)
+      }
       const timer = setTimeout(ring, LOOK_AGAIN_MS)
       await rung
       clearTimeout(timer)
