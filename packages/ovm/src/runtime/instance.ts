@@ -48,7 +48,7 @@ export class Instance {
 
   /** Makes the directory and the first record. */
   async create(): Promise<void> {
-    await createDirectory(this.directory)
+    createDirectory(this.directory)
     await this.#persist()
   }
 

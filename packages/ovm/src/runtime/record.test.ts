@@ -13,14 +13,14 @@ afterEach(() => rm(root, { recursive: true }))
 
 test("a record comes back as it was written, in a directory for its user alone", async () => {
   const record = recordOf("a")
-  await createDirectory(join(root, "a"))
+  createDirectory(join(root, "a"))
   await writeRecord(join(root, "a"), record)
   expect(await readRecords(root)).toEqual([record])
   expect((await stat(join(root, "a"))).mode & 0o777).toBe(0o700)
 })
 
 test("what a crash left without a whole record is swept, whatever it holds", async () => {
-  await createDirectory(join(root, "whole"))
+  createDirectory(join(root, "whole"))
   await writeRecord(join(root, "whole"), recordOf("whole"))
   await mkdir(join(root, "empty"))
   await mkdir(join(root, "half"))

@@ -1,5 +1,5 @@
-import { renameSync, writeFileSync } from "node:fs"
-import { mkdir, readdir, readFile, rm } from "node:fs/promises"
+import { mkdirSync, renameSync, writeFileSync } from "node:fs"
+import { readdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
@@ -41,8 +41,8 @@ export interface SnapshotPolicy {
 const FILE = "instance.json"
 
 /** Makes the instance's own directory, for its user alone. Throws if it is there already. */
-export async function createDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { mode: 0o700 })
+export function createDirectory(directory: string): void {
+  mkdirSync(directory, { mode: 0o700 })
 }
 
 /** Replaces the record by rename: a reader, or a crash, sees the old one or the new one. */

@@ -7,7 +7,16 @@ import { hostCpu } from "../host.ts"
 import type { PreparedImage, UntimedImage } from "../images/images.ts"
 import type { PreparedSnapshot } from "../images/snapshot.ts"
 import { preloadRam } from "../ram/preload.ts"
-import type { Capabilities, LaunchPlan, Loaded, Loader, Origin, ResumePlan, Vmm } from "../vmm/interfaces.ts"
+import type {
+  Capabilities,
+  LaunchPlan,
+  Loaded,
+  Loader,
+  Loading,
+  Origin,
+  ResumePlan,
+  Vmm,
+} from "../vmm/interfaces.ts"
 import type { Overrides } from "./interfaces.ts"
 import { assertLockable } from "./lock-limit.ts"
 import { resumeOnce } from "./once.ts"
@@ -86,11 +95,12 @@ export async function planResume(
         detail: fatal.map(({ pointer, reason }) => ({ pointer, reason })),
       },
     )
-  const ready = async (call: Call) => {
+  const once = descriptor.uniqueness.multiResume === "deny"
+  const ready = async (call: Loading) => {
     // While the VMM starts; a hint that cannot be honoured is no failure.
     if (wants.preload) preloadRam(snapshot.ram).catch(() => {})
     const loaded = await load.load(resume, call)
-    return descriptor.uniqueness.multiResume === "deny" ? onlyOnce(loaded, resumed, digest) : loaded
+    return once ? onlyOnce(loaded, resumed, digest) : loaded
   }
   return {
     capabilities,
@@ -100,7 +110,7 @@ export async function planResume(
     snapshot,
     load: ready,
     go: async (call) => {
-      const loaded = await ready(call)
+      const loaded = await ready({ ...call, goesOn: !once })
       try {
         return await loaded.resume()
       } catch (error) {

@@ -41,7 +41,7 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
     await rm(directory, { recursive: true, force: true })
   }
   try {
-    await createDirectory(directory)
+    createDirectory(directory)
     const image = await images.prepare(reference, { lease: id, pull: "never", ...call })
     const planned = await planImage(context, { id, directory }, image, {}, call)
     const { plan, virtualSize, capabilities, load } = planned

@@ -29,7 +29,12 @@ export interface Loader {
    * verified their digests. Throws OVM_UNSUPPORTED, OVM_SIZE_MISMATCH (RAM), OVM_DISK_INVALID, OVM_FILE_UNREADABLE,
    * OVM_PERMISSION_DENIED, OVM_VMM_FAILED or OVM_VMM_TIMEOUT, with the VMM's own words, and leaves no process behind.
    */
-  load(plan: ResumePlan, call?: Call): Promise<Loaded>
+  load(plan: ResumePlan, call?: Loading): Promise<Loaded>
+}
+
+export interface Loading extends Call {
+  /** The guest goes on as soon as it is loaded, and `resume` finds it running: nobody has to be asked in between. */
+  readonly goesOn?: boolean
 }
 
 /** A machine that is one command away from running. */

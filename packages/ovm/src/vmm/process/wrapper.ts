@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process"
-import { readdir, rm } from "node:fs/promises"
+import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 
@@ -89,7 +89,7 @@ export async function spawnWrapped(
   const segment = Math.max(1, Math.floor(options.consoleLimit / 2))
   const args = ["-c", SCRIPT, "ovm-vmm", String(segment), String(STDERR_LIMIT), ...argv]
   try {
-    await clearTraces(options.directory)
+    clearTraces(options.directory)
     const child = spawn("sh", args, {
       cwd: options.directory,
       detached: true,
@@ -111,8 +111,8 @@ export async function spawnWrapped(
 }
 
 /** What an earlier machine in the same folder left must not be taken for this one's. */
-async function clearTraces(directory: string): Promise<void> {
+function clearTraces(directory: string): void {
   const traces = new Set([PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
-  for (const name of await readdir(directory))
-    if (traces.has(name) || name.startsWith(CONSOLE_PREFIX)) await rm(join(directory, name), { force: true })
+  for (const name of readdirSync(directory))
+    if (traces.has(name) || name.startsWith(CONSOLE_PREFIX)) rmSync(join(directory, name), { force: true })
 }

@@ -2,7 +2,6 @@ import { accessSync, constants, statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import type { Socket } from "node:net"
 import { guardedSync } from "../../content/guarded.ts"
-import type { Call } from "../../content/interfaces.ts"
 import { withDisk } from "../../disk/file.ts"
 import { readHeader } from "../../disk/header.ts"
 import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
@@ -12,6 +11,7 @@ import type {
   DiskFile,
   GuestModel,
   Loaded,
+  Loading,
   Machine,
   Origin,
   ResumePlan,
@@ -30,7 +30,7 @@ const LOAD_SOCKET = "load.sock"
 const LOAD_MS = 30_000
 
 /** Loader.load of QEMU. */
-export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call = {}): Promise<Loaded> {
+export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Loading = {}): Promise<Loaded> {
   refuseFatal(checkResume(plan, found))
   const { origin } = plan
   checkRam(origin)
@@ -42,13 +42,22 @@ export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Call
   state.catch(() => {})
   const options = { accelerator, model, generationId, ram, lockMemory: plan.lockMemory ?? false }
   return await startQemu(found, plan, options, call, async (started) => {
+    let runs = false
+    const unsubscribe = started.qmp.subscribe(({ event }) => {
+      runs ||= event === "RESUME"
+    })
     await loadState(started, await state, call)
-    return new QemuLoaded(started, await started.timings())
+    unsubscribe()
+    return new QemuLoaded(started, await started.timings(), runs)
   })
 }
 
 /** QEMU listens, we connect once it does, and write. */
-async function loadState({ qmp, record }: Started, bytes: Uint8Array, { signal }: Call): Promise<void> {
+async function loadState(
+  { qmp, record }: Started,
+  bytes: Uint8Array,
+  { signal, goesOn }: Loading,
+): Promise<void> {
   // One after the other: the monitor keeps the order, and need not wait for us in between.
   await Promise.all([
     qmp.execute(
@@ -57,6 +66,8 @@ async function loadState({ qmp, record }: Started, bytes: Uint8Array, { signal }
       START_MS,
     ),
     qmp.execute("migrate-incoming", { uri: `unix:${LOAD_SOCKET}` }, START_MS),
+    // Of a guest that is still to come it means that it need not wait for another one.
+    ...(goesOn ? [qmp.execute("cont", undefined, START_MS)] : []),
   ])
   const socket = await connectIn(record.directory, LOAD_SOCKET)
   if (!socket) throw new OvmError("OVM_VMM_FAILED", "QEMU does not listen for the snapshot's state")
@@ -83,13 +94,15 @@ async function send(socket: Socket, bytes: Uint8Array): Promise<void> {
 
 class QemuLoaded implements Loaded {
   readonly record
-  readonly timings
   readonly exited
   readonly #machine: QemuMachine
   readonly #qmp: Qmp
 
-  constructor({ record, qmp, watch }: Started, timings: Machine["timings"]) {
-    this.timings = timings
+  constructor(
+    { record, qmp, watch }: Started,
+    readonly timings: Machine["timings"],
+    private readonly runs: boolean,
+  ) {
     this.#qmp = qmp
     this.#machine = new QemuMachine(record, this.timings, qmp, watch)
     this.record = record
@@ -99,7 +112,7 @@ class QemuLoaded implements Loaded {
   async resume(): Promise<Machine> {
     const began = performance.now()
     try {
-      await this.#qmp.execute("cont")
+      if (!this.runs) await this.#qmp.execute("cont")
     } catch (thrown) {
       await this.discard()
       throw toOvmError(thrown)
