@@ -107,6 +107,19 @@ export class Instance {
     await this.become("running", patch)
   }
 
+  /** Writes the record that `enter` would, of a machine that is just being let go: both take their time, and this is not waited for twice. */
+  async foresee(record: MachineRecord, patch: Patch): Promise<void> {
+    this.#record = record
+    await this.#persist({ ...running(this.#info), ...patch })
+  }
+
+  /** `enter` where `foresee` has written the record; what came to be known since is in it with the next change. */
+  enterForeseen(machine: Machine, patch: Patch): void {
+    assertTransition(this.#info.state, "running")
+    this.#hold(machine)
+    this.#info = { ...running(this.#info), ...patch }
+  }
+
   /** The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. */
   async finish(exit: Exit): Promise<void> {
     if (hasEnded(this.state)) return
@@ -148,7 +161,7 @@ export class Instance {
   }
 
   /** One write at a time, each of the newest state. */
-  #persist(): Promise<void> {
+  #persist(foreseen?: InstanceInfo): Promise<void> {
     this.#writing = this.#writing
       .catch(() => {})
       .then(() => {
@@ -156,13 +169,17 @@ export class Instance {
         if (this.#discarded) return undefined
         return writeRecord(this.directory, {
           schema: 1,
-          info: this.#info,
+          info: foreseen ?? this.#info,
           ...(this.#record && { machine: this.#record }),
           ...(this.lineage && { lineage: this.lineage }),
         })
       })
     return this.#writing
   }
+}
+
+function running({ phase: _, ...info }: InstanceInfo): InstanceInfo {
+  return { ...info, state: "running" }
 }
 
 function failure(exit: Exit): ErrorEntry {

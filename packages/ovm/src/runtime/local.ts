@@ -6,7 +6,7 @@ import { createOverlay } from "../disk/overlay.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { readConsole } from "../vmm/console.ts"
-import type { Machine, Vmm } from "../vmm/interfaces.ts"
+import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
 import { chooseSnapshot } from "./choose.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type {
@@ -30,6 +30,7 @@ import { type Planned, resourcesOf } from "./plan.ts"
 import { factsOf, planImage } from "./plan-image.ts"
 import { recover } from "./recover.ts"
 import { describe, rounded, since, withRunning } from "./report.ts"
+import type { Slot } from "./slot.ts"
 import { Slots } from "./slots.ts"
 import { lineageOf, takeSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
@@ -220,7 +221,7 @@ export class LocalRuntime implements Runtime {
     instance.lineage = lineageOf(slot.image.base, snapshot, plan.disk?.overlay)
     this.#slots.take(slot)
     try {
-      await this.#entered(instance, await slot.loaded.resume(), received, {})
+      await this.#letGo(instance, slot, received)
       return { instance_id: instance.id, status: instance.state === "running" ? "running" : "starting" }
     } catch (thrown) {
       const error = toOvmError(thrown)
@@ -230,6 +231,15 @@ export class LocalRuntime implements Runtime {
       if (error.code === "OVM_RESUME_DENIED") throw error
       return undefined
     }
+  }
+
+  /** Where the guest may be resumed again, its record is written while it is let go. */
+  async #letGo(instance: Instance, { loaded, planned }: Slot, received: number): Promise<void> {
+    const going = loaded.resume()
+    const again = planned.snapshot?.descriptor.uniqueness.multiResume === "allow"
+    const foreseen = again && instance.foresee(loaded.record, enteredAt(loaded.record))
+    const [machine] = await Promise.all([going, foreseen])
+    await this.#entered(instance, machine, received, {}, again)
   }
 
   /** Takes the request on, or says which limit forbids it. */
@@ -335,7 +345,13 @@ export class LocalRuntime implements Runtime {
   }
 
   /** The guest runs; and so does the instance, unless somebody stopped it while there was no machine to stop. */
-  async #entered(instance: Instance, machine: Machine, received: number, timings: Timings): Promise<void> {
+  async #entered(
+    instance: Instance,
+    machine: Machine,
+    received: number,
+    timings: Timings,
+    foreseen = false,
+  ): Promise<void> {
     if (instance.state !== "starting") {
       await instance.attach(machine)
       this.#watch(instance)
@@ -343,16 +359,16 @@ export class LocalRuntime implements Runtime {
       return
     }
     const { resume } = machine.timings
-    const recorded = instance.enter(machine, {
-      started: new Date().toISOString(),
-      ...(machine.record.generationId && { generation_id: machine.record.generationId }),
+    const patch = {
+      ...enteredAt(machine.record),
       timings_ms: {
         ...instance.info.timings_ms,
         ...timings,
         ...(resume !== undefined && { resume: rounded(resume) }),
         total: since(received),
       },
-    })
+    }
+    const recorded = foreseen ? instance.enterForeseen(machine, patch) : instance.enter(machine, patch)
     this.#watch(instance)
     await recorded
     this.#log("running", instance, {})
@@ -390,4 +406,8 @@ export class LocalRuntime implements Runtime {
   #log(event: string, instance: Instance, fields: Record<string, unknown>): void {
     this.#options.log?.(event, { instance_id: instance.id, ...fields })
   }
+}
+
+function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
+  return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
 }

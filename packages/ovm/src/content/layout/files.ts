@@ -1,4 +1,4 @@
-import { fsync, readFileSync } from "node:fs"
+import { fsync, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { asyncFs } from "../async-fs.ts"
 import { type Digest, hexOf } from "../digest.ts"
@@ -63,6 +63,16 @@ export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
 export function textIfPresent(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8")
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+/** The file, opened; undefined if it is not there. */
+export function openIfPresent(path: string, flags: number): number | undefined {
+  try {
+    return openSync(path, flags)
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw error

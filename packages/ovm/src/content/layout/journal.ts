@@ -9,7 +9,7 @@ import {
   writeSync,
 } from "node:fs"
 import type { Extent, Extents } from "../extents.ts"
-import { isAbsent } from "./files.ts"
+import { openIfPresent } from "./files.ts"
 
 /** What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without one. */
 const WORTH_MS = 500
@@ -34,7 +34,7 @@ export class Journal {
     private readonly size: number,
     private readonly extents: Extents,
   ) {
-    this.#fd = openIfPresent(path)
+    this.#fd = openIfPresent(path, constants.O_RDWR | constants.O_APPEND)
     if (this.#fd !== undefined && !this.#read(this.#fd)) this.#rewrite(this.#fd)
   }
 
@@ -87,15 +87,6 @@ export class Journal {
 
   #head(): string {
     return `${fstatSync(this.of).ino} ${this.size}\n`
-  }
-}
-
-function openIfPresent(path: string): number | undefined {
-  try {
-    return openSync(path, constants.O_RDWR | constants.O_APPEND)
-  } catch (error) {
-    if (isAbsent(error)) return undefined
-    throw error
   }
 }
 

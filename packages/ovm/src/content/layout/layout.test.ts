@@ -7,6 +7,7 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   writeFile,
@@ -115,6 +116,32 @@ test("a layout of another tool is read without being written to", () =>
     expect(await store.path(target)).toBe(blobOf(root, "blob"))
     expect(await collect(store.fetch(target))).toBe("blob")
     expect((await readdir(root)).sort()).toEqual(["blobs", "index.json", "oci-layout"])
+  }))
+
+test("names are read again as soon as their file is another one, or was written to in place", () =>
+  inFolder(async (root) => {
+    const index = join(root, "index.json")
+    const named = (name: string) =>
+      JSON.stringify({
+        schemaVersion: 2,
+        manifests: [
+          { mediaType: OCI_MANIFEST, digest: digestOf("x"), size: 1, annotations: { [NAME]: name } },
+        ],
+      })
+    await writeFile(join(root, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}')
+    await writeFile(index, named("a"))
+    const store = await readLayout(root)
+    const names = async () => (await Array.fromAsync(store.list())).map(({ reference }) => reference)
+    // Long enough ago to be remembered.
+    await Bun.sleep(150)
+    expect(await names()).toEqual(["a"])
+    await writeFile(index, named("b"))
+    expect(await names()).toEqual(["b"])
+    await Bun.sleep(150)
+    expect(await names()).toEqual(["b"])
+    await writeFile(join(root, "new"), named("c"))
+    await rename(join(root, "new"), index)
+    expect(await names()).toEqual(["c"])
   }))
 
 test("a blob that changed on disk is found out, and a push mends it", () =>

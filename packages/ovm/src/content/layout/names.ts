@@ -1,11 +1,11 @@
-import { readFileSync, statSync } from "node:fs"
+import { closeSync, constants, fstatSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../async-fs.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
 import { isObject } from "../manifest.ts"
-import { ifPresent, type LayoutFiles, syncDirectory, writing } from "./files.ts"
+import { ifPresent, type LayoutFiles, openIfPresent, syncDirectory, writing } from "./files.ts"
 
 /** The annotation that names an entry of index.json (image-spec: annotations.md, image-layout.md). */
 export const NAME = "org.opencontainers.image.ref.name"
@@ -29,11 +29,27 @@ export const EMPTY_INDEX = {
   manifests: [],
 }
 
-/** Throws OVM_STORE_CORRUPT, naming the file and the fault. */
+/** The index that was read last, and the file that it was. */
+let last: { readonly file: string; readonly index: Index } | undefined
+/** The times of a file that was written to so shortly ago do not tell whether it is written to again. */
+const SETTLED_MS = 100
+
+/** Throws OVM_STORE_CORRUPT, naming the file and the fault. A daemon asks for the same one at each start: it is parsed once. */
 export async function readIndex(files: LayoutFiles): Promise<Index> {
-  const text = bounded(files.index)
-  if (text === undefined) throw corrupt(files, "it is missing")
-  return parseIndex(text, (reason, cause) => corrupt(files, reason, cause))
+  const fd = openIfPresent(files.index, constants.O_RDONLY)
+  if (fd === undefined) throw corrupt(files, "it is missing")
+  try {
+    const found = fstatSync(fd, { bigint: true })
+    if (found.size > LIMIT) throw new OvmError("OVM_STORE_CORRUPT", `${files.index} is above ${LIMIT} bytes`)
+    const { dev, ino, size, mtimeNs, ctimeNs } = found
+    const file = [files.index, dev, ino, size, mtimeNs, ctimeNs].join(" ")
+    if (last?.file === file) return last.index
+    const index = parseIndex(readFileSync(fd, "utf8"), (reason, cause) => corrupt(files, reason, cause))
+    if (Date.now() - Number(found.ctimeMs) > SETTLED_MS) last = { file, index }
+    return index
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** The text of an index.json; what it breaks is told to `fault`, which makes the error. */
@@ -51,14 +67,6 @@ export function parseIndex(text: string, fault: (reason: string, cause?: unknown
   const bad = manifests.findIndex((entry) => !isEntry(entry))
   if (bad >= 0) throw fault(`manifests[${bad}] is not a descriptor`)
   return { ...value, manifests }
-}
-
-/** At once: it is small, every command waits for it, and to be parsed it has to be in memory anyway. */
-function bounded(path: string): string | undefined {
-  const size = statSync(path, { throwIfNoEntry: false })?.size
-  if (size === undefined) return undefined
-  if (size > LIMIT) throw new OvmError("OVM_STORE_CORRUPT", `${path} is above ${LIMIT} bytes`)
-  return readFileSync(path, "utf8")
 }
 
 function isEntry(value: unknown): value is Entry {
