@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { statSync } from "node:fs"
 import { chmod, rename, rm, stat, unlink } from "node:fs/promises"
 import { resolve as absolute, join } from "node:path"
@@ -91,7 +90,7 @@ export class Cache {
 
   async #make(key: Key, derivation: Derivation, call: Call): Promise<void> {
     const path = this.#files.file(key)
-    const making = join(this.#files.making, `${keyName(key)}.${randomUUID()}`)
+    const making = join(this.#files.making, `${keyName(key)}.${crypto.randomUUID()}`)
     try {
       await derivation.make(making, call)
       await chmod(making, 0o600)

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { type FileHandle, open, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { BATCH } from "../content/batch.ts"
@@ -15,7 +14,7 @@ export async function replaceFile(path: string, content: Bytes): Promise<void> {
     const target = resolve(path)
     const found = await ifPresent(stat(target))
     if (found && !found.isFile()) return await fill(await open(target, "w"), content, false)
-    const temporary = join(dirname(target), `.${randomUUID()}.part`)
+    const temporary = join(dirname(target), `.${crypto.randomUUID()}.part`)
     try {
       await fill(await open(temporary, "wx", 0o644), content, true)
       await rename(temporary, target)

@@ -2,7 +2,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
-import { isManifest, parseLinks } from "../content/manifest.ts"
+import { isManifest, OCI_MANIFEST, parseLinks } from "../content/manifest.ts"
 import { bytesOf, fetchAll, MANIFEST_LIMIT } from "../content/read.ts"
 import { parseReferrer } from "../content/referrers.ts"
 import { OvmError, ofRegistry } from "../errors.ts"
@@ -41,6 +41,21 @@ export function evidenceOfBoth(first: EvidenceSource, second: EvidenceSource): E
     },
     tagged: async (tag, call) => (await first.tagged(tag, call)) ?? second.tagged(tag, call),
   }
+}
+
+/**
+ * Has `source`, which remembers its answers, asked for what a policy and `copyEvidence` are going to want of `subject`, while
+ * something else is waited for.
+ */
+export function askAhead(source: EvidenceSource, subject: Digest, call: Call): void {
+  const target = { mediaType: OCI_MANIFEST, digest: subject, size: 0 }
+  const listed = source.referrers(target, { ...call, artifactType: BUNDLE, unread: true })
+  const asked = [
+    listed[Symbol.asyncIterator]().next(),
+    ...KINDS.map((kind) => source.tagged(legacyTag(subject, kind), call)),
+  ]
+  // Whoever wants the answer hears of its failure.
+  for (const answer of asked) answer.catch(() => {})
 }
 
 /** What a policy let an artifact pass by. */

@@ -8,7 +8,7 @@ import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { askedOf, readRoot } from "./asked.ts"
-import { copyEvidence } from "./evidence.ts"
+import { askAhead, copyEvidence } from "./evidence.ts"
 
 export interface PullOptions extends Call {
   readonly plainHttp?: boolean
@@ -42,8 +42,9 @@ export async function pullImage(
   const { descriptor: root, bytes } = await repository.fetchReference(reference.target, call)
   const source = new Remembered(repository)
   source.know(root.digest, bytes)
-  const found = await readRoot(source, root, call)
   const evidence = evidenceIn(source)
+  askAhead(evidence, root.digest, call)
+  const found = await readRoot(source, root, call)
   const asked = askedOf(reference.toString(), reference, root.digest, found)
   const { decision, relied } = await policy.admit(asked, evidence, call)
   for (const warning of decision.warnings) onWarning?.(`${reference}: ${warning}`)

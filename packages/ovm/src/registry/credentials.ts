@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { mkdir, open, readFile, rename, unlink } from "node:fs/promises"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
@@ -120,7 +119,7 @@ export class DockerCredentials implements Credentials {
 
   async #write(config: Config): Promise<void> {
     await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
-    const temporary = `${this.#path}.${randomUUID()}`
+    const temporary = `${this.#path}.${crypto.randomUUID()}`
     try {
       const handle = await open(temporary, "wx", 0o600)
       try {

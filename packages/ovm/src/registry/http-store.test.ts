@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe } from "bun:test"
-import { randomUUID } from "node:crypto"
 import {
   findPeer,
   type RegistryProgram,
@@ -34,7 +33,7 @@ for (const [program, unable] of Object.entries(REGISTRIES)) {
     storeSuite(
       program,
       async () => {
-        const reference = parseReference(`${server.host}/suite/${randomUUID()}`)
+        const reference = parseReference(`${server.host}/suite/${crypto.randomUUID()}`)
         return {
           store: openRepository(reference),
           reference: (tag) => reference.withTag(tag).toString(),

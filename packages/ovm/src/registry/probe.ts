@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import type { Descriptor } from "../content/descriptor.ts"
 import { guarded } from "../content/guarded.ts"
 import type { Call } from "../content/interfaces.ts"
@@ -37,7 +36,7 @@ export function probe(transport: Transport, repository: string, call: Call = {})
     const findings: Finding[] = []
     let deletion: Finding
     try {
-      const blob = await client.upload(Buffer.from(`probe ${randomUUID()}\n`))
+      const blob = await client.upload(Buffer.from(`probe ${crypto.randomUUID()}\n`))
       findings.push(await chunked(client), await ranged(client, blob), await mounted(client, blob))
       findings.push(...(await manifests(client)), await largeManifest(client))
     } finally {
@@ -48,7 +47,7 @@ export function probe(transport: Transport, repository: string, call: Call = {})
 }
 
 async function chunked(client: ProbeClient): Promise<Finding> {
-  const { status, least } = await client.uploadInChunks(Buffer.from(`probe ${randomUUID()}\n`))
+  const { status, least } = await client.uploadInChunks(Buffer.from(`probe ${crypto.randomUUID()}\n`))
   const works = status === 201
   const minimum = least === undefined ? "" : `, chunks from ${least} bytes up`
   return {
@@ -88,7 +87,7 @@ async function mounted(client: ProbeClient, blob: Descriptor): Promise<Finding> 
 }
 
 async function manifests(client: ProbeClient): Promise<Finding[]> {
-  const config = await client.upload(Buffer.from(JSON.stringify({ probe: randomUUID() })), TYPE)
+  const config = await client.upload(Buffer.from(JSON.stringify({ probe: crypto.randomUUID() })), TYPE)
   const image = await client.put(manifest(config, { artifactType: TYPE }), OCI_MANIFEST, { tagged: true })
   const kept =
     image.status < 300 &&
@@ -193,7 +192,7 @@ async function largeManifest(client: ProbeClient): Promise<Finding> {
       manifests: [],
       annotations: { probe: "" },
     })
-    const padding = randomUUID().padEnd(size - empty.length, "x")
+    const padding = crypto.randomUUID().padEnd(size - empty.length, "x")
     const { status } = await client.put(empty.replace('"probe":""', `"probe":"${padding}"`), OCI_INDEX)
     if (status < 300) {
       const works = size === 4 * MIB

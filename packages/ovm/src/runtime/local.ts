@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Bytes, Call } from "../content/interfaces.ts"
@@ -244,7 +243,7 @@ export class LocalRuntime implements Runtime {
 
   /** Takes the request on, or says which limit forbids it. */
   async #admit(request: StartRequest, overrides: Overrides): Promise<Instance> {
-    const instance = this.#accept(randomUUID(), request, overrides)
+    const instance = this.#accept(crypto.randomUUID(), request, overrides)
     try {
       await instance.create()
       return instance

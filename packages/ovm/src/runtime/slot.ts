@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { statSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
@@ -34,7 +33,7 @@ export interface Slot {
 /** Loads the local snapshot called `reference`. Throws what a start of it can throw, and leaves nothing behind then. */
 export async function makeSlot(context: SlotContext, reference: string, call: Call): Promise<Slot> {
   const { instances, images } = context
-  const id = randomUUID()
+  const id = crypto.randomUUID()
   const directory = join(instances, id)
   const forget = async () => {
     await images.release(id)

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import {
   chmodSync,
   closeSync,
@@ -71,7 +70,7 @@ export class Partial implements Incoming {
     const fd = openLocked(path)
     if (fd !== undefined) return make(path, fd, true)
     // Somebody else is fetching the same blob at this moment. Who comes second does without resuming.
-    const own = join(files.ingest, randomUUID())
+    const own = join(files.ingest, crypto.randomUUID())
     return make(own, openLocked(own) ?? fail(own), false)
   }
 

@@ -1,5 +1,4 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { randomUUID } from "node:crypto"
 import { storeSuite } from "../../content/store.suite.ts"
 import { openRepository } from "../http-store.ts"
 import { parseReference } from "../reference.ts"
@@ -10,7 +9,7 @@ setDefaultTimeout(60_000)
 
 storeSuite("embedded registry", async () => {
   const registry = await startTest()
-  const reference = parseReference(`${registry.host}/suite/${randomUUID()}`)
+  const reference = parseReference(`${registry.host}/suite/${crypto.randomUUID()}`)
   return {
     store: openRepository(reference),
     reference: (tag) => reference.withTag(tag).toString(),

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { ifPresent, syncDirectory } from "../../../content/layout/files.ts"
@@ -51,7 +50,7 @@ export class Files {
 
   /** Replaces the file `path` in one step that survives a crash of the host. */
   async write(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-    const temporary = join(this.temporary, randomUUID())
+    const temporary = join(this.temporary, crypto.randomUUID())
     try {
       const handle = await open(temporary, "wx", mode)
       try {

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto"
 import { open, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { ifPresent, syncDirectory } from "../../../content/layout/files.ts"
@@ -114,7 +113,7 @@ export class Folder implements Writable {
     if (this.openUploads >= UPLOADS_LIMIT)
       throw new OvmError("OVM_TOO_MANY", `${UPLOADS_LIMIT} uploads are open in ${this.files.root}`)
     this.openUploads++
-    const id = randomUUID()
+    const id = crypto.randomUUID()
     try {
       await this.gate.shared(async () => {
         await makeDirectory(this.files.uploads(repository))
