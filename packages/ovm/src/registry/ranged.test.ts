@@ -52,7 +52,7 @@ const WAYS = [
 describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", ({ direct }) => {
   const storeAt = (host: string) => new HttpStore(new Transport(host, { limits: LIMITS, direct }), REPOSITORY)
   /** Pieces that a thread was refused are asked for once more in the usual way; so many at a time. */
-  const repeated = direct ? 2 : 0
+  const repeated = direct ? 3 : 0
   let real: RegistryServer
   let blob: Descriptor
   beforeAll(async () => {

@@ -14,8 +14,10 @@ declare const self: Worker
 
 /** Set aside ahead of what came, whatever the size of the piece (OVMS-LIM-004): a file system takes it at less cost. */
 const AHEAD = 16 * 1024 * 1024
-/** Told of at once; what is not told of is fetched again after a kill. */
+/** Told of at once, of a piece and of a whole blob, and after so long: what is not told of is fetched again after a kill. */
 const NEWS = 2 * 1024 * 1024
+const NEWS_OF_WHOLE = 8 * 1024 * 1024
+const NEWS_MS = 200
 /** Milliseconds after which, at the latest, a cancelled job is noticed. */
 const LONGEST_TICK = 250
 
@@ -42,6 +44,7 @@ class Moving {
   /** Everything before this byte is written, and was told of up to `#told`. */
   #at: number
   #told: number
+  #toldAt = performance.now()
   /** Up to here the file has room set aside. */
   #reserved: number
 
@@ -147,7 +150,8 @@ class Moving {
     for (let done = 0; done < count; )
       done += writeSync(this.job.fd, buffer, done, count - done, this.#at + done)
     this.#at += count
-    if (this.#at - this.#told >= NEWS) this.#tell()
+    const news = this.#hash ? NEWS_OF_WHOLE : NEWS
+    if (this.#at - this.#told >= news || performance.now() - this.#toldAt >= NEWS_MS) this.#tell()
   }
 
   #reserve(): void {
@@ -159,5 +163,6 @@ class Moving {
   #tell(): void {
     if (this.#at > this.#told) tell({ kind: "written", at: this.#at })
     this.#told = this.#at
+    this.#toldAt = performance.now()
   }
 }
