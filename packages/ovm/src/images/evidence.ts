@@ -76,14 +76,14 @@ export async function copyEvidence(
   const copier = new Copier(source, store, subject.digest, call)
   for (const { evidence } of relied.filter((one) => one.subject === subject.digest))
     await copier.take(evidence.manifest)
-  const tags = KINDS.map((kind) => legacyTag(subject.digest, kind))
   try {
     // Asked as a policy asks, so that one answer serves both: what does not say its type is read.
     for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE, unread: true })) {
       if (copier.full) break
       await copier.tryTake(manifest, manifest.artifactType === undefined ? BUNDLE : undefined)
     }
-    for (const tag of tags) {
+    for (const kind of KINDS) {
+      const tag = legacyTag(subject.digest, kind)
       const manifest = await source.tagged(tag, call)
       if (manifest && (await copier.tryTake(manifest)))
         await store.tag(manifest, `${repository}:${tag}`, call)

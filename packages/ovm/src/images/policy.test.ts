@@ -548,6 +548,19 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
       },
     )
 
+    test("a registry is asked for nothing twice", async () => {
+      await using upstream = await startRegistry()
+      await using proxy = startFaults(() => undefined, upstream.host)
+      await setPolicy({ default: list(signed()) })
+      const { name, repo, target } = await remote(proxy.host, "pull/once")
+      await sign(repo, target, alice)
+      const before = proxy.seen.length
+      await prepare(name, { pull: "missing" })
+      const asked = proxy.seen.slice(before).map(({ method, path }) => `${method} ${path}`)
+      expect(asked).toEqual([...new Set(asked)])
+      expect(asked.filter((one) => one.endsWith(`/manifests/${target.digest}`))).toEqual([])
+    })
+
     test("nothing is pulled while the policy cannot be understood", async () => {
       await using upstream = await startRegistry()
       await using proxy = startFaults(() => undefined, upstream.host)

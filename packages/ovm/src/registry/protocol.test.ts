@@ -61,6 +61,22 @@ describe("a manifest", () => {
     expect(error.message).toContain(digestOf(OTHER))
   })
 
+  test("is had with what its tag stands for by one request, or refused if both do not agree", async () => {
+    await using registry = startFaults(
+      () => new Response(MANIFEST, { headers: headers(target.digest, MANIFEST) }),
+    )
+    const { descriptor, bytes } = await storeAt(registry.host).fetchReference("v1")
+    expect(descriptor).toEqual(target)
+    expect(Buffer.from(bytes).equals(MANIFEST)).toBe(true)
+    expect(registry.seen.map(({ method }) => method)).toEqual(["GET"])
+    registry.fault = ({ request }) => {
+      const answer = { headers: headers(digestOf(OTHER), MANIFEST) }
+      return request.method === "HEAD" ? new Response(null, answer) : new Response(MANIFEST, answer)
+    }
+    await failure(storeAt(registry.host).fetchReference("v1"), "OVM_DIGEST_MISMATCH")
+    await failure(storeAt(registry.host).fetchReference(digestOf(OTHER)), "OVM_DIGEST_MISMATCH")
+  })
+
   test("asked for by digest and answered with another", async () => {
     await using registry = startFaults(
       () => new Response(null, { headers: headers(digestOf(OTHER), MANIFEST) }),
