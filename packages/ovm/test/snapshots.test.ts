@@ -109,7 +109,7 @@ test.skipIf(Boolean(noMachine))(
     const { daemon } = await host.json(["info"])
     process.kill(daemon.pid, "SIGKILL")
     expect(processesIn(join(host.home, "instances", orphan))).not.toEqual([])
-    expect((await host.json(["status", instance_id])).state).toBe("running")
+    expect(await host.json(["status", instance_id])).toMatchObject({ state: "running" })
     expect(await slots()).not.toContain(orphan)
     await until(full)
     expect(await host.json(["warm", "guest:warm", "--slots", "0"])).toMatchObject({ slots: 0, ready: 0 })
