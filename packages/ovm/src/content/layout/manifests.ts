@@ -1,5 +1,5 @@
-import { open, readdir, readFile, stat } from "node:fs/promises"
 import { OvmError } from "../../errors.ts"
+import { asyncFs } from "../async-fs.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { type Links, parseLinks } from "../manifest.ts"
@@ -10,7 +10,7 @@ import { ifPresent, type LayoutFiles } from "./files.ts"
 // Manifests are found by looking at the blobs: a list beside them could go out of step (docs/design/0003).
 
 export async function listBlobs(files: LayoutFiles): Promise<Digest[]> {
-  const names = (await ifPresent(readdir(files.blobs))) ?? []
+  const names = (await ifPresent(asyncFs().readdir(files.blobs))) ?? []
   return names.map((name) => `sha256:${name}`).filter((digest) => isDigest(digest))
 }
 
@@ -36,12 +36,12 @@ export async function* referrersIn(files: LayoutFiles, subject: Digest): AsyncIt
 
 /** A blob that may be a manifest: small, and its first byte opens an object. */
 async function manifestBytes(path: string): Promise<Uint8Array | undefined> {
-  if (((await ifPresent(stat(path)))?.size ?? Infinity) > MANIFEST_LIMIT) return undefined
-  const handle = await ifPresent(open(path, "r"))
+  if (((await ifPresent(asyncFs().stat(path)))?.size ?? Infinity) > MANIFEST_LIMIT) return undefined
+  const handle = await ifPresent(asyncFs().open(path, "r"))
   if (!handle) return undefined
   try {
     const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, 0)
-    return buffer.toString() === "{" ? await readFile(path) : undefined
+    return buffer.toString() === "{" ? await asyncFs().readFile(path) : undefined
   } finally {
     await handle.close()
   }
