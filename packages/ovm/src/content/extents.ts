@@ -10,12 +10,6 @@ export class Extents {
 
   add({ start, end }: Extent): void {
     if (end <= start) return
-    // As a rule it goes on where the only one ends.
-    const [only, ...others] = this.#list
-    if (only && others.length === 0 && only.start <= start && start <= only.end) {
-      this.#list = [{ start: only.start, end: Math.max(only.end, end) }]
-      return
-    }
     const before = this.#list.filter((extent) => extent.end < start)
     const after = this.#list.filter((extent) => extent.start > end)
     const joined = this.#list.slice(before.length, this.#list.length - after.length)

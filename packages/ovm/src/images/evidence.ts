@@ -2,11 +2,12 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
-import { isManifest, OCI_MANIFEST, parseLinks } from "../content/manifest.ts"
+import { isManifest, parseLinks } from "../content/manifest.ts"
 import { bytesOf, fetchAll, MANIFEST_LIMIT } from "../content/read.ts"
 import { parseReferrer } from "../content/referrers.ts"
 import { OvmError, ofRegistry } from "../errors.ts"
 import { BUNDLE } from "../signing/bundle/parse.ts"
+import { listedBundles } from "../signing/evidence.ts"
 import type { Evidence, EvidenceSource } from "../signing/interfaces.ts"
 import { legacyTag } from "../signing/legacy/tags.ts"
 import { ATTESTATION_LIMIT } from "../signing/limits.ts"
@@ -48,10 +49,8 @@ export function evidenceOfBoth(first: EvidenceSource, second: EvidenceSource): E
  * something else is waited for.
  */
 export function askAhead(source: EvidenceSource, subject: Digest, call: Call): void {
-  const target = { mediaType: OCI_MANIFEST, digest: subject, size: 0 }
-  const listed = source.referrers(target, { ...call, artifactType: BUNDLE, unread: true })
   const asked = [
-    listed[Symbol.asyncIterator]().next(),
+    listedBundles(source, subject, call)[Symbol.asyncIterator]().next(),
     ...KINDS.map((kind) => source.tagged(legacyTag(subject, kind), call)),
   ]
   // Whoever wants the answer hears of its failure.
@@ -77,8 +76,7 @@ export async function copyEvidence(
   for (const { evidence } of relied.filter((one) => one.subject === subject.digest))
     await copier.take(evidence.manifest)
   try {
-    // Asked as a policy asks, so that one answer serves both: what does not say its type is read.
-    for await (const manifest of source.referrers(subject, { ...call, artifactType: BUNDLE, unread: true })) {
+    for await (const manifest of listedBundles(source, subject.digest, call)) {
       if (copier.full) break
       await copier.tryTake(manifest, manifest.artifactType === undefined ? BUNDLE : undefined)
     }

@@ -82,8 +82,7 @@ export class Instance {
   /** Throws OVM_STATE_CONFLICT if the state machine does not allow it. Once `failed` or `stopped` is on disk, `ended` settles. */
   async become(state: State, patch: Patch = {}): Promise<void> {
     assertTransition(this.#info.state, state)
-    const { phase: _, ...rest } = this.#info
-    this.#info = { ...rest, state, ...patch }
+    this.#info = { ...inState(this.#info, state), ...patch }
     const ended = hasEnded(state)
     if (ended) this.#info = { ...this.#info, finished: new Date().toISOString() }
     const written = this.#persist()
@@ -110,14 +109,14 @@ export class Instance {
   /** Writes the record that `enter` would, of a machine that is just being let go: both take their time, and this is not waited for twice. */
   async foresee(record: MachineRecord, patch: Patch): Promise<void> {
     this.#record = record
-    await this.#persist({ ...running(this.#info), ...patch })
+    await this.#persist({ ...inState(this.#info, "running"), ...patch })
   }
 
   /** `enter` where `foresee` has written the record; what came to be known since is in it with the next change. */
   enterForeseen(machine: Machine, patch: Patch): void {
     assertTransition(this.#info.state, "running")
     this.#hold(machine)
-    this.#info = { ...running(this.#info), ...patch }
+    this.#info = { ...inState(this.#info, "running"), ...patch }
   }
 
   /** The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. */
@@ -178,8 +177,9 @@ export class Instance {
   }
 }
 
-function running({ phase: _, ...info }: InstanceInfo): InstanceInfo {
-  return { ...info, state: "running" }
+/** Phases are of a start. */
+function inState({ phase: _, ...info }: InstanceInfo, state: State): InstanceInfo {
+  return { ...info, state }
 }
 
 function failure(exit: Exit): ErrorEntry {

@@ -36,7 +36,6 @@ export async function* candidates(
 ): AsyncIterable<Candidate> {
   const legacy = layers(source, subject, kind, call)
   legacy.catch(() => {})
-  const target = { mediaType: OCI_MANIFEST, digest: subject, size: 0 }
   let seen = 0
   const counted = <T>(candidate: T): T => {
     if (++seen <= EVIDENCE_LIMIT) return candidate
@@ -44,9 +43,19 @@ export async function* candidates(
       detail: { limit: EVIDENCE_LIMIT },
     })
   }
-  for await (const manifest of source.referrers(target, { ...call, artifactType: BUNDLE, unread: true }))
+  for await (const manifest of listedBundles(source, subject, call))
     yield counted({ form: "bundle", manifest })
   for (const candidate of await legacy) yield counted(candidate)
+}
+
+/** What is listed for `subject` as a bundle, or without a type: it is read anyway. One question, for whoever remembers its answer. */
+export function listedBundles(
+  source: EvidenceSource,
+  subject: Digest,
+  call: Call,
+): AsyncIterable<Descriptor> {
+  const target = { mediaType: OCI_MANIFEST, digest: subject, size: 0 }
+  return source.referrers(target, { ...call, artifactType: BUNDLE, unread: true })
 }
 
 async function layers(

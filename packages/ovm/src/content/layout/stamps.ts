@@ -1,5 +1,5 @@
 import type { BigIntStats } from "node:fs"
-import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Digest, hexOf } from "../digest.ts"
 import { textIfPresent, writing } from "./files.ts"
@@ -28,7 +28,7 @@ export class FileStamps implements Stamps {
 
   async put(digest: Digest, stat: BigIntStats, durable: boolean): Promise<void> {
     const path = this.#path(digest)
-    await writing(path, () => overwrite(path, text(stat, durable ? "synced" : bootId())))
+    await writing(path, () => writeFileSync(path, text(stat, durable ? "synced" : bootId()), { mode: 0o600 }))
   }
 
   #path(digest: Digest): string {
@@ -46,15 +46,6 @@ export class MemoryStamps implements Stamps {
 
   async put(digest: Digest, stat: BigIntStats): Promise<void> {
     this.#known.set(digest, text(stat, bootId()))
-  }
-}
-
-function overwrite(path: string, text: string): void {
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
-  try {
-    writeSync(fd, text)
-  } finally {
-    closeSync(fd)
   }
 }
 

@@ -41,6 +41,15 @@ export async function waitForMigration(
   const deadline = performance.now() + timeoutMs
   let failed: unknown
   let ring = () => {}
+  const rings = () =>
+    new Promise<void>((resolve) => {
+      ring = resolve
+    })
+  const pause = async (rung: Promise<void>) => {
+    const timer = setTimeout(ring, LOOK_AGAIN_MS)
+    await rung
+    clearTimeout(timer)
+  }
   const fail = (error: unknown) => {
     failed ??= error
     ring()
@@ -56,29 +65,21 @@ export async function waitForMigration(
     ring()
   })
   try {
-    for (let look = !begun; ; look = true) {
+    if (begun) await pause(rings())
+    for (;;) {
       if (signal?.aborted) interrupt()
-      const rung = new Promise<void>((resolve) => {
-        ring = resolve
-      })
-      if (look) {
-        const wanted = states.find((state) => state === told)
-        told = undefined
-        const { status, reason } = wanted ? { status: wanted, reason: undefined } : await migrationStatus(qmp)
-        // A receiver that gave up is the reason why QEMU failed.
-        if (failed !== undefined) throw failed
-        if (states.includes(status)) return status
-        if (IDLE.has(status) && status !== "none")
-          throw new OvmError(
-            "OVM_VMM_FAILED",
-            `QEMU's migration has ${status}: ${reason ?? "no reason given"}`,
-          )
-        if (performance.now() > deadline)
-          throw new OvmError("OVM_VMM_TIMEOUT", `QEMU's migration is still ${status} after ${timeoutMs} ms`)
-      }
-      const timer = setTimeout(ring, LOOK_AGAIN_MS)
-      await rung
-      clearTimeout(timer)
+      const rung = rings()
+      const wanted = states.find((state) => state === told)
+      told = undefined
+      const { status, reason } = wanted ? { status: wanted, reason: undefined } : await migrationStatus(qmp)
+      // A receiver that gave up is the reason why QEMU failed.
+      if (failed !== undefined) throw failed
+      if (states.includes(status)) return status
+      if (IDLE.has(status) && status !== "none")
+        throw new OvmError("OVM_VMM_FAILED", `QEMU's migration has ${status}: ${reason ?? "no reason given"}`)
+      if (performance.now() > deadline)
+        throw new OvmError("OVM_VMM_TIMEOUT", `QEMU's migration is still ${status} after ${timeoutMs} ms`)
+      await pause(rung)
     }
   } finally {
     unsubscribe()
