@@ -5,7 +5,8 @@ import { dirname, join, normalize } from "node:path"
  * Files directly in src/ (errors, paths, version) build on spec/ alone, and everything may build on them.
  */
 const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
-  content: [],
+  files: [],
+  content: ["files"],
   registry: ["content"],
   artifact: ["content"],
   signing: ["artifact"],

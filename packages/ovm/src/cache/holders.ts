@@ -1,9 +1,9 @@
 import { appendFileSync } from "node:fs"
 import { readdir, readFile, unlink } from "node:fs/promises"
 import { join } from "node:path"
-import { ifPresent } from "../content/layout/files.ts"
 import { lock } from "../content/lock.ts"
 import { OvmError } from "../errors.ts"
+import { ifPresent } from "../files/present.ts"
 import { type CacheFiles, type Key, keyName } from "./files.ts"
 
 // Who uses what: a file a holder, one key a line. It outlives the process, as an instance does.

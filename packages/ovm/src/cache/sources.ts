@@ -1,6 +1,6 @@
 import { appendFileSync } from "node:fs"
 import { type Digest, isDigest } from "../content/digest.ts"
-import { textIfPresent } from "../content/layout/files.ts"
+import { textIfPresent } from "../files/present.ts"
 import type { CacheFiles, Key } from "./files.ts"
 
 // Of what blobs a file can be made. Without them it could not be made again, and nobody can ask for it.

@@ -10,7 +10,7 @@ import { takeIn } from "../images/take-in.ts"
 import { paths } from "../paths.ts"
 import type { Reference } from "../registry/reference.ts"
 import { explainUnknown } from "./names.ts"
-import { replaceFile } from "./output-file.ts"
+import { writeOutput } from "./output-file.ts"
 import { openRemote, type RegistryOptions } from "./registry.ts"
 import { openStore } from "./store.ts"
 import type { Where } from "./where.ts"
@@ -89,7 +89,7 @@ export async function copyTo(
   const { path, tag = origin.tag ?? "latest" } = splitTarget(where.text)
   if (where.kind === "archive" || (where.kind === "path" && /\.tar$/.test(path))) {
     const legacy = options.includeReferrers ? await legacyNames(origin, options) : []
-    await replaceFile(path, writeArchive(origin.source, [{ target: root, name: tag }, ...legacy], options))
+    await writeOutput(path, writeArchive(origin.source, [{ target: root, name: tag }, ...legacy], options))
     return `oci-archive:${path}:${tag}`
   }
   await using layout = await openLayout(path, { create: true })

@@ -9,7 +9,7 @@ import { type PackRun, PROVENANCE_PREDICATE, provenanceOf } from "../supply/prov
 import { VERSION } from "../version.ts"
 import { attested } from "./attested.ts"
 import { interruptible } from "./interrupt.ts"
-import { replaceFile } from "./output-file.ts"
+import { writeOutput } from "./output-file.ts"
 import { openSigner, type SignerOptions } from "./signer.ts"
 
 /** Where provenance goes unless told. */
@@ -55,7 +55,7 @@ export async function keepProvenance(
     ...(SOURCE_DATE_EPOCH && { sourceDateEpoch: SOURCE_DATE_EPOCH }),
   })
   if (file !== undefined)
-    await replaceFile(file, bytesOf(Buffer.from(`${JSON.stringify(predicate, undefined, 2)}\n`)))
+    await writeOutput(file, bytesOf(Buffer.from(`${JSON.stringify(predicate, undefined, 2)}\n`)))
   const about = { predicateType: PROVENANCE_PREDICATE, predicate, expected: image.digest }
   const attestation =
     by && (await interruptible((signal) => attested(`store:${image.reference}`, by, { ...about, signal })))

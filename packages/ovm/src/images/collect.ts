@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises"
 import { collectCache } from "../cache/collect.ts"
 import type { Digest } from "../content/digest.ts"
-import { ifPresent, LayoutFiles } from "../content/layout/files.ts"
+import { LayoutFiles } from "../content/layout/files.ts"
 import { type Collected, type CollectOptions, collectGarbage } from "../content/layout/gc.ts"
+import { ifPresent } from "../files/present.ts"
 
 /**
  * One collection of the store at `store` and of what was derived from it at `cache`: files whose blobs are gone, and that no

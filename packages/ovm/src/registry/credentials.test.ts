@@ -1,5 +1,16 @@
 import { expect, test } from "bun:test"
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { failure } from "../content/store.suite.ts"
@@ -115,6 +126,19 @@ const KEEPER = `case $1 in
   store) cat > "$folder/kept" ;;
   erase) rm -f "$folder/kept" ;;
 esac`
+
+test("login writes through a link, which stays: the file may be in a folder under version control", () =>
+  withConfig(undefined, async (credentials, folder) => {
+    await mkdir(join(folder, "dotfiles"))
+    await writeFile(join(folder, "dotfiles/docker.json"), '{"HttpHeaders":{"X":"y"}}')
+    await symlink("dotfiles/docker.json", join(folder, "config.json"))
+    await credentials.store("reg.example", "me", SECRET)
+    expect(await readlink(join(folder, "config.json"))).toBe("dotfiles/docker.json")
+    const kept = JSON.parse(await readFile(join(folder, "dotfiles/docker.json"), "utf8"))
+    expect(kept).toEqual({ HttpHeaders: { X: "y" }, auths: { "reg.example": expect.anything() } })
+    expect(await credentials.get("reg.example")).toEqual({ username: "me", password: SECRET })
+    expect(await readdir(join(folder, "dotfiles"))).toEqual(["docker.json"])
+  }))
 
 test("a helper keeps, gives and forgets; the file gets no secret", () =>
   withHelper("keeper", KEEPER, { credsStore: "keeper" }, async (credentials, folder) => {

@@ -1,9 +1,10 @@
-import { mkdir, open, readFile, rename, unlink } from "node:fs/promises"
+import { mkdir, readFile } from "node:fs/promises"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { guarded } from "../content/guarded.ts"
 import { isObject } from "../content/manifest.ts"
 import { OvmError } from "../errors.ts"
+import { replaceFile, sweepTemporaries } from "../files/replace.ts"
 import { HELPER_MS, runHelper } from "./helper.ts"
 
 /** Who we are to a registry. Never printed, never part of an error. */
@@ -119,18 +120,12 @@ export class DockerCredentials implements Credentials {
 
   async #write(config: Config): Promise<void> {
     await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
-    const temporary = `${this.#path}.${crypto.randomUUID()}`
     try {
-      const handle = await open(temporary, "wx", 0o600)
-      try {
-        await handle.writeFile(`${JSON.stringify(config, undefined, "\t")}\n`)
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      await rename(temporary, this.#path)
+      const text = `${JSON.stringify(config, undefined, "\t")}\n`
+      await sweepTemporaries(dirname(this.#path))
+      // Dotfiles are often links into a folder under version control.
+      await replaceFile(this.#path, text, { durable: true, through: true })
     } catch (cause) {
-      await unlink(temporary).catch(() => {})
       throw this.#unusable(`${this.#path} cannot be written: ${(cause as NodeJS.ErrnoException).code}`, cause)
     }
   }

@@ -1,8 +1,8 @@
 import { readFile, stat } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
-import { ifPresent } from "../content/layout/files.ts"
 import { isObject } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import { ifPresent } from "../files/present.ts"
 import { isHost, isRepository } from "./reference.ts"
 
 /** A copy of a registry's content elsewhere. */

@@ -1,8 +1,9 @@
-import { mkdir } from "node:fs/promises"
+import { mkdir, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import { sweepTemporaries } from "../files/replace.ts"
 import type { Images } from "../images/images.ts"
 import { readConsole } from "../vmm/console.ts"
 import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
@@ -65,6 +66,7 @@ export class LocalRuntime implements Runtime {
   /** Reads what an earlier daemon left, and adopts the machines that still run (spec/instance-states.md, "Adoption"). */
   static async open(options: LocalRuntimeOptions): Promise<LocalRuntime> {
     await mkdir(options.instances, { recursive: true, mode: 0o700 })
+    await sweepLeft(options)
     const runtime = new LocalRuntime(options)
     const recovered = await recover(options.instances, options.vmms, options.images)
     for (const instance of recovered) {
@@ -409,4 +411,10 @@ export class LocalRuntime implements Runtime {
 
 function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
   return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
+}
+
+/** Nobody else writes there: what is temporary is of a daemon that died. */
+async function sweepLeft({ root, instances }: LocalRuntimeOptions): Promise<void> {
+  const directories = (await readdir(instances)).map((id) => join(instances, id))
+  for (const folder of [root, ...directories]) await sweepTemporaries(folder, 0)
 }

@@ -1,8 +1,8 @@
 import { access, mkdir, open } from "node:fs/promises"
 import { join } from "node:path"
 import { type Digest, hexOf } from "../content/digest.ts"
-import { syncDirectory } from "../content/layout/files.ts"
 import { OvmError } from "../errors.ts"
+import { syncDirectory } from "../files/sync.ts"
 
 /**
  * Remembers in `folder`, durably, that the snapshot was resumed on this host. Throws OVM_RESUME_DENIED if it was before

@@ -1,8 +1,9 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs"
+import { mkdirSync } from "node:fs"
 import { readdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
+import { replaceAtOnce } from "../files/replace.ts"
 import type { MachineRecord } from "../vmm/interfaces.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import type { InstanceInfo } from "./interfaces.ts"
@@ -45,12 +46,10 @@ export function createDirectory(directory: string): void {
   mkdirSync(directory, { mode: 0o700 })
 }
 
-/** Replaces the record by rename: a reader, or a crash, sees the old one or the new one. */
+/** Replaces the record: a reader, or a crash, sees the old one or the new one. */
 export async function writeRecord(directory: string, record: InstanceRecord): Promise<void> {
-  const temporary = join(directory, `.${FILE}.tmp`)
-  // At once: an answer waits for it, and handing it to a thread four times over takes longer than writing a few hundred bytes.
-  writeFileSync(temporary, JSON.stringify(record), { mode: 0o600 })
-  renameSync(temporary, join(directory, FILE))
+  // At once: an answer waits for it.
+  replaceAtOnce(join(directory, FILE), JSON.stringify(record))
 }
 
 /**

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
@@ -240,6 +240,22 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     runtime = next
     await full()
     expect(await leases()).toEqual((await slots()).map((id) => `instance-${id}`))
+  })
+
+  test("requests that come at once are all answered, and the last word is what outlives the daemon", async () => {
+    for (let round = 0; round < 5; round++) {
+      const asked = Array.from({ length: 8 }, (_, at) => runtime.warm({ manifest: WARM, slots: at % 2 }))
+      expect(await Promise.allSettled(asked)).toEqual(
+        asked.map(() => expect.objectContaining({ status: "fulfilled" })),
+      )
+    }
+    await runtime.warm({ manifest: WARM, slots: 1 })
+    expect(JSON.parse(await readFile(join(root, "warm.json"), "utf8"))).toEqual({
+      schema: 1,
+      slots: [{ manifest: WARM, slots: 1 }],
+    })
+    expect((await readdir(root)).filter((name) => name.endsWith(".tmp"))).toEqual([])
+    await runtime.warm({ manifest: WARM, slots: 0 })
   })
 
   test("a slot whose process died is not started, and the next look makes another", async () => {

@@ -70,7 +70,7 @@ export class Slots {
     const snapshot = wish?.digest ?? (await this.#options.images.resolve(reference))?.digest
     if (wish) wish.wanted = 0
     await this.#settle()
-    await this.#keep()
+    this.#keep()
     return { ...(snapshot && { snapshot }), slots: 0, ready: 0 }
   }
 
@@ -91,12 +91,13 @@ export class Slots {
     wish.memory = memory
     await this.#settle()
     if (wish.slots.size === 0 && wish.failure) {
-      wish.wanted = before
+      // Unless another request has said otherwise meanwhile.
+      if (wish.wanted === slots) wish.wanted = before
       const { failure } = wish
       await this.#settle()
       throw failure
     }
-    await this.#keep()
+    this.#keep()
     return { snapshot: descriptor.digest, slots, ready: wish.slots.size }
   }
 
@@ -148,11 +149,11 @@ export class Slots {
     return wish
   }
 
-  async #keep(): Promise<void> {
+  #keep(): void {
     const wishes = this.#wishes
       .values()
       .map(({ reference, wanted }) => ({ manifest: reference, slots: wanted }))
-    await writeWishes(this.#options.root, [...wishes])
+    writeWishes(this.#options.root, [...wishes])
   }
 
   /** Makes what there is into what is wanted, one change after the other. */

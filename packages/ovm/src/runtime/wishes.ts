@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { replaceAtOnce } from "../files/replace.ts"
 import type { WarmRequest } from "./interfaces.ts"
 
 const FILE = "warm.json"
@@ -14,9 +15,7 @@ export async function readWishes(root: string): Promise<readonly WarmRequest[]> 
   }
 }
 
-/** Replaces them by rename. */
-export async function writeWishes(root: string, slots: readonly WarmRequest[]): Promise<void> {
-  const temporary = join(root, `.${FILE}.tmp`)
-  await writeFile(temporary, JSON.stringify({ schema: 1, slots }), { mode: 0o600 })
-  await rename(temporary, join(root, FILE))
+/** Replaces them. At once: of two that write, the later one has the last word. */
+export function writeWishes(root: string, slots: readonly WarmRequest[]): void {
+  replaceAtOnce(join(root, FILE), JSON.stringify({ schema: 1, slots }))
 }

@@ -6,7 +6,7 @@ import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { explainUnknown, storeName } from "../names.ts"
 import { isTerminal, printBytes, printError, printJson } from "../output.ts"
-import { batches, replaceFile } from "../output-file.ts"
+import { batches, writeOutput } from "../output-file.ts"
 import { openProgress } from "../progress.ts"
 import { openStore } from "../store.ts"
 
@@ -50,7 +50,7 @@ async function run(images: readonly string[], options: SaveOptions): Promise<voi
     using progress = await openProgress()
     const content = writeArchive(store, roots, archiveOptions(options, signal, progress))
     if (piped) for await (const batch of batches(content)) await printBytes(batch)
-    else await replaceFile(options.output, content)
+    else await writeOutput(options.output, content)
     return roots
   })
   const saved = roots.map(({ name, target }) => ({ reference: name, digest: target.digest }))

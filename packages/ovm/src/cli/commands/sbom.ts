@@ -15,7 +15,7 @@ import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { locate } from "../locate.ts"
 import { print, printable, printError, printJson } from "../output.ts"
-import { replaceFile } from "../output-file.ts"
+import { writeOutput } from "../output-file.ts"
 import { openSigner, type SignerOptions } from "../signer.ts"
 import { signerOptions } from "../signer-options.ts"
 import { parseWhere } from "../where.ts"
@@ -73,7 +73,7 @@ async function run(image: string, options: SbomOptions): Promise<void> {
   const text = `${JSON.stringify(document, undefined, 2)}\n`
   for (const gap of inventory.gaps) printError(`warning: ${printable(gap)}\n`)
   if (output === undefined && !by) return print(text)
-  if (output !== undefined) await replaceFile(output, bytesOf(Buffer.from(text)))
+  if (output !== undefined) await writeOutput(output, bytesOf(Buffer.from(text)))
   const { digest } = inventory.subject
   const manifest = by && (await attachTo(image, digest, document, by, options))
   const packages = inventory.installed.reduce((sum, { packages: { length } }) => sum + length, 0)

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs"
 import { OvmError } from "../../errors.ts"
-import { asyncFs } from "../async-fs.ts"
+import { asyncFs } from "../../files/async.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"

@@ -1,13 +1,16 @@
 import { fchmodSync, fstatSync, renameSync, statSync } from "node:fs"
 import { type FileHandle, open, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { ifPresent } from "../../files/present.ts"
+import { syncDirectory, synced } from "../../files/sync.ts"
+import { writing } from "../../files/writing.ts"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { flock, shareBlocks } from "../libc.ts"
 import { lock } from "../lock.ts"
 import { sha256 } from "../sha256.ts"
 import { hashFile, readChunks } from "./blobs.ts"
-import { ifPresent, type LayoutFiles, syncDirectory, synced, writing } from "./files.ts"
+import type { LayoutFiles } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
 
 /** A blob on its way in: a temporary file, locked while its writer lives, that becomes a blob by one rename. */

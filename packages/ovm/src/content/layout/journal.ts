@@ -8,8 +8,8 @@ import {
   rmSync,
   writeSync,
 } from "node:fs"
+import { openIfPresent } from "../../files/present.ts"
 import type { Extent, Extents } from "../extents.ts"
-import { openIfPresent } from "./files.ts"
 
 /** What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without one. */
 const WORTH_MS = 500

@@ -2,11 +2,14 @@ import { closeSync, openSync, writeSync } from "node:fs"
 import { readdir, readFile, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { ifPresent } from "../../files/present.ts"
+import { syncDirectory, synced } from "../../files/sync.ts"
+import { writing } from "../../files/writing.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { flock } from "../libc.ts"
 import { lock, tryLock } from "../lock.ts"
-import { ifPresent, type LayoutFiles, syncDirectory, synced, writing } from "./files.ts"
+import type { LayoutFiles } from "./files.ts"
 
 // docs/design/0003-store-locks-and-leases.md has the whole argument.
 

@@ -1,11 +1,12 @@
 import { OvmError } from "../../errors.ts"
-import { asyncFs } from "../async-fs.ts"
+import { asyncFs } from "../../files/async.ts"
+import { ifPresent } from "../../files/present.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { type Links, parseLinks } from "../manifest.ts"
 import { MANIFEST_LIMIT } from "../read.ts"
 import { parseReferrer } from "../referrers.ts"
-import { ifPresent, type LayoutFiles } from "./files.ts"
+import type { LayoutFiles } from "./files.ts"
 
 // Manifests are found by looking at the blobs: a list beside them could go out of step (docs/design/0003).
 

@@ -1,11 +1,11 @@
 import { closeSync, constants, fstatSync, readFileSync } from "node:fs"
-import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
-import { asyncFs } from "../async-fs.ts"
+import { openIfPresent } from "../../files/present.ts"
+import { replaceFile } from "../../files/replace.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
 import { isObject } from "../manifest.ts"
-import { ifPresent, type LayoutFiles, openIfPresent, syncDirectory, writing } from "./files.ts"
+import type { LayoutFiles } from "./files.ts"
 
 /** The annotation that names an entry of index.json (image-spec: annotations.md, image-layout.md). */
 export const NAME = "org.opencontainers.image.ref.name"
@@ -88,21 +88,8 @@ function corrupt(files: LayoutFiles, reason: string, cause?: unknown): OvmError 
 
 /** Replaces index.json in one step that survives a crash. Only under the exclusive lock. */
 export async function writeIndex(files: LayoutFiles, index: Index): Promise<void> {
-  const path = join(files.ingest, crypto.randomUUID())
-  try {
-    const handle = await asyncFs().open(path, "wx", 0o644)
-    try {
-      await writing(files.index, () => handle.writeFile(`${JSON.stringify(index, undefined, 2)}\n`))
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await asyncFs().rename(path, files.index)
-  } catch (error) {
-    await ifPresent(asyncFs().unlink(path))
-    throw error
-  }
-  await syncDirectory(files.root)
+  const text = `${JSON.stringify(index, undefined, 2)}\n`
+  await replaceFile(files.index, text, { mode: 0o644, durable: true, by: files.ingest })
 }
 
 export function nameOf(entry: Entry): string | undefined {

@@ -1,8 +1,9 @@
 import type { BigIntStats } from "node:fs"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { textIfPresent } from "../../files/present.ts"
+import { writing } from "../../files/writing.ts"
 import { type Digest, hexOf } from "../digest.ts"
-import { textIfPresent, writing } from "./files.ts"
 
 /**
  * Remembers which blobs were verified. A stamp holds what the kernel says of the file (device, inode, size, times), so

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs"
-import { rename, stat, writeFile } from "node:fs/promises"
 import { resolve as absolute, dirname } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { replaceFile } from "../../files/replace.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
@@ -9,7 +9,7 @@ import type { Bytes, Call, FilePusher, Incoming, Ingester, Store, Untagger } fro
 import { lock } from "../lock.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
 import { missing } from "./blobs.ts"
-import { ifPresent, LayoutFiles, syncDirectory, writing } from "./files.ts"
+import { LayoutFiles } from "./files.ts"
 import { Ingest } from "./ingest.ts"
 import { type Lease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
 import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
@@ -43,21 +43,14 @@ export function openLayout(root: string, options: LayoutOptions = {}): Promise<L
 async function create(files: LayoutFiles): Promise<void> {
   makeDirectory(dirname(files.lock))
   using _ = await lock(files.lock, "exclusive")
-  await writeNew(files.index, `${JSON.stringify(EMPTY_INDEX)}\n`)
-  await writeNew(files.marker, '{"imageLayoutVersion":"1.0.0"}')
-  await syncDirectory(files.root)
+  makeDirectory(files.ingest)
+  const options = { mode: 0o644, durable: true, by: files.ingest }
+  if (!existsSync(files.index)) await replaceFile(files.index, `${JSON.stringify(EMPTY_INDEX)}\n`, options)
+  if (!existsSync(files.marker)) await replaceFile(files.marker, '{"imageLayoutVersion":"1.0.0"}', options)
 }
 
 function makeDirectory(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 })
-}
-
-/** Written whole or not at all, whenever this process is killed; the caller holds the lock. */
-async function writeNew(path: string, text: string): Promise<void> {
-  if (await ifPresent(stat(path))) return
-  const fresh = `${path}.new`
-  await writing(fresh, () => writeFile(fresh, text, { flush: true }))
-  await rename(fresh, path)
 }
 
 export class LayoutStore

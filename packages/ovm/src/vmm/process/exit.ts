@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { textIfPresent } from "../../content/layout/files.ts"
+import { textIfPresent } from "../../files/present.ts"
 import { type Identity, isAlive } from "./identity.ts"
 import { EXIT_FILE, STDERR_FILE } from "./wrapper.ts"
 

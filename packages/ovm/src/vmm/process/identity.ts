@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { textIfPresent } from "../../content/layout/files.ts"
+import { textIfPresent } from "../../files/present.ts"
 import { PID_FILE } from "./wrapper.ts"
 
 /** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */

@@ -1,5 +1,6 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { mkdir, readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { replaceFile, sweepTemporaries } from "../../files/replace.ts"
 import type { Capabilities } from "../interfaces.ts"
 import { bootId } from "../process/identity.ts"
 import { probeAccelerator } from "./accelerator.ts"
@@ -61,7 +62,6 @@ async function readKept(file: string, key: Key): Promise<Capabilities | undefine
 async function keep(file: string, kept: Kept): Promise<void> {
   remembered.set(file, kept)
   await mkdir(dirname(file), { recursive: true })
-  const temporary = `${file}.${process.pid}`
-  await writeFile(temporary, JSON.stringify(kept), { mode: 0o600 })
-  await rename(temporary, file)
+  await sweepTemporaries(dirname(file))
+  await replaceFile(file, JSON.stringify(kept))
 }

@@ -1,6 +1,8 @@
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises"
+import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { ifPresent, syncDirectory } from "../../../content/layout/files.ts"
+import { ifPresent } from "../../../files/present.ts"
+import { replaceFile } from "../../../files/replace.ts"
+import { syncDirectory } from "../../../files/sync.ts"
 import { algorithmOf, type BlobDigest, encodedOf, isBlobDigest } from "../digest.ts"
 
 /** Where things are in a registry's folder. What belongs to a repository begins with `_`, which no name does. */
@@ -50,22 +52,8 @@ export class Files {
 
   /** Replaces the file `path` in one step that survives a crash of the host. */
   async write(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-    const temporary = join(this.temporary, crypto.randomUUID())
-    try {
-      const handle = await open(temporary, "wx", mode)
-      try {
-        await handle.writeFile(content)
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      await makeDirectory(dirname(path))
-      await rename(temporary, path)
-    } catch (error) {
-      await ifPresent(unlink(temporary))
-      throw error
-    }
-    await syncDirectory(dirname(path))
+    await makeDirectory(dirname(path))
+    await replaceFile(path, content, { mode, durable: true, by: this.temporary })
   }
 }
 

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
-import { ifPresent } from "../../../content/layout/files.ts"
+import { ifPresent } from "../../../files/present.ts"
 import type { Files } from "./files.ts"
 
 /** Names of all repositories that have content, sorted. */

@@ -1,6 +1,6 @@
 import { readFile, rmdir, stat, unlink } from "node:fs/promises"
 import { join } from "node:path"
-import { ifPresent } from "../../../content/layout/files.ts"
+import { ifPresent } from "../../../files/present.ts"
 import { ALGORITHMS, type BlobDigest } from "../digest.ts"
 import { digestsIn, namesIn } from "./files.ts"
 import type { Folder } from "./folder.ts"

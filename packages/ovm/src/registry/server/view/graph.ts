@@ -1,10 +1,11 @@
 import { readFile, stat } from "node:fs/promises"
 import type { Descriptor } from "../../../content/descriptor.ts"
 import { type Digest, digestOf } from "../../../content/digest.ts"
-import { ifPresent, type LayoutFiles } from "../../../content/layout/files.ts"
+import type { LayoutFiles } from "../../../content/layout/files.ts"
 import { linksOf, listBlobs } from "../../../content/layout/manifests.ts"
 import { isManifest } from "../../../content/manifest.ts"
 import { parseReferrer, type Referrer } from "../../../content/referrers.ts"
+import { ifPresent } from "../../../files/present.ts"
 
 interface Node {
   readonly children: readonly Descriptor[]

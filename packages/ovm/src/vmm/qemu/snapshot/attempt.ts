@@ -1,7 +1,8 @@
-import { readFile, rename, rm, writeFile } from "node:fs/promises"
+import { readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError, toOvmError } from "../../../errors.ts"
+import { replaceFile } from "../../../files/replace.ts"
 import { IDLE, migrationStatus, waitForMigration } from "../migration/progress.ts"
 import { SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import type { Qmp } from "../qmp.ts"
@@ -22,11 +23,9 @@ export interface Attempt {
   readonly running: boolean
 }
 
-/** Notes an attempt before it changes anything. By rename: a reader sees all of it or nothing. */
+/** Notes an attempt before it changes anything. A reader sees all of it or nothing. */
 export async function noteAttempt(attempt: Attempt): Promise<void> {
-  const temporary = join(attempt.directory, `.${FILE}.tmp`)
-  await writeFile(temporary, JSON.stringify(attempt), { mode: 0o600 })
-  await rename(temporary, join(attempt.directory, FILE))
+  await replaceFile(join(attempt.directory, FILE), JSON.stringify(attempt))
 }
 
 /** What an earlier process began and did not end. */

@@ -1,0 +1,37 @@
+import { openSync, readFileSync } from "node:fs"
+
+/** True for the error of a file that is not there. */
+export function isAbsent(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === "ENOENT" || code === "ENOTDIR"
+}
+
+/** What `work` gives, or undefined if the file that it wants is not there. */
+export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+/** The text of a small file, read at once; undefined if it is not there. */
+export function textIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+/** The file, opened; undefined if it is not there. */
+export function openIfPresent(path: string, flags: number): number | undefined {
+  try {
+    return openSync(path, flags)
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}

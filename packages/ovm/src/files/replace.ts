@@ -1,0 +1,116 @@
+import { renameSync, rmSync, writeFileSync } from "node:fs"
+import type { FileHandle } from "node:fs/promises"
+import { dirname, isAbsolute, join } from "node:path"
+import { asyncFs } from "./async.ts"
+import { syncDirectory } from "./sync.ts"
+import { named, writing } from "./writing.ts"
+
+/** A file is replaced by a temporary one of a name that nobody else has, and one rename: whoever reads sees the old or the new. */
+export interface Replacing {
+  /** Of the new file, less the umask. 0600 unless told. */
+  readonly mode?: number
+  /** Folder of the temporary file, on the same file system: that of the file unless told. */
+  readonly by?: string
+}
+
+export interface ReplacingSlowly extends Replacing {
+  /** Both the file and its name survive a crash of the host. */
+  readonly durable?: boolean
+  /** A symbolic link at the path stays, and what it points to is replaced, which need not be there yet. */
+  readonly through?: boolean
+}
+
+const NAME = /^\.ovm-[0-9a-f-]{36}\.tmp$/
+/** A writer that takes longer is taken for dead: an hour. */
+const STALE_MS = 3_600_000
+
+/**
+ * Replaces the small file `path` at once, not durably: handing it to a thread four times over takes longer than writing a few
+ * hundred bytes. Throws the system's error with `path` in it, and leaves nothing behind then.
+ */
+export function replaceAtOnce(path: string, content: string | Uint8Array, options: Replacing = {}): void {
+  const temporary = temporaryFor(path, options)
+  try {
+    writeFileSync(temporary, content, { mode: options.mode ?? 0o600, flag: "wx" })
+    renameSync(temporary, path)
+  } catch (thrown) {
+    rmSync(temporary, { force: true })
+    throw named(path, thrown)
+  }
+}
+
+/**
+ * Replaces the file `path` with `content`, of any size. Throws the system's error with `path` in it, and what `content` throws;
+ * nothing is left behind then.
+ */
+export async function replaceFile(
+  path: string,
+  content: string | Uint8Array | AsyncIterable<Uint8Array>,
+  options: ReplacingSlowly = {},
+): Promise<void> {
+  await writing(path, async () => {
+    const target = options.through ? await targetOf(path) : path
+    const temporary = temporaryFor(target, options)
+    const { open, rename, rm } = asyncFs()
+    try {
+      await fill(await open(temporary, "wx", options.mode ?? 0o600), content, options.durable ?? false)
+      await rename(temporary, target)
+    } catch (thrown) {
+      await rm(temporary, { force: true })
+      throw thrown
+    }
+    if (options.durable) await syncDirectory(dirname(target))
+  })
+}
+
+/** Writes `content` to the open file and closes it. */
+export async function fill(
+  handle: FileHandle,
+  content: string | Uint8Array | AsyncIterable<Uint8Array>,
+  durable: boolean,
+): Promise<void> {
+  try {
+    if (typeof content === "string" || content instanceof Uint8Array) await handle.writeFile(content)
+    else
+      for await (const chunk of content)
+        for (let at = 0; at < chunk.byteLength; ) at += (await handle.write(chunk, at)).bytesWritten
+    if (durable) await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Removes what writers that died have left in `folder`: what is older than `ageMs`, an hour unless told. What cannot be read or
+ * removed stays: nobody needs it gone.
+ */
+export async function sweepTemporaries(folder: string, ageMs = STALE_MS): Promise<void> {
+  const { readdir, rm, stat } = asyncFs()
+  const names = await readdir(folder).catch(() => [])
+  for (const path of names.filter((name) => NAME.test(name)).map((name) => join(folder, name))) {
+    const found = await stat(path).catch(() => undefined)
+    if (found && Date.now() - found.mtimeMs >= ageMs) await rm(path, { force: true }).catch(() => {})
+  }
+}
+
+function temporaryFor(path: string, { by }: Replacing): string {
+  return join(by ?? dirname(path), `.ovm-${crypto.randomUUID()}.tmp`)
+}
+
+const HOPS = 40
+
+/** Where the symbolic links that begin at `path` end. */
+async function targetOf(path: string): Promise<string> {
+  const { readlink, realpath } = asyncFs()
+  let at = path
+  for (let hop = 0; hop < HOPS; hop++) {
+    const to = await readlink(at).catch((thrown: NodeJS.ErrnoException) => {
+      if (thrown.code === "EINVAL" || thrown.code === "ENOENT") return undefined
+      throw thrown
+    })
+    if (to === undefined) return at
+    // Not normalised: `..` after a link is the kernel's to follow.
+    at = isAbsolute(to) ? to : `${await realpath(dirname(at))}/${to}`
+  }
+  throw Object.assign(new Error(`${path}: too many symbolic links`), { code: "ELOOP" })
+}
