@@ -24,12 +24,18 @@ describe.skipIf(Boolean(skip))("machines", () => {
   })
   afterAll(() => box?.[Symbol.asyncDispose]())
 
-  /** brief: ends by itself. steady: goes on until it is stopped. deaf: does not hear the power button. */
+  /**
+   * brief: ends by itself. steady: goes on until it is stopped. deaf: does not hear the power button. The others end as nobody would
+   * want them to.
+   */
   async function packGuests(host: Sandbox): Promise<void> {
     const store = join(host.home, "store")
     await packGuest(store, "brief:latest", "ticks=2 tick_ms=20 off=1")
     await packGuest(store, "steady:latest", "button=1 tick_ms=50 hlt=1")
     await packGuest(store, "deaf:latest", "tick_ms=50 hlt=1")
+    await packGuest(store, "rebooting:latest", "ticks=2 tick_ms=20")
+    await packGuest(store, "faulty:latest", "ticks=1 tick_ms=1 fault=1")
+    await packGuest(store, "panicking:latest", "ticks=2 tick_ms=20 panic=1")
   }
 
   const consoleHas = (host: Sandbox, id: string, text: string) =>
@@ -51,10 +57,36 @@ describe.skipIf(Boolean(skip))("machines", () => {
       expect(await states(host, "--all")).toEqual(["stopped"])
     })
 
-    test("--rm leaves nothing", async () => {
+    // OVMS-STA-031, OVMS-STA-032
+    test("a guest that resets or panics is told of, with an exit status of its own", async () => {
+      for (const [image, code, word] of [
+        ["rebooting", "OVM_GUEST_RESET", "reset"],
+        ["faulty", "OVM_GUEST_RESET", "reset"],
+        ["panicking", "OVM_GUEST_PANICKED", "panicked"],
+      ] as const) {
+        const { stdout } = await box.fails(["run", "--name", image, image], code, [word, `ovm logs`])
+        expect(stdout).toContain("TICK 1")
+        // Of one that is forgotten there are no logs.
+        const { stderr } = await box.fails(["run", "--rm", image], code, [word])
+        expect(stderr).not.toContain("ovm logs")
+      }
+      expect(await box.json(["status", "rebooting"])).toMatchObject({
+        state: "stopped",
+        exit: { reason: "guest-reset" },
+      })
+      expect(await box.json(["status", "panicking"])).toMatchObject({
+        state: "failed",
+        exit: { reason: "guest-panic" },
+        error: { code: "OVM_GUEST_PANICKED" },
+      })
+    })
+
+    test("--rm leaves nothing, and says what became of the machine", async () => {
       await using host = await Sandbox.create()
       await packGuests(host)
-      expect(await host.ok(["run", "--rm", "brief"])).toContain("TICK 2")
+      const { status, stdout, stderr } = await host.ovm(["run", "--rm", "--name", "brief", "brief"])
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "brief powered off\n" })
+      expect(stdout).toContain("TICK 2")
       expect(await states(host, "--all")).toEqual([])
       expect(await readdir(join(host.home, "instances"))).toEqual([])
     })
@@ -75,7 +107,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
         const child = box.begin(["run", "--rm", "--name", `polite-${signal}`, "steady"])
         child.stdout?.once("data", () => child.kill(signal))
         const { status, stdout, stderr } = await finished(child)
-        expect({ status, stderr }).toEqual({ status: 0, stderr: "" })
+        expect({ status, stderr }).toEqual({ status: 0, stderr: `polite-${signal} powered off\n` })
         expect(stdout).toContain("GUEST-READY")
       }
     })
@@ -142,7 +174,9 @@ describe.skipIf(Boolean(skip))("machines", () => {
       await other.fails(["start", name], "OVM_NAME_UNKNOWN", [name])
       const { stdout, stderr } = await other.ovm(["run", "--rm", name])
       expect(stdout).toContain("TICK 2")
-      expect(stderr).toBe(`warning: ${name}: the machine is not signed, and no policy asks for that\n`)
+      const [warning, end] = stderr.split("\n")
+      expect(warning).toBe(`warning: ${name}: the machine is not signed, and no policy asks for that`)
+      expect(end).toMatch(/^brief-\w+ powered off$/)
       await registry.stop()
       expect(await other.ok(["run", "--rm", name])).toContain("TICK 2")
       await other.fails(["run", "--pull", "always", name], "OVM_REGISTRY_UNREACHABLE", [registry.host])

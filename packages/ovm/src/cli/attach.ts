@@ -1,14 +1,16 @@
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
-import { failureOf, hasEnded, waitFor } from "./instances.ts"
+import { refuseBadEnd } from "./end.ts"
+import { hasEnded, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
 import { isTerminal, printBytes, printError } from "./output.ts"
 
 /**
  * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the next ends
- * the machine. Throws the instance's own error if it failed, OVM_INTERRUPTED if it was not the guest that ended it.
+ * the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset, OVM_INTERRUPTED if it was killed.
+ * `kept`: the instance stays on record.
  */
-export async function attach(runtime: Runtime, id: string): Promise<InstanceInfo> {
+export async function attach(runtime: Runtime, id: string, kept = true): Promise<InstanceInfo> {
   let signals = 0 as number
   const info = await onSignals(
     (count) => {
@@ -21,7 +23,7 @@ export async function attach(runtime: Runtime, id: string): Promise<InstanceInfo
     },
   )
   if (signals > 1) throw new OvmError("OVM_INTERRUPTED", `instance ${info.name} was killed`)
-  if (info.state === "failed") throw failureOf(info)
+  if (signals === 0 || info.state === "failed") refuseBadEnd(info, kept)
   return info
 }
 

@@ -48,15 +48,6 @@ export async function waitFor(
   }
 }
 
-/** The error of an instance that has failed, as if it had been thrown here. */
-export function failureOf(info: InstanceInfo): OvmError {
-  const { code, message, detail } = info.error ?? {
-    code: "OVM_VMM_FAILED" as const,
-    message: `instance ${info.name} failed${info.exit ? `: ${info.exit.reason}` : ""}`,
-  }
-  return new OvmError(code, message, { detail, hint: `ovm logs ${info.instance_id}` })
-}
-
 function unknown(text: string): OvmError {
   return new OvmError("OVM_INSTANCE_UNKNOWN", `there is no instance ${JSON.stringify(text.slice(0, 100))}`, {
     hint: "ovm ps --all",

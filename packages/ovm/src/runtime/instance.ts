@@ -125,7 +125,7 @@ export class Instance {
     this.machine = undefined
     const asked = this.state === "stopping"
     const patch = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
-    if (asked || exit.status === 0) await this.become("stopped", patch)
+    if (asked || (exit.status === 0 && ORDERLY.has(exit.reason))) await this.become("stopped", patch)
     else await this.become("failed", { ...patch, error: failure(exit) })
     await this.#tidied
   }
@@ -177,12 +177,17 @@ export class Instance {
   }
 }
 
+/** Ends that a guest brings about by itself; "ended" is one of them, as far as anybody can know. */
+const ORDERLY: ReadonlySet<string> = new Set(["guest-shutdown", "guest-reset", "ended"])
+
 /** Phases are of a start. */
 function inState({ phase: _, ...info }: InstanceInfo, state: State): InstanceInfo {
   return { ...info, state }
 }
 
 function failure(exit: Exit): ErrorEntry {
+  if (exit.reason === "guest-panic")
+    return { code: "OVM_GUEST_PANICKED", message: "the guest's kernel panicked, and the machine was ended" }
   const how = exit.status === undefined ? exit.reason : `${exit.reason}, exit status ${exit.status}`
   return {
     code: "OVM_VMM_FAILED",

@@ -54,7 +54,7 @@ export async function checkFit(
     },
     accelerator: acceleratorFor(descriptor, capabilities),
   }
-  const mismatches = compare(descriptor, factsOf(load, fixed, capabilities, image))
+  const mismatches = compare(descriptor, factsOf(load, fixed, capabilities, image, descriptor.devices))
   if (mismatches.length > 0) throw incompatible(`the snapshot ${digest}`, mismatches)
   return { vmm, load, capabilities, plan: fixed }
 }
@@ -177,9 +177,15 @@ function originOf({ descriptor, ram, state, virtualSize }: PreparedSnapshot): Or
   }
 }
 
-function factsOf(load: Loader, plan: LaunchPlan, found: Capabilities, image: UntimedImage): HostFacts {
+function factsOf(
+  load: Loader,
+  plan: LaunchPlan,
+  found: Capabilities,
+  image: UntimedImage,
+  theirs: readonly string[],
+): HostFacts {
   const { architecture, ...host } = hostCpu()
-  const { format, cpu, vcpus, memory, devices } = load.model(plan, found)
+  const { format, cpu, vcpus, memory, devices } = load.model(plan, found, theirs)
   return {
     architecture,
     host,

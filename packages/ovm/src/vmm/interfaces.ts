@@ -20,8 +20,11 @@ export interface Vmm extends Partial<Loader> {
 
 /** The optional power of a VMM to go on from a snapshot; all three or none. Its machines are Snapshotters then. */
 export interface Loader {
-  /** What a machine started from `plan` would show its guest: to be compared, member by member, with a snapshot's. Pure. */
-  model(plan: LaunchPlan, found: Capabilities): GuestModel
+  /**
+   * What a machine started from `plan` would show its guest: to be compared, member by member, with a snapshot's. `devices` are the
+   * snapshot's own: what a machine may do without is there if they have it. Pure.
+   */
+  model(plan: LaunchPlan, found: Capabilities, devices?: readonly string[]): GuestModel
   /** `check` for a resume: also everything of the snapshot's `origin` that does not fit what is installed here. Pure. */
   checkResume(plan: ResumePlan, found: Capabilities): readonly Unsupported[]
   /**
@@ -166,12 +169,27 @@ export interface Machine extends Partial<Snapshotter> {
   readonly exited: Promise<Exit>
   /** Resident memory in bytes and CPU time in ms of the VMM's process; undefined once it has ended. */
   usage(): Promise<{ readonly rss: number; readonly cpuTime: number } | undefined>
+  /** What the guest does, whoever had it do that, as far as the VMM has told. */
+  readonly guest: Guest
+  /** Calls `listener`, the last one given, whenever `guest` has changed. */
+  onGuest(listener: () => void): void
   pause(): Promise<void>
+  /** Lets the guest go on. Throws OVM_NO_SPACE or OVM_VMM_FAILED if it stands still again at once, for want of its disk. */
   resume(): Promise<void>
   /** Asks the guest to power off, after `graceMs` ends the VMM, then kills it. Says which of them it took. */
   stop(options?: Call & { readonly graceMs?: number }): Promise<StopMethod>
   /** Forget the machine, leave it running. */
   detach(): void
+}
+
+export interface Guest {
+  readonly running: boolean
+  /**
+   * Why it does not run: it was told to stop, or QEMU's host could not do what it asked of its disk, for want of room or otherwise.
+   */
+  readonly reason?: "request" | "disk-full" | "io-error"
+  /** What the host said to that. */
+  readonly message?: string
 }
 
 export type StopMethod = "acpi" | "quit" | "kill" | "already"
@@ -180,7 +198,8 @@ export interface Exit {
   /** Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its wrapper). */
   readonly status?: number
   /**
-   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit", "signal".
+   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit", "signal";
+   * "internal-error" if the VMM could not go on itself.
    * If nobody was there to be told: "ended" (status 0) or "failed"; "lost" if there is not even a status.
    */
   readonly reason: string

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { readdirSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { processesIn } from "../../../testkit/src/processes.ts"
@@ -37,6 +37,43 @@ export function lifecycleSuite(bench: Bench): void {
   test("tells a reset from a power-off", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1"))
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-reset" })
+  })
+
+  test("a guest's fault that resets it is told from a power-off as well", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1 fault=1"))
+    expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-reset" })
+  })
+
+  // OVMS-STA-030
+  test("a guest that panics is seen to, and ended", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1 panic=1"))
+    expect(await machine.exited).toMatchObject({ reason: "guest-panic" })
+    expect(await bench.until(machine)).toContain("GUEST-PANIC")
+  })
+
+  // OVMS-STA-030
+  test("a guest that panicked while nobody looked is found out, and ended", async () => {
+    const record = await bench.launchElsewhere(bench.planOf("tick_ms=1 ticks=1 panic=1"))
+    while (!readConsoleSoFar(record.directory).includes("GUEST-PANIC")) await sleep(10)
+    await sleep(50)
+    const machine = await bench.vmm.adopt(record)
+    expect(await machine.exited).toMatchObject({ reason: "guest-panic" })
+  })
+
+  test("what the guest does is told, whoever has it do that", async () => {
+    const machine = await bench.vmm.launch(bench.planOf("tick_ms=1"))
+    expect(machine.guest).toEqual({ running: true })
+    const told: boolean[] = []
+    machine.onGuest(() => told.push(machine.guest.running))
+    await machine.pause()
+    expect(machine.guest).toEqual({ running: false, reason: "request" })
+    machine.detach()
+    const again = await bench.vmm.adopt(machine.record)
+    expect(again.guest).toEqual({ running: false, reason: "request" })
+    await again.resume()
+    expect(again.guest).toEqual({ running: true })
+    expect(told).toEqual([false])
+    await again.stop({ graceMs: 0 })
   })
 
   test("stops a guest that listens by ACPI", async () => {
@@ -161,4 +198,9 @@ export function lifecycleSuite(bench: Bench): void {
     }
     expect(await machine.stop({ graceMs: 0 })).toBe("quit")
   })
+}
+
+function readConsoleSoFar(directory: string): string {
+  const files = readdirSync(directory).filter((name) => name.startsWith("console."))
+  return files.map((name) => readFileSync(`${directory}/${name}`, "latin1")).join("")
 }

@@ -1,6 +1,7 @@
 /*
  * virtio-blk over PCI, legacy interface (virtio 1.x, 4.1.4.8): one request at a time, polled.
  * Command line: log=N writes the number of each tick into sector N + tick, and looks whether what it wrote before is still there;
+ * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
  * write=N puts a line into sector N, read=N prints the text at the start of sector N; both may be repeated.
  */
 #include "guest.h"
@@ -15,7 +16,7 @@ static struct { u32 type, reserved; u64 sector; } request;
 static u8 data[512];
 static volatile u8 result;
 static u16 port, size, sent;
-static u64 capacity, logged;
+static u64 capacity, logged, grow, grown;
 
 static u32 pci(u32 slot, u32 reg) { outl(0xcf8, 0x80000000u | slot << 11 | reg); return inl(0xcfc); }
 
@@ -59,7 +60,7 @@ void disk(const char *cmd) {
     if (!start()) { puts("DISK none\r\n"); return; }
     capacity = inl(port + CAPACITY) | (u64)inl(port + CAPACITY + 4) << 32;
     puts("DISK sectors="); dec(capacity); puts("\r\n");
-    logged = num(find(cmd, "log="), 0);
+    logged = num(find(cmd, "log="), 0); grow = num(find(cmd, "grow="), 0);
     for (const char *at = cmd; (at = find(at, "write="));) {
         const char *words = "written by the guest";
         for (int i = 0; i < 512; i++) data[i] = *words ? *words++ : 0;
@@ -73,7 +74,13 @@ static void look(u64 tick) {
     if (status || *(u64 *)data != tick) { puts("DISK-LOST "); dec(tick); puts(" is "); dec(*(u64 *)data); puts("\r\n"); }
 }
 
+static void disk_grow(void) {
+    for (u64 i = 0; i < grow; i++) { transfer(1, (grown + i) * 128 % capacity); }
+    grown += grow; puts("GREW "); dec(grown); puts("\r\n");
+}
+
 void disk_log(u64 tick) {
+    if (port && grow && capacity) disk_grow();
     if (!port || !logged || logged + tick >= capacity) return;
     if (tick > 1) { look(tick - 1); look(tick / 2 ? tick / 2 : 1); }
     *(u64 *)data = tick;

@@ -353,7 +353,7 @@ export interface components {
             readonly exit?: {
                 /** @description Exit status of the VMM's process; absent if it could not be learnt. */
                 readonly status?: number;
-                /** @description guest-shutdown, guest-reset, guest-panic, quit, signal, lost or another word. */
+                /** @description guest-shutdown, guest-reset, guest-panic, internal-error, quit, signal, cancelled, ended, lost or another word. */
                 readonly reason: string;
             };
             readonly stop_method?: components["schemas"]["StopMethod"];

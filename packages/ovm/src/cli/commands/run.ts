@@ -2,11 +2,12 @@ import type { Command } from "commander"
 import { OvmError } from "../../errors.ts"
 import { attach } from "../attach.ts"
 import { useDaemon } from "../daemon.ts"
+import { endOf } from "../end.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { launch } from "../launch.ts"
 import { defineMachineOptions, type MachineOptions, startRequest } from "../machine-options.ts"
-import { print, printJson } from "../output.ts"
+import { print, printError, printJson } from "../output.ts"
 import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../pull-policy.ts"
 
 interface RunOptions extends MachineOptions {
@@ -21,11 +22,16 @@ export function define(command: Command): void {
   command.description(
     "Start a machine from an image, pulling it if it is not on this host, and show its console until it ends.\n" +
       "The first Ctrl-C asks the guest to power off, the second kills the machine. With --detach the machine is\n" +
-      "left running, and the instance's id is printed once it runs. A daemon is started if none answers.",
+      "left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
+      "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked.",
   )
   command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
   command.option("-d, --detach", "leave the machine running and print the instance's id")
-  command.addOption(command.createOption("--rm", "forget the instance when it has ended").conflicts("detach"))
+  command.addOption(
+    command
+      .createOption("--rm", "forget the instance, and what it wrote to its disk, when it has ended")
+      .conflicts("detach"),
+  )
   defineMachineOptions(command)
     .addOption(
       command
@@ -59,10 +65,12 @@ async function run(image: string, options: RunOptions): Promise<void> {
     const runtime = await useDaemon({ signal })
     return { runtime, id: (await runtime.start(startRequest(image, options), { signal })).instance_id }
   })
+  if (!options.rm) return void (await attach(runtime, id))
   try {
-    await attach(runtime, id)
+    const info = await attach(runtime, id, false)
+    printError(`${info.name} ${endOf(info)}\n`)
   } finally {
-    if (options.rm) await runtime.remove(id, { force: true })
+    await runtime.remove(id, { force: true })
   }
 }
 

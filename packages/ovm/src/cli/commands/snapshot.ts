@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander"
-import type { SnapshotRequest } from "../../runtime/interfaces.ts"
+import type { InstanceInfo, SnapshotRequest } from "../../runtime/interfaces.ts"
+import { endOf } from "../end.ts"
 import { examples } from "../examples.ts"
-import { findInstance } from "../instances.ts"
+import { findInstance, hasEnded, waitFor } from "../instances.ts"
 import { interruptible } from "../interrupt.ts"
 import { print, printError, printJson } from "../output.ts"
 
@@ -45,10 +46,14 @@ export function define(command: Command): void {
 }
 
 async function run(name: string, options: SnapshotOptions): Promise<void> {
-  const answer = await interruptible(async (signal) => {
+  const { answer, ended } = await interruptible(async (signal) => {
     const { runtime, instance } = await findInstance(name)
-    return runtime.snapshot(requestOf(instance.instance_id, options), { signal })
+    const { instance_id } = instance
+    const answer = await runtime.snapshot(requestOf(instance_id, options), { signal })
+    const over = (info: InstanceInfo) => hasEnded(info.state)
+    return { answer, ended: options.stop && (await waitFor(runtime, instance_id, over, { signal })) }
   })
+  if (ended) printError(`${ended.name} ${endOf(ended)}\n`)
   if (options.json) return printJson(answer)
   for (const { kind, count, offsets = [] } of answer.scrub?.findings ?? [])
     printError(

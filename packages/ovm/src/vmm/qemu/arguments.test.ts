@@ -38,7 +38,31 @@ test("has no defaults, a sandbox and as few devices as possible", () => {
   expect(json(argv, "-device")).toEqual([
     { driver: "isa-serial", chardev: "console" },
     { driver: "vmgenid", guid: generationId },
+    { driver: "pvpanic" },
   ])
+})
+
+// OVMS-SNP-140
+test("a snapshot of before there was a pvpanic is gone on from without; any other difference shows", () => {
+  const found = {
+    name: "qemu",
+    version: "7.2.0",
+    binary: "/q",
+    accelerator: "tcg",
+    acceleratorReason: "",
+  } as const
+  const devicesFor = (theirs: readonly string[]) => modelOf(plan, found, theirs).devices
+  expect(devicesFor(["isa-serial", "vmgenid"])).toEqual(["isa-serial", "vmgenid"])
+  for (const theirs of [
+    ["isa-serial", "vmgenid", "pvpanic"],
+    ["pvpanic", "vmgenid"],
+    ["pvpanic", "x"],
+  ])
+    expect(devicesFor(theirs)).toEqual(["isa-serial", "vmgenid", "pvpanic"])
+  const model = { ...tcg.model, devices: ["isa-serial", "vmgenid"] }
+  expect(
+    json(qemuArguments(plan, { ...tcg, model }), "-device").map((one) => (one as { driver: string }).driver),
+  ).toEqual(["isa-serial", "vmgenid"])
 })
 
 test("the machine type has a version, and the RAM a name, so that snapshots can be resumed", () => {

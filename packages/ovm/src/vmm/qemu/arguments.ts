@@ -1,6 +1,6 @@
 import type { Accelerator, DevicePlan, DiskFile, GuestModel, LaunchPlan } from "../interfaces.ts"
 import { isSharedMemory } from "./check.ts"
-import { RAM_ID } from "./model.ts"
+import { PVPANIC, RAM_ID } from "./model.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 
 export interface MachineOptions {
@@ -39,6 +39,9 @@ export function qemuArguments(plan: LaunchPlan, options: MachineOptions): string
     ...["-chardev", "stdio,id=console,signal=off"],
     ...json("-device", { driver: "isa-serial", chardev: "console" }),
     ...json("-device", { driver: "vmgenid", guid: generationId }),
+    ...(model.devices.includes(PVPANIC) ? json("-device", { driver: PVPANIC }) : []),
+    // A guest that has panicked stands still until it was seen, by the next daemon if need be: machine.ts ends it then.
+    ...["-action", "panic=pause"],
     // What was booted is in the RAM of a snapshot, and needs neither the time to be read nor the memory.
     ...(ram === undefined ? boot(plan) : ["-incoming", "defer"]),
     ...disk(plan),

@@ -9,7 +9,7 @@ import { modelOf } from "./model.ts"
 export function checkResume(plan: ResumePlan, found: Capabilities): readonly Unsupported[] {
   const { origin } = plan
   const booting = checkPlan(plan).filter(({ pointer }) => !/^\/(kernel|initrd)/.test(pointer))
-  const here = { ...modelOf(plan, found), machineType: origin.model.machineType }
+  const here = { ...modelOf(plan, found, origin.model.devices), machineType: origin.model.machineType }
   return [
     ...booting,
     ...differs("/vmm/name", origin.vmm, found.name),

@@ -2,6 +2,7 @@ import type { Call } from "../../content/interfaces.ts"
 import { checkKernel } from "../../kernel.ts"
 import type { Capabilities, LaunchPlan, Machine } from "../interfaces.ts"
 import { checkPlan } from "./check.ts"
+import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
 import { refuseFatal, START_MS, startQemu } from "./start.ts"
@@ -16,7 +17,7 @@ export async function launchQemu(found: Capabilities, plan: LaunchPlan, call: Ca
     generationId: plan.generationId ?? crypto.randomUUID(),
   }
   return await startQemu(found, plan, options, call, async ({ record, qmp, watch, timings }) => {
-    await qmp.execute("cont", undefined, START_MS)
+    await letGo(qmp, watch, START_MS)
     return new QemuMachine(record, await timings(), qmp, watch)
   })
 }

@@ -17,6 +17,7 @@ import type {
   ResumePlan,
 } from "../interfaces.ts"
 import { checkResume } from "./check-resume.ts"
+import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
 import { waitForMigration } from "./migration/progress.ts"
@@ -24,6 +25,7 @@ import { type DeviceState, StreamSplitter } from "./migration/splitter.ts"
 import { RAM_ID } from "./model.ts"
 import { connectIn, type Qmp } from "./qmp.ts"
 import { refuseFatal, START_MS, type Started, startQemu } from "./start.ts"
+import type { GuestWatch } from "./watch.ts"
 
 /** In the instance's directory, where QEMU runs. */
 const LOAD_SOCKET = "load.sock"
@@ -97,6 +99,7 @@ class QemuLoaded implements Loaded {
   readonly exited
   readonly #machine: QemuMachine
   readonly #qmp: Qmp
+  readonly #watch: GuestWatch
 
   constructor(
     { record, qmp, watch }: Started,
@@ -104,6 +107,7 @@ class QemuLoaded implements Loaded {
     private readonly runs: boolean,
   ) {
     this.#qmp = qmp
+    this.#watch = watch
     this.#machine = new QemuMachine(record, this.timings, qmp, watch)
     this.record = record
     this.exited = this.#machine.exited
@@ -112,7 +116,7 @@ class QemuLoaded implements Loaded {
   async resume(): Promise<Machine> {
     const began = performance.now()
     try {
-      if (!this.runs) await this.#qmp.execute("cont")
+      if (!this.runs) await letGo(this.#qmp, this.#watch)
     } catch (thrown) {
       await this.discard()
       throw toOvmError(thrown)

@@ -1,10 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import type { Exit, Machine, MachineRecord, SnapshotParts, SnapshotSink, StopMethod } from "../interfaces.ts"
+import type {
+  Exit,
+  Guest,
+  Machine,
+  MachineRecord,
+  SnapshotParts,
+  SnapshotSink,
+  StopMethod,
+} from "../interfaces.ts"
 import { readStderr, waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
-import type { Qmp, QmpEvent } from "./qmp.ts"
+import { letGo, lookAt } from "./go.ts"
+import type { Qmp } from "./qmp.ts"
 import { driveOf } from "./snapshot/drive.ts"
+import { GuestWatch } from "./watch.ts"
 
 const GRACE_MS = 10_000
 const PRESS_MS = 1000
@@ -13,38 +23,16 @@ const QUIT_MS = 5000
 const CLOSING_MS = 300
 /** A monitor answers within a millisecond, or seconds on a host that is far too busy; one that does not within this is past asking. */
 const ANSWER_MS = 5000
-
-/** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/interfaces.ts; others are passed on. */
-const REASONS: Record<string, string> = {
-  "host-qmp-quit": "quit",
-  "host-signal": "signal",
-  "host-qmp-system-reset": "guest-reset",
-}
-
-/** Notes why a machine ends, from the monitor's events. */
-export class EndWatch {
-  #reason: string | undefined
-
-  readonly onEvent = ({ event, data }: QmpEvent): void => {
-    if (event === "GUEST_PANICKED") this.#reason = "guest-panic"
-    if (event === "SHUTDOWN" && this.#reason !== "guest-panic") {
-      const told = String(data.reason)
-      this.#reason = REASONS[told] ?? told
-    }
-  }
-
-  /** Without an event, as when nobody watched, the status has to do. */
-  reason(status: number | undefined): string {
-    if (status === undefined) return "lost"
-    if (status > 128) return "signal"
-    return this.#reason ?? (status === 0 ? "ended" : "failed")
-  }
-}
+/** Within this a guest that goes on after its disk was full stands still again if it is. */
+const RETRIED_MS = 200
 
 /** A running machine, over a monitor that has been negotiated. */
 export class QemuMachine implements Machine {
   readonly exited: Promise<Exit>
   #ended = false
+  /** Of a guest that cannot go on. */
+  #ending = false
+  #listener = (): void => {}
   readonly #detached = new AbortController()
   #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
 
@@ -52,12 +40,37 @@ export class QemuMachine implements Machine {
     readonly record: MachineRecord,
     public timings: Machine["timings"],
     private readonly qmp: Qmp,
-    watch: EndWatch,
+    private readonly watch: GuestWatch,
   ) {
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
+    watch.changed = () => this.#changed()
+    if (watch.hopeless) this.#endHopeless()
   }
 
-  async #watchEnd(watch: EndWatch, settle: (exit: Exit) => void): Promise<void> {
+  get guest(): Guest {
+    return this.watch.guest
+  }
+
+  onGuest(listener: () => void): void {
+    this.#listener = listener
+  }
+
+  #changed(): void {
+    if (this.watch.hopeless) this.#endHopeless()
+    else this.#listener()
+  }
+
+  /** It panicked, or QEMU cannot go on: it stands still until it is ended. A snapshot that is under way fails by that. */
+  async #endHopeless(): Promise<void> {
+    if (this.#ending) return
+    this.#ending = true
+    const answered = await this.#try("quit")
+    if (await this.#endsWithin(answered ? QUIT_MS : CLOSING_MS, this.#detached.signal).catch(() => true))
+      return
+    await kill(this.record)
+  }
+
+  async #watchEnd(watch: GuestWatch, settle: (exit: Exit) => void): Promise<void> {
     const { signal } = this.#detached
     const status = await waitForExit(this.record.directory, this.record, { hint: this.qmp.closed, signal })
     // Let go of: whoever takes the machine over learns of its end.
@@ -74,11 +87,20 @@ export class QemuMachine implements Machine {
   async pause(): Promise<void> {
     this.#usable()
     await this.qmp.execute("stop")
+    if (this.guest.running) await lookAt(this.qmp, this.watch)
   }
 
   async resume(): Promise<void> {
     this.#usable()
-    await this.qmp.execute("cont")
+    const { reason = "request" } = this.guest
+    await letGo(this.qmp, this.watch)
+    if (reason === "request") return
+    // What it could not write is tried again at once.
+    await sleep(RETRIED_MS)
+    const { running, message } = this.guest
+    if (running) return
+    const what = `the guest stands still again: ${message ?? this.guest.reason}`
+    throw new OvmError(this.guest.reason === "disk-full" ? "OVM_NO_SPACE" : "OVM_VMM_FAILED", what)
   }
 
   async snapshot(
@@ -189,7 +211,9 @@ export function endedMachine(record: MachineRecord): Machine {
   return {
     record,
     timings: { spawn: 0, load: 0 },
-    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status, new EndWatch())),
+    guest: { running: false },
+    onGuest: () => {},
+    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status, new GuestWatch())),
     usage: async () => undefined,
     pause: ended,
     resume: ended,
@@ -200,7 +224,7 @@ export function endedMachine(record: MachineRecord): Machine {
   }
 }
 
-async function exitOf(record: MachineRecord, status: number | undefined, watch: EndWatch): Promise<Exit> {
+async function exitOf(record: MachineRecord, status: number | undefined, watch: GuestWatch): Promise<Exit> {
   const message = await readStderr(record.directory).catch(() => undefined)
   return {
     ...(status === undefined ? {} : { status }),

@@ -13,8 +13,21 @@ export const RAM_ID = "ram0"
  */
 const CPU: Readonly<Record<Accelerator, string>> = { kvm: "host", tcg: "max,la57=off" }
 
-/** Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. */
-export function modelOf(plan: LaunchPlan, found: Capabilities): GuestModel {
+/**
+ * By which a guest's kernel says that it has panicked (QEMU: docs/specs/pvpanic). An ISA device: it takes no slot of the PCI bus from
+ * another one, has no state, and is found by kernels of all ages.
+ */
+export const PVPANIC = "pvpanic"
+
+/**
+ * Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. A snapshot of before
+ * there was a pvpanic is gone on from without: its own devices are `snapshot`.
+ */
+export function modelOf(
+  plan: LaunchPlan,
+  found: Capabilities,
+  snapshot: readonly string[] = [PVPANIC],
+): GuestModel {
   const { resources, disk, devices } = plan
   const drive = disk && (disk.overlay === undefined ? "virtio-blk-pci,read-only" : "virtio-blk-pci")
   return {
@@ -27,6 +40,7 @@ export function modelOf(plan: LaunchPlan, found: Capabilities): GuestModel {
     devices: [
       "isa-serial",
       "vmgenid",
+      ...(snapshot.includes(PVPANIC) ? [PVPANIC] : []),
       ...(drive ? [drive] : []),
       ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
     ],

@@ -9,8 +9,8 @@ import { killGroup } from "../process/group.ts"
 import { startedIn } from "../process/identity.ts"
 import { spawnWrapped } from "../process/wrapper.ts"
 import { type MachineOptions, qemuArguments } from "./arguments.ts"
-import { EndWatch } from "./machine.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
+import { GuestWatch } from "./watch.ts"
 
 /** From spawn to the monitor's greeting: some 50 ms, and much more on a host that is short of memory or processors. */
 export const START_MS = 30_000
@@ -23,7 +23,7 @@ const ALIVE_MS = 100
 export interface Started {
   readonly record: MachineRecord
   readonly qmp: Qmp
-  readonly watch: EndWatch
+  readonly watch: GuestWatch
   /** Milliseconds from spawn to the first answer, and from then until now. */
   timings(): Promise<{ readonly spawn: number; readonly load: number }>
 }
@@ -41,7 +41,7 @@ export async function startQemu<T>(
 ): Promise<T> {
   rmSync(join(plan.directory, QMP_SOCKET), { force: true })
   if (signal?.aborted) throw interrupted()
-  const watch = new EndWatch()
+  const watch = new GuestWatch()
   const spawned = performance.now()
   const { group, open } = await spawnWrapped([found.binary, ...qemuArguments(plan, options)], plan)
   const aborted = Promise.withResolvers<never>()
@@ -88,7 +88,7 @@ export function refuseFatal(findings: readonly Unsupported[]): void {
 }
 
 /** Tries until the monitor answers or QEMU has ended: the socket appears a few ms after the process. */
-async function firstContact(directory: string, watch: EndWatch): Promise<Qmp> {
+async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> {
   const deadline = performance.now() + START_MS
   for (;;) {
     const left = deadline - performance.now()

@@ -1,0 +1,39 @@
+import { OvmError } from "../errors.ts"
+import type { InstanceInfo } from "../runtime/interfaces.ts"
+
+const WORDS: Readonly<Record<string, string>> = {
+  "guest-shutdown": "powered off",
+  "guest-reset": "reset itself, which ends it",
+  "guest-panic": "panicked, and was ended",
+  quit: "was ended",
+  signal: "was killed",
+  cancelled: "was stopped before it ran",
+}
+
+/** What became of a machine that has ended, as the end of a sentence. */
+export function endOf({ exit, state }: InstanceInfo): string {
+  return WORDS[exit?.reason ?? ""] ?? `has ${state}${exit ? ` (${exit.reason})` : ""}`
+}
+
+/** The error of an instance that has failed, as if it had been thrown here. `kept`: its console can still be read. */
+export function failureOf(info: InstanceInfo, kept = true): OvmError {
+  const { code, message, detail } = info.error ?? {
+    code: "OVM_VMM_FAILED" as const,
+    message: `instance ${info.name} failed${info.exit ? `: ${info.exit.reason}` : ""}`,
+  }
+  return new OvmError(code, message, { detail, ...(kept && { hint: `ovm logs ${info.instance_id}` }) })
+}
+
+/** Throws what an instance that has ended failed with; OVM_GUEST_RESET if its guest reset and nobody had asked for its end. */
+export function refuseBadEnd(info: InstanceInfo, kept = true): void {
+  if (info.state === "failed") throw failureOf(info, kept)
+  if (info.exit?.reason !== "guest-reset" || info.stop_method !== undefined) return
+  const { started, finished } = info
+  const after =
+    started && finished ? ` ${(Date.parse(finished) - Date.parse(started)) / 1000} s after it was let go` : ""
+  throw new OvmError(
+    "OVM_GUEST_RESET",
+    `the guest of ${info.name} reset its machine${after}: a machine that resets ends, whether it rebooted or its kernel died`,
+    kept ? { hint: `ovm logs ${info.instance_id}` } : {},
+  )
+}

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { buildGuest, guestMissing } from "../../../../testkit/src/guest.ts"
+import { Bench } from "../bench.suite.ts"
+import type { DiskFile } from "../interfaces.ts"
+import { endStray } from "../process/stray.ts"
+import { SnapshotBench } from "../snapshot-bench.suite.ts"
+import { qemuCapabilities } from "./capabilities.ts"
+import { findQemu } from "./find.ts"
+import { letGo } from "./go.ts"
+import { QemuMachine } from "./machine.ts"
+import { modelOf } from "./model.ts"
+import { startQemu } from "./start.ts"
+
+setDefaultTimeout(60_000)
+
+const missing =
+  guestMissing ||
+  (await findQemu().then(
+    () => "",
+    () => "(skipped: QEMU is not installed)",
+  ))
+
+describe.skipIf(missing !== "")(`a snapshot of an earlier version ${missing}`, () => {
+  const under = { module: join(import.meta.dir, "index.ts"), factory: "qemu", missing, snapshots: true }
+  const bench = new Bench(mkdtempSync(join(tmpdir(), "ovm-older-")), under)
+  const shots = new SnapshotBench(bench)
+  beforeAll(async () => await bench.open(await buildGuest()))
+  afterAll(async () => {
+    await Promise.all(bench.folders.map(endStray))
+    rmSync(bench.root, { recursive: true })
+  })
+
+  // OVMS-SNP-140
+  test("is gone on from, without the device that tells of a panic, and so is a snapshot of its clone", async () => {
+    const { plan, layers } = await shots.countingPlan()
+    const found = await qemuCapabilities(join(bench.root, "cache"))
+    const model = modelOf(plan, found, [])
+    expect(model.devices).not.toContain("pvpanic")
+    const options = { accelerator: found.accelerator, model, generationId: crypto.randomUUID() }
+    const machine = await startQemu(found, plan, options, {}, async ({ record, qmp, watch, timings }) => {
+      await letGo(qmp, watch)
+      return new QemuMachine(record, await timings(), qmp, watch)
+    })
+    await bench.until(machine, "TICK 3")
+    const first = await shots.take(machine)
+    await shots.end(machine)
+    const chain: DiskFile[] = [...layers, { path: first.disk?.frozen ?? "", format: "qcow2" }]
+    const clone = await shots.clone(first.origin, chain)
+    await shots.ticks(clone, 5)
+    expect(clone.record.model?.devices).toEqual(model.devices)
+    const second = await shots.take(clone)
+    expect(second.origin.model.devices).toEqual(model.devices)
+    await shots.end(clone)
+  })
+})
