@@ -1,6 +1,7 @@
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { isErrorCode, OvmError } from "../errors.ts"
 import type {
+  Health,
   InstanceInfo,
   Runtime,
   RuntimeInfo,
@@ -44,26 +45,31 @@ export function connect(socket: string): Runtime {
         options,
       )
     },
+    health: (call) => get<Health>("/health", call),
     info: (call) => get<RuntimeInfo>("/info", call),
   }
 }
 
-/** True if a daemon serves the socket and is well. Throws OVM_DAEMON_UNREACHABLE for one that is there and does not answer. */
-export async function answers(socket: string): Promise<boolean> {
+/** What a daemon says that serves the socket; undefined if none does. Throws OVM_DAEMON_UNREACHABLE for one that is there and does not answer. */
+export async function healthOf(socket: string): Promise<Health | undefined> {
   const signal = AbortSignal.timeout(HEALTH_MS)
   try {
-    await ask(socket, "GET", "/health", undefined, { signal })
-    return true
+    return await ask<Health>(socket, "GET", "/health", undefined, { signal, anew: true })
   } catch (cause) {
     if (signal.aborted)
       throw new OvmError(
         "OVM_DAEMON_UNREACHABLE",
         `the daemon on ${socket} did not answer within ${HEALTH_MS / 1000} s`,
-        { cause, hint: "end its process, whose pid is in daemon.log; machines outlive it" },
+        { cause, hint: "end its process; machines outlive it" },
       )
-    if (cause instanceof OvmError && cause.code === "OVM_DAEMON_UNREACHABLE") return false
+    if (cause instanceof OvmError && cause.code === "OVM_DAEMON_UNREACHABLE") return undefined
     throw cause
   }
+}
+
+interface Asking extends Call {
+  /** By a connection of its own: one that is kept from before leads to whoever served the socket then. */
+  readonly anew?: boolean
 }
 
 async function ask<T>(
@@ -71,7 +77,7 @@ async function ask<T>(
   method: string,
   path: string,
   body: unknown,
-  call: Call = {},
+  call: Asking = {},
 ): Promise<T> {
   return (await (await send(socket, method, path, body, call)).json()) as T
 }
@@ -81,7 +87,7 @@ async function send(
   method: string,
   path: string,
   body: unknown,
-  call: Call,
+  call: Asking,
 ): Promise<Response> {
   const response = await exchange(socket, method, path, body, call)
   if (!response.ok) throw await errorOf(response, path)
@@ -93,13 +99,14 @@ async function exchange(
   method: string,
   path: string,
   body: unknown,
-  call: Call,
+  call: Asking,
 ): Promise<Response> {
   try {
     using short = shortPath(socket)
     return await fetch(`http://ovm${path}`, {
       unix: short.text,
       timeout: false, // a console may be silent for hours
+      keepalive: call.anew !== true,
       method,
       ...(body !== undefined && {
         body: JSON.stringify(body),

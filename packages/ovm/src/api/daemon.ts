@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs"
+import { existsSync, mkdirSync } from "node:fs"
 import { type Lock, lock } from "../content/lock.ts"
 import { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
@@ -6,7 +6,12 @@ import type { Paths } from "../paths.ts"
 import { LocalRuntime } from "../runtime/local.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
+import { keepSocket } from "./kept-socket.ts"
+import { privateFolder } from "./private-folder.ts"
 import { serve } from "./server.ts"
+
+/** A client that looks whether there is a daemon has the lock for a moment. */
+const LOCK_MS = 250
 
 export interface DaemonOptions {
   readonly paths: Paths
@@ -21,8 +26,12 @@ export interface DaemonOptions {
  * anything is touched. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
  */
 export async function runDaemon({ paths, version, log, signal }: DaemonOptions): Promise<void> {
+  // All that the daemon and its machines make is for their user alone, whatever folder it was started from.
+  process.umask(0o077)
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
   using _ = await holdRoot(paths)
+  for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
+    if (existsSync(folder)) privateFolder(folder)
   const images = await openImages(paths.store, paths.cache, new Policy(paths.policy))
   const runtime = await LocalRuntime.open({
     version,
@@ -32,10 +41,14 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
     vmms: availableVmms(paths.cache),
     log,
   })
-  const server = await serve(runtime, paths.socket, (error) =>
-    log("error", { code: error.code, message: error.message }),
+  const report = (error: OvmError) => log("error", { code: error.code, message: error.message })
+  const listening = (socket: string) => log("listening", { socket, pid: process.pid })
+  const server = await keepSocket(
+    paths,
+    (socket) => serve(runtime, socket, report),
+    (socket, error) => (error ? report(error) : listening(socket)),
   )
-  log("listening", { socket: paths.socket, pid: process.pid })
+  listening(server.socket)
   if (!signal.aborted)
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))
   await server.close()
@@ -45,7 +58,7 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
 
 async function holdRoot(paths: Paths): Promise<Lock> {
   try {
-    return await lock(paths.lock, "exclusive", { timeoutMs: 0 })
+    return await lock(paths.lock, "exclusive", { timeoutMs: LOCK_MS })
   } catch (cause) {
     if (!(cause instanceof OvmError && cause.code === "OVM_STORE_BUSY")) throw cause
     throw new OvmError("OVM_DAEMON_RUNNING", `another daemon has ${paths.root}`, { cause, hint: "ovm info" })

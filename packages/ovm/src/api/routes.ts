@@ -38,7 +38,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
       return new Response(null, { status: 204 })
     },
   },
-  "/health": { GET: async () => json({ status: "ok" }) },
+  "/health": { GET: async ({ runtime }) => json(await runtime.health()) },
   "/info": { GET: async ({ runtime }) => json(await runtime.info()) },
 }
 

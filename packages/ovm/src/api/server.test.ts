@@ -88,7 +88,7 @@ test("the socket is for its user alone", async () => {
 })
 
 test("health and info", async () => {
-  expect((await call("GET", "/health", undefined, validators.Health)).body).toEqual({ status: "ok" })
+  expect((await call("GET", "/health", undefined, validators.Health)).body).toEqual({ status: "ok", root })
   const { body } = await call("GET", "/info", undefined, validators.RuntimeInfo)
   expect(body).toMatchObject({ version: "test", pid: process.pid, root, instances: { total: 0 } })
 })

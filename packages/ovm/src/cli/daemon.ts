@@ -1,7 +1,17 @@
 import { spawn } from "node:child_process"
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs"
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+} from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { answers, connect } from "../api/client.ts"
+import { findRuntime } from "../api/find.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Paths, paths } from "../paths.ts"
@@ -15,15 +25,21 @@ const LOG_LIMIT = 4 << 20
 /** Exit status of OVM_DAEMON_RUNNING: someone else started one at the same moment. */
 const LOST_THE_RACE = 8
 
-/** The daemon of this root, if one answers. */
-export async function findDaemon(): Promise<Runtime | undefined> {
-  const { socket } = paths()
-  return (await answers(socket)) ? connect(socket) : undefined
+/** The daemon of this root, if there is one. Throws OVM_DAEMON_UNREACHABLE for one that does not answer. */
+export function findDaemon(call: Call = {}): Promise<Runtime | undefined> {
+  return findRuntime(paths(), call)
+}
+
+/** Where the daemon of this root has its socket, or would make it. */
+export function socketOf({ link, socket }: Paths): string {
+  const found = lstatSync(link, { throwIfNoEntry: false })
+  if (!found) return socket
+  return found.isSymbolicLink() ? readlinkSync(link) : link
 }
 
 /** The daemon of this root; if none answers, one is started. Throws OVM_DAEMON_UNREACHABLE with the last words of its log. */
 export async function useDaemon(call: Call = {}): Promise<Runtime> {
-  return (await findDaemon()) ?? (await startDaemon(call))
+  return (await findDaemon(call)) ?? (await startDaemon(call))
 }
 
 /**
@@ -31,7 +47,7 @@ export async function useDaemon(call: Call = {}): Promise<Runtime> {
  * answer is undefined. Machines outlive a daemon, so one that died is started again to see them.
  */
 export async function useDaemonOfInstances(call: Call = {}): Promise<Runtime | undefined> {
-  return (await findDaemon()) ?? (hasRecords(paths()) ? await startDaemon(call) : undefined)
+  return (await findDaemon(call)) ?? (hasRecords(paths()) ? await startDaemon(call) : undefined)
 }
 
 /** Starts a daemon in a session of its own and returns when it answers. Throws OVM_DAEMON_UNREACHABLE. */
@@ -59,7 +75,8 @@ export async function startDaemon(call: Call = {}): Promise<Runtime> {
   })
   for (const deadline = Date.now() + START_MS; Date.now() < deadline; ) {
     call.signal?.throwIfAborted()
-    if (await answers(place.socket)) return connect(place.socket)
+    const found = await findDaemon(call)
+    if (found) return found
     if (ended !== undefined && ended !== LOST_THE_RACE) break
     await sleep(10)
   }

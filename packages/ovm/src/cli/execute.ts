@@ -20,6 +20,8 @@ State lives under $OVM_HOME, or where \`ovm info\` says.`
  * @returns the exit status (spec/errors.md)
  */
 export async function execute(argv: readonly string[]): Promise<number> {
+  // Whoever masks the owner's own bits could not read what this makes, nor remove it. What is private says so itself.
+  process.umask(process.umask() & 0o077)
   try {
     const program = await programFor(argv)
     await program.parseAsync(argv.length === 0 ? ["--help"] : argv, { from: "user" })

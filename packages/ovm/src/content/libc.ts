@@ -1,4 +1,4 @@
-import { dlopen } from "bun:ffi"
+import { dlopen, type Pointer, read } from "bun:ffi"
 import { OvmError } from "../errors.ts"
 
 // Calls of Linux that neither Node nor Bun has, asked of the C library. flock(2) and not a lock file with a pid:
@@ -10,6 +10,10 @@ const LOCK_SH = 1
 const LOCK_EX = 2
 const LOCK_NB = 4
 const LOCK_UN = 8
+const EINTR = 4
+const EAGAIN = 11
+/** ENOLCK, ENOSYS, EOPNOTSUPP: NFS without its lock service, some FUSE and cluster file systems. */
+const UNLOCKABLE: ReadonlySet<number> = new Set([37, 38, 95])
 const FICLONE = 0x40049409
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
@@ -19,10 +23,28 @@ const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1
 
 let library: ReturnType<typeof open> | undefined
 
-/** Takes the lock of the open file description `fd` without waiting; false if another one holds it. */
-export function flock(fd: number, mode: LockMode): boolean {
+/**
+ * Takes the lock of the open file `path` without waiting; false if another one holds it. Throws OVM_LOCK_UNSUPPORTED, naming
+ * the file, where the file system has no locks: waiting would not help.
+ */
+export function flock(fd: number, mode: LockMode, path: string): boolean {
   library ??= open()
-  return library.flock(fd, (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0
+  if (library.flock(fd, (mode === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return true
+  // Nothing comes between, so it is still that of the call (errno(3)).
+  const error = read.i32(library.__errno_location() as Pointer, 0)
+  if (error === EAGAIN || error === EINTR) return false
+  throw new OvmError("OVM_LOCK_UNSUPPORTED", `${path} cannot be locked: ${nameOf(error)}`, {
+    hint:
+      "keep ovm's data where flock(2) works, such as ext4, xfs, btrfs, tmpfs, or NFS with its lock service: " +
+      "OVM_HOME=FOLDER; `df -T` names the file system",
+  })
+}
+
+/** In words; node:os is loaded here, since it is hardly ever wanted. */
+function nameOf(error: number): string {
+  const { errno } = process.getBuiltinModule("node:os").constants
+  const name = Object.entries(errno).find(([, value]) => value === error)?.[0]
+  return UNLOCKABLE.has(error) ? `its file system does not support it (${name})` : (name ?? `errno ${error}`)
 }
 
 /** Lets go at once. Closing alone does not, while a child process that was just forked has the file open as well. */
@@ -69,6 +91,7 @@ function open() {
     try {
       return dlopen(name, {
         flock: { args: ["i32", "i32"], returns: "i32" },
+        __errno_location: { args: [], returns: "ptr" },
         lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
         posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
         fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },

@@ -60,6 +60,43 @@ test("a killed process holds nothing", () =>
     expect(held).toBeDefined()
   }))
 
+const strace = Bun.which("strace")
+if (!strace)
+  console.log(
+    "SKIP packages/ovm/src/content/lock.test.ts, file systems without locks: strace is not installed",
+  )
+
+// OVMS-API-154
+test.skipIf(!strace).each(["ENOLCK", "EOPNOTSUPP", "ENOSYS"])(
+  "a file system without locks is named at once: %s",
+  (errno) =>
+    withFile(async (path) => {
+      const code = `
+      const { lock } = await import(${JSON.stringify(join(import.meta.dir, "lock.ts"))})
+      const { code, message, hint } = await lock(${JSON.stringify(path)}, "shared", { timeoutMs: 3_600_000 }).catch((error) => error)
+      console.log(JSON.stringify({ code, message, hint }))`
+      const tracing = [
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=flock",
+        "-e",
+        `inject=flock:error=${errno}`,
+      ]
+      const child = Bun.spawn(["strace", ...tracing, process.execPath, "-e", code], {
+        stdout: "pipe",
+        stderr: "inherit",
+      })
+      expect(await new Response(child.stdout).json()).toEqual({
+        code: "OVM_LOCK_UNSUPPORTED",
+        message: expect.stringContaining(path),
+        hint: expect.stringContaining("OVM_HOME="),
+      })
+    }),
+)
+
 test("a child process does not inherit the lock", () =>
   withFile(async (path) => {
     const held = await lock(path, "exclusive")

@@ -16,7 +16,8 @@ export interface LockCall extends Call {
 
 /**
  * Locks the file `path`, which is made if absent and must never be deleted, against other processes and other
- * holders in this one. Throws OVM_STORE_BUSY naming the file after `timeoutMs` (10 s unless told).
+ * holders in this one. Throws OVM_STORE_BUSY naming the file after `timeoutMs` (10 s unless told), OVM_LOCK_UNSUPPORTED at
+ * once.
  */
 export async function lock(path: string, mode: LockMode, call: LockCall = {}): Promise<Lock> {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
@@ -32,16 +33,20 @@ export async function lock(path: string, mode: LockMode, call: LockCall = {}): P
 /** The same without waiting; undefined if someone holds it. Throws ENOENT if the file is absent. */
 export function tryLock(path: string, mode: LockMode): Lock | undefined {
   const fd = openSync(path, constants.O_RDONLY)
-  if (flock(fd, mode)) return held(fd)
-  closeSync(fd)
-  return undefined
+  let taken = false
+  try {
+    taken = flock(fd, mode, path)
+  } finally {
+    if (!taken) closeSync(fd)
+  }
+  return taken ? held(fd) : undefined
 }
 
 // Polled, because a blocking flock would stop the whole event loop, its holder perhaps included.
 async function wait(fd: number, path: string, mode: LockMode, call: LockCall): Promise<void> {
   const timeoutMs = call.timeoutMs ?? 10_000
   const started = performance.now()
-  for (let pause = 1; !flock(fd, mode); pause = Math.min(pause * 2, 32)) {
+  for (let pause = 1; !flock(fd, mode, path); pause = Math.min(pause * 2, 32)) {
     call.signal?.throwIfAborted()
     if (performance.now() - started > timeoutMs) throw busy(path, timeoutMs)
     await sleep(pause * (0.5 + Math.random()))

@@ -28,7 +28,14 @@ export interface Runtime {
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>
+  health(call?: Call): Promise<Health>
   info(call?: Call): Promise<RuntimeInfo>
+}
+
+export interface Health {
+  readonly status: "ok"
+  /** Folder of its state, by which a client knows whose runtime it is that answers. */
+  readonly root?: string
 }
 
 export interface StartRequest {

@@ -10,6 +10,7 @@ import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
 import { chooseSnapshot } from "./choose.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type {
+  Health,
   InstanceInfo,
   Overrides,
   Runtime,
@@ -98,6 +99,10 @@ export class LocalRuntime implements Runtime {
       )
     }
     return { instance_id: instance.id, status: "starting" }
+  }
+
+  async health(): Promise<Health> {
+    return { status: "ok", root: this.#options.root }
   }
 
   async warm(request: WarmRequest): Promise<WarmAnswer> {

@@ -393,6 +393,8 @@ export interface components {
         readonly Health: {
             /** @constant */
             readonly status: "ok";
+            /** @description Folder of its state, by which a client knows whose runtime it is that answers. */
+            readonly root?: string;
         };
         readonly RuntimeInfo: {
             /** @description Of the runtime. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Command } from "commander"
-import { answers } from "../../api/client.ts"
+import { isLocked, lockHolder } from "../../content/holder.ts"
 import { OvmError } from "../../errors.ts"
 import { paths } from "../../paths.ts"
 import { VERSION } from "../../version.ts"
@@ -40,33 +40,23 @@ async function run(options: DaemonOptions): Promise<void> {
 async function detach(): Promise<void> {
   const running = await findDaemon()
   if (running)
-    throw new OvmError("OVM_DAEMON_RUNNING", `a daemon serves ${paths().socket} already`, {
-      hint: "ovm info",
-    })
+    throw new OvmError("OVM_DAEMON_RUNNING", `a daemon has ${paths().root} already`, { hint: "ovm info" })
   const { pid } = await (await startDaemon()).info()
   print(`${pid}\n`)
 }
 
+/** Whoever holds the root's lock is asked, whether its socket leads to it or not. */
 async function stop(): Promise<void> {
-  const { socket } = paths()
-  const daemon = await findDaemon()
-  if (!daemon)
-    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon serves ${socket}`, { hint: "ovm info" })
-  const { pid } = await daemon.info()
+  const { root, lock } = paths()
+  const pid = isLocked(lock) ? (lockHolder(lock) ?? (await (await findDaemon())?.info())?.pid) : undefined
+  if (pid === undefined)
+    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon has ${root}`, { hint: "ovm info" })
   process.kill(pid, "SIGTERM")
-  for (const deadline = Date.now() + STOP_MS; Date.now() < deadline; await sleep(20)) {
-    if (!(await answers(socket)) && !isAlive(pid)) return
-  }
-  throw new OvmError("OVM_DAEMON_RUNNING", `the daemon (pid ${pid}) does not end`, { hint: `kill ${pid}` })
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
+  for (const deadline = Date.now() + STOP_MS; Date.now() < deadline; await sleep(20))
+    if (!isLocked(lock)) return print(`stopped the daemon (pid ${pid}); its machines go on running\n`)
+  throw new OvmError("OVM_DAEMON_RUNNING", `the daemon (pid ${pid}) does not end`, {
+    hint: `kill -9 ${pid}; machines outlive it`,
+  })
 }
 
 function log(event: string, fields: Record<string, unknown>): void {

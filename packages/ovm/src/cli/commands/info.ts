@@ -1,10 +1,11 @@
 import type { Command } from "commander"
+import { lockHolder } from "../../content/holder.ts"
 import { toOvmError } from "../../errors.ts"
 import { type Paths, paths } from "../../paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../runtime/interfaces.ts"
 import { VERSION } from "../../version.ts"
 import type { Vmm } from "../../vmm/interfaces.ts"
-import { findDaemon } from "../daemon.ts"
+import { findDaemon, socketOf } from "../daemon.ts"
 import { diskUsage } from "../disk-usage.ts"
 import { examples } from "../examples.ts"
 import { formatSize } from "../format.ts"
@@ -20,12 +21,20 @@ interface Info {
   readonly paths: Paths
   /** Bytes on disk. */
   readonly store_size: number
-  readonly daemon: { readonly running: boolean; readonly pid?: number; readonly version?: string }
+  readonly daemon: Daemon
   readonly instances?: RuntimeInfo["instances"]
   readonly warm?: RuntimeInfo["warm"]
   /** Of the daemon, or what one would find. */
   readonly policy: RuntimeInfo["policy"]
   readonly vmms: readonly VmmInfo[]
+}
+
+interface Daemon {
+  readonly running: boolean
+  readonly pid?: number
+  readonly version?: string
+  /** Why one that runs does not answer. */
+  readonly error?: { readonly code: string; readonly message: string }
 }
 
 export function define(command: Command): void {
@@ -46,15 +55,31 @@ async function run(options: InfoOptions): Promise<void> {
 
 async function collect(): Promise<Info> {
   const place = paths()
-  const daemon = await (await findDaemon())?.info()
+  const { state, info: daemon } = await askDaemon()
   return {
     version: VERSION,
-    paths: place,
+    // Where it is may be another daemon's choice than this environment's.
+    paths: { ...place, socket: socketOf(place) },
     store_size: await diskUsage(place.store),
-    daemon: daemon ? { running: true, pid: daemon.pid, version: daemon.version } : { running: false },
+    daemon: state,
     ...(daemon && { instances: daemon.instances, warm: daemon.warm }),
     policy: daemon?.policy ?? (await localPolicy(place)),
     vmms: daemon?.vmms ?? (await localVmms(place)),
+  }
+}
+
+/** One that hangs is what somebody who asks for this wants to know of. */
+async function askDaemon(): Promise<{ state: Daemon; info?: RuntimeInfo }> {
+  try {
+    const info = await (await findDaemon())?.info()
+    return info
+      ? { state: { running: true, pid: info.pid, version: info.version }, info }
+      : { state: { running: false } }
+  } catch (thrown) {
+    const { code, message } = toOvmError(thrown)
+    if (code !== "OVM_DAEMON_UNREACHABLE") throw thrown
+    const pid = lockHolder(paths().lock)
+    return { state: { running: true, ...(pid !== undefined && { pid }), error: { code, message } } }
   }
 }
 
@@ -99,7 +124,7 @@ function lines({
     ["log", place.log],
     ["registries", place.registries],
     ["policy", describePolicy(policy)],
-    ["daemon", daemon.running ? `running, pid ${daemon.pid}, version ${daemon.version}` : "not running"],
+    ["daemon", describeDaemon(daemon)],
     [
       "machines",
       instances && `${instances.running} of at most ${instances.limit} running, ${instances.total} on record`,
@@ -107,6 +132,11 @@ function lines({
     ...warm.map((one): [string, string] => ["warm", describeWarm(one)]),
     ...vmms.map((vmm): [string, string] => ["vmm", describeVmm(vmm)]),
   ]
+}
+
+function describeDaemon({ running, pid, version, error }: Daemon): string {
+  if (error) return `${error.code}: ${error.message}`
+  return running ? `running, pid ${pid}, version ${version}` : "not running"
 }
 
 function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string {

@@ -26,7 +26,7 @@ export class Ingest implements AsyncDisposable {
     using _ = await lock(files.lock, "shared")
     const path = join(files.ingest, crypto.randomUUID())
     const handle = await open(path, "wx+", 0o600)
-    flock(handle.fd, "exclusive")
+    flock(handle.fd, "exclusive", path)
     return new Ingest(files, path, handle)
   }
 

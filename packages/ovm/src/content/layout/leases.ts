@@ -50,7 +50,7 @@ export class SessionLease implements Lease {
 
   #open(): number {
     const fd = openSync(this.#path, "ax", 0o600)
-    flock(fd, "exclusive")
+    flock(fd, "exclusive", this.#path)
     return fd
   }
 

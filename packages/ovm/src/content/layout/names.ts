@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, readFileSync } from "node:fs"
+import { closeSync, constants, fstatSync, readFileSync, statSync } from "node:fs"
 import { OvmError } from "../../errors.ts"
 import { openIfPresent } from "../../files/present.ts"
 import { replaceFile } from "../../files/replace.ts"
@@ -89,7 +89,9 @@ function corrupt(files: LayoutFiles, reason: string, cause?: unknown): OvmError 
 /** Replaces index.json in one step that survives a crash. Only under the exclusive lock. */
 export async function writeIndex(files: LayoutFiles, index: Index): Promise<void> {
   const text = `${JSON.stringify(index, undefined, 2)}\n`
-  await replaceFile(files.index, text, { mode: 0o644, durable: true, by: files.ingest })
+  // One that its owner lets others read stays so.
+  const mode = (statSync(files.index, { throwIfNoEntry: false })?.mode ?? 0o600) & 0o666
+  await replaceFile(files.index, text, { mode, durable: true, by: files.ingest })
 }
 
 export function nameOf(entry: Entry): string | undefined {

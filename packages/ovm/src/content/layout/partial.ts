@@ -180,7 +180,7 @@ export function partialOf(journal: string): string {
 function openLocked(path: string): number | undefined {
   while (true) {
     const fd = openWritable(path)
-    if (!flock(fd, "exclusive")) {
+    if (!flock(fd, "exclusive", path)) {
       closeSync(fd)
       return undefined
     }

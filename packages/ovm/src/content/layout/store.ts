@@ -44,7 +44,7 @@ async function create(files: LayoutFiles): Promise<void> {
   makeDirectory(dirname(files.lock))
   using _ = await lock(files.lock, "exclusive")
   makeDirectory(files.ingest)
-  const options = { mode: 0o644, durable: true, by: files.ingest }
+  const options = { mode: 0o600, durable: true, by: files.ingest }
   if (!existsSync(files.index)) await replaceFile(files.index, `${JSON.stringify(EMPTY_INDEX)}\n`, options)
   if (!existsSync(files.marker)) await replaceFile(files.marker, '{"imageLayoutVersion":"1.0.0"}', options)
 }

@@ -33,9 +33,9 @@ export async function probeAccelerator(
   const openable = await access(device, constants.R_OK | constants.W_OK).then(() => undefined, reasonOf)
   if (openable !== undefined) return { accelerator: "tcg", reason: `${device} cannot be used: ${openable}` }
   try {
-    await mkdir(folder, { recursive: true })
+    await mkdir(folder, { recursive: true, mode: 0o700 })
     const bios = join(folder, "probe.bios")
-    await writeFile(bios, probeBios())
+    await writeFile(bios, probeBios(), { mode: 0o600 })
     const before = performance.now()
     const status = await run(binary, bios, boundMs)
     const took = Math.round(performance.now() - before)

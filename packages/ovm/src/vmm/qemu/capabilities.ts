@@ -61,7 +61,7 @@ async function readKept(file: string, key: Key): Promise<Capabilities | undefine
 
 async function keep(file: string, kept: Kept): Promise<void> {
   remembered.set(file, kept)
-  await mkdir(dirname(file), { recursive: true })
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   await sweepTemporaries(dirname(file))
   await replaceFile(file, JSON.stringify(kept))
 }

@@ -1,0 +1,68 @@
+import { lstatSync, statSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
+import { isLocked, lockHolder } from "../content/holder.ts"
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import type { Paths } from "../paths.ts"
+import type { Runtime } from "../runtime/interfaces.ts"
+import { connect, healthOf } from "./client.ts"
+
+/** How long a daemon that lives may be without a socket that leads to it, in ms. It looks each second (kept-socket.ts). */
+const PATIENCE_MS = 10_000
+
+export interface FindCall extends Call {
+  readonly patienceMs?: number
+}
+
+/**
+ * The runtime of the daemon that has this root, wherever its socket is; undefined if there is none. One that is starting, or
+ * whose socket was removed, is waited for. Throws OVM_DAEMON_UNREACHABLE, with its pid, for one that does not answer.
+ */
+export async function findRuntime(paths: Paths, call: FindCall = {}): Promise<Runtime | undefined> {
+  for (const deadline = Date.now() + (call.patienceMs ?? PATIENCE_MS); ; await sleep(20)) {
+    call.signal?.throwIfAborted()
+    const socket = await socketOf(paths)
+    if (socket !== undefined) return connect(socket)
+    if (!isLocked(paths.lock)) return undefined
+    if (Date.now() > deadline) throw unreachable(paths, `has no socket that leads to it`)
+  }
+}
+
+/** The link in the root; a daemon of an earlier version has made none, and is where this environment has it or nowhere. */
+async function socketOf(paths: Paths): Promise<string | undefined> {
+  for (const socket of new Set([paths.link, paths.socket])) {
+    if (socket !== paths.link && !isMine(socket)) continue
+    try {
+      const health = await healthOf(socket)
+      if (health && (await serves(socket, health.root, paths.root))) return socket
+    } catch (cause) {
+      if (!(cause instanceof OvmError && cause.code === "OVM_DAEMON_UNREACHABLE") || !isLocked(paths.lock))
+        throw cause
+      throw unreachable(paths, "does not answer", cause)
+    }
+  }
+  return undefined
+}
+
+/** Others may have put a socket where the environment says: it is not spoken to. */
+function isMine(socket: string): boolean {
+  const found = lstatSync(socket, { throwIfNoEntry: false })
+  return found !== undefined && found.uid === process.geteuid?.()
+}
+
+/** Two roots may have one place for their sockets, and the other one's daemon has it. */
+async function serves(socket: string, told: string | undefined, root: string): Promise<boolean> {
+  const theirs = told ?? (await connect(socket).info()).root
+  if (theirs === root) return true
+  const [a, b] = [theirs, root].map((path) => statSync(path, { throwIfNoEntry: false }))
+  return a !== undefined && a.dev === b?.dev && a.ino === b.ino
+}
+
+function unreachable({ root, lock }: Paths, what: string, cause?: unknown): OvmError {
+  const pid = lockHolder(lock)
+  return new OvmError(
+    "OVM_DAEMON_UNREACHABLE",
+    `the daemon of ${root}${pid === undefined ? "" : ` (pid ${pid})`} ${what}`,
+    { cause, hint: `${pid === undefined ? "end its process" : `kill -9 ${pid}`}; machines outlive it` },
+  )
+}
