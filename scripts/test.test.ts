@@ -4,6 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
+const CHECK = "() => expect(1).toBe(1)"
+
 const folders: string[] = []
 afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))))
 
@@ -15,7 +17,7 @@ async function outcome(
   const folder = await mkdtemp(join(tmpdir(), "ovm-runner-"))
   folders.push(folder)
   for (const [name, body] of Object.entries(files))
-    await writeFile(join(folder, name), `import { test } from "bun:test"\n${body}`)
+    await writeFile(join(folder, name), `import { expect, test } from "bun:test"\n${body}`)
   const { status, stdout } = spawnSync(process.execPath, [join(import.meta.dir, "test.ts"), folder], {
     encoding: "utf8",
     env: { ...process.env, CI: "", ...environment },
@@ -25,8 +27,8 @@ async function outcome(
 
 test("sums over files, and says why tests were skipped", async () => {
   const { last, status, text } = await outcome({
-    "a.test.ts": `test("one", () => {}); test.skip("two <&>", () => {}); console.log("SKIP two: no reason")`,
-    "b.test.ts": `test("three", () => {})`,
+    "a.test.ts": `test("one", ${CHECK}); test.skip("two <&>", () => {}); console.log("SKIP two: no reason")`,
+    "b.test.ts": `test("three", ${CHECK})`,
   })
   expect(last).toBe("2 passed, 0 failed, 1 skipped")
   expect(text).toContain("a.test.ts: two <&>\n")
@@ -36,26 +38,31 @@ test("sums over files, and says why tests were skipped", async () => {
 
 test("a failure is one", async () => {
   const { last, status } = await outcome({
-    "a.test.ts": `test("one", () => { throw new Error("no") }); test("two", () => {})`,
+    "a.test.ts": `test("one", () => { throw new Error("no") }); test("two", ${CHECK})`,
   })
   expect(last).toBe("1 passed, 1 failed, 0 skipped")
   expect(status).toBe(1)
 })
 
-test("in CI a test has a second attempt, and is named for it", async () => {
+test("nothing is tried twice, in CI neither", async () => {
   const files = {
-    "a.test.ts": `let n = 0; test("one", () => { if (n++ === 0) throw new Error("no") })
-      test("two", () => { throw new Error("never") })`,
+    "a.test.ts": `let n = 0; test("one", () => { if (n++ === 0) throw new Error("no"); (${CHECK})() })`,
   }
-  const { last, text } = await outcome(files, { CI: "true" })
+  for (const CI of ["", "true"])
+    expect((await outcome(files, { CI })).last).toBe("0 passed, 1 failed, 0 skipped")
+})
+
+test("a test that checks nothing is a failure", async () => {
+  const { last, text } = await outcome({
+    "a.test.ts": `test("one", ${CHECK}); test("two", async () => { for (const _ of []) expect(1).toBe(1) })`,
+  })
   expect(last).toBe("1 passed, 1 failed, 0 skipped")
-  expect(text).toContain("Passed at a second attempt only:\n  one\n")
-  expect((await outcome(files)).last).toBe("0 passed, 2 failed, 0 skipped")
+  expect(text).toContain("expected at least one assertion")
 })
 
 test("a file that cannot be loaded is a failure", async () => {
   const { last, status } = await outcome({
-    "a.test.ts": `test("one", () => {})`,
+    "a.test.ts": `test("one", ${CHECK})`,
     "b.test.ts": `import "./absent.ts"`,
   })
   expect(last).toBe("1 passed, 1 failed, 0 skipped")

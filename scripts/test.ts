@@ -1,9 +1,11 @@
 // Runs all tests, or those under the paths given, and ends with the one line that CI reads:
-// `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed.
-import { spawn } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
+// `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed. However it ends, no process and no file
+// of it is left: where it could not see to that itself, the next one does.
+import { type ChildProcess, spawn } from "node:child_process"
+import { readFile } from "node:fs/promises"
+import { constants } from "node:os"
 import { join } from "node:path"
+import { openRunFolder, removeRunFolder } from "./run-folder.ts"
 
 const ROOT = join(import.meta.dir, "..")
 /** Real machines and processes, on a host that may be busy: what hangs is ended, what is slow is not a failure. */
@@ -14,17 +16,19 @@ interface Outcome {
   readonly status: number
   /** What the tests themselves said about why they skip. */
   readonly reasons: readonly string[]
-  /** Tests that passed, but not at the first attempt. */
-  readonly unsteady: readonly string[]
   readonly fails: number
 }
 
 /** Runs bun's test runner with its output passed on as it comes. */
-function run(args: readonly string[]): Promise<Outcome> {
+function run(args: readonly string[], tmp: string): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["test", ...args], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(process.execPath, ["test", ...args], {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, TMPDIR: tmp },
+    })
+    onSignal(child)
     const reasons = new Set<string>()
-    const unsteady: string[] = []
     let fails = 0
     for (const stream of [child.stdout, child.stderr]) {
       let rest = ""
@@ -36,8 +40,6 @@ function run(args: readonly string[]): Promise<Outcome> {
         for (const line of lines) {
           const reason = /^(?:SKIP|skipped:) (.*)/.exec(line)?.[1]
           if (reason) reasons.add(reason)
-          const again = /^\(pass\) (.*) \(attempt \d+\)/.exec(line)?.[1]
-          if (again) unsteady.push(again)
           // Files that could not be loaded are counted here and nowhere in the JUnit report.
           const fail = /^ *(\d+) fail$/.exec(line)
           if (fail) fails = Number(fail[1])
@@ -45,8 +47,17 @@ function run(args: readonly string[]): Promise<Outcome> {
       })
     }
     child.on("error", reject)
-    child.on("close", (status) => resolve({ status: status ?? 1, reasons: [...reasons], unsteady, fails }))
+    child.on("close", (status) => resolve({ status: status ?? 1, reasons: [...reasons], fails }))
   })
+}
+
+/** The first signal ends the runner; what it had started is ended with the folder. */
+function onSignal(child: ChildProcess): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(signal, () => {
+      child.kill("SIGKILL")
+      removeRunFolder(folder.root).finally(() => process.exit(128 + constants.signals[signal]))
+    })
 }
 
 /** The figures of one JUnit report and the names of the skipped tests in it. */
@@ -72,28 +83,25 @@ function plain(text: string): string {
   return text.replace(/&(lt|gt|quot|apos|amp);/g, (entity) => entities[entity] ?? entity)
 }
 
-const folder = await mkdtemp(join(tmpdir(), "ovm-test-"))
+const folder = await openRunFolder()
 try {
-  const report = join(folder, "junit.xml")
+  const report = join(folder.root, "junit.xml")
   const paths = process.argv.length > 2 ? process.argv.slice(2) : FOLDERS
-  const { status, reasons, unsteady, fails } = await run([
-    "--reporter=junit",
-    `--reporter-outfile=${report}`,
-    `--timeout=${PATIENCE_MS}`,
-    ...(process.env.CI ? ["--retry=1"] : []),
-    ...paths,
-  ])
+  const { status, reasons, fails } = await run(
+    ["--reporter=junit", `--reporter-outfile=${report}`, `--timeout=${PATIENCE_MS}`, ...paths],
+    folder.tmp,
+  )
   const { tests, failures, skipped } = summary(await readFile(report, "utf8").catch(() => ""))
 
   const failed = Math.max(fails, failures, status === 0 ? 0 : 1)
   const passed = tests - failures - skipped.length
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`)
   if (reasons.length > 0) console.log(`\nReasons:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`)
-  if (unsteady.length > 0)
-    console.log(`\nPassed at a second attempt only:\n${unsteady.map((name) => `  ${name}`).join("\n")}`)
   if (passed === 0) console.log("\nNo test passed.")
   console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`)
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0
 } finally {
-  await rm(folder, { recursive: true, force: true })
+  const left = await removeRunFolder(folder.root)
+  if (left.length > 0)
+    console.error(`ended what the tests left running:\n${left.map((one) => `  ${one}`).join("\n")}`)
 }

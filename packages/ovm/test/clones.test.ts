@@ -1,7 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
@@ -30,9 +31,8 @@ async function counts(host: Sandbox, id: string): Promise<Count[]> {
 }
 
 async function atLeast(host: Sandbox, id: string, lines: number): Promise<Count[]> {
-  return until(async () => {
-    const found = await counts(host, id)
-    return found.length >= lines && found
+  return until(`${lines} counts on the console`, () => counts(host, id), {
+    is: (found) => found.length >= lines,
   })
 }
 

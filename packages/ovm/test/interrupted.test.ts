@@ -6,7 +6,8 @@ import { join } from "node:path"
 import { type Fault, type Passing, stalled, startFaults } from "../../testkit/src/faults.ts"
 import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
 import { type RegistryServer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { expectFailure, finished, Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(60_000)
 
@@ -54,7 +55,7 @@ describe.skipIf(Boolean(skip))("a transfer", () => {
     await using proxy = startFaults(stallingDisk, registry.host)
     const pulling = there.begin(["pull", machineAt(proxy.host)])
     const ended = finished(pulling)
-    await until(async () => (await ingest(there.home)).length > 0)
+    await until("bytes that came", () => ingest(there.home), { is: ({ length }) => length > 0 })
     pulling.kill("SIGKILL")
     expect((await ended).status).toBe(137)
     expect(await there.json(["images"])).toEqual([])
@@ -80,7 +81,7 @@ describe.skipIf(Boolean(skip))("a transfer", () => {
     await box.ok(["tag", machineAt(registry.host), name])
     const pushing = box.begin(["push", name])
     const ended = finished(pushing)
-    await until(async () => halfWay)
+    await until("a blob on its way", () => halfWay)
     pushing.kill("SIGKILL")
     expect((await ended).status).toBe(137)
     await using there = await Sandbox.create()
@@ -96,7 +97,7 @@ describe.skipIf(Boolean(skip))("a transfer", () => {
     await using proxy = startFaults(stallingDisk, registry.host)
     const pulling = there.begin(["pull", machineAt(proxy.host)])
     const ended = finished(pulling)
-    await until(async () => (await ingest(there.home)).length > 0)
+    await until("bytes that came", () => ingest(there.home), { is: ({ length }) => length > 0 })
     pulling.kill("SIGINT")
     expectFailure(await ended, "OVM_INTERRUPTED", [])
     proxy.fault = () => undefined

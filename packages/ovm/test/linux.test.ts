@@ -2,7 +2,8 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
@@ -35,9 +36,8 @@ test.skipIf(Boolean(skip))("a Debian machine, from files to a registry to its ow
   expect(status).toBe("running")
 
   // The guest itself says that it read the second layer.
-  const console = await until(async () => {
-    const text = await there.ok(["logs", instance_id])
-    return /^OVM-DISK.*$/m.test(text) && text
+  const console = await until("OVM-DISK on the console", () => there.ok(["logs", instance_id]), {
+    is: (text) => /^OVM-DISK.*$/m.test(text),
   })
   expect(console).toMatch(/^OVM-LAYER second, on top of base/m)
   expect(await there.json(["status", instance_id])).toMatchObject({

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { expectFailure, finished, Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
 setDefaultTimeout(60_000)
@@ -38,8 +39,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
     await packGuest(store, "panicking:latest", "ticks=2 tick_ms=20 panic=1")
   }
 
-  const consoleHas = (host: Sandbox, id: string, text: string) =>
-    until(async () => (await host.ok(["logs", id])).includes(text))
+  const consoleHas = (host: Sandbox, id: string, text: string) => host.console(id, text)
 
   const states = async (host: Sandbox, ...more: string[]) =>
     (await host.json(["ps", ...more])).map(({ state }: { state: string }) => state)
@@ -116,7 +116,9 @@ describe.skipIf(Boolean(skip))("machines", () => {
       const child = box.begin(["run", "--name", "stubborn", "deaf"])
       child.stdout?.once("data", async () => {
         child.kill("SIGINT")
-        await until(async () => (await box.json(["status", "stubborn"])).state === "stopping")
+        await until("it is stopping", () => box.json(["status", "stubborn"]), {
+          is: ({ state }) => state === "stopping",
+        })
         child.kill("SIGINT")
       })
       expectFailure(await finished(child), "OVM_INTERRUPTED", ["killed"])
@@ -300,13 +302,13 @@ describe.skipIf(Boolean(skip))("machines", () => {
         const { pid } = (await host.json(["info"])).daemon
         if (end === "asked") await host.ok(["daemon", "--stop"])
         else process.kill(pid, "SIGKILL")
-        await until(async () => !(await host.json(["info"])).daemon.running)
+        await until("the daemon is gone", () => host.json(["info"]), { is: ({ daemon }) => !daemon.running })
         expect(await host.json(["status", id])).toMatchObject({ instance_id: id, state: "running" })
         expect((await host.json(["info"])).daemon.pid).not.toBe(pid)
       }
       expect(await host.json(["stop", id])).toMatchObject({ status: "stopped", stop_method: "acpi" })
       process.kill((await host.json(["info"])).daemon.pid, "SIGKILL")
-      await until(async () => !(await host.json(["info"])).daemon.running)
+      await until("the daemon is gone", () => host.json(["info"]), { is: ({ daemon }) => !daemon.running })
       expect(await host.json(["status", id])).toMatchObject({ state: "stopped", exit: { status: 0 } })
     })
 

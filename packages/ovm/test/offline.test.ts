@@ -10,6 +10,9 @@ import { finished, Sandbox } from "./sandbox.ts"
 
 const skip = guestMissing || registryMissing
 if (skip) console.log(`SKIP packages/ovm/test/offline.test.ts: ${skip}`)
+const [oras = "", skopeo = "", crane = ""] = ["oras", "skopeo", "crane"].map(findPeer)
+for (const [name, found] of Object.entries({ oras, skopeo, crane }))
+  if (!found) console.log(`SKIP packages/ovm/test/offline.test.ts: no ${name} (make peers)`)
 
 describe.skipIf(Boolean(skip))("offline", () => {
   let registry: RegistryServer
@@ -85,11 +88,9 @@ describe.skipIf(Boolean(skip))("offline", () => {
     expect(await other.json(["images"])).toEqual([])
   })
 
-  test("what is no machine is refused as a whole", async () => {
+  test.skipIf(!oras)("what is no machine is refused as a whole", async () => {
     await using other = await Sandbox.create()
     await other.file("empty", "{}")
-    const oras = findPeer("oras")
-    if (!oras) return console.log("SKIP oras: not there (make peers)")
     const pushed = spawnSync(oras, ["push", "--oci-layout", "lay:1", "empty"], { cwd: other.directory })
     expect(pushed.status).toBe(0)
     await other.ok(["copy", "oci:lay:1", "oci-archive:lay.tar"])
@@ -124,9 +125,7 @@ describe.skipIf(Boolean(skip))("offline", () => {
     await box.fails(["copy", "first", other], "OVM_DIGEST_MISMATCH", [digest])
   })
 
-  test("referrers go along when asked for", async () => {
-    const oras = findPeer("oras")
-    if (!oras) return console.log("SKIP oras: not there (make peers)")
+  test.skipIf(!oras)("referrers go along when asked for", async () => {
     const remote = `${registry.host}/offline/signed:1`
     await box.ok(["copy", "first", remote])
     await box.file("sbom.json", "{}")
@@ -147,23 +146,20 @@ describe.skipIf(Boolean(skip))("offline", () => {
   })
 
   describe("peers", () => {
-    const peer = (name: string) => findPeer(name) ?? ""
-
-    test.skipIf(!findPeer("oras"))("oras reads and writes the same archives", async () => {
-      const oras = (...args: string[]) =>
-        spawnSync(peer("oras"), args, { cwd: box.directory, encoding: "utf8" })
+    test.skipIf(!oras)("oras reads and writes the same archives", async () => {
       const remote = `${registry.host}/peers/oras:1`
       await box.ok(["copy", "first", "oci-archive:for-oras.tar:1"])
-      const copied = oras("copy", "--from-oci-layout", "for-oras.tar:1", "--to-plain-http", remote)
+      const args = ["copy", "--from-oci-layout", "for-oras.tar:1", "--to-plain-http", remote]
+      const copied = spawnSync(oras, args, { cwd: box.directory, encoding: "utf8" })
       expect({ status: copied.status, stderr: copied.stderr }).toEqual({ status: 0, stderr: "" })
       expect(await box.json(["copy", remote, "oci:from-oras:1"])).toMatchObject({ digest })
     })
 
-    test.skipIf(!findPeer("skopeo"))("skopeo reads and writes the same archives", async () => {
-      const skopeo = (...args: string[]) =>
-        spawnSync(peer("skopeo"), ["--insecure-policy", ...args], { cwd: box.directory, encoding: "utf8" })
+    test.skipIf(!skopeo)("skopeo reads and writes the same archives", async () => {
+      const run = (...args: string[]) =>
+        spawnSync(skopeo, ["--insecure-policy", ...args], { cwd: box.directory, encoding: "utf8" })
       await box.ok(["copy", "first", "oci-archive:for-skopeo.tar:1"])
-      const copied = skopeo(
+      const copied = run(
         "copy",
         "--dest-tls-verify=false",
         "oci-archive:for-skopeo.tar:1",
@@ -173,16 +169,16 @@ describe.skipIf(Boolean(skip))("offline", () => {
       expect(await box.json(["copy", `${registry.host}/peers/skopeo:1`, "oci:from-skopeo:1"])).toMatchObject({
         digest,
       })
-      const back = skopeo("copy", "oci:from-skopeo:1", "oci-archive:by-skopeo.tar:r.example/by/skopeo:1")
+      const back = run("copy", "oci:from-skopeo:1", "oci-archive:by-skopeo.tar:r.example/by/skopeo:1")
       expect({ status: back.status, stderr: back.stderr }).toEqual({ status: 0, stderr: "" })
       await using other = await Sandbox.create()
       expect(await other.ok(["load", "-i", box.path("by-skopeo.tar")])).toContain(digest)
     })
 
-    test.skipIf(!findPeer("crane"))("crane pushes what ovm saved", async () => {
+    test.skipIf(!crane)("crane pushes what ovm saved", async () => {
       await box.ok(["copy", "first", "oci:for-crane:1"])
       const remote = `${registry.host}/peers/crane:1`
-      const pushed = spawnSync(peer("crane"), ["push", "--insecure", "for-crane", remote], {
+      const pushed = spawnSync(crane, ["push", "--insecure", "for-crane", remote], {
         cwd: box.directory,
       })
       expect(pushed.status).toBe(0)

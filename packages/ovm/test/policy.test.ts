@@ -7,7 +7,8 @@ import { guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { findPeer, type RegistryServer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
 import { makeSigner, type TestSigner } from "../../testkit/src/signers.ts"
-import { Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(120_000)
 
@@ -162,7 +163,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await packGuest(join(box.home, "store"), base, "tick_ms=20")
     await setPolicy(box, { default: DIGEST })
     await box.ok(["run", "-d", "--name", "source", base])
-    await until(async () => (await box.ok(["logs", "source"])).includes("TICK"))
+    await box.console("source", "TICK")
     await box.ok(["snapshot", "source", "--tag", "warm", "--stop"])
     const starts = (name: string) => box.json(["run", "-d", name])
     const refused = (name: string, ...culprits: string[]) =>
@@ -206,7 +207,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await packGuest(join(box.home, "store"), "r.example/guest:1", "tick_ms=20")
     await setPolicy(box, { default: DIGEST })
     await box.ok(["run", "-d", "--name", "source", "r.example/guest:1"])
-    await until(async () => (await box.ok(["logs", "source"])).includes("TICK"))
+    await box.console("source", "TICK")
     await box.ok(["snapshot", "source", "--tag", "warm", "--stop"])
     await box.ok(["rm", "--force", "source"])
 
@@ -218,16 +219,19 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     expect(await box.ok(["warm", warm])).toBe("1 of 1 ready")
     const first = await box.json(["run", "-d", warm])
     expect((await box.json(["status", first.instance_id])).timings_ms.spawn).toBeUndefined()
-    const full = async () => (await box.json(["info"])).warm[0]?.ready === 1
-    await until(full)
+    const full = () =>
+      until("the slot is ready", () => box.json(["info"]), { is: ({ warm }) => warm[0]?.ready === 1 })
+    await full()
 
     // The slot is there; the policy has changed: it is not taken, and the next review ends it.
     await setPolicy(box, { default: signedBy("bob") })
     await box.fails(["run", "-d", warm], "OVM_POLICY_REFUSED", [warm])
-    await until(async () => (await box.json(["info"])).warm[0]?.reason?.code === "OVM_POLICY_REFUSED")
+    await until("the slot is refused", () => box.json(["info"]), {
+      is: ({ warm }) => warm[0]?.reason?.code === "OVM_POLICY_REFUSED",
+    })
     expect((await box.json(["info"])).warm[0].ready).toBe(0)
     await setPolicy(box, { default: signedBy("alice") })
-    await until(full)
+    await full()
     const second = await box.json(["run", "-d", warm])
     expect((await box.json(["status", second.instance_id])).timings_ms.spawn).toBeUndefined()
   })

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import table from "../../../spec/errors.json" with { type: "json" }
+import { until } from "../../testkit/src/until.ts"
 import type { ErrorCode } from "../src/errors.ts"
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url))
@@ -59,9 +60,9 @@ export class Sandbox implements AsyncDisposable {
 
   /** The same; the test fails unless it succeeds. Returns standard output without its last newline. */
   async ok(args: readonly string[], options: CommandOptions = {}): Promise<string> {
-    const { status, stdout, stderr } = await this.ovm(args, options)
-    if (status !== 0) throw new Error(`ovm ${args.join(" ")} ended with status ${status}: ${stderr}`)
-    return stdout.replace(/\n$/, "")
+    const result = await this.ovm(args, options)
+    expectSuccess(result, ["ovm", ...args])
+    return result.stdout.replace(/\n$/, "")
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects
@@ -84,7 +85,7 @@ export class Sandbox implements AsyncDisposable {
   /** Runs a script in bash, with the program as the function `ovm`. */
   async shell(script: string): Promise<Result> {
     const ovm = PROGRAM.map((word) => `'${word}'`).join(" ")
-    const options = { cwd: this.directory, env: this.#environment() }
+    const options = { cwd: this.directory, env: this.environment() }
     return finished(spawn("bash", ["-c", `ovm() { ${ovm} "$@"; }; ${script}`], options))
   }
 
@@ -111,7 +112,7 @@ export class Sandbox implements AsyncDisposable {
     })
     const child = Bun.spawn([...PROGRAM, ...args], {
       cwd: this.directory,
-      env: this.#environment(),
+      env: this.environment(),
       terminal,
     })
     const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE)
@@ -127,14 +128,15 @@ export class Sandbox implements AsyncDisposable {
     const [file = "", ...first] = PROGRAM
     const child = spawn(file, [...first, ...args], {
       cwd: options.cwd ?? this.directory,
-      env: this.#environment(options.env),
+      env: this.environment(options.env),
     })
     child.stdin?.on("error", () => {})
     if (!options.piped) child.stdin?.end(options.input ?? "")
     return child
   }
 
-  #environment(more: Record<string, string> = {}): Record<string, string | undefined> {
+  /** What its commands run with, and `more`. */
+  environment(more: Record<string, string> = {}): Record<string, string | undefined> {
     return {
       PATH: process.env.PATH,
       HOME: this.directory,
@@ -142,6 +144,13 @@ export class Sandbox implements AsyncDisposable {
       OVM_HOME: this.home,
       ...more,
     }
+  }
+
+  /** The console of an instance, as soon as it has `words` on it. */
+  async console(id: string, words: string): Promise<string> {
+    return await until(`${JSON.stringify(words)} on the console of ${id}`, () => this.ok(["logs", id]), {
+      is: (text) => text.includes(words),
+    })
   }
 
   /** Names of what lies in the store's blob folder. */
@@ -191,7 +200,7 @@ function ending(child: ChildProcess): Promise<number> {
 
 /** Fails with what the command said unless it succeeded. */
 export function expectSuccess({ status, stdout, stderr }: Result, command: readonly string[]): void {
-  if (status !== 0) throw new Error(`${command.join(" ")} ended with status ${status}: ${stdout}${stderr}`)
+  expect(status, `${command.join(" ")} ended with status ${status}: ${stdout}${stderr}`).toBe(0)
 }
 
 export function expectFailure(result: Result, code: ErrorCode, culprits: readonly string[]): void {
@@ -210,14 +219,5 @@ async function killDaemons(log: string): Promise<void> {
   for (const [, pid] of text.matchAll(/"event":"listening".*?"pid":(\d+)/g)) {
     const command = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")
     if (command.split("\0").includes(`OVM_HOME=${dirname(log)}`)) process.kill(Number(pid), "SIGKILL")
-  }
-}
-
-/** Asks until `answer` is given; the test's own time limit ends it otherwise. */
-export async function until<T>(answer: () => Promise<T | undefined | false>): Promise<T> {
-  for (;;) {
-    const found = await answer()
-    if (found) return found
-    await Bun.sleep(20)
   }
 }

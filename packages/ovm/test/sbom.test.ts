@@ -6,7 +6,7 @@ import { ext4Missing, makeExt4 } from "../../testkit/src/ext.ts"
 import { guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { findPeer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { expectSuccess, finished, Sandbox, until } from "./sandbox.ts"
+import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(60_000)
 
@@ -48,7 +48,7 @@ test.skipIf(Boolean(skip))("packages of a Debian, and of a machine that runs fro
   expect(readFileSync(box.path("m.json"), "utf8")).toContain(BASH)
 
   await box.ok(["run", "-d", "--name", "source", "tests/debian:1"])
-  await until(async () => (await box.ok(["logs", "source"])).includes("TICK 3"))
+  await box.console("source", "TICK 3")
   await box.ok(["snapshot", "source", "--tag", "warm"])
   const about = await box.json(["sbom", "tests/debian:warm", "--format", "spdx", "-o", box.path("s.json")])
   expect(about).toMatchObject({ format: "spdx", packages: 1 })

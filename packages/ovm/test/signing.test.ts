@@ -28,7 +28,7 @@ async function runCosign(box: Sandbox, args: readonly string[]) {
 
 async function cosignOk(box: Sandbox, ...args: readonly string[]): Promise<string> {
   const { status, stdout, stderr } = await runCosign(box, args)
-  if (status !== 0) throw new Error(`cosign ${args.join(" ")} ended with status ${status}: ${stderr}`)
+  expect(status, `cosign ${args.join(" ")} ended with status ${status}: ${stderr}`).toBe(0)
   return stdout
 }
 

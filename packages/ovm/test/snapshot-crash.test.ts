@@ -5,7 +5,8 @@ import { join } from "node:path"
 import { guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { processesIn } from "../../testkit/src/processes.ts"
-import { finished, Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { finished, Sandbox } from "./sandbox.ts"
 
 // Many machines and many daemons, on a host that may be busy.
 setDefaultTimeout(300_000)
@@ -24,7 +25,7 @@ async function prepare(host: Sandbox): Promise<void> {
 
 async function source(host: Sandbox, name: string): Promise<void> {
   await host.ok(["run", "-d", "--name", name, "guest:1"])
-  await until(async () => (await host.ok(["logs", name])).includes("TICK 3"))
+  await host.console(name, "TICK 3")
 }
 
 /** Runs a command, and kills the daemon `ms` after it began. Whether the command succeeded all the same. */
@@ -80,16 +81,18 @@ test.skipIf(Boolean(skip))("a daemon that is killed at any step of a snapshot", 
       // It goes on, also where it was held for the snapshot.
       expect(state).toBe("running")
       const before = await lastTick(host, "source")
-      await until(async () => (await lastTick(host, "source")) > before + 2)
+      await until(`ticks after ${before}`, () => lastTick(host, "source"), {
+        is: (tick) => tick > before + 2,
+      })
     }
     await expectClean(host, 1)
     await host.ok(["snapshot", "source", "--tag", "again"])
     const clone = await host.json(["run", "-d", "--name", "clone", "guest:again"])
-    await until(async () => (await host.ok(["logs", clone.instance_id])).includes("TICK"))
+    await host.console(clone.instance_id, "TICK")
     expect(await host.ok(["logs", "clone"])).not.toContain("GUEST-READY")
     if (stored) {
       await host.ok(["run", "-d", "--name", "other", `guest:${tag}`])
-      await until(async () => (await host.ok(["logs", "other"])).includes("TICK"))
+      await host.console("other", "TICK")
       await host.ok(["rm", "--force", "other"])
     }
     await host.ok(["rm", "--force", "clone"])
@@ -124,7 +127,7 @@ test.skipIf(Boolean(skip))("a daemon that is killed at any step of a resume", as
     for (const { instance_id } of known) await host.ok(["rm", "--force", instance_id])
     await expectClean(host, 0)
     await host.ok(["run", "-d", "--name", "again", "guest:warm"])
-    await until(async () => (await host.ok(["logs", "again"])).includes("TICK"))
+    await host.console("again", "TICK")
     await host.ok(["rm", "--force", "again"])
   }
   expect(existsSync(join(host.home, "resumed"))).toBe(false)

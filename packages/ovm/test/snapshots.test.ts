@@ -7,7 +7,8 @@ import { guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { processesIn } from "../../testkit/src/processes.ts"
 import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { expectFailure, Sandbox, until } from "./sandbox.ts"
+import { until } from "../../testkit/src/until.ts"
+import { expectFailure, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(60_000)
 
@@ -32,7 +33,7 @@ test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empt
 
   // Here: a machine that has come up is kept as it is, and goes on.
   const { instance_id } = await here.json(["run", "-d", "--name", "source", base])
-  await until(async () => (await here.ok(["logs", "source"])).includes("TICK 3"))
+  await here.console("source", "TICK 3")
   const { snapshot_ref, timings_ms } = await here.json(["snapshot", "source", "--tag", "warm"])
   expect(snapshot_ref).toMatch(/^sha256:/)
   expect(timings_ms.paused).toBeNumber()
@@ -55,10 +56,7 @@ test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empt
   const infos = await Promise.all(clones.map((clone) => there.json(["status", clone.instance_id])))
   for (const info of infos) expect(info).toMatchObject({ state: "running", snapshot: snapshot_ref })
   expect(infos[0].generation_id).not.toBe(infos[1].generation_id)
-  const console = await until(async () => {
-    const text = await there.ok(["logs", clones[0].instance_id])
-    return text.includes("TICK") && text
-  })
+  const console = await there.console(clones[0].instance_id, "TICK")
   expect(console).not.toContain("GUEST-READY")
   expect(Number(/TICK (\d+)/.exec(console)?.[1])).toBeGreaterThan(3)
 
@@ -72,7 +70,7 @@ test.skipIf(Boolean(skip))("a snapshot goes through a registry and on in an empt
   expect(cold).toMatchObject({ state: "running", resources: { memory: 64 << 20 } })
   expect(cold.snapshot).toBeUndefined()
   expect(cold.warnings.join()).toContain("/resources/memory")
-  await until(async () => (await there.ok(["logs", booted.instance_id])).includes("GUEST-READY"))
+  await there.console(booted.instance_id, "GUEST-READY")
 
   // A base outlives the wish to remove it, as long as somebody could go on from its snapshots.
   await here.ok(["stop", "--time", "0", "source"])
@@ -96,9 +94,11 @@ test.skipIf(Boolean(noMachine))(
     const info = await host.json(["status", instance_id])
     expect(info).toMatchObject({ state: "running", snapshot: snapshot_ref })
     expect(info.timings_ms.spawn).toBeUndefined()
-    const full = async () =>
-      (await host.json(["info"])).warm?.every(({ ready }: { ready: number }) => ready === 1)
-    await until(full)
+    const full = () =>
+      until("all slots are ready", () => host.json(["info"]), {
+        is: ({ warm }) => warm?.every(({ ready }: { ready: number }) => ready === 1),
+      })
+    await full()
     expect(await host.ok(["info"])).toContain("guest:warm, 1 of 1 ready")
 
     // Nobody ends the slot of a daemon that was killed, until the next one does, and makes another.
@@ -111,7 +111,7 @@ test.skipIf(Boolean(noMachine))(
     expect(processesIn(join(host.home, "instances", orphan))).not.toEqual([])
     expect(await host.json(["status", instance_id])).toMatchObject({ state: "running" })
     expect(await slots()).not.toContain(orphan)
-    await until(full)
+    await full()
     expect(await host.json(["warm", "guest:warm", "--slots", "0"])).toMatchObject({ slots: 0, ready: 0 })
   },
 )
@@ -131,7 +131,7 @@ test.skipIf(Boolean(noMachine))("a snapshot that cannot be is refused by name", 
   const token = `ghp_${"Zq4".repeat(12)}`
   await packGuest(join(host.home, "store"), "secret:1", `tick_ms=20 token=${token}`)
   await host.ok(["run", "-d", "--name", "two", "secret:1"])
-  await until(async () => (await host.ok(["logs", "two"])).includes("TICK"))
+  await host.console("two", "TICK")
   const refused = await host.ovm(["snapshot", "--tag", "x", "--scrub-check", "two"])
   expectFailure(refused, "OVM_SECRETS_FOUND", ["github-token"])
   const told = await host.ovm(["snapshot", "--tag", "x", "--scrub-report", "two"])

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { until } from "./until.ts"
 
 const PEERS = process.env.OVM_PEERS ?? fileURLToPath(new URL("../../../.cache/peers", import.meta.url))
 
@@ -47,23 +48,57 @@ export async function startRegistry(
   const name = options.program ?? "docker-registry"
   const program = findPeer(name)
   if (!program) throw new Error(`${name} is neither in the peers' cache nor on PATH (make peers)`)
-  const root = await mkdtemp(join(tmpdir(), "ovm-registry-"))
-  const host = `127.0.0.1:${await freePort()}`
-  const config = join(root, "config.yml")
-  await writeFile(config, await configuration(root, host, options.htpasswd))
-  const args = name === "ggcr-registry" ? [host] : ["serve", config]
-  const child = spawn(program, args, { stdio: "ignore" })
-  const stop = async () => {
-    await kill(child)
-    await rm(root, { recursive: true, force: true })
-  }
-  try {
-    await answering(`http://${host}/v2/`, child)
-  } catch (error) {
+  for (;;) {
+    const root = await mkdtemp(join(tmpdir(), "ovm-registry-"))
+    const port = await freePort()
+    const host = `127.0.0.1:${port}`
+    const config = join(root, "config.yml")
+    await writeFile(config, await configuration(root, host, options.htpasswd))
+    const args = name === "ggcr-registry" ? [host] : ["serve", config]
+    const child = spawn(program, args, { stdio: "ignore" })
+    const stop = async () => {
+      await kill(child)
+      await rm(root, { recursive: true, force: true })
+    }
+    // A port that was free a moment ago may be somebody else's now, who would answer in its place.
+    const state = await until(`${name} listens on ${host}`, () => stateOf(child, port)).catch(
+      async (error) => {
+        await stop()
+        throw error
+      },
+    )
+    if (state === "listening") return { host, root, stop, [Symbol.asyncDispose]: stop }
     await stop()
-    throw error
+    if (!isTaken(port)) throw new Error(`${name} ended with status ${child.exitCode}`)
   }
-  return { host, root, stop, [Symbol.asyncDispose]: stop }
+}
+
+function stateOf(child: ChildProcess, port: number): "listening" | "ended" | undefined {
+  if (child.exitCode !== null) return "ended"
+  const sockets = new Set(listeningOn(port).map((inode) => `socket:[${inode}]`))
+  const folder = `/proc/${child.pid}/fd`
+  const fds = sockets.size > 0 && existsSync(folder) ? readdirSync(folder) : []
+  return fds.some((fd) => sockets.has(linkOf(join(folder, fd)))) ? "listening" : undefined
+}
+
+function isTaken(port: number): boolean {
+  return listeningOn(port).length > 0
+}
+
+/** Inodes of the sockets that listen on a port of 127.0.0.1 (proc(5), net/tcp). */
+function listeningOn(port: number): string[] {
+  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`
+  const rows = readFileSync("/proc/net/tcp", "utf8").split("\n")
+  const fields = rows.map((row) => row.trim().split(/\s+/))
+  return fields.flatMap((row) => (row[1] === address && row[3] === "0A" ? [row[9] ?? ""] : []))
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return "" // Closed meanwhile.
+  }
 }
 
 async function configuration(root: string, host: string, htpasswd: string | undefined): Promise<string> {
@@ -89,16 +124,6 @@ function freePort(): Promise<number> {
       server.close(() => resolve(typeof address === "object" && address ? address.port : 0))
     })
   })
-}
-
-async function answering(url: string, child: ChildProcess): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt++) {
-    if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with status ${child.exitCode}`)
-    const answer = await fetch(url).catch(() => undefined)
-    if (answer) return
-    await Bun.sleep(20)
-  }
-  throw new Error(`${child.spawnfile} did not answer`)
 }
 
 function kill(child: ChildProcess): Promise<void> {

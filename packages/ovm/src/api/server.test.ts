@@ -7,6 +7,7 @@ import errors from "../../../../spec/errors.json" with { type: "json" }
 import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
+import { until } from "../../../testkit/src/until.ts"
 import { openImages } from "../images/images.ts"
 import { LocalRuntime } from "../runtime/local.ts"
 import { Policy } from "../signing/policy/policy.ts"
@@ -255,12 +256,11 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
       { manifest: "long", overrides: { name: "one" } },
       validators.StartAnswer,
     )
-    const { instance_id, status } = started.body
-    expect(status).toBe("starting")
+    const { instance_id } = started.body
+    expect(started.body.status).toBe("starting")
     const path = `/status/${instance_id}`
-    while ((await call("GET", path, undefined, validators.InstanceInfo)).body.state === "starting")
-      await Bun.sleep(5)
-    expect((await call("GET", path, undefined, validators.InstanceInfo)).body).toMatchObject({
+    const status = async () => (await call("GET", path, undefined, validators.InstanceInfo)).body
+    expect(await until("it has started", status, { is: ({ state }) => state !== "starting" })).toMatchObject({
       instance_id,
       state: "running",
       name: "one",
@@ -284,8 +284,7 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     expect(ticking).toContain("GUEST-READY")
     const stopped = await call("POST", "/stop", { instance_id }, validators.StopAnswer)
     expect(stopped.body).toEqual({ status: "stopping" })
-    while ((await call("GET", path, undefined, validators.InstanceInfo)).body.state !== "stopped")
-      await Bun.sleep(5)
+    await until("it has stopped", status, { is: ({ state }) => state === "stopped" })
     expect((await call("POST", "/stop", { instance_id }, validators.StopAnswer)).body).toEqual({
       status: "stopped",
     })
@@ -324,12 +323,12 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     expect(streams).toBeGreaterThan(100)
     expect(await refused("GET", `/logs/${instance_id}`)).toStartWith("OVM_TOO_MANY")
     stop.abort()
-    for (;;) {
+    const status = async () => {
       const answer = await fetch(`http://ovm/logs/${instance_id}`, { unix: short.text })
       await answer.text()
-      if (answer.ok) break
-      await Bun.sleep(5)
+      return answer.status
     }
+    await until("there is room again", status, { is: (status) => status === 200 })
   })
 
   // OVMS-API-070, OVMS-API-071, OVMS-API-072, OVMS-API-073

@@ -105,7 +105,7 @@ export function storeSuite(
       const never = async function* (): Bytes {
         throw new Error("was read")
       }
-      await store.push(target, never())
+      expect(await store.push(target, never())).toBeUndefined()
     })
 
     each("says that absent content is absent", async (store) => {

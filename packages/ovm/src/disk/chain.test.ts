@@ -12,8 +12,8 @@ const layer = (path: string, virtualSize: number, format: "qcow2" | "raw" = "qco
 const verdict = async (layers: DiskInfo[]) => (await refusal((async () => checkChain(layers))())).message
 
 test("a chain may grow, keep its size and start raw", () => {
-  checkChain([])
-  checkChain([layer("a", 1024, "raw"), layer("b", 1024), layer("c", 4096)])
+  for (const layers of [[], [layer("a", 1024, "raw"), layer("b", 1024), layer("c", 4096)]])
+    expect(() => checkChain(layers)).not.toThrow()
 })
 
 test("a chain that shrinks is refused at the layer that does it", async () => {

@@ -525,9 +525,9 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
         await pushed(repo, target.mediaType, Buffer.from(JSON.stringify(manifest)), {})
       }
       await sign(repo, target, alice)
-      await prepare(name, { pull: "missing" })
+      expect((await prepare(name, { pull: "missing" })).digest).toBe(target.digest)
       images = await openImages(path("store"), path("derived"), new Policy(path("policy.json")))
-      await prepare(name)
+      expect((await prepare(name)).digest).toBe(target.digest)
     })
 
     test.each(["manifests", "blobs"] as const)(

@@ -6,6 +6,7 @@ import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { vmmsBelow } from "../../../testkit/src/processes.ts"
+import { until } from "../../../testkit/src/until.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { fetchAll } from "../content/read.ts"
@@ -43,12 +44,10 @@ async function open(limits: Partial<Limits> = {}, more: readonly Vmm[] = []): Pr
 }
 
 /** Waits until the instance's state is one of `states`, or has ended. */
-async function reach(id: string, ...states: State[]): Promise<InstanceInfo> {
-  for (;;) {
-    const info = await runtime.status(id)
-    if (states.includes(info.state) || hasEnded(info.state)) return info
-    await Bun.sleep(10)
-  }
+function reach(id: string, ...states: State[]): Promise<InstanceInfo> {
+  return until(`${id} is ${states.join(" or ")}`, () => runtime.status(id), {
+    is: ({ state }) => states.includes(state) || hasEnded(state),
+  })
 }
 
 async function start(manifest: string, overrides: Overrides = {}): Promise<string> {
@@ -78,7 +77,7 @@ async function ramOf(digest: string): Promise<Buffer> {
 
 /** Waits until the guest has come up and said so. */
 async function ticks(id: string): Promise<void> {
-  while (!(await text(id)).includes("TICK")) await Bun.sleep(10)
+  await until("a tick", () => text(id), { is: (text) => text.includes("TICK") })
 }
 
 async function leases(): Promise<string[]> {

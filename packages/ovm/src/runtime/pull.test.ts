@@ -6,6 +6,7 @@ import { type FaultyRegistry, refusal, startFaults } from "../../../testkit/src/
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { type RegistryServer, registryMissing, startRegistry } from "../../../testkit/src/registry.ts"
+import { until } from "../../../testkit/src/until.ts"
 import { copy } from "../content/copy.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { openImages } from "../images/images.ts"
@@ -67,14 +68,15 @@ describe.skipIf(note !== "")(`starts that pull ${note}`, () => {
   async function watch(
     id: string,
     phases: Phase[],
-    until: () => boolean = () => false,
+    enough: () => boolean = () => false,
   ): Promise<InstanceInfo> {
-    for (;;) {
+    const look = async () => {
       const info = await runtime.status(id)
       if (info.phase && info.phase !== phases.at(-1)) phases.push(info.phase)
-      if (info.state !== "starting" || until()) return info
-      await Bun.sleep(1)
+      return info
     }
+    const is = ({ state }: InstanceInfo) => state !== "starting" || enough()
+    return until("it has started", look, { is, everyMs: 1 })
   }
 
   // OVMS-API-023, OVMS-API-027, OVMS-STA-007
@@ -95,8 +97,8 @@ describe.skipIf(note !== "")(`starts that pull ${note}`, () => {
     expect(await publish(name, "tick_ms=20 second=1")).not.toBe(digest)
     resolve(undefined)
     expect(await watch(instance_id, phases)).toMatchObject({ state: "running", image: { digest } })
-    while (!(await console(instance_id)).includes("TICK")) await Bun.sleep(10)
-    expect(await console(instance_id)).toContain("CMDLINE [tick_ms=20 first=1]")
+    const ticking = await until("a tick", () => console(instance_id), { is: (text) => text.includes("TICK") })
+    expect(ticking).toContain("CMDLINE [tick_ms=20 first=1]")
     expect(phases).toContain("pulling")
     expect(phases).toEqual(PHASES.filter((phase) => phases.includes(phase)))
   })

@@ -7,6 +7,7 @@ import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { vmmsBelow } from "../../../testkit/src/processes.ts"
+import { until } from "../../../testkit/src/until.ts"
 import { canonicalJson } from "../artifact/canonical.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
@@ -53,7 +54,7 @@ async function text(id: string): Promise<string> {
 }
 
 async function ticks(id: string): Promise<void> {
-  while (!(await text(id)).includes("TICK")) await Bun.sleep(10)
+  await until("a tick", () => text(id), { is: (text) => text.includes("TICK") })
 }
 
 async function warmInfo(reference = WARM): Promise<WarmInfo | undefined> {
@@ -62,11 +63,9 @@ async function warmInfo(reference = WARM): Promise<WarmInfo | undefined> {
 
 /** Waits until as many slots as wanted are there. */
 async function full(): Promise<void> {
-  for (;;) {
-    const info = await warmInfo()
-    if (info && info.ready === info.wanted) return
-    await Bun.sleep(10)
-  }
+  await until("all slots are ready", () => warmInfo(), {
+    is: (info) => info !== undefined && info.ready === info.wanted,
+  })
 }
 
 /** Ids of slots: directories without a record. */
@@ -194,16 +193,22 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(await runtime.warm({ manifest: WARM, slots: 2 })).toMatchObject({ ready: 2 })
     // What was asked for of a daemon that granted more.
     await reopen({ warmMemory: 32 << 20 })
-    while (!(await warmInfo())?.reason) await Bun.sleep(10)
-    expect(await warmInfo()).toMatchObject({ wanted: 2, ready: 1, reason: { code: "OVM_TOO_MANY" } })
+    expect(await until("a reason", () => warmInfo(), { is: (info) => Boolean(info?.reason) })).toMatchObject({
+      wanted: 2,
+      ready: 1,
+      reason: { code: "OVM_TOO_MANY" },
+    })
     await reopen()
   })
 
   test("slots are ended where the host is short of memory (OVMS-API-110)", async () => {
     await runtime.warm({ manifest: WARM, slots: 1 })
     await reopen({ warmReserve: Number.MAX_SAFE_INTEGER })
-    while (!(await warmInfo())?.reason) await Bun.sleep(10)
-    expect(await warmInfo()).toMatchObject({ wanted: 1, ready: 0, reason: { code: "OVM_TOO_MANY" } })
+    expect(await until("a reason", () => warmInfo(), { is: (info) => Boolean(info?.reason) })).toMatchObject({
+      wanted: 1,
+      ready: 0,
+      reason: { code: "OVM_TOO_MANY" },
+    })
     expect((await refusal(runtime.warm({ manifest: WARM, slots: 2 }))).message).toContain("memory left")
     expect(await vmmsBelow(root)).toEqual([])
     await reopen()
@@ -328,7 +333,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     process.kill(pid, "SIGSTOP")
     const starting = runtime.start({ manifest: once })
     const remembered = join(root, "resumed", (answer.snapshot ?? "").slice(7))
-    while (!existsSync(remembered)) await Bun.sleep(5)
+    await until("it is remembered", () => existsSync(remembered))
     process.kill(pid, "SIGCONT")
     expect((await starting).status).toBe("running")
     const error = await refusal(runtime.warm({ manifest: once, slots: 1 }))

@@ -7,6 +7,7 @@ import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { processesIn } from "../../../testkit/src/processes.ts"
+import { until } from "../../../testkit/src/until.ts"
 import { canonicalJson } from "../artifact/canonical.ts"
 import type { SnapshotDescriptor } from "../artifact/snapshot.ts"
 import { readSnapshot } from "../artifact/snapshot-read.ts"
@@ -42,12 +43,10 @@ async function open(): Promise<LocalRuntime> {
   })
 }
 
-async function settled(id: string): Promise<InstanceInfo> {
-  for (;;) {
-    const info = await runtime.status(id)
-    if (info.state === "running" || hasEnded(info.state)) return info
-    await Bun.sleep(10)
-  }
+function settled(id: string): Promise<InstanceInfo> {
+  return until(`${id} has settled`, () => runtime.status(id), {
+    is: ({ state }) => state === "running" || hasEnded(state),
+  })
 }
 
 async function ticking(manifest: string): Promise<string> {
@@ -64,7 +63,7 @@ async function ticks(id: string, more = 1): Promise<void> {
         .match(/TICK/g) ?? []
     ).length
   const before = await count()
-  while ((await count()) < before + more) await Bun.sleep(10)
+  await until(`${more} more ticks`, count, { is: (now) => now >= before + more })
 }
 
 async function push(layout: LayoutStore, bytes: Uint8Array, mediaType: string): Promise<Descriptor> {
@@ -191,8 +190,7 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
       await Bun.sleep(ms)
       process.kill(Number(pid), "SIGKILL")
       const result = await taking
-      while (!hasEnded((await runtime.status(id)).state)) await Bun.sleep(5)
-      expect((await runtime.status(id)).state).toBe("failed")
+      await until("it has failed", () => runtime.status(id), { is: ({ state }) => state === "failed" })
       if (result instanceof Error) {
         expect(result).toMatchObject({ code: "OVM_VMM_FAILED" })
         expect(await readdir(join(store(), "blobs/sha256"))).toEqual(before)

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { processesIn } from "../../../testkit/src/processes.ts"
+import { until } from "../../../testkit/src/until.ts"
 import { type Bench, MiB, sizeOf } from "./bench.suite.ts"
 import type { Machine } from "./interfaces.ts"
 
@@ -124,7 +125,7 @@ export function lifecycleSuite(bench: Bench): void {
     expect(size()).toBe(before)
     await machine.resume()
     const { length } = await bench.until(machine, "TICK")
-    while (size() <= before) await sleep(5)
+    await until("more on the console", size, { is: (size) => size > before })
     expect(length).toBeGreaterThan(0)
     await machine.stop({ graceMs: 0 })
   })
@@ -181,7 +182,9 @@ export function lifecycleSuite(bench: Bench): void {
   // OVMS-STA-013
   test("an adopted machine that ended while nobody looked still has its exit status", async () => {
     const record = await bench.launchElsewhere(bench.planOf("tick_ms=1 ticks=1"))
-    while (processesIn(record.directory).length > 0) await sleep(10)
+    await until("its processes are gone", () => processesIn(record.directory), {
+      is: ({ length }) => length === 0,
+    })
     const machine = await bench.vmm.adopt(record)
     expect(await machine.exited).toMatchObject({ status: 0, reason: "ended" })
     expect(await machine.stop()).toBe("already")

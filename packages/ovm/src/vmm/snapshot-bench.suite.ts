@@ -1,6 +1,6 @@
 import { expect } from "bun:test"
 import { closeSync, existsSync, ftruncateSync, openSync } from "node:fs"
-import { setTimeout as sleep } from "node:timers/promises"
+import { until } from "../../../testkit/src/until.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, MiB } from "./bench.suite.ts"
 import type {
@@ -93,8 +93,7 @@ export class SnapshotBench {
       expect(text).not.toContain("DISK-")
       return [...text.matchAll(/TICK (\d+)\r\n/g)].map(([, tick]) => Number(tick))
     }
-    let ticks = await read()
-    for (; ticks.length === 0; ticks = await read()) await sleep(5)
+    let ticks = await until("a tick", () => read(), { is: ({ length }) => length > 0 })
     const last = ticks.at(-1) ?? 0
     if (more > 0) ticks = await read(`TICK ${last + more}\r\n`)
     expect(ticks).toEqual(ticks.map((_, index) => (ticks[0] ?? 0) + index))

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process"
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { until } from "../../../../testkit/src/until.ts"
 import { type Digest, digestOf } from "../../content/digest.ts"
 import { manifestOver } from "../../content/store.suite.ts"
 
@@ -65,7 +66,7 @@ test("kill -9 in the middle of an upload: it goes on where it was, and nothing e
       })
       const broken = child.call("PATCH", location, { body: rest }).catch(() => undefined)
       const file = join(root, "repositories/a/_uploads", location.slice(location.lastIndexOf("/") + 1))
-      while (Bun.file(file).size < 2_000_000) await Bun.sleep(2)
+      await until("two megabytes that came", () => Bun.file(file).size, { is: (size) => size >= 2_000_000 })
       await child.kill()
       await broken
     }

@@ -2,6 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { writeFile } from "node:fs/promises"
 import { connect } from "node:net"
 import { join } from "node:path"
+import { until } from "../../../../testkit/src/until.ts"
 import { digestOf } from "../../content/digest.ts"
 import { beginUpload, expectError, locationOf, startTest, type TestRegistry } from "./registry.suite.ts"
 
@@ -178,7 +179,7 @@ describe("an upload", () => {
     )
     const came = async () => (await registry.call("GET", location)).headers.get("range")
     socket.destroySoon()
-    while ((await came()) !== "0-7") await Bun.sleep(5)
+    await until("eight bytes that came", came, { is: (range) => range === "0-7" })
     expect((await chunk(registry, location, 8, "89abcdef")).status).toBe(202)
     expect((await registry.call("PUT", `${location}?digest=${DIGEST}`)).status).toBe(201)
     expect(registry.errors).toEqual([])

@@ -2,13 +2,13 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import { refusal } from "../../../../testkit/src/disks.ts"
 import { processesIn } from "../../../../testkit/src/processes.ts"
+import { until } from "../../../../testkit/src/until.ts"
 import { readConsole } from "../console.ts"
 import { readExit, readStderr, waitForExit } from "./exit.ts"
 import { killGroup } from "./group.ts"
-import { type Identity, isAlive, kill, startedIn, usageOf } from "./identity.ts"
+import { isAlive, kill, startedIn, usageOf } from "./identity.ts"
 import { endStray } from "./stray.ts"
 import { spawnWrapped } from "./wrapper.ts"
 
@@ -29,11 +29,7 @@ async function run(script: string, consoleLimit = 1000) {
   const directory = mkdtempSync(join(root, "vmm-"))
   folders.push(directory)
   const { group } = await spawnWrapped(["sh", "-c", script], { directory, consoleLimit })
-  let identity: Identity | undefined
-  while (!identity) {
-    identity = await startedIn(directory)
-    await sleep(1)
-  }
+  const identity = await until("its process", () => startedIn(directory), { everyMs: 1 })
   return { directory, group, identity, status: () => waitForExit(directory, identity) }
 }
 
@@ -133,11 +129,7 @@ test("a group is killed with all below it", async () => {
 test("knows a process by its start, and what it uses", async () => {
   const { identity, status } = await run("exec sleep 60")
   // In the middle of an exec a process has no memory at all.
-  let usage = await usageOf(identity)
-  while (usage?.rss === 0) {
-    await sleep(1)
-    usage = await usageOf(identity)
-  }
+  const usage = await until("its memory", () => usageOf(identity), { is: (usage) => usage?.rss !== 0 })
   expect(usage?.rss).toBeGreaterThan(0)
   for (const other of [
     { ...identity, startTime: 1 },
@@ -154,11 +146,7 @@ test("knows a process by its start, and what it uses", async () => {
 test("a program that is not there is told by its status and words", async () => {
   const directory = mkdtempSync(join(root, "none-"))
   await spawnWrapped(["/nowhere/vmm"], { directory, consoleLimit: 100 })
-  let status: number | undefined
-  while (status === undefined) {
-    await sleep(2)
-    status = await readExit(directory)
-  }
+  const status = await until("its exit", () => readExit(directory), { is: (status) => status !== undefined })
   expect(status).toBe(127)
   expect(await readStderr(directory)).toContain("/nowhere/vmm")
 })

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs"
 import { mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { until } from "../../../../../testkit/src/until.ts"
 import { digestOf, hexOf } from "../../../content/digest.ts"
 import { failure } from "../../../content/store.suite.ts"
 import {
@@ -81,7 +82,8 @@ describe("the sweep", () => {
     const location = await beginUpload(registry, "a")
     await registry.call("PATCH", location, { body: "x".repeat(600_000) })
     await utimes(uploadFile(registry, location), LONG_AGO, LONG_AGO)
-    while ((await registry.call("GET", location)).status !== 404) await Bun.sleep(5)
+    const status = async () => (await registry.call("GET", location)).status
+    await until("it is swept", status, { is: (status) => status === 404 })
     expect(existsSync(uploadFile(registry, location))).toBe(false)
     expect(registry.errors).toEqual([])
   })

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
+import { until } from "../../../../../testkit/src/until.ts"
 import { qemuArguments } from "../arguments.ts"
 import { findQemu, machineTypesOf, versionOf } from "../find.ts"
 import { modelOf } from "../model.ts"
@@ -38,10 +38,9 @@ export async function record(directory: string, guest: string, memory: number): 
     socket.on("data", (chunk: Buffer) => chunks.push(chunk)).on("end", over.resolve)
   })
   try {
-    let qmp = await connectQmp(directory, { timeoutMs: 10_000 })
-    for (; !qmp; qmp = await connectQmp(directory, { timeoutMs: 10_000 })) await sleep(5)
+    const qmp = await until("a monitor", () => connectQmp(directory, { timeoutMs: 10_000 }))
     await qmp.execute("cont")
-    while (!said.includes("TICK 2")) await sleep(5)
+    await until("two ticks", () => said, { is: (said) => said.includes("TICK 2") })
     await new Promise<void>((resolve) => server.listen(join(directory, "m"), resolve))
     const capabilities = [{ capability: "x-ignore-shared", state: true }]
     await qmp.execute("migrate-set-capabilities", { capabilities })

@@ -1,0 +1,47 @@
+export interface Waiting<T> {
+  /** Whether the value is the one that is waited for; that it is truthy, unless told. */
+  readonly is?: (value: T) => boolean
+  /** How long, in ms; a minute unless told. */
+  readonly deadlineMs?: number
+  /** How long between two looks, in ms; 5 unless told. */
+  readonly everyMs?: number
+}
+
+const DEADLINE_MS = 60_000
+const SHOWN = 2000
+
+/**
+ * Looks again and again until it sees what is waited for, and gives it: the one way in which a test waits. Throws what `look`
+ * throws, and after the deadline an error that names `what` and the last value seen.
+ */
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  options: Waiting<T> & Required<Pick<Waiting<T>, "is">>,
+): Promise<T>
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  options?: Waiting<T>,
+): Promise<Exclude<T, undefined | null | false>>
+export async function until<T>(
+  what: string,
+  look: () => T | Promise<T>,
+  options: Waiting<T> = {},
+): Promise<T> {
+  const { is = Boolean, deadlineMs = DEADLINE_MS, everyMs = 5 } = options
+  const deadline = performance.now() + deadlineMs
+  for (;;) {
+    const value = await look()
+    if (is(value)) return value
+    if (performance.now() > deadline)
+      throw new Error(`${what}: not within ${deadlineMs} ms; last seen: ${shown(value)}`)
+    await Bun.sleep(everyMs)
+  }
+}
+
+/** The end of long text: what came last says most. */
+function shown(value: unknown): string {
+  const text = typeof value === "string" ? value : Bun.inspect(value)
+  return text.length > SHOWN ? `…${text.slice(-SHOWN)}` : text
+}
