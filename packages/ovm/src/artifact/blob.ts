@@ -1,7 +1,7 @@
-import { createReadStream } from "node:fs"
 import { stat } from "node:fs/promises"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
+import { readChunks } from "../content/layout/blobs.ts"
 import { sha256 } from "../content/sha256.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 
@@ -26,7 +26,7 @@ export async function describeFile(path: string, mediaType: string, call: Call =
 /** The content of a local file as a stream. */
 export async function* fileBytes(path: string, call: Call = {}): Bytes {
   try {
-    yield* createReadStream(path, { highWaterMark: 1 << 20, ...(call.signal && { signal: call.signal }) })
+    yield* readChunks(path, call)
   } catch (thrown) {
     throw toOvmError(thrown)
   }

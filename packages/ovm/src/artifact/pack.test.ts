@@ -2,9 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cp, mkdir, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
-import type { Bytes, Pusher } from "../content/interfaces.ts"
+import type { FileIngester, Pusher } from "../content/interfaces.ts"
 import { MemoryStore } from "../content/memory.ts"
 import { readAll } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
@@ -144,10 +143,14 @@ test("the time is the source's before SOURCE_DATE_EPOCH, and absent without both
 
 /** What is refused, and that nothing was pushed before (OVMS-SRC-012). */
 async function refusal(source: unknown, disks: DiskChecks<string> = recorder().disks): Promise<unknown> {
-  const pushed: Descriptor[] = []
-  const store: Pusher = {
-    push: async (expected) => {
-      pushed.push(expected)
+  const pushed: string[] = []
+  const store: Pusher & FileIngester = {
+    push: async ({ digest }) => {
+      pushed.push(digest)
+    },
+    ingestFile: async (path, mediaType) => {
+      pushed.push(path)
+      return { mediaType, digest: digestOf(""), size: 0 }
     },
   }
   const error = await pack(source as PackSource, store, { base: join(root, "a"), disks }).then(
@@ -214,10 +217,11 @@ test("a file that changes while it is packed is noticed", async () => {
   const store = new MemoryStore()
   const { disks } = recorder()
   const source = { ...SOURCE, initrd: { path } }
-  const changing: Pusher = {
-    push: async (expected: Descriptor, content: Bytes) => {
-      await writeFile(path, "after!")
-      return store.push(expected, content)
+  const changing: Pusher & FileIngester = {
+    push: (expected, content) => store.push(expected, content),
+    ingestFile: async (file, mediaType) => {
+      if (file === path) await writeFile(path, "after!")
+      return store.ingestFile(file, mediaType)
     },
   }
   await expect(pack(source, changing, { base: join(root, "a"), disks })).rejects.toMatchObject({

@@ -1,12 +1,12 @@
-import { open } from "node:fs/promises"
+import type { BigIntStats } from "node:fs"
+import { open, stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
-import type { Call, Pusher } from "../content/interfaces.ts"
+import type { Call, FileIngester, Pusher } from "../content/interfaces.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { bytesOf } from "../content/read.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
-import { describeFile, fileBytes } from "./blob.ts"
 import { documentOf } from "./canonical.ts"
 import { epochTime } from "./epoch.ts"
 import {
@@ -39,7 +39,7 @@ export interface PackOptions<Info> extends Call {
   readonly disks: DiskChecks<Info>
   /** As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created. */
   readonly sourceDateEpoch?: string | undefined
-  /** Told of each blob that is about to be stored. */
+  /** Told of each blob that was stored. */
   readonly onBlob?: (blob: { readonly path: string; readonly descriptor: Descriptor }) => void
 }
 
@@ -51,12 +51,14 @@ export interface PackOptions<Info> extends Call {
  */
 export async function pack<Info>(
   source: PackSource,
-  store: Pusher,
+  store: Pusher & FileIngester,
   options: PackOptions<Info>,
 ): Promise<Descriptor> {
   checkSource(source)
   const created = source.metadata?.created ?? epochTime(options.sourceDateEpoch)
-  const files = await prepare(source, options)
+  const parts = await check(source, options)
+  const files: BlobFile[] = []
+  for (const part of parts) files.push(await taken(part, store, options))
 
   const manifest = ovmsManifest(source, files, created)
   const config = documentOf(MANIFEST_TYPE, manifest)
@@ -72,63 +74,79 @@ export async function pack<Info>(
   }
   const written = documentOf(OCI_MANIFEST, oci)
 
-  for (const { path, descriptor } of files) {
-    options.onBlob?.({ path, descriptor })
-    await store.push(descriptor, fileBytes(path, options), options)
-  }
   await store.push(config.descriptor, bytesOf(config.bytes), options)
   await store.push(written.descriptor, bytesOf(written.bytes), options)
   return { ...written.descriptor, artifactType: MANIFEST_TYPE }
 }
 
-interface BlobFile {
+/** A file that was found good. */
+interface Part {
   readonly part: "kernel" | "initrd" | "disk"
   readonly path: string
-  readonly descriptor: Descriptor
+  readonly mediaType: string
+  /** Titles tell the part, not the author's file names: those are no part of the machine (OVMS-OCI-041). */
+  readonly title: string
   readonly format?: DiskFormat
+  /** As it was when it was looked at. */
+  readonly stat: BigIntStats
 }
 
-/** Checks and describes every file, in the order of the layers: kernel, initrd, disks from the base up. */
-async function prepare<Info>(source: PackSource, options: PackOptions<Info>): Promise<BlobFile[]> {
+interface BlobFile extends Pick<Part, "part" | "format"> {
+  readonly descriptor: Descriptor
+}
+
+/** Checks every file, in the order of the layers: kernel, initrd, disks from the base up. */
+async function check<Info>(source: PackSource, options: PackOptions<Info>): Promise<Part[]> {
   const { base, disks } = options
-  const files: BlobFile[] = []
+  const parts: Part[] = []
   if (source.kernel) {
     const path = resolve(base, source.kernel.path)
+    const stat = await notEmpty(path)
     await checkKernel(path)
-    files.push({
-      part: "kernel",
-      path,
-      descriptor: await described(path, KERNEL_TYPE, "kernel.bin", options),
-    })
+    parts.push({ part: "kernel", path, mediaType: KERNEL_TYPE, title: "kernel.bin", stat })
   }
   if (source.initrd) {
     const path = resolve(base, source.initrd.path)
-    files.push({
-      part: "initrd",
-      path,
-      descriptor: await described(path, INITRD_TYPE, "initrd.img", options),
-    })
+    const stat = await notEmpty(path)
+    parts.push({ part: "initrd", path, mediaType: INITRD_TYPE, title: "initrd.img", stat })
   }
   const chain: Info[] = []
   for (const [index, layer] of (source.diskLayers ?? []).entries()) {
     const path = resolve(base, layer.path)
+    const stat = await notEmpty(path)
     const format = layer.format ?? (await guessFormat(path))
     chain.push(await disks.inspect(path, { ...options, format, role: index === 0 ? "base" : "diff" }))
-    const descriptor = await described(path, DISK_TYPE, `disk${index}.${format}`, options)
-    const annotations = { ...descriptor.annotations, [FORMAT_ANNOTATION]: format }
-    files.push({ part: "disk", path, descriptor: { ...descriptor, annotations }, format })
+    parts.push({ part: "disk", path, mediaType: DISK_TYPE, title: `disk${index}.${format}`, format, stat })
   }
   disks.checkChain(chain)
-  return files
+  return parts
 }
 
-/** Titles tell the part, not the author's file names: those are no part of the machine (OVMS-OCI-041). */
-async function described(path: string, mediaType: string, title: string, call: Call): Promise<Descriptor> {
-  const descriptor = await describeFile(path, mediaType, call)
-  if (descriptor.size > 0) return { ...descriptor, annotations: { [TITLE_ANNOTATION]: title } }
+async function notEmpty(path: string): Promise<BigIntStats> {
+  const found = await stat(path, { bigint: true }).catch((thrown: unknown) => {
+    throw toOvmError(thrown)
+  })
+  if (!found.isFile()) throw new OvmError("OVM_FILE_UNREADABLE", `${path} is not a regular file`)
+  if (found.size > 0n) return found
   throw new OvmError("OVM_SOURCE_INVALID", `${path} is empty`, {
     detail: { path, requirement: "OVMS-SRC-009" },
   })
+}
+
+/** Stores a file. What was written to since it was checked is refused. */
+async function taken<Info>(
+  { part, path, mediaType, title, format, stat: before }: Part,
+  store: FileIngester,
+  options: PackOptions<Info>,
+): Promise<BlobFile> {
+  const found = await store.ingestFile(path, mediaType, options)
+  const after = await stat(path, { bigint: true })
+  if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || after.ino !== before.ino)
+    throw new OvmError("OVM_DIGEST_MISMATCH", `${path} changed while it was packed`, { detail: { path } })
+  const annotations = { [TITLE_ANNOTATION]: title, ...(format && { [FORMAT_ANNOTATION]: format }) }
+  const descriptor = { ...found, annotations }
+  options.onBlob?.({ path, descriptor })
+  return { part, descriptor, ...(format && { format }) }
 }
 
 const OTHER_FORMATS: Readonly<Record<string, string>> = {

@@ -1,6 +1,5 @@
 import { open, stat } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
-import { BATCH } from "../content/batch.ts"
 import type { Bytes } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
@@ -14,25 +13,10 @@ export async function writeOutput(path: string, content: Bytes): Promise<void> {
   try {
     const target = resolve(path)
     const found = await ifPresent(stat(target))
-    if (found && !found.isFile()) return await fill(await open(target, "w"), batches(content), false)
+    if (found && !found.isFile()) return await fill(await open(target, "w"), content, false)
     await sweepTemporaries(dirname(target))
-    await replaceFile(target, batches(content), { mode: 0o644, durable: true, through: true })
+    await replaceFile(target, content, { mode: 0o644, durable: true, through: true })
   } catch (thrown) {
     throw toOvmError(thrown)
   }
-}
-
-/** The same bytes in batches: small pieces, as headers are, are not written one by one. */
-export async function* batches(content: Bytes): Bytes {
-  let held: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of content) {
-    held.push(chunk)
-    size += chunk.byteLength
-    if (size < BATCH) continue
-    yield Buffer.concat(held)
-    held = []
-    size = 0
-  }
-  if (size > 0) yield Buffer.concat(held)
 }

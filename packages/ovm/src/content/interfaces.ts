@@ -72,6 +72,14 @@ export interface FilePusher {
   pushFile(expected: Descriptor, path: string, call?: Progressing & Pushing): Promise<void>
 }
 
+export interface FileIngester {
+  /**
+   * Stores a copy of the file `path`, whatever is in it, and says what it is. The copy, not the file, is what was hashed, so a
+   * file that is written to meanwhile does no harm. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
+   */
+  ingestFile(path: string, mediaType: string, call?: Call): Promise<Descriptor>
+}
+
 export interface ReferencePusher {
   /** Stores a manifest, whether it is there or not, and gives it a name, in one step. Throws as `push` and `tag`. */
   pushReference(expected: Descriptor, content: Bytes, reference: string, call?: Call): Promise<void>

@@ -19,6 +19,7 @@ const SEEK_DATA = 3
 const SEEK_HOLE = 4
 const POSIX_FADV_WILLNEED = 3
 const FALLOC_FL_KEEP_SIZE = 1
+const FALLOC_FL_PUNCH_HOLE = 2
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -84,6 +85,12 @@ export function readAhead(fd: number, at: number, length: number): void {
 export function reserve(fd: number, at: number, length: number): void {
   library ??= open()
   library.fallocate(fd, FALLOC_FL_KEEP_SIZE, at, length)
+}
+
+/** Makes these bytes of the open file, none of them behind its end, a hole (fallocate(2)); false where the file system cannot. */
+export function punch(fd: number, at: number, length: number): boolean {
+  library ??= open()
+  return library.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length) === 0
 }
 
 function open() {

@@ -1,15 +1,25 @@
+import { readFile } from "node:fs/promises"
 import { OvmError } from "../errors.ts"
 import type { Descriptor } from "./descriptor.ts"
-import { type Digest, isDigest } from "./digest.ts"
+import { type Digest, digestOf, isDigest } from "./digest.ts"
 import { guarded } from "./guarded.ts"
-import type { Bytes, Call, Deleter, Lister, ReferrerLister, Store, Untagger } from "./interfaces.ts"
+import type {
+  Bytes,
+  Call,
+  Deleter,
+  FileIngester,
+  Lister,
+  ReferrerLister,
+  Store,
+  Untagger,
+} from "./interfaces.ts"
 import { isManifest } from "./manifest.ts"
 import { bytesOf } from "./read.ts"
 import { hasType, parseReferrer } from "./referrers.ts"
 import { abortable, verified } from "./verify.ts"
 
 /** A store in memory, for small things: artifacts being put together, and tests. */
-export class MemoryStore implements Store, Lister, Untagger, Deleter, ReferrerLister {
+export class MemoryStore implements Store, FileIngester, Lister, Untagger, Deleter, ReferrerLister {
   readonly #content = new Map<Digest, { target: Descriptor; bytes: Uint8Array }>()
   readonly #names = new Map<string, Descriptor>()
 
@@ -24,6 +34,15 @@ export class MemoryStore implements Store, Lister, Untagger, Deleter, ReferrerLi
       if (this.#content.has(expected.digest)) return
       const bytes = Buffer.concat(await Array.fromAsync(verified(abortable(content, call), expected)))
       this.#content.set(expected.digest, { target: expected, bytes })
+    })
+  }
+
+  ingestFile(path: string, mediaType: string): Promise<Descriptor> {
+    return guarded(async () => {
+      const bytes = await readFile(path)
+      const target = { mediaType, digest: digestOf(bytes), size: bytes.byteLength }
+      this.#content.set(target.digest, { target, bytes })
+      return target
     })
   }
 

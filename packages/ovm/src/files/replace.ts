@@ -1,7 +1,9 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
 import { dirname, isAbsolute, join } from "node:path"
+import { append } from "./append.ts"
 import { asyncFs } from "./async.ts"
+import { batches } from "./batch.ts"
 import { syncDirectory } from "./sync.ts"
 import { named, writing } from "./writing.ts"
 
@@ -63,7 +65,7 @@ export async function replaceFile(
   })
 }
 
-/** Writes `content` to the open file and closes it. */
+/** Writes `content` to the open file, which is empty, and closes it. */
 export async function fill(
   handle: FileHandle,
   content: string | Uint8Array | AsyncIterable<Uint8Array>,
@@ -71,12 +73,27 @@ export async function fill(
 ): Promise<void> {
   try {
     if (typeof content === "string" || content instanceof Uint8Array) await handle.writeFile(content)
-    else
-      for await (const chunk of content)
-        for (let at = 0; at < chunk.byteLength; ) at += (await handle.write(chunk, at)).bytesWritten
+    else if ((await handle.stat()).isFile()) await fillSparse(handle, content)
+    else await pour(handle, content)
     if (durable) await handle.sync()
   } finally {
     await handle.close()
+  }
+}
+
+async function fillSparse(handle: FileHandle, content: AsyncIterable<Uint8Array>): Promise<void> {
+  let at = 0
+  for await (const { chunks, size } of batches(content)) {
+    await append(handle.fd, chunks, at)
+    at += size
+  }
+}
+
+/** What is no file takes every byte, and has no places. */
+async function pour(handle: FileHandle, content: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const { chunks } of batches(content)) {
+    const bytes = Buffer.concat(chunks)
+    for (let at = 0; at < bytes.byteLength; ) at += (await handle.write(bytes, at)).bytesWritten
   }
 }
 

@@ -1,3 +1,5 @@
+import { ZEROS } from "../files/zeros.ts"
+
 /** RAM is compressed, verified and inflated in pieces of this many bytes (spec/snapshot.md: "RAM on the wire"). */
 export const CHUNK = 262144
 /** Of a guest: what a map of changed pages counts. */
@@ -7,12 +9,5 @@ export const FRAME_LIMIT = 327680
 
 export type RamCompression = "zstd" | "lz4"
 
-const ZEROS = Buffer.alloc(CHUNK)
-
-/** Whether all of `bytes`, at most a chunk, is zero. By memcmp: a loop would cost more than the hash. */
-export function isZero(bytes: Uint8Array): boolean {
-  return ZEROS.compare(bytes, 0, bytes.byteLength, 0, bytes.byteLength) === 0
-}
-
 /** A chunk of zeros. Not to be written to. */
-export const zeroChunk: Uint8Array = ZEROS
+export const zeroChunk: Uint8Array = ZEROS.subarray(0, CHUNK)

@@ -1,4 +1,4 @@
-import { nextData, nextHole } from "../content/libc.ts"
+import { dataFrom } from "../content/sparse.ts"
 import { CHUNK } from "./chunk.ts"
 
 /** A run of chunks, and whether they are a hole of the file: then they were never read. */
@@ -12,7 +12,7 @@ export interface Run {
 export function* runsOf(fd: number, size: number, most: number): Generator<Run> {
   const chunks = size / CHUNK
   for (let first = 0; first < chunks; ) {
-    const data = dataFrom(fd, first * CHUNK, size)
+    const data = chunksFrom(fd, first, size)
     if (data.start > first) yield { first, count: data.start - first, hole: true }
     for (first = data.start; first < data.end; first += most)
       yield { first, count: Math.min(most, data.end - first), hole: false }
@@ -20,15 +20,8 @@ export function* runsOf(fd: number, size: number, most: number): Generator<Run> 
   }
 }
 
-/** The chunks that the next data of the file touches. Where the file system tells nothing, all is data. */
-function dataFrom(fd: number, at: number, size: number): { start: number; end: number } {
-  const whole = { start: at / CHUNK, end: size / CHUNK }
-  const start = nextData(fd, at)
-  const end = nextHole(fd, start < 0 ? at : start)
-  if (end < 0) return whole
-  if (start < 0 || start >= size) return { start: whole.end, end: whole.end }
-  return {
-    start: Math.max(whole.start, Math.floor(start / CHUNK)),
-    end: Math.min(whole.end, Math.ceil(end / CHUNK)),
-  }
+/** The chunks that the next data of the file touches. */
+function chunksFrom(fd: number, first: number, size: number): { start: number; end: number } {
+  const { start, end } = dataFrom(fd, first * CHUNK, size)
+  return { start: Math.max(first, Math.floor(start / CHUNK)), end: Math.ceil(end / CHUNK) }
 }

@@ -1,20 +1,19 @@
-import { isZero } from "./chunk.ts"
-
-const PAGE = 4096
+import { isZero } from "../files/zeros.ts"
+import { PAGE } from "./chunk.ts"
 
 /** As writeSync of node:fs. */
 type Write = (fd: number, bytes: Uint8Array, from: number, count: number, at: number) => number
 
 /** Writes `content` at byte `at` of the open file `fd`, whose bytes there are zero, without the pages that are. */
 export function writeSparse(fd: number, content: Uint8Array, at: number, write: Write): void {
+  const pageEnd = (from: number) => Math.min(from + PAGE, content.byteLength)
   for (let start = 0; start < content.byteLength; ) {
-    if (isZero(content.subarray(start, start + PAGE))) {
+    if (isZero(content, start, pageEnd(start))) {
       start += PAGE
       continue
     }
-    let end = Math.min(start + PAGE, content.byteLength)
-    while (end < content.byteLength && !isZero(content.subarray(end, end + PAGE)))
-      end = Math.min(end + PAGE, content.byteLength)
+    let end = pageEnd(start)
+    while (end < content.byteLength && !isZero(content, end, pageEnd(end))) end = pageEnd(end)
     for (let done = start; done < end; ) done += write(fd, content, done, end - done, at + done)
     start = end
   }

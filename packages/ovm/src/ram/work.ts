@@ -1,6 +1,7 @@
 import { readSync, writeSync } from "node:fs"
 import { digestMismatch } from "../content/verify.ts"
-import { CHUNK, isZero, PAGE } from "./chunk.ts"
+import { isZero } from "../files/zeros.ts"
+import { CHUNK, PAGE } from "./chunk.ts"
 import type { Codec } from "./codec.ts"
 import { malformed } from "./malformed.ts"
 import { sha256, ZERO_DIGEST } from "./memory-digest.ts"

@@ -1,5 +1,5 @@
-import { BATCH } from "../content/batch.ts"
 import type { Bytes, Incoming } from "../content/interfaces.ts"
+import { BATCH } from "../files/batch.ts"
 
 /** How far one answer has got. */
 export interface Position {

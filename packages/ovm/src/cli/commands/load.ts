@@ -1,8 +1,8 @@
-import { createReadStream } from "node:fs"
 import type { Command } from "commander"
 import { readArtifact } from "../../artifact/read.ts"
 import { type LoadedEntry, loadArchive } from "../../content/archive/load.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
+import { readChunks } from "../../content/layout/blobs.ts"
 import type { LayoutStore } from "../../content/layout/store.ts"
 import { OvmError } from "../../errors.ts"
 import { takeIn } from "../../images/take-in.ts"
@@ -57,7 +57,7 @@ async function load(
 ): Promise<Loaded[]> {
   const piped = input === "-"
   const what = piped ? "standard input" : input
-  const content: Bytes = piped ? process.stdin : createReadStream(input, { highWaterMark: 1024 * 1024 })
+  const content: Bytes = piped ? process.stdin : readChunks(input, call)
   const entries = await loadArchive(store, content, what, call)
   const named = nameAll(entries, given, what)
   // What could not be run is not named, so that an archive is taken whole or not at all.

@@ -2,11 +2,12 @@ import type { Command } from "commander"
 import { type ArchiveOptions, type Named, writeArchive } from "../../content/archive/write.ts"
 import type { LayoutStore } from "../../content/layout/store.ts"
 import { OvmError } from "../../errors.ts"
+import { batches } from "../../files/batch.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { explainUnknown, storeName } from "../names.ts"
 import { isTerminal, printBytes, printError, printJson } from "../output.ts"
-import { batches, writeOutput } from "../output-file.ts"
+import { writeOutput } from "../output-file.ts"
 import { openProgress } from "../progress.ts"
 import { openStore } from "../store.ts"
 
@@ -49,7 +50,7 @@ async function run(images: readonly string[], options: SaveOptions): Promise<voi
     const roots = await resolveAll(store, images)
     using progress = await openProgress()
     const content = writeArchive(store, roots, archiveOptions(options, signal, progress))
-    if (piped) for await (const batch of batches(content)) await printBytes(batch)
+    if (piped) for await (const { chunks } of batches(content)) await printBytes(Buffer.concat(chunks))
     else await writeOutput(options.output, content)
     return roots
   })

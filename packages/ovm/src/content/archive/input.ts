@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises"
 import type { Bytes, Call } from "../interfaces.ts"
+import { readSparse } from "../sparse.ts"
 
 /** Bytes in order, from a file or a pipe. */
 export interface TarInput {
@@ -12,8 +13,6 @@ export interface TarInput {
   /** False if there are not so many left. */
   skip(count: number): Promise<boolean>
 }
-
-const CHUNK = 256 * 1024
 
 /** A pipe: what is skipped is read. */
 export class StreamInput implements TarInput {
@@ -70,19 +69,9 @@ export class FileInput implements TarInput {
   }
 
   async *content(count: number): Bytes {
-    for (let left = count; left > 0; ) {
-      this.call.signal?.throwIfAborted()
-      const length = Math.min(left, CHUNK)
-      const { bytesRead, buffer } = await this.handle.read(
-        Buffer.allocUnsafe(length),
-        0,
-        length,
-        this.position,
-      )
-      if (bytesRead === 0) return
-      this.position += bytesRead
-      left -= bytesRead
-      yield buffer.subarray(0, bytesRead)
+    for await (const chunk of readSparse(this.handle, this.position, this.position + count, this.call)) {
+      this.position += chunk.byteLength
+      yield chunk
     }
   }
 

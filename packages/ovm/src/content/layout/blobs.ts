@@ -1,4 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs"
+import type { FileHandle } from "node:fs/promises"
+import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../../files/async.ts"
 import type { Descriptor } from "../descriptor.ts"
@@ -6,6 +8,7 @@ import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { bytesOf } from "../read.ts"
 import { sha256 } from "../sha256.ts"
+import { readSparse } from "../sparse.ts"
 import { digestMismatch, sizeMismatch, verified } from "../verify.ts"
 import type { LayoutFiles } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
@@ -44,6 +47,13 @@ export class Blobs {
     }
   }
 
+  /** True if there is a blob of `size` bytes. */
+  async anyOf(size: number): Promise<boolean> {
+    for (const name of await asyncFs().readdir(this.files.blobs))
+      if (statSync(join(this.files.blobs, name), { throwIfNoEntry: false })?.size === size) return true
+    return false
+  }
+
   peek(target: Descriptor, length: number): Uint8Array | undefined {
     const path = this.files.blob(target.digest)
     if (!existsSync(path)) return undefined
@@ -73,18 +83,23 @@ export function missing(digest: Digest, where: string): OvmError {
   return new OvmError("OVM_CONTENT_MISSING", `${digest} is not in ${where}`, { detail: { digest } })
 }
 
-/** The content of a file, opened when the iteration begins and closed when it ends. */
+/** The content of a file, opened when the iteration begins and closed when it ends. What is no regular file is read as it comes. */
 export async function* readChunks(path: string, call: Call = {}): Bytes {
   const handle = await asyncFs().open(path, "r")
   try {
-    while (true) {
-      call.signal?.throwIfAborted()
-      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, null)
-      if (bytesRead === 0) return
-      yield buffer.subarray(0, bytesRead)
-    }
+    if ((await handle.stat()).isFile()) yield* readSparse(handle, 0, Number.POSITIVE_INFINITY, call)
+    else yield* readPlain(handle, call)
   } finally {
     await handle.close()
+  }
+}
+
+async function* readPlain(handle: FileHandle, call: Call): Bytes {
+  while (true) {
+    call.signal?.throwIfAborted()
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, null)
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
   }
 }
 

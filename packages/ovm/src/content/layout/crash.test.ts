@@ -78,7 +78,7 @@ test.skipIf(!namespaces)("a full disk is named, and nothing is left behind", asy
       const { openLayout } = await import(${JSON.stringify(join(import.meta.dir, "store.ts"))})
       const { describeBytes } = await import(${JSON.stringify(join(import.meta.dir, "../store.suite.ts"))})
       const root = ${JSON.stringify(join(mountPoint, "store"))}
-      const bytes = new Uint8Array(4 << 20)
+      const bytes = new Uint8Array(4 << 20).fill(1)
       await using store = await openLayout(root, { create: true })
       const failed = await store.push(describeBytes(bytes), (async function* () { yield bytes })()).catch((e) => e)
       console.log(JSON.stringify({

@@ -1,6 +1,8 @@
 import { fchmodSync, fstatSync, renameSync, statSync } from "node:fs"
 import { type FileHandle, open, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { append } from "../../files/append.ts"
+import { batches } from "../../files/batch.ts"
 import { ifPresent } from "../../files/present.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { writing } from "../../files/writing.ts"
@@ -31,11 +33,11 @@ export class Ingest implements AsyncDisposable {
   }
 
   async write(content: Bytes): Promise<void> {
-    for await (const chunk of content)
-      await writing(this.path, async () => {
-        for (let at = 0; at < chunk.byteLength; )
-          at += (await this.handle.write(chunk, at, chunk.byteLength - at)).bytesWritten
-      })
+    let at = 0
+    for await (const { chunks, size } of batches(content)) {
+      await writing(this.path, () => append(this.handle.fd, chunks, at))
+      at += size
+    }
   }
 
   /**

@@ -7,7 +7,6 @@ import {
   openSync,
   type Stats,
   statSync,
-  writev,
 } from "node:fs"
 import { unlink } from "node:fs/promises"
 import { join } from "node:path"
@@ -21,6 +20,7 @@ import { type FileHash, hashBehind } from "../hasher.ts"
 import type { Call, Incoming, IncomingFile } from "../interfaces.ts"
 import { flock } from "../libc.ts"
 import { lock } from "../lock.ts"
+import { overwrite } from "../sparse.ts"
 import { digestMismatch, sizeMismatch } from "../verify.ts"
 import type { LayoutFiles } from "./files.ts"
 import { settle } from "./ingest.ts"
@@ -86,7 +86,7 @@ export class Partial implements Incoming {
       throw sizeMismatch(this.expected, `more than ${this.expected.size}`, this.path)
     await guarded(() =>
       writing(this.path, async () => {
-        await writeAll(this.fd, chunks, at)
+        await overwrite(this.fd, chunks, at, this.expected.size)
         this.#wrote({ start: at, end }, false)
       }),
     )
@@ -213,30 +213,4 @@ function isNamed(path: string, { ino }: Stats): boolean {
 
 function fail(path: string): never {
   throw Object.assign(new Error("a new file is locked"), { code: "EACCES", path })
-}
-
-// By the thread pool: the event loop goes on while the kernel waits for the disk.
-async function writeAll(fd: number, chunks: readonly Uint8Array[], at: number): Promise<void> {
-  let left = chunks.filter((chunk) => chunk.byteLength > 0)
-  for (let position = at; left.length > 0; ) {
-    const count = await writeSome(fd, left, position)
-    position += count
-    left = without(left, count)
-  }
-}
-
-function writeSome(fd: number, chunks: readonly Uint8Array[], at: number): Promise<number> {
-  return new Promise((resolve, reject) =>
-    writev(fd, chunks, at, (error, count) => (error ? reject(error) : resolve(count))),
-  )
-}
-
-function without(chunks: readonly Uint8Array[], count: number): Uint8Array[] {
-  const rest: Uint8Array[] = []
-  let skip = count
-  for (const chunk of chunks) {
-    if (skip < chunk.byteLength) rest.push(chunk.subarray(skip))
-    skip = Math.max(0, skip - chunk.byteLength)
-  }
-  return rest
 }

@@ -1,14 +1,24 @@
 import { existsSync, mkdirSync } from "node:fs"
+import { stat } from "node:fs/promises"
 import { resolve as absolute, dirname } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { replaceFile } from "../../files/replace.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
-import type { Bytes, Call, FilePusher, Incoming, Ingester, Store, Untagger } from "../interfaces.ts"
+import type {
+  Bytes,
+  Call,
+  FileIngester,
+  FilePusher,
+  Incoming,
+  Ingester,
+  Store,
+  Untagger,
+} from "../interfaces.ts"
 import { lock } from "../lock.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
-import { missing } from "./blobs.ts"
+import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"
 import { Ingest } from "./ingest.ts"
 import { type Lease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
@@ -55,7 +65,7 @@ function makeDirectory(path: string): void {
 
 export class LayoutStore
   extends LayoutReaderStore
-  implements Store, FilePusher, Ingester, Untagger, AsyncDisposable
+  implements Store, FilePusher, FileIngester, Ingester, Untagger, AsyncDisposable
 {
   readonly #session: SessionLease
 
@@ -126,17 +136,18 @@ export class LayoutStore
     })
   }
 
-  /**
-   * Stores a copy of the file `path` and says what it is. The copy, not the file, is what was hashed, so a file that is
-   * written to meanwhile does no harm. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
-   */
+  /** Read once, but where a blob of the same size is here: it may be the same, and then nothing has to be copied. */
   ingestFile(path: string, mediaType: string, call: Call = {}): Promise<Descriptor> {
     return guarded(async () => {
+      const { size } = await stat(path)
+      if (await this.blobs.anyOf(size)) {
+        const found = { mediaType, digest: await hashFile(path, call), size }
+        if (await this.exists(found, call)) return found
+      }
       await using ingest = await Ingest.begin(this.files)
-      const { digest, size } = await ingest.copyOf(path, call)
-      const descriptor = { mediaType, digest, size }
-      if (!(await this.exists(descriptor, call))) await ingest.commit(digest, this.stamps, this.durable)
-      return descriptor
+      const copied = { mediaType, ...(await ingest.copyOf(path, call)) }
+      if (!(await this.exists(copied, call))) await ingest.commit(copied.digest, this.stamps, this.durable)
+      return copied
     })
   }
 

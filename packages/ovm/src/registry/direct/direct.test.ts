@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { closeSync, openSync } from "node:fs"
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises"
 import { createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -357,3 +357,23 @@ for (const program of ["docker-registry", "distribution", "ggcr-registry"] as co
       expect(await transport.plain(again)).toBeDefined()
     }
   })
+
+test.skipIf(!findPeer("distribution"))(
+  "zeros come in as holes, and take no room that was set aside",
+  async () => {
+    await using registry = await startRegistry({ program: "distribution" })
+    const bytes = Buffer.alloc(48 << 20)
+    randomBytes(1 << 20).copy(bytes, 20 << 20)
+    const target = await pushBytes(new HttpStore(new Transport(registry.host), "direct/sparse"), bytes)
+    for (const rangeBytes of [8 << 20, 64 << 20]) {
+      const transport = new Transport(registry.host, { limits: { ...PATIENCE, rangeBytes } })
+      const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
+      await using store = await openLayout(root, { create: true, durable: false })
+      await copyGraph(new HttpStore(transport, "direct/sparse"), target, store)
+      const found = await stat((await store.path(target)) ?? "")
+      expect(found.size).toBe(bytes.length)
+      expect(found.blocks * 512).toBeLessThan(3 << 20)
+      await rm(root, { recursive: true })
+    }
+  },
+)

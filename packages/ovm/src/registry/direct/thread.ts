@@ -1,7 +1,8 @@
-import { writeSync } from "node:fs"
-import { BATCH } from "../../content/batch.ts"
+import type { Extent } from "../../content/extents.ts"
 import { reserve } from "../../content/libc.ts"
 import { type Sha256, sha256 } from "../../content/sha256.ts"
+import { overwriteNow } from "../../content/sparse.ts"
+import { BATCH } from "../../files/batch.ts"
 import { Pace, tickOf } from "../watch.ts"
 import { HEAD_LIMIT, type Head, isPlain, isWhole, parseHead } from "./head.ts"
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
@@ -146,18 +147,19 @@ class Moving {
 
   #write(count: number): void {
     this.#hash?.update(buffer.subarray(0, count))
-    if (this.#at + count > this.#reserved) this.#reserve()
-    for (let done = 0; done < count; )
-      done += writeSync(this.job.fd, buffer, done, count - done, this.#at + done)
+    const { fd, size } = this.job
+    overwriteNow(fd, buffer.subarray(0, count), this.#at, size, (extent) => this.#reserve(extent))
     this.#at += count
     const news = this.#hash ? NEWS_OF_WHOLE : NEWS
     if (this.#at - this.#told >= news || performance.now() - this.#toldAt >= NEWS_MS) this.#tell()
   }
 
-  #reserve(): void {
+  /** Where zeros come, what was set aside for them is given back as they are left out. */
+  #reserve({ start, end }: Extent): void {
+    if (end <= this.#reserved) return
     const { fd, extent } = this.job
-    this.#reserved = Math.min(extent.end, this.#at + AHEAD)
-    reserve(fd, this.#at, this.#reserved - this.#at)
+    this.#reserved = Math.min(extent.end, start + AHEAD)
+    reserve(fd, start, this.#reserved - start)
   }
 
   #tell(): void {

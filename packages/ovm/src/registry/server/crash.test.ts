@@ -144,7 +144,7 @@ test.skipIf(!namespaces)("a full disk is a 507, and the upload stays as far as i
       ${code(join(mountPoint, "registry")).replace("console.error(error)", "{ logged = error.code }")}
       const begun = await fetch(server.url + "/v2/a/blobs/uploads/", { method: "POST" })
       const location = server.url + begun.headers.get("location")
-      const answer = await fetch(location, { method: "PATCH", body: new Uint8Array(4 << 20) })
+      const answer = await fetch(location, { method: "PATCH", body: new Uint8Array(4 << 20).fill(1) })
       const after = await fetch(location)
       console.log(JSON.stringify({
         status: answer.status, body: await answer.json(), logged, range: after.headers.get("range"),

@@ -1,4 +1,5 @@
 import type { FileHandle } from "node:fs/promises"
+import { append } from "../../../files/append.ts"
 
 /** Bytes that are written at once. */
 export const BLOCK = 512 * 1024
@@ -52,11 +53,8 @@ export class Appender {
 
   async #write(block: Uint8Array): Promise<void> {
     try {
-      for (let at = 0; at < block.byteLength; ) {
-        const { bytesWritten } = await this.handle.write(block, at, block.byteLength - at, this.written)
-        at += bytesWritten
-        this.written += bytesWritten
-      }
+      await append(this.handle.fd, [block], this.written)
+      this.written += block.byteLength
       this.progress(this.written)
     } catch (error) {
       this.failed = true

@@ -1,6 +1,6 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
-import { BATCH } from "../../../content/batch.ts"
 import { toOvmError } from "../../../errors.ts"
+import { BATCH } from "../../../files/batch.ts"
 import { PAGE } from "./format.ts"
 import type { PageSink } from "./splitter.ts"
 

@@ -1,0 +1,91 @@
+import { fstatSync, ftruncateSync, writeSync } from "node:fs"
+import type { FileHandle } from "node:fs/promises"
+import { writeAll } from "../files/append.ts"
+import { runsOf, ZEROS } from "../files/zeros.ts"
+import type { Extent } from "./extents.ts"
+import type { Bytes, Call } from "./interfaces.ts"
+import { nextData, nextHole, punch } from "./libc.ts"
+
+// Holes of files stay holes, and zeros become some, however content comes and goes (docs/design/0026-sparse-files.md).
+
+/**
+ * Writes `chunks` at byte `at` of the open file, which has `whole` bytes in the end and may have anything there now: long runs of
+ * zeros become holes.
+ */
+export async function overwrite(
+  fd: number,
+  chunks: readonly Uint8Array[],
+  at: number,
+  whole: number,
+): Promise<void> {
+  let position = at
+  for (const { hole, chunks: data, size } of runsOf(chunks)) {
+    if (!(hole && clear(fd, position, size, whole))) await writeAll(fd, data, position)
+    position += size
+  }
+}
+
+/** The same at once; `before` is told where data is about to be written. */
+export function overwriteNow(
+  fd: number,
+  bytes: Uint8Array,
+  at: number,
+  whole: number,
+  before: (extent: Extent) => void,
+): void {
+  let position = at
+  for (const { hole, chunks, size } of runsOf([bytes])) {
+    if (!(hole && clear(fd, position, size, whole))) {
+      before({ start: position, end: position + size })
+      for (const data of chunks) position = writeNow(fd, data, position)
+    } else position += size
+  }
+}
+
+/** Makes a hole; false where the file system cannot. */
+function clear(fd: number, at: number, size: number, whole: number): boolean {
+  // Behind the end nothing is given back. To its last length at once: others may write to the file at the same time.
+  if (fstatSync(fd).size < whole) ftruncateSync(fd, whole)
+  return punch(fd, at, size)
+}
+
+function writeNow(fd: number, data: Uint8Array, at: number): number {
+  for (let done = 0; done < data.byteLength; )
+    done += writeSync(fd, data, done, data.byteLength - done, at + done)
+  return at + data.byteLength
+}
+
+/**
+ * The next data of the open file of `size` bytes, at or after byte `at`; empty, at its end, if there is only a hole. Where the
+ * file system does not say, all is data.
+ */
+export function dataFrom(fd: number, at: number, size: number): Extent {
+  const start = nextData(fd, at)
+  const end = nextHole(fd, start < 0 ? at : start)
+  if (end < 0) return { start: at, end: size }
+  return start < 0 || start >= size ? { start: size, end: size } : { start, end: Math.min(end, size) }
+}
+
+/** Bytes that are read at once. */
+const CHUNK = 256 * 1024
+
+/** The bytes of an open regular file from `at` up to `end`, or its own end if that is before. Holes are not read. */
+export async function* readSparse(handle: FileHandle, at: number, end: number, call: Call): Bytes {
+  const { size } = await handle.stat()
+  let data: Extent = { start: at, end: at }
+  for (let position = at; position < end; ) {
+    call.signal?.throwIfAborted()
+    if (position >= data.end && position < size) data = dataFrom(handle.fd, position, size)
+    const length = Math.min(end - position, CHUNK)
+    const hole = data.start - position >= length
+    const chunk = hole ? ZEROS.subarray(0, length) : await readSome(handle, position, length)
+    if (chunk.byteLength === 0) return
+    yield chunk
+    position += chunk.byteLength
+  }
+}
+
+async function readSome(handle: FileHandle, at: number, length: number): Promise<Uint8Array> {
+  const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(length), 0, length, at)
+  return buffer.subarray(0, bytesRead)
+}
