@@ -11,6 +11,7 @@ export type Agreement = [
   Extends<Wire["WarmRequest"], runtime.WarmRequest>,
   Extends<runtime.WarmAnswer, Wire["WarmAnswer"]>,
   Extends<runtime.StopAnswer, Wire["StopAnswer"]>,
+  Extends<runtime.PauseAnswer, Wire["PauseAnswer"]>,
   Extends<runtime.SnapshotAnswer, Wire["SnapshotAnswer"]>,
   Extends<runtime.State, Wire["State"]>,
   Extends<Wire["State"], runtime.State>,

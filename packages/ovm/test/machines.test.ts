@@ -249,6 +249,24 @@ describe.skipIf(Boolean(skip))("machines", () => {
     expect(await box.ok(["rm", "--force", forced])).toBe(forced)
   })
 
+  // OVMS-API-140
+  test("machines are paused and go on, several at once, and what cannot be is said by name", async () => {
+    await box.ok(["run", "-d", "--name", "calm", "steady"])
+    await box.ok(["run", "-d", "--name", "quiet", "steady"])
+    const ids = (await box.ok(["pause", "calm", "quiet"])).split("\n")
+    expect(ids).toHaveLength(2)
+    expect(await box.ok(["status", "calm"])).toContain("paused (request)")
+    expect(await box.ok(["ps"])).toContain("paused (request)")
+    expect(await box.json(["resume", "calm"])).toEqual({ instance_id: ids[0], status: "running" })
+    const { stdout } = await box.fails(["resume", "nobody", "quiet"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
+    expect(stdout).toBe(`${ids[1]}\n`)
+    expect((await box.json(["status", "quiet"])).state).toBe("running")
+    await box.ok(["stop", "-t", "0", "calm", "quiet"])
+    for (const what of ["pause", "resume"]) await box.fails([what, "calm"], "OVM_STATE_CONFLICT", ["stopped"])
+    expect(await box.ok(["__complete", "pause", ""])).toContain("calm")
+    await box.ok(["rm", "calm", "quiet"])
+  })
+
   describe("what cannot be run", () => {
     test.each([
       [["run", "nothing"], "OVM_NAME_UNKNOWN", ["nothing"]],

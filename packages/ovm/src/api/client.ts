@@ -3,6 +3,7 @@ import { isErrorCode, OvmError } from "../errors.ts"
 import type {
   Health,
   InstanceInfo,
+  PauseAnswer,
   Runtime,
   RuntimeInfo,
   SnapshotAnswer,
@@ -24,6 +25,8 @@ export function connect(socket: string): Runtime {
     stop: (request, call) => post<StopAnswer>("/stop", request, call),
     snapshot: (request, call) => post<SnapshotAnswer>("/snapshot", request, call),
     warm: (request, call) => post<WarmAnswer>("/warm", request, call),
+    pause: (id, call) => post<PauseAnswer>(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
+    resume: (id, call) => post<PauseAnswer>(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
     status: (id, call) => get<InstanceInfo>(`/status/${encodeURIComponent(id)}`, call),
     logs: async (id, options = {}) => {
       const response = await send(

@@ -38,6 +38,8 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
       return new Response(null, { status: 204 })
     },
   },
+  "/instances/*/pause": { POST: async ({ runtime, id }) => json(await runtime.pause(id)) },
+  "/instances/*/resume": { POST: async ({ runtime, id }) => json(await runtime.resume(id)) },
   "/health": { GET: async ({ runtime }) => json(await runtime.health()) },
   "/info": { GET: async ({ runtime }) => json(await runtime.info()) },
 }
@@ -47,7 +49,7 @@ export async function dispatch(runtime: Runtime, request: Request): Promise<Resp
   // HTTP/1.0 knows no Host, and then this is a path alone.
   const url = new URL(request.url, "http://ovm")
   const [, first = "", second, ...rest] = url.pathname.split("/")
-  const route = rest.length > 0 ? undefined : ROUTES[second === undefined ? `/${first}` : `/${first}/*`]
+  const route = ROUTES[second === undefined ? `/${first}` : ["", first, "*", ...rest].join("/")]
   if (!route) throw new OvmError("OVM_ROUTE_UNKNOWN", `there is no path ${url.pathname.slice(0, 200)}`)
   const handler = route[request.method]
   if (!handler)

@@ -282,6 +282,19 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
 
     const ticking = await readUntil(`/logs/${instance_id}?follow=true`, "TICK 2")
     expect(ticking).toContain("GUEST-READY")
+    // OVMS-API-140, OVMS-API-143
+    const set = (what: string) =>
+      call("POST", `/instances/${instance_id}/${what}`, undefined, validators.PauseAnswer)
+    for (const [what, state, reason] of [
+      ["pause", "paused", "request"],
+      ["pause", "paused", "request"],
+      ["resume", "running", undefined],
+      ["resume", "running", undefined],
+    ] as const) {
+      expect(await set(what)).toEqual({ status: 200, body: { status: state } })
+      const { body } = await call("GET", path, undefined, validators.InstanceInfo)
+      expect([body.state, body.reason]).toEqual([state, reason])
+    }
     const stopped = await call("POST", "/stop", { instance_id }, validators.StopAnswer)
     expect(stopped.body).toEqual({ status: "stopping" })
     await until("it has stopped", status, { is: ({ state }) => state === "stopped" })

@@ -155,6 +155,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/start.ts"),
   },
   { name: "stop", summary: "Stop machines", group: INSTANCES, load: () => import("./commands/stop.ts") },
+  {
+    name: "pause",
+    summary: "Have guests stand still",
+    group: INSTANCES,
+    load: () => import("./commands/pause.ts"),
+  },
+  {
+    name: "resume",
+    summary: "Have guests go on that stand still",
+    group: INSTANCES,
+    load: () => import("./commands/resume.ts"),
+  },
   { name: "ps", summary: "List machines", group: INSTANCES, load: () => import("./commands/ps.ts") },
   {
     name: "status",

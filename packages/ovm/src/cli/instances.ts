@@ -10,6 +10,12 @@ export function hasEnded(state: State): boolean {
   return state === "stopped" || state === "failed"
 }
 
+/** The state for people: with what is being done while it starts, and why it stands still. */
+export function stateOf({ state, phase, reason }: InstanceInfo): string {
+  const more = phase ?? reason
+  return more ? `${state} (${more})` : state
+}
+
 /** The daemon and the instance that `text` means: its id, a prefix of the id of at least 4 digits that no other has, or its name. */
 export async function findInstance(text: string): Promise<{ runtime: Runtime; instance: InstanceInfo }> {
   const runtime = await useDaemonOfInstances()

@@ -180,8 +180,8 @@ export class Instance {
 /** Ends that a guest brings about by itself; "ended" is one of them, as far as anybody can know. */
 const ORDERLY: ReadonlySet<string> = new Set(["guest-shutdown", "guest-reset", "ended"])
 
-/** Phases are of a start. */
-function inState({ phase: _, ...info }: InstanceInfo, state: State): InstanceInfo {
+/** Phases are of a start, reasons of a pause. */
+function inState({ phase: _, reason: __, ...info }: InstanceInfo, state: State): InstanceInfo {
   return { ...info, state }
 }
 

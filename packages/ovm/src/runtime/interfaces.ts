@@ -22,6 +22,9 @@ export interface Runtime {
    * what a start can throw if not one slot could be made.
    */
   warm(request: WarmRequest, call?: Call): Promise<WarmAnswer>
+  /** Has the guest stand still, or go on; one that does already is no error. Throws OVM_STATE_CONFLICT, and what the VMM can throw. */
+  pause(instanceId: string, call?: Call): Promise<PauseAnswer>
+  resume(instanceId: string, call?: Call): Promise<PauseAnswer>
   status(instanceId: string, call?: Call): Promise<InstanceInfo>
   /** Raw console bytes kept so far; with `follow` also what comes, until the instance ends or `signal` aborts. */
   logs(instanceId: string, options?: Call & { readonly follow?: boolean }): Promise<Bytes>
@@ -72,6 +75,10 @@ export interface StopRequest {
 }
 
 export interface StopAnswer {
+  readonly status: State
+}
+
+export interface PauseAnswer {
   readonly status: State
 }
 
@@ -139,6 +146,8 @@ export interface InstanceInfo {
   readonly state: State
   /** Only while starting. */
   readonly phase?: Phase
+  /** Why the guest stands still; only while paused. */
+  readonly reason?: "request" | "disk-full" | "io-error" | "snapshot"
   readonly image: { readonly reference: string; readonly digest?: string }
   readonly vmm?: { readonly name: string; readonly version: string; readonly accelerator: string }
   readonly resources: {

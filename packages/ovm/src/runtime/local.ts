@@ -8,11 +8,13 @@ import type { Images } from "../images/images.ts"
 import { readConsole } from "../vmm/console.ts"
 import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
 import { chooseSnapshot } from "./choose.ts"
+import { follow, keepUp } from "./follow.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type {
   Health,
   InstanceInfo,
   Overrides,
+  PauseAnswer,
   Runtime,
   RuntimeInfo,
   SnapshotAnswer,
@@ -118,6 +120,24 @@ export class LocalRuntime implements Runtime {
       // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
       if (first || grace_ms !== undefined) this.#end(instance, grace_ms ?? instance.graceMs)
     }
+    return { status: instance.state }
+  }
+
+  async pause(instanceId: string): Promise<PauseAnswer> {
+    return await this.#setGuest(instanceId, (machine) => machine.pause())
+  }
+
+  async resume(instanceId: string): Promise<PauseAnswer> {
+    return await this.#setGuest(instanceId, (machine) => machine.resume())
+  }
+
+  async #setGuest(instanceId: string, work: (machine: Machine) => Promise<void>): Promise<PauseAnswer> {
+    const instance = this.#get(instanceId)
+    const { machine, state } = instance
+    if (!machine || (state !== "running" && state !== "paused"))
+      throw new OvmError("OVM_STATE_CONFLICT", `instance ${instanceId} is ${state}`, { detail: { state } })
+    await work(machine)
+    await keepUp(instance, machine.guest, (event, fields) => this.#log(event, instance, fields))
     return { status: instance.state }
   }
 
@@ -381,7 +401,10 @@ export class LocalRuntime implements Runtime {
   }
 
   #watch(instance: Instance): void {
-    instance.machine?.exited
+    const { machine } = instance
+    if (!machine) return
+    follow(instance, machine, (event, fields) => this.#log(event, instance, fields))
+    machine.exited
       .then((exit) => instance.finish(exit))
       .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
       .catch((problem) => this.#log("unrecorded", instance, { problem: String(problem) }))

@@ -1,4 +1,5 @@
-import { rm } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Snapshot } from "../artifact/snapshot-read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -63,7 +64,10 @@ export async function takeSnapshot(
   let stored: Snapshot | undefined
   try {
     await images.checkSnapshotName(name, call)
-    if (hold) await machine.pause()
+    if (hold) {
+      await writeFile(heldFile(instance), "", { mode: 0o600 })
+      await machine.pause()
+    }
     const parts = await machine.snapshot(sink, call)
     // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
@@ -93,7 +97,9 @@ export async function takeSnapshot(
     }
   } finally {
     if (hold && !stored) await instance.machine?.resume().catch(() => {})
-    await Promise.all([sink.ram, sink.state].map((path) => rm(path, { force: true }))).catch(() => {})
+    await Promise.all(
+      [sink.ram, sink.state, heldFile(instance)].map((path) => rm(path, { force: true })),
+    ).catch(() => {})
     instance.snapshotting = undefined
     over.resolve()
   }
@@ -136,11 +142,20 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   await Promise.all(left.map((path) => rm(path, { force: true })))
   const { lineage } = instance
   // One that was to be stopped stands still. One that has ended meanwhile neither goes on nor writes to anything.
-  if (instance.state === "running") await instance.machine?.resume().catch(() => {})
+  const held = heldFile(instance)
+  if (existsSync(held)) {
+    await instance.machine?.resume().catch(() => {})
+    await rm(held, { force: true })
+  }
   const top = await instance.machine?.overlay?.().catch(() => undefined)
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
   await instance.update({})
+}
+
+/** There while a guest was made to stand still, so that nothing happens any more that its snapshot does not know. */
+function heldFile({ directory }: Instance): string {
+  return join(directory, "snapshot.held")
 }
 
 function snapshotterOf(instance: Instance): Machine & Snapshotter {

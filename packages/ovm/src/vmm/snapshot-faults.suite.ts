@@ -1,28 +1,16 @@
 import { expect, test } from "bun:test"
-import { spawnSync } from "node:child_process"
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs"
+import { chmodSync, copyFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { processesIn } from "../../../testkit/src/processes.ts"
+import { mountMissing, withTmpfs } from "../../../testkit/src/tmpfs.ts"
 import { type Bench, hash, MiB } from "./bench.suite.ts"
 import type { DiskFile, MachineRecord, Origin, ResumePlan } from "./interfaces.ts"
 import { LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
 
 const resources = { vcpus: 1, memory: MEMORY }
 const qcow2 = (path = "") => ({ path, format: "qcow2" as const })
-
-/** Bit 21 of the effective capabilities is CAP_SYS_ADMIN (capabilities(7)). */
-const [, capabilities = "0"] = /^CapEff:\s+(\w+)/m.exec(readFileSync("/proc/self/status", "utf8")) ?? []
-const mountNote = (BigInt(`0x${capabilities}`) >> 21n) & 1n ? "" : "(skipped: a tmpfs cannot be mounted here)"
 
 /** Every way in which a snapshot or a resume may fail leaves the source counting, and nothing behind. */
 export function snapshotFaultsSuite(bench: Bench): void {
@@ -58,14 +46,11 @@ export function snapshotFaultsSuite(bench: Bench): void {
     LONG,
   )
 
-  test.skipIf(mountNote !== "")(
-    `a full disk ${mountNote}`,
+  test.skipIf(mountMissing !== "")(
+    `a full disk ${mountMissing}`,
     async () => {
       const tiny = bench.path("tiny")
-      mkdirSync(tiny)
-      const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", tiny])
-      expect(mount.stderr.toString()).toBe("")
-      try {
+      await withTmpfs(tiny, 64 << 10, async () => {
         const { machine } = await shots.counting()
         const before = await machine.overlay?.()
         writeFileSync(join(tiny, "filler"), Buffer.alloc(60 << 10))
@@ -78,9 +63,7 @@ export function snapshotFaultsSuite(bench: Bench): void {
         }
         await shots.unharmed(machine, shots.sink(), before)
         await shots.end(machine)
-      } finally {
-        spawnSync("umount", [tiny])
-      }
+      })
     },
     LONG,
   )

@@ -10,6 +10,7 @@ import { lifecycleSuite } from "./lifecycle.suite.ts"
 import { endStray } from "./process/stray.ts"
 import { snapshotSuite } from "./snapshot.suite.ts"
 import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
+import { standstillSuite } from "./standstill.suite.ts"
 
 /** What every VMM adapter must do (vmm/interfaces.ts), shown with the bare-metal guest and one Linux. */
 export function vmmSuite(name: string, under: VmmUnderTest): void {
@@ -25,6 +26,7 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
       rmSync(bench.root, { recursive: true })
     })
     lifecycleSuite(bench)
+    standstillSuite(bench)
     inputSuite(bench)
     if (!under.snapshots) return
     snapshotSuite(bench)

@@ -136,6 +136,40 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/pause": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Have a guest stand still */
+        readonly post: operations["pause"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/resume": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Have a guest go on that stands still */
+        readonly post: operations["resume"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/health": {
         readonly parameters: {
             readonly query?: never;
@@ -215,6 +249,9 @@ export interface components {
             readonly grace_ms?: number;
         };
         readonly StopAnswer: {
+            readonly status: components["schemas"]["State"];
+        };
+        readonly PauseAnswer: {
             readonly status: components["schemas"]["State"];
         };
         /** @description What to snapshot and how to call the result. */
@@ -320,6 +357,11 @@ export interface components {
             readonly name: string;
             readonly state: components["schemas"]["State"];
             readonly phase?: components["schemas"]["Phase"];
+            /**
+             * @description Why the guest stands still. Only while it is paused.
+             * @enum {string}
+             */
+            readonly reason?: "request" | "disk-full" | "io-error" | "snapshot";
             readonly image: {
                 /** @description What was asked for. */
                 readonly reference: string;
@@ -664,6 +706,54 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly pause: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description It does. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PauseAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly resume: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description It does. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PauseAnswer"];
+                };
             };
             readonly default: components["responses"]["Error"];
         };

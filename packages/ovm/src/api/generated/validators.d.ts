@@ -17,6 +17,7 @@ export declare const Overrides: Validator
 export declare const StartAnswer: Validator
 export declare const StopRequest: Validator
 export declare const StopAnswer: Validator
+export declare const PauseAnswer: Validator
 export declare const SnapshotRequest: Validator
 export declare const SnapshotAnswer: Validator
 export declare const WarmRequest: Validator

@@ -3,7 +3,7 @@ import type { InstanceInfo } from "../../runtime/interfaces.ts"
 import { useDaemonOfInstances } from "../daemon.ts"
 import { examples } from "../examples.ts"
 import { formatAge, formatSize, shortId } from "../format.ts"
-import { hasEnded } from "../instances.ts"
+import { hasEnded, stateOf } from "../instances.ts"
 import { print, printJson } from "../output.ts"
 import { table } from "../table.ts"
 
@@ -41,7 +41,7 @@ function row(instance: InstanceInfo): string[] {
     shortId(instance.instance_id),
     instance.name,
     instance.image.reference,
-    instance.phase ? `${instance.state} (${instance.phase})` : instance.state,
+    stateOf(instance),
     vmm ? `${vmm.name}/${vmm.accelerator}` : "",
     `${resources.vcpus}`,
     formatSize(resources.memory),

@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import type { InstanceInfo } from "../../runtime/interfaces.ts"
 import { examples } from "../examples.ts"
 import { formatAge, formatSize } from "../format.ts"
-import { findInstance } from "../instances.ts"
+import { findInstance, stateOf } from "../instances.ts"
 import { print, printJson } from "../output.ts"
 import { listing } from "../table.ts"
 
@@ -34,7 +34,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["digest", info.image.digest],
     ["resumed from", info.snapshot],
     ["generation id", info.generation_id],
-    ["state", info.phase ? `${info.state} (${info.phase})` : info.state],
+    ["state", stateOf(info)],
     ["vmm", vmm && `${vmm.name} ${vmm.version} (${vmm.accelerator})`],
     ["cpus", `${resources.vcpus}`],
     ["memory", formatSize(resources.memory)],

@@ -122,7 +122,10 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
       backing: "layer1",
     },
   ])
-  expect(json(argv, "-device")).toContainEqual({ driver: "virtio-blk-pci", id: "disk", drive: "layer2" })
+  const device = { driver: "virtio-blk-pci", id: "disk", rerror: "stop" }
+  expect(json(argv, "-device")).toContainEqual({ ...device, drive: "layer2", werror: "stop" })
+  const readOnly = qemuArguments({ ...plan, disk: { layers } }, tcg)
+  expect(json(readOnly, "-device")).toContainEqual({ ...device, drive: "layer1", werror: "report" })
 })
 
 test("a qcow2 at the bottom has no backing node, whatever its header says", () => {

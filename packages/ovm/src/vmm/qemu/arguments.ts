@@ -88,7 +88,9 @@ function disk(plan: LaunchPlan): string[] {
     ]
   })
   const top = node(files.length - 1)
-  return [...nodes, ...json("-device", { driver: "virtio-blk-pci", id: "disk", drive: top })]
+  // A write to a disk that is read-only is the guest's own fault.
+  const onError = overlay === undefined ? { ...ON_ERROR, werror: "report" } : ON_ERROR
+  return [...nodes, ...json("-device", { driver: "virtio-blk-pci", id: "disk", drive: top, ...onError })]
 }
 
 /**
@@ -96,6 +98,12 @@ function disk(plan: LaunchPlan): string[] {
  * disk whenever the guest asks, and once more in the pause of a snapshot, which stores a copy that is.
  */
 export const WRITABLE = { discard: "unmap", cache: { "no-flush": true } } as const
+
+/**
+ * What the host cannot do has the guest stand still, with the request kept, rather than be told of a broken disk: whoever makes room
+ * has it go on as if nothing had been.
+ */
+const ON_ERROR = { werror: "stop", rerror: "stop" } as const
 
 const node = (index: number) => `layer${index}`
 
