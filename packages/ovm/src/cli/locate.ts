@@ -41,7 +41,8 @@ export async function locate(text: string, options: LocateOptions = {}): Promise
 async function locateHere(name: string, options: LocateOptions): Promise<Located | undefined> {
   const { store } = paths()
   if (!existsSync(store)) return undefined
-  const [layout, close] = options.hold ? await held(store) : [await readLayout(store), nothing]
+  const layout = options.hold ? await held(store) : await readLayout(store)
+  const close = () => layout.close()
   try {
     const target = await layout.resolve(name, options)
     return { reference: name, target, source: layout, files: layout, [Symbol.asyncDispose]: close }
@@ -52,10 +53,9 @@ async function locateHere(name: string, options: LocateOptions): Promise<Located
   }
 }
 
-async function held(root: string): Promise<[LayoutReader, () => Promise<void>]> {
-  const { openLayout } = await import("../content/layout/store.ts")
-  const store = await openLayout(root)
-  return [store, () => store.close()]
+async function held(root: string): Promise<LayoutReader> {
+  const { openToRead } = await import("../content/layout/reading.ts")
+  return openToRead(root)
 }
 
 async function nothing(): Promise<void> {}

@@ -12,7 +12,7 @@ import type { Reference } from "../registry/reference.ts"
 import { explainUnknown } from "./names.ts"
 import { writeOutput } from "./output-file.ts"
 import { openRemote, type RegistryOptions } from "./registry.ts"
-import { openStore } from "./store.ts"
+import { openStoreToRead } from "./store.ts"
 import type { Where } from "./where.ts"
 
 /** What is to be copied. Dispose of it when it was. */
@@ -37,7 +37,7 @@ export async function openOrigin(where: Where, options: RegistryOptions & Call):
   }
   if (where.kind === "store") {
     const { reference } = where
-    const source = await openStore()
+    const source = await openStoreToRead()
     try {
       const root = await source.resolve(reference.toString(), call)
       const prefix = `${reference.name}:`

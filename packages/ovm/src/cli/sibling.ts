@@ -1,7 +1,7 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import { isDigest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
-import type { LayoutStore } from "../content/layout/store.ts"
+import type { LayoutReader } from "../content/layout/reader.ts"
 import { parseLinks } from "../content/manifest.ts"
 import { fetchAll, MANIFEST_LIMIT } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
@@ -12,7 +12,7 @@ import { parseReference, type Reference } from "../registry/reference.ts"
  * name there: whence they can be mounted and need not be sent. A guess, which costs a request if it is wrong.
  */
 export async function siblingOf(
-  store: LayoutStore,
+  store: LayoutReader,
   target: Descriptor,
   { host, repository }: Reference,
   call: Call,
@@ -28,7 +28,7 @@ export async function siblingOf(
 }
 
 /** Digests of what a manifest refers to; none for what cannot be read, which somebody else reports. */
-async function blobsOf(store: LayoutStore, target: Descriptor, call: Call): Promise<readonly string[]> {
+async function blobsOf(store: LayoutReader, target: Descriptor, call: Call): Promise<readonly string[]> {
   try {
     const bytes = await fetchAll(store, target, MANIFEST_LIMIT, call)
     return parseLinks(bytes, target.digest).children.map(({ digest }) => digest)

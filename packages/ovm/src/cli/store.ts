@@ -1,4 +1,6 @@
 import type { Digest } from "../content/digest.ts"
+import type { LayoutReader } from "../content/layout/reader.ts"
+import { openToRead } from "../content/layout/reading.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { paths } from "../paths.ts"
 import { isUnknown } from "./names.ts"
@@ -8,8 +10,13 @@ export function openStore(): Promise<LayoutStore> {
   return openLayout(paths().store, { create: true })
 }
 
+/** The same to be read only, by somebody who may not write to it either. */
+export function openStoreToRead(): Promise<LayoutReader> {
+  return openToRead(paths().store)
+}
+
 /** What a name stands for on this host, if anything. */
-export async function digestOfName(store: LayoutStore, name: string): Promise<Digest | undefined> {
+export async function digestOfName(store: LayoutReader, name: string): Promise<Digest | undefined> {
   try {
     return (await store.resolve(name)).digest
   } catch (thrown) {

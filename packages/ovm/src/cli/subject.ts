@@ -1,5 +1,6 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, Fetcher, ReferrerLister, Resolver, Store } from "../content/interfaces.ts"
+import type { LayoutReader } from "../content/layout/reader.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 import type { Reference } from "../registry/reference.ts"
@@ -39,7 +40,7 @@ export function signedFor({ reference }: Subject, asked: string | undefined): st
 export async function openSubject(text: string, options: Options): Promise<Subject> {
   const where = parseWhere(text)
   if (where.kind === "registry") return inRegistry(where.reference, { ...options, pulling: true })
-  if (where.kind === "store") return inStore(where.reference)
+  if (where.kind === "store") return readStore(where.reference)
   const { openPlace, rootAt, splitPlace } = await import("../content/place.ts")
   const place = await splitPlace(where.text)
   const source = await openPlace(place, options)
@@ -70,17 +71,26 @@ async function inRegistry(reference: Reference, options: Options): Promise<Writa
   return writable(subject(reference.toString(), target, reference, store, ""), store, reference.name, "")
 }
 
+async function readStore(reference: Reference): Promise<Subject> {
+  const { openStoreToRead } = await import("./store.ts")
+  return named(await openStoreToRead(), reference)
+}
+
 async function inStore(reference: Reference): Promise<WritableSubject> {
   const { openStore } = await import("./store.ts")
   const store = await openStore()
+  return writable(await named(store, reference), store, `store:${reference.name}`, `${reference.name}:`)
+}
+
+/** Closes the store with the subject, or where it has none of that name. */
+async function named(store: LayoutReader, reference: Reference): Promise<Subject> {
+  const name = reference.toString()
   try {
-    const target = await store.resolve(reference.toString())
-    const prefix = `${reference.name}:`
-    const found = subject(reference.toString(), target, reference, store, prefix, () => store.close())
-    return writable(found, store, `store:${reference.name}`, prefix)
+    const target = await store.resolve(name)
+    return subject(name, target, reference, store, `${reference.name}:`, () => store.close())
   } catch (thrown) {
     await store.close()
-    throw explainUnknown(thrown, reference.toString())
+    throw explainUnknown(thrown, name)
   }
 }
 

@@ -2,7 +2,7 @@ import { type Argument, Command, type Option } from "commander"
 import { COMMANDS } from "../commands.ts"
 import { findDaemon } from "../daemon.ts"
 import { print } from "../output.ts"
-import { openStore } from "../store.ts"
+import { openStoreToRead } from "../store.ts"
 
 interface Candidate {
   readonly text: string
@@ -79,7 +79,7 @@ async function ofArgument(argument: Argument | undefined): Promise<readonly Cand
 }
 
 async function images(): Promise<Candidate[]> {
-  await using store = await openStore()
+  await using store = await openStoreToRead()
   const found: Candidate[] = []
   for await (const { reference } of store.list()) found.push({ text: reference, about: "image" })
   return found

@@ -4,7 +4,7 @@ import { parseLegacyTag } from "../../signing/legacy/tags.ts"
 import { examples } from "../examples.ts"
 import { formatAge, formatSize, shortDigest } from "../format.ts"
 import { print, printJson } from "../output.ts"
-import { openStore } from "../store.ts"
+import { openStoreToRead } from "../store.ts"
 import { type Summary, summarize } from "../summary.ts"
 import { table } from "../table.ts"
 
@@ -26,7 +26,7 @@ async function run(options: ImagesOptions): Promise<void> {
 }
 
 async function collect(): Promise<Summary[]> {
-  await using store = await openStore()
+  await using store = await openStoreToRead()
   const images: Summary[] = []
   for await (const { reference, target } of store.list()) {
     const named = split(reference)

@@ -11,7 +11,7 @@ import { print, printJson } from "../output.ts"
 import { openProgress } from "../progress.ts"
 import { openRemote } from "../registry.ts"
 import { siblingOf } from "../sibling.ts"
-import { openStore } from "../store.ts"
+import { openStoreToRead } from "../store.ts"
 
 interface PushOptions {
   readonly plainHttp?: boolean
@@ -49,7 +49,7 @@ async function run(image: string, options: PushOptions): Promise<void> {
 
 async function send(reference: Reference, options: PushOptions, signal: AbortSignal): Promise<Descriptor> {
   const name = reference.toString()
-  await using store = await openStore()
+  await using store = await openStoreToRead()
   const target = await store.resolve(name, { signal }).catch((thrown: unknown) => {
     throw explainUnknown(thrown, name)
   })

@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { type ArchiveOptions, type Named, writeArchive } from "../../content/archive/write.ts"
-import type { LayoutStore } from "../../content/layout/store.ts"
+import type { LayoutReader } from "../../content/layout/reader.ts"
 import { OvmError } from "../../errors.ts"
 import { batches } from "../../files/batch.ts"
 import { examples } from "../examples.ts"
@@ -9,7 +9,7 @@ import { explainUnknown, storeName } from "../names.ts"
 import { isTerminal, printBytes, printError, printJson } from "../output.ts"
 import { writeOutput } from "../output-file.ts"
 import { openProgress } from "../progress.ts"
-import { openStore } from "../store.ts"
+import { openStoreToRead } from "../store.ts"
 
 interface SaveOptions {
   readonly output: string
@@ -46,7 +46,7 @@ async function run(images: readonly string[], options: SaveOptions): Promise<voi
       },
     )
   const roots = await interruptible(async (signal) => {
-    await using store = await openStore()
+    await using store = await openStoreToRead()
     const roots = await resolveAll(store, images)
     using progress = await openProgress()
     const content = writeArchive(store, roots, archiveOptions(options, signal, progress))
@@ -67,7 +67,7 @@ function archiveOptions(
   return { signal, includeReferrers, ...(onProgress && { onProgress }) }
 }
 
-async function resolveAll(store: LayoutStore, images: readonly string[]): Promise<Named[]> {
+async function resolveAll(store: LayoutReader, images: readonly string[]): Promise<Named[]> {
   const roots: Named[] = []
   for (const image of images) {
     const name = storeName(image)

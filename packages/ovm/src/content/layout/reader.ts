@@ -26,7 +26,7 @@ import { referrersIn } from "./manifests.ts"
 import { findDigest, findName, namesIn, readIndex, rootsOf } from "./names.ts"
 import { MemoryStamps, type Stamps } from "./stamps.ts"
 
-/** A layout that is read and never written to, whoever made it. */
+/** A layout that is read, whoever made it. Close it when nothing more is read. */
 export type LayoutReader = LayoutReaderStore
 
 /**
@@ -64,7 +64,9 @@ export function isLayoutMarker(text: string): boolean {
   }
 }
 
-export class LayoutReaderStore implements Fetcher, Exister, Resolver, Lister, LocalFile, ReferrerLister {
+export class LayoutReaderStore
+  implements Fetcher, Exister, Resolver, Lister, LocalFile, ReferrerLister, AsyncDisposable
+{
   protected readonly blobs: Blobs
 
   constructor(
@@ -147,5 +149,12 @@ export class LayoutReaderStore implements Fetcher, Exister, Resolver, Lister, Lo
     } catch (error) {
       throw toOvmError(error)
     }
+  }
+
+  /** Nothing is held by one who only reads. */
+  async close(): Promise<void> {}
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 }

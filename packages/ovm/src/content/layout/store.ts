@@ -65,7 +65,7 @@ function makeDirectory(path: string): void {
 
 export class LayoutStore
   extends LayoutReaderStore
-  implements Store, FilePusher, FileIngester, Ingester, Untagger, AsyncDisposable
+  implements Store, FilePusher, FileIngester, Ingester, Untagger
 {
   readonly #session: SessionLease
 
@@ -195,11 +195,7 @@ export class LayoutStore
   }
 
   /** Lets go of what this store held. It cannot be used any more. */
-  close(): Promise<void> {
+  override close(): Promise<void> {
     return guarded(() => this.#session.release())
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
   }
 }

@@ -1,4 +1,4 @@
-import { openLayout } from "../../content/layout/store.ts"
+import { openToRead } from "../../content/layout/reading.ts"
 import { type OvmError, toOvmError } from "../../errors.ts"
 import { type OpenFolder, openFolder } from "./folder/open.ts"
 import type { Registry } from "./handler.ts"
@@ -50,7 +50,7 @@ async function open({
 }: RegistryOptions): Promise<{ registry: Registry; folder?: OpenFolder }> {
   if ("store" in source) {
     // A host without images has a store without names.
-    await (await openLayout(source.store, { create: true })).close()
+    await (await openToRead(source.store)).close()
     return { registry: { content: await openStoreView(source.store), log } }
   }
   const { root, readOnly } = source

@@ -3,7 +3,7 @@ import { type Digest, isDigest } from "../../../content/digest.ts"
 import { guarded } from "../../../content/guarded.ts"
 import { LayoutFiles } from "../../../content/layout/files.ts"
 import { checkMarker, LayoutReaderStore } from "../../../content/layout/reader.ts"
-import { FileStamps } from "../../../content/layout/stamps.ts"
+import { stampsToRead } from "../../../content/layout/reading.ts"
 import { isManifest } from "../../../content/manifest.ts"
 import { OvmError } from "../../../errors.ts"
 import type { BlobDigest } from "../digest.ts"
@@ -36,7 +36,7 @@ export class StoreView implements Content {
   #repositories: Promise<ReadonlyMap<string, Repository>> = Promise.resolve(new Map())
 
   constructor(private readonly files: LayoutFiles) {
-    this.#reader = new LayoutReaderStore(files, new FileStamps(files.verified))
+    this.#reader = new LayoutReaderStore(files, stampsToRead(files))
     this.#graph = new Graph(files)
   }
 
