@@ -33,7 +33,7 @@ export function snapshotModel(snapshot: Snapshot, reference?: string): SnapshotM
 
 /** The model as a tree for people, one line an entry. */
 export function snapshotLines(model: SnapshotModel): string[] {
-  const { vmm, resources, devices, ram, created, parent } = model.snapshot
+  const { vmm, resources, devices, boot, ram, created, parent } = model.snapshot
   const entries: Entry[] = [
     { text: `base  ${model.base}` },
     ...(parent ? [{ text: `parent  ${parent}` }] : []),
@@ -57,6 +57,7 @@ export function snapshotLines(model: SnapshotModel): string[] {
       ],
     },
     { text: `resources  ${resources.vcpus} vCPU, ${bytesText(resources.memory)} memory` },
+    ...(boot ? [{ text: `boots  still, with ${JSON.stringify(boot.args)}` }] : []),
     { text: `resume  ${resumeText(model.snapshot)}` },
     { text: `secrets  ${secretsText(model.snapshot)}` },
   ]

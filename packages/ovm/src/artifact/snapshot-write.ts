@@ -24,7 +24,7 @@ import {
 export interface SnapshotSource
   extends Pick<
     SnapshotDescriptor,
-    "created" | "parent" | "vmm" | "host" | "resources" | "devices" | "uniqueness" | "scrub"
+    "created" | "parent" | "vmm" | "host" | "resources" | "devices" | "boot" | "uniqueness" | "scrub"
   > {
   /** The base's OCI manifest: it becomes `subject`. */
   readonly base: Descriptor
@@ -135,7 +135,7 @@ function descriptorOf(source: SnapshotSource, blobs: readonly Blob[]): SnapshotD
   const [pages] = source.ram.changed ? descriptors.splice(2, 1) : []
   const [ram, table, state, ...overlays] = descriptors
   if (!ram || !table || !state) throw new TypeError("a snapshot has RAM, a table and device state")
-  const { created, parent, vmm, host, resources, devices, uniqueness, scrub } = source
+  const { created, parent, vmm, host, resources, devices, boot, uniqueness, scrub } = source
   const { compression, digest, preload_hint, mlock_required } = source.ram
   return {
     schemaVersion: 1,
@@ -152,6 +152,7 @@ function descriptorOf(source: SnapshotSource, blobs: readonly Blob[]): SnapshotD
     ...(host && { host }),
     resources,
     devices,
+    ...(boot && { boot }),
     ram: {
       ref: ram.digest,
       compression,

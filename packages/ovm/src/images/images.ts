@@ -204,8 +204,11 @@ export class Images {
     return snapshot
   }
 
-  /** Looks for secrets in the sparse RAM file `path`, as scanRam does. */
-  async findSecrets(path: string, call: Call = {}): Promise<readonly Finding[]> {
+  /** Looks for secrets in the sparse RAM file `path` and in the text `beside` it, as scanRam does. */
+  async findSecrets(
+    path: string,
+    call: Call & { readonly beside?: string } = {},
+  ): Promise<readonly Finding[]> {
     // Loaded where it is used, and in threads of its own.
     const { scanRam } = await import("../ram/scan.ts")
     return await scanRam(path, call)

@@ -4,7 +4,7 @@ import type { Call } from "../content/interfaces.ts"
 import { CHUNK } from "./chunk.ts"
 import { runsOf } from "./extents.ts"
 import { Pool } from "./pool.ts"
-import { SECRET_KINDS } from "./secrets.ts"
+import { findSecrets, SECRET_KINDS } from "./secrets.ts"
 import type { ScanTask } from "./tasks.ts"
 
 /** Of one kind: how many there are, and where the first of them begin, in bytes of RAM. Never what was found. */
@@ -21,13 +21,21 @@ const PLACES = 16
 
 /**
  * Looks for secrets in the sparse RAM file `path`, a whole number of chunks, on all processors and in memory that does not depend
- * on its size (OVMS-SNP-099). Holes are not read. Throws OVM_FILE_UNREADABLE, OVM_INTERRUPTED.
+ * on its size (OVMS-SNP-099), and in the short text `beside` it, where none has a place (OVMS-SNP-134). Holes are not read.
+ * Throws OVM_FILE_UNREADABLE, OVM_INTERRUPTED.
  */
-export function scanRam(path: string, { signal }: Call = {}): Promise<readonly Finding[]> {
+export function scanRam(
+  path: string,
+  { beside = "", signal }: Call & { readonly beside?: string } = {},
+): Promise<readonly Finding[]> {
   return guarded(async () => {
     await using file = await open(path, "r")
     const { size } = await file.stat()
     const counts = SECRET_KINDS.map(() => 0)
+    const text = Buffer.from(beside)
+    findSecrets(text, 0, text.length, (kind) => {
+      counts[kind] = (counts[kind] ?? 0) + 1
+    })
     const places: number[][] = SECRET_KINDS.map(() => [])
     await using pool = new Pool()
     const isTask = (_: ScanTask): _ is ScanTask => true

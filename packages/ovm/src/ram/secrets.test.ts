@@ -121,6 +121,16 @@ test("counts all and tells the lowest sixteen places", async () => {
   expect(await scanRam(path)).toEqual([{ kind: "gitlab-token", count: 40, offsets: places.slice(0, 16) }])
 })
 
+// OVMS-SNP-134
+test("finds what is in a text beside the RAM, which has no place in it", async () => {
+  const token = `glpat-${letters(20)}`
+  const path = await ram(1, [500, token])
+  const found = await scanRam(path, { beside: `quiet token=${token} key=${token}` })
+  expect(found).toEqual([{ kind: "gitlab-token", count: 3, offsets: [500] }])
+  const nowhere = await scanRam(await ram(1), { beside: token })
+  expect(nowhere).toEqual([{ kind: "gitlab-token", count: 1, offsets: [] }])
+})
+
 test("takes its time with what was made to take it, but not more", async () => {
   const parts = ["eyJ".repeat(700), ".eyJ", "-----BEGIN ", "xox", "a: b\n", "ghp_"].map((word) =>
     word.repeat(CHUNK / 4).slice(0, CHUNK),

@@ -28,7 +28,7 @@ export async function chooseSnapshot(
   for (const snapshot of found) {
     const { digest } = snapshot.descriptor
     try {
-      const plan = resumePlanOf(id, directory, machine, overrides, limits.console)
+      const plan = resumePlanOf(id, directory, machine, snapshot.snapshot, overrides, limits.console)
       await checkFit(vmms, plan, machine, snapshot.snapshot, digest, overrides, call)
       if (
         snapshot.snapshot.uniqueness.multiResume === "allow" ||

@@ -36,8 +36,9 @@ export async function planImage(
     chooseVmm(vmms, image, overrides, planOf(id, directory, image, overrides, console), call)
   if (!image.snapshot) return boot(image)
   try {
-    const plan = resumePlanOf(id, directory, image, overrides, console)
-    return await planResume(vmms, plan, image, image.snapshot, overrides, resumedIn(root), call)
+    const { snapshot } = image
+    const plan = resumePlanOf(id, directory, image, snapshot.descriptor, overrides, console)
+    return await planResume(vmms, plan, image, snapshot, overrides, resumedIn(root), call)
   } catch (error) {
     const unfit = error instanceof OvmError && error.code === "OVM_SNAPSHOT_INCOMPATIBLE"
     const boots = overrides.coldBootOnMismatch ?? image.manifest.runtimeHints?.coldBootOnMismatch

@@ -135,11 +135,15 @@ function onlyOnce(loaded: Loaded, resumed: string, digest: Digest): Loaded {
   }
 }
 
-/** The plan of a start that goes on from a snapshot: nothing is booted, so neither kernel nor arguments count. */
+/**
+ * The plan of a start that goes on from a snapshot of `image`: with kernel and initrd, and the arguments that the machine was
+ * started with, where its guest may still read them, else without (OVMS-SNP-132). Throws OVM_UNSUPPORTED, OVM_SNAPSHOT_INVALID.
+ */
 export function resumePlanOf(
   id: string,
   directory: string,
   image: UntimedImage,
+  { boot }: SnapshotDescriptor,
   overrides: Overrides,
   consoleLimit: number,
 ): LaunchPlan {
@@ -147,8 +151,15 @@ export function resumePlanOf(
     throw new OvmError("OVM_UNSUPPORTED", "args: a machine that is resumed has booted already", {
       detail: [{ pointer: "args", reason: "the machine is resumed" }],
     })
-  const { kernel: _, initrd: __, ...plan } = planOf(id, directory, image, overrides, consoleLimit)
-  return plan
+  const { kernel, initrd, ...plan } = planOf(id, directory, image, overrides, consoleLimit)
+  if (!boot) return plan
+  if (!kernel)
+    throw new OvmError(
+      "OVM_SNAPSHOT_INVALID",
+      `${image.reference}: the snapshot's guest still reads a kernel, and its base has none [OVMS-SNP-133]`,
+      { detail: { requirement: "OVMS-SNP-133" } },
+    )
+  return { ...plan, kernel: { ...kernel, args: boot.args }, ...(initrd && { initrd }) }
 }
 
 function loaderFor(vmms: readonly Vmm[], descriptor: SnapshotDescriptor, digest: string) {

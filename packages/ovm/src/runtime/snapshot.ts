@@ -74,7 +74,8 @@ export async function takeSnapshot(
     instance.lineage = taken
     await instance.update({})
     const scanning = performance.now()
-    const scrub = request.scrub_check && (await scrubbed(images, sink.ram, request.scrub_check, call))
+    const scrub =
+      request.scrub_check && (await scrubbed(images, sink.ram, parts.boot?.args, request.scrub_check, call))
     const scanned = performance.now()
     const facts = takenOf(instance, taken, parts, hostCpu(), request)
     stored = await images.storeSnapshot({ ...facts, ...(scrub && { scrub }) }, name, call)
@@ -109,13 +110,14 @@ export async function takeSnapshot(
 async function scrubbed(
   images: Images,
   ram: string,
+  args: string | undefined,
   mode: "refuse" | "report",
   call: Call,
 ): Promise<ScrubReport> {
-  const findings = await images.findSecrets(ram, call)
+  const findings = await images.findSecrets(ram, { ...call, ...(args !== undefined && { beside: args }) })
   if (findings.length > 0 && mode === "refuse") {
     const list = findings.map(({ kind, count }) => `${count} ${kind}`).join(", ")
-    throw new OvmError("OVM_SECRETS_FOUND", `the RAM holds what looks like secrets: ${list}`, {
+    throw new OvmError("OVM_SECRETS_FOUND", `the snapshot holds what looks like secrets: ${list}`, {
       detail: findings,
       hint: "Take the snapshot before they exist, or only have them reported: --scrub-report.",
     })
@@ -180,7 +182,7 @@ function sinkOf(instance: Instance, { overlays }: Pick<Lineage, "overlays">) {
 function takenOf(
   instance: Instance,
   { base, parent, parentRam, policy, overlays }: Lineage,
-  { origin, generationId }: SnapshotParts,
+  { origin, generationId, boot }: SnapshotParts,
   { architecture: _, kernel: __, ...host }: HostCpu,
   request: SnapshotRequest,
 ): TakenSnapshot {
@@ -204,6 +206,7 @@ function takenOf(
     ...(origin.accelerator !== "tcg" && { host }),
     resources: { vcpus, memory },
     devices,
+    ...(boot && { boot }),
     uniqueness: {
       vmgenid: generationId !== undefined,
       multiResume: policy?.multi_resume === "deny" ? "deny" : multi_resume,

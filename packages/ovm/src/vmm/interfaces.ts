@@ -82,7 +82,10 @@ export interface Origin {
   readonly state: string
 }
 
-/** `disk.layers` are the base's and then the snapshot's overlays; `disk.overlay` is new. Kernel and initrd are in RAM already. */
+/**
+ * `disk.layers` are the base's and then the snapshot's overlays; `disk.overlay` is new. Kernel and initrd are there if, and only
+ * if, the guest may still read them (SnapshotParts.boot): else they are in RAM, and cost neither time nor memory.
+ */
 export interface ResumePlan extends LaunchPlan {
   readonly origin: Origin
   /** Lock all memory of the VMM: the guest's is then its own alone. */
@@ -241,6 +244,8 @@ export interface SnapshotParts {
   readonly disk?: { readonly frozen: string; readonly overlay: string }
   /** The source's, which it keeps. */
   readonly generationId?: string
+  /** What the machine was started with, where the guest may still read that: a resume has to give it again. */
+  readonly boot?: { readonly args: string }
   /** True if the guest ran, and runs on. */
   readonly running: boolean
   readonly timings: SnapshotTimings

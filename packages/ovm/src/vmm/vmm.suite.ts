@@ -7,6 +7,7 @@ import { processesIn } from "../../../testkit/src/processes.ts"
 import { Bench, type VmmUnderTest } from "./bench.suite.ts"
 import { inputSuite } from "./input.suite.ts"
 import { lifecycleSuite } from "./lifecycle.suite.ts"
+import { momentsSuite } from "./moments.suite.ts"
 import { endStray } from "./process/stray.ts"
 import { snapshotSuite } from "./snapshot.suite.ts"
 import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
@@ -31,5 +32,6 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
     if (!under.snapshots) return
     snapshotSuite(bench)
     snapshotFaultsSuite(bench)
+    momentsSuite(bench)
   })
 }

@@ -6,14 +6,16 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const snapshot = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"changed":{"type":"object","required":["ref","pages"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"pages":{"type":"integer","minimum":0,"maximum":4294967296}}},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["schemaVersion","mediaType","architecture","created","vmm","resources","devices","ram","state","overlays","uniqueness"],"additionalProperties":false,"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.snapshot.v1+json"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"created":{"type":"string","pattern":"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"base":{"type":"object","required":["digest"],"additionalProperties":false,"properties":{"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"repository":{"type":"string","pattern":"^[!-~]{1,512}$"}}},"parent":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"vmm":{"type":"object","required":["name","version","format","machine","accelerator","cpuModel"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"version":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"format":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"machine":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"accelerator":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"host":{"type":"object","additionalProperties":false,"properties":{"cpuVendor":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuModel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"},"cpuFeatures":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"kernel":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}}},"resources":{"type":"object","required":["vcpus","memory"],"additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"devices":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[!-~]([ -~]{0,126}[!-~])?$"}},"boot":{"type":"object","required":["args"],"additionalProperties":false,"properties":{"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"ram":{"type":"object","required":["ref","compression","size","digest"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"changed":{"type":"object","required":["ref","pages"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"pages":{"type":"integer","minimum":0,"maximum":4294967296}}},"table":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"state":{"type":"object","required":["ref"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"overlays":{"type":"array","maxItems":64,"items":{"type":"object","required":["ref","format","size"],"additionalProperties":false,"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"uniqueness":{"type":"object","required":["vmgenid","multiResume"],"additionalProperties":false,"properties":{"vmgenid":{"type":"boolean"},"multiResume":{"enum":["allow","deny"]}}},"scrub":{"type":"object","required":["checked","findings"],"additionalProperties":false,"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","maxItems":256,"items":{"type":"object","required":["kind","count"],"additionalProperties":false,"properties":{"kind":{"type":"string","pattern":"^[a-z0-9-]{1,64}$"},"count":{"type":"integer","minimum":1,"maximum":9007199254740991},"offsets":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":9007199254740991}}}}}}}}};
 const func1 = Object.prototype.hasOwnProperty;
+const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z][a-z0-9]{0,31}$", "u");
 const pattern5 = new RegExp("^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
 const pattern6 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 const pattern7 = new RegExp("^[!-~]{1,512}$", "u");
 const pattern9 = new RegExp("^[!-~]([ -~]{0,126}[!-~])?$", "u");
-const pattern26 = new RegExp("^[a-z0-9-]{1,64}$", "u");
+const pattern20 = new RegExp("^[ -~]*$", "u");
+const pattern27 = new RegExp("^[a-z0-9-]{1,64}$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -889,11 +891,11 @@ vErrors.push(err72);
 errors++;
 }
 }
-if(data.ram !== undefined){
-let data26 = data.ram;
+if(data.boot !== undefined){
+let data26 = data.boot;
 if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-if(data26.ref === undefined){
-const err73 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+if(data26.args === undefined){
+const err73 = {instancePath:instancePath+"/boot",schemaPath:"#/properties/boot/required",keyword:"required",params:{missingProperty: "args"},message:"must have required property '"+"args"+"'"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -902,8 +904,9 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(data26.compression === undefined){
-const err74 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "compression"},message:"must have required property '"+"compression"+"'"};
+for(const key5 in data26){
+if(!(key5 === "args")){
+const err74 = {instancePath:instancePath+"/boot",schemaPath:"#/properties/boot/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -912,8 +915,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data26.size === undefined){
-const err75 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+}
+if(data26.args !== undefined){
+let data27 = data26.args;
+if(typeof data27 === "string"){
+if(func2(data27) > 2047){
+const err75 = {instancePath:instancePath+"/boot/args",schemaPath:"#/properties/boot/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -922,8 +929,8 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data26.digest === undefined){
-const err76 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "digest"},message:"must have required property '"+"digest"+"'"};
+if(!pattern20.test(data27)){
+const err76 = {instancePath:instancePath+"/boot/args",schemaPath:"#/properties/boot/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -932,9 +939,9 @@ vErrors.push(err76);
 }
 errors++;
 }
-for(const key5 in data26){
-if(!((((((((key5 === "ref") || (key5 === "compression")) || (key5 === "changed")) || (key5 === "table")) || (key5 === "size")) || (key5 === "digest")) || (key5 === "preload_hint")) || (key5 === "mlock_required"))){
-const err77 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+else {
+const err77 = {instancePath:instancePath+"/boot/args",schemaPath:"#/properties/boot/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -944,11 +951,9 @@ vErrors.push(err77);
 errors++;
 }
 }
-if(data26.ref !== undefined){
-let data27 = data26.ref;
-if(typeof data27 === "string"){
-if(!pattern6.test(data27)){
-const err78 = {instancePath:instancePath+"/ram/ref",schemaPath:"#/properties/ram/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+}
+else {
+const err78 = {instancePath:instancePath+"/boot",schemaPath:"#/properties/boot/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -958,8 +963,11 @@ vErrors.push(err78);
 errors++;
 }
 }
-else {
-const err79 = {instancePath:instancePath+"/ram/ref",schemaPath:"#/properties/ram/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.ram !== undefined){
+let data28 = data.ram;
+if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
+if(data28.ref === undefined){
+const err79 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -968,11 +976,8 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-if(data26.compression !== undefined){
-let data28 = data26.compression;
-if(!((data28 === "lz4") || (data28 === "zstd"))){
-const err80 = {instancePath:instancePath+"/ram/compression",schemaPath:"#/properties/ram/properties/compression/enum",keyword:"enum",params:{allowedValues: schema31.properties.ram.properties.compression.enum},message:"must be equal to one of the allowed values"};
+if(data28.compression === undefined){
+const err80 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "compression"},message:"must have required property '"+"compression"+"'"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -981,12 +986,8 @@ vErrors.push(err80);
 }
 errors++;
 }
-}
-if(data26.changed !== undefined){
-let data29 = data26.changed;
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.ref === undefined){
-const err81 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+if(data28.size === undefined){
+const err81 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -995,8 +996,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data29.pages === undefined){
-const err82 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/required",keyword:"required",params:{missingProperty: "pages"},message:"must have required property '"+"pages"+"'"};
+if(data28.digest === undefined){
+const err82 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/required",keyword:"required",params:{missingProperty: "digest"},message:"must have required property '"+"digest"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1005,9 +1006,9 @@ vErrors.push(err82);
 }
 errors++;
 }
-for(const key6 in data29){
-if(!((key6 === "ref") || (key6 === "pages"))){
-const err83 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+for(const key6 in data28){
+if(!((((((((key6 === "ref") || (key6 === "compression")) || (key6 === "changed")) || (key6 === "table")) || (key6 === "size")) || (key6 === "digest")) || (key6 === "preload_hint")) || (key6 === "mlock_required"))){
+const err83 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1017,11 +1018,11 @@ vErrors.push(err83);
 errors++;
 }
 }
-if(data29.ref !== undefined){
-let data30 = data29.ref;
-if(typeof data30 === "string"){
-if(!pattern6.test(data30)){
-const err84 = {instancePath:instancePath+"/ram/changed/ref",schemaPath:"#/properties/ram/properties/changed/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data28.ref !== undefined){
+let data29 = data28.ref;
+if(typeof data29 === "string"){
+if(!pattern6.test(data29)){
+const err84 = {instancePath:instancePath+"/ram/ref",schemaPath:"#/properties/ram/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1032,7 +1033,7 @@ errors++;
 }
 }
 else {
-const err85 = {instancePath:instancePath+"/ram/changed/ref",schemaPath:"#/properties/ram/properties/changed/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err85 = {instancePath:instancePath+"/ram/ref",schemaPath:"#/properties/ram/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1042,10 +1043,10 @@ vErrors.push(err85);
 errors++;
 }
 }
-if(data29.pages !== undefined){
-let data31 = data29.pages;
-if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
-const err86 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data28.compression !== undefined){
+let data30 = data28.compression;
+if(!((data30 === "lz4") || (data30 === "zstd"))){
+const err86 = {instancePath:instancePath+"/ram/compression",schemaPath:"#/properties/ram/properties/compression/enum",keyword:"enum",params:{allowedValues: schema31.properties.ram.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1054,9 +1055,12 @@ vErrors.push(err86);
 }
 errors++;
 }
-if((typeof data31 == "number") && (isFinite(data31))){
-if(data31 > 4294967296 || isNaN(data31)){
-const err87 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967296},message:"must be <= 4294967296"};
+}
+if(data28.changed !== undefined){
+let data31 = data28.changed;
+if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+if(data31.ref === undefined){
+const err87 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1065,8 +1069,8 @@ vErrors.push(err87);
 }
 errors++;
 }
-if(data31 < 0 || isNaN(data31)){
-const err88 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data31.pages === undefined){
+const err88 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/required",keyword:"required",params:{missingProperty: "pages"},message:"must have required property '"+"pages"+"'"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1075,11 +1079,9 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err89 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key7 in data31){
+if(!((key7 === "ref") || (key7 === "pages"))){
+const err89 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1089,11 +1091,11 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data26.table !== undefined){
-let data32 = data26.table;
+if(data31.ref !== undefined){
+let data32 = data31.ref;
 if(typeof data32 === "string"){
 if(!pattern6.test(data32)){
-const err90 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+const err90 = {instancePath:instancePath+"/ram/changed/ref",schemaPath:"#/properties/ram/properties/changed/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1104,7 +1106,7 @@ errors++;
 }
 }
 else {
-const err91 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err91 = {instancePath:instancePath+"/ram/changed/ref",schemaPath:"#/properties/ram/properties/changed/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1114,10 +1116,10 @@ vErrors.push(err91);
 errors++;
 }
 }
-if(data26.size !== undefined){
-let data33 = data26.size;
+if(data31.pages !== undefined){
+let data33 = data31.pages;
 if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
-const err92 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err92 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1127,8 +1129,8 @@ vErrors.push(err92);
 errors++;
 }
 if((typeof data33 == "number") && (isFinite(data33))){
-if(data33 > 17592186044416 || isNaN(data33)){
-const err93 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+if(data33 > 4294967296 || isNaN(data33)){
+const err93 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967296},message:"must be <= 4294967296"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1137,8 +1139,8 @@ vErrors.push(err93);
 }
 errors++;
 }
-if(data33 < 1048576 || isNaN(data33)){
-const err94 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+if(data33 < 0 || isNaN(data33)){
+const err94 = {instancePath:instancePath+"/ram/changed/pages",schemaPath:"#/properties/ram/properties/changed/properties/pages/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1147,9 +1149,11 @@ vErrors.push(err94);
 }
 errors++;
 }
-let res1;
-if((1048576 === 0 || (res1 = data33/1048576, res1 !== parseInt(res1)))){
-const err95 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+}
+}
+}
+else {
+const err95 = {instancePath:instancePath+"/ram/changed",schemaPath:"#/properties/ram/properties/changed/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1159,12 +1163,11 @@ vErrors.push(err95);
 errors++;
 }
 }
-}
-if(data26.digest !== undefined){
-let data34 = data26.digest;
+if(data28.table !== undefined){
+let data34 = data28.table;
 if(typeof data34 === "string"){
 if(!pattern6.test(data34)){
-const err96 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+const err96 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1175,7 +1178,7 @@ errors++;
 }
 }
 else {
-const err97 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err97 = {instancePath:instancePath+"/ram/table",schemaPath:"#/properties/ram/properties/table/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1185,9 +1188,10 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data26.preload_hint !== undefined){
-if(typeof data26.preload_hint !== "boolean"){
-const err98 = {instancePath:instancePath+"/ram/preload_hint",schemaPath:"#/properties/ram/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data28.size !== undefined){
+let data35 = data28.size;
+if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
+const err98 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1196,10 +1200,9 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-if(data26.mlock_required !== undefined){
-if(typeof data26.mlock_required !== "boolean"){
-const err99 = {instancePath:instancePath+"/ram/mlock_required",schemaPath:"#/properties/ram/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 > 17592186044416 || isNaN(data35)){
+const err99 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1208,10 +1211,8 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-}
-else {
-const err100 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data35 < 1048576 || isNaN(data35)){
+const err100 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1220,12 +1221,9 @@ vErrors.push(err100);
 }
 errors++;
 }
-}
-if(data.state !== undefined){
-let data37 = data.state;
-if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-if(data37.ref === undefined){
-const err101 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+let res1;
+if((1048576 === 0 || (res1 = data35/1048576, res1 !== parseInt(res1)))){
+const err101 = {instancePath:instancePath+"/ram/size",schemaPath:"#/properties/ram/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1234,9 +1232,13 @@ vErrors.push(err101);
 }
 errors++;
 }
-for(const key7 in data37){
-if(!(key7 === "ref")){
-const err102 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+}
+if(data28.digest !== undefined){
+let data36 = data28.digest;
+if(typeof data36 === "string"){
+if(!pattern6.test(data36)){
+const err102 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1246,11 +1248,8 @@ vErrors.push(err102);
 errors++;
 }
 }
-if(data37.ref !== undefined){
-let data38 = data37.ref;
-if(typeof data38 === "string"){
-if(!pattern6.test(data38)){
-const err103 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err103 = {instancePath:instancePath+"/ram/digest",schemaPath:"#/properties/ram/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1260,8 +1259,9 @@ vErrors.push(err103);
 errors++;
 }
 }
-else {
-const err104 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data28.preload_hint !== undefined){
+if(typeof data28.preload_hint !== "boolean"){
+const err104 = {instancePath:instancePath+"/ram/preload_hint",schemaPath:"#/properties/ram/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1271,9 +1271,9 @@ vErrors.push(err104);
 errors++;
 }
 }
-}
-else {
-const err105 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data28.mlock_required !== undefined){
+if(typeof data28.mlock_required !== "boolean"){
+const err105 = {instancePath:instancePath+"/ram/mlock_required",schemaPath:"#/properties/ram/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1283,11 +1283,9 @@ vErrors.push(err105);
 errors++;
 }
 }
-if(data.overlays !== undefined){
-let data39 = data.overlays;
-if(Array.isArray(data39)){
-if(data39.length > 64){
-const err106 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+}
+else {
+const err106 = {instancePath:instancePath+"/ram",schemaPath:"#/properties/ram/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1296,12 +1294,12 @@ vErrors.push(err106);
 }
 errors++;
 }
-const len1 = data39.length;
-for(let i1=0; i1<len1; i1++){
-let data40 = data39[i1];
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-if(data40.ref === undefined){
-const err107 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+}
+if(data.state !== undefined){
+let data39 = data.state;
+if(data39 && typeof data39 == "object" && !Array.isArray(data39)){
+if(data39.ref === undefined){
+const err107 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1310,8 +1308,9 @@ vErrors.push(err107);
 }
 errors++;
 }
-if(data40.format === undefined){
-const err108 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
+for(const key8 in data39){
+if(!(key8 === "ref")){
+const err108 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1320,8 +1319,12 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(data40.size === undefined){
-const err109 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+}
+if(data39.ref !== undefined){
+let data40 = data39.ref;
+if(typeof data40 === "string"){
+if(!pattern6.test(data40)){
+const err109 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1330,9 +1333,9 @@ vErrors.push(err109);
 }
 errors++;
 }
-for(const key8 in data40){
-if(!(((key8 === "ref") || (key8 === "format")) || (key8 === "size"))){
-const err110 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+else {
+const err110 = {instancePath:instancePath+"/state/ref",schemaPath:"#/properties/state/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1342,11 +1345,9 @@ vErrors.push(err110);
 errors++;
 }
 }
-if(data40.ref !== undefined){
-let data41 = data40.ref;
-if(typeof data41 === "string"){
-if(!pattern6.test(data41)){
-const err111 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+}
+else {
+const err111 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1356,8 +1357,11 @@ vErrors.push(err111);
 errors++;
 }
 }
-else {
-const err112 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.overlays !== undefined){
+let data41 = data.overlays;
+if(Array.isArray(data41)){
+if(data41.length > 64){
+const err112 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1366,10 +1370,12 @@ vErrors.push(err112);
 }
 errors++;
 }
-}
-if(data40.format !== undefined){
-if("qcow2" !== data40.format){
-const err113 = {instancePath:instancePath+"/overlays/" + i1+"/format",schemaPath:"#/properties/overlays/items/properties/format/const",keyword:"const",params:{allowedValue: "qcow2"},message:"must be equal to constant"};
+const len1 = data41.length;
+for(let i1=0; i1<len1; i1++){
+let data42 = data41[i1];
+if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
+if(data42.ref === undefined){
+const err113 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1378,11 +1384,8 @@ vErrors.push(err113);
 }
 errors++;
 }
-}
-if(data40.size !== undefined){
-let data43 = data40.size;
-if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
-const err114 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data42.format === undefined){
+const err114 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1391,9 +1394,8 @@ vErrors.push(err114);
 }
 errors++;
 }
-if((typeof data43 == "number") && (isFinite(data43))){
-if(data43 > 17592186044416 || isNaN(data43)){
-const err115 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+if(data42.size === undefined){
+const err115 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1402,8 +1404,9 @@ vErrors.push(err115);
 }
 errors++;
 }
-if(data43 < 1 || isNaN(data43)){
-const err116 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key9 in data42){
+if(!(((key9 === "ref") || (key9 === "format")) || (key9 === "size"))){
+const err116 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1413,10 +1416,11 @@ vErrors.push(err116);
 errors++;
 }
 }
-}
-}
-else {
-const err117 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data42.ref !== undefined){
+let data43 = data42.ref;
+if(typeof data43 === "string"){
+if(!pattern6.test(data43)){
+const err117 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1426,9 +1430,8 @@ vErrors.push(err117);
 errors++;
 }
 }
-}
 else {
-const err118 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err118 = {instancePath:instancePath+"/overlays/" + i1+"/ref",schemaPath:"#/properties/overlays/items/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1438,11 +1441,9 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data.uniqueness !== undefined){
-let data44 = data.uniqueness;
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.vmgenid === undefined){
-const err119 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "vmgenid"},message:"must have required property '"+"vmgenid"+"'"};
+if(data42.format !== undefined){
+if("qcow2" !== data42.format){
+const err119 = {instancePath:instancePath+"/overlays/" + i1+"/format",schemaPath:"#/properties/overlays/items/properties/format/const",keyword:"const",params:{allowedValue: "qcow2"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1451,8 +1452,11 @@ vErrors.push(err119);
 }
 errors++;
 }
-if(data44.multiResume === undefined){
-const err120 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "multiResume"},message:"must have required property '"+"multiResume"+"'"};
+}
+if(data42.size !== undefined){
+let data45 = data42.size;
+if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
+const err120 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1461,9 +1465,9 @@ vErrors.push(err120);
 }
 errors++;
 }
-for(const key9 in data44){
-if(!((key9 === "vmgenid") || (key9 === "multiResume"))){
-const err121 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+if((typeof data45 == "number") && (isFinite(data45))){
+if(data45 > 17592186044416 || isNaN(data45)){
+const err121 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1472,10 +1476,8 @@ vErrors.push(err121);
 }
 errors++;
 }
-}
-if(data44.vmgenid !== undefined){
-if(typeof data44.vmgenid !== "boolean"){
-const err122 = {instancePath:instancePath+"/uniqueness/vmgenid",schemaPath:"#/properties/uniqueness/properties/vmgenid/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data45 < 1 || isNaN(data45)){
+const err122 = {instancePath:instancePath+"/overlays/" + i1+"/size",schemaPath:"#/properties/overlays/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1485,10 +1487,10 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data44.multiResume !== undefined){
-let data46 = data44.multiResume;
-if(!((data46 === "allow") || (data46 === "deny"))){
-const err123 = {instancePath:instancePath+"/uniqueness/multiResume",schemaPath:"#/properties/uniqueness/properties/multiResume/enum",keyword:"enum",params:{allowedValues: schema31.properties.uniqueness.properties.multiResume.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err123 = {instancePath:instancePath+"/overlays/" + i1,schemaPath:"#/properties/overlays/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1500,7 +1502,7 @@ errors++;
 }
 }
 else {
-const err124 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err124 = {instancePath:instancePath+"/overlays",schemaPath:"#/properties/overlays/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1510,11 +1512,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data.scrub !== undefined){
-let data47 = data.scrub;
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-if(data47.checked === undefined){
-const err125 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "checked"},message:"must have required property '"+"checked"+"'"};
+if(data.uniqueness !== undefined){
+let data46 = data.uniqueness;
+if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
+if(data46.vmgenid === undefined){
+const err125 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "vmgenid"},message:"must have required property '"+"vmgenid"+"'"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1523,8 +1525,8 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(data47.findings === undefined){
-const err126 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "findings"},message:"must have required property '"+"findings"+"'"};
+if(data46.multiResume === undefined){
+const err126 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/required",keyword:"required",params:{missingProperty: "multiResume"},message:"must have required property '"+"multiResume"+"'"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1533,9 +1535,9 @@ vErrors.push(err126);
 }
 errors++;
 }
-for(const key10 in data47){
-if(!((key10 === "checked") || (key10 === "findings"))){
-const err127 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+for(const key10 in data46){
+if(!((key10 === "vmgenid") || (key10 === "multiResume"))){
+const err127 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1545,9 +1547,9 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data47.checked !== undefined){
-if(typeof data47.checked !== "boolean"){
-const err128 = {instancePath:instancePath+"/scrub/checked",schemaPath:"#/properties/scrub/properties/checked/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data46.vmgenid !== undefined){
+if(typeof data46.vmgenid !== "boolean"){
+const err128 = {instancePath:instancePath+"/uniqueness/vmgenid",schemaPath:"#/properties/uniqueness/properties/vmgenid/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1557,11 +1559,10 @@ vErrors.push(err128);
 errors++;
 }
 }
-if(data47.findings !== undefined){
-let data49 = data47.findings;
-if(Array.isArray(data49)){
-if(data49.length > 256){
-const err129 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data46.multiResume !== undefined){
+let data48 = data46.multiResume;
+if(!((data48 === "allow") || (data48 === "deny"))){
+const err129 = {instancePath:instancePath+"/uniqueness/multiResume",schemaPath:"#/properties/uniqueness/properties/multiResume/enum",keyword:"enum",params:{allowedValues: schema31.properties.uniqueness.properties.multiResume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1570,12 +1571,10 @@ vErrors.push(err129);
 }
 errors++;
 }
-const len2 = data49.length;
-for(let i2=0; i2<len2; i2++){
-let data50 = data49[i2];
-if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
-if(data50.kind === undefined){
-const err130 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+}
+}
+else {
+const err130 = {instancePath:instancePath+"/uniqueness",schemaPath:"#/properties/uniqueness/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1584,8 +1583,12 @@ vErrors.push(err130);
 }
 errors++;
 }
-if(data50.count === undefined){
-const err131 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "count"},message:"must have required property '"+"count"+"'"};
+}
+if(data.scrub !== undefined){
+let data49 = data.scrub;
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+if(data49.checked === undefined){
+const err131 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "checked"},message:"must have required property '"+"checked"+"'"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1594,9 +1597,8 @@ vErrors.push(err131);
 }
 errors++;
 }
-for(const key11 in data50){
-if(!(((key11 === "kind") || (key11 === "count")) || (key11 === "offsets"))){
-const err132 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+if(data49.findings === undefined){
+const err132 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/required",keyword:"required",params:{missingProperty: "findings"},message:"must have required property '"+"findings"+"'"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1605,12 +1607,9 @@ vErrors.push(err132);
 }
 errors++;
 }
-}
-if(data50.kind !== undefined){
-let data51 = data50.kind;
-if(typeof data51 === "string"){
-if(!pattern26.test(data51)){
-const err133 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9-]{1,64}$"},message:"must match pattern \""+"^[a-z0-9-]{1,64}$"+"\""};
+for(const key11 in data49){
+if(!((key11 === "checked") || (key11 === "findings"))){
+const err133 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1620,8 +1619,9 @@ vErrors.push(err133);
 errors++;
 }
 }
-else {
-const err134 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.checked !== undefined){
+if(typeof data49.checked !== "boolean"){
+const err134 = {instancePath:instancePath+"/scrub/checked",schemaPath:"#/properties/scrub/properties/checked/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1631,10 +1631,11 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data50.count !== undefined){
-let data52 = data50.count;
-if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
-const err135 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data49.findings !== undefined){
+let data51 = data49.findings;
+if(Array.isArray(data51)){
+if(data51.length > 256){
+const err135 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1643,9 +1644,12 @@ vErrors.push(err135);
 }
 errors++;
 }
-if((typeof data52 == "number") && (isFinite(data52))){
-if(data52 > 9007199254740991 || isNaN(data52)){
-const err136 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+const len2 = data51.length;
+for(let i2=0; i2<len2; i2++){
+let data52 = data51[i2];
+if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
+if(data52.kind === undefined){
+const err136 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1654,8 +1658,8 @@ vErrors.push(err136);
 }
 errors++;
 }
-if(data52 < 1 || isNaN(data52)){
-const err137 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data52.count === undefined){
+const err137 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/required",keyword:"required",params:{missingProperty: "count"},message:"must have required property '"+"count"+"'"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1664,13 +1668,9 @@ vErrors.push(err137);
 }
 errors++;
 }
-}
-}
-if(data50.offsets !== undefined){
-let data53 = data50.offsets;
-if(Array.isArray(data53)){
-if(data53.length > 16){
-const err138 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+for(const key12 in data52){
+if(!(((key12 === "kind") || (key12 === "count")) || (key12 === "offsets"))){
+const err138 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1679,11 +1679,12 @@ vErrors.push(err138);
 }
 errors++;
 }
-const len3 = data53.length;
-for(let i3=0; i3<len3; i3++){
-let data54 = data53[i3];
-if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
-const err139 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data52.kind !== undefined){
+let data53 = data52.kind;
+if(typeof data53 === "string"){
+if(!pattern27.test(data53)){
+const err139 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9-]{1,64}$"},message:"must match pattern \""+"^[a-z0-9-]{1,64}$"+"\""};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1692,9 +1693,9 @@ vErrors.push(err139);
 }
 errors++;
 }
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 > 9007199254740991 || isNaN(data54)){
-const err140 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
+}
+else {
+const err140 = {instancePath:instancePath+"/scrub/findings/" + i2+"/kind",schemaPath:"#/properties/scrub/properties/findings/items/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1703,8 +1704,11 @@ vErrors.push(err140);
 }
 errors++;
 }
-if(data54 < 0 || isNaN(data54)){
-const err141 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data52.count !== undefined){
+let data54 = data52.count;
+if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
+const err141 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1713,11 +1717,9 @@ vErrors.push(err141);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err142 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if((typeof data54 == "number") && (isFinite(data54))){
+if(data54 > 9007199254740991 || isNaN(data54)){
+const err142 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1726,10 +1728,8 @@ vErrors.push(err142);
 }
 errors++;
 }
-}
-}
-else {
-const err143 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data54 < 1 || isNaN(data54)){
+const err143 = {instancePath:instancePath+"/scrub/findings/" + i2+"/count",schemaPath:"#/properties/scrub/properties/findings/items/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1740,8 +1740,11 @@ errors++;
 }
 }
 }
-else {
-const err144 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data52.offsets !== undefined){
+let data55 = data52.offsets;
+if(Array.isArray(data55)){
+if(data55.length > 16){
+const err144 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1750,10 +1753,11 @@ vErrors.push(err144);
 }
 errors++;
 }
-}
-}
-else {
-const err145 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len3 = data55.length;
+for(let i3=0; i3<len3; i3++){
+let data56 = data55[i3];
+if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
+const err145 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1762,15 +1766,85 @@ vErrors.push(err145);
 }
 errors++;
 }
-}
-}
-else {
-const err146 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data56 == "number") && (isFinite(data56))){
+if(data56 > 9007199254740991 || isNaN(data56)){
+const err146 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"};
 if(vErrors === null){
 vErrors = [err146];
 }
 else {
 vErrors.push(err146);
+}
+errors++;
+}
+if(data56 < 0 || isNaN(data56)){
+const err147 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets/" + i3,schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err147];
+}
+else {
+vErrors.push(err147);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err148 = {instancePath:instancePath+"/scrub/findings/" + i2+"/offsets",schemaPath:"#/properties/scrub/properties/findings/items/properties/offsets/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err148];
+}
+else {
+vErrors.push(err148);
+}
+errors++;
+}
+}
+}
+else {
+const err149 = {instancePath:instancePath+"/scrub/findings/" + i2,schemaPath:"#/properties/scrub/properties/findings/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err149];
+}
+else {
+vErrors.push(err149);
+}
+errors++;
+}
+}
+}
+else {
+const err150 = {instancePath:instancePath+"/scrub/findings",schemaPath:"#/properties/scrub/properties/findings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err150];
+}
+else {
+vErrors.push(err150);
+}
+errors++;
+}
+}
+}
+else {
+const err151 = {instancePath:instancePath+"/scrub",schemaPath:"#/properties/scrub/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err151];
+}
+else {
+vErrors.push(err151);
+}
+errors++;
+}
+}
+}
+else {
+const err152 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err152];
+}
+else {
+vErrors.push(err152);
 }
 errors++;
 }

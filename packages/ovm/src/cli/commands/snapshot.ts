@@ -55,10 +55,11 @@ async function run(name: string, options: SnapshotOptions): Promise<void> {
   })
   if (ended) printError(`${ended.name} ${endOf(ended)}\n`)
   if (options.json) return printJson(answer)
-  for (const { kind, count, offsets = [] } of answer.scrub?.findings ?? [])
-    printError(
-      `found: ${count} ${kind}, at ${offsets.map((offset) => `0x${offset.toString(16)}`).join(" ")}\n`,
-    )
+  for (const { kind, count, offsets = [] } of answer.scrub?.findings ?? []) {
+    const places = offsets.map((offset) => `0x${offset.toString(16)}`)
+    // What is in the kernel's arguments has no place in the RAM.
+    printError(`found: ${count} ${kind}${places.length > 0 ? `, at ${places.join(" ")}` : ""}\n`)
+  }
   print(`${answer.snapshot_ref}\n`)
 }
 

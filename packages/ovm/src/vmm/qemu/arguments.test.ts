@@ -74,9 +74,16 @@ test("the machine type has a version, and the RAM a name, so that snapshots can 
   ])
 })
 
-test("a resume has the snapshot's RAM, and nothing to boot", () => {
-  const kernel = { path: "/k", args: "" }
-  const argv = qemuArguments({ ...plan, kernel, initrd: { path: "/i" } }, { ...tcg, ram: "/r,share=on" })
+test("a resume has the snapshot's RAM, and what is still booting, if anything", () => {
+  const kernel = { path: "/k", args: "quiet" }
+  const booting = { ...plan, kernel, initrd: { path: "/i" } }
+  const again = qemuArguments(booting, { ...tcg, ram: "/r" })
+  expect(["-kernel", "-initrd", "-append"].map((option) => valuesOf(again, option))).toEqual([
+    ["/k"],
+    ["/i"],
+    ["quiet"],
+  ])
+  const argv = qemuArguments(plan, { ...tcg, ram: "/r,share=on" })
   expect(json(argv, "-object")).toEqual([
     {
       "qom-type": "memory-backend-file",

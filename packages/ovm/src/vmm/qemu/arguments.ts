@@ -42,8 +42,8 @@ export function qemuArguments(plan: LaunchPlan, options: MachineOptions): string
     ...(model.devices.includes(PVPANIC) ? json("-device", { driver: PVPANIC }) : []),
     // A guest that has panicked stands still until it was seen, by the next daemon if need be: machine.ts ends it then.
     ...["-action", "panic=pause"],
-    // What was booted is in the RAM of a snapshot, and needs neither the time to be read nor the memory.
-    ...(ram === undefined ? boot(plan) : ["-incoming", "defer"]),
+    ...boot(plan),
+    ...(ram === undefined ? [] : ["-incoming", "defer"]),
     ...disk(plan),
     // What check found fatal never comes so far; what it found degraded is left out.
     ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),

@@ -31,6 +31,13 @@ describe("a snapshot and this host", () => {
     expect(checkResume({ ...bare, origin: without }, found)).toEqual([])
   })
 
+  // OVMS-SNP-132
+  test("what a guest still boots is checked as it is of one that boots", () => {
+    const kernel = { path: "/k", args: "a\nb" }
+    expect(checkResume({ ...plan, kernel }, found)).toMatchObject([{ pointer: "/kernel/args" }])
+    expect(checkResume({ ...plan, kernel: { path: "/k", args: "" } }, found)).toEqual([])
+  })
+
   const wrong: [string, Partial<ResumePlan>, Partial<Capabilities>?][] = [
     ["/vmm/name", { origin: { ...origin, vmm: "firecracker" } }],
     ["/vmm/version", {}, { version: "7.2.21" }],

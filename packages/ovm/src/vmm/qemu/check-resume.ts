@@ -4,14 +4,14 @@ import { modelOf } from "./model.ts"
 
 /**
  * Loader.checkResume of QEMU: everything that a state must find again, since QEMU itself notices little of it. The findings that
- * the plan alone gives come too, but for those about booting.
+ * the plan alone gives come too, but for those about booting, of a guest that has booted.
  */
 export function checkResume(plan: ResumePlan, found: Capabilities): readonly Unsupported[] {
   const { origin } = plan
-  const booting = checkPlan(plan).filter(({ pointer }) => !/^\/(kernel|initrd)/.test(pointer))
+  const planned = checkPlan(plan).filter(({ pointer }) => plan.kernel || !/^\/(kernel|initrd)/.test(pointer))
   const here = { ...modelOf(plan, found, origin.model.devices), machineType: origin.model.machineType }
   return [
-    ...booting,
+    ...planned,
     ...differs("/vmm/name", origin.vmm, found.name),
     ...differs("/vmm/version", origin.version, found.version),
     ...differs("/vmm/accelerator", origin.accelerator, plan.accelerator ?? found.accelerator),

@@ -6,6 +6,7 @@ import { withDisk } from "../../disk/file.ts"
 import { readHeader } from "../../disk/header.ts"
 import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { checkKernel } from "../../kernel.ts"
 import type {
   Capabilities,
   DiskFile,
@@ -37,6 +38,7 @@ export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Load
   const { origin } = plan
   checkRam(origin)
   await checkDisk(plan)
+  if (plan.kernel) await checkKernel(plan.kernel.path)
   const generationId = plan.generationId ?? crypto.randomUUID()
   const { accelerator, model, ram } = origin
   // Read and checked while QEMU starts.

@@ -5,6 +5,8 @@ export interface DeviceSection {
   readonly name: string
   readonly instance: number
   readonly version: number
+  /** Where its state begins, in bytes from the start of the whole. */
+  readonly at: number
   /** Bytes of its state. */
   readonly size: number
 }
@@ -43,11 +45,12 @@ export function readDevices(bytes: Buffer, start: number): DeviceSection[] {
       (section.version !== undefined && version !== section.version)
     )
       throw malformed(at, `this is not the section of ${name}`)
-    at += length + section.size
+    const state = at + length
+    at = state + section.size
     if (bytes[at] !== Section.FOOTER || bytes.readUInt32BE(at + 1) !== id)
       throw malformed(at, `${name} has no proper footer`)
     at += 5
-    sections.push({ ...section, version })
+    sections.push({ ...section, version, at: state })
   }
   if (at !== end) throw malformed(at, `${end - at} bytes follow the last device`)
   return sections

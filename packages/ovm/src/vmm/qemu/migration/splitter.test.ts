@@ -123,7 +123,8 @@ describe("a migration stream", () => {
   test("falls apart into pages and state", () => {
     expect([0, 1, 2, 3].map((page) => ram[page * PAGE])).toEqual([0, 4, 0, 3])
     expect(state.configuration).toEqual({ machineType: "pc-q35-7.2", capabilities: ["x-ignore-shared"] })
-    expect(state.devices).toEqual([{ name: "timer", instance: 0, version: 2, size: 24 }])
+    const at = state.bytes.indexOf(Buffer.alloc(24, 5))
+    expect(state.devices).toEqual([{ name: "timer", instance: 0, version: 2, at, size: 24 }])
     // The other block's pages stay, the later one with reference to the earlier one.
     expect(state.bytes.length).toBe(stream.length - 3 * (PAGE + 8) - 2 * 9 - 3 * 5)
     expect(state.bytes.includes(Buffer.alloc(PAGE, 2))).toBe(true)

@@ -21,8 +21,10 @@ import {
   takeBack,
   untriedNote,
 } from "./attempt.ts"
+import { bootOf, wasRead } from "./boot.ts"
 import { Clock } from "./clock.ts"
 import { attachOverlay, type Drive, driveOf, overlayNodes, switchTo } from "./drive.ts"
+import { isGenerationFixed } from "./generation.ts"
 
 /**
  * How long the guest may stand still for the last pages, and for how long there may be more of them than that, both in ms. A guest
@@ -50,6 +52,7 @@ export async function takeSnapshot(
   let receiver: Receiver | undefined
   try {
     const model = await modelOfSource(record, qmp)
+    const boot = await bootOf(qmp)
     const drive = await driveOf(qmp)
     const overlay = drive && !drive.readOnly ? overlayOf(into, drive) : undefined
     for (const path of [into.ram, into.state, overlay?.path]) await refuseExisting(path)
@@ -69,7 +72,12 @@ export async function takeSnapshot(
     await migrate(qmp, attempt, receiver, clock, call)
     const received = await receivedIn(receiver)
     if (call.signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "it was interrupted")
-    return await complete(record, model, into, attempt, drive, received, clock)
+    if (await isGenerationFixed(received, into.ram, record.generationId))
+      throw new OvmError("OVM_STATE_CONFLICT", "the firmware is just setting up the VM generation ID", {
+        hint: "Take it again: that is over within a millisecond.",
+      })
+    const parts = await complete(record, model, into, attempt, drive, received, clock)
+    return { ...parts, ...(boot && !wasRead(boot, received) && { boot: { args: boot.args } }) }
   } catch (thrown) {
     await receiver?.close()
     throw await undo(record, qmp, attempt, thrown)
