@@ -13,7 +13,7 @@ import { checkFit, resumePlanOf } from "./resume.ts"
  * (OVMS-SNP-112).
  */
 export async function chooseSnapshot(
-  { root, vmms, limits }: PlanContext,
+  { root, vmms, limits, claims }: PlanContext,
   { id, directory }: Place,
   overrides: Overrides,
   machine: UntimedImage,
@@ -32,7 +32,7 @@ export async function chooseSnapshot(
       await checkFit(vmms, plan, machine, snapshot.snapshot, digest, overrides, call)
       if (
         snapshot.snapshot.uniqueness.multiResume === "allow" ||
-        !(await wasResumed(resumedIn(root), digest))
+        !((await wasResumed(resumedIn(root), digest)) || claims?.has(digest))
       )
         return { snapshot }
       reasons.push(`${digest} may be resumed once, and was`)

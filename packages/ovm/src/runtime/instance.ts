@@ -2,7 +2,7 @@ import { readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { OvmError } from "../errors.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/interfaces.ts"
-import type { ErrorEntry, InstanceInfo, State } from "./interfaces.ts"
+import type { ErrorEntry, InstanceInfo, State, StopMethod } from "./interfaces.ts"
 import { createDirectory, type Lineage, writeRecord } from "./record.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 
@@ -21,8 +21,8 @@ export class Instance {
   lineage: Lineage | undefined
   /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
   snapshotting: Promise<void> | undefined
-  /** How many stops were begun: the last one's method is the one that counts. */
-  stops = 0
+  /** What the last stop that was begun will have taken. Settles with the machine's end. */
+  stopMethod: Promise<StopMethod | undefined> | undefined
   #info: InstanceInfo
   #record: MachineRecord | undefined
   #settle: () => void = () => {}
@@ -124,7 +124,9 @@ export class Instance {
     if (hasEnded(this.state)) return
     this.machine = undefined
     const asked = this.state === "stopping"
-    const patch = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
+    const method = asked ? await this.stopMethod : undefined
+    const ended = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
+    const patch = { ...ended, ...(method && { stop_method: method }) }
     if (asked || (exit.status === 0 && ORDERLY.has(exit.reason))) await this.become("stopped", patch)
     else await this.become("failed", { ...patch, error: failure(exit) })
     await this.#tidied
@@ -133,7 +135,8 @@ export class Instance {
   /** Something went wrong before it ran. */
   async fail(error: OvmError): Promise<void> {
     if (hasEnded(this.state)) return
-    if (this.state === "stopping") await this.become("stopped", { exit: { reason: "cancelled" } })
+    if (this.state === "stopping")
+      await this.become("stopped", { exit: { reason: "cancelled" }, stop_method: "cancelled" })
     else await this.become("failed", { error: entryOf(error) })
     await this.#tidied
   }

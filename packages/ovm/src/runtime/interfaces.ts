@@ -1,6 +1,6 @@
 import type { Bytes, Call } from "../content/interfaces.ts"
 import type { ErrorCode } from "../errors.ts"
-import type { StopMethod } from "../vmm/interfaces.ts"
+import type { StopMethod as MachineStop } from "../vmm/interfaces.ts"
 
 /**
  * What a runtime does, in process (runtime/local.ts) and over the socket (api/client.ts) alike.
@@ -132,6 +132,9 @@ export interface WarmAnswer {
 /** spec/instance-states.md */
 export type State = "starting" | "running" | "paused" | "stopping" | "stopped" | "failed"
 export type Phase = "resolving" | "pulling" | "verifying" | "preparing" | "launching"
+
+/** `cancelled`: there was no machine to be stopped yet. */
+export type StopMethod = MachineStop | "cancelled"
 
 export interface ErrorEntry {
   readonly code: ErrorCode

@@ -29,6 +29,7 @@ import type {
 } from "./interfaces.ts"
 import { LIMITS, type Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
+import { Claims } from "./once.ts"
 import { type Planned, resourcesOf } from "./plan.ts"
 import { factsOf, planImage } from "./plan-image.ts"
 import { recover } from "./recover.ts"
@@ -59,6 +60,7 @@ export class LocalRuntime implements Runtime {
   readonly #starting = new Set<Promise<void>>()
 
   readonly #slots: Slots
+  readonly #claims = new Claims()
 
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
@@ -237,13 +239,15 @@ export class LocalRuntime implements Runtime {
     const slot = found && this.#slots.next(found.digest)
     // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
     if (!slot || !images.isAdmitted(found.reference, slot.image)) return undefined
+    const { snapshot, plan } = slot.planned
+    const once = snapshot?.descriptor.uniqueness.multiResume === "deny"
+    const release = once ? this.#claims.hold(found.digest) : undefined
     const instance = this.#accept(slot.id, request, name === undefined ? {} : { name }, {
       ...factsOf(slot.image, slot.planned),
       image: found,
       phase: "launching",
       timings_ms: { resolve },
     })
-    const { snapshot, plan } = slot.planned
     instance.lineage = lineageOf(slot.image.base, snapshot, plan.disk?.overlay)
     this.#slots.take(slot)
     try {
@@ -256,6 +260,8 @@ export class LocalRuntime implements Runtime {
       await slot.discard()
       if (error.code === "OVM_RESUME_DENIED") throw error
       return undefined
+    } finally {
+      release?.()
     }
   }
 
@@ -325,7 +331,7 @@ export class LocalRuntime implements Runtime {
     pull: "never" | "missing",
     call: Call,
   ): Promise<Planned> {
-    const context = { ...this.#options, limits: this.#limits }
+    const context = { ...this.#options, limits: this.#limits, claims: this.#claims }
     const image = await this.#options.images.prepare(request.manifest, {
       lease: instance.id,
       pull,
@@ -354,8 +360,16 @@ export class LocalRuntime implements Runtime {
   }
 
   async #launch(instance: Instance, received: number, prepare: () => Promise<Planned>): Promise<void> {
+    const planned = await prepare()
+    try {
+      await this.#go(instance, received, planned)
+    } finally {
+      planned.release?.()
+    }
+  }
+
+  async #go(instance: Instance, received: number, { plan, virtualSize, go }: Planned): Promise<void> {
     const { signal } = instance.starting
-    const { plan, virtualSize, go } = await prepare()
     const began = performance.now()
     if (plan.disk?.overlay) await createOverlay(plan.disk.overlay, virtualSize)
     // The first record will do until it runs: whatever is found to run without another one is ended.
@@ -414,15 +428,14 @@ export class LocalRuntime implements Runtime {
   #end(instance: Instance, graceMs: number): void {
     const { machine } = instance
     instance.graceMs = graceMs
-    const attempt = ++instance.stops
     if (!machine) {
       instance.starting.abort()
       return
     }
-    machine
-      .stop({ graceMs })
-      .then((method) => (attempt === instance.stops ? instance.update({ stop_method: method }) : undefined))
-      .catch((problem) => this.#log("stop failed", instance, { problem: String(problem) }))
+    instance.stopMethod = machine.stop({ graceMs }).catch((problem) => {
+      this.#log("stop failed", instance, { problem: String(problem) })
+      return undefined
+    })
   }
 
   async #forget(instance: Instance): Promise<void> {

@@ -16,9 +16,7 @@ export async function resumeOnce(folder: string, snapshot: Digest): Promise<void
     await file.close()
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause
-    throw new OvmError("OVM_RESUME_DENIED", `the snapshot ${snapshot} may be resumed once, and was`, {
-      cause,
-    })
+    throw denied(snapshot, "and was", cause)
   }
   await syncDirectory(folder)
 }
@@ -29,4 +27,35 @@ export async function wasResumed(folder: string, snapshot: Digest): Promise<bool
     () => true,
     () => false,
   )
+}
+
+/**
+ * Snapshots that may be resumed once, and that a start of this runtime is just going on from: between its plan and the resume itself
+ * another one would be taken on in vain.
+ */
+export class Claims {
+  readonly #held = new Set<Digest>()
+
+  has(snapshot: Digest): boolean {
+    return this.#held.has(snapshot)
+  }
+
+  /** Until the function that it gives is called. Not asynchronous. Throws OVM_RESUME_DENIED. */
+  hold(snapshot: Digest): () => void {
+    if (this.#held.has(snapshot)) throw denied(snapshot, "and is just being")
+    this.#held.add(snapshot)
+    return () => this.#held.delete(snapshot)
+  }
+
+  /** The same where it has not been resumed yet, on the word of `folder`. */
+  async take(folder: string, snapshot: Digest): Promise<() => void> {
+    const release = this.hold(snapshot)
+    if (!(await wasResumed(folder, snapshot))) return release
+    release()
+    throw denied(snapshot, "and was")
+  }
+}
+
+function denied(snapshot: Digest, why: string, cause?: unknown): OvmError {
+  return new OvmError("OVM_RESUME_DENIED", `the snapshot ${snapshot} may be resumed once, ${why}`, { cause })
 }

@@ -5,6 +5,7 @@ import type { PreparedImage } from "../images/images.ts"
 import type { Vmm } from "../vmm/interfaces.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"
+import type { Claims } from "./once.ts"
 import { chooseVmm, type Planned, planOf } from "./plan.ts"
 import { planResume, resumePlanOf } from "./resume.ts"
 
@@ -12,6 +13,8 @@ export interface PlanContext {
   readonly root: string
   readonly vmms: readonly Vmm[]
   readonly limits: Limits
+  /** Where the plan is for a start; absent where it is for a slot, which resumes nothing yet. */
+  readonly claims?: Claims
 }
 
 /** Where a machine is going to live: its id and its own directory. */
@@ -25,7 +28,7 @@ export interface Place {
  * booted (OVMS-SNP-076). Throws what chooseVmm and planResume throw.
  */
 export async function planImage(
-  { root, vmms, limits }: PlanContext,
+  { root, vmms, limits, claims }: PlanContext,
   { id, directory }: Place,
   image: PreparedImage,
   overrides: Overrides,
@@ -38,7 +41,8 @@ export async function planImage(
   try {
     const { snapshot } = image
     const plan = resumePlanOf(id, directory, image, snapshot.descriptor, overrides, console)
-    return await planResume(vmms, plan, image, snapshot, overrides, resumedIn(root), call)
+    const resumed = { folder: resumedIn(root), claims }
+    return await planResume(vmms, plan, image, snapshot, overrides, resumed, call)
   } catch (error) {
     const unfit = error instanceof OvmError && error.code === "OVM_SNAPSHOT_INCOMPATIBLE"
     const boots = overrides.coldBootOnMismatch ?? image.manifest.runtimeHints?.coldBootOnMismatch

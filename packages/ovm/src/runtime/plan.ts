@@ -25,6 +25,8 @@ export interface Planned {
   readonly warnings: readonly string[]
   /** The snapshot that it goes on from; absent for a machine that boots. */
   readonly snapshot?: PreparedSnapshot
+  /** Of a snapshot that may be resumed once: lets another start have it, once this one is over. */
+  release?(): void
   /** Of a machine that resumes: the first half of `go`, up to the one command that is left. */
   load?(call: Call): Promise<Loaded>
   /** Boots or resumes the machine. */

@@ -19,7 +19,7 @@ import type {
 } from "../vmm/interfaces.ts"
 import type { Overrides } from "./interfaces.ts"
 import { assertLockable } from "./lock-limit.ts"
-import { resumeOnce } from "./once.ts"
+import { type Claims, resumeOnce } from "./once.ts"
 import { type Planned, planOf, sentence } from "./plan.ts"
 
 /** A snapshot that fits this host, with what it would be resumed by. */
@@ -61,8 +61,8 @@ export async function checkFit(
 
 /**
  * How this host would go on from the snapshot of `image`. Everything is held against the descriptor before anything is started.
- * `resumed` is the folder where one resume of a snapshot that allows no more is remembered. Throws as `checkFit` does, and
- * OVM_UNSUPPORTED.
+ * `resumed` is where one resume of a snapshot that allows no more is remembered: a start of it is refused here. Throws as `checkFit` does, and
+ * OVM_UNSUPPORTED, OVM_RESUME_DENIED.
  */
 export async function planResume(
   vmms: readonly Vmm[],
@@ -70,7 +70,7 @@ export async function planResume(
   image: PreparedImage,
   snapshot: PreparedSnapshot,
   overrides: Overrides,
-  resumed: string,
+  resumed: { readonly folder: string; readonly claims?: Claims | undefined },
   call: Call,
 ): Promise<Planned> {
   const { descriptor, digest } = snapshot
@@ -96,11 +96,12 @@ export async function planResume(
       },
     )
   const once = descriptor.uniqueness.multiResume === "deny"
+  const release = once ? await resumed.claims?.take(resumed.folder, digest) : undefined
   const ready = async (call: Loading) => {
     // While the VMM starts; a hint that cannot be honoured is no failure.
     if (wants.preload) preloadRam(snapshot.ram).catch(() => {})
     const loaded = await load.load(resume, call)
-    return once ? onlyOnce(loaded, resumed, digest) : loaded
+    return once ? onlyOnce(loaded, resumed.folder, digest) : loaded
   }
   return {
     capabilities,
@@ -108,6 +109,7 @@ export async function planResume(
     virtualSize: snapshot.virtualSize,
     warnings: [...image.warnings, ...findings.map(sentence), ...(wants.lock ? [LOCKED] : [])],
     snapshot,
+    ...(release && { release }),
     load: ready,
     go: async (call) => {
       const loaded = await ready({ ...call, goesOn: !once })

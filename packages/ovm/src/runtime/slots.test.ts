@@ -334,6 +334,11 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     const starting = runtime.start({ manifest: once })
     const remembered = join(root, "resumed", (answer.snapshot ?? "").slice(7))
     await until("it is remembered", () => existsSync(remembered))
+    // Another start, without a slot or with none left, is refused before there is an instance. OVMS-SNP-141
+    const before = (await runtime.list()).length
+    for (const overrides of [{}, { vcpus: 1 }])
+      expect((await refusal(runtime.start({ manifest: once, overrides }))).code).toBe("OVM_RESUME_DENIED")
+    expect(await runtime.list()).toHaveLength(before)
     process.kill(pid, "SIGCONT")
     expect((await starting).status).toBe("running")
     const error = await refusal(runtime.warm({ manifest: once, slots: 1 }))

@@ -418,10 +418,10 @@ export interface components {
             readonly total?: number;
         };
         /**
-         * @description What it took to stop - the guest powered off, the VMM was asked to quit, it was killed, or it had ended before.
+         * @description What it took to stop - the guest powered off, the VMM was asked to quit, it was killed, it had ended before, or the start was cancelled before there was a VMM.
          * @enum {string}
          */
-        readonly StopMethod: "acpi" | "quit" | "kill" | "already";
+        readonly StopMethod: "acpi" | "quit" | "kill" | "already" | "cancelled";
         readonly InstanceList: {
             readonly instances: readonly components["schemas"]["InstanceInfo"][];
         };
