@@ -61,7 +61,8 @@ export async function startQemu<T>(
     const timings = async () => {
       const now = performance.now()
       const at = await answered
-      return { spawn: at - spawned, load: now - at }
+      // Both may have come in one piece, and be looked at in either order.
+      return { spawn: at - spawned, load: Math.max(0, now - at) }
     }
     const identity = await startedIn(plan.directory)
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of QEMU was left in ${plan.directory}`)
