@@ -10,6 +10,8 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_SIZE_MISMATCH:
     "what is here, or in the registry, was changed or cut: pull or pack it again, or have it pushed again",
   OVM_NAME_IN_USE: "take another --name, or ovm rm the instance that has it",
+  OVM_VMM_UNREACHABLE: "it is tried again; ovm stop and ovm rm --force end it all the same",
+  OVM_RECORD_UNREADABLE: "ovm rm --force ends it and removes all of it",
   OVM_STATE_CONFLICT: "end it with ovm stop, or with ovm rm --force",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
   OVM_NO_SPACE: "ovm rmi removes images; ovm info says where they are",

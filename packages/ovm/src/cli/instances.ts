@@ -10,10 +10,14 @@ export function hasEnded(state: State): boolean {
   return state === "stopped" || state === "failed"
 }
 
-/** The state for people: with what is being done while it starts, and why it stands still. */
-export function stateOf({ state, phase, reason }: InstanceInfo): string {
-  const more = phase ?? reason
-  return more ? `${state} (${more})` : state
+/**
+ * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and read, as in
+ * `running (unreachable)` and `failed (unreadable)`.
+ */
+export function stateOf({ state, phase, reason, reachable, error }: InstanceInfo): string {
+  const unread = error?.code === "OVM_RECORD_UNREADABLE" ? "unreadable" : undefined
+  const more = [phase ?? reason, unread ?? (reachable === false ? "unreachable" : undefined)].filter(Boolean)
+  return more.length > 0 ? `${state} (${more.join(", ")})` : state
 }
 
 /** The daemon and the instance that `text` means: its id, a prefix of the id of at least 4 digits that no other has, or its name. */

@@ -1,20 +1,34 @@
-import { readdir, rm } from "node:fs/promises"
-import { join } from "node:path"
 import type { OvmError } from "../errors.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/interfaces.ts"
+import { unreachable } from "../vmm/process/machine.ts"
 import type { ErrorEntry, InstanceInfo, State, StopMethod } from "./interfaces.ts"
-import { createDirectory, type Lineage, writeRecord } from "./record.ts"
+import { Keeper } from "./keeper.ts"
+import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 
 type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
+
+/** A machine whose process lives and that cannot be given commands. */
+export interface Silence {
+  /** Why, once somebody has tried. */
+  readonly error?: OvmError
+  /** Settles when it can be, or has ended. */
+  readonly over: Promise<unknown>
+}
 
 /** One machine from the request to its record: holds the state, keeps it on disk, and refuses what the state machine forbids. */
 export class Instance {
   /** Aborts what is under way while it starts. */
   readonly starting = new AbortController()
-  /** Settles once the instance has ended and its record says so. */
+  /** Settles once the instance has ended. */
   readonly ended: Promise<void>
   machine: Machine | undefined
+  /** There is a machine, and it cannot be asked. */
+  silence: Silence | undefined
+  /** Its record cannot be read, and so is not written either. */
+  unreadable: OvmError | undefined
+  /** It is being removed, and nothing else is to be done about it. */
+  removing = false
   /** How long its guest may take to power off, in ms, once a stop was asked for; what nobody said is ten seconds. */
   graceMs = 10_000
   /** Known once the image is prepared; kept on disk with the next change. */
@@ -25,21 +39,21 @@ export class Instance {
   stopMethod: Promise<StopMethod | undefined> | undefined
   #info: InstanceInfo
   #record: MachineRecord | undefined
+  /** Why it is being ended though it runs: what it fails with. */
+  #doom: OvmError | undefined
   #settle: () => void = () => {}
-  #writing: Promise<void> = Promise.resolve()
-  /** What its end leaves to be done in the directory. */
-  #tidied: Promise<void> = Promise.resolve()
-  #discarded = false
+  readonly #keeper: Keeper
 
+  /** `found`: what an earlier daemon wrote of it. */
   constructor(
     readonly directory: string,
     info: InstanceInfo,
-    record?: MachineRecord,
-    lineage?: Lineage,
+    found?: Pick<InstanceRecord, "machine" | "lineage">,
   ) {
     this.#info = info
-    this.#record = record
-    this.lineage = lineage
+    this.#record = found?.machine
+    this.lineage = found?.lineage
+    this.#keeper = new Keeper(directory, found === undefined)
     this.ended = new Promise((resolve) => {
       this.#settle = resolve
     })
@@ -68,42 +82,44 @@ export class Instance {
     return this.#record
   }
 
+  /** Throws OVM_VMM_UNREACHABLE while its VMM cannot be asked, OVM_RECORD_UNREADABLE while nobody knows what it is. */
+  assertUsable(): void {
+    if (this.unreadable) throw this.unreadable
+    if (this.silence && this.machine) throw this.silence.error ?? unreachable(this.machine.record)
+  }
+
   /** Changes what the status says; the record says so with the next change. For what a later daemon would make nothing of. */
   note(patch: Patch): void {
     this.#info = { ...this.#info, ...patch }
   }
 
-  /** Changes what the status says, and its record. */
+  /** Changes what the status says, and its record as soon as there is room for it. */
   async update(patch: Patch): Promise<void> {
     this.note(patch)
-    await this.#persist()
+    await this.#persistSometime()
   }
 
-  /** Throws OVM_STATE_CONFLICT if the state machine does not allow it. Once `failed` or `stopped` is on disk, `ended` settles. */
+  /**
+   * Throws OVM_STATE_CONFLICT if the state machine does not allow it. What has become of a machine is true whether or not it could be
+   * written down: where there is no room, the record follows later. Once it is `failed` or `stopped`, `ended` settles.
+   */
   async become(state: State, patch: Patch = {}): Promise<void> {
-    assertTransition(this.#info.state, state)
-    this.#info = { ...inState(this.#info, state), ...patch }
-    const ended = hasEnded(state)
-    if (ended) this.#info = { ...this.#info, finished: new Date().toISOString() }
-    const written = this.#persist()
-    if (ended) {
-      this.#tidied = written.then(() => this.#dropOverlays())
-      // Whoever waits for it hears of its failure; nobody has to.
-      this.#tidied.catch(() => {})
-    }
-    await written.finally(() => ended && this.#settle())
+    this.#enter(state, patch)
+    await this.#persistSometime()
+    if (hasEnded(state)) this.#settle()
   }
 
   /** Takes the launched or adopted machine, so that a later daemon finds it. */
   async attach(machine: Machine): Promise<void> {
     this.#hold(machine)
-    await this.#persist()
+    await this.#persistSometime()
   }
 
-  /** The same of a machine that runs: both in one write. Throws as `become` does. */
+  /** The same of a machine that runs: both in one write. Throws as `become` does, and if it cannot be written. */
   async enter(machine: Machine, patch: Patch): Promise<void> {
     this.#hold(machine)
-    await this.become("running", patch)
+    this.#enter("running", patch)
+    await this.#persist()
   }
 
   /** Writes the record that `enter` would, of a machine that is just being let go: both take their time, and this is not waited for twice. */
@@ -114,22 +130,27 @@ export class Instance {
 
   /** `enter` where `foresee` has written the record; what came to be known since is in it with the next change. */
   enterForeseen(machine: Machine, patch: Patch): void {
-    assertTransition(this.#info.state, "running")
     this.#hold(machine)
-    this.#info = { ...inState(this.#info, "running"), ...patch }
+    this.#enter("running", patch)
+  }
+
+  /** It runs and is going to be ended, because of `error`. */
+  doom(error: OvmError): void {
+    this.#doom = error
   }
 
   /** The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. */
   async finish(exit: Exit): Promise<void> {
     if (hasEnded(this.state)) return
     this.machine = undefined
+    this.silence = undefined
     const asked = this.state === "stopping"
     const method = asked ? await this.stopMethod : undefined
     const ended = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
     const patch = { ...ended, ...(method && { stop_method: method }) }
-    if (asked || (exit.status === 0 && ORDERLY.has(exit.reason))) await this.become("stopped", patch)
+    if (this.#doom) await this.become("failed", { ...patch, error: entryOf(this.#doom) })
+    else if (asked || isOrderly(exit)) await this.become("stopped", patch)
     else await this.become("failed", { ...patch, error: failure(exit) })
-    await this.#tidied
   }
 
   /** Something went wrong before it ran. */
@@ -138,16 +159,18 @@ export class Instance {
     if (this.state === "stopping")
       await this.become("stopped", { exit: { reason: "cancelled" }, stop_method: "cancelled" })
     else await this.become("failed", { error: entryOf(error) })
-    await this.#tidied
   }
 
-  /** Removes all of it. The record goes first: a directory without one is swept by the next daemon. */
+  /** Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by both. */
   async discard(): Promise<void> {
-    // Nothing else may be at work there: what is removed by two at once can be left by both.
-    this.#discarded = true
-    await Promise.allSettled([this.#writing, this.#tidied])
-    await rm(join(this.directory, "instance.json"), { force: true })
-    await rm(this.directory, { recursive: true, force: true })
+    await this.#keeper.close()
+    await removeDirectory(this.directory)
+  }
+
+  #enter(state: State, patch: Patch): void {
+    assertTransition(this.#info.state, state)
+    this.#info = { ...inState(this.#info, state), ...patch }
+    if (hasEnded(state)) this.#info = { ...this.#info, finished: new Date().toISOString() }
   }
 
   #hold(machine: Machine): void {
@@ -155,33 +178,31 @@ export class Instance {
     this.#record = machine.record
   }
 
-  /** What the guest wrote goes with the machine. */
-  async #dropOverlays(): Promise<void> {
-    await this.snapshotting
-    for (const name of await readdir(this.directory))
-      if (name.startsWith("overlay")) await rm(join(this.directory, name), { force: true })
+  async #persist(foreseen?: InstanceInfo): Promise<void> {
+    if (!this.unreadable) await this.#keeper.write(() => this.#written(foreseen))
   }
 
-  /** One write at a time, each of the newest state. */
-  #persist(foreseen?: InstanceInfo): Promise<void> {
-    this.#writing = this.#writing
-      .catch(() => {})
-      .then(() => {
-        // The method of a stop, for one, may become known after the instance was removed.
-        if (this.#discarded) return undefined
-        return writeRecord(this.directory, {
-          schema: 1,
-          info: foreseen ?? this.#info,
-          ...(this.#record && { machine: this.#record }),
-          ...(this.lineage && { lineage: this.lineage }),
-        })
-      })
-    return this.#writing
+  async #persistSometime(): Promise<void> {
+    if (!this.unreadable) await this.#keeper.writeSometime(() => this.#written())
+  }
+
+  #written(info = this.#info): InstanceRecord {
+    return {
+      schema: 1,
+      info,
+      ...(this.#record && { machine: this.#record }),
+      ...(this.lineage && { lineage: this.lineage }),
+    }
   }
 }
 
 /** Ends that a guest brings about by itself; "ended" is one of them, as far as anybody can know. */
 const ORDERLY: ReadonlySet<string> = new Set(["guest-shutdown", "guest-reset", "ended"])
+
+/** Where no status could be written down, the VMM's word has to do. */
+function isOrderly({ status, reason }: Exit): boolean {
+  return (status === 0 || status === undefined) && ORDERLY.has(reason)
+}
 
 /** Phases are of a start, reasons of a pause. */
 function inState({ phase: _, reason: __, ...info }: InstanceInfo, state: State): InstanceInfo {

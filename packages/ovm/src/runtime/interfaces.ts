@@ -151,11 +151,14 @@ export interface InstanceInfo {
   readonly phase?: Phase
   /** Why the guest stands still; only while paused. */
   readonly reason?: "request" | "disk-full" | "io-error" | "snapshot"
+  /** Only if the VMM's process lives and cannot be given commands just now (spec/instance-states.md). */
+  readonly reachable?: false
   readonly image: { readonly reference: string; readonly digest?: string }
   readonly vmm?: { readonly name: string; readonly version: string; readonly accelerator: string }
+  /** Without vcpus and memory only if the record cannot be read. */
   readonly resources: {
-    readonly vcpus: number
-    readonly memory: number
+    readonly vcpus?: number
+    readonly memory?: number
     readonly rss?: number
     readonly cpu_time_ms?: number
   }

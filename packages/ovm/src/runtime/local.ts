@@ -1,5 +1,5 @@
-import { mkdir, readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { mkdir } from "node:fs/promises"
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { OvmError, toOvmError } from "../errors.ts"
@@ -7,9 +7,12 @@ import { sweepTemporaries } from "../files/replace.ts"
 import type { Images } from "../images/images.ts"
 import { readConsole } from "../vmm/console.ts"
 import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
+import { type Admission, accept, countRunning } from "./admission.ts"
+import { Adoption } from "./adoption.ts"
 import { chooseSnapshot } from "./choose.ts"
+import { Ending, type Log } from "./ending.ts"
 import { follow, keepUp } from "./follow.ts"
-import { entryOf, Instance } from "./instance.ts"
+import { entryOf, type Instance } from "./instance.ts"
 import type {
   Health,
   InstanceInfo,
@@ -28,12 +31,11 @@ import type {
   WarmRequest,
 } from "./interfaces.ts"
 import { LIMITS, type Limits } from "./limits.ts"
-import { chooseName } from "./names.ts"
 import { Claims } from "./once.ts"
-import { type Planned, resourcesOf } from "./plan.ts"
+import type { Planned } from "./plan.ts"
 import { factsOf, planImage } from "./plan-image.ts"
-import { recover } from "./recover.ts"
-import { describe, rounded, since, withRunning } from "./report.ts"
+import { Recovery } from "./recover.ts"
+import { describe, rounded, shown, since } from "./report.ts"
 import type { Slot } from "./slot.ts"
 import { Slots } from "./slots.ts"
 import { lineageOf, takeSnapshot } from "./snapshot.ts"
@@ -51,6 +53,11 @@ export interface LocalRuntimeOptions {
   readonly log?: (event: string, fields: Record<string, unknown>) => void
 }
 
+/** How long a daemon that starts waits for what it takes over before it answers. */
+const PATIENCE_MS = 250
+/** How often it looks again at what it could not read. */
+const LOOK_AGAIN_MS = 2000
+
 /** The runtime itself: instances in this process. */
 export class LocalRuntime implements Runtime {
   readonly #options: LocalRuntimeOptions
@@ -61,26 +68,48 @@ export class LocalRuntime implements Runtime {
 
   readonly #slots: Slots
   readonly #claims = new Claims()
+  readonly #ending: Ending
+  readonly #adoption: Adoption
+  readonly #recovery: Recovery
+  #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
     this.#slots = new Slots({ ...options, limits: this.#limits })
+    const onMachine = (instance: Instance) => this.#watch(instance)
+    const log: Log = (event, instance, fields) => this.#log(event, instance, fields)
+    this.#ending = new Ending(this.#instances, options.images, log)
+    this.#adoption = new Adoption({ vmms: options.vmms, onMachine, log })
+    this.#recovery = new Recovery({
+      folder: options.instances,
+      instances: this.#instances,
+      adoption: this.#adoption,
+      onMachine,
+      log: (event, fields) => options.log?.(event, fields),
+    })
   }
 
   /** Reads what an earlier daemon left, and adopts the machines that still run (spec/instance-states.md, "Adoption"). */
   static async open(options: LocalRuntimeOptions): Promise<LocalRuntime> {
     await mkdir(options.instances, { recursive: true, mode: 0o700 })
-    await sweepLeft(options)
+    // Nobody else writes there: what is temporary is of a daemon that died.
+    await sweepTemporaries(options.root, 0)
     const runtime = new LocalRuntime(options)
-    const recovered = await recover(options.instances, options.vmms, options.images)
-    for (const instance of recovered) {
-      runtime.#instances.set(instance.id, instance)
-      if (instance.machine) runtime.#watch(instance)
-      if (instance.state === "stopping") runtime.#end(instance, instance.graceMs)
-    }
+    await runtime.#recover()
     await runtime.#slots.open()
     return runtime
+  }
+
+  /** As a rule all of it is done within that time; what is not goes on behind the answers (OVMS-STA-022). */
+  async #recover(): Promise<void> {
+    const { tried } = await this.#recovery.begin()
+    const { images } = this.#options
+    const settled = Promise.all([tried, images.keepLeases([...this.#instances.keys()])]).catch((problem) =>
+      this.#options.log?.("leases not settled", { problem: String(problem) }),
+    )
+    await Promise.race([settled, sleep(PATIENCE_MS)])
+    this.#looking = setInterval(() => void this.#recovery.again(), LOOK_AGAIN_MS).unref()
   }
 
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
@@ -95,7 +124,7 @@ export class LocalRuntime implements Runtime {
     } catch (thrown) {
       const error = toOvmError(thrown)
       if (!this.#options.images.canPull(request.manifest, error)) {
-        await this.#forget(instance)
+        await this.#ending.forget(instance)
         throw error
       }
       this.#carryOn(instance, received, () =>
@@ -120,7 +149,7 @@ export class LocalRuntime implements Runtime {
       const first = instance.state !== "stopping"
       if (first) await instance.become("stopping")
       // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
-      if (first || grace_ms !== undefined) this.#end(instance, grace_ms ?? instance.graceMs)
+      if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms ?? instance.graceMs)
     }
     return { status: instance.state }
   }
@@ -138,6 +167,7 @@ export class LocalRuntime implements Runtime {
     const { machine, state } = instance
     if (!machine || (state !== "running" && state !== "paused"))
       throw new OvmError("OVM_STATE_CONFLICT", `instance ${instanceId} is ${state}`, { detail: { state } })
+    instance.assertUsable()
     await work(machine)
     await keepUp(instance, machine.guest, (event, fields) => this.#log(event, instance, fields))
     return { status: instance.state }
@@ -154,7 +184,7 @@ export class LocalRuntime implements Runtime {
   async status(instanceId: string): Promise<InstanceInfo> {
     const instance = this.#get(instanceId)
     const usage = await instance.machine?.usage()
-    const info = withRunning(instance.info)
+    const info = shown(instance)
     if (!usage) return info
     return { ...info, resources: { ...info.resources, rss: usage.rss, cpu_time_ms: usage.cpuTime } }
   }
@@ -169,11 +199,12 @@ export class LocalRuntime implements Runtime {
   }
 
   async list(): Promise<readonly InstanceInfo[]> {
-    return Array.from(this.#instances.values(), (instance) => withRunning(instance.info))
+    return Array.from(this.#instances.values(), shown)
   }
 
   async remove(instanceId: string, options: Call & { readonly force?: boolean } = {}): Promise<void> {
     const instance = this.#get(instanceId)
+    if (instance.unreadable && !options.force) throw instance.unreadable
     if (!hasEnded(instance.state)) {
       if (!options.force)
         throw new OvmError("OVM_STATE_CONFLICT", `instance ${instanceId} is ${instance.state}`, {
@@ -181,10 +212,10 @@ export class LocalRuntime implements Runtime {
           hint: `ovm stop ${instanceId}, or ovm rm --force ${instanceId}`,
         })
       if (instance.state !== "stopping") await instance.become("stopping")
-      this.#end(instance, 0)
+      await this.#ending.end(instance, 0)
       await instance.ended
     }
-    await this.#forget(instance)
+    await this.#ending.forget(instance)
   }
 
   async info(): Promise<RuntimeInfo> {
@@ -195,7 +226,11 @@ export class LocalRuntime implements Runtime {
       pid: process.pid,
       root,
       vmms: await Promise.all(vmms.map(describe)),
-      instances: { total: this.#instances.size, running: this.#running(), limit: this.#limits.running },
+      instances: {
+        total: this.#instances.size,
+        running: countRunning(this.#instances),
+        limit: this.#limits.running,
+      },
       warm: this.#slots.info(),
       policy: { ...policy, ...(error && { error: entryOf(error) }) },
     }
@@ -203,6 +238,8 @@ export class LocalRuntime implements Runtime {
 
   /** Lets go of every machine and leaves it running; what is still starting is cancelled, slots are ended. The last thing that a daemon does. */
   async close(): Promise<void> {
+    clearInterval(this.#looking)
+    this.#adoption.close()
     for (const instance of this.#instances.values()) {
       instance.starting.abort()
       instance.machine?.detach()
@@ -218,8 +255,8 @@ export class LocalRuntime implements Runtime {
     })
   }
 
-  #running(): number {
-    return this.#instances.values().reduce((count, instance) => count + (hasEnded(instance.state) ? 0 : 1), 0)
+  get #admission(): Admission {
+    return { folder: this.#options.instances, instances: this.#instances, limits: this.#limits }
   }
 
   /**
@@ -242,7 +279,7 @@ export class LocalRuntime implements Runtime {
     const { snapshot, plan } = slot.planned
     const once = snapshot?.descriptor.uniqueness.multiResume === "deny"
     const release = once ? this.#claims.hold(found.digest) : undefined
-    const instance = this.#accept(slot.id, request, name === undefined ? {} : { name }, {
+    const instance = accept(this.#admission, slot.id, request, name === undefined ? {} : { name }, {
       ...factsOf(slot.image, slot.planned),
       image: found,
       phase: "launching",
@@ -276,7 +313,7 @@ export class LocalRuntime implements Runtime {
 
   /** Takes the request on, or says which limit forbids it. */
   async #admit(request: StartRequest, overrides: Overrides): Promise<Instance> {
-    const instance = this.#accept(crypto.randomUUID(), request, overrides)
+    const instance = accept(this.#admission, crypto.randomUUID(), request, overrides)
     try {
       await instance.create()
       return instance
@@ -284,43 +321,6 @@ export class LocalRuntime implements Runtime {
       this.#instances.delete(instance.id)
       throw toOvmError(error)
     }
-  }
-
-  /** Not asynchronous: two starts cannot take the same name. */
-  #accept(
-    id: string,
-    request: StartRequest,
-    overrides: Overrides,
-    facts: Partial<InstanceInfo> = {},
-  ): Instance {
-    const { running, instances } = this.#limits
-    if (this.#running() >= running)
-      throw new OvmError("OVM_TOO_MANY", `${running} instances are running, which is the limit`, {
-        hint: "ovm ps, ovm stop ID",
-      })
-    if (this.#instances.size >= instances)
-      throw new OvmError("OVM_TOO_MANY", `${instances} instances are on record, which is the limit`, {
-        hint: "ovm rm ID",
-      })
-    const info: InstanceInfo = {
-      instance_id: id,
-      name: chooseName(
-        overrides.name,
-        request.manifest,
-        this.#instances.values().map((instance) => instance.info),
-      ),
-      state: "starting",
-      phase: "resolving",
-      image: { reference: request.manifest },
-      resources: resourcesOf(undefined, overrides),
-      timings_ms: {},
-      warnings: [],
-      created: new Date().toISOString(),
-      ...facts,
-    }
-    const instance = new Instance(join(this.#options.instances, id), info)
-    this.#instances.set(id, instance)
-    return instance
   }
 
   /** Everything up to the launch. */
@@ -349,10 +349,13 @@ export class LocalRuntime implements Runtime {
   /** What happens after the answer. Whatever goes wrong here is in the status. */
   #carryOn(instance: Instance, received: number, prepare: () => Promise<Planned>): void {
     const work = this.#launch(instance, received, prepare)
-      .catch((thrown) => {
+      .catch(async (thrown) => {
         const error = toOvmError(thrown)
         this.#log("failed", instance, { error: entryOf(error) })
-        return instance.fail(error)
+        if (!instance.machine) return instance.fail(error)
+        // It runs, and could not be written down: the next daemon would not know it.
+        instance.doom(error)
+        await this.#ending.end(instance, 0)
       })
       .catch((problem) => this.#log("unrecorded", instance, { problem: String(problem) }))
       .finally(() => this.#starting.delete(work))
@@ -395,7 +398,7 @@ export class LocalRuntime implements Runtime {
     if (instance.state !== "starting") {
       await instance.attach(machine)
       this.#watch(instance)
-      if (instance.state === "stopping") this.#end(instance, instance.graceMs)
+      if (instance.state === "stopping") void this.#ending.end(instance, instance.graceMs)
       return
     }
     const { resume } = machine.timings
@@ -414,35 +417,17 @@ export class LocalRuntime implements Runtime {
     this.#log("running", instance, {})
   }
 
+  /** Of each machine that the instance has, one after the other, this is told first. */
   #watch(instance: Instance): void {
-    const { machine } = instance
+    const { machine, silence } = instance
     if (!machine) return
-    follow(instance, machine, (event, fields) => this.#log(event, instance, fields))
+    if (!silence) follow(instance, machine, (event, fields) => this.#log(event, instance, fields))
     machine.exited
       .then((exit) => instance.finish(exit))
       .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
       .catch((problem) => this.#log("unrecorded", instance, { problem: String(problem) }))
-  }
-
-  /** Ends a machine behind the answer; one that is still starting is cancelled. */
-  #end(instance: Instance, graceMs: number): void {
-    const { machine } = instance
-    instance.graceMs = graceMs
-    if (!machine) {
-      instance.starting.abort()
-      return
-    }
-    instance.stopMethod = machine.stop({ graceMs }).catch((problem) => {
-      this.#log("stop failed", instance, { problem: String(problem) })
-      return undefined
-    })
-  }
-
-  async #forget(instance: Instance): Promise<void> {
-    await instance.snapshotting
-    await this.#options.images.release(instance.id)
-    await instance.discard()
-    this.#instances.delete(instance.id)
+    if (!silence) this.#adoption.watch(instance, machine)
+    if (silence && instance.state === "stopping") void this.#ending.end(instance, instance.graceMs)
   }
 
   #log(event: string, instance: Instance, fields: Record<string, unknown>): void {
@@ -452,10 +437,4 @@ export class LocalRuntime implements Runtime {
 
 function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
   return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
-}
-
-/** Nobody else writes there: what is temporary is of a daemon that died. */
-async function sweepLeft({ root, instances }: LocalRuntimeOptions): Promise<void> {
-  const directories = (await readdir(instances)).map((id) => join(instances, id))
-  for (const folder of [root, ...directories]) await sweepTemporaries(folder, 0)
 }

@@ -1,11 +1,11 @@
-import { mkdirSync } from "node:fs"
-import { readdir, readFile, rm } from "node:fs/promises"
+import { lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
+import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
 import type { MachineRecord } from "../vmm/interfaces.ts"
-import { endStray } from "../vmm/process/stray.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 
 /** What outlives the daemon of an instance: what its status says and how to find its machine again. */
@@ -39,41 +39,41 @@ export interface SnapshotPolicy {
   readonly mlock_required?: boolean
 }
 
-const FILE = "instance.json"
+/** The record's name in the instance's directory. */
+export const RECORD = "instance.json"
+/**
+ * An empty file that stands for a record: as long as nobody was told of the instance, and again from the moment on that it is being
+ * removed. Of what has neither, nobody can know, and so it is kept (OVMS-STA-026).
+ */
+export const UNRECORDED = "unrecorded"
 
 /** Makes the instance's own directory, for its user alone. Throws if it is there already. */
 export function createDirectory(directory: string): void {
   mkdirSync(directory, { mode: 0o700 })
+  writeFileSync(join(directory, UNRECORDED), "", { mode: 0o600 })
 }
 
-/** Replaces the record: a reader, or a crash, sees the old one or the new one. */
-export async function writeRecord(directory: string, record: InstanceRecord): Promise<void> {
+/** Replaces the record: a reader, or a crash, sees the old one or the new one. `first`: it has had none so far. */
+export function writeRecord(directory: string, record: InstanceRecord, first: boolean): void {
   // At once: an answer waits for it.
-  replaceAtOnce(join(directory, FILE), JSON.stringify(record))
+  replaceAtOnce(join(directory, RECORD), JSON.stringify(record))
+  if (first) rmSync(join(directory, UNRECORDED), { force: true })
 }
 
-/**
- * All records below `instances`. A directory without a readable record is what a crash left of an instance that nobody
- * was told about, or of a slot that waited for one: what runs in it is ended, and it is removed.
- */
-export async function readRecords(instances: string): Promise<InstanceRecord[]> {
-  const records: InstanceRecord[] = []
-  for (const id of await readdir(instances)) {
-    const directory = join(instances, id)
-    const record = await readRecord(directory)
-    if (record?.schema === 1 && record.info.instance_id === id) records.push(record)
-    else {
-      await endStray(directory)
-      await rm(directory, { recursive: true, force: true })
-    }
-  }
-  return records.sort((a, b) => a.info.created.localeCompare(b.info.created))
+/** Removes the directory with all in it, so that a crash in the middle leaves what the next daemon removes. Needs no room. */
+export async function removeDirectory(directory: string): Promise<void> {
+  // Of a link only the link goes.
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) unrecord(directory)
+  await rm(directory, { recursive: true, force: true })
 }
 
-async function readRecord(directory: string): Promise<InstanceRecord | undefined> {
+function unrecord(directory: string): void {
+  const record = join(directory, RECORD)
   try {
-    return JSON.parse(await readFile(join(directory, FILE), "utf8")) as InstanceRecord
-  } catch {
-    return undefined
+    renameSync(record, join(directory, UNRECORDED))
+  } catch (error) {
+    if (isAbsent(error)) return
+    // Something strange in its place, or not even room for a name.
+    rmSync(record, { recursive: true, force: true })
   }
 }

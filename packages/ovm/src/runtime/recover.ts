@@ -1,43 +1,163 @@
+import { rmdirSync } from "node:fs"
 import { join } from "node:path"
-import { OvmError } from "../errors.ts"
-import type { Images } from "../images/images.ts"
-import type { Vmm } from "../vmm/interfaces.ts"
-import { endStray } from "../vmm/process/stray.ts"
-import { Instance } from "./instance.ts"
-import { type InstanceRecord, readRecords } from "./record.ts"
-import { settleSnapshot } from "./snapshot.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+import { sweepTemporaries } from "../files/replace.ts"
+import type { MachineRecord } from "../vmm/interfaces.ts"
+import { isAlive } from "../vmm/process/identity.ts"
+import { ProcessMachine } from "../vmm/process/machine.ts"
+import { endStray, vmmIn } from "../vmm/process/stray.ts"
+import type { Adoption } from "./adoption.ts"
+import { type Found, findInstances, look, type Unreadable } from "./find.ts"
+import { entryOf, Instance } from "./instance.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import { type InstanceRecord, removeDirectory } from "./record.ts"
+import { removeLeftovers } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
 
-/**
- * What an earlier daemon left: machines that run are adopted, those that ended meanwhile get their exit, those that were
- * still starting are ended (nobody holds their plan any more), and leases of forgotten instances are given back.
- */
-export async function recover(instances: string, vmms: readonly Vmm[], images: Images): Promise<Instance[]> {
-  const records = await readRecords(instances)
-  await images.keepLeases(records.map((record) => record.info.instance_id))
-  return Promise.all(records.map((record) => revive(join(instances, record.info.instance_id), record, vmms)))
+export interface RecoveryOptions {
+  /** Directory that holds one directory an instance. */
+  readonly folder: string
+  /** By id: what is found comes in here, and what turns out to be nothing leaves it. */
+  readonly instances: Map<string, Instance>
+  readonly adoption: Adoption
+  /** Called with an instance that gets a machine which nobody can ask. */
+  readonly onMachine: (instance: Instance) => void
+  readonly log: (event: string, fields: Record<string, unknown>) => void
 }
 
-async function revive(
-  directory: string,
-  { info, machine, lineage }: InstanceRecord,
-  vmms: readonly Vmm[],
-): Promise<Instance> {
-  const instance = new Instance(directory, info, machine, lineage)
-  if (hasEnded(info.state)) return instance
-  const vmm = vmms.find((vmm) => vmm.name === machine?.vmm)
-  if (!machine || !vmm) {
+/** What an earlier daemon left (spec/instance-states.md, "Adoption"; docs/design/0023). */
+export class Recovery {
+  readonly #options: RecoveryOptions
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Takes in all that is there. What that takes is done behind it: `tried` settles when everything was tried once, and never rejects.
+   * Throws if the folder of the instances cannot be read.
+   */
+  async begin(): Promise<{ readonly tried: Promise<unknown> }> {
+    const { folder, log } = this.#options
+    const found = findInstances(folder, (path) => log("not an instance", { path }))
+    const works: (() => Promise<void>)[] = []
+    for (const one of found) works.push(await this.#takeIn(one))
+    this.#inOrder()
+    return { tried: Promise.all(works.map((work) => work())) }
+  }
+
+  /** Looks again at what could not be read. */
+  async again(): Promise<void> {
+    const { folder, instances, log } = this.#options
+    for (const [id, before] of instances) {
+      const found = before.unreadable && !before.removing ? look(folder, id) : undefined
+      if (!found || !("record" in found)) continue
+      log("readable again", { instance_id: id })
+      before.machine?.detach()
+      await (await this.#takeIn(found))()
+    }
+  }
+
+  /** Gives what is left to be done about it. */
+  async #takeIn(found: Found): Promise<() => Promise<void>> {
+    const { folder, instances, log } = this.#options
+    const directory = join(folder, found.id)
+    const told = (work: () => Promise<void>) => () =>
+      work().catch((thrown) => {
+        const { message } = toOvmError(thrown)
+        log("recovery failed", { instance_id: found.id, error: message })
+      })
+    if ("nobodys" in found)
+      return told(async () => {
+        await endStray(directory)
+        await removeDirectory(directory)
+      })
+    if ("record" in found) {
+      const instance = new Instance(directory, found.record.info, found.record)
+      instances.set(found.id, instance)
+      return told(async () => {
+        await sweepTemporaries(directory, 0)
+        await this.#revive(instance, found.record)
+      })
+    }
+    return told(await this.#keep(found, directory))
+  }
+
+  /** The oldest first; and a name is one instance's alone, first of all that of those which can be read. */
+  #inOrder(): void {
+    const { instances } = this.#options
+    const all = [...instances.values()]
+    const names = new Set(all.flatMap(({ info, unreadable }) => (unreadable ? [] : [info.name])))
+    for (const instance of all.filter(({ unreadable }) => unreadable)) {
+      if (names.has(instance.info.name)) instance.note({ name: instance.id })
+      names.add(instance.info.name)
+    }
+    instances.clear()
+    for (const instance of all.sort((a, b) => a.info.created.localeCompare(b.info.created)))
+      instances.set(instance.id, instance)
+  }
+
+  async #revive(instance: Instance, { info, machine }: InstanceRecord): Promise<void> {
+    const { directory } = instance
+    const record = machine ?? (await this.#unrecorded(instance))
+    if (record && !hasEnded(info.state)) {
+      if (await isAlive(record)) return this.#options.adoption.begin(instance, record)
+      await instance.finish(await new ProcessMachine(record).exited)
+    }
+    await removeLeftovers(directory)
+  }
+
+  /** One without a machine on record was still starting: nobody holds its plan any more, so that what may run of it is ended. */
+  async #unrecorded(instance: Instance): Promise<MachineRecord | undefined> {
+    const { directory, info } = instance
+    if (hasEnded(info.state)) return undefined
+    const asked = info.state === "starting" || info.state === "stopping"
+    const vmm = asked ? undefined : await vmmIn(directory)
+    if (vmm) return { ...placeOf(directory, info), ...vmm }
     await endStray(directory)
     await instance.fail(new OvmError("OVM_INTERNAL", "the daemon ended while this instance was starting"))
-    return instance
+    return undefined
   }
-  try {
-    instance.machine = await vmm.adopt(machine)
-    await settleSnapshot(instance)
-    if (info.state === "starting")
-      await instance.become("running", { started: info.started ?? new Date().toISOString() })
-  } catch (error) {
-    await instance.finish({ reason: "lost", message: error instanceof Error ? error.message : String(error) })
+
+  /** Of a record that cannot be read the machine is what works in its directory. */
+  async #keep(found: Unreadable & { readonly id: string }, directory: string): Promise<() => Promise<void>> {
+    const { instances, onMachine, log } = this.#options
+    const vmm = await vmmIn(directory)
+    if (found.empty && !vmm) {
+      // A crash between making it and anything else. Only what is empty can be removed so.
+      return async () => rmdirSync(directory)
+    }
+    const info = shownOf(found, vmm !== undefined)
+    const instance = new Instance(directory, info, {})
+    instance.unreadable = found.fault
+    instances.set(found.id, instance)
+    log("unreadable", { instance_id: found.id, error: found.fault.message })
+    return async () => {
+      if (!vmm) return
+      instance.machine = new ProcessMachine({ ...placeOf(directory, info), ...vmm })
+      instance.silence = { error: found.fault, over: instance.ended }
+      onMachine(instance)
+    }
   }
-  return instance
+}
+
+function placeOf(directory: string, { vmm }: InstanceInfo) {
+  const { name = "vmm", version = "", accelerator } = vmm ?? {}
+  return { vmm: name, version, accelerator: accelerator === "kvm" ? "kvm" : "tcg", directory } as const
+}
+
+function shownOf({ id, known, fault }: Unreadable & { readonly id: string }, lives: boolean): InstanceInfo {
+  const ended = known.state && hasEnded(known.state) ? known.state : "failed"
+  return {
+    instance_id: id,
+    name: id,
+    image: { reference: "" },
+    resources: {},
+    timings_ms: {},
+    warnings: [],
+    created: new Date(0).toISOString(),
+    ...known,
+    state: lives ? "running" : ended,
+    error: entryOf(fault),
+  }
 }

@@ -1,10 +1,20 @@
 import { toOvmError } from "../errors.ts"
 import type { Vmm } from "../vmm/interfaces.ts"
-import { entryOf } from "./instance.ts"
+import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
 
+/** What its status says: what it is, and whether it can be asked. */
+export function shown({ info, silence, unreadable }: Instance): InstanceInfo {
+  const error = unreadable ?? silence?.error
+  return withRunning({
+    ...info,
+    ...(silence && { reachable: false }),
+    ...(error && { error: entryOf(error) }),
+  })
+}
+
 /** How long it has run, or ran: from its own times, so that nothing needs to be written while it runs. */
-export function withRunning(info: InstanceInfo): InstanceInfo {
+function withRunning(info: InstanceInfo): InstanceInfo {
   if (!info.started) return info
   const running = Date.parse(info.finished ?? new Date().toISOString()) - Date.parse(info.started)
   return { ...info, timings_ms: { ...info.timings_ms, running: Math.max(0, running) } }

@@ -136,12 +136,17 @@ function frozen(lineage: Lineage, old: string, top: string): Lineage {
   return { ...lineage, overlays: [...lineage.overlays, old], top }
 }
 
-/** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */
-export async function settleSnapshot(instance: Instance): Promise<void> {
-  const { ram, state } = sinkOf(instance, { overlays: [] })
+/** Removes what a daemon that died in the middle of a snapshot left in the directory of one that no snapshot is taken of. */
+export async function removeLeftovers(directory: string): Promise<void> {
+  const { ram, state } = sinkOf({ directory }, { overlays: [] })
   // Compressed RAM lies beside it (images/snapshot.ts).
   const left = [ram, `${ram}.zstd`, `${ram}.lz4`, state]
   await Promise.all(left.map((path) => rm(path, { force: true })))
+}
+
+/** What such a daemon left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */
+export async function settleSnapshot(instance: Instance): Promise<void> {
+  await removeLeftovers(instance.directory)
   const { lineage } = instance
   // One that was to be stopped stands still. One that has ended meanwhile neither goes on nor writes to anything.
   const held = heldFile(instance)
@@ -162,6 +167,7 @@ function heldFile({ directory }: Instance): string {
 
 function snapshotterOf(instance: Instance): Machine & Snapshotter {
   const { machine, state } = instance
+  instance.assertUsable()
   if (state !== "running" && state !== "paused") throw conflict(instance, `is ${state}`)
   if (instance.snapshotting) throw conflict(instance, "is being snapshotted already")
   if (machine?.snapshot && machine.overlay) return machine as Machine & Snapshotter
@@ -170,7 +176,7 @@ function snapshotterOf(instance: Instance): Machine & Snapshotter {
   })
 }
 
-function sinkOf(instance: Instance, { overlays }: Pick<Lineage, "overlays">) {
+function sinkOf(instance: Pick<Instance, "directory">, { overlays }: Pick<Lineage, "overlays">) {
   const path = (name: string) => join(instance.directory, name)
   return {
     ram: path("snapshot.ram"),

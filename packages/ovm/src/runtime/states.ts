@@ -11,6 +11,10 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   failed: [],
 }
 
+export function isState(value: unknown): value is State {
+  return typeof value === "string" && Object.hasOwn(NEXT, value)
+}
+
 /** True once the instance can no longer change: its VMM is gone. */
 export function hasEnded(state: State): boolean {
   return NEXT[state].length === 0

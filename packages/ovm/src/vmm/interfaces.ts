@@ -14,6 +14,7 @@ export interface Vmm extends Partial<Loader> {
   launch(plan: LaunchPlan, call?: Call): Promise<Machine>
   /**
    * Takes over a machine that an earlier process launched. Resolves also if it has ended meanwhile (`exited` is settled then).
+   * Throws OVM_VMM_UNREACHABLE if its process lives and cannot be given commands, which may be tried again as often as wanted.
    */
   adopt(record: MachineRecord, call?: Call): Promise<Machine>
 }
@@ -170,6 +171,8 @@ export interface Machine extends Partial<Snapshotter> {
   readonly timings: { readonly spawn: number; readonly load: number; readonly resume?: number }
   /** Settles when the VMM's process has ended; never rejects. After `detach` it does not settle any more. */
   readonly exited: Promise<Exit>
+  /** Settles when the VMM cannot be given commands any more, be it because it ends; absent if that cannot be told. */
+  readonly cut?: Promise<void>
   /** Resident memory in bytes and CPU time in ms of the VMM's process; undefined once it has ended. */
   usage(): Promise<{ readonly rss: number; readonly cpuTime: number } | undefined>
   /** What the guest does, whoever had it do that, as far as the VMM has told. */

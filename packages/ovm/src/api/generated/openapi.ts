@@ -362,6 +362,11 @@ export interface components {
              * @enum {string}
              */
             readonly reason?: "request" | "disk-full" | "io-error" | "snapshot";
+            /**
+             * @description Only if the VMM's process lives and cannot be given commands just now; it is tried again.
+             * @constant
+             */
+            readonly reachable?: false;
             readonly image: {
                 /** @description What was asked for. */
                 readonly reference: string;
@@ -375,10 +380,11 @@ export interface components {
                 /** @description kvm, tcg or another name. */
                 readonly accelerator: string;
             };
+            /** @description Without vcpus and memory only if the instance's record cannot be read. */
             readonly resources: {
-                readonly vcpus: number;
+                readonly vcpus?: number;
                 /** @description Bytes of RAM of the guest. */
-                readonly memory: number;
+                readonly memory?: number;
                 /** @description Resident bytes of the VMM's process. Only while it runs. */
                 readonly rss?: number;
                 /** @description CPU time of the VMM's process. Only while it runs. */
@@ -399,7 +405,7 @@ export interface components {
                 readonly reason: string;
             };
             readonly stop_method?: components["schemas"]["StopMethod"];
-            /** @description Why it failed. Only if it did. */
+            /** @description Why it failed, cannot be reached, or cannot be read. */
             readonly error?: components["schemas"]["ErrorEntry"];
             readonly created: components["schemas"]["Time"];
             readonly started?: components["schemas"]["Time"];

@@ -43,8 +43,8 @@ function row(instance: InstanceInfo): string[] {
     instance.image.reference,
     stateOf(instance),
     vmm ? `${vmm.name}/${vmm.accelerator}` : "",
-    `${resources.vcpus}`,
-    formatSize(resources.memory),
+    `${resources.vcpus ?? ""}`,
+    resources.memory === undefined ? "" : formatSize(resources.memory),
     formatAge(instance.created),
   ]
 }

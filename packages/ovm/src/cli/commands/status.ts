@@ -36,9 +36,9 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["generation id", info.generation_id],
     ["state", stateOf(info)],
     ["vmm", vmm && `${vmm.name} ${vmm.version} (${vmm.accelerator})`],
-    ["cpus", `${resources.vcpus}`],
-    ["memory", formatSize(resources.memory)],
-    ["resident", resources.rss === undefined ? undefined : formatSize(resources.rss)],
+    ["cpus", resources.vcpus === undefined ? undefined : `${resources.vcpus}`],
+    ["memory", sizeOf(resources.memory)],
+    ["resident", sizeOf(resources.rss)],
     [
       "cpu time",
       resources.cpu_time_ms === undefined ? undefined : `${(resources.cpu_time_ms / 1000).toFixed(1)} s`,
@@ -55,6 +55,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["error", error && `${error.code}: ${error.message}`],
     ...info.warnings.map((warning): [string, string] => ["warning", warning]),
   ]
+}
+
+function sizeOf(bytes: number | undefined): string | undefined {
+  return bytes === undefined ? undefined : formatSize(bytes)
 }
 
 function timings(info: InstanceInfo): string | undefined {

@@ -2,19 +2,23 @@ import { open } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { textIfPresent } from "../../files/present.ts"
-import { type Identity, isAlive } from "./identity.ts"
+import type { Exit, MachineRecord } from "../interfaces.ts"
+import { bootId, type Identity, isAlive } from "./identity.ts"
+import { isInhabited } from "./stray.ts"
 import { EXIT_FILE, STDERR_FILE } from "./wrapper.ts"
 
 /** Bytes of the VMM's last words that go into messages. */
 const MESSAGE_LIMIT = 2048
 /** How long the wrapper may take from the VMM's end to the exit file: it only has to write out what is in two pipes. */
 const WRAPPER_MS = 3000
+/** From then on it is worth looking whether there still is a wrapper. */
+const SURELY_MS = 15
 const WATCH_MS = 1000
 
 /** The status that the wrapper left; undefined if there is none (yet). */
 export async function readExit(directory: string): Promise<number | undefined> {
   const text = textIfPresent(join(directory, EXIT_FILE)) ?? ""
-  return /^\d+\n$/.test(text) ? Number(text) : undefined
+  return /^\d+ *\n$/.test(text) ? Number(text) : undefined
 }
 
 /** The end of what the VMM said on standard error, bounded, without control characters. */
@@ -70,10 +74,36 @@ export async function waitForExit(
     })
   }
   for (let pause = 1, waited = 0; waited < WRAPPER_MS && !signal?.aborted; pause *= 2) {
-    const status = await readExit(directory)
+    const status = await readExit(directory).catch(() => undefined)
     if (status !== undefined) return status
+    // Nobody is left that could write one.
+    if (waited >= SURELY_MS && !(await isInhabited(directory))) break
     await sleep(pause)
     waited += pause
   }
-  return await readExit(directory)
+  return await readExit(directory).catch(() => undefined)
+}
+
+/** How a machine ended, and why as far as anybody knows. */
+export async function exitOf(
+  { directory, bootId: booted }: MachineRecord,
+  status: number | undefined,
+  reason = reasonOf(status),
+): Promise<Exit> {
+  const restarted = status === undefined && booted !== (await bootId())
+  const message = restarted
+    ? "the host has been restarted since"
+    : await readStderr(directory).catch(() => undefined)
+  return {
+    ...(status === undefined ? {} : { status }),
+    reason,
+    ...(message === undefined ? {} : { message }),
+  }
+}
+
+/** Without a word of the VMM, as when nobody watched, the status has to do, and without a status the word. */
+export function reasonOf(status: number | undefined, told?: string): string {
+  if (status === undefined) return told ?? "lost"
+  if (status > 128) return "signal"
+  return told ?? (status === 0 ? "ended" : "failed")
 }

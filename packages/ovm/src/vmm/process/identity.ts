@@ -20,7 +20,12 @@ let thisBoot: Promise<string> | undefined
 /** Differs after every restart of the host, which this process does not outlive. */
 export async function bootId(): Promise<string> {
   thisBoot ??= readFile("/proc/sys/kernel/random/boot_id", "utf8").then((text) => text.trim())
-  return await thisBoot
+  try {
+    return await thisBoot
+  } catch (error) {
+    thisBoot = undefined
+    throw error
+  }
 }
 
 /** What the wrapper in `directory` started; undefined if it has not come so far. */
@@ -31,13 +36,18 @@ export async function startedIn(directory: string): Promise<Identity | undefined
   return { bootId: await bootId(), pid: Number(pid), startTime: Number(startTime) }
 }
 
+/** False once it is certain that it is gone: what cannot be looked at just now, as without descriptors, may live. */
 export async function isAlive(identity: Identity): Promise<boolean> {
-  return (await statOf(identity)) !== undefined
+  try {
+    return (await statOf(identity)) !== undefined
+  } catch {
+    return true
+  }
 }
 
-/** Sends a signal, 9 unless given, to that very process. False if it is gone. */
+/** Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now. */
 export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL"): Promise<boolean> {
-  if (!(await isAlive(identity))) return false
+  if ((await statOf(identity)) === undefined) return false
   try {
     return process.kill(identity.pid, signal)
   } catch {
@@ -45,9 +55,9 @@ export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL
   }
 }
 
-/** Resident memory in bytes and CPU time in ms; undefined if the process is gone. */
+/** Resident memory in bytes and CPU time in ms; undefined if the process is gone, or cannot be looked at. */
 export async function usageOf(identity: Identity): Promise<{ rss: number; cpuTime: number } | undefined> {
-  const fields = await statOf(identity)
+  const fields = await statOf(identity).catch(() => undefined)
   if (!fields) return undefined
   const ticks = Number(fields[UTIME]) + Number(fields[UTIME + 1])
   return { rss: Number(fields[RSS]) * PAGE, cpuTime: Math.round((ticks * 1000) / TICKS) }
@@ -59,8 +69,12 @@ const UTIME = 11
 const START = 19
 const RSS = 21
 
+/** Undefined for a process that is gone. Throws what reading throws otherwise. */
 async function statOf(identity: Identity): Promise<string[] | undefined> {
-  const text = await readFile(`/proc/${identity.pid}/stat`, "latin1").catch(() => "")
+  const text = await readFile(`/proc/${identity.pid}/stat`, "latin1").catch((error) => {
+    if (error.code === "ENOENT" || error.code === "ESRCH") return ""
+    throw error
+  })
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
   // A zombie has ended: only its parent, the wrapper, has not looked yet.
   if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined

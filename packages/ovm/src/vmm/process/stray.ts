@@ -1,15 +1,90 @@
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { isAlive, kill, startedIn } from "./identity.ts"
+import { OvmError } from "../../errors.ts"
+import { bootId, type Identity, isAlive, kill, startedIn } from "./identity.ts"
+import { WRAPPER } from "./wrapper.ts"
 
-const LONGEST_MS = 3000
+const LONGEST_MS = 5000
+const PAUSE_MS = 5
+/** What is left of the wrapper after that has nobody to wait for. */
+const KEEPERS_MS = 200
+/** What the wrapper itself consists of. */
+const KEEPERS = new Set(["sh", "head", "cat", "dd", "rm", "mv", "wc"])
+
+interface Inhabitant extends Identity {
+  readonly name: string
+}
 
 /**
- * Ends what a wrapper in `directory` started and nobody has a record of, as after a daemon that died in mid-launch. Returns once
- * it is gone; true if there was something to end.
+ * The processes that a wrapper has started in `directory`, the wrapper included, whatever became of its files: they work there, in
+ * a session whose leader is a wrapper or has ended. Not somebody's shell that happens to be there.
+ */
+async function inhabitants(directory: string): Promise<Inhabitant[]> {
+  const here = await bootId()
+  const place = attempt(() => realpathSync(directory)) ?? directory
+  return readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return []
+    if (attempt(() => readlinkSync(`/proc/${name}/cwd`)) !== place) return []
+    const text = attempt(() => readFileSync(`/proc/${name}/stat`, "latin1")) ?? ""
+    // After the command's name (proc(5)): state, parent, group, session, terminal; 22 is the start time.
+    const end = text.lastIndexOf(")")
+    const fields = text.slice(end + 2).split(" ")
+    const [state, , , session, terminal] = fields
+    if (end < 0 || state === "Z" || state === "X" || terminal !== "0" || !isWrapper(session)) return []
+    const named = text.slice(text.indexOf("(") + 1, end)
+    return [{ bootId: here, pid: Number(name), startTime: Number(fields[19]), name: named }]
+  })
+}
+
+/** The session's leader is a wrapper, or nobody any more. */
+function isWrapper(session: string | undefined): boolean {
+  const words = attempt(() => readFileSync(`/proc/${session}/cmdline`, "utf8"))
+  return words === undefined || words.split("\0").includes(WRAPPER)
+}
+
+/** The VMM that lives in `directory`, by the wrapper's note or, should that be gone, by where it works. */
+export async function vmmIn(directory: string): Promise<Identity | undefined> {
+  const noted = await startedIn(directory)
+  if (noted && (await isAlive(noted))) return noted
+  return (await inhabitants(directory)).find(({ name }) => !KEEPERS.has(name))
+}
+
+/** True as long as anything of a wrapper in `directory` may still write there. */
+export async function isInhabited(directory: string): Promise<boolean> {
+  const found = await inhabitants(directory).catch(() => undefined)
+  // Where nobody can look, somebody may be.
+  return found === undefined || found.length > 0
+}
+
+/**
+ * Kills the VMM in `directory` with its wrapper and all below that, and returns once they are gone; true if there was something to
+ * end. Throws OVM_VMM_TIMEOUT if they are not gone after five seconds, like those that wait for a device.
  */
 export async function endStray(directory: string): Promise<boolean> {
-  const stray = await startedIn(directory)
-  if (!stray || !(await kill(stray))) return false
-  for (let waited = 0; waited < LONGEST_MS && (await isAlive(stray)); waited += 5) await sleep(5)
-  return true
+  for (let waited = 0; ; waited += PAUSE_MS) {
+    const noted = await startedIn(directory)
+    const left = await inhabitants(directory)
+    const all: (Identity & { name?: string })[] = noted && (await isAlive(noted)) ? [noted, ...left] : left
+    if (all.length === 0) return waited > 0
+    if (waited > LONGEST_MS) throw unkillable(directory, all[0]?.pid)
+    // The wrapper has a moment to write down how the VMM ended.
+    const now = waited < KEEPERS_MS ? all.filter(({ name }) => !KEEPERS.has(name ?? "")) : all
+    await Promise.all(now.map((one) => kill(one)))
+    await sleep(PAUSE_MS)
+  }
+}
+
+export function unkillable(directory: string, pid: number | undefined): OvmError {
+  return new OvmError(
+    "OVM_VMM_TIMEOUT",
+    `process ${pid} in ${directory} has not ended ${LONGEST_MS} ms after SIGKILL: the kernel does not let it go`,
+  )
+}
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work()
+  } catch {
+    return undefined
+  }
 }

@@ -10,6 +10,9 @@ export const STDERR_FILE = "stderr"
 /** Followed by the segment's offset in the whole stream, in bytes. */
 export const CONSOLE_PREFIX = "console."
 
+/** The name by which the wrapper's shell goes in its arguments. */
+export const WRAPPER = "ovm-vmm"
+
 const STDERR_LIMIT = 64 << 10
 /** The longest that a VMM's output waits in its pipes at first. */
 const GATE_MS = 100
@@ -22,7 +25,8 @@ const GATE_MS = 100
  * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do: its count
  *   is of reads, however short, not of bytes.
  * - `stderr`: the first words of standard error, complete once the VMM has ended; the rest is read and dropped, so that a chatty VMM never blocks.
- * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N.
+ * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N. Its room is taken before
+ *   the VMM starts and written over in place, so that a machine that ends on a full disk has its status too.
  *
  * Standard input is a gate, which opens by its end: the programs that read the VMM's output wait for it, and leave the processor to
  * the VMM while that starts.
@@ -42,12 +46,13 @@ then first() { stdbuf -o0 head -c "$1"; }
 else first() { dd bs=1 count="$1" 2>/dev/null; }
 fi
 vmm() {
+  echo '   ' >${EXIT_FILE}.tmp
   (
     read -r pid x x x x x x x x x x x x x x x x x x x x start x </proc/self/stat
     echo "$pid $start" >${PID_FILE}
     exec "$@" 4<&-
   )
-  echo $? >${EXIT_FILE}.tmp
+  printf '%-3d\\n' $? 1<>${EXIT_FILE}.tmp
 }
 keep_console() {
   gate
@@ -87,7 +92,7 @@ export async function spawnWrapped(
   options: { readonly directory: string; readonly consoleLimit: number },
 ): Promise<Wrapped> {
   const segment = Math.max(1, Math.floor(options.consoleLimit / 2))
-  const args = ["-c", SCRIPT, "ovm-vmm", String(segment), String(STDERR_LIMIT), ...argv]
+  const args = ["-c", SCRIPT, WRAPPER, String(segment), String(STDERR_LIMIT), ...argv]
   try {
     clearTraces(options.directory)
     const child = spawn("sh", args, {

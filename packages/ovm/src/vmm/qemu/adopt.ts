@@ -1,26 +1,29 @@
-import { OvmError } from "../../errors.ts"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import type { Call } from "../../content/interfaces.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
 import type { Machine, MachineRecord } from "../interfaces.ts"
 import { isAlive, kill } from "../process/identity.ts"
+import { unreachable } from "../process/machine.ts"
 import { letGo, lookAt } from "./go.ts"
 import { endedMachine, QemuMachine } from "./machine.ts"
-import { connectQmp } from "./qmp.ts"
+import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { readAttempt, takeBack } from "./snapshot/attempt.ts"
 import { GuestWatch } from "./watch.ts"
 
 /** The monitor answers in about 1 ms; one that another client holds does not answer at all. */
 const GREETING_MS = 5000
 
-/** Vmm.adopt of QEMU. Throws OVM_VMM_TIMEOUT if the machine runs but its monitor does not answer, OVM_VMM_FAILED if it is gone. */
-export async function adoptQemu(record: MachineRecord): Promise<Machine> {
+/** Vmm.adopt of QEMU. */
+export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): Promise<Machine> {
   if (!(await isAlive(record))) return endedMachine(record)
   const watch = new GuestWatch()
+  let qmp: Qmp | undefined
+  const leave = () => qmp?.close()
+  signal?.addEventListener("abort", leave)
   try {
-    const qmp = await connectQmp(record.directory, { timeoutMs: GREETING_MS, onEvent: watch.onEvent })
-    if (!qmp)
-      throw new OvmError(
-        "OVM_VMM_FAILED",
-        `QEMU (pid ${record.pid}) runs, but its monitor in ${record.directory} is gone`,
-      )
+    qmp = await connectQmp(record.directory, { timeoutMs: GREETING_MS, onEvent: watch.onEvent })
+    if (!qmp) throw new OvmError("OVM_VMM_FAILED", noMonitor(record.directory))
     // Whoever took a snapshot of it died in the middle.
     const attempt = await readAttempt(record.directory)
     if (attempt) await takeBack(qmp, attempt)
@@ -33,10 +36,22 @@ export async function adoptQemu(record: MachineRecord): Promise<Machine> {
     }
     // Whoever launched it died between the spawn and the start.
     if (status === "prelaunch") await letGo(qmp, watch)
+    signal?.throwIfAborted()
     return new QemuMachine(record, { spawn: 0, load: 0 }, qmp, watch)
   } catch (error) {
+    // A monitor serves one client at a time: the next attempt is one of its own.
+    leave()
     // It may have ended while we knocked.
     if (!(await isAlive(record))) return endedMachine(record)
-    throw error
+    throw unreachable(record, toOvmError(error))
+  } finally {
+    signal?.removeEventListener("abort", leave)
   }
+}
+
+function noMonitor(directory: string): string {
+  const socket = join(directory, QMP_SOCKET)
+  return existsSync(socket)
+    ? `its monitor ${socket} takes no connection, as while other clients hold it`
+    : `its monitor ${socket} is gone`
 }

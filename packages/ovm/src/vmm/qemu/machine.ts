@@ -9,12 +9,12 @@ import type {
   SnapshotSink,
   StopMethod,
 } from "../interfaces.ts"
-import { readStderr, waitForExit } from "../process/exit.ts"
+import { exitOf, waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { letGo, lookAt } from "./go.ts"
 import type { Qmp } from "./qmp.ts"
 import { driveOf } from "./snapshot/drive.ts"
-import { GuestWatch } from "./watch.ts"
+import type { GuestWatch } from "./watch.ts"
 
 const GRACE_MS = 10_000
 const PRESS_MS = 1000
@@ -29,6 +29,7 @@ const RETRIED_MS = 200
 /** A running machine, over a monitor that has been negotiated. */
 export class QemuMachine implements Machine {
   readonly exited: Promise<Exit>
+  readonly cut: Promise<void>
   #ended = false
   /** Of a guest that cannot go on. */
   #ending = false
@@ -42,6 +43,7 @@ export class QemuMachine implements Machine {
     private readonly qmp: Qmp,
     private readonly watch: GuestWatch,
   ) {
+    this.cut = qmp.closed
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()
     if (watch.hopeless) this.#endHopeless()
@@ -77,7 +79,7 @@ export class QemuMachine implements Machine {
     if (signal.aborted) return
     this.#ended = true
     this.qmp.close()
-    settle(await exitOf(this.record, status, watch))
+    settle(await exitOf(this.record, status, watch.reason(status)))
   }
 
   async usage(): Promise<{ rss: number; cpuTime: number } | undefined> {
@@ -213,7 +215,7 @@ export function endedMachine(record: MachineRecord): Machine {
     timings: { spawn: 0, load: 0 },
     guest: { running: false },
     onGuest: () => {},
-    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status, new GuestWatch())),
+    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status)),
     usage: async () => undefined,
     pause: ended,
     resume: ended,
@@ -221,14 +223,5 @@ export function endedMachine(record: MachineRecord): Machine {
     overlay: ended,
     stop: async () => "already",
     detach: () => {},
-  }
-}
-
-async function exitOf(record: MachineRecord, status: number | undefined, watch: GuestWatch): Promise<Exit> {
-  const message = await readStderr(record.directory).catch(() => undefined)
-  return {
-    ...(status === undefined ? {} : { status }),
-    reason: watch.reason(status),
-    ...(message === undefined ? {} : { message }),
   }
 }

@@ -1,6 +1,8 @@
-import { closeSync, constants, openSync } from "node:fs"
+import { closeSync, constants } from "node:fs"
 import { createConnection, type Socket } from "node:net"
+import { guardedSync } from "../../content/guarded.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"
+import { openIfPresent } from "../../files/present.ts"
 
 /** QEMU's socket in the instance's directory. */
 export const QMP_SOCKET = "qmp.sock"
@@ -140,14 +142,13 @@ function eventOf(event: string, { data, timestamp }: Message): QmpEvent {
   return { event, data: isObject(data) ? data : {}, ...(Number.isNaN(time) ? {} : { time }) }
 }
 
-/** Connects to a socket in `directory`; undefined if nothing listens. A socket's path is limited to 107 bytes (unix(7)): through the folder's descriptor. */
+/**
+ * Connects to a socket in `directory`; undefined if nothing listens. A socket's path is limited to 107 bytes (unix(7)): through the
+ * folder's descriptor. Throws if that cannot be had.
+ */
 export async function connectIn(directory: string, name: string): Promise<Socket | undefined> {
-  let folder: number
-  try {
-    folder = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
-  } catch {
-    return undefined
-  }
+  const folder = guardedSync(() => openIfPresent(directory, constants.O_RDONLY | constants.O_DIRECTORY))
+  if (folder === undefined) return undefined
   try {
     return await new Promise((resolve) => {
       const socket = createConnection({ path: `/proc/self/fd/${folder}/${name}` })

@@ -1,4 +1,5 @@
 import type { Guest } from "../interfaces.ts"
+import { reasonOf } from "../process/exit.ts"
 import type { QmpEvent } from "./qmp.ts"
 
 /** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/interfaces.ts; others are passed on. */
@@ -62,12 +63,9 @@ export class GuestWatch {
     }
   }
 
-  /** Without an event, as when nobody watched, the status has to do. */
   reason(status: number | undefined): string {
     if (this.#hopeless && this.#end) return this.#end
-    if (status === undefined) return "lost"
-    if (status > 128) return "signal"
-    return this.#end ?? (status === 0 ? "ended" : "failed")
+    return reasonOf(status, this.#end)
   }
 
   #give(end: string): void {

@@ -1,0 +1,63 @@
+import { join } from "node:path"
+import { OvmError } from "../errors.ts"
+import { Instance } from "./instance.ts"
+import type { InstanceInfo, Overrides, StartRequest } from "./interfaces.ts"
+import type { Limits } from "./limits.ts"
+import { chooseName } from "./names.ts"
+import { resourcesOf } from "./plan.ts"
+import { hasEnded } from "./states.ts"
+
+export interface Admission {
+  /** Directory that holds one directory an instance. */
+  readonly folder: string
+  readonly instances: Map<string, Instance>
+  readonly limits: Limits
+}
+
+/** How many have not ended. */
+export function countRunning(instances: ReadonlyMap<string, Instance>): number {
+  return instances.values().reduce((count, instance) => count + (hasEnded(instance.state) ? 0 : 1), 0)
+}
+
+/** Throws OVM_TOO_MANY if one more cannot run. */
+export function assertRoomToRun({ instances, limits: { running } }: Admission): void {
+  if (countRunning(instances) < running) return
+  throw new OvmError("OVM_TOO_MANY", `${running} instances are running, which is the limit`, {
+    hint: "ovm ps, ovm stop ID",
+  })
+}
+
+/** Takes a start on, or says which limit forbids it. Not asynchronous: two starts cannot take the same name. */
+export function accept(
+  admission: Admission,
+  id: string,
+  request: StartRequest,
+  overrides: Overrides,
+  facts: Partial<InstanceInfo> = {},
+): Instance {
+  const { folder, instances, limits } = admission
+  assertRoomToRun(admission)
+  if (instances.size >= limits.instances)
+    throw new OvmError("OVM_TOO_MANY", `${limits.instances} instances are on record, which is the limit`, {
+      hint: "ovm rm ID",
+    })
+  const info: InstanceInfo = {
+    instance_id: id,
+    name: chooseName(
+      overrides.name,
+      request.manifest,
+      instances.values().map((instance) => instance.info),
+    ),
+    state: "starting",
+    phase: "resolving",
+    image: { reference: request.manifest },
+    resources: resourcesOf(undefined, overrides),
+    timings_ms: {},
+    warnings: [],
+    created: new Date().toISOString(),
+    ...facts,
+  }
+  const instance = new Instance(join(folder, id), info)
+  instances.set(id, instance)
+  return instance
+}

@@ -1,0 +1,245 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync } from "node:fs"
+import { mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises"
+import { createConnection } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "../../../testkit/src/disks.ts"
+import { guestMissing } from "../../../testkit/src/guest.ts"
+import { packGuest } from "../../../testkit/src/image.ts"
+import { processesIn, vmmsBelow } from "../../../testkit/src/processes.ts"
+import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import { endStray } from "../vmm/process/stray.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(120_000)
+
+let root: string
+let runtime: LocalRuntime
+const folder = (id: string) => join(root, "instances", id)
+const recordOf = (id: string) => join(folder(id), "instance.json")
+
+async function open(): Promise<void> {
+  runtime = await LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images: await openImages(
+      join(root, "store"),
+      join(root, "derived"),
+      new Policy(join(root, "policy.json")),
+    ),
+    vmms: availableVmms(join(root, "cache")),
+  })
+}
+
+async function until(id: string, done: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
+  for (;;) {
+    const info = await runtime.status(id)
+    if (done(info)) return info
+    await Bun.sleep(10)
+  }
+}
+
+/** A machine with a disk that runs and that no daemon looks after: what the last one left, with the pid of its VMM. */
+async function orphan(manifest = "disk"): Promise<{ id: string; pid: number }> {
+  const { instance_id: id } = await runtime.start({ manifest })
+  await until(id, ({ state }) => state === "running")
+  await runtime.close()
+  const pid = Number((await readFile(join(folder(id), "pid"), "utf8")).split(" ")[0])
+  return { id, pid }
+}
+
+const isReached = ({ reachable }: InstanceInfo) => reachable === undefined
+const hasWhy = ({ error }: InstanceInfo) => error !== undefined
+const overlayOf = (id: string) => existsSync(join(folder(id), "overlay.qcow2"))
+
+describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-adopt-"))
+    const disk = join(root, "disk.raw")
+    await writeFile(disk, Buffer.alloc(1 << 20))
+    const diskLayers = [{ path: disk, format: "raw" as const }]
+    await packGuest(join(root, "store"), "disk:latest", "tick_ms=50 button=1", { diskLayers })
+    await open()
+  })
+  afterEach(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    expect(await vmmsBelow(root)).toEqual([])
+    expect(await readdir(join(root, "instances"))).toEqual([])
+  })
+  afterAll(async () => {
+    for (const id of await readdir(join(root, "instances"))) await endStray(folder(id))
+    await runtime.close()
+    await rm(root, { recursive: true })
+  })
+
+  // OVMS-STA-020, OVMS-STA-021, OVMS-STA-022, OVMS-STA-023, OVMS-API-130
+  test("one whose VMM stands still is kept as it was, refuses what needs it, and is itself again once it answers", async () => {
+    const { id, pid } = await orphan()
+    process.kill(pid, "SIGSTOP")
+    await open()
+    expect(await runtime.status(id)).toMatchObject({ state: "running", reachable: false })
+    expect((await runtime.list())[0]).toMatchObject({ instance_id: id, state: "running", reachable: false })
+    const taken = await refusal(runtime.snapshot({ instance_id: id, tag: "x" }))
+    expect([taken.code, taken.httpStatus]).toEqual(["OVM_VMM_UNREACHABLE", 503])
+    expect((await until(id, hasWhy)).error?.code).toBe("OVM_VMM_UNREACHABLE")
+    expect(overlayOf(id)).toBe(true)
+    // The next one finds it as this one did.
+    await runtime.close()
+    await open()
+    expect(await runtime.status(id)).toMatchObject({ state: "running", reachable: false })
+    process.kill(pid, "SIGCONT")
+    const again = await until(id, isReached)
+    expect([again.state, again.error]).toEqual(["running", undefined])
+    expect((await runtime.snapshot({ instance_id: id, tag: "again" })).snapshot_ref).toStartWith("sha256:")
+    await runtime.stop({ instance_id: id })
+    expect(await until(id, ({ state }) => state !== "stopping")).toMatchObject({ state: "stopped" })
+  })
+
+  // OVMS-STA-021
+  test("one whose monitor others hold is taken over when they leave", async () => {
+    const { id } = await orphan()
+    const others = await Promise.all([1, 2, 3].map(() => held(id)))
+    await open()
+    expect(await runtime.status(id)).toMatchObject({ state: "running", reachable: false })
+    for (const other of others) other.destroy()
+    expect((await until(id, isReached)).state).toBe("running")
+  })
+
+  // OVMS-STA-023
+  test("one that is never reached is ended by its process, and says what it took", async () => {
+    const { id, pid } = await orphan()
+    await rm(join(folder(id), "qmp.sock"))
+    await open()
+    expect((await until(id, hasWhy)).error?.message).toContain("qmp.sock is gone")
+    await runtime.stop({ instance_id: id, grace_ms: 100 })
+    const info = await until(id, ({ state }) => state !== "stopping")
+    expect(info).toMatchObject({ state: "stopped", exit: { status: 0 } })
+    expect((await until(id, ({ stop_method }) => stop_method !== undefined)).stop_method).toBe("quit")
+    expect(existsSync(`/proc/${pid}`)).toBe(false)
+  })
+
+  test("one that stands still is removed by force, with its wrapper", async () => {
+    const { id, pid } = await orphan()
+    process.kill(pid, "SIGSTOP")
+    await open()
+    await runtime.remove(id, { force: true })
+    expect(existsSync(`/proc/${pid}`)).toBe(false)
+    expect(processesIn(folder(id))).toEqual([])
+  })
+
+  // OVMS-STA-015
+  test("one that was being stopped is stopped, answer or not", async () => {
+    const { id, pid } = await orphan()
+    await edit(id, (record) => ({ ...record, info: { ...record.info, state: "stopping" } }))
+    process.kill(pid, "SIGSTOP")
+    await open()
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    expect((await until(id, ({ state }) => state !== "stopping")).state).toBe("stopped")
+  })
+
+  // OVMS-STA-021
+  test("one whose VMM this runtime has no adapter for goes on running", async () => {
+    const { id, pid } = await orphan()
+    await edit(id, (record) => ({ ...record, machine: { ...record.machine, vmm: "other" } }))
+    await open()
+    const info = await until(id, hasWhy)
+    expect(info).toMatchObject({ state: "running", reachable: false })
+    expect(info.error?.message).toContain("no adapter")
+    expect(existsSync(`/proc/${pid}`)).toBe(true)
+  })
+
+  // OVMS-STA-024, OVMS-STA-025, OVMS-API-131
+  test("one whose record cannot be read is kept with its process, and read as soon as that can be done", async () => {
+    const { id, pid } = await orphan()
+    await rename(recordOf(id), join(folder(id), "aside"))
+    await writeFile(recordOf(id), "")
+    await rm(join(folder(id), "pid"))
+    await open()
+    const info = await runtime.status(id)
+    expect(info).toMatchObject({ state: "running", reachable: false, name: id, resources: {} })
+    expect(info.error?.code).toBe("OVM_RECORD_UNREADABLE")
+    expect(info.error?.message).toContain(recordOf(id))
+    expect((await refusal(runtime.remove(id))).code).toBe("OVM_RECORD_UNREADABLE")
+    expect((await refusal(runtime.snapshot({ instance_id: id, tag: "x" }))).code).toBe(
+      "OVM_RECORD_UNREADABLE",
+    )
+    for await (const chunk of await runtime.logs(id, { follow: true }))
+      if (Buffer.from(chunk).includes("T")) break
+    await rename(join(folder(id), "aside"), recordOf(id))
+    const again = await until(id, (info) => isReached(info) && info.name !== id)
+    expect(again).toMatchObject({ state: "running", image: { reference: "disk:latest" } })
+    expect(existsSync(`/proc/${pid}`)).toBe(true)
+  })
+
+  // OVMS-STA-025
+  test("one whose record nobody can read is ended and removed by force, its wrapper killed or not", async () => {
+    for (const killed of [false, true]) {
+      const { id, pid } = await orphan()
+      await truncate(recordOf(id))
+      if (killed) process.kill(await sessionOf(pid), "SIGKILL")
+      await open()
+      expect((await runtime.status(id)).state).toBe("running")
+      await runtime.remove(id, { force: true })
+      expect(existsSync(folder(id))).toBe(false)
+      expect(existsSync(`/proc/${pid}`)).toBe(false)
+    }
+  })
+
+  // OVMS-STA-024
+  test("one that has ended and whose record is of a newer version is shown as it says", async () => {
+    const { id, pid } = await orphan()
+    process.kill(pid, "SIGTERM")
+    while (!existsSync(join(folder(id), "exit"))) await Bun.sleep(5)
+    await edit(id, (record) => ({
+      ...record,
+      schema: 99,
+      info: { ...record.info, state: "stopped", more: [] },
+    }))
+    await open()
+    expect(await runtime.status(id)).toMatchObject({
+      state: "stopped",
+      image: { reference: "disk:latest" },
+      error: { code: "OVM_RECORD_UNREADABLE", message: expect.stringContaining("99") },
+    })
+    expect(overlayOf(id)).toBe(true)
+  })
+
+  // OVMS-STA-013
+  test("one that ran when the host was restarted is lost, and its disk is not", async () => {
+    const { id, pid } = await orphan()
+    process.kill(-(await sessionOf(pid)), "SIGKILL")
+    while (processesIn(folder(id)).length > 0) await Bun.sleep(5)
+    await edit(id, (record) => ({ ...record, machine: { ...record.machine, bootId: "another" } }))
+    await open()
+    const info = await until(id, isReached)
+    expect(info).toMatchObject({ state: "failed", exit: { reason: "lost" } })
+    expect(info.error?.message).toContain("restarted")
+    expect(overlayOf(id)).toBe(true)
+  })
+})
+
+/** Another client of the monitor, which nobody else is served beside. */
+async function held(id: string) {
+  const socket = createConnection(join(folder(id), "qmp.sock"))
+  socket.on("error", () => {})
+  await new Promise((resolve) => socket.once("connect", resolve).once("error", resolve))
+  return socket
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a record as it is on disk, to be damaged
+async function edit(id: string, change: (record: any) => object): Promise<void> {
+  const record = JSON.parse(await readFile(recordOf(id), "utf8"))
+  await writeFile(recordOf(id), JSON.stringify(change(record)))
+}
+
+/** The wrapper's own process, which leads the session. */
+async function sessionOf(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, "latin1")
+  return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[3])
+}

@@ -1,0 +1,132 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
+import { limiter } from "../content/limit.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
+import { isAlive } from "../vmm/process/identity.ts"
+import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
+import type { Instance } from "./instance.ts"
+import { settleSnapshot } from "./snapshot.ts"
+import { hasEnded } from "./states.ts"
+
+/** Machines that are being asked at a time. One that does not answer holds its place for some seconds. */
+const WIDTH = 32
+/** Between two attempts at one machine: at first and at most. */
+const FIRST_MS = 20
+const LAST_MS = 1000
+/** From the end of a VMM's control connection to that of its process, as a rule. */
+const ENDING_MS = 1000
+/** Descriptors that adopted machines leave for requests and files. */
+const SPARE_DESCRIPTORS = 16
+
+export interface AdoptionOptions {
+  readonly vmms: readonly Vmm[]
+  /** Called with each machine that an instance gets here. */
+  readonly onMachine: (instance: Instance) => void
+  readonly log: (event: string, instance: Instance, fields: Record<string, unknown>) => void
+}
+
+/**
+ * Takes machines over whose processes live, and again those whose VMM stopped listening, for as long as they live (spec/
+ * instance-states.md, "What cannot be reached or read").
+ */
+export class Adoption {
+  readonly #options: AdoptionOptions
+  readonly #turn = limiter(WIDTH)
+  readonly #closing = new AbortController()
+
+  constructor(options: AdoptionOptions) {
+    this.#options = options
+  }
+
+  /** From here on the instance's machine is its process, until its VMM answers. Settles when that was tried once. */
+  async begin(instance: Instance, record: MachineRecord, why?: OvmError): Promise<void> {
+    const machine = new ProcessMachine(record)
+    const over = Promise.withResolvers<void>()
+    const tried = Promise.withResolvers<void>()
+    instance.machine = machine
+    instance.silence = { over: over.promise, ...(why && { error: why }) }
+    this.#options.onMachine(instance)
+    this.#pursue(instance, machine, () => tried.resolve())
+      .catch((problem) => this.#options.log("adoption failed", instance, { problem: String(problem) }))
+      .finally(() => {
+        over.resolve()
+        tried.resolve()
+      })
+    await tried.promise
+  }
+
+  /** Watches for the end of the connection to a machine that is reached, which need not be the machine's. */
+  watch(instance: Instance, machine: Machine): void {
+    machine.cut?.then(async () => {
+      await Promise.race([machine.exited, this.#pause(ENDING_MS)])
+      const { state } = instance
+      // What is being stopped is ended by its process if need be.
+      if (instance.machine !== machine || hasEnded(state) || state === "stopping" || this.#closed) return
+      if (!(await isAlive(machine.record))) return
+      machine.detach()
+      const why = unreachable(machine.record, new OvmError("OVM_VMM_FAILED", "its monitor left us"))
+      this.#options.log("unreachable", instance, { error: why.message })
+      await this.begin(instance, machine.record, why)
+    })
+  }
+
+  close(): void {
+    this.#closing.abort()
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
+  async #pursue(instance: Instance, machine: ProcessMachine, tried: () => void): Promise<void> {
+    const isOver = () => this.#closed || instance.machine !== machine || hasEnded(instance.state)
+    for (let pause = FIRST_MS; !isOver(); pause = Math.min(pause * 2, LAST_MS)) {
+      const found = await this.#turn(() => this.#ask(machine.record)).catch((thrown) => toOvmError(thrown))
+      if (isOver()) {
+        if (!(found instanceof OvmError)) found.detach()
+        return
+      }
+      if (!(found instanceof OvmError)) return this.#reached(instance, machine, found)
+      if (instance.silence?.error?.message !== found.message)
+        this.#options.log("unreachable", instance, { error: found.message })
+      if (instance.silence) instance.silence = { ...instance.silence, error: found }
+      tried()
+      await Promise.race([machine.exited, this.#pause(pause)])
+    }
+  }
+
+  async #ask(record: MachineRecord): Promise<Machine> {
+    const vmm = this.#options.vmms.find(({ name }) => name === record.vmm)
+    if (!vmm) throw unreachable(record, new OvmError("OVM_VMM_MISSING", "this runtime has no adapter for it"))
+    assertDescriptors(record)
+    return await vmm.adopt(record, { signal: this.#closing.signal })
+  }
+
+  async #reached(instance: Instance, before: ProcessMachine, machine: Machine): Promise<void> {
+    before.detach()
+    instance.machine = machine
+    await settleSnapshot(instance)
+    instance.silence = undefined
+    if (instance.state === "starting")
+      await instance.become("running", { started: instance.info.started ?? new Date().toISOString() })
+    this.#options.onMachine(instance)
+    this.watch(instance, machine)
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { ref: false, signal: this.#closing.signal }).catch(() => {})
+  }
+}
+
+/** A daemon whose every descriptor is a machine's could not even be asked to stop one. */
+function assertDescriptors(record: MachineRecord): void {
+  let free = 0
+  try {
+    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]
+    free = Number(limit ?? Number.POSITIVE_INFINITY) - readdirSync("/proc/self/fd").length
+  } catch {}
+  if (free >= SPARE_DESCRIPTORS) return
+  const why = new OvmError("OVM_TOO_MANY", "this daemon has too few file descriptors left (ulimit -n)")
+  throw unreachable(record, why)
+}

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { toOvmError } from "../errors.ts"
+import type { Images } from "../images/images.ts"
+import type { Machine, StopMethod } from "../vmm/interfaces.ts"
+import { readExit } from "../vmm/process/exit.ts"
+import { endStray } from "../vmm/process/stray.ts"
+import { entryOf, type Instance } from "./instance.ts"
+
+export type Log = (event: string, instance: Instance, fields: Record<string, unknown>) => void
+
+/** How instances end and go. Nothing of it needs room on the disk (OVMS-STA-027). */
+export class Ending {
+  constructor(
+    private readonly instances: Map<string, Instance>,
+    private readonly images: Pick<Images, "release">,
+    private readonly log: Log,
+  ) {}
+
+  /**
+   * Ends a machine; one that is still starting is cancelled. What goes wrong is in the log, and in the answer of whoever waits for
+   * it: settles when the machine's process is gone. Rejects with OVM_VMM_TIMEOUT if it cannot be brought to an end.
+   */
+  end(instance: Instance, graceMs: number): Promise<unknown> {
+    instance.graceMs = graceMs
+    if (!instance.machine) {
+      instance.starting.abort()
+      return Promise.resolve()
+    }
+    const work = endMachine(instance, instance.machine, graceMs)
+    instance.stopMethod = work.catch((thrown) => {
+      this.log("stop failed", instance, { error: entryOf(toOvmError(thrown)) })
+      return undefined
+    })
+    return work
+  }
+
+  /** Removes all there is of an instance that has ended. */
+  async forget(instance: Instance): Promise<void> {
+    instance.removing = true
+    try {
+      await instance.snapshotting
+      // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has ended.
+      if (instance.unreadable || (await readExit(instance.directory)) === undefined)
+        await endStray(instance.directory)
+      await this.images.release(instance.id)
+      await instance.discard()
+    } finally {
+      instance.removing = false
+    }
+    this.instances.delete(instance.id)
+  }
+}
+
+/** One that cannot be asked may yet be within its grace time, in ms; after that its process is ended (OVMS-STA-023). */
+async function endMachine(instance: Instance, machine: Machine, graceMs: number): Promise<StopMethod> {
+  const began = performance.now()
+  const { silence } = instance
+  if (silence && !instance.unreadable) {
+    const timer = new AbortController()
+    const late = sleep(graceMs, undefined, { signal: timer.signal }).catch(() => {})
+    await Promise.race([silence.over, machine.exited, late])
+    timer.abort()
+  }
+  const left = Math.max(0, graceMs - (performance.now() - began))
+  return (await instance.machine?.stop({ graceMs: left })) ?? "already"
+}

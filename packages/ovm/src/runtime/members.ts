@@ -1,0 +1,140 @@
+import { basename, join } from "node:path"
+import type { Descriptor } from "../content/descriptor.ts"
+import { isDigest } from "../content/digest.ts"
+import { isErrorCode } from "../errors.ts"
+import type { MachineRecord } from "../vmm/interfaces.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import type { InstanceRecord, Lineage } from "./record.ts"
+import { isState } from "./states.ts"
+
+// What a daemon reads back was written by one like it; but a disk may be damaged, and a file edited.
+
+/** What is shown of an instance whose record is not ours to use. */
+export type Known = Partial<Pick<InstanceInfo, "name" | "image" | "resources" | "created" | "state">>
+
+type Check = (value: unknown) => boolean
+type Fields = Readonly<Record<string, unknown>>
+
+const isText: Check = (value) => typeof value === "string"
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
+const isSize: Check = (value) => isCount(value) && value !== 0
+const isTime: Check = (value) =>
+  isText(value) && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(value as string)
+const isUuid: Check = (value) =>
+  isText(value) && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value as string)
+const oneOf =
+  (...words: string[]): Check =>
+  (value) =>
+    words.includes(value as string)
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value)
+const all =
+  (check: Check): Check =>
+  (value) =>
+    isObject(value) && Object.values(value).every(check)
+const object =
+  (members: Readonly<Record<string, Check>>): Check =>
+  (value) =>
+    isObject(value) && Object.entries(members).every(([name, check]) => check(value[name]))
+
+/** The members of InstanceInfo (spec/api/openapi.yaml) that are of no use if they are not this. */
+const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "reachable">]-?: Check } = {
+  name: (value) => isText(value) && value !== "",
+  state: isState,
+  phase: oneOf("resolving", "pulling", "verifying", "preparing", "launching"),
+  reason: oneOf("request", "disk-full", "io-error", "snapshot"),
+  image: object({ reference: isText, digest: optional(isDigest) }),
+  vmm: object({ name: isText, version: isText, accelerator: isText }),
+  resources: object({ vcpus: optional(isSize), memory: optional(isSize) }),
+  timings_ms: all((value) => typeof value === "number" && value >= 0),
+  snapshot: isDigest,
+  generation_id: isUuid,
+  warnings: (value) => Array.isArray(value) && value.every(isText),
+  exit: object({ status: optional(Number.isSafeInteger), reason: isText }),
+  stop_method: oneOf("acpi", "quit", "kill", "already", "cancelled"),
+  error: object({ code: isErrorCode, message: isText }),
+  created: isTime,
+  started: isTime,
+  finished: isTime,
+}
+
+/**
+ * The record that `value` is, of the instance `id` in `directory`; or why it cannot be used, in words. What can be done without is
+ * left out where it is not what it should be. No path in it leads out of the directory, whatever it says.
+ */
+export function recordOf(value: unknown, id: string, directory: string, born: Date): InstanceRecord | string {
+  if (!isObject(value)) return "it is not an object"
+  if (value.schema !== 1)
+    return `its schema is ${JSON.stringify(value.schema)?.slice(0, 20)}, and this version knows 1`
+  const { info, machine, lineage } = value
+  if (!isObject(info) || info.instance_id !== id) return "it is not of this instance"
+  if (!isState(info.state)) return "it has no state"
+  const found = machine === undefined ? undefined : machineIn(machine, directory)
+  if (machine !== undefined && !found) return "its machine cannot be understood"
+  const line = lineageIn(lineage, directory)
+  const known = sound(info)
+  return {
+    schema: 1,
+    info: {
+      name: id,
+      image: { reference: "" },
+      resources: {},
+      timings_ms: {},
+      warnings: [],
+      created: born.toISOString(),
+      ...known,
+      instance_id: id,
+      state: info.state,
+    },
+    ...(found && { machine: found }),
+    ...(line && { lineage: line }),
+  }
+}
+
+/** What can be made out of it all the same. */
+export function knownOf(value: unknown): Known {
+  if (!isObject(value) || !isObject(value.info)) return {}
+  const { name, image, resources, created, state } = sound(value.info)
+  return Object.fromEntries(
+    Object.entries({ name, image, resources, created, state }).filter(([, member]) => member !== undefined),
+  )
+}
+
+/** Without those of its members that are not what they should be. */
+function sound(info: Fields): Partial<InstanceInfo> {
+  const checks: Readonly<Record<string, Check>> = MEMBERS
+  return Object.fromEntries(Object.entries(info).filter(([name, member]) => checks[name]?.(member) ?? true))
+}
+
+/** Wherever the directory is now: the root may have been moved. */
+function machineIn(value: unknown, directory: string): MachineRecord | undefined {
+  const known = object({
+    vmm: isText,
+    version: isText,
+    accelerator: isText,
+    bootId: isText,
+    pid: isSize,
+    startTime: isCount,
+  })
+  return known(value) ? { ...(value as MachineRecord), directory } : undefined
+}
+
+function lineageIn(value: unknown, directory: string): Lineage | undefined {
+  const isDescriptor = object({ mediaType: isText, digest: isDigest, size: isCount })
+  const isOverlay: Check = (one) => isText(one) || isDescriptor(one)
+  if (!object({ base: isDescriptor, top: optional(isText) })(value)) return undefined
+  const { overlays, top, ...rest } = value as Lineage
+  if (!Array.isArray(overlays) || !overlays.every(isOverlay)) return undefined
+  const inside = (path: string) => join(directory, basename(path))
+  return {
+    ...rest,
+    overlays: overlays.map((one: Descriptor | string) => (typeof one === "string" ? inside(one) : one)),
+    ...(top !== undefined && { top: inside(top) }),
+  }
+}
+
+export function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
