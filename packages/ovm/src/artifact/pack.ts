@@ -27,7 +27,12 @@ import { parseManifest } from "./validate.ts"
 export interface DiskChecks<Info> {
   inspect(
     path: string,
-    options: Call & { readonly format: DiskFormat; readonly role: "base" | "diff" },
+    options: Call & {
+      readonly format: DiskFormat
+      readonly role: "base" | "diff"
+      /** By the first bytes alone: whatever else the file may be is to be refused. */
+      readonly guessed: boolean
+    },
   ): Promise<Info>
   /** Throws unless the layers, base first, make one chain. */
   checkChain(layers: readonly Info[]): void
@@ -115,7 +120,8 @@ async function check<Info>(source: PackSource, options: PackOptions<Info>): Prom
     const path = resolve(base, layer.path)
     const stat = await notEmpty(path)
     const format = layer.format ?? (await guessFormat(path))
-    chain.push(await disks.inspect(path, { ...options, format, role: index === 0 ? "base" : "diff" }))
+    const role = index === 0 ? "base" : "diff"
+    chain.push(await disks.inspect(path, { ...options, format, role, guessed: layer.format === undefined }))
     parts.push({ part: "disk", path, mediaType: DISK_TYPE, title: `disk${index}.${format}`, format, stat })
   }
   disks.checkChain(chain)
@@ -149,24 +155,9 @@ async function taken<Info>(
   return { part, descriptor, ...(format && { format }) }
 }
 
-const OTHER_FORMATS: Readonly<Record<string, string>> = {
-  KDMV: "a VMDK",
-  COWD: "a VMDK",
-  "<<< ": "a VDI",
-  cone: "a VHD",
-  vhdx: "a VHDX",
-}
-
 /** For the author's own file alone, whose format is then written down: a reader never guesses (OVMS-SRC-007). */
 async function guessFormat(path: string): Promise<DiskFormat> {
-  const magic = await readMagic(path)
-  if (magic === "QFI\xfb") return "qcow2"
-  const other = OTHER_FORMATS[magic]
-  if (other === undefined) return "raw"
-  throw new OvmError("OVM_DISK_INVALID", `${path}: looks like ${other} file, neither qcow2 nor raw`, {
-    detail: { path, requirement: "OVMS-SRC-007" },
-    hint: `qemu-img convert -O qcow2 ${path} disk.qcow2`,
-  })
+  return (await readMagic(path)) === "QFI\xfb" ? "qcow2" : "raw"
 }
 
 async function readMagic(path: string): Promise<string> {

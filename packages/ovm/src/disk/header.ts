@@ -1,4 +1,5 @@
 import { type DiskReader, invalid } from "./file.ts"
+import { foreignOf } from "./foreign/foreign.ts"
 
 /** The parts of a qcow2 header that matter to a reader (QEMU: docs/interop/qcow2.rst). Sizes and offsets are bytes. */
 export interface Qcow2Header {
@@ -36,7 +37,10 @@ export async function readHeader(disk: DiskReader, limit: number): Promise<Qcow2
   const refuse = (reason: string) => invalid(disk.path, reason)
   if (disk.size < 8) throw refuse("is too short for a qcow2 header")
   const start = await disk.read(0, 8, "the qcow2 header")
-  if (start.getUint32(0) !== MAGIC) throw refuse("does not start with qcow2's magic number")
+  if (start.getUint32(0) !== MAGIC) {
+    const foreign = await foreignOf(disk)
+    throw refuse(`does not start as a qcow2 disk does${foreign ? `: it looks like ${foreign.name}` : ""}`)
+  }
   const version = start.getUint32(4)
   if (version !== 2 && version !== 3) throw refuse(`has unknown qcow2 version ${version}`)
 

@@ -1,6 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import { readExtensions, text } from "./extensions.ts"
 import { invalid, withDisk } from "./file.ts"
+import { foreignOf, refuseForeign } from "./foreign/foreign.ts"
 import { readHeader } from "./header.ts"
 import { readTables } from "./tables.ts"
 
@@ -13,6 +14,8 @@ export interface DiskInfo {
   /** Of the disk that the guest sees. */
   readonly virtualSize: number
   readonly qcow2?: Qcow2Info
+  /** What a raw one looks like by its bytes, which are read as raw all the same; with its article. */
+  readonly looksLike?: string
 }
 
 export interface Qcow2Info {
@@ -33,6 +36,8 @@ export interface InspectOptions extends Call {
   readonly format: "qcow2" | "raw"
   /** A base stands alone; a diff goes on top of another layer. */
   readonly role: "base" | "diff"
+  /** Nobody declared the format: what is neither qcow2 nor raw by its bytes is refused (OVMS-SRC-020). */
+  readonly guessed?: boolean
   /** Largest virtual size, in bytes; 16 TiB unless given. */
   readonly limit?: number
 }
@@ -47,12 +52,18 @@ export const MAX_VIRTUAL_SIZE = 2 ** 44
 export async function inspectDisk(path: string, options: InspectOptions): Promise<DiskInfo> {
   const limit = options.limit ?? MAX_VIRTUAL_SIZE
   return await withDisk(path, async (disk) => {
+    if (options.guessed) await refuseForeign(disk)
     if (options.format === "raw") {
+      const looksLike = (await foreignOf(disk))?.name
       if (options.role === "diff") throw invalid(path, "is raw, and a raw disk can only be the first layer")
       if (disk.size === 0 || disk.size % 512 !== 0)
-        throw invalid(path, `has ${disk.size} bytes, not a positive multiple of 512`)
+        throw invalid(
+          path,
+          `has ${disk.size} bytes, not a positive multiple of 512${looksLike ? `: it looks like ${looksLike}` : ""}`,
+        )
       if (disk.size > limit) throw invalid(path, `has ${disk.size} bytes, above the limit of ${limit}`)
-      return { path, format: "raw", fileSize: disk.size, virtualSize: disk.size }
+      const size = { fileSize: disk.size, virtualSize: disk.size }
+      return { path, format: "raw", ...size, ...(looksLike && { looksLike }) }
     }
     const header = await readHeader(disk, limit)
     const { backing } = header

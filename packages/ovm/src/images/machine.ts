@@ -41,9 +41,16 @@ export async function machineOf(
     ...(initrd && { initrd: await file(initrd) }),
     layers: chain.files,
     virtualSize: virtualSizeOf(chain),
-    warnings,
+    warnings: [...warnings, ...foreignLayers(chain)],
   }
   return { machine, chain }
+}
+
+/** Raw layers whose bytes are those of something else (OVMS-DSK-041): the guest sees them as they are, and hardly what was meant. */
+function foreignLayers({ infos }: Chain): string[] {
+  return infos.flatMap(({ looksLike }, index) =>
+    looksLike ? [`disk layer ${index} is declared raw, but looks like ${looksLike}`] : [],
+  )
 }
 
 /** Of the disk that the guest sees, in bytes; 0 without a disk. */

@@ -1,19 +1,21 @@
 import { resolve } from "node:path"
 import type { Command } from "commander"
 import { epochTime } from "../../artifact/epoch.ts"
+import type { DiskFormat } from "../../artifact/manifest.ts"
 import { pack } from "../../artifact/pack.ts"
 import { type PackSource, readSource } from "../../artifact/source.ts"
 import type { Digest } from "../../content/digest.ts"
 import { checkChain } from "../../disk/chain.ts"
-import { inspectDisk } from "../../disk/inspect.ts"
+import { type DiskInfo, type InspectOptions, inspectDisk } from "../../disk/inspect.ts"
 import { OvmError } from "../../errors.ts"
 import { takeIn } from "../../images/take-in.ts"
 import { paths } from "../../paths.ts"
 import { parseReference, type Reference } from "../../registry/reference.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
-import { print, printJson } from "../output.ts"
+import { print, printError, printJson, warn } from "../output.ts"
 import type { ProvenanceOptions, Run } from "../provenance.ts"
+import { savedAsQcow2 } from "../raw-disk.ts"
 import { signerOptions } from "../signer-options.ts"
 import { parseCount, parseSize } from "../size.ts"
 
@@ -23,6 +25,7 @@ interface PackOptions extends ProvenanceOptions {
   readonly kernel?: string
   readonly initrd?: string
   readonly layer?: readonly string[]
+  readonly format?: DiskFormat
   readonly args?: string
   readonly memory?: number
   readonly cpus?: number
@@ -33,7 +36,7 @@ export function define(command: Command): void {
   // One list for both spellings: the layers are a chain, in the order of the command line.
   const layers: string[] = []
   const addLayer = (path: string) => layers.push(path)
-  const parts = ["kernel", "initrd", "args", "memory", "cpus"]
+  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus"]
   command
     .description(
       "Make an image of local files and keep it on this host. The same files give the same digest on any machine;\n" +
@@ -49,6 +52,14 @@ export function define(command: Command): void {
     .option("--initrd <file>", "initial RAM disk")
     .option("--layer <file>", "disk layer, qcow2 or raw; the base first, each next one on top", addLayer)
     .option("--disk <file>", "the same as --layer", addLayer)
+    .addOption(
+      command
+        .createOption(
+          "--format <format>",
+          "format of the first disk layer, where its bytes are not to be asked",
+        )
+        .choices(["raw", "qcow2"]),
+    )
     .option("--args <line>", "kernel command line")
     .option("--memory <size>", "memory of the machine", (text) => parseSize(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
@@ -82,19 +93,22 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   const read = options.file === undefined ? undefined : await readSource(options.file)
   const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
   const files: Run["files"][number][] = []
+  const remarks: string[] = []
   const descriptor = await interruptible(async (signal) => {
     return await takeIn(paths(), { durable: true }, async (store) => {
       const packed = await pack(source, store, {
         base,
-        disks: { inspect: inspectDisk, checkChain },
+        disks: { inspect: inspectAloud, checkChain },
         sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
         signal,
         onBlob: (blob) => files.push(blob),
       })
       await store.tag(packed, reference.toString(), { signal })
+      remarks.push(...(await savedAsQcow2(files, store)))
       return packed
     })
   })
+  for (const remark of remarks) printError(`${remark}\n`)
   const sourceFile =
     read && options.file !== undefined ? { path: resolve(options.file), digest: read.digest } : undefined
   const run = { source, base, files, started, ...(sourceFile && { sourceFile }) }
@@ -102,6 +116,13 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   const kept = keep && (await keep(run, { reference, digest: descriptor.digest }))
   if (options.json) printJson({ ...done, ...kept })
   else print(`${descriptor.digest}  ${reference}\n`)
+}
+
+/** A disk that was declared raw is taken as that, whatever its bytes look like; but not without a word (OVMS-SRC-021). */
+async function inspectAloud(path: string, options: InspectOptions): Promise<DiskInfo> {
+  const info = await inspectDisk(path, options)
+  if (info.looksLike) warn(`${path} is packed as raw, but looks like ${info.looksLike}`)
+  return info
 }
 
 /** What is to be done with what there is to say of the run; undefined if nothing. */
@@ -116,7 +137,7 @@ async function provenanceKeeper(options: PackOptions) {
 }
 
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
-  const { kernel, initrd, args, memory, cpus } = options
+  const { kernel, initrd, format, args, memory, cpus } = options
   if (kernel === undefined && layers.length === 0)
     throw new OvmError(
       "OVM_USAGE",
@@ -127,12 +148,19 @@ function sourceOf(options: PackOptions, layers: readonly string[], reference: Re
     )
   if (args !== undefined && kernel === undefined)
     throw new OvmError("OVM_USAGE", "--args is the command line of a kernel, but --kernel is not given")
+  if (format !== undefined && layers.length === 0)
+    throw new OvmError(
+      "OVM_USAGE",
+      "--format is the format of the first disk layer, but --layer is not given",
+    )
   return {
     schemaVersion: 1,
     name: reference.repository,
     ...(kernel !== undefined && { kernel: { path: kernel, ...(args !== undefined && { args }) } }),
     ...(initrd !== undefined && { initrd: { path: initrd } }),
-    ...(layers.length > 0 && { diskLayers: layers.map((path) => ({ path })) }),
+    ...(layers.length > 0 && {
+      diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
+    }),
     ...((memory !== undefined || cpus !== undefined) && {
       resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
     }),

@@ -33,7 +33,7 @@ export async function* readTar(input: TarInput, what: string): AsyncIterable<Tar
     const block = await input.read(BLOCK)
     if (block.byteLength < BLOCK) throw fault("it is cut short")
     if (block.every((byte) => byte === 0)) return
-    const header = parseHeader(block)
+    const header = parseTarHeader(block)
     if (!header) throw fault(`what is at byte ${input.position - BLOCK} is not an entry of a tar archive`)
     const size = given.size ?? header.size
     const name = given.name ?? header.name
@@ -68,7 +68,8 @@ interface Extra {
   readonly sparse?: true
 }
 
-function parseHeader(block: Uint8Array): { name: string; size: number; type: string } | undefined {
+/** An entry's header; undefined if its checksum is not right. */
+export function parseTarHeader(block: Uint8Array): { name: string; size: number; type: string } | undefined {
   const sum = block.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0)
   if (number(block.subarray(148, 156)) !== sum) return undefined
   const size = number(block.subarray(124, 136))
@@ -78,14 +79,14 @@ function parseHeader(block: Uint8Array): { name: string; size: number; type: str
   return { name: prefix ? `${prefix}/${name}` : name, size, type: String.fromCharCode(block[156] ?? 0) }
 }
 
-/** Octal digits, or GNU's binary form for what they cannot say. */
+/** Octal digits, none of them for 0, or GNU's binary form for what they cannot say. */
 function number(field: Uint8Array): number | undefined {
   if (field[0] === 0x80) {
     const value = field.subarray(1).reduce((all, byte) => all * 256 + byte, 0)
     return Number.isSafeInteger(value) ? value : undefined
   }
   const digits = text(field).trim()
-  return /^[0-7]{1,12}$/.test(digits) ? Number.parseInt(digits, 8) : undefined
+  return /^[0-7]{0,12}$/.test(digits) ? Number.parseInt(digits || "0", 8) : undefined
 }
 
 function text(field: Uint8Array): string {

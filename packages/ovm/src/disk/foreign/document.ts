@@ -1,0 +1,20 @@
+import { isObject } from "../../content/manifest.ts"
+import type { Foreign } from "./foreign.ts"
+import type { Sample } from "./sample.ts"
+import { notBootable } from "./tar.ts"
+
+const LARGEST = 4 * 1024 * 1024
+
+/** A JSON object, such as the manifest of a container image; no disk is one from its first byte to its last. */
+export async function documentOf({ size, head, read }: Sample): Promise<Foreign | undefined> {
+  if (size > LARGEST || !/^\s*\{/.test(head.toString("latin1", 0, 64))) return undefined
+  try {
+    const value: unknown = JSON.parse((await read(0, size)).toString().replace(/\0*$/, ""))
+    if (!isObject(value)) return undefined
+    return "layers" in value || "manifests" in value
+      ? { name: "the manifest of an image", help: notBootable }
+      : { name: "a JSON document", help: (path) => `ovm pack -f ${path} if it is a pack source` }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { randomBytes } from "node:crypto"
+import { open, readFile, stat, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { gzipSync } from "node:zlib"
+import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
+import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { hexOf } from "../src/content/digest.ts"
+import { expectFailure, Sandbox } from "./sandbox.ts"
+
+// What is given as a disk, seen from a terminal: told apart by its bytes, and as sparse as it was.
+
+setDefaultTimeout(60_000)
+const skip =
+  guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
+if (skip) console.log(`SKIP packages/ovm/test/disks.test.ts: ${skip}`)
+
+const MiB = 2 ** 20
+
+describe.skipIf(Boolean(skip))("disks", () => {
+  let box: Sandbox
+  let kernel = ""
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    kernel = await buildGuest()
+  })
+  afterAll(() => box?.[Symbol.asyncDispose]())
+
+  const pack = (layer: string, name: string, ...more: string[]) => {
+    const machine = ["--kernel", kernel, "--args", "button=1 tick_ms=50 hlt=1", "--memory", "32MiB"]
+    return box.ovm(["pack", ...machine, "--layer", layer, "-t", name, ...more])
+  }
+
+  test("what is no disk is refused with the command that helps; with --format raw it is taken, and told of at run (OVMS-DSK-041, OVMS-SRC-020, OVMS-SRC-021)", async () => {
+    const packed = gzipSync(randomBytes(100_000))
+    const padded = Buffer.concat([packed, Buffer.alloc(512 - (packed.length % 512))])
+    const path = await box.file("disk.img.gz", padded)
+    const refused = await pack(path, "local/gz:1")
+    expectFailure(refused, "OVM_DISK_INVALID", [path, "compressed with gzip"])
+    expect(refused.stderr).toContain(`gunzip ${path}`)
+    const taken = await pack(path, "local/gz:1", "--format", "raw")
+    expect(taken).toMatchObject({
+      status: 0,
+      stderr: expect.stringMatching(/^warning: .*compressed with gzip$/m),
+    })
+    await box.file("m.json", {
+      schemaVersion: 1,
+      name: "local/gz",
+      kernel: { path: kernel },
+      diskLayers: [{ path, format: "raw" }],
+    })
+    const explicit = await box.ovm(["pack", "-f", box.path("m.json"), "-t", "local/gz:2"])
+    expect(explicit.stderr).toContain("compressed with gzip")
+    const { instance_id: id } = await box.json(["run", "-d", "local/gz:1"])
+    const { warnings } = await box.json(["status", id])
+    expect(warnings.join()).toContain(
+      "disk layer 0 is declared raw, but looks like a file compressed with gzip",
+    )
+    await box.ok(["rm", "-f", id])
+  })
+
+  test.skipIf(Boolean(registryMissing))(
+    "a sparse raw disk is one wherever it goes, and pack says what a qcow2 would save",
+    async () => {
+      const path = box.path("sparse.raw")
+      await using file = await open(path, "w")
+      await file.truncate(256 * MiB)
+      await file.write(randomBytes(MiB), 0, MiB, 100 * MiB)
+      await using registry = await startRegistry({})
+      const name = `${registry.host}/sparse:1`
+      const { status, stdout, stderr } = await pack(path, name)
+      expect(status).toBe(0)
+      expect(stderr).toMatch(
+        /sparse\.raw: 256 MiB, 1 MiB of it data: as qcow2 it would be 1\.\d MiB: qemu-img convert/,
+      )
+      await box.ok(["save", "-o", box.path("s.tar"), name])
+      await box.ok(["copy", `store:${name}`, `oci:${box.path("layout")}`])
+      await box.ok(["copy", `oci-archive:${box.path("s.tar")}`, `oci:${box.path("layout2")}`])
+      await box.ok(["push", name])
+      await using other = await Sandbox.create()
+      await other.ok(["load", "-i", box.path("s.tar")])
+      await using third = await Sandbox.create()
+      await third.ok(["pull", name])
+      const { digest } = (await box.json(["inspect", name])).layers[0]
+      const blobs = (root: string) => join(root, "blobs/sha256", hexOf(digest))
+      const places = [box.path("s.tar"), blobs(box.path("layout")), blobs(box.path("layout2"))]
+      for (const host of [box, other, third]) places.push(blobs(join(host.home, "store")))
+      for (const place of places) expect((await stat(place)).blocks * 512).toBeLessThan(3 * MiB)
+      expect(stdout).toContain("sha256:")
+      await writeFile(box.path("whole.raw"), await readFile(path))
+      // The same bytes without a hole are the same blob.
+      expect((await pack(box.path("whole.raw"), name)).stdout).toBe(stdout)
+    },
+  )
+})
