@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises"
 import { OvmError, toOvmError } from "./errors.ts"
+import { openRegular } from "./files/regular.ts"
 
 export type KernelFormat = "bzImage" | "elf"
 
@@ -53,7 +53,7 @@ function invalid(path: string, reason: string): OvmError {
 
 async function readHead(path: string, length = HEAD): Promise<Buffer> {
   try {
-    const file = await open(path)
+    const file = await openRegular(path)
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0)
       return buffer.subarray(0, bytesRead)

@@ -46,7 +46,7 @@ describe("the rules themselves", () => {
     ["content/layout.ts", "../registry/store.ts", "content/ does not build on registry/"],
     ["registry/store.ts", "../artifact/pack.ts", "registry/ does not build on artifact/"],
     ["runtime/local.ts", "../api/server.ts", "runtime/ does not build on api/"],
-    ["errors.ts", "./content/digest.ts", "files directly in src/ build on no folder"],
+    ["errors.ts", "./content/digest.ts", "files directly in src/ build on no folder but files/"],
     ["content/layout.ts", "./store.suite.ts", "it is a test"],
     ["content/layout.ts", "@ovms/testkit", "only tests may use testkit"],
     ["content/layout.ts", "../../../testkit/src/disks.ts", "only tests may use testkit"],

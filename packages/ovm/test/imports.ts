@@ -2,7 +2,7 @@ import { dirname, join, normalize } from "node:path"
 
 /**
  * Which folders of packages/ovm/src a folder builds on (docs/architecture.md). What those build on is allowed too.
- * Files directly in src/ (errors, paths, version) build on spec/ alone, and everything may build on them.
+ * Files directly in src/ (errors, paths, version) build on spec/ and files/ alone, and everything may build on them.
  */
 const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   files: [],
@@ -50,7 +50,8 @@ function refusal(file: string, target: string, test: boolean): string | undefine
   const from = folderOf(file)
   const to = folderOf(target)
   if (to === undefined || from === to) return undefined
-  if (from === undefined) return `files directly in src/ build on no folder`
+  if (from === undefined)
+    return to === "files" ? undefined : `files directly in src/ build on no folder but files/`
   return reachable(from).has(to) ? undefined : `${from}/ does not build on ${to}/`
 }
 

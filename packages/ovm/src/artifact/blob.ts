@@ -1,19 +1,14 @@
-import { stat } from "node:fs/promises"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { readChunks } from "../content/layout/blobs.ts"
 import { sha256 } from "../content/sha256.ts"
-import { OvmError, toOvmError } from "../errors.ts"
+import { toOvmError } from "../errors.ts"
 
 /**
  * The descriptor of a local file, by reading it once. Throws OVM_FILE_UNREADABLE (also for what is no regular file),
- * OVM_PERMISSION_DENIED, OVM_INTERRUPTED.
+ * OVM_INTERRUPTED.
  */
 export async function describeFile(path: string, mediaType: string, call: Call = {}): Promise<Descriptor> {
-  const info = await stat(path).catch((thrown: unknown) => {
-    throw toOvmError(thrown)
-  })
-  if (!info.isFile()) throw new OvmError("OVM_FILE_UNREADABLE", `${path} is not a regular file`)
   const hash = sha256()
   let size = 0
   for await (const chunk of fileBytes(path, call)) {

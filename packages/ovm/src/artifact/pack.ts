@@ -1,11 +1,12 @@
 import type { BigIntStats } from "node:fs"
-import { open, stat } from "node:fs/promises"
+import { stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, FileIngester, Pusher } from "../content/interfaces.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { bytesOf } from "../content/read.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import { openRegular, refuseOthers, unreadable } from "../files/regular.ts"
 import { checkKernel } from "../kernel.ts"
 import { documentOf } from "./canonical.ts"
 import { epochTime } from "./epoch.ts"
@@ -130,9 +131,9 @@ async function check<Info>(source: PackSource, options: PackOptions<Info>): Prom
 
 async function notEmpty(path: string): Promise<BigIntStats> {
   const found = await stat(path, { bigint: true }).catch((thrown: unknown) => {
-    throw toOvmError(thrown)
+    throw unreadable(path, thrown)
   })
-  if (!found.isFile()) throw new OvmError("OVM_FILE_UNREADABLE", `${path} is not a regular file`)
+  refuseOthers(path, found)
   if (found.size > 0n) return found
   throw new OvmError("OVM_SOURCE_INVALID", `${path} is empty`, {
     detail: { path, requirement: "OVMS-SRC-009" },
@@ -162,7 +163,7 @@ async function guessFormat(path: string): Promise<DiskFormat> {
 
 async function readMagic(path: string): Promise<string> {
   try {
-    const file = await open(path)
+    const file = await openRegular(path)
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0)
       return buffer.toString("latin1", 0, bytesRead)

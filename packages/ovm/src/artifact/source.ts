@@ -1,7 +1,6 @@
-import { open } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { type Digest, digestOf } from "../content/digest.ts"
-import { OvmError, toOvmError } from "../errors.ts"
+import { readRegular } from "../files/regular.ts"
 import { type Fault, faultOfJson, faultsError } from "./faults.ts"
 import { packSource } from "./generated/pack-source.js"
 import places from "./generated/pack-source.places.json" with { type: "json" }
@@ -66,32 +65,10 @@ export interface ReadSource {
  * `detail`, OVM_TOO_LARGE, OVM_UNSUPPORTED, OVM_FILE_UNREADABLE.
  */
 export async function readSource(path: string): Promise<ReadSource> {
-  const bytes = await readBounded(path)
+  const bytes = await readRegular(path, DOCUMENT_BYTES)
   const { source, faults } = validateSource(bytes)
   if (!source) throw faultsError(path, faults)
   return { source, base: dirname(resolve(path)), digest: digestOf(bytes) }
-}
-
-/** At most one byte more than a document may have, so that a huge file is refused without being read. */
-async function readBounded(path: string): Promise<Uint8Array> {
-  try {
-    const file = await open(path)
-    try {
-      if (!(await file.stat()).isFile())
-        throw new OvmError("OVM_FILE_UNREADABLE", `${path} is not a regular file`)
-      const bytes = new Uint8Array(DOCUMENT_BYTES + 1)
-      let length = 0
-      for (;;) {
-        const { bytesRead } = await file.read(bytes, length, bytes.length - length)
-        length += bytesRead
-        if (bytesRead === 0 || length === bytes.length) return bytes.subarray(0, length)
-      }
-    } finally {
-      await file.close()
-    }
-  } catch (thrown) {
-    throw toOvmError(thrown)
-  }
 }
 
 function sourceFaults(value: unknown): Fault[] {

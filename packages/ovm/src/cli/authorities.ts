@@ -1,7 +1,10 @@
-import { readFile } from "node:fs/promises"
-import { OvmError, toOvmError } from "../errors.ts"
+import { OvmError } from "../errors.ts"
 import type { Authority } from "../signing/interfaces.ts"
+import { readArgument } from "./argument-file.ts"
 import { readKeyFile } from "./signer.ts"
+
+/** Bytes. */
+const TRUSTED_ROOT_LIMIT = 4 << 20
 
 export interface AuthorityOptions {
   readonly keys: readonly string[]
@@ -80,7 +83,5 @@ function either(is: string | undefined, matches: string | undefined, option: str
 }
 
 async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((thrown: unknown) => {
-    throw toOvmError(thrown)
-  })
+  return new TextDecoder().decode(await readArgument(path, TRUSTED_ROOT_LIMIT))
 }

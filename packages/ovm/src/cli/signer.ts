@@ -1,8 +1,8 @@
-import { readFile, stat } from "node:fs/promises"
-import { OvmError, toOvmError } from "../errors.ts"
+import { OvmError } from "../errors.ts"
 import type { Sealer } from "../signing/bundle/write.ts"
 import type { Signer } from "../signing/interfaces.ts"
 import { keySigner, type Password, PRIVATE_KEY_LIMIT, parsePrivateKey } from "../signing/keys/private.ts"
+import { readArgument } from "./argument-file.ts"
 import { ask } from "./ask.ts"
 import { isTerminal } from "./output.ts"
 
@@ -48,11 +48,11 @@ export async function openKey(key: string): Promise<Signer> {
 /** A small text file. Throws OVM_KEY_INVALID for one that is larger than any key. */
 export async function readKeyFile(path: string): Promise<string> {
   try {
-    const { size } = await stat(path)
-    if (size > PRIVATE_KEY_LIMIT) throw new OvmError("OVM_KEY_INVALID", `${path} is too large for a key`)
-    return await readFile(path, "utf8")
+    return new TextDecoder().decode(await readArgument(path, PRIVATE_KEY_LIMIT))
   } catch (thrown) {
-    throw toOvmError(thrown)
+    if (thrown instanceof OvmError && thrown.code === "OVM_TOO_LARGE")
+      throw new OvmError("OVM_KEY_INVALID", `${path} is too large for a key`, { cause: thrown })
+    throw thrown
   }
 }
 

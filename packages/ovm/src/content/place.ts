@@ -1,9 +1,11 @@
 import { stat } from "node:fs/promises"
-import { OvmError, toOvmError } from "../errors.ts"
+import { OvmError } from "../errors.ts"
+import { isAbsent } from "../files/present.ts"
+import { unreadable } from "../files/regular.ts"
 import { type ArchiveReader, openArchive } from "./archive/reader.ts"
 import type { Descriptor } from "./descriptor.ts"
 import type { Call } from "./interfaces.ts"
-import { type LayoutReader, readLayout } from "./layout/reader.ts"
+import { type LayoutReader, readForeignLayout } from "./layout/reader.ts"
 
 /** A path, and which artifact in what is there. */
 export interface Place {
@@ -16,7 +18,7 @@ export type PlaceReader = LayoutReader | ArchiveReader
 
 /**
  * `PATH` or `PATH:TAG`. What is there wins; else the first colon after something that is: names in a layout may have colons and
- * slashes themselves. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ * slashes themselves. Throws OVM_FILE_UNREADABLE.
  */
 export async function splitPlace(text: string): Promise<Place> {
   const whole = await kindOf(text)
@@ -33,15 +35,15 @@ async function kindOf(path: string): Promise<"file" | "directory" | undefined> {
   try {
     return (await stat(path)).isDirectory() ? "directory" : "file"
   } catch (thrown) {
-    const error = toOvmError(thrown)
-    if (error.code === "OVM_FILE_UNREADABLE") return undefined
-    throw error
+    // A whole text may be too long for a path where its part before a colon is none too long.
+    if (isAbsent(thrown) || (thrown as NodeJS.ErrnoException).code === "ENAMETOOLONG") return undefined
+    throw unreadable(path, thrown)
   }
 }
 
 /** The layout or archive at a place, for reading. Throws what opening it can throw. */
 export function openPlace({ path, directory }: Place, call: Call = {}): Promise<PlaceReader> {
-  return directory ? readLayout(path) : openArchive(path, call)
+  return directory ? readForeignLayout(path) : openArchive(path, call)
 }
 
 /** Tags by which tools find what belongs to an artifact: its referrers, its signatures. */

@@ -1,6 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, read, readSync } from "node:fs"
-import { guardedSync } from "../content/guarded.ts"
+import { closeSync, fstatSync, read, readSync } from "node:fs"
 import { OvmError, toOvmError } from "../errors.ts"
+import { openRegularSync } from "../files/regular.ts"
 
 /** A disk file open for reading: every read is bounded by the file's size at the time it was opened. */
 export interface DiskReader {
@@ -18,14 +18,12 @@ export function invalid(path: string, reason: string): OvmError {
 
 /**
  * Opens `path`, which must be a regular file, for the time that `use` takes.
- * Throws OVM_FILE_UNREADABLE or OVM_PERMISSION_DENIED if it cannot be opened, OVM_DISK_INVALID if it is no file.
+ * Throws OVM_FILE_UNREADABLE if it cannot be opened or is no regular file, OVM_DISK_INVALID if it is shorter than it must be.
  */
 export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promise<T>): Promise<T> {
-  // Non-blocking, so that a FIFO in the place of a disk cannot hold us.
-  const fd = guardedSync(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
+  const fd = openRegularSync(path)
   try {
     const stat = fstatSync(fd)
-    if (!stat.isFile()) throw invalid(path, "is not a regular file")
     const readAt = async (at: number, length: number, what: string) => {
       if (at + length > stat.size) throw invalid(path, `${what} is truncated or lies outside the file`)
       const bytes = new Uint8Array(length)

@@ -297,10 +297,12 @@ describe("raw disks and files that are none", () => {
       code: "OVM_FILE_UNREADABLE",
       message: expect.stringContaining(missing),
     })
-    expect(await refusal(inspectDisk(folder, qcow2))).toMatchObject({ code: "OVM_DISK_INVALID" })
+    expect(await refusal(inspectDisk(folder, qcow2))).toMatchObject({ code: "OVM_FILE_UNREADABLE" })
     const fifo = join(folder, "fifo")
     execFileSync("mkfifo", [fifo])
-    expect((await refusal(inspectDisk(fifo, qcow2))).message).toBe(`${fifo}: is not a regular file`)
+    expect((await refusal(inspectDisk(fifo, qcow2))).message).toBe(
+      `${fifo} is a named pipe, not a regular file`,
+    )
   })
 
   test("an aborted inspection says so", async () => {

@@ -1,8 +1,9 @@
 import { openSync, readFileSync } from "node:fs"
+import { OvmError } from "../errors.ts"
 
-/** True for the error of a file that is not there. */
+/** True for the error of a file that is not there: the system's own, or one that was made of it. */
 export function isAbsent(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code
+  const { code } = (error instanceof OvmError ? (error.cause ?? error) : error) as NodeJS.ErrnoException
   return code === "ENOENT" || code === "ENOTDIR"
 }
 

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from "node:fs/promises"
+import { readdir, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { describeFile, fileBytes } from "../artifact/blob.ts"
 import { documentOf } from "../artifact/canonical.ts"
@@ -16,8 +16,9 @@ import type { Descriptor } from "../content/descriptor.ts"
 import { type Digest, hexOf } from "../content/digest.ts"
 import type { Call, Store } from "../content/interfaces.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
-import { bytesOf, MANIFEST_LIMIT, tooLarge } from "../content/read.ts"
+import { bytesOf, MANIFEST_LIMIT } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
+import { readRegular } from "../files/regular.ts"
 
 /** Files beside a manifest that are looked at; a folder with more is hardly meant. */
 const MAX_FILES = 256
@@ -28,8 +29,7 @@ const MAX_FILES = 256
  * Throws OVM_MANIFEST_INVALID, OVM_TOO_LARGE, OVM_CONTENT_MISSING naming the ref that no file has.
  */
 export async function importManifestFile(store: Store, file: string, call: Call): Promise<Descriptor> {
-  if ((await stat(file)).size > MANIFEST_LIMIT) throw tooLarge(file, MANIFEST_LIMIT)
-  const bytes = await readFile(file)
+  const bytes = await readRegular(file, MANIFEST_LIMIT)
   const manifest = parseManifest(bytes, file)
   const found = await findBlobs(dirname(file), wantedBy(manifest), call)
   for (const { path, descriptor } of found) await store.push(descriptor, fileBytes(path, call), call)

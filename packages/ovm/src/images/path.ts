@@ -4,6 +4,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
+import { OvmError } from "../errors.ts"
 import type { EvidenceSource } from "../signing/interfaces.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { evidenceOfBoth } from "./evidence.ts"
@@ -25,8 +26,21 @@ export async function importPath(store: LayoutStore, path: string, call: Call): 
   const place = await splitPlace(path)
   if (!place.directory && place.tag === undefined && !(await isArchive(place.path)))
     return { target: await importManifestFile(store, place.path, call), evidence: evidenceIn(store) }
-  const reader = await openPlace(place, call)
-  const root = await rootAt(reader, place, call)
+  const [reader, root] = await foreign(async () => {
+    const reader = await openPlace(place, call)
+    return [reader, await rootAt(reader, place, call)] as const
+  })
   const target = await copy(reader, root.digest, store, undefined, call)
   return { target, evidence: evidenceOfBoth(evidenceIn(reader), evidenceIn(store)) }
+}
+
+/** What is wrong with a layout that somebody named is no fault of this host's store. */
+async function foreign<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof OvmError && error.code === "OVM_STORE_CORRUPT")
+      throw new OvmError("OVM_ARTIFACT_INVALID", error.message, { cause: error })
+    throw error
+  }
 }

@@ -1,9 +1,11 @@
-import { mkdir, readFile } from "node:fs/promises"
+import { mkdir } from "node:fs/promises"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { guarded } from "../content/guarded.ts"
 import { isObject } from "../content/manifest.ts"
 import { OvmError } from "../errors.ts"
+import { isAbsent } from "../files/present.ts"
+import { readRegular } from "../files/regular.ts"
 import { replaceFile, sweepTemporaries } from "../files/replace.ts"
 import { HELPER_MS, runHelper } from "./helper.ts"
 
@@ -24,6 +26,9 @@ export const ANONYMOUS: Credentials = { get: async () => undefined }
 const TOKEN_USER = "<token>"
 
 type Config = Record<string, unknown>
+
+/** Bytes of a config file. */
+const LIMIT = 4 << 20
 
 /**
  * The credentials that Docker, Podman, ORAS and others share: `config.json` in `$DOCKER_CONFIG` or `~/.docker`, and the
@@ -108,10 +113,10 @@ export class DockerCredentials implements Credentials {
   async #read(): Promise<Config> {
     let text: string
     try {
-      text = await readFile(this.#path, "utf8")
+      text = new TextDecoder().decode(await readRegular(this.#path, LIMIT))
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === "ENOENT") return {}
-      throw this.#unusable(`${this.#path} cannot be read: ${(cause as NodeJS.ErrnoException).code}`, cause)
+      if (isAbsent(cause)) return {}
+      throw this.#unusable(`${this.#path} cannot be read: ${(cause as OvmError).message}`, cause)
     }
     const value = parseJson(text)
     if (isObject(value)) return value

@@ -1,8 +1,8 @@
-import { readFile, stat } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { isObject } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
+import { readRegular } from "../files/regular.ts"
 import { isHost, isRepository } from "./reference.ts"
 
 /** A copy of a registry's content elsewhere. */
@@ -43,12 +43,12 @@ const LIMIT = 1024 * 1024
 export async function readSettings(path: string): Promise<Settings> {
   let text: string | undefined
   try {
-    const size = (await ifPresent(stat(path)))?.size
-    if (size === undefined) return new Settings()
-    if (size > LIMIT) throw invalid(path, "", `it is above ${LIMIT} bytes`)
-    text = await readFile(path, "utf8")
+    const bytes = await ifPresent(readRegular(path, LIMIT))
+    if (bytes === undefined) return new Settings()
+    text = new TextDecoder().decode(bytes)
   } catch (error) {
-    throw toOvmError(error)
+    if ((error as OvmError).code === "OVM_TOO_LARGE") throw invalid(path, "", `it is above ${LIMIT} bytes`)
+    throw error
   }
   return parseSettings(text, path)
 }
@@ -159,7 +159,7 @@ export async function readTls(settings: RegistrySettings): Promise<TlsFiles | un
   const { ca, clientCert, clientKey } = settings
   if (ca === undefined && clientCert === undefined) return undefined
   try {
-    const read = (path: string) => readFile(path, "utf8")
+    const read = async (path: string) => new TextDecoder().decode(await readRegular(path, LIMIT))
     return {
       // Beside the usual ones: a registry with a certificate of its own may still redirect to a public one.
       ...(ca !== undefined && {

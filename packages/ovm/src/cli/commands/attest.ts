@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises"
 import type { Command } from "commander"
 import { readJson } from "../../artifact/json.ts"
-import { OvmError, toOvmError } from "../../errors.ts"
+import { OvmError } from "../../errors.ts"
 import { ATTESTATION_LIMIT } from "../../signing/limits.ts"
 import { predicateType } from "../../signing/predicates.ts"
+import { readArgument } from "../argument-file.ts"
 import { attested } from "../attested.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
@@ -61,9 +61,7 @@ async function run(image: string, options: AttestOptions): Promise<void> {
 }
 
 async function readPredicate(path: string): Promise<unknown> {
-  const bytes = await readFile(path).catch((thrown: unknown) => {
-    throw toOvmError(thrown)
-  })
+  const bytes = await readArgument(path, ATTESTATION_LIMIT)
   const result = readJson(bytes, { bytes: ATTESTATION_LIMIT })
   if ("fault" in result) throw new OvmError("OVM_USAGE", `${path}: ${result.fault.message}`)
   return result.value

@@ -2,12 +2,12 @@ import type { Command } from "commander"
 import { readArtifact } from "../../artifact/read.ts"
 import { type LoadedEntry, loadArchive } from "../../content/archive/load.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
-import { readChunks } from "../../content/layout/blobs.ts"
 import type { LayoutStore } from "../../content/layout/store.ts"
 import { OvmError } from "../../errors.ts"
 import { takeIn } from "../../images/take-in.ts"
 import { paths } from "../../paths.ts"
 import { parseReference } from "../../registry/reference.ts"
+import { argumentBytes } from "../argument-file.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { storeName } from "../names.ts"
@@ -57,7 +57,7 @@ async function load(
 ): Promise<Loaded[]> {
   const piped = input === "-"
   const what = piped ? "standard input" : input
-  const content: Bytes = piped ? process.stdin : readChunks(input, call)
+  const content: Bytes = piped ? process.stdin : argumentBytes(input, call)
   const entries = await loadArchive(store, content, what, call)
   const named = nameAll(entries, given, what)
   // What could not be run is not named, so that an archive is taken whole or not at all.

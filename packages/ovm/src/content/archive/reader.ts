@@ -1,6 +1,7 @@
-import { open, stat } from "node:fs/promises"
+import { stat } from "node:fs/promises"
 import { resolve as absolute } from "node:path"
-import { OvmError, toOvmError } from "../../errors.ts"
+import { OvmError } from "../../errors.ts"
+import { openRegular, unreadable } from "../../files/regular.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
@@ -26,7 +27,7 @@ interface Place {
 export function openArchive(path: string, call: Call = {}): Promise<ArchiveReader> {
   return guarded(async () => {
     await checkMagic(path)
-    const handle = await open(path, "r")
+    const handle = await openRegular(path)
     try {
       const blobs = new Map<Digest, Place>()
       const input = new FileInput(handle, (await handle.stat()).size, call)
@@ -45,7 +46,7 @@ export async function isArchive(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isFile() && (await magicOf(path)) !== undefined
   } catch (error) {
-    throw toOvmError(error)
+    throw unreadable(path, error)
   }
 }
 
@@ -68,7 +69,7 @@ async function magicOf(path: string): Promise<"tar" | "gzip" | "zstd" | undefine
 }
 
 async function headOf(path: string): Promise<Uint8Array> {
-  const handle = await open(path, "r")
+  const handle = await openRegular(path)
   try {
     const { bytesRead, buffer } = await handle.read(Buffer.alloc(512), 0, 512, 0)
     return buffer.subarray(0, bytesRead)
@@ -162,7 +163,7 @@ export class ArchiveReader implements Fetcher, Exister, Resolver, Lister, Referr
   }
 
   async *#read({ offset, size }: Place, call: Call): Bytes {
-    const handle = await open(this.file, "r")
+    const handle = await openRegular(this.file)
     try {
       const input = new FileInput(handle, Number.POSITIVE_INFINITY, call)
       await input.skip(offset)

@@ -1,8 +1,8 @@
-import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs"
-import type { FileHandle } from "node:fs/promises"
+import { closeSync, existsSync, readSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../../files/async.ts"
+import { openRegular, openRegularSync, readRegularSync, refuseOthers } from "../../files/regular.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
@@ -27,6 +27,7 @@ export class Blobs {
     const path = this.files.blob(target.digest)
     const before = statSync(path, { bigint: true, throwIfNoEntry: false })
     if (!before) return undefined
+    refuseOthers(path, before)
     if (before.size !== BigInt(target.size)) throw sizeMismatch(target, `${before.size}`, path)
     if (await this.stamps.has(target.digest, before)) return path
     const found = await hashFile(path, call)
@@ -57,7 +58,7 @@ export class Blobs {
   peek(target: Descriptor, length: number): Uint8Array | undefined {
     const path = this.files.blob(target.digest)
     if (!existsSync(path)) return undefined
-    const fd = openSync(path, "r")
+    const fd = openRegularSync(path)
     try {
       const bytes = new Uint8Array(length)
       return readSync(fd, bytes, 0, length, 0) === length ? bytes : undefined
@@ -69,10 +70,11 @@ export class Blobs {
   /** The verified content. Throws OVM_CONTENT_MISSING at once if it is absent. */
   async read(target: Descriptor, call: Call = {}): Promise<Bytes> {
     const path = this.files.blob(target.digest)
-    const size = statSync(path, { throwIfNoEntry: false })?.size
-    if (size === undefined) throw missing(target.digest, this.files.root)
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (!found) throw missing(target.digest, this.files.root)
+    refuseOthers(path, found)
     // A small file is read at once: its way through the thread pool would take longer than the reading.
-    const content = size <= CHUNK ? bytesOf(readFileSync(path)) : readChunks(path, call)
+    const content = found.size <= CHUNK ? bytesOf(readRegularSync(path, CHUNK)) : readChunks(path, call)
     return verified(content, target, path)
   }
 }
@@ -83,23 +85,13 @@ export function missing(digest: Digest, where: string): OvmError {
   return new OvmError("OVM_CONTENT_MISSING", `${digest} is not in ${where}`, { detail: { digest } })
 }
 
-/** The content of a file, opened when the iteration begins and closed when it ends. What is no regular file is read as it comes. */
+/** The content of a file, opened when the iteration begins and closed when it ends. */
 export async function* readChunks(path: string, call: Call = {}): Bytes {
-  const handle = await asyncFs().open(path, "r")
+  const handle = await openRegular(path)
   try {
-    if ((await handle.stat()).isFile()) yield* readSparse(handle, 0, Number.POSITIVE_INFINITY, call)
-    else yield* readPlain(handle, call)
+    yield* readSparse(handle, 0, Number.POSITIVE_INFINITY, call)
   } finally {
     await handle.close()
-  }
-}
-
-async function* readPlain(handle: FileHandle, call: Call): Bytes {
-  while (true) {
-    call.signal?.throwIfAborted()
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, null)
-    if (bytesRead === 0) return
-    yield buffer.subarray(0, bytesRead)
   }
 }
 

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path"
 import { append } from "../../files/append.ts"
 import { batches } from "../../files/batch.ts"
 import { ifPresent } from "../../files/present.ts"
+import { openRegular } from "../../files/regular.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { writing } from "../../files/writing.ts"
 import type { Digest } from "../digest.ts"
@@ -63,7 +64,7 @@ export class Ingest implements AsyncDisposable {
   }
 
   async #clone(source: string): Promise<boolean> {
-    const from = await open(source, "r")
+    const from = await openRegular(source)
     try {
       return shareBlocks(from.fd, this.handle.fd)
     } finally {

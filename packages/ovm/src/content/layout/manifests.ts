@@ -1,6 +1,7 @@
 import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../../files/async.ts"
 import { ifPresent } from "../../files/present.ts"
+import { openRegular } from "../../files/regular.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { type Links, parseLinks } from "../manifest.ts"
@@ -37,12 +38,17 @@ export async function* referrersIn(files: LayoutFiles, subject: Digest): AsyncIt
 
 /** A blob that may be a manifest: small, and its first byte opens an object. */
 async function manifestBytes(path: string): Promise<Uint8Array | undefined> {
-  if (((await ifPresent(asyncFs().stat(path)))?.size ?? Infinity) > MANIFEST_LIMIT) return undefined
-  const handle = await ifPresent(asyncFs().open(path, "r"))
+  // What is no file, or cannot be read, is no manifest.
+  const handle = await openRegular(path).catch(() => undefined)
   if (!handle) return undefined
   try {
+    const { size } = await handle.stat()
+    if (size === 0 || size > MANIFEST_LIMIT) return undefined
     const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, 0)
-    return buffer.toString() === "{" ? await asyncFs().readFile(path) : undefined
+    if (buffer.toString() !== "{") return undefined
+    const bytes = Buffer.alloc(size)
+    const { bytesRead } = await handle.read(bytes, 0, size, 0)
+    return bytes.subarray(0, bytesRead)
   } finally {
     await handle.close()
   }

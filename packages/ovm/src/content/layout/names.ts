@@ -1,6 +1,7 @@
-import { closeSync, constants, fstatSync, readFileSync, statSync } from "node:fs"
+import { closeSync, fstatSync, statSync } from "node:fs"
 import { OvmError } from "../../errors.ts"
-import { openIfPresent } from "../../files/present.ts"
+import { isAbsent } from "../../files/present.ts"
+import { openRegularSync, readOpenSync } from "../../files/regular.ts"
 import { replaceFile } from "../../files/replace.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
@@ -36,7 +37,7 @@ const SETTLED_MS = 100
 
 /** Throws OVM_STORE_CORRUPT, naming the file and the fault. A daemon asks for the same one at each start: it is parsed once. */
 export async function readIndex(files: LayoutFiles): Promise<Index> {
-  const fd = openIfPresent(files.index, constants.O_RDONLY)
+  const fd = openedIndex(files.index)
   if (fd === undefined) throw corrupt(files, "it is missing")
   try {
     const found = fstatSync(fd, { bigint: true })
@@ -44,11 +45,23 @@ export async function readIndex(files: LayoutFiles): Promise<Index> {
     const { dev, ino, size, mtimeNs, ctimeNs } = found
     const file = [files.index, dev, ino, size, mtimeNs, ctimeNs].join(" ")
     if (last?.file === file) return last.index
-    const index = parseIndex(readFileSync(fd, "utf8"), (reason, cause) => corrupt(files, reason, cause))
+    const index = parseIndex(
+      new TextDecoder().decode(readOpenSync(files.index, fd, LIMIT)),
+      (reason, cause) => corrupt(files, reason, cause),
+    )
     if (Date.now() - Number(found.ctimeMs) > SETTLED_MS) last = { file, index }
     return index
   } finally {
     closeSync(fd)
+  }
+}
+
+function openedIndex(path: string): number | undefined {
+  try {
+    return openRegularSync(path)
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
   }
 }
 

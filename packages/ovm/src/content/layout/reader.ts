@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from "node:fs"
 import { resolve as absolute } from "node:path"
 import { OvmError, toOvmError } from "../../errors.ts"
-import { asyncFs } from "../../files/async.ts"
-import { ifPresent } from "../../files/present.ts"
+import { ifPresent, isAbsent } from "../../files/present.ts"
+import { openRegular, readRegular, readRegularSync } from "../../files/regular.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
@@ -17,7 +16,7 @@ import type {
   Resolver,
 } from "../interfaces.ts"
 import { isObject, parseLinks } from "../manifest.ts"
-import { MANIFEST_LIMIT } from "../read.ts"
+import { MANIFEST_LIMIT, tooLarge } from "../read.ts"
 import { hasType } from "../referrers.ts"
 import { digestMismatch } from "../verify.ts"
 import { Blobs } from "./blobs.ts"
@@ -39,8 +38,22 @@ export async function readLayout(root: string): Promise<LayoutReader> {
   return new LayoutReaderStore(files, new MemoryStamps())
 }
 
+/** The same of a layout that anybody may have made: what hangs or is endless does so to another thread, or is refused. */
+export async function readForeignLayout(root: string): Promise<LayoutReader> {
+  const files = new LayoutFiles(absolute(root))
+  for (const path of [files.marker, files.index]) {
+    const handle = await ifPresent(openRegular(path))
+    const size = (await handle?.stat())?.size ?? 0
+    await handle?.close()
+    if (size > MANIFEST_LIMIT) throw tooLarge(path, MANIFEST_LIMIT)
+  }
+  return readLayout(root)
+}
+
+const MARKER_LIMIT = 4096
+
 export async function checkMarker(files: LayoutFiles): Promise<void> {
-  const text = existsSync(files.marker) ? readFileSync(files.marker, "utf8") : undefined
+  const text = markerText(files.marker)
   if (text === undefined)
     throw new OvmError(
       "OVM_FILE_UNREADABLE",
@@ -48,6 +61,15 @@ export async function checkMarker(files: LayoutFiles): Promise<void> {
     )
   if (isLayoutMarker(text)) return
   throw new OvmError("OVM_STORE_CORRUPT", `${files.marker} does not have imageLayoutVersion 1`)
+}
+
+function markerText(path: string): string | undefined {
+  try {
+    return new TextDecoder().decode(readRegularSync(path, MARKER_LIMIT))
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
 }
 
 /** True for the text of an `oci-layout` file of a version that we know. */
@@ -116,9 +138,11 @@ export class LayoutReaderStore
   /** A manifest that no entry names: its type is read from itself. */
   async #manifest(digest: Digest): Promise<Descriptor | undefined> {
     const path = this.files.blob(digest)
-    const size = (await ifPresent(asyncFs().stat(path)))?.size
-    if (size === undefined || size > MANIFEST_LIMIT) return undefined
-    const bytes = await asyncFs().readFile(path)
+    const bytes = await ifPresent(readRegular(path, MANIFEST_LIMIT)).catch((error: OvmError) => {
+      if (error.code !== "OVM_TOO_LARGE") throw error
+    })
+    if (!bytes) return undefined
+    const size = bytes.byteLength
     if (digestOf(bytes) !== digest) throw digestMismatch({ digest, size }, digestOf(bytes), path)
     try {
       return { mediaType: parseLinks(bytes, path).mediaType, digest, size }

@@ -1,8 +1,9 @@
 import { createHmac, randomBytes } from "node:crypto"
-import { readFile, stat } from "node:fs/promises"
+import { stat } from "node:fs/promises"
 import { guarded } from "../../content/guarded.ts"
 import { limiter } from "../../content/limit.ts"
 import { OvmError } from "../../errors.ts"
+import { readRegular } from "../../files/regular.ts"
 import { Refusal } from "./refusal.ts"
 
 const LIMIT = 1 << 20
@@ -86,7 +87,7 @@ export class Htpasswd {
     const stamp = `${mtimeMs} ${ino} ${size}`
     if (stamp === this.#stamp) return
     if (size > LIMIT) throw new OvmError("OVM_USAGE", `${this.path} is above ${LIMIT} bytes`)
-    this.#users = parse(await readFile(this.path, "utf8"), this.path)
+    this.#users = parse(new TextDecoder().decode(await readRegular(this.path, LIMIT)), this.path)
     this.#verdicts.clear()
     this.#stamp = stamp
   }

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises"
 import { guarded } from "../../content/guarded.ts"
 import { OvmError } from "../../errors.ts"
+import { readRegular } from "../../files/regular.ts"
 import { isLoopback } from "../address.ts"
 import { handle, type Registry } from "./handler.ts"
 
@@ -43,8 +43,8 @@ const IDLE = 120
 export function serveRegistry(registry: Registry, options: ServeOptions): Promise<RegistryServer> {
   return guarded(async () => {
     const tls = options.tls && {
-      cert: await readFile(options.tls.cert, "utf8"),
-      key: await readFile(options.tls.key, "utf8"),
+      cert: await pem(options.tls.cert),
+      key: await pem(options.tls.key),
     }
     const server = listen(registry, options, tls)
     const host = options.hostname.includes(":") ? `[${options.hostname}]` : options.hostname
@@ -52,6 +52,10 @@ export function serveRegistry(registry: Registry, options: ServeOptions): Promis
     const close = () => server.stop(true)
     return { address, url: `${tls ? "https" : "http"}://${address}`, close, [Symbol.asyncDispose]: close }
   })
+}
+
+async function pem(path: string): Promise<string> {
+  return new TextDecoder().decode(await readRegular(path, 1 << 20))
 }
 
 function listen(

@@ -1,4 +1,6 @@
-import { closeSync, lstatSync, openSync, readSync, statSync } from "node:fs"
+import { lstatSync, statSync } from "node:fs"
+import type { OvmError } from "../../errors.ts"
+import { readRegularSync } from "../../files/regular.ts"
 
 /** The identity of what is not there. */
 export const ABSENT = "absent"
@@ -22,22 +24,12 @@ function isLink(path: string): boolean {
 
 /** All bytes of a regular file; or, as the end of a sentence, why they cannot be had. */
 export function readBounded(path: string, limit: number): Uint8Array | string {
-  let file: number | undefined
   try {
-    // Of a FIFO even the opening would wait.
-    if (!statSync(path).isFile()) return "is not a regular file"
-    file = openSync(path, "r")
-    const bytes = new Uint8Array(limit + 1)
-    let length = 0
-    for (;;) {
-      const read = readSync(file, bytes, length, bytes.length - length, null)
-      length += read
-      if (length > limit) return `is above ${limit} bytes`
-      if (read === 0) return bytes.subarray(0, length)
-    }
+    return readRegularSync(path, limit)
   } catch (error) {
-    return `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown reason"})`
-  } finally {
-    if (file !== undefined) closeSync(file)
+    const { code, cause } = error as OvmError
+    if (code === "OVM_TOO_LARGE") return `is above ${limit} bytes`
+    const system = (cause as NodeJS.ErrnoException | undefined)?.code
+    return system === undefined ? "is not a regular file" : `cannot be read (${system})`
   }
 }
