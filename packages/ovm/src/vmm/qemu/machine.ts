@@ -46,7 +46,8 @@ export class QemuMachine implements Machine {
     this.cut = qmp.closed
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()
-    if (watch.hopeless) this.#endHopeless()
+    if (watch.over) this.#seeOut()
+    else if (watch.hopeless) this.#endHopeless()
   }
 
   get guest(): Guest {
@@ -58,7 +59,8 @@ export class QemuMachine implements Machine {
   }
 
   #changed(): void {
-    if (this.watch.hopeless) this.#endHopeless()
+    if (this.watch.over) this.#seeOut()
+    else if (this.watch.hopeless) this.#endHopeless()
     else this.#listener()
   }
 
@@ -70,6 +72,20 @@ export class QemuMachine implements Machine {
     if (await this.#endsWithin(answered ? QUIT_MS : CLOSING_MS, this.#detached.signal).catch(() => true))
       return
     await kill(this.record)
+  }
+
+  /**
+   * A QEMU that was asked something at the moment of its end waits for that for ever, its guest gone and its disks closed
+   * (monitor_cleanup of 7.2). A signal has it look up, and end with the status that it would have had.
+   */
+  async #seeOut(): Promise<void> {
+    for (const [ms, signal] of [
+      [CLOSING_MS, "SIGTERM"],
+      [QUIT_MS, "SIGKILL"],
+    ] as const) {
+      if (await this.#endsWithin(ms, this.#detached.signal).catch(() => true)) return
+      await kill(this.record, signal).catch(() => false)
+    }
   }
 
   async #watchEnd(watch: GuestWatch, settle: (exit: Exit) => void): Promise<void> {

@@ -26,6 +26,7 @@ export class GuestWatch {
   #trouble: Guest | undefined
   #end: string | undefined
   #hopeless = false
+  #over = false
 
   get guest(): Guest {
     return this.#guest
@@ -34,6 +35,11 @@ export class GuestWatch {
   /** The guest cannot go on: the VMM is to be ended. */
   get hopeless(): boolean {
     return this.#hopeless
+  }
+
+  /** QEMU has said why it ends, and should have by now. */
+  get over(): boolean {
+    return this.#over
   }
 
   readonly onEvent = ({ event, data }: QmpEvent): void => {
@@ -45,9 +51,11 @@ export class GuestWatch {
     if (event === "BLOCK_IO_ERROR" && data.action === "stop") this.#trouble = troubleOf(data)
     if (event === "STOP") this.#become(this.#trouble ?? { running: false, reason: "request" })
     if (event === "GUEST_PANICKED" && data.action !== "run") this.#give("guest-panic")
-    if (event === "SHUTDOWN" && !this.#hopeless) {
+    if (event === "SHUTDOWN") {
       const told = String(data.reason)
-      this.#end = REASONS[told] ?? told
+      if (!this.#hopeless) this.#end = REASONS[told] ?? told
+      this.#over = true
+      this.changed()
     }
   }
 

@@ -2,9 +2,11 @@ import { afterAll, expect, test } from "bun:test"
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { refusal } from "../../../../../testkit/src/disks.ts"
 import type { DeviceState } from "../migration/splitter.ts"
 import { wasRead } from "./boot.ts"
 import { isGenerationFixed } from "./generation.ts"
+import { refuseInstant } from "./instant.ts"
 
 const root = mkdtempSync(join(tmpdir(), "ovm-boot-"))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -49,4 +51,20 @@ test("a generation ID is fixed while the firmware has it, and QEMU does not know
   expect(await isGenerationFixed(stateOf("vmgenid", nowhere), without, id)).toBe(false)
   expect(await isGenerationFixed(stateOf("vmgenid", nowhere), with_, undefined)).toBe(false)
   expect(await isGenerationFixed(stateOf("timer", nowhere), with_, id)).toBe(false)
+})
+
+// OVMS-SNP-135. What QEMU writes there is in snapshot-faults.suite.ts.
+test("a guest that came to an end while it was copied is no snapshot", async () => {
+  const at = (word: string) => {
+    const state = Buffer.alloc(4 + 100)
+    state.writeUInt32BE(word.length + 1)
+    state.write(word, 4)
+    return stateOf("globalstate", state, 1)
+  }
+  for (const word of ["running", "paused", "prelaunch"])
+    expect(await refuseInstant(at(word), "")).toBeUndefined()
+  for (const word of ["guest-panicked", "shutdown", "suspended", "io-error", "internal-error"]) {
+    const error = await refusal(refuseInstant(at(word), ""))
+    expect([error.code, error.message]).toEqual(["OVM_STATE_CONFLICT", expect.stringContaining(word)])
+  }
 })

@@ -24,7 +24,7 @@ import {
 import { bootOf, wasRead } from "./boot.ts"
 import { Clock } from "./clock.ts"
 import { attachOverlay, type Drive, driveOf, overlayNodes, switchTo } from "./drive.ts"
-import { isGenerationFixed } from "./generation.ts"
+import { refuseInstant } from "./instant.ts"
 
 /**
  * How long the guest may stand still for the last pages, and for how long there may be more of them than that, both in ms. A guest
@@ -72,10 +72,7 @@ export async function takeSnapshot(
     await migrate(qmp, attempt, receiver, clock, call)
     const received = await receivedIn(receiver)
     if (call.signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "it was interrupted")
-    if (await isGenerationFixed(received, into.ram, record.generationId))
-      throw new OvmError("OVM_STATE_CONFLICT", "the firmware is just setting up the VM generation ID", {
-        hint: "Take it again: that is over within a millisecond.",
-      })
+    await refuseInstant(received, into.ram, record.generationId)
     const parts = await complete(record, model, into, attempt, drive, received, clock)
     return { ...parts, ...(boot && !wasRead(boot, received) && { boot: { args: boot.args } }) }
   } catch (thrown) {
