@@ -32,7 +32,8 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
   using _ = await holdRoot(paths)
   for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
     if (existsSync(folder)) privateFolder(folder)
-  const images = await openImages(paths.store, paths.cache, new Policy(paths.policy))
+  const report = (error: OvmError) => log("error", { code: error.code, message: error.message })
+  const images = await openImages(paths.store, paths.cache, new Policy(paths.policy), report)
   const runtime = await LocalRuntime.open({
     version,
     root: paths.root,
@@ -41,7 +42,6 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
     vmms: availableVmms(paths.cache),
     log,
   })
-  const report = (error: OvmError) => log("error", { code: error.code, message: error.message })
   const listening = (socket: string) => log("listening", { socket, pid: process.pid })
   const server = await keepSocket(
     paths,

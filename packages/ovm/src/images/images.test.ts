@@ -56,7 +56,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
   test("leases of instances that are no more are given back", async () => {
     await packGuest(join(root, "store"), "kept:latest", "ticks=8")
     await images.prepare("kept", { ...NEVER, lease: "a" })
-    await images.keepLeases([])
+    await images.keepLeases(new Map())
     await writeFile(join(root, "store/index.json"), '{"schemaVersion":2,"manifests":[]}')
     expect((await collectGarbage(join(root, "store"))).removed).toHaveLength(3)
   })

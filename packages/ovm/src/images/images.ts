@@ -5,9 +5,11 @@ import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
+import { releaseLease } from "../content/layout/leases.ts"
 import { readLayout } from "../content/layout/reader.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
-import { OvmError } from "../errors.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../paths.ts"
 import type { Finding } from "../ram/scan.ts"
 import { isPath, parseReference, type Reference } from "../registry/reference.ts"
@@ -73,9 +75,22 @@ export interface PrepareOptions extends Call {
 
 const LEASE = "instance-"
 
-/** Makes the store at `root` if there is none; `cache` is where inflated RAM goes. Nothing is prepared but what `policy` admits. */
-export async function openImages(root: string, cache: string, policy: Policy): Promise<Images> {
-  await (await openLayout(root, { create: true })).close()
+/**
+ * Makes the store at `root` if there is none; `cache` is where inflated RAM goes. Nothing is prepared but what `policy` admits. A
+ * store that is damaged is told to `damaged`, where that is given: what needs no image goes on without it.
+ */
+export async function openImages(
+  root: string,
+  cache: string,
+  policy: Policy,
+  damaged?: (error: OvmError) => void,
+): Promise<Images> {
+  try {
+    await (await openLayout(root, { create: true })).close()
+  } catch (thrown) {
+    if (!damaged) throw thrown
+    damaged(toOvmError(thrown))
+  }
   return new Images({ store: root, cache }, policy)
 }
 
@@ -184,8 +199,7 @@ export class Images {
 
   /** Gives back what the instance held; the next garbage collection may remove it. */
   async release(instance: string): Promise<void> {
-    await using store = await openLayout(this.place.store)
-    await store.lease(LEASE + instance).release()
+    await releaseLease(this.place.store, LEASE + instance)
     await this.cache.release(LEASE + instance)
   }
 
@@ -220,15 +234,21 @@ export class Images {
     await refuseOther(store, name, call)
   }
 
-  /** Gives back the leases of all instances but these. */
-  async keepLeases(instances: readonly string[]): Promise<void> {
+  /** Gives back the leases of all instances but these, which hold at least these manifests afterwards, whatever became of their leases. */
+  async keepLeases(instances: ReadonlyMap<string, readonly Digest[]>): Promise<void> {
     await using store = await openLayout(this.place.store)
-    const kept = new Set(instances.map((id) => LEASE + id))
-    for (const { id } of await store.leases())
-      if (id.startsWith(LEASE) && !kept.has(id)) {
+    const held = new Map((await store.leases()).map(({ id, digests }) => [id, digests]))
+    for (const id of held.keys())
+      if (id.startsWith(LEASE) && !instances.has(id.slice(LEASE.length))) {
         await store.lease(id).release()
         await this.cache.release(id)
       }
+    for (const [instance, digests] of instances) {
+      const id = LEASE + instance
+      const lost = digests.filter((digest) => !held.get(id)?.includes(digest))
+      if (lost.length > 0)
+        await store.lease(id).add(...lost.map((digest) => ({ digest, mediaType: OCI_MANIFEST })))
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises"
+import { cp, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises"
 import { createConnection } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -8,6 +8,7 @@ import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
 import { processesIn, vmmsBelow } from "../../../testkit/src/processes.ts"
+import { collectGarbage } from "../content/layout/gc.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
@@ -32,6 +33,7 @@ async function open(): Promise<void> {
       join(root, "store"),
       join(root, "derived"),
       new Policy(join(root, "policy.json")),
+      () => {},
     ),
     vmms: availableVmms(join(root, "cache")),
   })
@@ -210,6 +212,56 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect(overlayOf(id)).toBe(true)
   })
 
+  const damages: [string, () => Promise<unknown>][] = [
+    ["an emptied oci-layout", () => truncate(join(root, "store/oci-layout"))],
+    ["an emptied index.json", () => truncate(join(root, "store/index.json"))],
+    ["no store", () => rm(join(root, "store"), { recursive: true })],
+    ["no cache", () => rm(join(root, "derived"), { recursive: true, force: true })],
+    ["no leases", () => rm(join(root, "store/ovm/leases"), { recursive: true })],
+    ["leases that say nothing", () => inEach("store/ovm/leases", "not a lease\n")],
+    [
+      "a strange warm.json",
+      () => writeFile(join(root, "warm.json"), '{"slots":[null,{"manifest":"::","slots":3}]}'),
+    ],
+    ["a broken policy", () => writeFile(join(root, "policy.json"), "{")],
+    [
+      "a strange snapshot.json",
+      () => inEach("instances", '{"running":true,"files":[null]}', "snapshot.json"),
+    ],
+    ["a file among the instances", () => writeFile(join(root, "instances", "README"), "x")],
+  ]
+  // OVMS-STA-011
+  for (const [what, damage] of damages)
+    test(`${what} keeps no machine from being taken over, stopped and removed`, async () => {
+      const { id } = await orphan()
+      await cp(join(root, "store"), join(root, "whole"), { recursive: true })
+      await damage()
+      await open()
+      expect((await until(id, isReached)).state).toBe("running")
+      await runtime.stop({ instance_id: id, grace_ms: 0 })
+      await until(id, ({ state }) => state === "stopped")
+      await runtime.remove(id)
+      await runtime.close()
+      for (const name of ["store", "warm.json", "policy.json", "instances/README"])
+        await rm(join(root, name), { recursive: true, force: true })
+      await rename(join(root, "whole"), join(root, "store"))
+      await open()
+    })
+
+  test("one that is taken over holds its image, whatever became of its lease", async () => {
+    const { id } = await orphan()
+    await cp(join(root, "store"), join(root, "whole"), { recursive: true })
+    await truncate(join(root, "store/ovm/leases", `instance-${id}`))
+    await open()
+    await until(id, isReached)
+    await writeFile(join(root, "store/index.json"), '{"schemaVersion":2,"manifests":[]}')
+    expect((await collectGarbage(join(root, "store"))).removed).toEqual([])
+    await runtime.remove(id, { force: true })
+    expect((await collectGarbage(join(root, "store"))).removed).not.toEqual([])
+    await rm(join(root, "store"), { recursive: true })
+    await rename(join(root, "whole"), join(root, "store"))
+  })
+
   // OVMS-STA-013
   test("one that ran when the host was restarted is lost, and its disk is not", async () => {
     const { id, pid } = await orphan()
@@ -223,6 +275,11 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect(overlayOf(id)).toBe(true)
   })
 })
+
+/** Writes `text` to each file of a folder of the root, or to `name` in each of its folders. */
+async function inEach(path: string, text: string, name = ""): Promise<void> {
+  for (const one of await readdir(join(root, path))) await writeFile(join(root, path, one, name), text)
+}
 
 /** Another client of the monitor, which nobody else is served beside. */
 async function held(id: string) {

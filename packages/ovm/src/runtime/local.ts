@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
+import { type Digest, isDigest } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { OvmError, toOvmError } from "../errors.ts"
@@ -105,7 +106,7 @@ export class LocalRuntime implements Runtime {
   async #recover(): Promise<void> {
     const { tried } = await this.#recovery.begin()
     const { images } = this.#options
-    const settled = Promise.all([tried, images.keepLeases([...this.#instances.keys()])]).catch((problem) =>
+    const settled = Promise.all([tried, images.keepLeases(heldBy(this.#instances))]).catch((problem) =>
       this.#options.log?.("leases not settled", { problem: String(problem) }),
     )
     await Promise.race([settled, sleep(PATIENCE_MS)])
@@ -437,4 +438,14 @@ export class LocalRuntime implements Runtime {
 
 function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
   return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
+}
+
+/** Manifests that each instance needs as long as it is on record. */
+function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, Digest[]> {
+  return new Map(
+    Array.from(instances, ([id, { info, lineage }]) => [
+      id,
+      [...new Set([info.image.digest, lineage?.base.digest, lineage?.parent].filter(isDigest))],
+    ]),
+  )
 }

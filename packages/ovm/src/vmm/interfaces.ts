@@ -229,7 +229,10 @@ export interface Snapshotter {
   overlay(): Promise<string | undefined>
 }
 
-/** Absolute paths of files that do not exist yet, all on file systems with holes. */
+/**
+ * Absolute paths of files that do not exist yet, all on file systems with holes. Only those in the machine's directory are removed by
+ * whoever adopts it after a crash.
+ */
 export interface SnapshotSink {
   readonly ram: string
   readonly state: string

@@ -10,6 +10,7 @@ export class LayoutFiles {
   readonly ingest: string
   readonly leases: string
   readonly verified: string
+  readonly reserve: string
 
   constructor(readonly root: string) {
     this.marker = join(root, "oci-layout")
@@ -19,6 +20,7 @@ export class LayoutFiles {
     this.ingest = join(root, "ovm", "ingest")
     this.leases = join(root, "ovm", "leases")
     this.verified = join(root, "ovm", "verified")
+    this.reserve = join(root, "ovm", "reserve")
   }
 
   blob(digest: Digest): string {

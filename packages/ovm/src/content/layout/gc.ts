@@ -13,6 +13,7 @@ import { linksOf, listBlobs } from "./manifests.ts"
 import { readIndex } from "./names.ts"
 import { JOURNAL, journalOf, PARTIAL, partialOf } from "./partial.ts"
 import { checkMarker } from "./reader.ts"
+import { keepReserve } from "./reserve.ts"
 
 /** How long what a broken pull has fetched is kept: a week. */
 const PARTIAL_LIFE_MS = 7 * 24 * 3600 * 1000
@@ -49,7 +50,10 @@ export function collectGarbage(root: string, options: CollectOptions = {}): Prom
     await keepReferrers(files, kept, blobs)
     const removed = blobs.filter((digest) => !kept.has(digest))
     const bytes = await sizeOf(files, removed)
-    if (!options.dryRun) await sweep(files, removed, leases.dead, options.partials ?? false)
+    if (!options.dryRun) {
+      await sweep(files, removed, leases.dead, options.partials ?? false)
+      keepReserve(files)
+    }
     return { removed, bytes }
   })
 }

@@ -1,15 +1,17 @@
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, openSync } from "node:fs"
 import { readdir, readFile, unlink } from "node:fs/promises"
-import { join } from "node:path"
+import { resolve as absolute, join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { appendWhole, isNoRoom } from "../../files/lines.ts"
 import { ifPresent } from "../../files/present.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
-import { writing } from "../../files/writing.ts"
+import { named, writing } from "../../files/writing.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
+import { guarded } from "../guarded.ts"
 import { flock } from "../libc.ts"
-import { lock, tryLock } from "../lock.ts"
-import type { LayoutFiles } from "./files.ts"
+import { type Lock, lock, tryLock } from "../lock.ts"
+import { LayoutFiles } from "./files.ts"
 
 // docs/design/0003-store-locks-and-leases.md has the whole argument.
 
@@ -33,6 +35,8 @@ export class SessionLease implements Lease {
   readonly #held = new Set<Digest>()
   // A bare descriptor: a FileHandle that nobody closed would be an uncaught error once it is collected as garbage.
   #fd: number | undefined
+  /** Where there is no room for a line: as long as this is held, nothing is collected. */
+  #instead: Lock | undefined
   #released = false
 
   constructor(private readonly files: LayoutFiles) {}
@@ -40,12 +44,26 @@ export class SessionLease implements Lease {
   async add(...targets: readonly Leased[]): Promise<void> {
     const fresh = targets.filter((target) => !this.#held.has(target.digest))
     if (fresh.length === 0) return
-    using _ = await lock(this.files.lock, "shared")
-    if (this.#released) throw new OvmError("OVM_INTERNAL", `${this.files.root} was used after it was closed`)
-    const fd = this.#fd ?? this.#open()
-    this.#fd = fd
-    await writing(this.#path, () => writeSync(fd, lines(fresh)))
-    for (const target of fresh) this.#held.add(target.digest)
+    if (this.#instead) return
+    const shared = await lock(this.files.lock, "shared")
+    try {
+      if (this.#released)
+        throw new OvmError("OVM_INTERNAL", `${this.files.root} was used after it was closed`)
+      this.#fd ??= this.#open()
+      appendWhole(this.#fd, lines(fresh))
+      for (const target of fresh) this.#held.add(target.digest)
+    } catch (error) {
+      if (!isNoRoom(error)) throw named(this.#path, error)
+      this.#instead = shared
+    } finally {
+      if (!this.#instead) shared.release()
+    }
+  }
+
+  /** Before this process asks for the exclusive lock: it would wait for itself. */
+  giveWay(): void {
+    this.#instead?.release()
+    this.#instead = undefined
   }
 
   #open(): number {
@@ -59,6 +77,7 @@ export class SessionLease implements Lease {
     this.#fd = undefined
     this.#released = true
     this.#held.clear()
+    this.giveWay()
     if (fd === undefined) return
     await ifPresent(unlink(this.#path))
     closeSync(fd)
@@ -89,7 +108,7 @@ export class NamedLease implements Lease {
     // At once: it is one line, and a start waits for it.
     const fd = openSync(this.#path, "a", 0o600)
     try {
-      await writing(this.#path, () => writeSync(fd, lines(targets)))
+      await writing(this.#path, () => appendWhole(fd, lines(targets)))
       if (this.durable) await synced(fd)
     } finally {
       closeSync(fd)
@@ -100,6 +119,11 @@ export class NamedLease implements Lease {
   async release(): Promise<void> {
     await ifPresent(unlink(this.#path))
   }
+}
+
+/** Gives a lease back without a look at the store, which may be damaged. */
+export async function releaseLease(root: string, id: string): Promise<void> {
+  await guarded(() => new NamedLease(new LayoutFiles(absolute(root)), id, false).release())
 }
 
 /** The named leases with what they hold. */

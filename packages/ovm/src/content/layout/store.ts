@@ -25,6 +25,7 @@ import { type Lease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
 import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
 import { Partial } from "./partial.ts"
 import { checkMarker, LayoutReaderStore } from "./reader.ts"
+import { keepReserve, withReserve } from "./reserve.ts"
 import { FileStamps } from "./stamps.ts"
 
 export interface LayoutOptions {
@@ -46,6 +47,7 @@ export function openLayout(root: string, options: LayoutOptions = {}): Promise<L
     if (options.create && !existsSync(files.marker)) await create(files)
     await checkMarker(files)
     for (const path of [files.blobs, files.ingest, files.leases, files.verified]) makeDirectory(path)
+    keepReserve(files)
     return new LayoutStore(files, options.durable ?? true)
   })
 }
@@ -173,9 +175,10 @@ export class LayoutStore
   }
 
   async #update(change: (index: Index) => Index | undefined, call: Call): Promise<boolean> {
+    this.#session.giveWay()
     using _ = await lock(this.files.lock, "exclusive", call)
     const changed = change(await readIndex(this.files))
-    if (changed) await writeIndex(this.files, changed)
+    if (changed) await withReserve(this.files, () => writeIndex(this.files, changed))
     return changed !== undefined
   }
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "../../../../../testkit/src/guest.ts"
@@ -26,6 +26,33 @@ const missing =
 
 // The steps of take.ts by hand, so that the process that takes the snapshot can be gone after any of them.
 const stages = ["noted", "attached", "copied", "switched", "completed", "running"] as const
+
+test("a note means files of its own folder, whatever it says, and one that cannot be understood means nothing", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "ovm-note-"))
+  const nodes = overlayNodes("layer0")
+  const note = (text: unknown) => writeFileSync(join(directory, "snapshot.json"), JSON.stringify(text))
+  const files = ["/etc/passwd", "../../x", "snapshot.ram"]
+  note({ directory: "/", files, overlay: { path: "/root/overlay-1.qcow2", nodes }, running: true })
+  const inside = (name: string) => join(directory, name)
+  expect(await readAttempt(directory)).toEqual({
+    directory,
+    files: [inside("passwd"), inside("x"), inside("snapshot.ram")],
+    overlay: { path: inside("overlay-1.qcow2"), nodes },
+    running: true,
+  })
+  for (const odd of [
+    null,
+    [],
+    {},
+    { files: [1], running: true },
+    { files: {}, running: true },
+    { files: [] },
+  ])
+    expect([odd, (note(odd), await readAttempt(directory))]).toEqual([odd, undefined])
+  note({ files: [], running: true, overlay: { path: 1 } })
+  expect(await readAttempt(directory)).toBeUndefined()
+  rmSync(directory, { recursive: true })
+})
 
 test("a failure with another QEMU than has been tried says so", () => {
   expect(untriedNote("7.2.22")).toBe("")
@@ -87,8 +114,9 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
         if (!running) await machine.pause()
         machine.detach()
         const qmp = await monitorOf(machine)
-        const sink = shots.sink()
         const { directory } = machine.record
+        const inside = (name: string) => join(directory, name)
+        const sink = { ram: inside("ram"), state: inside("state"), overlay: inside("new.qcow2") }
         const nodes = overlayNodes((await driveOf(qmp))?.node ?? "")
         const overlay = { path: sink.overlay, nodes }
         const receiver = await goTo(stage, qmp, {

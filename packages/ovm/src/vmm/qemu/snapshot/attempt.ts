@@ -1,5 +1,5 @@
 import { readFile, rm } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import { replaceFile } from "../../../files/replace.ts"
@@ -28,13 +28,32 @@ export async function noteAttempt(attempt: Attempt): Promise<void> {
   await replaceFile(join(attempt.directory, FILE), JSON.stringify(attempt))
 }
 
-/** What an earlier process began and did not end. */
+/**
+ * What an earlier process began and did not end; undefined also if that cannot be understood. Whatever the note says, it means files
+ * in `directory`: they are going to be removed.
+ */
 export async function readAttempt(directory: string): Promise<Attempt | undefined> {
-  try {
-    return JSON.parse(await readFile(join(directory, FILE), "utf8")) as Attempt
-  } catch {
-    return undefined
+  const note = await readFile(join(directory, FILE), "utf8")
+    .then(JSON.parse)
+    .catch(() => undefined)
+  if (!isAttempt(note)) return undefined
+  const { files, overlay, running } = note
+  const inside = (path: string) => join(directory, basename(path))
+  return {
+    directory,
+    files: files.map(inside),
+    ...(overlay && { overlay: { ...overlay, path: inside(overlay.path) } }),
+    running,
   }
+}
+
+function isAttempt(value: unknown): value is Omit<Attempt, "directory"> {
+  const { files, overlay, running } = (value ?? {}) as Partial<Attempt>
+  const words = [
+    ...(Array.isArray(files) ? files : [undefined]),
+    ...(overlay ? [overlay.path, overlay.nodes?.file, overlay.nodes?.format, overlay.nodes?.below] : []),
+  ]
+  return typeof running === "boolean" && words.every((word) => typeof word === "string")
 }
 
 /** The attempt is complete, or taken back. */
