@@ -1,32 +1,78 @@
 import { OvmError, toOvmError } from "./errors.ts"
 import { openRegular } from "./files/regular.ts"
+import { elfFault } from "./kernel-elf.ts"
 
 export type KernelFormat = "bzImage" | "elf"
 
 // Linux/x86 boot protocol: the boot flag at 0x1fe, "HdrS" at 0x202 (kernel.org: arch/x86/boot.rst).
+const SETUP_SECTORS = 0x1f1
+const PARAGRAPHS = 0x1f4
 const BOOT_FLAG = 0x1fe
 const SETUP_MAGIC = 0x202
-const HEAD = 0x206
-const ELF_X86_64 = 62
+const PROTOCOL_AT = 0x206
+const SETUP_HEAD = 0x208
+/** From here on the protocol says in 32 bits how much there is behind the set-up code. */
+const PROTOCOL_OF_SIZE = 0x204
 const VERSION_AT = 0x20e
 /** The offset of the version has 16 bits, and counts from 0x200. */
 const VERSION_LENGTH = 256
 const SETUP_LIMIT = 0x200 + 0xffff + VERSION_LENGTH
+/** Where VMMs look for headers. */
+const HEAD = 8192
+
+/** What else is given as a kernel, by its first bytes, and the command that helps. */
+const OTHERS: readonly (readonly [magic: string, name: string, command: string])[] = [
+  ["\x1f\x8b", "compressed with gzip", "gunzip"],
+  ["\xfd7zXZ", "compressed with xz", "xz -d"],
+  ["\x28\xb5\x2f\xfd", "compressed with zstd", "unzstd"],
+  ["BZh", "compressed with bzip2", "bunzip2"],
+  ["\x04\x22\x4d\x18", "compressed with lz4", "lz4 -d"],
+  ["\x02\x21\x4c\x18", "compressed with lz4", "lz4 -d"],
+  ["QFI\xfb", "a qcow2 disk", "ovm pack --layer"],
+]
 
 /**
- * Tells by its first bytes whether a file is a kernel that a VMM can load: a bzImage or an ELF64 for x86_64 (OVMS-SRC-010).
- * Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, or an ELF64 for x86_64 with an entry
+ * (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
  */
 export async function checkKernel(path: string): Promise<KernelFormat> {
-  const head = await readHead(path)
-  const text = (from: number, to: number) => head.toString("latin1", from, to)
-  if (head.length >= HEAD && head.readUInt16LE(BOOT_FLAG) === 0xaa55 && text(SETUP_MAGIC, HEAD) === "HdrS")
-    return "bzImage"
-  const reason = "is neither a bzImage nor an ELF64 kernel for x86_64"
-  if (head.length < 64 || text(0, 4) !== "\x7fELF") throw invalid(path, reason)
-  // e_ident: class 2 is 64 bit, data 1 is little endian.
-  if (head[4] === 2 && head[5] === 1 && head.readUInt16LE(18) === ELF_X86_64) return "elf"
-  throw invalid(path, `is an ELF file of another kind: it ${reason}`)
+  return await reading(path, HEAD, async (head, size, read) => {
+    const text = (from: number, to: number) => head.toString("latin1", from, to)
+    if (head.length >= SETUP_HEAD && head.readUInt16LE(BOOT_FLAG) === 0xaa55 && isSetup(head)) {
+      const whole = sizeOf(head)
+      if (size >= whole) return "bzImage"
+      throw invalid(path, `is a bzImage that is cut off: it has ${size} bytes of ${whole}`, "OVMS-SRC-023")
+    }
+    if (text(0, 4) === "\x7fELF") {
+      const fault = await elfFault({ head, size, read })
+      if (fault === undefined) return "elf"
+      throw invalid(path, fault, "OVMS-SRC-022")
+    }
+    const none = "it is neither a bzImage nor an ELF64 kernel for x86_64"
+    const [, name, command] = OTHERS.find(([magic]) => text(0, magic.length) === magic) ?? []
+    if (name !== undefined)
+      throw invalid(path, `looks like a file that is ${name}: ${none}`, undefined, `${command} ${path}`)
+    if (text(0, 2) === "MZ") {
+      const arm = text(0x38, 0x3c) === "ARM\x64"
+      throw invalid(
+        path,
+        `is ${arm ? "a kernel for aarch64" : "an EFI program, such as a unified kernel image"}: ${none}`,
+      )
+    }
+    throw invalid(path, none.slice("it ".length))
+  })
+}
+
+function isSetup(head: Buffer): boolean {
+  return head.toString("latin1", SETUP_MAGIC, SETUP_MAGIC + 4) === "HdrS"
+}
+
+/** Of a bzImage by its header, in bytes. */
+function sizeOf(head: Buffer): number {
+  const setup = ((head[SETUP_SECTORS] || 4) + 1) * 512
+  return head.readUInt16LE(PROTOCOL_AT) < PROTOCOL_OF_SIZE
+    ? setup + 1
+    : setup + head.readUInt32LE(PARAGRAPHS) * 16
 }
 
 /**
@@ -34,32 +80,35 @@ export async function checkKernel(path: string): Promise<KernelFormat> {
  * nothing, and of an ELF file, which has no such place. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
  */
 export async function kernelVersion(path: string): Promise<string | undefined> {
-  const head = await readHead(path, SETUP_LIMIT)
-  if (head.length < HEAD || head.toString("latin1", SETUP_MAGIC, HEAD) !== "HdrS") return undefined
-  if (head.length < VERSION_AT + 2) return undefined
-  const at = head.readUInt16LE(VERSION_AT)
-  if (at === 0) return undefined
-  const from = at + 0x200
-  const text = /^[\x20-\x7e]*/.exec(head.toString("latin1", from, from + VERSION_LENGTH))?.[0]
-  return text || undefined
-}
-
-function invalid(path: string, reason: string): OvmError {
-  return new OvmError("OVM_KERNEL_INVALID", `${path}: ${reason}`, {
-    detail: { path, requirement: "OVMS-SRC-010" },
-    hint: "Give the kernel image itself, such as /boot/vmlinuz-* of a Linux distribution.",
+  return await reading(path, SETUP_LIMIT, async (head) => {
+    if (head.length < VERSION_AT + 2 || !isSetup(head)) return undefined
+    const at = head.readUInt16LE(VERSION_AT)
+    if (at === 0) return undefined
+    const from = at + 0x200
+    const text = /^[\x20-\x7e]*/.exec(head.toString("latin1", from, from + VERSION_LENGTH))?.[0]
+    return text || undefined
   })
 }
 
-async function readHead(path: string, length = HEAD): Promise<Buffer> {
+const HINT = "Give the kernel image itself, such as /boot/vmlinuz-* of a Linux distribution."
+
+function invalid(path: string, reason: string, requirement = "OVMS-SRC-010", hint = HINT): OvmError {
+  return new OvmError("OVM_KERNEL_INVALID", `${path}: ${reason}`, { detail: { path, requirement }, hint })
+}
+
+/** Hands the first `length` bytes of the file to `use`, with its size and a way to more of it. */
+async function reading<T>(
+  path: string,
+  length: number,
+  use: (head: Buffer, size: number, read: (at: number, length: number) => Promise<Buffer>) => Promise<T>,
+): Promise<T> {
   try {
-    const file = await openRegular(path)
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0)
+    await using file = await openRegular(path)
+    const read = async (at: number, count: number) => {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, at)
       return buffer.subarray(0, bytesRead)
-    } finally {
-      await file.close()
     }
+    return await use(await read(0, length), (await file.stat()).size, read)
   } catch (thrown) {
     throw toOvmError(thrown)
   }

@@ -27,6 +27,7 @@ async function fill(folder: string): Promise<void> {
   const kernel = Buffer.alloc(4096, 7)
   kernel.writeUInt16LE(0xaa55, 0x1fe)
   kernel.write("HdrS", 0x202)
+  kernel.writeUInt32LE(0, 0x1f4)
   await writeFile(join(folder, "vmlinuz"), kernel)
   await writeFile(join(folder, "initrd.img"), "initrd")
   await writeFile(join(folder, "base"), Buffer.alloc(1024, 1))
@@ -60,7 +61,7 @@ const SOURCE: PackSource = {
   annotations: { "org.opencontainers.image.source": "https://git.example.com/x" },
 }
 
-const DIGEST = "sha256:01ce849abbfcc0b07d67fb98eeebbab9f720780aa78ce00bcdda3ff706b6f0d2"
+const DIGEST = "sha256:5500a10ee0bd4cab24a4c5b6a8270178790d5017d3d8dc574166c59021e5d08b"
 
 async function packed(source: PackSource, base: string, sourceDateEpoch?: string) {
   const store = new MemoryStore()
@@ -296,7 +297,7 @@ test("a disk whose format nobody declares is what its bytes say, and nothing els
   })
   await expect(packing({ format: "qcow2" })).rejects.toMatchObject({
     code: "OVM_DISK_INVALID",
-    message: expect.stringContaining("does not start as a qcow2 disk does: it looks like a tar archive"),
+    message: expect.stringContaining("does not start with qcow2's magic number: it looks like a tar archive"),
   })
   expect(await packing({ format: "raw" })).toMatchObject({ size: expect.any(Number) })
 })

@@ -39,7 +39,9 @@ export async function readHeader(disk: DiskReader, limit: number): Promise<Qcow2
   const start = await disk.read(0, 8, "the qcow2 header")
   if (start.getUint32(0) !== MAGIC) {
     const foreign = await foreignOf(disk)
-    throw refuse(`does not start as a qcow2 disk does${foreign ? `: it looks like ${foreign.name}` : ""}`)
+    throw refuse(
+      `does not start with qcow2's magic number${foreign ? `: it looks like ${foreign.name}` : ""}`,
+    )
   }
   const version = start.getUint32(4)
   if (version !== 2 && version !== 3) throw refuse(`has unknown qcow2 version ${version}`)
