@@ -234,7 +234,7 @@ describe.skipIf(Boolean(skip))("images", () => {
       for (const image of images) expect(image).toMatchObject({ digest, size })
       expect(await host.ok(["images", "--quiet"])).toBe(digest)
       expect(await host.ok(["images"])).toMatch(
-        /^NAME +TAG +DIGEST +SIZE +CREATED\nfirst +latest +[0-9a-f]{12} /,
+        /^NAME +TAG +TYPE +DIGEST +SIZE +BASE +CREATED\nfirst +latest +machine +[0-9a-f]{12} /,
       )
 
       expect(await host.ok(["rmi", "first", "second"])).toBe(

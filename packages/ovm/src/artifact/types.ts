@@ -37,6 +37,10 @@ export function isManifestType(type: string): boolean {
   return canonicalType(type) === MANIFEST_TYPE
 }
 
+export function isSnapshotType(type: string): boolean {
+  return canonicalType(type) === SNAPSHOT_TYPE
+}
+
 /** False for an absent type, and for one that tools fill in. */
 export function saysSomething(type: string | undefined): type is string {
   return type !== undefined && !SAYS_NOTHING.includes(type)

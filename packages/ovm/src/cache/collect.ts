@@ -24,6 +24,8 @@ export interface Entry extends Key {
 export interface CollectOptions extends Call {
   /** Evicts, least recently used first, until no more than this many bytes are left. 0 unless told. */
   readonly maxBytes?: number
+  /** Only says what would go. */
+  readonly dryRun?: boolean
   /** Whether a blob is still there. Files that were made of blobs, none of which is, go first, whatever is left. */
   readonly alive?: (source: Digest) => Promise<boolean>
 }
@@ -42,10 +44,11 @@ export function collectCache(root: string, options: CollectOptions = {}): Promis
     const files = new CacheFiles(absolute(root))
     if (!(await ifPresent(stat(files.files)))) return []
     using _ = await lock(files.lock, "exclusive", options)
+    const wanted = await chosen(await entriesIn(files), options)
+    if (options.dryRun) return wanted
     await removeAbandoned(files)
-    const entries = await entriesIn(files)
     const evicted: Entry[] = []
-    for (const entry of await chosen(entries, options)) if (await evict(files, entry)) evicted.push(entry)
+    for (const entry of wanted) if (await evict(files, entry)) evicted.push(entry)
     return evicted
   })
 }

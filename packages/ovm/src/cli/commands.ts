@@ -77,6 +77,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/rmi.ts"),
   },
   {
+    name: "prune",
+    summary: "Free what nobody uses",
+    group: IMAGES,
+    load: () => import("./commands/prune.ts"),
+  },
+  {
     name: "inspect",
     summary: "Show what an image consists of",
     group: IMAGES,

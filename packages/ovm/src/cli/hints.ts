@@ -14,7 +14,7 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_RECORD_UNREADABLE: "ovm rm --force ends it and removes all of it",
   OVM_STATE_CONFLICT: "end it with ovm stop, or with ovm rm --force",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
-  OVM_NO_SPACE: "ovm rmi removes images; ovm info says where they are",
+  OVM_NO_SPACE: "ovm prune frees what nobody uses, ovm rmi removes images; ovm info says where they are",
   OVM_VMM_MISSING: "install QEMU (Debian: qemu-system-x86); ovm info shows what is found",
   OVM_STORE_BUSY: "try again when the other command has ended",
   OVM_INTERNAL: "this is a fault of ovm: please report it, with what OVM_DEBUG=1 shows",

@@ -5,7 +5,9 @@ import { graphOf } from "../content/graph.ts"
 import type { Call, ReferrerLister, Resolver, Tagger } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
+import { Remembered } from "../content/remembered.ts"
 import { digestMismatch } from "../content/verify.ts"
+import { baseIn, enterSnapshots } from "../images/along.ts"
 import { takeIn } from "../images/take-in.ts"
 import { paths } from "../paths.ts"
 import type { Reference } from "../registry/reference.ts"
@@ -31,7 +33,7 @@ export async function openOrigin(where: Where, options: RegistryOptions & Call):
   const call = options.signal ? { signal: options.signal } : {}
   if (where.kind === "registry") {
     const { reference } = where
-    const source = await openRemote(reference, { ...options, pulling: true })
+    const source = new Remembered(await openRemote(reference, { ...options, pulling: true }))
     const root = await source.resolve(reference.target, call)
     return { source, prefix: "", root, tag: reference.tag, reference, [Symbol.asyncDispose]: async () => {} }
   }
@@ -82,14 +84,18 @@ export async function copyTo(
   if (where.kind === "registry") return toRegistry(where.reference, origin, options)
   if (where.kind === "store") {
     const { reference } = where
-    return await takeIn(paths(), { durable: true }, (store) =>
-      into(store, reference.toString(), origin, options, `${reference.name}:`),
-    )
+    return await takeIn(paths(), { durable: true }, async (store) => {
+      const name = await into(store, reference.toString(), origin, options, `${reference.name}:`)
+      if (options.includeReferrers) await enterSnapshots(store, [root], options)
+      return name
+    })
   }
   const { path, tag = origin.tag ?? "latest" } = splitTarget(where.text)
   if (where.kind === "archive" || (where.kind === "path" && /\.tar$/.test(path))) {
     const legacy = options.includeReferrers ? await legacyNames(origin, options) : []
-    await writeOutput(path, writeArchive(origin.source, [{ target: root, name: tag }, ...legacy], options))
+    const base = await baseIn(origin.source, root, options)
+    const roots = [{ target: root, name: tag }, ...(base ? [{ target: base }] : []), ...legacy]
+    await writeOutput(path, writeArchive(origin.source, roots, options))
     return `oci-archive:${path}:${tag}`
   }
   await using layout = await openLayout(path, { create: true })
@@ -115,6 +121,8 @@ async function toRegistry(
     ...(sibling !== undefined && sibling !== reference.repository && { mountFrom: sibling }),
     ...(registry.maxConcurrency && { concurrency: registry.maxConcurrency }),
   }
+  const base = await baseIn(origin.source, origin.root, options)
+  if (base) await copyGraph(origin.source, base, registry, copying)
   if (reference.tag === undefined) await copyGraph(origin.source, origin.root, registry, copying)
   else await copyNamed(origin.source, origin.root, registry, reference.tag, copying)
   if (options.includeReferrers) await carry(origin, registry, "", options)
@@ -128,6 +136,8 @@ async function into(
   options: CopyOptions,
   prefix = "",
 ): Promise<string> {
+  const base = await baseIn(origin.source, origin.root, options)
+  if (base) await copyGraph(origin.source, base, store, options)
   await copyNamed(origin.source, origin.root, store, name, options)
   if (options.includeReferrers) await carry(origin, store, prefix, options)
   return name

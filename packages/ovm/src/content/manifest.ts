@@ -21,6 +21,8 @@ export interface Links {
   /** Config and layers of a manifest, entries of an index. Without these it cannot be used. */
   readonly children: readonly Descriptor[]
   readonly subject?: Digest
+  /** What it may say that it is: the artifactType, the type of the config. */
+  readonly types: readonly string[]
 }
 
 /** Reads the links of a manifest and nothing else. Throws OVM_ARTIFACT_INVALID, naming `what` and the field. */
@@ -41,6 +43,9 @@ export function parseLinks(bytes: Uint8Array, what: string): Links {
       ...list(document.manifests, `${what}: manifests`),
     ],
     ...(subject && { subject: subject.digest }),
+    types: [document.artifactType, isObject(document.config) ? document.config.mediaType : undefined].filter(
+      (type) => typeof type === "string",
+    ),
   }
 }
 

@@ -28,13 +28,13 @@ test("what was derived goes with the last of its blobs, unless an instance uses 
     let path = ""
     for (const source of [first, second])
       path = await derived.get(key, derivation, { holder: "instance-1", ...(source && { source }) })
-    expect((await collectImages(store, cache)).removed).toEqual([String(first)] as never)
+    expect((await collectImages({ store, cache })).removed).toEqual([String(first)] as never)
     expect(existsSync(path)).toBe(true)
     await lease.release()
-    expect((await collectImages(store, cache)).removed).toEqual([String(second)] as never)
+    expect((await collectImages({ store, cache })).removed).toEqual([String(second)] as never)
     expect(existsSync(path)).toBe(true)
     await derived.release("instance-1")
-    expect((await collectImages(store, cache)).bytes).toBeGreaterThan(0)
+    expect((await collectImages({ store, cache })).freed).toBeGreaterThan(0)
     expect(existsSync(path)).toBe(false)
   } finally {
     rmSync(root, { recursive: true })

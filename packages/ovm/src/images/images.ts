@@ -18,6 +18,7 @@ import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
 import { isRefusal } from "../signing/policy/refused.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { askedOf, type Root, readRoot } from "./asked.ts"
+import { collectImages } from "./collect.ts"
 import { machineOf } from "./machine.ts"
 import { namedSnapshots } from "./named.ts"
 import { importPath } from "./path.ts"
@@ -205,17 +206,30 @@ export class Images {
 
   /**
    * Stores what `take` made of a machine as a snapshot called `name`, and leases it to the instance. The RAM file becomes this
-   * host's cached copy, so that it can be resumed here at once. Throws OVM_STATE_CONFLICT if `name` stands for something else
-   * than a snapshot, and what compressing and storing can throw; then there is no new name.
+   * host's cached copy, so that it can be resumed here at once. The instance holds no more of it than the disk, which its next
+   * snapshots refer to again. Throws OVM_STATE_CONFLICT if `name` stands for something else than a snapshot, and what compressing
+   * and storing can throw; then there is no new name.
    */
   async storeSnapshot(taken: TakenSnapshot, name: string, call: Call = {}): Promise<Snapshot> {
-    await using store = await openLayout(this.place.store)
-    await refuseOther(store, name, call)
-    const descriptor = await storeSnapshot(store, this.cache, taken, call)
-    await store.lease(LEASE + taken.lease).add(descriptor)
-    const snapshot = await readSnapshot(store, descriptor, call)
-    await store.tag(descriptor, name, call)
+    const { snapshot, replaced } = await this.#store(taken, name, call)
+    // What the name stood for goes, unless something else holds it (OVMS-SNP-151). It is no reason to have failed.
+    if (replaced) await collectImages(this.place, call).catch(() => {})
     return snapshot
+  }
+
+  async #store(taken: TakenSnapshot, name: string, call: Call) {
+    await using store = await openLayout(this.place.store)
+    const before = await refuseOther(store, name, call)
+    const descriptor = await storeSnapshot(store, this.cache, taken, call)
+    const lease = store.lease(LEASE + taken.lease)
+    await lease.add(descriptor)
+    const snapshot = await readSnapshot(store, descriptor, call)
+    const overlays = snapshot.overlays.map((overlay) => overlay.descriptor)
+    if (overlays.length > 0) await lease.add(...overlays)
+    await store.tag(descriptor, name, call)
+    // The snapshot is there now, whatever becomes of this.
+    await lease.drop(descriptor).catch(() => {})
+    return { snapshot, replaced: before !== undefined && before.digest !== descriptor.digest }
   }
 
   /** Looks for secrets in the sparse RAM file `path` and in the text `beside` it, as scanRam does. */

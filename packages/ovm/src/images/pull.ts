@@ -7,6 +7,7 @@ import { connect } from "../registry/connect.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
+import { enterSnapshots } from "./along.ts"
 import { askedOf, readRoot } from "./asked.ts"
 import { askAhead, copyEvidence } from "./evidence.ts"
 
@@ -54,6 +55,7 @@ export async function pullImage(
   const parts = base.digest === root.digest ? [base] : [base, root]
   for (const part of parts)
     await copyGraph(source, part, store, { ...options, ...(concurrency && { concurrency }) })
+  if (options.includeReferrers) await enterSnapshots(store, parts, call)
   for (const part of parts) await copyEvidence(evidence, store, reference.name, part, relied, call)
   await store.tag(root, reference.toString(), call)
   return root

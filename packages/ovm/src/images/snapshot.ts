@@ -130,13 +130,20 @@ export async function storeSnapshot(
   }
 }
 
-/** A name that stands for a machine is not taken away from it (spec/runtime-api.md). */
-export async function refuseOther(store: LayoutStore, name: string, call: Call): Promise<void> {
+/**
+ * The snapshot that `name` stands for, if any. Throws OVM_STATE_CONFLICT for anything else: a name that stands for a machine is not
+ * taken away from it (spec/runtime-api.md).
+ */
+export async function refuseOther(
+  store: LayoutStore,
+  name: string,
+  call: Call,
+): Promise<Descriptor | undefined> {
   const target = await store.resolve(name, call).catch((thrown: unknown) => {
     if (thrown instanceof OvmError && thrown.code === "OVM_NAME_UNKNOWN") return undefined
     throw thrown
   })
-  if (target === undefined || (await isSnapshot(store, target, call))) return
+  if (target === undefined || (await isSnapshot(store, target, call))) return target
   throw new OvmError("OVM_STATE_CONFLICT", `${name} is not a snapshot, and is not overwritten by one`, {
     detail: { reference: name },
     hint: "take another tag",

@@ -23,9 +23,7 @@ export async function takeIn<T>(
     const error = toOvmError(thrown)
     if (IN_VAIN.includes(error.exitStatus)) {
       // What went wrong before is what the user has to know.
-      await collectImages(place.store, place.cache, { partials: error.code === "OVM_NO_SPACE" }).catch(
-        () => {},
-      )
+      await collectImages(place, { partials: error.code === "OVM_NO_SPACE" }).catch(() => {})
     }
     throw error
   }

@@ -3,6 +3,7 @@ import { COMMANDS } from "../commands.ts"
 import { findDaemon } from "../daemon.ts"
 import { print } from "../output.ts"
 import { openStoreToRead } from "../store.ts"
+import { summarize } from "../summary.ts"
 
 interface Candidate {
   readonly text: string
@@ -34,7 +35,8 @@ async function candidates(words: readonly string[]): Promise<readonly Candidate[
   const awaiting = optionOf(command, rest.at(-1))
   if (awaiting) return ofOption(awaiting)
   if (typed.startsWith("-")) return options(command)
-  return ofArgument(argumentAt(command, rest))
+  // A path is no name that could be removed.
+  return ofArgument(argumentAt(command, rest), entry.name === "rmi" ? [] : [FILES])
 }
 
 function commands(): readonly Candidate[] {
@@ -70,10 +72,13 @@ function argumentAt(command: Command, words: readonly string[]): Argument | unde
   return command.registeredArguments[given] ?? (last?.variadic ? last : undefined)
 }
 
-async function ofArgument(argument: Argument | undefined): Promise<readonly Candidate[]> {
+async function ofArgument(
+  argument: Argument | undefined,
+  files: readonly Candidate[],
+): Promise<readonly Candidate[]> {
   if (argument?.argChoices) return argument.argChoices.map((text) => ({ text, about: "" }))
   const name = argument?.name()
-  if (name === "image") return [...(await images()), FILES]
+  if (name === "image") return [...(await images()), ...files]
   if (name === "instance") return instances()
   return name === "file" ? [FILES] : []
 }
@@ -81,7 +86,10 @@ async function ofArgument(argument: Argument | undefined): Promise<readonly Cand
 async function images(): Promise<Candidate[]> {
   await using store = await openStoreToRead()
   const found: Candidate[] = []
-  for await (const { reference } of store.list()) found.push({ text: reference, about: "image" })
+  for await (const { reference, target } of store.list()) {
+    const { snapshotOf } = await summarize(store, target)
+    found.push({ text: reference, about: snapshotOf ? "snapshot" : "image" })
+  }
   return found
 }
 

@@ -1,39 +1,56 @@
-import type { Command } from "commander"
+import { type Command, Option } from "commander"
 import { parseReference } from "../../registry/reference.ts"
 import { parseLegacyTag } from "../../signing/legacy/tags.ts"
 import { examples } from "../examples.ts"
 import { formatAge, formatSize, shortDigest } from "../format.ts"
 import { print, printJson } from "../output.ts"
 import { openStoreToRead } from "../store.ts"
-import { type Summary, summarize } from "../summary.ts"
+import { KINDS, type Summary, summarize } from "../summary.ts"
 import { table } from "../table.ts"
 
 interface ImagesOptions {
   readonly quiet?: boolean
   readonly json?: boolean
+  readonly type?: Summary["type"]
 }
 
 export function define(command: Command): void {
-  command.option("-q, --quiet", "print digests only, one a line").option("--json", "print JSON").action(run)
-  examples(command, "ovm images", "ovm images --json")
+  command
+    .description(
+      "List the images on this host, snapshots among them: their size is that of what they add to their base.",
+    )
+    .option("-q, --quiet", "print digests only, one a line")
+    .addOption(new Option("--type <type>", "only these").choices(KINDS))
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm images", "ovm images --type snapshot", "ovm images --json")
 }
 
 async function run(options: ImagesOptions): Promise<void> {
-  const images = await collect()
+  const images = (await collect()).filter(({ type }) => options.type === undefined || type === options.type)
   if (options.json) printJson(images)
   else if (options.quiet) print([...new Set(images.map((image) => `${image.digest}\n`))].join(""))
-  else print(table(["NAME", "TAG", "DIGEST", "SIZE", "CREATED"], images.map(row)))
+  else print(table(["NAME", "TAG", "TYPE", "DIGEST", "SIZE", "BASE", "CREATED"], images.map(row)))
 }
 
 async function collect(): Promise<Summary[]> {
   await using store = await openStoreToRead()
+  const all = await Array.fromAsync(store.list())
   const images: Summary[] = []
-  for await (const { reference, target } of store.list()) {
+  for (const { reference, target } of all) {
     const named = split(reference)
     // Signatures of the older form have names of their own.
     if (parseLegacyTag(named.tag)) continue
-    const { size, created } = await summarize(store, target)
-    images.push({ ...named, digest: target.digest, size, ...(created && { created }) })
+    const { size, created, snapshotOf } = await summarize(store, target)
+    const names = all.filter((one) => one.target.digest === snapshotOf).map((one) => one.reference)
+    images.push({
+      ...named,
+      type: snapshotOf ? "snapshot" : "machine",
+      digest: target.digest,
+      ...(snapshotOf && { base: { digest: snapshotOf, names } }),
+      size,
+      ...(created && { created }),
+    })
   }
   return images.toSorted((a, b) => a.name.localeCompare(b.name) || a.tag.localeCompare(b.tag))
 }
@@ -48,6 +65,7 @@ function split(reference: string): { name: string; tag: string } {
   }
 }
 
-function row({ name, tag, digest, size, created }: Summary): string[] {
-  return [name, tag, shortDigest(digest), formatSize(size), formatAge(created)]
+function row({ name, tag, type, digest, size, base, created }: Summary): string[] {
+  const on = base ? (base.names[0] ?? shortDigest(base.digest)) : ""
+  return [name, tag, type, shortDigest(digest), formatSize(size), on, formatAge(created)]
 }

@@ -5,6 +5,7 @@ import { type Paths, paths } from "../../paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../runtime/interfaces.ts"
 import { VERSION } from "../../version.ts"
 import type { Vmm } from "../../vmm/interfaces.ts"
+import { type CacheUse, cacheUse, describeCache } from "../cache-use.ts"
 import { findDaemon, socketOf } from "../daemon.ts"
 import { diskUsage } from "../disk-usage.ts"
 import { examples } from "../examples.ts"
@@ -21,6 +22,8 @@ interface Info {
   readonly paths: Paths
   /** Bytes on disk. */
   readonly store_size: number
+  /** What was made of content, and can be made again. */
+  readonly cache: CacheUse
   readonly daemon: Daemon
   readonly instances?: RuntimeInfo["instances"]
   readonly warm?: RuntimeInfo["warm"]
@@ -61,6 +64,7 @@ async function collect(): Promise<Info> {
     // Where it is may be another daemon's choice than this environment's.
     paths: { ...place, socket: socketOf(place) },
     store_size: await diskUsage(place.store),
+    cache: await cacheUse(place.cache),
     daemon: state,
     ...(daemon && { instances: daemon.instances, warm: daemon.warm }),
     policy: daemon?.policy ?? (await localPolicy(place)),
@@ -109,6 +113,7 @@ function lines({
   version,
   paths: place,
   store_size,
+  cache,
   daemon,
   instances,
   warm = [],
@@ -119,6 +124,7 @@ function lines({
     ["version", version],
     ["root", place.root],
     ["store", `${place.store} (${formatSize(store_size)})`],
+    ["cache", `${place.cache} (${describeCache(cache)})`],
     ["instances", place.instances],
     ["socket", place.socket],
     ["log", place.log],

@@ -1,9 +1,10 @@
 import type { Command } from "commander"
-import { readArtifact } from "../../artifact/read.ts"
 import { type LoadedEntry, loadArchive } from "../../content/archive/load.ts"
 import type { Bytes, Call } from "../../content/interfaces.ts"
 import type { LayoutStore } from "../../content/layout/store.ts"
 import { OvmError } from "../../errors.ts"
+import { enterSnapshots } from "../../images/along.ts"
+import { readRoot } from "../../images/asked.ts"
 import { takeIn } from "../../images/take-in.ts"
 import { paths } from "../../paths.ts"
 import { parseReference } from "../../registry/reference.ts"
@@ -61,8 +62,10 @@ async function load(
   const entries = await loadArchive(store, content, what, call)
   const named = nameAll(entries, given, what)
   // What could not be run is not named, so that an archive is taken whole or not at all.
-  for (const { target } of named) await readArtifact(store, target, call)
+  for (const { target } of named) await readRoot(store, target, call)
   for (const { target, name } of named) await store.tag(target, name, call)
+  const roots = named.map(({ target }) => target)
+  await enterSnapshots(store, roots, call)
   return named.map(({ name, target }) => ({ reference: name, digest: target.digest }))
 }
 

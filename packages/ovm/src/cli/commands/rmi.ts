@@ -6,7 +6,7 @@ import { OvmError } from "../../errors.ts"
 import { collectImages } from "../../images/collect.ts"
 import { legacyNames } from "../../images/evidence.ts"
 import { paths } from "../../paths.ts"
-import { parseReference, type Reference } from "../../registry/reference.ts"
+import { parseReference } from "../../registry/reference.ts"
 import { examples } from "../examples.ts"
 import { forEach } from "../failure.ts"
 import { formatSize } from "../format.ts"
@@ -23,45 +23,83 @@ interface RmiOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Remove names of images. Content that has no name any more, and that no machine uses, is removed with them.",
+      "Remove names of images, snapshots among them. Content that has no name any more, and that no machine uses, is\n" +
+        "removed with them.",
     )
     .argument("<image...>", "name of an image on this host")
-    .option("-f, --force", "also the base of snapshots, which then cannot be resumed any more")
+    .option("-f, --force", "also the base of snapshots, and these with it")
     .option("--json", "print JSON")
     .action(run)
-  examples(command, "ovm rmi debian:12", "ovm rmi registry.example.com/machines/debian:13 debian:13")
+  examples(
+    command,
+    "ovm rmi debian:12",
+    "ovm rmi debian:warm",
+    "ovm rmi registry.example.com/machines/debian:13 debian:13",
+  )
 }
 
 async function run(names: readonly string[], options: RmiOptions): Promise<void> {
   const untagged: string[] = []
   try {
     await forEach(names, async (name) => {
-      untagged.push(await untag(name, options.force ?? false))
+      // Of a base that goes the snapshots went before it.
+      if (!untagged.includes(storeName(name))) untagged.push(...(await untag(name, options.force ?? false)))
     })
   } finally {
     if (untagged.length > 0) await collect(untagged, options)
   }
 }
 
-async function untag(text: string, force: boolean): Promise<string> {
+/** The names that were removed. */
+async function untag(text: string, force: boolean): Promise<string[]> {
   const name = storeName(text)
   await using store = await openStore()
   try {
     const target = await store.resolve(name)
-    if (!(await hasOtherName(store, name, target))) {
-      await refuseIfUsed(store, name, target)
-      if (!force) await refuseIfBase(store, name, target)
+    const last = !(await hasOtherName(store, name, target))
+    const going = last
+      ? [...(await snapshotsOf(store, target)), { reference: name, target }]
+      : [{ reference: name, target }]
+    if (last) for (const one of going) await refuseIfUsed(store, one.reference, one.target)
+    if (going.length > 1 && !force) throw isBase(name, going.slice(0, -1))
+    for (const one of going) {
+      await store.untag(one.reference)
+      await untagEvidence(store, one.reference, one.target)
     }
-    await store.untag(name)
-    await untagEvidence(store, parseReference(name), target)
-    return name
+    return going.map(({ reference }) => reference)
   } catch (thrown) {
     throw explainUnknown(thrown, text)
   }
 }
 
+interface Named {
+  readonly reference: string
+  readonly target: Descriptor
+}
+
+/** The names of snapshots of `base`, which are worth nothing without it. */
+async function snapshotsOf(store: LayoutStore, base: Descriptor): Promise<Named[]> {
+  const all = await Array.fromAsync(store.referrers(base, { artifactType: SNAPSHOT_TYPE }))
+  const digests = new Set(all.map(({ digest }) => digest))
+  return (await Array.fromAsync(store.list())).filter(({ target }) => digests.has(target.digest))
+}
+
+function isBase(name: string, snapshots: readonly Named[]): OvmError {
+  const digests = new Set(snapshots.map(({ target }) => target.digest))
+  const names = snapshots.map(({ reference }) => reference)
+  return new OvmError(
+    "OVM_IMAGE_IN_USE",
+    `${name} is the base of ${digests.size} snapshots: ${names.join(", ")}`,
+    {
+      detail: { snapshots: [...digests] },
+      hint: `ovm rmi --force ${name} removes them too`,
+    },
+  )
+}
+
 /** Signatures in their legacy form have names of their own, which go with the last name that their subject has beside them. */
-async function untagEvidence(store: LayoutStore, { name }: Reference, target: Descriptor): Promise<void> {
+async function untagEvidence(store: LayoutStore, reference: string, target: Descriptor): Promise<void> {
+  const { name } = parseReference(reference)
   for await (const other of store.list())
     if (other.target.digest === target.digest && other.reference.startsWith(`${name}:`)) return
   for (const legacy of legacyNames(name, target.digest))
@@ -74,18 +112,6 @@ async function hasOtherName(store: LayoutStore, name: string, target: Descriptor
   return false
 }
 
-/** Snapshots are worth nothing without their base. */
-async function refuseIfBase(store: LayoutStore, name: string, target: Descriptor): Promise<void> {
-  const named = new Set((await Array.fromAsync(store.list())).map((entry) => entry.target.digest))
-  const all = await Array.fromAsync(store.referrers(target, { artifactType: SNAPSHOT_TYPE }))
-  const snapshots = all.filter(({ digest }) => named.has(digest))
-  if (snapshots.length === 0) return
-  throw new OvmError("OVM_IMAGE_IN_USE", `${name} is the base of ${snapshots.length} snapshots`, {
-    detail: { snapshots: snapshots.map(({ digest }) => digest) },
-    hint: `ovm rmi the snapshots first, or ovm rmi --force ${name}`,
-  })
-}
-
 /** An image that a machine uses keeps its last name, by which it can be seen and started again. */
 async function refuseIfUsed(store: LayoutStore, name: string, target: Descriptor): Promise<void> {
   const users = (await store.leases()).filter(({ digests }) => digests.includes(target.digest))
@@ -93,13 +119,12 @@ async function refuseIfUsed(store: LayoutStore, name: string, target: Descriptor
   const ids = users.map(({ id }) => id.replace(/^instance-/, ""))
   throw new OvmError("OVM_IMAGE_IN_USE", `${name} is used by instance ${ids.join(", ")}`, {
     detail: { instances: ids },
-    hint: `ovm stop ${ids[0]}; ovm rm ${ids[0]}`,
+    hint: `ovm stop ${ids[0]}; ovm rm ${ids[0]}; of a warm slot: ovm warm --slots 0 NAME`,
   })
 }
 
 async function collect(untagged: readonly string[], options: RmiOptions): Promise<void> {
-  const { store, cache } = paths()
-  const { bytes, removed } = await interruptible((signal) => collectImages(store, cache, { signal }))
-  if (options.json) printJson({ untagged, removed, freed: bytes })
-  else print(`${untagged.map((name) => `untagged ${name}\n`).join("")}freed ${formatSize(bytes)}\n`)
+  const { freed, removed } = await interruptible((signal) => collectImages(paths(), { signal }))
+  if (options.json) printJson({ untagged, removed, freed })
+  else print(`${untagged.map((name) => `untagged ${name}\n`).join("")}freed ${formatSize(freed)}\n`)
 }

@@ -3,6 +3,7 @@ import { type ArchiveOptions, type Named, writeArchive } from "../../content/arc
 import type { LayoutReader } from "../../content/layout/reader.ts"
 import { OvmError } from "../../errors.ts"
 import { batches } from "../../files/batch.ts"
+import { baseIn } from "../../images/along.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { explainUnknown, storeName } from "../names.ts"
@@ -49,7 +50,9 @@ async function run(images: readonly string[], options: SaveOptions): Promise<voi
     await using store = await openStoreToRead()
     const roots = await resolveAll(store, images)
     using progress = await openProgress()
-    const content = writeArchive(store, roots, archiveOptions(options, signal, progress))
+    const bases = await Promise.all(roots.map(({ target }) => baseIn(store, target, { signal })))
+    const all = [...roots, ...bases.flatMap((target) => (target ? [{ target }] : []))]
+    const content = writeArchive(store, all, archiveOptions(options, signal, progress))
     if (piped) for await (const { chunks } of batches(content)) await printBytes(Buffer.concat(chunks))
     else await writeOutput(options.output, content)
     return roots

@@ -73,6 +73,73 @@ test("a referrer lives as long as its subject, and so do referrers of the referr
     expect((await collectGarbage(root)).removed).toHaveLength(7)
   }))
 
+// OVMS-SNP-150, OVMS-SNP-152
+test("one that stands for itself holds its subject, and goes though that stays", () =>
+  inStore(async (root) => {
+    const type = "application/vnd.ovms.snapshot.v1+json"
+    const standing = (types: readonly string[]) => types.includes(type)
+    const { base, named, along, signature } = await during(root, async (store) => {
+      const base = await pushImage(store, "base", "{}", "disk")
+      const refer = async (subject: Descriptor, layer: string, more: object = {}) => {
+        const child = await pushBytes(store, text(layer))
+        return pushBytes(store, manifestOver([child], layer, { subject, ...more }), OCI_MANIFEST)
+      }
+      const named = await refer(base, "named", { artifactType: type })
+      const along = await refer(base, "along", { artifactType: type })
+      const signature = await refer(named, "signature")
+      await refer(base, "nobody's", { artifactType: type })
+      await store.tag(base, "base")
+      await store.tag(named, "named")
+      await store.enter(along)
+      return { base, named, along, signature }
+    })
+    // What nobody named or listed goes, with its layer.
+    expect((await collectGarbage(root, { standing })).removed).toHaveLength(2)
+    const there = () =>
+      during(root, (store) => Promise.all([base, named, along, signature].map((one) => store.exists(one))))
+    expect(await there()).toEqual([true, true, true, true])
+    // The base loses its name: the named one still needs it, and what came along stays with it.
+    await during(root, (store) => store.untag("base"))
+    expect((await collectGarbage(root, { standing })).removed).toEqual([])
+    await during(root, (store) => store.tag(base, "base"))
+    // The named one loses its name: it goes, with what was said of it.
+    await during(root, (store) => store.untag("named"))
+    await collectGarbage(root, { standing })
+    expect(await there()).toEqual([true, false, true, false])
+    // With the base what came along goes, and its entry too.
+    await during(root, (store) => store.untag("base"))
+    await collectGarbage(root, { standing })
+    expect(await blobs(root)).toBe(0)
+    expect(await during(root, (store) => store.roots())).toEqual([])
+  }))
+
+test("what goes in a dry run is there after it, and a lease lets go of one thing at a time", () =>
+  inStore(async (root) => {
+    const [one, two] = await during(root, async (store) => {
+      const both = [
+        await pushImage(store, "one", "{}"),
+        await pushImage(store, "two", "{}", "layer"),
+      ] as const
+      await store.lease("instance-1").add(...both)
+      return both
+    })
+    expect((await collectGarbage(root)).removed).toEqual([])
+    await during(root, async (store) => {
+      await store.lease("instance-1").drop(two)
+      expect(await store.leases()).toEqual([{ id: "instance-1", digests: [one.digest] }])
+      await store.lease("instance-2").drop(two)
+      expect(await store.leases()).toHaveLength(1)
+    })
+    await writeFile(join(root, "ovm/ingest/left"), "x".repeat(5000))
+    const dry = await collectGarbage(root, { dryRun: true })
+    expect(dry.removed).toHaveLength(2)
+    expect(dry.unfinished).toBeGreaterThanOrEqual(5000)
+    expect(await readdir(join(root, "ovm/ingest"))).toEqual(["left"])
+    expect(await collectGarbage(root)).toEqual(dry)
+    expect(await readdir(join(root, "ovm/ingest"))).toEqual([])
+    expect(await collectGarbage(root)).toEqual({ removed: [], bytes: 0, unfinished: 0 })
+  }))
+
 test("an open store and a named lease hold what they touched", () =>
   inStore(async (root) => {
     const store = await openLayout(root)

@@ -1,16 +1,16 @@
 import { readdir, readFile, stat, unlink } from "node:fs/promises"
-import { resolve as absolute, join } from "node:path"
+import { resolve as absolute, basename, join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { ifPresent } from "../../files/present.ts"
 import { type Digest, digestOf, hexOf, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
 import type { Call } from "../interfaces.ts"
 import { lock } from "../lock.ts"
-import { isManifest, type Links, parseLinks } from "../manifest.ts"
+import { isManifest, type Links, OCI_MANIFEST, parseLinks } from "../manifest.ts"
 import { LayoutFiles } from "./files.ts"
 import { isAbandoned, type Leased, liveLeases } from "./leases.ts"
 import { linksOf, listBlobs } from "./manifests.ts"
-import { readIndex } from "./names.ts"
+import { type Entry, nameOf, readIndex, writeIndex } from "./names.ts"
 import { JOURNAL, journalOf, PARTIAL, partialOf } from "./partial.ts"
 import { checkMarker } from "./reader.ts"
 import { keepReserve } from "./reserve.ts"
@@ -22,6 +22,8 @@ export interface Collected {
   readonly removed: readonly Digest[]
   /** Sum of the sizes of what was removed. */
   readonly bytes: number
+  /** Bytes on the disk of what writers that died have left beside it. */
+  readonly unfinished: number
 }
 
 export interface CollectOptions extends Call {
@@ -29,12 +31,15 @@ export interface CollectOptions extends Call {
   readonly dryRun?: boolean
   /** Also what broken pulls of the last week have fetched, which the next one would go on with. */
   readonly partials?: boolean
+  /** Whether a manifest of these types stands for itself: it needs its subject, and goes though that stays. */
+  readonly standing?: (types: readonly string[]) => boolean
 }
 
 /**
- * Removes from the layout at `root` what no name, no lease and no open store holds, directly or through a manifest; a
- * referrer lives as long as its subject (design D11). Close a store before collecting what it touched. Throws OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest
- * refers to.
+ * Removes from the layout at `root` what no name, no lease and no open store holds, directly or through a manifest. A
+ * referrer lives as long as its subject (design D11); one that is `standing` holds its subject, and lives by its names and leases,
+ * or as long as its subject if index.json lists it without a name. Close a store before collecting what it touched. Throws
+ * OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest refers to.
  */
 export function collectGarbage(root: string, options: CollectOptions = {}): Promise<Collected> {
   return guarded(async () => {
@@ -43,25 +48,45 @@ export function collectGarbage(root: string, options: CollectOptions = {}): Prom
     using _ = await lock(files.lock, "exclusive", options)
     const leases = await liveLeases(files)
     const index = await readIndex(files)
-    const kept = new Marking(files)
-    for (const entry of index.manifests) if (isDigest(entry.digest)) await kept.add(entry as Leased)
+    const kept = new Marking(files, options.standing ?? (() => false))
+    const along = new Set<string>()
+    for (const entry of index.manifests)
+      if (nameOf(entry) === undefined && (await kept.isStanding(entry))) along.add(entry.digest)
+      else if (isDigest(entry.digest)) await kept.add(entry as Leased)
     for (const target of leases.targets) await kept.add(target)
     const blobs = await listBlobs(files)
-    await keepReferrers(files, kept, blobs)
+    await keepReferrers(files, kept, along, blobs)
     const removed = blobs.filter((digest) => !kept.has(digest))
     const bytes = await sizeOf(files, removed)
-    if (!options.dryRun) {
-      await sweep(files, removed, leases.dead, options.partials ?? false)
-      keepReserve(files)
-    }
-    return { removed, bytes }
+    const lifeMs = options.partials ? 0 : PARTIAL_LIFE_MS
+    const unfinished = await unfinishedIn(files, lifeMs)
+    const result = { removed, bytes, unfinished: unfinished.reduce((sum, one) => sum + one.bytes, 0) }
+    if (options.dryRun) return result
+    await sweep(files, removed, [...leases.dead, ...unfinished.map(({ path }) => path)])
+    const left = index.manifests.filter(({ digest }) => !along.has(digest) || kept.has(digest as Digest))
+    if (left.length < index.manifests.length) await writeIndex(files, { ...index, manifests: left })
+    keepReserve(files)
+    return result
   })
 }
 
 class Marking {
   readonly #kept = new Set<Digest>()
 
-  constructor(private readonly files: LayoutFiles) {}
+  constructor(
+    private readonly files: LayoutFiles,
+    private readonly standing: (types: readonly string[]) => boolean,
+  ) {}
+
+  /** Of an entry of index.json: by what it says itself where the manifest is not there any more. */
+  async isStanding({ digest, artifactType }: Entry): Promise<boolean> {
+    const links = isDigest(digest) ? await linksOf(this.files.blob(digest)) : undefined
+    return links ? this.stands(links) : artifactType !== undefined && this.standing([artifactType])
+  }
+
+  stands({ types, subject }: Links): boolean {
+    return subject !== undefined && this.standing(types)
+  }
 
   has(digest: Digest): boolean {
     return this.#kept.has(digest)
@@ -85,16 +110,25 @@ class Marking {
       throw new OvmError("OVM_STORE_CORRUPT", `${path} is damaged, so what it refers to is unknown`, {
         hint: "pull or pack it again, or remove its name with ovm rmi",
       })
-    return parseLinks(bytes, path).children
+    const links = parseLinks(bytes, path)
+    const { children, subject } = links
+    return subject && this.stands(links)
+      ? [...children, { digest: subject, mediaType: OCI_MANIFEST }]
+      : children
   }
 }
 
 /** Only what would be removed is looked at; a referrer may itself be a subject, hence the rounds. */
-async function keepReferrers(files: LayoutFiles, kept: Marking, blobs: readonly Digest[]): Promise<void> {
+async function keepReferrers(
+  files: LayoutFiles,
+  kept: Marking,
+  along: ReadonlySet<string>,
+  blobs: readonly Digest[],
+): Promise<void> {
   const referrers: { digest: Digest; links: Links }[] = []
   for (const digest of blobs) {
     const links = kept.has(digest) ? undefined : await linksOf(files.blob(digest))
-    if (links?.subject) referrers.push({ digest, links })
+    if (links?.subject && (along.has(digest) || !kept.stands(links))) referrers.push({ digest, links })
   }
   for (let grew = true; grew; ) {
     grew = false
@@ -112,33 +146,34 @@ async function sizeOf(files: LayoutFiles, digests: readonly Digest[]): Promise<n
   return bytes
 }
 
-async function sweep(
-  files: LayoutFiles,
-  removed: readonly Digest[],
-  deadLeases: readonly string[],
-  partials: boolean,
-): Promise<void> {
+async function sweep(files: LayoutFiles, removed: readonly Digest[], dead: readonly string[]): Promise<void> {
   for (const digest of removed) {
     await unlink(files.blob(digest))
     await ifPresent(unlink(join(files.verified, hexOf(digest))))
   }
-  for (const path of deadLeases) await ifPresent(unlink(path))
-  await sweepIngest(files, partials ? 0 : PARTIAL_LIFE_MS)
+  for (const path of dead) await ifPresent(unlink(path))
 }
 
 /** What a dead writer left. Of a pull that was broken off it is kept for a while, for the next one to go on from. */
-async function sweepIngest(files: LayoutFiles, lifeMs: number): Promise<void> {
-  const names = new Set(await readdir(files.ingest))
+async function unfinishedIn(
+  files: LayoutFiles,
+  lifeMs: number,
+): Promise<readonly { readonly path: string; readonly bytes: number }[]> {
+  const names = new Set((await ifPresent(readdir(files.ingest))) ?? [])
+  const found: string[] = []
   for (const name of names) {
     const path = join(files.ingest, name)
     if (name.endsWith(JOURNAL)) {
-      if (!names.has(partialOf(name))) await ifPresent(unlink(path))
+      if (!names.has(partialOf(name))) found.push(path)
       continue
     }
     if (!isAbandoned(path) || (name.endsWith(PARTIAL) && (await isFresh(path, lifeMs)))) continue
-    await ifPresent(unlink(path))
-    if (name.endsWith(PARTIAL)) await ifPresent(unlink(journalOf(path)))
+    found.push(path)
+    if (name.endsWith(PARTIAL) && names.has(basename(journalOf(path)))) found.push(journalOf(path))
   }
+  return Promise.all(
+    found.map(async (path) => ({ path, bytes: ((await ifPresent(stat(path)))?.blocks ?? 0) * 512 })),
+  )
 }
 
 async function isFresh(path: string, lifeMs: number): Promise<boolean> {

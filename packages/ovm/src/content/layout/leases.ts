@@ -4,6 +4,7 @@ import { resolve as absolute, join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { appendWhole, isNoRoom } from "../../files/lines.ts"
 import { ifPresent } from "../../files/present.ts"
+import { replaceAtOnce } from "../../files/replace.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { named, writing } from "../../files/writing.ts"
 import type { Descriptor } from "../descriptor.ts"
@@ -24,6 +25,12 @@ export interface Lease {
   /** Holds `targets` from here on. Call it first and look for the content after: before, it may be collected. */
   add(...targets: readonly Leased[]): Promise<void>
   release(): Promise<void>
+}
+
+/** One that holds less after a while. */
+export interface LongLease extends Lease {
+  /** Holds `target` no more. Not durably: what it holds too much costs room, and no content. */
+  drop(target: Leased): Promise<void>
 }
 
 const SESSION = "session-"
@@ -89,7 +96,7 @@ export class SessionLease implements Lease {
 }
 
 /** A lease that outlives its process, for an instance: it counts until somebody releases it. */
-export class NamedLease implements Lease {
+export class NamedLease implements LongLease {
   readonly #path: string
 
   constructor(
@@ -114,6 +121,13 @@ export class NamedLease implements Lease {
       closeSync(fd)
     }
     if (this.durable) await syncDirectory(this.files.leases)
+  }
+
+  async drop(target: Leased): Promise<void> {
+    using _ = await lock(this.files.lock, "exclusive")
+    const all = await readLease(this.files, this.id)
+    const left = all.filter(({ digest }) => digest !== target.digest)
+    if (left.length < all.length) replaceAtOnce(this.#path, lines(left), { by: this.files.ingest })
   }
 
   async release(): Promise<void> {

@@ -21,7 +21,7 @@ import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
 import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"
 import { Ingest } from "./ingest.ts"
-import { type Lease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
+import { type LongLease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
 import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
 import { Partial } from "./partial.ts"
 import { checkMarker, LayoutReaderStore } from "./reader.ts"
@@ -183,7 +183,7 @@ export class LayoutStore
   }
 
   /** A lease that outlives this store and this process, by its id: one that exists is continued. */
-  lease(id: string): Lease {
+  lease(id: string): LongLease {
     return new NamedLease(this.files, id, this.durable)
   }
 
