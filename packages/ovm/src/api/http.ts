@@ -1,14 +1,15 @@
 import { OvmError } from "../errors.ts"
 import { entryOf } from "../runtime/instance.ts"
+import type { ApiRequest } from "./exchange.ts"
 
 /** The largest request body (spec/limits.md). */
 export const MAX_BODY = 64 << 10
 
 /** Reads a request's body to its end or to the limit. Throws OVM_REQUEST_TOO_LARGE. */
-export async function readBody(request: Request): Promise<Uint8Array> {
+export async function readBody(request: Pick<ApiRequest, "body">): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of request.body ?? []) {
+  for await (const chunk of request.body) {
     size += chunk.length
     if (size > MAX_BODY)
       throw new OvmError("OVM_REQUEST_TOO_LARGE", `the request body is above ${MAX_BODY} bytes`)

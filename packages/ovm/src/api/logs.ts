@@ -1,39 +1,41 @@
 import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
+import type { ApiRequest } from "./exchange.ts"
 import { flag } from "./routes.ts"
 
-/** Console streams that one daemon serves at a time (spec/limits.md). */
+/** Console streams that one daemon serves at a time: those that follow do not keep others from a look (spec/limits.md). */
 const MAX_STREAMS = 128
-let streams = 0
+const open = { following: 0, reading: 0 }
 
 /**
  * GET /logs/{instance_id}: raw console bytes, or one JSON object a line where the client asks for it
- * (spec/runtime-api.md, "Logs"). Throws OVM_TOO_MANY above the limit on open streams.
+ * (spec/runtime-api.md, "Logs"). Throws OVM_TOO_MANY above the limit on open streams (OVMS-LIM-011, OVMS-LIM-022).
  */
 export async function logsResponse(context: {
   runtime: Runtime
-  request: Request
+  request: ApiRequest
   url: URL
   id: string
 }): Promise<Response> {
   const { runtime, request, url, id } = context
   const follow = flag(url, "follow")
-  if (streams >= MAX_STREAMS)
-    throw new OvmError("OVM_TOO_MANY", `${MAX_STREAMS} log streams are open, which is the limit`)
+  const kind = follow ? "following" : "reading"
+  if (open[kind] >= MAX_STREAMS)
+    throw new OvmError("OVM_TOO_MANY", `${MAX_STREAMS} log streams are open (${kind}), which is the limit`)
   const bytes = await runtime.logs(id, { follow, signal: request.signal })
   const ndjson = request.headers.get("accept")?.includes("application/x-ndjson") ?? false
-  return new Response(counted(ndjson ? lines(bytes) : bytes), {
+  return new Response(counted(ndjson ? lines(bytes) : bytes, kind), {
     headers: { "content-type": ndjson ? "application/x-ndjson" : "application/octet-stream" },
   })
 }
 
-async function* counted(bytes: Bytes): Bytes {
-  streams++
+async function* counted(bytes: Bytes, kind: keyof typeof open): Bytes {
+  open[kind]++
   try {
     yield* bytes
   } finally {
-    streams--
+    open[kind]--
   }
 }
 

@@ -1,8 +1,13 @@
 import { chmodSync, lstatSync, renameSync, rmSync } from "node:fs"
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
+import type { Socket } from "node:net"
 import { dirname, join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
+import { entryOf } from "../runtime/instance.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { healthOf } from "./client.ts"
+import { CONNECTION_LIMITS, type ConnectionLimits, Connections } from "./connections.ts"
+import { type ApiRequest, isComing, requestOf, send } from "./exchange.ts"
 import { errorResponse } from "./http.ts"
 import { privateFolder } from "./private-folder.ts"
 import { dispatch } from "./routes.ts"
@@ -27,6 +32,7 @@ export async function serve(
   runtime: Runtime,
   socket: string,
   log: (error: OvmError) => void = () => {},
+  limits: ConnectionLimits = CONNECTION_LIMITS,
 ): Promise<Server> {
   privateFolder(dirname(socket))
   if (await healthOf(socket))
@@ -35,28 +41,27 @@ export async function serve(
   const own = join(dirname(socket), `.ovm.sock.${process.pid}`)
   rmSync(own, { force: true })
   using path = shortPath(own)
-  const server = Bun.serve({
-    unix: path.text,
-    // A console may be silent for hours. Bun takes this for Unix sockets too, whatever its types say.
-    idleTimeout: 0 as never,
-    // A longer body is refused by the operation, in the words of this API (http.ts).
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: async (request) => {
-      try {
-        return await dispatch(runtime, request)
-      } catch (thrown) {
-        const error = toOvmError(thrown)
-        if (error.httpStatus >= 500) log(error)
-        return errorResponse(error)
-      }
-    },
-    error: (thrown) => errorResponse(toOvmError(thrown)),
+  const connections = new Connections(limits)
+  const server = createServer({ requireHostHeader: false, maxHeaderSize: 16 << 10 })
+  const answer = (incoming: IncomingMessage, outgoing: ServerResponse) =>
+    void serveOne(runtime, incoming, outgoing, connections, limits, log)
+  server.on("connection", (client: Socket) => connections.admit(client))
+  server.on("request", answer)
+  // Whatever a client expects, it gets an answer.
+  server.on("checkExpectation", answer)
+  server.on("clientError", refuseMalformed)
+  // A console may be silent for hours: `connections` says when a connection has lasted for too long.
+  server.timeout = server.requestTimeout = server.headersTimeout = server.keepAliveTimeout = 0
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject)
+    server.listen(path.text, resolve)
   })
   try {
     chmodSync(own, 0o600)
     renameSync(own, socket)
   } catch (thrown) {
-    await server.stop(true)
+    connections.close()
+    server.close()
     throw toOvmError(thrown)
   }
   const mine = identity(socket)
@@ -64,12 +69,68 @@ export async function serve(
   return {
     socket,
     isThere,
-    retire: () => void server.stop(false),
+    retire: () => void server.close(),
     close: async () => {
       if (isThere()) rmSync(socket, { force: true })
-      await server.stop(true)
+      server.close()
+      connections.close()
     },
   }
+}
+
+/** Answers one request. Never throws: what is thrown is the answer. */
+async function serveOne(
+  runtime: Runtime,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  connections: Connections,
+  limits: ConnectionLimits,
+  log: (error: OvmError) => void,
+): Promise<void> {
+  const client = incoming.socket
+  const whole = () => connections.serve(client)
+  if (isComing(incoming)) incoming.once("end", whole)
+  else whole()
+  const request = requestOf(incoming, outgoing)
+  const answer = await answerTo(runtime, request, connections, limits).catch((thrown) => {
+    const error = toOvmError(thrown)
+    if (error.httpStatus >= 500) log(error)
+    return errorResponse(error)
+  })
+  incoming.off("end", whole)
+  const sent = await send(answer, incoming, outgoing, limits.stalledMs).catch(() => false)
+  if (!sent) client.destroy()
+  else if (!isComing(incoming)) connections.expect(client)
+  else {
+    // For a moment what still comes is let past, so that the client gets to read its answer.
+    incoming.resume()
+    connections.expect(client, LINGER_MS)
+  }
+}
+
+const LINGER_MS = 2000
+
+async function answerTo(
+  runtime: Runtime,
+  request: ApiRequest,
+  connections: Connections,
+  { connections: most }: ConnectionLimits,
+): Promise<Response> {
+  if (connections.full)
+    throw new OvmError("OVM_TOO_MANY", `more than ${most} connections are open, which is the limit`)
+  return await dispatch(runtime, request)
+}
+
+/** What is no HTTP has no operation, and yet an answer in the words of this API (spec/errors.md). */
+function refuseMalformed(thrown: Error & { code?: string }, client: Socket): void {
+  const code = thrown.code === "HPE_INVALID_METHOD" ? "OVM_METHOD_NOT_ALLOWED" : "OVM_REQUEST_INVALID"
+  const error = new OvmError(code, `this is no HTTP request of this API: ${thrown.message}`)
+  const body = JSON.stringify({ errors: [entryOf(error)] })
+  if (!client.writable) return
+  client.end(
+    `HTTP/1.1 ${error.httpStatus} ${STATUS_CODES[error.httpStatus]}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
 }
 
 function identity(path: string): string | undefined {

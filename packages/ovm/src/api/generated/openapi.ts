@@ -243,7 +243,7 @@ export interface components {
         };
         /** @description What to stop. */
         readonly StopRequest: {
-            /** @description Which instance. */
+            /** @description As POST /start answered it. */
             readonly instance_id: string;
             /** @description How long the guest may take to power off by itself. Absent - the runtime's default (spec/limits.md). */
             readonly grace_ms?: number;
@@ -256,7 +256,7 @@ export interface components {
         };
         /** @description What to snapshot and how to call the result. */
         readonly SnapshotRequest: {
-            /** @description Which instance. */
+            /** @description As POST /start answered it. */
             readonly instance_id: string;
             /** @description Tag of the snapshot within the repository of the instance's image. */
             readonly tag: string;

@@ -1,0 +1,68 @@
+import type { Socket } from "node:net"
+
+/** What bounds the connections of one socket (spec/limits.md). Times in ms. */
+export interface ConnectionLimits {
+  /** Above so many, what a connection asks for is refused in words; above twice as many, it is cut. */
+  readonly connections: number
+  /** How long a request may take to come whole, and a connection to begin with one. */
+  readonly requestMs: number
+  /** How long a client may take none of what is sent to it. */
+  readonly stalledMs: number
+}
+
+export const CONNECTION_LIMITS: ConnectionLimits = {
+  connections: 1024,
+  requestMs: 30_000,
+  stalledMs: 30_000,
+}
+
+/** What is open at a socket: whoever asks for nothing, or takes for ever to ask, is cut off (OVMS-LIM-020, OVMS-LIM-021). */
+export class Connections {
+  /** When each is cut off; infinite while something is done for it. */
+  readonly #until = new Map<Socket, number>()
+  #timer: ReturnType<typeof setInterval> | undefined
+
+  constructor(private readonly limits: ConnectionLimits) {}
+
+  /** True if there are more than there may be. */
+  get full(): boolean {
+    return this.#until.size > this.limits.connections
+  }
+
+  admit(socket: Socket): void {
+    if (this.#until.size >= 2 * this.limits.connections) {
+      socket.destroy()
+      return
+    }
+    this.expect(socket, this.limits.requestMs)
+    socket.once("close", () => this.#forget(socket))
+    this.#timer ??= setInterval(() => this.#sweep(), Math.min(1000, this.limits.requestMs))
+  }
+
+  /** The next request, or the end, has to come within `ms`. */
+  expect(socket: Socket, ms = this.limits.requestMs): void {
+    this.#until.set(socket, performance.now() + ms)
+  }
+
+  /** Something is done for it, however long that takes. */
+  serve(socket: Socket): void {
+    this.#until.set(socket, Number.POSITIVE_INFINITY)
+  }
+
+  close(): void {
+    for (const socket of this.#until.keys()) socket.destroy()
+    clearInterval(this.#timer)
+  }
+
+  #forget(socket: Socket): void {
+    this.#until.delete(socket)
+    if (this.#until.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #sweep(): void {
+    const now = performance.now()
+    for (const [socket, until] of this.#until) if (until <= now) socket.destroy()
+  }
+}
