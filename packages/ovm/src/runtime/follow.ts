@@ -15,9 +15,7 @@ export function follow(instance: Instance, machine: Machine, log: Log): void {
   let timer: NodeJS.Timeout | undefined
   const settle = () => {
     clearTimeout(timer)
-    const { guest } = machine
-    if (instance.machine !== machine) return
-    if (instance.snapshotting && !guest.running) timer = setTimeout(apply, GLANCE_MS).unref()
+    if (instance.snapshotting) timer = setTimeout(apply, GLANCE_MS).unref()
     else apply()
   }
   const apply = () => {
@@ -48,8 +46,9 @@ export async function keepUp(instance: Instance, guest: Guest, log: Log): Promis
 
 type Reason = NonNullable<InstanceInfo["reason"]>
 
-function reasonOf(instance: Instance, { reason = "request" }: Guest): Reason {
-  return reason === "request" && instance.snapshotting ? "snapshot" : reason
+/** A guest that somebody had paused before its snapshot is paused for that reason still. */
+function reasonOf({ snapshotting, info }: Instance, { reason = "request" }: Guest): Reason {
+  return reason === "request" && snapshotting && info.reason !== "request" ? "snapshot" : reason
 }
 
 const WARNINGS: Readonly<Partial<Record<Reason, string>>> = {

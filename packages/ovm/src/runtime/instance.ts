@@ -33,6 +33,8 @@ export class Instance {
   graceMs = 10_000
   /** Known once the image is prepared; kept on disk with the next change. */
   lineage: Lineage | undefined
+  /** Gives up what is done for it alone: nobody will ask for it any more. */
+  readonly removed = new AbortController()
   /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
   snapshotting: Promise<void> | undefined
   /** What the last stop that was begun will have taken. Settles with the machine's end. */

@@ -176,7 +176,11 @@ export class LocalRuntime implements Runtime {
 
   async snapshot(request: SnapshotRequest, call: Call = {}): Promise<SnapshotAnswer> {
     const instance = this.#get(request.instance_id)
-    const answer = await takeSnapshot(instance, this.#options.images, request, call)
+    const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
+    const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(async () => {
+      const { machine } = instance
+      if (machine) await keepUp(instance, machine.guest, log).catch(this.#unrecorded(instance))
+    })
     this.#log("snapshot", instance, { snapshot_ref: answer.snapshot_ref })
     if (request.stop) await this.stop({ instance_id: instance.id, grace_ms: 0 })
     return answer
@@ -184,6 +188,7 @@ export class LocalRuntime implements Runtime {
 
   async status(instanceId: string): Promise<InstanceInfo> {
     const instance = this.#get(instanceId)
+    if (instance.info.reason === "snapshot") await instance.machine?.settle?.()
     const usage = await instance.machine?.usage()
     const info = shown(instance)
     if (!usage) return info
@@ -213,6 +218,7 @@ export class LocalRuntime implements Runtime {
           hint: `ovm stop ${instanceId}, or ovm rm --force ${instanceId}`,
         })
       if (instance.state !== "stopping") await instance.become("stopping")
+      instance.removed.abort()
       await this.#ending.end(instance, 0)
       await instance.ended
     }
@@ -358,7 +364,7 @@ export class LocalRuntime implements Runtime {
         instance.doom(error)
         await this.#ending.end(instance, 0)
       })
-      .catch((problem) => this.#log("unrecorded", instance, { problem: String(problem) }))
+      .catch(this.#unrecorded(instance))
       .finally(() => this.#starting.delete(work))
     this.#starting.add(work)
   }
@@ -426,9 +432,13 @@ export class LocalRuntime implements Runtime {
     machine.exited
       .then((exit) => instance.finish(exit))
       .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
-      .catch((problem) => this.#log("unrecorded", instance, { problem: String(problem) }))
+      .catch(this.#unrecorded(instance))
     if (!silence) this.#adoption.watch(instance, machine)
     if (silence && instance.state === "stopping") void this.#ending.end(instance, instance.graceMs)
+  }
+
+  #unrecorded(instance: Instance): (problem: unknown) => void {
+    return (problem) => this.#log("unrecorded", instance, { problem: String(problem) })
   }
 
   #log(event: string, instance: Instance, fields: Record<string, unknown>): void {

@@ -11,7 +11,7 @@ import { type Found, findInstances, look, type Unreadable } from "./find.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import { type InstanceRecord, removeDirectory } from "./record.ts"
-import { removeLeftovers } from "./snapshot.ts"
+import { removeLeftovers } from "./scratch.ts"
 import { hasEnded } from "./states.ts"
 
 export interface RecoveryOptions {

@@ -1,11 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
+import { watch } from "node:fs"
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
 import { guestMissing } from "../../../testkit/src/guest.ts"
 import { packGuest } from "../../../testkit/src/image.ts"
+import { lockLikeQemu } from "../../../testkit/src/ofd-lock.ts"
 import { processesIn } from "../../../testkit/src/processes.ts"
 import { until } from "../../../testkit/src/until.ts"
 import { canonicalJson } from "../artifact/canonical.ts"
@@ -176,6 +178,76 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     expect([error.code, error.message]).toEqual(["OVM_STATE_CONFLICT", expect.stringContaining(id)])
     expect((await first).snapshot_ref).toMatch(/^sha256:/)
     await runtime.snapshot({ instance_id: id, tag: "two" })
+  })
+
+  // OVMS-API-145
+  test("a stop, or a removal, wins whenever it comes", async () => {
+    let given = 0
+    for (const [ms, remove] of [
+      [0, false],
+      [10, false],
+      [30, true],
+      [60, false],
+      [90, true],
+      [120, false],
+    ] as const) {
+      const id = await ticking("localhost/tests/guest:1")
+      const taking = runtime
+        .snapshot({ instance_id: id, tag: `stopped${ms}` })
+        .catch((thrown: unknown) => thrown)
+      await Bun.sleep(ms)
+      if (remove) await runtime.remove(id, { force: true })
+      else await runtime.stop({ instance_id: id, grace_ms: 0 })
+      const result = await taking
+      if (result instanceof Error) {
+        given++
+        expect(result).toMatchObject({
+          code: "OVM_STATE_CONFLICT",
+          message: expect.stringContaining("stopped"),
+        })
+        await using layout = await openLayout(store())
+        const tag = refusal(layout.resolve(`localhost/tests/guest:stopped${ms}`))
+        expect((await tag).code).toBe("OVM_NAME_UNKNOWN")
+      }
+      if (remove) continue
+      await until("it has stopped", () => runtime.status(id), { is: ({ state }) => state === "stopped" })
+      const left = (await readdir(join(root, "instances", id))).filter((name) => name.startsWith("snapshot"))
+      expect(left.filter((name) => /ram|state/.test(name))).toEqual([])
+      await runtime.remove(id)
+    }
+    expect(given).toBeGreaterThan(0)
+    expect(await readdir(join(root, "instances"))).toEqual([])
+  })
+
+  // OVMS-SNP-142, OVMS-SNP-143
+  test("a machine that cannot go on is paused for that reason, and runs once it can", async () => {
+    const id = await ticking("localhost/tests/guest:1")
+    const directory = join(root, "instances", id)
+    // When the VMM opens the overlay and when it asks for it again is not told outside: sooner or later the lock is between the two.
+    let paused = false
+    for (let round = 0; !paused && round < 60; round++) {
+      const locked = new Promise<() => void>((resolve) => {
+        const watcher = watch(directory, (_, name) => {
+          if (!name?.startsWith("overlay-")) return
+          watcher.close()
+          setTimeout(() => resolve(lockLikeQemu(join(directory, name))), round % 20)
+        })
+      })
+      const result = await runtime
+        .snapshot({ instance_id: id, tag: "held" })
+        .catch((thrown: unknown) => thrown)
+      if (result instanceof Error)
+        expect(result).toMatchObject({ code: "OVM_STATE_CONFLICT", message: expect.stringContaining("lock") })
+      const { state, reason } = await runtime.status(id)
+      paused = state === "paused"
+      expect([state, reason]).toEqual(paused ? ["paused", "snapshot"] : ["running", undefined])
+      ;(await locked)()
+      expect(await runtime.status(id)).toMatchObject({ state: "running" })
+      await ticks(id, 3)
+    }
+    expect(paused).toBe(true)
+    expect((await readdir(directory)).filter((name) => name.startsWith("snapshot"))).toEqual([])
+    expect((await runtime.snapshot({ instance_id: id, tag: "later" })).snapshot_ref).toMatch(/^sha256:/)
   })
 
   // OVMS-API-058

@@ -1,6 +1,3 @@
-import { existsSync } from "node:fs"
-import { rm, writeFile } from "node:fs/promises"
-import { join } from "node:path"
 import type { Snapshot } from "../artifact/snapshot-read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
@@ -13,6 +10,7 @@ import type { Machine, SnapshotParts, Snapshotter } from "../vmm/interfaces.ts"
 import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Lineage, SnapshotPolicy } from "./record.ts"
+import { hold, letGo, removeScratch, sinkOf } from "./scratch.ts"
 
 export function lineageOf(
   base: Descriptor,
@@ -49,8 +47,10 @@ export async function takeSnapshot(
   instance: Instance,
   images: Images,
   request: SnapshotRequest,
-  call: Call,
+  { signal }: Call,
 ): Promise<SnapshotAnswer> {
+  const { removed } = instance
+  const call = { signal: signal ? AbortSignal.any([signal, removed.signal]) : removed.signal }
   const began = performance.now()
   const machine = snapshotterOf(instance)
   const { lineage } = instance
@@ -59,15 +59,11 @@ export async function takeSnapshot(
   const over = Promise.withResolvers<void>()
   instance.snapshotting = over.promise
   const sink = sinkOf(instance, lineage)
-  // One that is to be stopped does nothing any more that its snapshot does not know.
-  const hold = request.stop === true && instance.state === "running"
+  const held = request.stop === true && instance.state === "running"
   let stored: Snapshot | undefined
   try {
     await images.checkSnapshotName(name, call)
-    if (hold) {
-      await writeFile(heldFile(instance), "", { mode: 0o600 })
-      await machine.pause()
-    }
+    if (held) await hold(instance, machine)
     const parts = await machine.snapshot(sink, call)
     // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
@@ -96,14 +92,24 @@ export async function takeSnapshot(
       }),
       ...(scrub && { scrub }),
     }
+  } catch (thrown) {
+    throw givenUp(instance, thrown)
   } finally {
-    if (hold && !stored) await instance.machine?.resume().catch(() => {})
-    await Promise.all(
-      [sink.ram, sink.state, heldFile(instance)].map((path) => rm(path, { force: true })),
-    ).catch(() => {})
+    await letGo(instance, !stored)
+    await removeScratch(instance)
     instance.snapshotting = undefined
     over.resolve()
   }
+}
+
+const GIVEN_UP: readonly unknown[] = ["OVM_INTERRUPTED", "OVM_VMM_FAILED", "OVM_STATE_CONFLICT"]
+
+/** A stop wins, and is why the snapshot failed, in whatever way it did (OVMS-API-145). */
+function givenUp(instance: Instance, thrown: unknown): unknown {
+  const { state } = instance
+  const ending = state === "stopping" || state === "stopped"
+  if (!ending || !(thrown instanceof OvmError && GIVEN_UP.includes(thrown.code))) return thrown
+  return conflict(instance, "was stopped while its snapshot was being taken: there is none", thrown)
 }
 
 /** Nothing has left the machine's own directory yet (OVMS-SNP-097). The report tells kinds and places, never what is there. */
@@ -136,33 +142,15 @@ function frozen(lineage: Lineage, old: string, top: string): Lineage {
   return { ...lineage, overlays: [...lineage.overlays, old], top }
 }
 
-/** Removes what a daemon that died in the middle of a snapshot left in the directory of one that no snapshot is taken of. */
-export async function removeLeftovers(directory: string): Promise<void> {
-  const { ram, state } = sinkOf({ directory }, { overlays: [] })
-  // Compressed RAM lies beside it (images/snapshot.ts).
-  const left = [ram, `${ram}.zstd`, `${ram}.lz4`, state]
-  await Promise.all(left.map((path) => rm(path, { force: true })))
-}
-
-/** What such a daemon left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */
+/** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */
 export async function settleSnapshot(instance: Instance): Promise<void> {
-  await removeLeftovers(instance.directory)
+  await removeScratch(instance)
   const { lineage } = instance
-  // One that was to be stopped stands still. One that has ended meanwhile neither goes on nor writes to anything.
-  const held = heldFile(instance)
-  if (existsSync(held)) {
-    await instance.machine?.resume().catch(() => {})
-    await rm(held, { force: true })
-  }
+  await letGo(instance)
   const top = await instance.machine?.overlay?.().catch(() => undefined)
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
   await instance.update({})
-}
-
-/** There while a guest was made to stand still, so that nothing happens any more that its snapshot does not know. */
-function heldFile({ directory }: Instance): string {
-  return join(directory, "snapshot.held")
 }
 
 function snapshotterOf(instance: Instance): Machine & Snapshotter {
@@ -174,15 +162,6 @@ function snapshotterOf(instance: Instance): Machine & Snapshotter {
   throw new OvmError("OVM_UNSUPPORTED", `${instance.info.vmm?.name ?? "this VMM"} takes no snapshots`, {
     detail: [{ pointer: "snapshot", reason: "the VMM's adapter takes no snapshots" }],
   })
-}
-
-function sinkOf(instance: Pick<Instance, "directory">, { overlays }: Pick<Lineage, "overlays">) {
-  const path = (name: string) => join(instance.directory, name)
-  return {
-    ram: path("snapshot.ram"),
-    state: path("snapshot.state"),
-    overlay: path(`overlay-${overlays.length + 1}.qcow2`),
-  }
 }
 
 function takenOf(
@@ -228,8 +207,9 @@ function takenOf(
   }
 }
 
-function conflict(instance: Instance, reason: string): OvmError {
+function conflict(instance: Instance, reason: string, cause?: unknown): OvmError {
   return new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} ${reason}`, {
     detail: { state: instance.state },
+    cause,
   })
 }

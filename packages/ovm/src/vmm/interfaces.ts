@@ -179,6 +179,8 @@ export interface Machine extends Partial<Snapshotter> {
   readonly guest: Guest
   /** Calls `listener`, the last one given, whenever `guest` has changed. */
   onGuest(listener: () => void): void
+  /** Tries at once what is tried again and again behind the scenes: to have a guest go on after a snapshot that failed. */
+  settle?(): Promise<void>
   pause(): Promise<void>
   /** Lets the guest go on. Throws OVM_NO_SPACE or OVM_VMM_FAILED if it stands still again at once, for want of its disk. */
   resume(): Promise<void>
@@ -191,9 +193,10 @@ export interface Machine extends Partial<Snapshotter> {
 export interface Guest {
   readonly running: boolean
   /**
-   * Why it does not run: it was told to stop, or QEMU's host could not do what it asked of its disk, for want of room or otherwise.
+   * Why it does not run: it was told to stop, the host could not do what it asked of its disk, for want of room or otherwise, or it has not gone
+   * on yet after a snapshot.
    */
-  readonly reason?: "request" | "disk-full" | "io-error"
+  readonly reason?: "request" | "disk-full" | "io-error" | "snapshot"
   /** What the host said to that. */
   readonly message?: string
 }

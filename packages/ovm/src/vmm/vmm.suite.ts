@@ -11,6 +11,7 @@ import { momentsSuite } from "./moments.suite.ts"
 import { endStray } from "./process/stray.ts"
 import { snapshotSuite } from "./snapshot.suite.ts"
 import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
+import { snapshotReturnSuite } from "./snapshot-return.suite.ts"
 import { standstillSuite } from "./standstill.suite.ts"
 
 /** What every VMM adapter must do (vmm/interfaces.ts), shown with the bare-metal guest and one Linux. */
@@ -32,6 +33,7 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
     if (!under.snapshots) return
     snapshotSuite(bench)
     snapshotFaultsSuite(bench)
+    snapshotReturnSuite(bench)
     momentsSuite(bench)
   })
 }

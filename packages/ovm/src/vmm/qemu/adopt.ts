@@ -8,7 +8,7 @@ import { unreachable } from "../process/machine.ts"
 import { letGo, lookAt } from "./go.ts"
 import { endedMachine, QemuMachine } from "./machine.ts"
 import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
-import { readAttempt, takeBack } from "./snapshot/attempt.ts"
+import { readAttempt } from "./snapshot/attempt.ts"
 import { GuestWatch } from "./watch.ts"
 
 /** The monitor answers in about 1 ms; one that another client holds does not answer at all. */
@@ -24,9 +24,6 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
   try {
     qmp = await connectQmp(record.directory, { timeoutMs: GREETING_MS, onEvent: watch.onEvent })
     if (!qmp) throw new OvmError("OVM_VMM_FAILED", noMonitor(record.directory))
-    // Whoever took a snapshot of it died in the middle.
-    const attempt = await readAttempt(record.directory)
-    if (attempt) await takeBack(qmp, attempt)
     const status = await lookAt(qmp, watch)
     if (status === "inmigrate") {
       // Its state will never come.
@@ -37,7 +34,10 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
     // Whoever launched it died between the spawn and the start.
     if (status === "prelaunch") await letGo(qmp, watch)
     signal?.throwIfAborted()
-    return new QemuMachine(record, { spawn: 0, load: 0 }, qmp, watch)
+    const machine = new QemuMachine(record, { spawn: 0, load: 0 }, qmp, watch)
+    // Whoever took a snapshot of it died in the middle.
+    if (await readAttempt(record.directory)) await machine.bringBack()
+    return machine
   } catch (error) {
     // A monitor serves one client at a time: the next attempt is one of its own.
     leave()

@@ -13,6 +13,8 @@ import { exitOf, waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { letGo, lookAt } from "./go.ts"
 import type { Qmp } from "./qmp.ts"
+import { readAttempt } from "./snapshot/attempt.ts"
+import { BringBack } from "./snapshot/bring-back.ts"
 import { driveOf } from "./snapshot/drive.ts"
 import type { GuestWatch } from "./watch.ts"
 
@@ -25,6 +27,8 @@ const CLOSING_MS = 300
 const ANSWER_MS = 5000
 /** Within this a guest that goes on after its disk was full stands still again if it is. */
 const RETRIED_MS = 200
+/** How long somebody who asks waits for a machine that is tried to be brought back. */
+const SETTLE_MS = 500
 
 /** A running machine, over a monitor that has been negotiated. */
 export class QemuMachine implements Machine {
@@ -33,6 +37,9 @@ export class QemuMachine implements Machine {
   #ended = false
   /** Of a guest that cannot go on. */
   #ending = false
+  /** Of a machine that a snapshot left half way. */
+  #back: BringBack | undefined
+  readonly #over = new AbortController()
   #listener = (): void => {}
   readonly #detached = new AbortController()
   #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
@@ -51,7 +58,13 @@ export class QemuMachine implements Machine {
   }
 
   get guest(): Guest {
-    return this.watch.guest
+    const { guest } = this.watch
+    const held = this.#snapshot !== undefined || this.#standsBack
+    return !guest.running && guest.reason === "request" && held ? { ...guest, reason: "snapshot" } : guest
+  }
+
+  get #standsBack(): boolean {
+    return this.#back !== undefined && !this.#back.done
   }
 
   onGuest(listener: () => void): void {
@@ -94,12 +107,37 @@ export class QemuMachine implements Machine {
     // Let go of: whoever takes the machine over learns of its end.
     if (signal.aborted) return
     this.#ended = true
+    this.#over.abort()
     this.qmp.close()
     settle(await exitOf(this.record, status, watch.reason(status)))
   }
 
   async usage(): Promise<{ rss: number; cpuTime: number } | undefined> {
     return await usageOf(this.record)
+  }
+
+  /** See BringBack, for a machine that has been adopted. Settles once it was tried. */
+  async bringBack(): Promise<void> {
+    const back = new BringBack(this.record.directory, this.qmp)
+    if (await back.try()) return
+    this.#keepBringing(back)
+  }
+
+  #keepBringing(back: BringBack): void {
+    this.#back = back
+    back
+      .untilDone(AbortSignal.any([this.#detached.signal, this.#over.signal]))
+      .finally(() => {
+        this.#changed()
+      })
+      .catch(() => {})
+  }
+
+  async settle(): Promise<void> {
+    const timer = new AbortController()
+    const late = sleep(SETTLE_MS, undefined, { signal: timer.signal }).catch(() => {})
+    await Promise.race([this.#back?.try(), late])
+    timer.abort()
   }
 
   async pause(): Promise<void> {
@@ -109,6 +147,7 @@ export class QemuMachine implements Machine {
   }
 
   async resume(): Promise<void> {
+    await this.settle()
     this.#usable()
     const { reason = "request" } = this.guest
     await letGo(this.qmp, this.watch)
@@ -132,8 +171,14 @@ export class QemuMachine implements Machine {
     this.#snapshot = { abort, done: taking.catch(() => {}) }
     try {
       return await taking
+    } catch (thrown) {
+      // It was tried once already.
+      if (await readAttempt(this.record.directory))
+        this.#keepBringing(new BringBack(this.record.directory, this.qmp))
+      throw thrown
     } finally {
       this.#snapshot = undefined
+      this.#changed()
     }
   }
 
@@ -150,6 +195,8 @@ export class QemuMachine implements Machine {
     // A snapshot that is being taken is given up.
     this.#snapshot?.abort.abort()
     await this.#snapshot?.done
+    // What a guest has written since it went on is put where it belongs first, if that is just being done.
+    await this.settle()
     if (this.#ended || !(await isAlive(this.record))) return "already"
     // A guest that has just booted may not listen yet, so the button is pressed again and again.
     const deadline = performance.now() + graceMs
@@ -180,6 +227,12 @@ export class QemuMachine implements Machine {
       throw new OvmError(
         "OVM_STATE_CONFLICT",
         `the machine in ${this.record.directory} has ended or was let go`,
+      )
+    if (this.#standsBack)
+      throw new OvmError(
+        "OVM_STATE_CONFLICT",
+        `the machine in ${this.record.directory} is not back yet from a snapshot that failed: ${this.#back?.why}`,
+        { hint: "it is tried again by itself" },
       )
     if (this.#snapshot)
       throw new OvmError(

@@ -10,7 +10,7 @@ const REASONS: Record<string, string> = {
 }
 
 /** Run states that no guest comes back from (qapi/run-state.json, RunState), and what its end is called then. */
-const HOPELESS: Readonly<Record<string, string>> = {
+export const HOPELESS: Readonly<Record<string, string>> = {
   "guest-panicked": "guest-panic",
   "internal-error": "internal-error",
 }

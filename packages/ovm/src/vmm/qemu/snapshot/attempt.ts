@@ -6,12 +6,15 @@ import { replaceFile } from "../../../files/replace.ts"
 import { IDLE, migrationStatus, waitForMigration } from "../migration/progress.ts"
 import { SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import type { Qmp } from "../qmp.ts"
+import { HOPELESS } from "../watch.ts"
 import { detachOverlay, type OverlayNodes } from "./drive.ts"
 
 /** In the instance's directory while a snapshot is being taken: what to take back if nobody ends it. */
 const FILE = "snapshot.json"
 const CANCEL_MS = 10_000
 const FINISH_MS = 5000
+/** Between two looks whether a lock is gone. */
+const LOCK_MS = 10
 
 /** A snapshot that is not complete. */
 export interface Attempt {
@@ -73,7 +76,8 @@ export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
   }
   if (running) {
     // After a cancelled migration QEMU goes on by itself; after a completed one, or if it was never told to stop, it does not.
-    if ((await runState(qmp)) !== "running") await letRun(qmp)
+    const state = await runState(qmp)
+    if (state !== "running" && !(state in HOPELESS)) await letRun(qmp)
   } else await leavePostmigrate(qmp)
   if (overlay) {
     await detachOverlay(qmp, overlay.nodes)
@@ -98,16 +102,27 @@ export async function leavePostmigrate(qmp: Qmp): Promise<void> {
   await Promise.all([qmp.execute("cont"), qmp.execute("stop")])
 }
 
-/** `cont`, as soon as QEMU takes it: a migration says `completed` or `cancelled` some µs before the machine is let go. */
-export async function letRun(qmp: Qmp): Promise<void> {
-  // At once, as a rule it does: the guest stands still.
-  const taken = await qmp.execute("cont").then(
-    () => true,
-    () => false,
-  )
-  if (taken) return
-  await finished(qmp)
-  await qmp.execute("cont")
+/**
+ * `cont`, as soon as QEMU takes it: a migration says `completed` or `cancelled` some µs before the machine is let go. `patienceMs`:
+ * how long somebody else's lock on a disk is waited for, as that of a program that only has a look at it.
+ */
+export async function letRun(qmp: Qmp, patienceMs = 0): Promise<void> {
+  const deadline = performance.now() + patienceMs
+  for (let waited = false; ; ) {
+    // At once, as a rule it does: the guest stands still.
+    const refused = await qmp.execute("cont").then(() => undefined, toOvmError)
+    if (!refused) return
+    const locked = isLocked(refused)
+    if (locked ? performance.now() > deadline : waited) throw refused
+    if (locked) await sleep(LOCK_MS)
+    else await finished(qmp)
+    waited ||= !locked
+  }
+}
+
+/** QEMU's words for a file that another process holds a lock on (block/file-posix.c). */
+function isLocked({ message }: OvmError): boolean {
+  return /Failed to (get|lock)|another process using/i.test(message)
 }
 
 /** The state after a migration, which may still be about to end. */
@@ -136,8 +151,10 @@ export function untriedNote(version: string): string {
 /** Says of an error what a snapshot adds to it, keeping its code. */
 export function snapshotError(thrown: unknown, more = ""): OvmError {
   const error = toOvmError(thrown)
-  const { code, detail, hint, message } = error
-  return new OvmError(code, `the snapshot failed: ${message}${more}`, {
+  const { detail, message } = error
+  const locked = isLocked(error)
+  const hint = locked ? "another program has the machine's disk open: let it end, then try again" : error.hint
+  return new OvmError(locked ? "OVM_STATE_CONFLICT" : error.code, `the snapshot failed: ${message}${more}`, {
     cause: error,
     ...(detail === undefined ? {} : { detail }),
     ...(hint === undefined ? {} : { hint }),

@@ -79,6 +79,12 @@ export async function switchTo(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
   await qmp.execute("blockdev-snapshot", { node: nodes.below, overlay: nodes.format })
 }
 
+/** The job that takes an overlay back, while there is one. */
+async function revertJob(qmp: Qmp): Promise<{ readonly ready: boolean } | undefined> {
+  const jobs = (await qmp.execute("query-block-jobs")) as readonly { device: string; ready: boolean }[]
+  return jobs.find(({ device }) => device === JOB)
+}
+
 const JOB = "ovm-revert"
 const JOB_MS = 60_000
 
@@ -89,15 +95,16 @@ const JOB_MS = 60_000
 export async function detachOverlay(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
   const drive = await driveOf(qmp)
   if (drive?.node === nodes.format) {
-    await qmp.execute("block-commit", {
-      "job-id": JOB,
-      device: nodes.format,
-      "base-node": nodes.below,
-    })
+    // One that was begun, and whose answer came too late, goes on.
+    if (!(await revertJob(qmp)))
+      await qmp.execute("block-commit", {
+        "job-id": JOB,
+        device: nodes.format,
+        "base-node": nodes.below,
+      })
     const deadline = performance.now() + JOB_MS
     for (let asked = false; ; await sleep(2)) {
-      const jobs = (await qmp.execute("query-block-jobs")) as readonly { device: string; ready: boolean }[]
-      const job = jobs.find(({ device }) => device === JOB)
+      const job = await revertJob(qmp)
       if (!job) break
       if (job.ready && !asked) {
         await qmp.execute("block-job-complete", { device: JOB })

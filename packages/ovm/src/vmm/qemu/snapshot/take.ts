@@ -1,7 +1,7 @@
 import { chmod, stat, writeFile } from "node:fs/promises"
 import type { Call } from "../../../content/interfaces.ts"
 import { createOverlay } from "../../../disk/overlay.ts"
-import { OvmError } from "../../../errors.ts"
+import { OvmError, toOvmError } from "../../../errors.ts"
 import type { GuestModel, MachineRecord, SnapshotParts, SnapshotSink } from "../../interfaces.ts"
 import { isAlive } from "../../process/identity.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
@@ -37,6 +37,8 @@ const COPYING = [
 ] as const
 const STATE_MS = 30_000
 const RECEIVE_MS = 30_000
+/** For how long the guest may stand still, and the snapshot still succeed, because another process has the new overlay open. */
+const LOCK_PATIENCE_MS = 1000
 /** Bytes a second: as fast as it goes. */
 const BANDWIDTH = 1e11
 
@@ -115,7 +117,7 @@ async function migrate(
   await waitForMigration(qmp, ["completed"], { ...wait, timeoutMs: STATE_MS })
   clock.lap("state")
   // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the same.
-  if (running) await letRun(qmp)
+  if (running) await letRun(qmp, LOCK_PATIENCE_MS)
 }
 
 /** Waits until no more is left than the guest may stand still for. */
@@ -195,12 +197,11 @@ async function undo(
     await takeBack(qmp, attempt)
     return snapshotError(thrown, note)
   } catch (failure) {
-    if (await isAlive(record)) {
-      const reason = failure instanceof Error ? failure.message : String(failure)
-      return snapshotError(thrown, `${note}; and the machine could not be brought back yet: ${reason}`)
-    }
+    // Its files are large, and of no use; what is left to do is the machine's.
     await removeFiles(attempt)
-    return snapshotError(thrown)
+    if (!(await isAlive(record))) return snapshotError(thrown)
+    const { message } = toOvmError(failure)
+    return snapshotError(thrown, `${note}; and the machine is not back yet, which is tried again: ${message}`)
   }
 }
 

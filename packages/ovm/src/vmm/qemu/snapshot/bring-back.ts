@@ -1,0 +1,51 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { toOvmError } from "../../../errors.ts"
+import type { Qmp } from "../qmp.ts"
+import { readAttempt, takeBack } from "./attempt.ts"
+
+const FIRST_MS = 50
+const LONGEST_MS = 1000
+
+/**
+ * A machine that a snapshot left half way, as where another process holds a lock on its new overlay, or QEMU did not answer: brought
+ * back as soon as that can be.
+ */
+export class BringBack {
+  /** Why it could not be, when it was last tried. */
+  why = ""
+  /** It is as it was. */
+  done = false
+  #last: Promise<boolean> = Promise.resolve(false)
+
+  constructor(
+    private readonly directory: string,
+    private readonly qmp: Qmp,
+  ) {}
+
+  /** Tries at once, one after the other. True if the machine is as it was. */
+  try(): Promise<boolean> {
+    this.#last = this.#last.then(() => this.done || this.#once())
+    return this.#last
+  }
+
+  /** Tries again and again. Settles when it is back, or `signal` aborts. */
+  async untilDone(signal: AbortSignal): Promise<void> {
+    for (
+      let pause = FIRST_MS;
+      !signal.aborted && !(await this.try());
+      pause = Math.min(2 * pause, LONGEST_MS)
+    )
+      await sleep(pause, undefined, { signal, ref: false }).catch(() => {})
+  }
+
+  async #once(): Promise<boolean> {
+    try {
+      const attempt = await readAttempt(this.directory)
+      if (attempt) await takeBack(this.qmp, attempt)
+      this.done = true
+    } catch (thrown) {
+      this.why = toOvmError(thrown).message
+    }
+    return this.done
+  }
+}
