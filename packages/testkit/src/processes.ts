@@ -15,6 +15,23 @@ export function processesIn(folder: string): string[] {
     })
 }
 
+/** Pids of the processes called `name` that work in `folder`. */
+export function pidsIn(folder: string, name: string): number[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .filter((pid) => {
+      try {
+        return (
+          readlinkSync(`/proc/${pid}/cwd`) === folder &&
+          readFileSync(`/proc/${pid}/comm`, "utf8").trim() === name
+        )
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+}
+
 /** Pids of VMMs whose working directory is below `folder`. */
 export async function vmmsBelow(folder: string): Promise<number[]> {
   const pids: number[] = []

@@ -1,9 +1,10 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../../testkit/src/disks.ts"
-import { processesIn } from "../../../../testkit/src/processes.ts"
+import { pidsIn, processesIn } from "../../../../testkit/src/processes.ts"
+import { mountMissing, withTmpfs } from "../../../../testkit/src/tmpfs.ts"
 import { until } from "../../../../testkit/src/until.ts"
 import { readConsole } from "../console.ts"
 import { readExit, readStderr, waitForExit } from "./exit.ts"
@@ -25,8 +26,8 @@ afterAll(async () => {
 })
 
 /** A shell in the place of a VMM: it can be made to say and do anything. */
-async function run(script: string, consoleLimit = 1000) {
-  const directory = mkdtempSync(join(root, "vmm-"))
+async function run(script: string, consoleLimit = 1000, folder = root) {
+  const directory = mkdtempSync(join(folder, "vmm-"))
   folders.push(directory)
   const { group } = await spawnWrapped(["sh", "-c", script], { directory, consoleLimit })
   const identity = await until("its process", () => startedIn(directory), { everyMs: 1 })
@@ -76,6 +77,55 @@ test("keeps the last two segments of the console", async () => {
   expect(await consoleOf(directory, 3456)).toBe(all.slice(3456))
   expect(await consoleOf(directory, 3700)).toBe(all.slice(3700))
   expect(await consoleOf(directory, 99_999)).toBe("")
+})
+
+const COUNT = "i=0; while [ $i -lt 2000 ]; do echo $i; sleep 0.005; i=$((i + 1)); done"
+
+/** What comes last of it, as a number. */
+const lastOf = async (directory: string) => Number((await consoleOf(directory)).trimEnd().split("\n").at(-1))
+
+test("a console whose reader is killed goes on, and so does the VMM", async () => {
+  const { directory, identity, status } = await run(COUNT, 100_000)
+  for (let round = 0; round < 5; round++) {
+    const readers = await until("its readers", () => pidsIn(directory, "head"), {
+      is: (all) => all.length === 2,
+    })
+    const before = await lastOf(directory)
+    for (const pid of readers) process.kill(pid, "SIGKILL")
+    await until("more of it", () => lastOf(directory), { is: (last) => last > before + 5 })
+  }
+  expect(await isAlive(identity)).toBe(true)
+  // What a reader had in its hands is lost with it, and no more; the segments stay as they are.
+  const text = await consoleOf(directory)
+  expect(text).toStartWith("0\n1\n")
+  expect(readdirSync(directory).filter((name) => name.startsWith("console."))).toEqual(["console.0"])
+  await kill(identity)
+  expect(await status()).toBe(137)
+})
+
+test.skipIf(mountMissing !== "")(`a console goes on after its disk was full ${mountMissing}`, async () => {
+  const folder = mkdtempSync(join(root, "tiny-"))
+  await withTmpfs(folder, 64 << 10, async () => {
+    const { directory, identity, status } = await run(COUNT, 1 << 20, folder)
+    await until("a word", () => lastOf(directory), { is: (last) => last > 0 })
+    const ballast = join(folder, "ballast")
+    try {
+      writeFileSync(ballast, Buffer.alloc(64 << 10))
+    } catch {
+      // As much as there is room for.
+    }
+    // What still goes into the last page of the file is no proof of anything.
+    const full = await until("nothing more", async () => {
+      const before = statSync(join(directory, "console.0")).size
+      await Bun.sleep(300)
+      return statSync(join(directory, "console.0")).size === before && before
+    })
+    rmSync(ballast)
+    await until("more of it", () => statSync(join(directory, "console.0")).size > full + 20)
+    expect(await isAlive(identity)).toBe(true)
+    await kill(identity)
+    expect(await status()).toBe(137)
+  })
 })
 
 test("a reader that follows gets all of it, and ends with the machine", async () => {

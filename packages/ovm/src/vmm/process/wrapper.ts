@@ -24,6 +24,8 @@ const GATE_MS = 100
  * - `pid`: the VMM's pid and start time, taken by the very process that becomes the VMM.
  * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do: its count
  *   is of reads, however short, not of bytes.
+ *   A reader that is killed is followed by another one, in the same segment. One that cannot write, as on a full disk, has what came
+ *   meanwhile dropped, so that the VMM never waits, and the console goes on once there is room.
  * - `stderr`: the first words of standard error, complete once the VMM has ended; the rest is read and dropped, so that a chatty VMM never blocks.
  * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N. Its room is taken before
  *   the VMM starts and written over in place, so that a machine that ends on a full disk has its status too.
@@ -56,19 +58,28 @@ vmm() {
 }
 keep_console() {
   gate
-  at=0
+  at=0 size=0
   while
-    first $segment >${CONSOLE_PREFIX}$at
-    [ "$(wc -c <${CONSOLE_PREFIX}$at)" -ge "$segment" ]
-  do
-    rm -f ${CONSOLE_PREFIX}$((at - segment))
-    at=$((at + segment))
+    first $((segment - size)) >>${CONSOLE_PREFIX}$at
+    status=$?
+    size=$(wc -c <${CONSOLE_PREFIX}$at) || size=0
+    if [ "$size" -ge "$segment" ]
+    then
+      rm -f ${CONSOLE_PREFIX}$((at - segment))
+      at=$((at + segment)) size=0
+    elif [ $status -gt 0 ] && [ $status -lt 128 ]
+    then [ "$(dd bs=4096 count=1 2>/dev/null | wc -c)" -gt 0 ]
+    else [ $status -gt 0 ]
+    fi
+  do :
   done
   exec cat >/dev/null
 }
 keep_words() {
   gate
-  head -c $words >${STDERR_FILE}
+  while head -c $words >>${STDERR_FILE}; [ $? -gt 128 ]
+  do :
+  done
   exec cat >/dev/null
 }
 { vmm "$@" 2>&3 3>&- | keep_console 3>&-; } 3>&1 >/dev/null | keep_words
