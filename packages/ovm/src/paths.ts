@@ -33,9 +33,13 @@ export function paths(env: Record<string, string | undefined> = process.env): Pa
   return layout(root, runtime ? join(runtime, "ovm") : root, config)
 }
 
-/** $HOME, else what the user database says. Of a relative one nobody could tell what it is relative to. */
+/** $HOME, else what the user database says; undefined for who has neither. Of a relative one nobody could tell what it is relative to. */
+export function homeFolder(env: Record<string, string | undefined> = process.env): string | undefined {
+  return absolute(env.HOME) ?? absolute(homeOfUser())
+}
+
 function home(env: Record<string, string | undefined>): string {
-  const found = absolute(env.HOME) ?? absolute(homeOfUser())
+  const found = homeFolder(env)
   if (found !== undefined) return found
   throw new OvmError("OVM_USAGE", "there is no home directory to keep data in: HOME is not set", {
     hint: "OVM_HOME=FOLDER",

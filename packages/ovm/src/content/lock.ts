@@ -12,6 +12,8 @@ export interface Lock extends Disposable {
 export interface LockCall extends Call {
   /** How long to wait for others, in milliseconds. */
   readonly timeoutMs?: number
+  /** What is locked is there already: nothing is made, and it may be a folder. */
+  readonly existing?: boolean
 }
 
 /**
@@ -20,7 +22,7 @@ export interface LockCall extends Call {
  * once.
  */
 export async function lock(path: string, mode: LockMode, call: LockCall = {}): Promise<Lock> {
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  const fd = openSync(path, call.existing ? constants.O_RDONLY : constants.O_RDWR | constants.O_CREAT, 0o600)
   try {
     await wait(fd, path, mode, call)
   } catch (error) {

@@ -11,17 +11,31 @@ import { areRelated } from "./related.ts"
 const TOKEN_LIMIT = 256 * 1024
 /** A token is not used in the last seconds of its life. */
 const EXPIRY_MARGIN_MS = 5_000
+/** The first repository of a scope, which is what is asked for; others are where a blob may be mounted from. */
+const REPOSITORY = /^repository:([^:]+):/
+const READING = /^repository:[^:]+:pull$/
+
+interface Header {
+  readonly value: string
+  readonly expires: number
+  readonly credential: Credential | undefined
+}
 
 /**
  * Answers a registry's challenges: basic, or the token flow (distribution: auth/token.md, auth/oauth.md). It speaks for one
- * origin only; the transport asks it for no other.
+ * origin only; the transport asks it for no other. What is sent for a repository is the credential of that repository
+ * (OVMS-REF-020), so headers are kept by scope.
  */
 export class Authorizer {
-  readonly #headers = new Map<string, { value: string; expires: number }>()
+  readonly #headers = new Map<string, Header>()
   /** How a scope's token was got, to get the next one before a request fails for want of it. */
   readonly #challenges = new Map<string, Challenge>()
   readonly #fetching = new Map<string, Promise<boolean>>()
-  #credential: Promise<Credential | undefined> | undefined
+  readonly #credentials = new Map<string, Promise<Credential | undefined>>()
+  /** What was refused for a scope, which is asked for as nobody since. */
+  readonly #refused = new Map<string, Credential>()
+  /** Scopes for which that was tried. */
+  readonly #tried = new Set<string>()
 
   constructor(
     private readonly origin: URL,
@@ -32,6 +46,8 @@ export class Authorizer {
     private readonly connectionTo: (url: URL) => Promise<Connection> = async () => ({}),
     /** Token servers elsewhere that the operator trusts with this registry's credentials. */
     private readonly tokenHosts: readonly string[] = [],
+    /** Told of credentials that are of no use. */
+    private readonly onRefused: (credential: Credential) => void = () => {},
   ) {}
 
   /**
@@ -59,10 +75,39 @@ export class Authorizer {
     const bearer = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters.realm)
     if (bearer) return this.#refresh(bearer, scope, call)
     if (!challenges.some(({ scheme }) => scheme === "basic")) return false
-    const credential = await this.#get()
+    const credential = await this.#get(scope)
     if (!credential || !("password" in credential)) return false
-    this.#headers.set(scope, { value: basic(credential), expires: Number.POSITIVE_INFINITY })
+    this.#headers.set(scope, { value: basic(credential), expires: Number.POSITIVE_INFINITY, credential })
     return true
+  }
+
+  /** The credential that a refusal of `scope` is about; undefined if it was asked for as nobody from the beginning. */
+  behind(scope: string): Credential | undefined {
+    return this.#headers.get(scope)?.credential ?? this.#refused.get(scope)
+  }
+
+  /**
+   * Turns to asking for `scope` as nobody, after it was refused to our credentials: a login that is out of date must not stand in
+   * the way of what is open to all. Reading only, and once. Returns what has to be told whether it helped; undefined if there
+   * is nothing to be tried.
+   */
+  async withoutCredentials(scope: string, call: Call): Promise<((helped: boolean) => void) | undefined> {
+    const [challenge, before] = [this.#challenges.get(scope), this.#headers.get(scope)]
+    const credential = before?.credential
+    if (!challenge || !credential || !READING.test(scope) || this.#tried.has(scope)) return undefined
+    this.#tried.add(scope)
+    try {
+      this.#headers.set(scope, await this.#token(challenge, scope, undefined, call))
+    } catch (error) {
+      if (isRefusal(error)) return undefined
+      throw error
+    }
+    this.#refused.set(scope, credential)
+    return (helped) => {
+      if (helped) return this.onRefused(credential)
+      this.#refused.delete(scope)
+      this.#headers.set(scope, before)
+    }
   }
 
   /** One new token for all that wait for it. */
@@ -80,13 +125,36 @@ export class Authorizer {
     }
   }
 
-  #get(): Promise<Credential | undefined> {
-    this.#credential ??= this.credentials.get(this.host)
-    return this.#credential
+  #get(scope: string): Promise<Credential | undefined> {
+    const repository = REPOSITORY.exec(scope)?.[1]
+    const name = repository === undefined ? this.host : `${this.host}/${repository}`
+    const credential = this.#credentials.get(name) ?? this.credentials.get(name)
+    this.#credentials.set(name, credential)
+    return credential
   }
 
-  async #fetchToken({ parameters }: Challenge, scope: string, call: Call): Promise<boolean> {
-    const credential = await this.#get()
+  async #fetchToken(challenge: Challenge, scope: string, call: Call): Promise<boolean> {
+    const credential = this.#refused.has(scope) ? undefined : await this.#get(scope)
+    try {
+      this.#headers.set(scope, await this.#token(challenge, scope, credential, call))
+    } catch (refusal) {
+      if (!credential || !READING.test(scope) || !isRefusal(refusal)) throw refusal
+      const header = await this.#token(challenge, scope, undefined, call).catch(() => {
+        throw refusal
+      })
+      this.#headers.set(scope, header)
+      this.#refused.set(scope, credential)
+      this.onRefused(credential)
+    }
+    return true
+  }
+
+  async #token(
+    { parameters }: Challenge,
+    scope: string,
+    credential: Credential | undefined,
+    call: Call,
+  ): Promise<Header> {
     const realm = this.#checkedRealm(parameters.realm ?? "", credential)
     const scopes = [...new Set([scope, parameters.scope ?? ""].flatMap((each) => each.split(" ")))].filter(
       Boolean,
@@ -101,18 +169,11 @@ export class Authorizer {
     })
     if (!response.ok) {
       const what = `a token from ${url.host}`
-      throw await failure({
-        response,
-        url,
-        host: this.host,
-        what,
-        absent: "OVM_REGISTRY_FAILED",
-        limits: this.limits,
-      })
+      const absent = "OVM_REGISTRY_FAILED"
+      throw await failure({ response, url, host: this.host, what, absent, limits: this.limits, credential })
     }
     const { token, lifeMs } = parseToken(await readText(response, url, this.limits, TOKEN_LIMIT, call), url)
-    this.#headers.set(scope, { value: `Bearer ${token}`, expires: Date.now() + lifeMs })
-    return true
+    return { value: `Bearer ${token}`, expires: Date.now() + lifeMs, credential }
   }
 
   // A registry chooses the realm, so it must not be a way to make us send secrets where others can read them
@@ -135,6 +196,12 @@ export class Authorizer {
       `if that is meant: "tokenHosts": ["${realm.host}"] for ${this.host} in registries.json`,
     )
   }
+}
+
+/** A token server's no: RFC 6749 has 400 for a token that is out of date. */
+function isRefusal(error: unknown): boolean {
+  const status = error instanceof OvmError && isObject(error.detail) ? error.detail.status : undefined
+  return status === 400 || status === 401 || status === 403
 }
 
 function tokenRequest(

@@ -33,7 +33,8 @@ function open(
   return connect(parseReference(`${host}/a/b:v1`), {
     settings: parseSettings(JSON.stringify({ registries }), "/registries.json"),
     credentials: {
-      get: async (asked) => (known.includes(asked) ? { username: "me", password: "s3cr3t" } : undefined),
+      get: async (asked) =>
+        known.includes(asked.split("/")[0] ?? "") ? { username: "me", password: "s3cr3t" } : undefined,
     },
     onWarning: (from, warning) => warnings?.push(`${from}: ${warning}`),
     ...(pulling !== undefined && { pulling }),

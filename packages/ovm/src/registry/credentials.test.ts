@@ -66,7 +66,9 @@ test.each([
   ["an entry for a helper", {}, undefined],
 ])("reads %s", (_, entry, expected) =>
   withConfig({ auths: { "r.example:5000": entry } }, async (credentials) => {
-    expect(await credentials.get("r.example:5000")).toEqual(expected)
+    const credential = await credentials.get("r.example:5000")
+    if (expected) expect(credential).toMatchObject({ ...expected, scope: "r.example:5000" })
+    else expect(credential).toBeUndefined()
     expect(await credentials.get("r.example")).toBeUndefined()
     expect(await credentials.get("other.example:5000")).toBeUndefined()
   }),
@@ -78,10 +80,10 @@ test("no file means anonymous, and old keys are whole URLs", async () => {
   )
   const auth = base64("me:x")
   await withConfig({ auths: { "https://r.example/v1/": { auth } } }, async (credentials) =>
-    expect(await credentials.get("r.example")).toEqual({ username: "me", password: "x" }),
+    expect(await credentials.get("r.example")).toMatchObject({ username: "me", password: "x" }),
   )
   await withConfig({ auths: { "https://index.docker.io/v1/": { auth } } }, async (credentials) =>
-    expect(await credentials.get("docker.io")).toEqual({ username: "me", password: "x" }),
+    expect(await credentials.get("docker.io")).toMatchObject({ username: "me", password: "x" }),
   )
 })
 
@@ -113,7 +115,7 @@ test("login writes the file with mode 0600 and keeps what others wrote; logout t
         auths: { other: { auth: base64("a:b") }, "r.example": { auth: base64(`me:${SECRET}`) } },
         HttpHeaders: { x: 1 },
       })
-      expect(await credentials.get("r.example")).toEqual({ username: "me", password: SECRET })
+      expect(await credentials.get("r.example")).toMatchObject({ username: "me", password: SECRET })
       expect(await credentials.erase("r.example")).toBe(true)
       expect(await credentials.erase("r.example")).toBe(false)
       expect(JSON.parse(await readFile(file, "utf8")).auths).toEqual({ other: { auth: base64("a:b") } })
@@ -136,7 +138,7 @@ test("login writes through a link, which stays: the file may be in a folder unde
     expect(await readlink(join(folder, "config.json"))).toBe("dotfiles/docker.json")
     const kept = JSON.parse(await readFile(join(folder, "dotfiles/docker.json"), "utf8"))
     expect(kept).toEqual({ HttpHeaders: { X: "y" }, auths: { "reg.example": expect.anything() } })
-    expect(await credentials.get("reg.example")).toEqual({ username: "me", password: SECRET })
+    expect(await credentials.get("reg.example")).toMatchObject({ username: "me", password: SECRET })
     expect(await readdir(join(folder, "dotfiles"))).toEqual(["docker.json"])
   }))
 
@@ -144,7 +146,7 @@ test("a helper keeps, gives and forgets; the file gets no secret", () =>
   withHelper("keeper", KEEPER, { credsStore: "keeper" }, async (credentials, folder) => {
     expect(await credentials.get("r.example")).toBeUndefined()
     await credentials.store("r.example", "me", SECRET)
-    expect(await credentials.get("r.example")).toEqual({ username: "me", password: SECRET })
+    expect(await credentials.get("r.example")).toMatchObject({ username: "me", password: SECRET })
     expect(await readFile(join(folder, "config.json"), "utf8")).toBe('{"credsStore":"keeper"}')
     await credentials.erase("r.example")
     expect(await credentials.get("r.example")).toBeUndefined()
@@ -156,7 +158,7 @@ test("a helper's token, and a helper for one host only", () =>
     `echo '{"ServerURL":"x","Username":"<token>","Secret":"${SECRET}"}'`,
     { credHelpers: { "r.example": "tokens" } },
     async (credentials) => {
-      expect(await credentials.get("r.example")).toEqual({ identityToken: SECRET })
+      expect(await credentials.get("r.example")).toMatchObject({ identityToken: SECRET })
       expect(await credentials.get("other.example")).toBeUndefined()
     },
   ))
@@ -181,3 +183,139 @@ test("a helper that hangs is given up", () =>
     const error = await failure(impatient.get("r.example"), "OVM_CREDENTIALS_UNAVAILABLE")
     expect(error.message).toContain("within 100 ms")
   }))
+
+const entry = (user: string) => ({ auth: base64(`${user}:${SECRET}`) })
+
+// OVMS-REF-020
+test("the longest path that contains a repository decides, and the host's entry for all else", () =>
+  withConfig(
+    {
+      auths: {
+        "h:5000": entry("host"),
+        "H:5000/team/": entry("team"),
+        "https://h:5000/team/deep": entry("deep"),
+        "h:5000/empty": {},
+        "g/team-b": entry("b"),
+      },
+    },
+    async (credentials) => {
+      const user = async (name: string) => {
+        const found = await credentials.get(name)
+        return found && "username" in found ? found.username : found
+      }
+      expect(await user("h:5000")).toBe("host")
+      expect(await user("h:5000/team")).toBe("team")
+      expect(await user("h:5000/team/x")).toBe("team")
+      expect(await user("h:5000/team/deep/x")).toBe("deep")
+      expect(await user("h:5000/team/deeper")).toBe("team")
+      expect(await user("h:5000/team-b")).toBe("host")
+      expect(await user("h:5000/empty/x")).toBe("host")
+      for (const name of ["g", "g/team-a", "g/team-bb", "g/team", "h/team", "team-b"])
+        expect(await user(name)).toBeUndefined()
+      expect(await credentials.get("g/team-b/x")).toMatchObject({ username: "b", scope: "g/team-b" })
+    },
+  ))
+
+test("a path's entry is more exact than the helper of the host, which is asked by host", () =>
+  withHelper(
+    "asked",
+    `read -r host; echo "{\\"Username\\":\\"helper of $host\\",\\"Secret\\":\\"x\\"}"`,
+    { credsStore: "asked", auths: { "h/team": entry("team"), h: entry("host") } },
+    async (credentials) => {
+      expect(await credentials.get("h/team/x")).toMatchObject({ username: "team" })
+      expect(await credentials.get("h/other")).toMatchObject({ username: "helper of h", scope: "h" })
+      const error = await failure(credentials.store("h/team", "me", SECRET), "OVM_CREDENTIALS_UNAVAILABLE")
+      expect(error.message).toContain("keeps credentials of hosts, not of h/team")
+    },
+  ))
+
+test("login and logout of a path leave the host's entry alone, and the other way round", () =>
+  withConfig({ auths: { h: entry("host"), "h/a": entry("a") } }, async (credentials) => {
+    await credentials.store("h/b", "b", SECRET)
+    await credentials.store("h", "new", SECRET)
+    expect(await credentials.get("h/a/x")).toMatchObject({ username: "a" })
+    expect(await credentials.get("h/b/x")).toMatchObject({ username: "b" })
+    expect(await credentials.get("h/c")).toMatchObject({ username: "new" })
+    expect(await credentials.erase("h")).toBe(true)
+    expect(await credentials.get("h/c")).toBeUndefined()
+    expect(await credentials.scopesOf("h")).toEqual(["h/a", "h/b"])
+    expect(await credentials.erase("h/a")).toBe(true)
+    expect(await credentials.get("h/a/x")).toBeUndefined()
+    expect(await credentials.get("h/b/x")).toMatchObject({ username: "b" })
+  }))
+
+test.each([
+  ["", undefined],
+  [" \n\t", undefined],
+  ["\uFEFF{}", undefined],
+  ['{"auths":null,"credHelpers":null,"credsStore":null}', undefined],
+  ['{"auths":[]}', "auths is not an object"],
+  ['{"auths":"x"}', "auths is not an object"],
+  ['{"credHelpers":[]}', "credHelpers is not an object"],
+  ['{"credHelpers":{"h":1}}', 'credHelpers["h"] is not a text'],
+  ['{"credsStore":{}}', "credsStore is not a text"],
+  ['{"auths":{"h":"s3cr3t"}}', 'auths["h"] is not an object'],
+  ['{"auths":{"h":{"auth":5}}}', 'auths["h"].auth is not a text'],
+  ['{"auths":{"h":{"identitytoken":["s3cr3t"]}}}', 'auths["h"].identitytoken is not a text'],
+  ['{"auths":{"h":{"username":{}}}}', 'auths["h"].username is not a text'],
+])("a file with %j", (text, reason) =>
+  withConfig(text, async (credentials, folder) => {
+    if (reason === undefined) {
+      expect(await credentials.get("h/a")).toBeUndefined()
+      await credentials.store("h", "me", SECRET)
+      return expect(await credentials.get("h/a")).toMatchObject({ username: "me" })
+    }
+    const error = await failure(credentials.get("h/a"), "OVM_CREDENTIALS_UNAVAILABLE")
+    expect(error.message).toBe(`${join(folder, "config.json")}: ${reason}`)
+    expect(JSON.stringify([error, String(error.cause)])).not.toContain("s3cr3t")
+    const before = await readFile(join(folder, "config.json"), "utf8")
+    if (/^(auths|credHelpers|credsStore) /.test(reason)) {
+      await failure(credentials.store("h", "me", SECRET), "OVM_CREDENTIALS_UNAVAILABLE")
+      expect(await readFile(join(folder, "config.json"), "utf8")).toBe(before)
+    }
+  }),
+)
+
+test("what is no file is not waited for", () =>
+  withConfig(undefined, async (credentials, folder) => {
+    expect(Bun.spawnSync(["mkfifo", join(folder, "config.json")]).exitCode).toBe(0)
+    const error = await failure(credentials.get("h"), "OVM_CREDENTIALS_UNAVAILABLE")
+    expect(error.message).toContain("config.json is a named pipe")
+  }))
+
+test("logins at one time all stay, with indentation, members and mode of the file as they were", () =>
+  withConfig('{\n  "HttpHeaders": { "X": "y" },\n  "auths": {}\n}', async (credentials, folder) => {
+    const file = join(folder, "config.json")
+    await chmod(file, 0o640)
+    const hosts = Array.from({ length: 12 }, (_, at) => `h${at}`)
+    const all = hosts.map((host) => new DockerCredentials({ path: file }).store(host, "me", SECRET))
+    await Promise.all(all)
+    const text = await readFile(file, "utf8")
+    expect(Object.keys(JSON.parse(text).auths).sort()).toEqual(hosts.sort())
+    expect(text).toStartWith('{\n  "HttpHeaders": {\n    "X": "y"\n  },\n')
+    expect((await stat(file)).mode & 0o777).toBe(0o640)
+    expect(await readdir(folder)).toEqual(["config.json"])
+    expect(await credentials.get("h3/x")).toMatchObject({ username: "me", password: SECRET })
+  }))
+
+test("login makes what a link points to, and leaves a link that leads nowhere as it is", () =>
+  withConfig(undefined, async (credentials, folder) => {
+    const file = join(folder, "config.json")
+    await mkdir(join(folder, "dotfiles"))
+    await symlink("hop.json", file)
+    await symlink("dotfiles/docker.json", join(folder, "hop.json"))
+    await credentials.store("h", "me", SECRET)
+    expect(await readlink(file)).toBe("hop.json")
+    expect(await readlink(join(folder, "hop.json"))).toBe("dotfiles/docker.json")
+    expect((await stat(join(folder, "dotfiles/docker.json"))).mode & 0o777).toBe(0o600)
+    await rm(join(folder, "dotfiles"), { recursive: true })
+    const error = await failure(credentials.store("h", "me", SECRET), "OVM_CREDENTIALS_UNAVAILABLE")
+    expect(error.message).toContain(`${file} cannot be written: ENOENT`)
+    expect(await readlink(file)).toBe("hop.json")
+  }))
+
+test("a home that is not there has no file", async () => {
+  const missing = new DockerCredentials({ env: { HOME: "/nowhere/at/all" } })
+  expect(await missing.get("h")).toBeUndefined()
+  expect(await missing.erase("h")).toBe(false)
+})

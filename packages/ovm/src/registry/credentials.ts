@@ -1,23 +1,28 @@
-import { mkdir } from "node:fs/promises"
-import { homedir } from "node:os"
+import { chown, mkdir, stat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { guarded } from "../content/guarded.ts"
+import { type Lock, lock } from "../content/lock.ts"
 import { isObject } from "../content/manifest.ts"
-import { OvmError } from "../errors.ts"
-import { isAbsent } from "../files/present.ts"
-import { readRegular } from "../files/regular.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+import { ifPresent } from "../files/present.ts"
 import { replaceFile, sweepTemporaries } from "../files/replace.ts"
+import { homeFolder } from "../paths.ts"
+import { DockerConfig, type Secret, unusable } from "./docker-config.ts"
 import { HELPER_MS, runHelper } from "./helper.ts"
+import { hostOf, keyOf, scopeOf } from "./scope.ts"
 
-/** Who we are to a registry. Never printed, never part of an error. */
-export type Credential =
-  | { readonly username: string; readonly password: string }
-  | { readonly identityToken: string }
+/** Who we are to a registry. The secret is never printed and never part of an error. */
+export type Credential = Secret & {
+  /** Where it is kept, for people; absent if it was just given. */
+  readonly origin?: string
+  /** What it is for: HOST or HOST/PATH, as `ovm logout` takes it. */
+  readonly scope?: string
+}
 
 /** Where credentials come from. */
 export interface Credentials {
-  /** Throws OVM_CREDENTIALS_UNAVAILABLE; undefined means anonymous. */
-  get(host: string): Promise<Credential | undefined>
+  /** For `name`, HOST or HOST/REPOSITORY. Throws OVM_CREDENTIALS_UNAVAILABLE; undefined means anonymous. */
+  get(name: string): Promise<Credential | undefined>
 }
 
 export const ANONYMOUS: Credentials = { get: async () => undefined }
@@ -25,152 +30,167 @@ export const ANONYMOUS: Credentials = { get: async () => undefined }
 /** What a helper answers in place of a user name when the secret is a token. */
 const TOKEN_USER = "<token>"
 
-type Config = Record<string, unknown>
-
-/** Bytes of a config file. */
-const LIMIT = 4 << 20
-
 /**
  * The credentials that Docker, Podman, ORAS and others share: `config.json` in `$DOCKER_CONFIG` or `~/.docker`, and the
- * helpers that it names. Fields that are not ours are kept.
+ * helpers that it names. Fields that are not ours are kept. Who has no home has no such file.
  */
 export class DockerCredentials implements Credentials {
-  readonly #path: string
+  readonly #path: string | undefined
   readonly #helperMs: number
 
   constructor(options: { path?: string; helperMs?: number; env?: Record<string, string | undefined> } = {}) {
-    const folder = (options.env ?? process.env).DOCKER_CONFIG || join(homedir(), ".docker")
-    this.#path = options.path ?? join(folder, "config.json")
+    const env = options.env ?? process.env
+    const home = homeFolder(env)
+    const folder = env.DOCKER_CONFIG || (home && join(home, ".docker"))
+    this.#path = options.path ?? (folder && join(folder, "config.json"))
     this.#helperMs = options.helperMs ?? HELPER_MS
   }
 
-  get(host: string): Promise<Credential | undefined> {
+  /** Of the longest path that contains `name`, else its host's: the helper's, and then the file's. */
+  get(name: string): Promise<Credential | undefined> {
     return guarded(async () => {
-      const config = await this.#read()
-      const helper = helperOf(config, host)
-      const held = helper === undefined ? undefined : await this.#ask(helper, host)
-      return held ?? this.#entry(config, host)
+      if (this.#path === undefined) return undefined
+      const scope = scopeOf(name)
+      const config = await DockerConfig.read(this.#path)
+      return (
+        this.#held(config, scope, true) ??
+        (await this.#ask(config, hostOf(scope))) ??
+        this.#held(config, scope, false)
+      )
     })
   }
 
-  /** Keeps a credential for `host`: with the helper if one is configured, else in the file, which gets mode 0600. */
-  store(host: string, username: string, password: string): Promise<void> {
+  /**
+   * Keeps a credential for `name`, HOST or HOST/PATH: with the helper if one is configured for the host, else in the file, which
+   * nobody else may read.
+   */
+  store(name: string, username: string, password: string): Promise<void> {
     return guarded(async () => {
-      const config = await this.#read()
-      const helper = helperOf(config, host)
-      if (helper === undefined) {
-        const auth = Buffer.from(`${username}:${password}`).toString("base64")
-        return this.#write({ ...config, auths: { ...withoutHost(config, host), [keyOf(host)]: { auth } } })
-      }
-      const secret = { ServerURL: keyOf(host), Username: username, Secret: password }
-      await runHelper(helper, "store", JSON.stringify(secret), this.#helperMs)
+      const scope = scopeOf(name)
+      await this.#change(true, async (config) => {
+        const helper = config.helperFor(hostOf(scope))
+        if (helper === undefined) {
+          const auth = Buffer.from(`${username}:${password}`).toString("base64")
+          return { ...withoutScope(config, scope), [keyOf(scope)]: { auth } }
+        }
+        this.#expectHost(helper, scope)
+        const secret = { ServerURL: keyOf(scope), Username: username, Secret: password }
+        await runHelper(helper, "store", JSON.stringify(secret), this.#helperMs)
+        return undefined
+      })
     })
   }
 
-  /** Forgets what is kept for `host`; false if there was nothing in the file and no helper that may have had it. */
-  erase(host: string): Promise<boolean> {
+  /** Forgets what is kept for `name` itself; false if there was nothing in the file and no helper that may have had it. */
+  erase(name: string): Promise<boolean> {
     return guarded(async () => {
-      const config = await this.#read()
-      const helper = helperOf(config, host)
-      if (helper !== undefined) await runHelper(helper, "erase", keyOf(host), this.#helperMs)
-      const auths = withoutHost(config, host)
-      const found = Object.keys(auths).length < Object.keys(section(config, "auths")).length
-      if (found) await this.#write({ ...config, auths })
-      return found || helper !== undefined
+      const scope = scopeOf(name)
+      let found = false
+      await this.#change(false, async (config) => {
+        const helper = scope === hostOf(scope) ? config.helperFor(scope) : undefined
+        if (helper !== undefined) await runHelper(helper, "erase", keyOf(scope), this.#helperMs)
+        const auths = withoutScope(config, scope)
+        const fewer = Object.keys(auths).length < Object.keys(config.section("auths")).length
+        found = fewer || helper !== undefined
+        return fewer ? auths : undefined
+      })
+      return found
     })
   }
 
-  async #ask(helper: string, host: string): Promise<Credential | undefined> {
+  /** The scopes below `host` that the file has entries for, for who asks to forget one that it has not. */
+  scopesOf(host: string): Promise<readonly string[]> {
+    return guarded(async () => {
+      if (this.#path === undefined) return []
+      const config = await DockerConfig.read(this.#path)
+      return Object.keys(config.section("auths"))
+        .map(scopeOf)
+        .filter((scope) => hostOf(scope) === host)
+    })
+  }
+
+  #held(config: DockerConfig, name: string, below: boolean): Credential | undefined {
+    const found = config.secretFor(name, below)
+    if (!found) return undefined
+    const origin = `auths[${JSON.stringify(found.key)}] in ${this.#path}`
+    return { ...found.secret, origin, scope: found.scope }
+  }
+
+  async #ask(config: DockerConfig, host: string): Promise<Credential | undefined> {
+    const helper = config.helperFor(host)
+    if (helper === undefined) return undefined
     const answer = await runHelper(helper, "get", keyOf(host), this.#helperMs)
     if (answer === undefined) return undefined
-    const value = parseJson(answer)
-    if (!isObject(value) || typeof value.Username !== "string" || typeof value.Secret !== "string")
-      throw this.#unusable(`the credential helper ${JSON.stringify(helper)} gave no user name and secret`)
-    if (value.Username === TOKEN_USER) return { identityToken: value.Secret }
-    return { username: value.Username, password: value.Secret }
+    const value = parseAnswer(answer)
+    const known = isObject(value) && typeof value.Username === "string" && typeof value.Secret === "string"
+    if (!known) throw unusable(`the credential helper ${JSON.stringify(helper)} gave no user name and secret`)
+    const { Username, Secret } = value as { Username: string; Secret: string }
+    const origin = `the credential helper ${JSON.stringify(helper)} in ${this.#path}`
+    const secret =
+      Username === TOKEN_USER ? { identityToken: Secret } : { username: Username, password: Secret }
+    return { ...secret, origin, scope: host }
   }
 
-  #entry(config: Config, host: string): Credential | undefined {
-    const entry = Object.entries(section(config, "auths")).find(
-      ([key]) => hostOf(key) === hostOf(keyOf(host)),
-    )?.[1]
-    if (!isObject(entry)) return undefined
-    const { identitytoken, auth, username, password } = entry
-    if (typeof identitytoken === "string" && identitytoken) return { identityToken: identitytoken }
-    if (typeof auth === "string" && auth) {
-      const [, user, secret] = /^([^:]+):(.*)$/s.exec(Buffer.from(auth, "base64").toString()) ?? []
-      if (user === undefined || secret === undefined)
-        throw this.#unusable(
-          `${this.#path}: auths[${JSON.stringify(host)}].auth is not USER:PASSWORD in base64`,
-        )
-      return { username: user, password: secret }
-    }
-    return typeof username === "string" && typeof password === "string" && username
-      ? { username, password }
-      : undefined
+  #expectHost(helper: string, scope: string): void {
+    if (scope === hostOf(scope)) return
+    throw unusable(
+      `the credential helper ${JSON.stringify(helper)} keeps credentials of hosts, not of ${scope}`,
+      undefined,
+      `ovm login ${hostOf(scope)}, or take the helper of that host out of ${this.#path}`,
+    )
   }
 
-  async #read(): Promise<Config> {
-    let text: string
+  /** Writes the `auths` that `change` makes of the file as it is now, one writer at a time; nothing where it gives undefined. */
+  async #change(make: boolean, change: (config: DockerConfig) => Promise<object | undefined>): Promise<void> {
+    const path = this.#path
+    if (path === undefined)
+      throw unusable(
+        "there is no home directory to keep credentials in: HOME is not set",
+        undefined,
+        "DOCKER_CONFIG=FOLDER",
+      )
     try {
-      text = new TextDecoder().decode(await readRegular(this.#path, LIMIT))
+      if (make) await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      using _lock = await lockFolder(dirname(path))
+      const config = await DockerConfig.read(path)
+      const auths = await change(config)
+      if (auths) await this.#write(path, config, auths)
     } catch (cause) {
-      if (isAbsent(cause)) return {}
-      throw this.#unusable(`${this.#path} cannot be read: ${(cause as OvmError).message}`, cause)
-    }
-    const value = parseJson(text)
-    if (isObject(value)) return value
-    throw this.#unusable(`${this.#path} is not a JSON object`)
-  }
-
-  async #write(config: Config): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
-    try {
-      const text = `${JSON.stringify(config, undefined, "\t")}\n`
-      await sweepTemporaries(dirname(this.#path))
-      // Dotfiles are often links into a folder under version control.
-      await replaceFile(this.#path, text, { durable: true, through: true })
-    } catch (cause) {
-      throw this.#unusable(`${this.#path} cannot be written: ${(cause as NodeJS.ErrnoException).code}`, cause)
+      if (cause instanceof OvmError) throw cause
+      throw unusable(`${path} cannot be written: ${(cause as NodeJS.ErrnoException).code}`, cause)
     }
   }
 
-  #unusable(message: string, cause?: unknown): OvmError {
-    return new OvmError("OVM_CREDENTIALS_UNAVAILABLE", message, { cause })
+  async #write(path: string, config: DockerConfig, auths: object): Promise<void> {
+    const text = `${JSON.stringify({ ...config.members, auths }, undefined, config.indent)}\n`
+    const before = await ifPresent(stat(path))
+    await sweepTemporaries(dirname(path))
+    // Dotfiles are often links into a folder under version control.
+    await replaceFile(path, text, { durable: true, through: true, mode: modeOf(before?.mode) })
+    const ours = before?.uid === process.getuid?.() && before?.gid === process.getgid?.()
+    if (before && !ours) await chown(path, before.uid, before.gid).catch(() => {})
   }
 }
 
-function helperOf(config: Config, host: string): string | undefined {
-  const own = section(config, "credHelpers")[host] ?? config.credsStore
-  return typeof own === "string" && own ? own : undefined
+/** Its mode, where that keeps others out; what had no secret may have been readable by everybody. */
+function modeOf(mode: number | undefined): number {
+  return mode === undefined || mode & 0o007 ? 0o600 : mode & 0o777
 }
 
-function withoutHost(config: Config, host: string): Config {
-  const others = Object.entries(section(config, "auths")).filter(
-    ([key]) => hostOf(key) !== hostOf(keyOf(host)),
-  )
+/** Undefined without such a folder, or where there are no locks: two logins at once are rare, and one is not to fail for that. */
+function lockFolder(path: string): Promise<Lock | undefined> {
+  return ifPresent(lock(path, "exclusive", { existing: true })).catch((thrown: unknown) => {
+    if (toOvmError(thrown).code === "OVM_LOCK_UNSUPPORTED") return undefined
+    throw thrown
+  })
+}
+
+function withoutScope(config: DockerConfig, scope: string): Record<string, unknown> {
+  const others = Object.entries(config.section("auths")).filter(([key]) => scopeOf(key) !== scope)
   return Object.fromEntries(others)
 }
 
-function section(config: Config, name: string): Config {
-  const value = config[name]
-  return isObject(value) ? value : {}
-}
-
-/** Docker Hub's entry has had this name since before registries had hosts. */
-function keyOf(host: string): string {
-  return host === "docker.io" ? "https://index.docker.io/v1/" : host
-}
-
-/** Older tools wrote whole URLs as keys. */
-function hostOf(key: string): string {
-  return key
-    .replace(/^https?:\/\//, "")
-    .replace(/\/.*$/, "")
-    .toLowerCase()
-}
-
-function parseJson(text: string): unknown {
+function parseAnswer(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

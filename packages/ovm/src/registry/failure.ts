@@ -1,5 +1,6 @@
 import { isObject } from "../content/manifest.ts"
 import { type ErrorCode, OvmError } from "../errors.ts"
+import type { Credential } from "./credentials.ts"
 import { readText } from "./http.ts"
 import type { Limits } from "./limits.ts"
 import { parseRetryAfter, Transient } from "./retry.ts"
@@ -24,6 +25,8 @@ export interface Failed {
   /** What a 404 means here. */
   readonly absent: ErrorCode
   readonly limits: Limits
+  /** What was asked with. */
+  readonly credential?: Credential | undefined
 }
 
 /** The error, or the Transient, that an answer of another status than 2xx means. */
@@ -31,13 +34,17 @@ export async function failure(failed: Failed): Promise<Error> {
   const { response, host, what } = failed
   const { status } = response
   const reported = await reportedBy(failed)
-  const message = `${host}: ${what}: ${status}${reported.map((e) => ` ${e.code}: ${e.message}`).join(";")}`
+  const answer = `${host}: ${what}: ${status}${reported.map((e) => ` ${e.code}: ${e.message}`).join(";")}`
+  const { origin, scope = host } = failed.credential ?? {}
+  const refused = (status === 401 || status === 403) && origin !== undefined
+  const message = refused ? `${answer}; it was asked with the credentials of ${origin}` : answer
   const detail = { status, errors: reported }
   const make = (code: ErrorCode, hint?: string) =>
     new OvmError(code, message, { detail, ...(hint && { hint }) })
 
-  if (status === 401) return make("OVM_REGISTRY_UNAUTHORIZED", `ovm login ${host}`)
-  if (status === 403) return make("OVM_REGISTRY_DENIED", `ovm login ${host} as somebody who may`)
+  const anew = refused ? `ovm login ${scope} anew, or ovm logout ${scope}` : undefined
+  if (status === 401) return make("OVM_REGISTRY_UNAUTHORIZED", anew ?? `ovm login ${host}`)
+  if (status === 403) return make("OVM_REGISTRY_DENIED", anew ?? `ovm login ${host} as somebody who may`)
   if (status === 404) return make(failed.absent)
   if (status === 413) return make("OVM_TOO_LARGE")
   const pause = parseRetryAfter(response.headers.get("retry-after"))

@@ -2,7 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { type ErrorCode, OvmError } from "../errors.ts"
 import { isLoopback, isPrivateHost } from "./address.ts"
 import { Authorizer } from "./auth.ts"
-import { ANONYMOUS, type Credentials } from "./credentials.ts"
+import { ANONYMOUS, type Credential, type Credentials } from "./credentials.ts"
 import { failure } from "./failure.ts"
 import { type Body, type Connection, discard, isProxied, roundTrip } from "./http.ts"
 import { LIMITS, type Limits } from "./limits.ts"
@@ -109,6 +109,7 @@ export class Transport {
       this.limits,
       (url) => this.#connectionTo(url),
       options.tokenHosts,
+      (credential) => this.#warnings.add(refusedText(credential)),
     )
   }
 
@@ -141,8 +142,7 @@ export class Transport {
       return undefined
     const { proxy } = await this.#connectionTo(url)
     if (proxy !== undefined || isProxied(url)) return undefined
-    const own = url.origin === this.#origin.origin
-    const authorization = own ? await this.#authorizer.header(request.scope, request) : undefined
+    const authorization = this.#isOwn(url) ? await this.#authorizer.header(request.scope, request) : undefined
     const headers = {
       ...request.headers,
       ...(authorization !== undefined && { Authorization: authorization }),
@@ -157,7 +157,7 @@ export class Transport {
 
   /** Passes on the header `Warning` of an answer that did not come through `exchange`. */
   warned(warning: string | null, url: URL): void {
-    if (warning !== null && url.origin === this.#origin.origin) this.#warnings.read(new Headers({ warning }))
+    if (warning !== null && this.#isOwn(url)) this.#warnings.read(new Headers({ warning }))
   }
 
   async #exchange(request: Request): Promise<Answer> {
@@ -174,7 +174,7 @@ export class Transport {
 
   async #authorized(request: Request, url: URL): Promise<Response> {
     // Absent for other origins: a redirect or upload location that leads elsewhere is signed by itself or open.
-    const authorizer = url.origin === this.#origin.origin ? this.#authorizer : undefined
+    const authorizer = this.#isOwn(url) ? this.#authorizer : undefined
     const connection = await this.#connectionTo(url)
     const go = async (authorization: string | undefined) => {
       const response = await roundTrip({
@@ -190,9 +190,28 @@ export class Transport {
       return response
     }
     const sent = await authorizer?.header(request.scope, request)
-    const response = await go(sent)
+    const first = await go(sent)
+    if (!authorizer) return first
+    const response = await this.#answered(request, first, authorizer, sent, go)
+    const tell = isRefusal(response) && (await authorizer.withoutCredentials(request.scope, request))
+    if (!tell) return response
+    const open = await go(await authorizer.header(request.scope, request))
+    const helped = open.status < 400
+    tell(helped)
+    await discard(helped ? response : open)
+    return helped ? open : response
+  }
+
+  /** The answer to `request` once the challenge in `response` is met, if it is one that can be. */
+  async #answered(
+    request: Request,
+    response: Response,
+    authorizer: Authorizer,
+    sent: string | undefined,
+    go: (authorization: string | undefined) => Promise<Response>,
+  ): Promise<Response> {
     const challenge = response.headers.get("www-authenticate")
-    if (response.status !== 401 || challenge === null || !authorizer) return response
+    if (response.status !== 401 || challenge === null) return response
     if (request.body && !request.body.replayable) return response
     if (!(await authorizer.answer(challenge, request.scope, sent, request))) return response
     await discard(response)
@@ -201,7 +220,7 @@ export class Transport {
 
   /** How to connect to `url`. Throws OVM_REGISTRY_FAILED where a registry elsewhere sends us into this host's own network. */
   async #connectionTo(url: URL): Promise<Connection> {
-    if (url.origin === this.#origin.origin) return this.#own
+    if (this.#isOwn(url)) return this.#own
     if (url.hostname === this.#origin.hostname || this.#allowPrivate) return this.#foreign
     if ((await this.#isPrivate(url.hostname)) && !(await this.#isPrivate(this.#origin.hostname)))
       throw new OvmError(
@@ -210,6 +229,10 @@ export class Transport {
         { hint: `if that is meant: "allowPrivateRedirects": true for ${this.host} in registries.json` },
       )
     return this.#foreign
+  }
+
+  #isOwn(url: URL): boolean {
+    return url.origin === this.#origin.origin
   }
 
   /** Asked once a host: a blob may come from one in hundreds of pieces. */
@@ -230,12 +253,23 @@ export class Transport {
 
   #failure(request: Request, response: Response, url: URL): Promise<Error> {
     const { what, absent = "OVM_REGISTRY_FAILED" } = request
-    return failure({ response, url, host: this.host, what, absent, limits: this.limits })
+    const credential = this.#isOwn(url) ? this.#authorizer.behind(request.scope) : undefined
+    return failure({ response, url, host: this.host, what, absent, limits: this.limits, credential })
   }
 
   #broken(reason: string): OvmError {
     return new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${reason}`)
   }
+}
+
+function isRefusal({ status }: Response): boolean {
+  return status === 401 || status === 403
+}
+
+function refusedText({ origin, scope }: Credential): string {
+  const ours = origin === undefined ? "our credentials" : `the credentials of ${origin}`
+  const next = scope === undefined ? "" : `: ovm login ${scope} anew, or ovm logout ${scope}`
+  return `${ours} are refused, and are left out${next}`
 }
 
 function isRedirect(request: Request, response: Response): boolean {

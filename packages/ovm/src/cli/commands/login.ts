@@ -2,9 +2,9 @@ import type { Command } from "commander"
 import { OvmError } from "../../errors.ts"
 import { connectHost } from "../../registry/connect.ts"
 import { DockerCredentials } from "../../registry/credentials.ts"
-import { isHost } from "../../registry/reference.ts"
 import type { Transport } from "../../registry/transport.ts"
 import { ask } from "../ask.ts"
+import { parseScope } from "../credential-scope.ts"
 import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { printError } from "../output.ts"
@@ -26,7 +26,10 @@ export function define(command: Command): void {
       "Check credentials with a registry and keep them where other OCI tools have theirs: with the credential helper that\n" +
         "~/.docker/config.json names, else in that file.",
     )
-    .argument("<host>", "the registry's host, with its port if it has one")
+    .argument(
+      "<host>",
+      "the registry's host, with its port if it has one; with a path for what is below that only",
+    )
     .option("-u, --username <name>", "user name; asked for on a terminal otherwise")
     .option("--password-stdin", "read the password from standard input")
     .option("--plain-http", "speak HTTP without TLS to the registry")
@@ -35,14 +38,12 @@ export function define(command: Command): void {
     command,
     "ovm login registry.example.com",
     "ovm login -u robot --password-stdin registry.example.com < token",
+    "ovm login -u robot --password-stdin registry.example.com/team-a < token",
   )
 }
 
-async function run(host: string, options: LoginOptions): Promise<void> {
-  if (!isHost(host.toLowerCase()))
-    throw new OvmError("OVM_USAGE", `${JSON.stringify(host)} is not a host`, {
-      hint: "ovm login registry.example.com",
-    })
+async function run(name: string, options: LoginOptions): Promise<void> {
+  const { host, scope } = parseScope(name, "ovm login registry.example.com")
   const username = options.username ?? (await ask("User name: ", "--username is not given", HINT))
   const password = options.passwordStdin
     ? await passwordFromInput()
@@ -50,14 +51,14 @@ async function run(host: string, options: LoginOptions): Promise<void> {
   if (!username || !password)
     throw new OvmError("OVM_USAGE", `${username ? "the password" : "the user name"} is empty`)
   await interruptible(async (signal) => {
-    const registry = await connectHost(host.toLowerCase(), {
+    const registry = await connectHost(host, {
       credentials: { get: async () => ({ username, password }) },
       ...(options.plainHttp && { plainHttp: true }),
     })
     await verify(registry, signal)
-    await new DockerCredentials().store(host.toLowerCase(), username, password)
+    await new DockerCredentials().store(scope, username, password)
   })
-  printError(`Logged in to ${host} as ${username}.\n`)
+  printError(`Logged in to ${name} as ${username}.\n`)
 }
 
 /** Asks for nothing but an answer (distribution-spec: spec.md, "Determining Support"). */
