@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { randomBytes } from "node:crypto"
-import { open, readFile, stat, writeFile } from "node:fs/promises"
+import { open, readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
@@ -76,6 +76,9 @@ describe.skipIf(Boolean(skip))("disks", () => {
       await box.ok(["save", "-o", box.path("s.tar"), name])
       await box.ok(["copy", `store:${name}`, `oci:${box.path("layout")}`])
       await box.ok(["copy", `oci-archive:${box.path("s.tar")}`, `oci:${box.path("layout2")}`])
+      // What others get has nothing in it that only we know of.
+      for (const layout of ["layout", "layout2"])
+        expect((await readdir(box.path(layout))).sort()).toEqual(["blobs", "index.json", "oci-layout"])
       await box.ok(["push", name])
       await using other = await Sandbox.create()
       await other.ok(["load", "-i", box.path("s.tar")])

@@ -210,5 +210,5 @@ function titleFaults(oci: OciManifest): Fault[] {
 
 function isSafeTitle(title: string): boolean {
   const bad = (segment: string) => segment === "" || segment === "." || segment === ".."
-  return title.length <= 255 && !/[\\\p{Cc}]/u.test(title) && !title.split("/").some(bad)
+  return [...title].length <= 255 && !/[\\\p{Cc}]/u.test(title) && !title.split("/").some(bad)
 }

@@ -3,7 +3,7 @@ import { type CopyOptions, copyGraph, copyNamed, type Destination, type Source }
 import type { Descriptor } from "../content/descriptor.ts"
 import { graphOf } from "../content/graph.ts"
 import type { Call, ReferrerLister, Resolver, Tagger } from "../content/interfaces.ts"
-import { openLayout } from "../content/layout/store.ts"
+import { withExported } from "../content/layout/export.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { Remembered } from "../content/remembered.ts"
 import { digestMismatch } from "../content/verify.ts"
@@ -98,13 +98,13 @@ export async function copyTo(
     await writeOutput(path, writeArchive(origin.source, roots, options))
     return `oci-archive:${path}:${tag}`
   }
-  await using layout = await openLayout(path, { create: true })
-  await into(layout, tag, origin, options)
-  if (options.includeReferrers) {
+  await withExported(path, async (layout) => {
+    await into(layout, tag, origin, options)
+    if (!options.includeReferrers) return
     const call = options.signal ? { signal: options.signal } : {}
     const { referrers } = await graphOf(layout, [root], { ...call, includeReferrers: true })
     for (const referrer of referrers) await layout.enter(referrer, call)
-  }
+  })
   return `oci:${path}:${tag}`
 }
 

@@ -7,7 +7,7 @@ const MIN_MEMORY = 8 * MiB
 const MAX_MEMORY = 2 ** 40
 /** Linux's COMMAND_LINE_SIZE on x86, with the closing NUL. */
 const MAX_ARGS = 2047
-const MIN_SHARED = MiB
+const MIN_SHARED = 2 ** 12
 const MAX_SHARED = 2 ** 36
 
 /** Everything that QEMU cannot honour of `plan`, all at once (Vmm.check). */
