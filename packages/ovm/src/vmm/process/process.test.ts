@@ -55,6 +55,18 @@ test("leaves the exit status, also of a signal", async () => {
   }
 })
 
+test("the exit status is waited for as long as there is a wrapper that writes it", async () => {
+  const [folder, { PATH = "/usr/bin:/bin" }] = [mkdtempSync(join(root, "slow-")), process.env]
+  writeFileSync(join(folder, "mv"), '#!/bin/sh\nsleep 0.3\nPATH=${PATH#*:} exec mv "$@"\n', { mode: 0o755 })
+  try {
+    process.env.PATH = `${folder}:${PATH}`
+    const { directory, identity } = await run("exit 7")
+    expect(await waitForExit(directory, identity, { hint: Promise.resolve() })).toBe(7)
+  } finally {
+    process.env.PATH = PATH
+  }
+})
+
 test("passes on every byte at once, in whatever pieces it comes", async () => {
   const { directory, status } = await run("for i in 1 2 3 4 5; do printf $i; sleep 0.02; done; exec sleep 60")
   let text = ""

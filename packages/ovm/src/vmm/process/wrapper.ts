@@ -33,6 +33,8 @@ const GATE_MS = 100
  * Standard input is a gate, which opens by its end: the programs that read the VMM's output wait for it, and leave the processor to
  * the VMM while that starts.
  *
+ * The shell stays until the status is in its place: who looks whether a wrapper is there knows it by the shell (stray.ts).
+ *
  * Arguments: bytes a segment, bound on stderr, then the VMM's argv. They are never parsed as shell text.
  */
 const SCRIPT = `
@@ -83,7 +85,8 @@ keep_words() {
   exec cat >/dev/null
 }
 { vmm "$@" 2>&3 3>&- | keep_console 3>&-; } 3>&1 >/dev/null | keep_words
-exec mv ${EXIT_FILE}.tmp ${EXIT_FILE}
+mv ${EXIT_FILE}.tmp ${EXIT_FILE}
+exit
 `
 
 export interface Wrapped {
