@@ -57,7 +57,9 @@ test("leaves the exit status, also of a signal", async () => {
 
 test("the exit status is waited for as long as there is a wrapper that writes it", async () => {
   const [folder, { PATH = "/usr/bin:/bin" }] = [mkdtempSync(join(root, "slow-")), process.env]
-  writeFileSync(join(folder, "mv"), '#!/bin/sh\nsleep 0.3\nPATH=${PATH#*:} exec mv "$@"\n', { mode: 0o755 })
+  writeFileSync(join(folder, "mv"), `#!/bin/sh\nsleep 0.3\nPATH=${JSON.stringify(PATH)} exec mv "$@"\n`, {
+    mode: 0o755,
+  })
   try {
     process.env.PATH = `${folder}:${PATH}`
     const { directory, identity } = await run("exit 7")

@@ -94,11 +94,9 @@ describe.skipIf(missing !== "")(`a guest that is about to end ${missing}`, () =>
       }
       expect((await refusal(asking())).code).toMatch(/^OVM_(VMM_FAILED|VMM_TIMEOUT|STATE_CONFLICT)$/)
       // What it said last may be lost with the connection.
-      const exit = await machine.exited
-      expect([
-        { status: 0, reason: "guest-reset" },
-        { status: 0, reason: "ended" },
-      ]).toContainEqual(exit)
+      const { status, reason } = await machine.exited
+      expect(["guest-reset", "ended"]).toContain(reason)
+      expect(status).toBe(0)
     }
     for (let round = 0; round < 6; round++) await Promise.all([end(), end()])
   })
