@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { copyFile, readdir, readFile, readlink, writeFile } from "node:fs/promises"
+import { copyFile, readdir, readFile, readlink, rm, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
 import { packGuest } from "../../testkit/src/image.ts"
 import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { mountMissing, withTmpfs } from "../../testkit/src/tmpfs.ts"
 import { until } from "../../testkit/src/until.ts"
 import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
@@ -56,6 +57,37 @@ describe.skipIf(Boolean(skip))("machines", () => {
       expect(await states(host)).toEqual([])
       expect(await states(host, "--all")).toEqual(["stopped"])
     })
+
+    // OVMS-STA-034
+    test.skipIf(mountMissing !== "")(
+      `a guest that stands still because the disk is full is told of, and goes on ${mountMissing}`,
+      async () => {
+        await using host = await Sandbox.create()
+        await packGuests(host)
+        const disk = await host.file("disk.raw", "")
+        await truncate(disk, 64 << 20)
+        const diskLayers = [{ path: disk, format: "raw" as const }]
+        await packGuest(join(host.home, "store"), "growing:latest", "tick_ms=20 grow=4", { diskLayers })
+        const instances = join(host.home, "instances")
+        await withTmpfs(instances, 24 << 20, async () => {
+          const child = host.begin(["run", "--name", "growing", "growing"])
+          let words = ""
+          child.stderr?.on("data", (chunk) => {
+            words += chunk
+          })
+          await new Promise((resolve) => child.stdout?.once("data", resolve))
+          const ballast = join(instances, "ballast")
+          await writeFile(ballast, Buffer.alloc(8 << 20))
+          await until("it is told", () => words.includes("the disk of the host is full"))
+          expect(words).toContain("ovm resume growing")
+          await rm(ballast)
+          await host.ok(["resume", "growing"])
+          await host.ok(["stop", "--time", "0", "growing"])
+          await finished(child)
+          await host.ok(["rm", "growing"])
+        })
+      },
+    )
 
     // OVMS-STA-031, OVMS-STA-032
     test("a guest that resets or panics is told of, with an exit status of its own", async () => {

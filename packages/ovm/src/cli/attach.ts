@@ -5,6 +5,9 @@ import { hasEnded, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
 import { isTerminal, printBytes, printError } from "./output.ts"
 
+/** How often it is looked whether the guest stands still, in ms. */
+const LOOK_MS = 1000
+
 /**
  * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the next ends
  * the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset, OVM_INTERRUPTED if it was killed.
@@ -18,13 +21,31 @@ export async function attach(runtime: Runtime, id: string, kept = true): Promise
       ignoreFailure(count === 1 ? askToStop(runtime, id) : runtime.stop({ instance_id: id, grace_ms: 0 }))
     },
     async () => {
-      for await (const chunk of await runtime.logs(id, { follow: true })) await printBytes(chunk)
-      return await waitFor(runtime, id, ({ state }) => hasEnded(state))
+      const timer = setInterval(tellStandstill(runtime, id), LOOK_MS)
+      try {
+        for await (const chunk of await runtime.logs(id, { follow: true })) await printBytes(chunk)
+        return await waitFor(runtime, id, ({ state }) => hasEnded(state))
+      } finally {
+        clearInterval(timer)
+      }
     },
   )
   if (signals > 1) throw new OvmError("OVM_INTERRUPTED", `instance ${info.name} was killed`)
   if (signals === 0 || info.state === "failed") refuseBadEnd(info, kept)
   return info
+}
+
+/** A console that says nothing any more does not say why. */
+function tellStandstill(runtime: Runtime, id: string): () => Promise<void> {
+  let told: InstanceInfo["reason"]
+  return async () => {
+    // Whoever follows the console hears of a daemon that is gone.
+    const info = await runtime.status(id).catch(() => undefined)
+    if (!info || info.reason === told) return
+    told = info.reason
+    if (told !== "disk-full" && told !== "io-error") return
+    printError(`warning: ${info.name}: ${info.warnings.at(-1)}: ovm resume ${info.name}\n`)
+  }
 }
 
 async function askToStop(runtime: Runtime, id: string): Promise<void> {

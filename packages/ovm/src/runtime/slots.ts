@@ -248,15 +248,13 @@ export class Slots {
   #died(wish: Wish, slot: Slot, message: string | undefined): void {
     if (!wish.slots.delete(slot)) return
     this.#failed(wish, new OvmError("OVM_VMM_FAILED", `a waiting slot ended${message ? `: ${message}` : ""}`))
-    slot.discard().catch(() => {})
+    slot.discard().catch(this.#left)
   }
+
+  readonly #left = (problem: unknown): void => this.#options.log?.("slot left", { problem: String(problem) })
 
   async #drop(slots: Set<Slot>, which: readonly Slot[]): Promise<void> {
     for (const slot of which) slots.delete(slot)
-    await Promise.all(
-      which.map((slot) =>
-        slot.discard().catch((problem) => this.#options.log?.("slot left", { problem: String(problem) })),
-      ),
-    )
+    await Promise.all(which.map((slot) => slot.discard().catch(this.#left)))
   }
 }

@@ -137,9 +137,13 @@ function inHundredths<T extends Record<string, number>>(timings: T): T {
   ) as T
 }
 
-/** `old` is written no more: it belongs to what was written since the base. */
+/**
+ * `old` is written no more: it belongs to what was written since the base. So does what the record still takes for the file that is
+ * written to, if it is another one: of a snapshot that was through when nobody could write that down any more.
+ */
 function frozen(lineage: Lineage, old: string, top: string): Lineage {
-  return { ...lineage, overlays: [...lineage.overlays, old], top }
+  const unnoted = lineage.top !== undefined && lineage.top !== old ? [lineage.top] : []
+  return { ...lineage, overlays: [...lineage.overlays, ...unnoted, old], top }
 }
 
 /** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */

@@ -3,6 +3,7 @@ import { type FileHandle, open, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
+import { ifPresent } from "../files/present.ts"
 import { CONSOLE_PREFIX } from "./process/wrapper.ts"
 
 export interface ConsoleOptions extends Call {
@@ -66,7 +67,7 @@ export async function* readConsole(directory: string, options: ConsoleOptions = 
 
 /** Opens the segment that holds `position`, or the first one after it; undefined if that is the one already open. */
 async function segmentAt(directory: string, position: number, current = -1) {
-  const names = await readdir(directory).catch(() => [])
+  const names = (await ifPresent(readdir(directory))) ?? []
   const starts = names
     .filter((name) => /^console\.\d+$/.test(name))
     .map((name) => Number(name.slice(CONSOLE_PREFIX.length)))
@@ -74,7 +75,7 @@ async function segmentAt(directory: string, position: number, current = -1) {
   const start = starts.findLast((offset) => offset <= position) ?? starts[0]
   if (start === undefined || start <= current) return undefined
   // Rotated away between the two calls: the caller looks again.
-  const file = await open(join(directory, `${CONSOLE_PREFIX}${start}`)).catch(() => undefined)
+  const file = await ifPresent(open(join(directory, `${CONSOLE_PREFIX}${start}`)))
   return file && { start, file }
 }
 

@@ -81,10 +81,8 @@ export class QemuMachine implements Machine {
   async #endHopeless(): Promise<void> {
     if (this.#ending) return
     this.#ending = true
-    const answered = await this.#try("quit")
-    if (await this.#endsWithin(answered ? QUIT_MS : CLOSING_MS, this.#detached.signal).catch(() => true))
-      return
-    await kill(this.record)
+    await this.#try("quit")
+    await this.#seeOut()
   }
 
   /**
