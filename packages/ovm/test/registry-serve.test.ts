@@ -123,9 +123,16 @@ describe("ovm registry serve", () => {
     await box.fails(["registry", "sevre"], "OVM_USAGE", ["sevre"])
   })
 
-  test("warns of being open to others", async () => {
+  test("warns of being open to others, which it is only when told", async () => {
     await using box = await Sandbox.create()
-    const child = box.begin(["registry", "serve", "--address", "0.0.0.0:0"])
+    for (const address of ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "127.evil.example:0"])
+      await box.fails(["registry", "serve", "--address", address], "OVM_USAGE", [
+        address.replace(/[[\]]|:0$/g, ""),
+        "--htpasswd",
+        "--allow-anonymous",
+      ])
+    await box.fails(["registry", "serve", "--upload-quota", "much"], "OVM_USAGE", ["--upload-quota"])
+    const child = box.begin(["registry", "serve", "--address", "0.0.0.0:0", "--allow-anonymous"])
     const ended = finished(child)
     await new Promise((resolve) => child.stdout?.once("data", resolve))
     child.kill("SIGTERM")

@@ -1,5 +1,5 @@
 import type { Bytes } from "../../content/interfaces.ts"
-import type { Content, Writable } from "./interfaces.ts"
+import type { Client, Content, Writable } from "./interfaces.ts"
 import { Refusal } from "./refusal.ts"
 
 /** One request on its way through the handlers. */
@@ -10,6 +10,8 @@ export interface Exchange {
   readonly content: Content
   /** The same storage, if clients may write to it. */
   readonly writable: Writable | undefined
+  /** Who asks. */
+  readonly client: Client
   /** The client is on this host. */
   readonly near: boolean
   /** To be called before work during which nothing is said or heard for long: the connection is then kept. */

@@ -1,5 +1,6 @@
 import type { OvmError } from "../../errors.ts"
 import { deleteBlob, getBlob } from "./blobs.ts"
+import { clientOf } from "./client.ts"
 import type { Exchange } from "./exchange.ts"
 import type { Content, Writable } from "./interfaces.ts"
 import { getCatalog, getReferrers, getTags } from "./lists.ts"
@@ -13,14 +14,17 @@ export interface Registry {
   readonly content: Content
   /** The same storage, if clients may write to it. */
   readonly writable?: Writable | undefined
-  /** Throws a Refusal with 401 unless the request comes from somebody who may. */
-  readonly authorize?: ((request: Request) => Promise<void>) | undefined
+  /** The user that a request comes from. Throws a Refusal with 401 unless that is somebody who may. */
+  readonly authorize?: ((request: Request) => Promise<string>) | undefined
   /** Told of what went wrong on this host. */
   readonly log: (error: OvmError) => void
 }
 
 /** What a request came by. */
-export type Connection = Pick<Exchange, "near" | "patience">
+export interface Connection extends Pick<Exchange, "near" | "patience"> {
+  /** Address of the client. */
+  readonly address: string
+}
 
 /** The answer to any request (distribution-spec v1.1). Never throws. */
 export async function handle(
@@ -31,7 +35,7 @@ export async function handle(
   const body = bodyOf(request)
   let answer: Response
   try {
-    await registry.authorize?.(request)
+    const user = await registry.authorize?.(request)
     const { content, writable } = registry
     answer = await dispatch({
       request,
@@ -39,6 +43,7 @@ export async function handle(
       body: body.content,
       content,
       writable,
+      client: clientOf(user, connection.address, connection.near),
       ...connection,
     })
   } catch (thrown) {

@@ -36,10 +36,13 @@ export class Htpasswd {
     })
   }
 
-  /** Throws a Refusal: 401 UNAUTHORIZED, or 429 TOOMANYREQUESTS. */
-  async authorize(request: Request): Promise<void> {
+  /** The user's name. Throws a Refusal: 401 UNAUTHORIZED, or 429 TOOMANYREQUESTS. */
+  async authorize(request: Request): Promise<string> {
     const header = request.headers.get("authorization")
-    if (header !== null && (await this.#accepts(header))) return
+    if (header !== null && (await this.#accepts(header)))
+      return Buffer.from(header.replace(/^basic +/i, ""), "base64")
+        .toString()
+        .replace(/:.*/s, "")
     throw new Refusal(401, "UNAUTHORIZED", "user name and password are wanted, and these are not right", {
       headers: { "WWW-Authenticate": 'Basic realm="ovm registry", charset="UTF-8"' },
     })

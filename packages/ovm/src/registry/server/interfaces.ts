@@ -45,6 +45,13 @@ export interface NewManifest extends Entry {
   readonly subject?: BlobDigest
 }
 
+/** Who a request comes from: the limits are each client's. */
+export interface Client {
+  readonly id: string
+  /** Known by a user's name rather than by an address. */
+  readonly named: boolean
+}
+
 /** A storage that takes content as well. What it acknowledged survives a crash of the host. */
 export interface Writable extends Content {
   /** Replaces older meanings of `tags`. */
@@ -55,8 +62,8 @@ export interface Writable extends Content {
   deleteBlob(repository: string, digest: BlobDigest): Promise<boolean>
   /** Makes a blob of the repository `from`, or of any, one of `repository` too; false if it is not there. */
   mount(repository: string, digest: BlobDigest, from: string | undefined): Promise<boolean>
-  /** Throws OVM_TOO_MANY. */
-  beginUpload(repository: string): Promise<Upload>
+  /** One at a limit takes the place of an older one that nobody works on. Throws OVM_TOO_MANY if there is none. */
+  beginUpload(repository: string, client: Client): Promise<Upload>
   upload(repository: string, id: string): Promise<Upload | undefined>
 }
 
@@ -67,7 +74,8 @@ export interface Upload {
   readonly size: number
   /**
    * Adds `content` at the end. False, with nothing read, if `at` is given and is not the end. Of two at once the newer
-   * one wins: the older is a connection whose break was not noticed yet. What came before an error stays.
+   * one wins: the older is a connection whose break was not noticed yet. What came before an error stays, but for
+   * OVM_TOO_LARGE, which ends the upload: the client has more in unfinished ones than it may.
    */
   append(content: Bytes, at?: number): Promise<boolean>
   /** Makes it a blob of the repository. Throws OVM_DIGEST_MISMATCH, and the upload is gone. */

@@ -47,8 +47,19 @@ const STORAGE: Partial<Record<ErrorCode, readonly [status: number, code: string,
     "BLOB_UPLOAD_INVALID",
     "the connection broke, or a newer request took the upload over",
   ],
+  OVM_TOO_LARGE: [
+    413,
+    "SIZE_INVALID",
+    "this client has more in unfinished uploads than it may: ovm registry serve --upload-quota",
+  ],
   OVM_TOO_MANY: [429, "TOOMANYREQUESTS", "too many uploads are open"],
   OVM_NO_SPACE: [507, "OVM_NO_SPACE", "the registry's disk is full"],
+}
+
+const HEADERS: Readonly<Record<number, Readonly<Record<string, string>>>> = {
+  // What the client still sends is not to be read.
+  413: { Connection: "close" },
+  429: { "Retry-After": "10" },
 }
 
 /** The answer to what a handler threw. `log` is told of faults of this host, which the client learns nothing about. */
@@ -57,7 +68,7 @@ export function answerTo(thrown: unknown, log: (error: OvmError) => void): Respo
   const error = toOvmError(thrown)
   const [status, code, message] = STORAGE[error.code] ?? [500, "OVM_INTERNAL", "the registry failed"]
   if (status >= 500) log(error)
-  return errorAnswer(status, code, message, status === 429 ? { headers: { "Retry-After": "10" } } : {})
+  return errorAnswer(status, code, message, { headers: HEADERS[status] ?? {} })
 }
 
 function errorAnswer(status: number, code: string, message: string, options: RefusalOptions): Response {

@@ -1,6 +1,7 @@
 import { openToRead } from "../../content/layout/reading.ts"
 import { type OvmError, toOvmError } from "../../errors.ts"
 import { type OpenFolder, openFolder } from "./folder/open.ts"
+import type { UploadLimits } from "./folder/uploads.ts"
 import type { Registry } from "./handler.ts"
 import { Htpasswd } from "./htpasswd.ts"
 import { type RegistryServer, type ServeOptions, serveRegistry } from "./serve.ts"
@@ -12,13 +13,18 @@ export interface RegistryOptions extends ServeOptions {
   /** File of users and bcrypt hashes; without it nobody is asked. */
   readonly htpasswd?: string | undefined
   readonly log: (error: OvmError) => void
-  /** How long an upload lives that nobody goes on with, in ms; 24 hours unless told. */
+  /** How long an upload lives that nobody goes on with, in ms; five minutes unless told. */
   readonly uploadExpiryMs?: number
+  /** And a blob that no manifest names; 24 hours unless told. */
+  readonly blobExpiryMs?: number
+  /** What unfinished uploads may take. */
+  readonly uploads?: UploadLimits
   /** Time between two sweeps, in ms; an hour unless told. */
   readonly sweepMs?: number
 }
 
-const HOUR = 60 * 60 * 1000
+const MINUTE = 60 * 1000
+const HOUR = 60 * MINUTE
 
 /** Opens what is to be served and serves it until the server is closed. Throws as the parts do. */
 export async function startRegistry(options: RegistryOptions): Promise<RegistryServer> {
@@ -47,6 +53,8 @@ async function open({
   source,
   log,
   uploadExpiryMs,
+  blobExpiryMs,
+  uploads,
 }: RegistryOptions): Promise<{ registry: Registry; folder?: OpenFolder }> {
   if ("store" in source) {
     // A host without images has a store without names.
@@ -54,7 +62,12 @@ async function open({
     return { registry: { content: await openStoreView(source.store), log } }
   }
   const { root, readOnly } = source
-  const folder = await openFolder(root, { readOnly, ...(uploadExpiryMs !== undefined && { uploadExpiryMs }) })
+  const folder = await openFolder(root, {
+    readOnly,
+    ...(uploadExpiryMs !== undefined && { uploadExpiryMs }),
+    ...(blobExpiryMs !== undefined && { blobExpiryMs }),
+    ...(uploads && { uploads }),
+  })
   const content = folder.folder
   return readOnly
     ? { registry: { content, log }, folder }
@@ -65,15 +78,29 @@ function sweepRegularly(
   folder: OpenFolder,
   { log, sweepMs = HOUR }: RegistryOptions,
 ): { end(): Promise<void> } {
+  const sweeping = regularly(sweepMs, () => folder.sweep(), log)
+  const expiring = regularly(Math.min(sweepMs, MINUTE), () => folder.expire(), log)
+  return {
+    end: async () => {
+      await sweeping.end()
+      await expiring.end()
+    },
+  }
+}
+
+function regularly(
+  ms: number,
+  work: () => Promise<void>,
+  log: (error: OvmError) => void,
+): { end(): Promise<void> } {
   let running: Promise<void> = Promise.resolve()
   let timer: ReturnType<typeof setTimeout> | undefined
   const again = () => {
     timer = setTimeout(() => {
-      running = folder
-        .sweep()
+      running = work()
         .catch((error) => log(toOvmError(error)))
         .then(() => timer && again())
-    }, sweepMs)
+    }, ms)
   }
   again()
   return {

@@ -75,7 +75,11 @@ function listen(
         const started = performance.now()
         const client = server.requestIP(request)?.address ?? ""
         const patience = () => server.timeout(request, 0)
-        const answer = await handle(registry, request, { near: isLoopback(hostOf(client)), patience })
+        const answer = await handle(registry, request, {
+          address: client,
+          near: isLoopback(hostOf(client)),
+          patience,
+        })
         server.timeout(request, IDLE)
         access?.(entry(request, answer, started, client))
         return answer

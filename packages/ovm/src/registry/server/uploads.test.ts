@@ -1,10 +1,18 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { writeFile } from "node:fs/promises"
+import { readdir } from "node:fs/promises"
 import { connect } from "node:net"
 import { join } from "node:path"
 import { until } from "../../../../testkit/src/until.ts"
 import { digestOf } from "../../content/digest.ts"
-import { beginUpload, expectError, locationOf, startTest, type TestRegistry } from "./registry.suite.ts"
+import { clientOf } from "./client.ts"
+import {
+  beginUpload,
+  expectError,
+  locationOf,
+  pushBlob,
+  startTest,
+  type TestRegistry,
+} from "./registry.suite.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(60_000)
@@ -215,16 +223,71 @@ describe("an upload", () => {
     expect(await (await registry.call("GET", `a/blobs/${digestOf(body)}`)).text()).toBe(body)
   })
 
-  test("is one of at most 1000", async () => {
-    await using registry = await startTest()
-    const location = await beginUpload(registry, "a")
-    for (let at = 1; at < 1000; at++)
-      await writeFile(join(registry.root, "repositories/a/_uploads", crypto.randomUUID()), "")
-    await registry.restart()
-    const answer = await registry.call("POST", "a/blobs/uploads/")
-    expect(answer.headers.get("retry-after")).not.toBeNull()
-    await expectError(answer, 429, "TOOMANYREQUESTS")
-    await registry.call("DELETE", location)
-    await beginUpload(registry, "a")
+  describe("within limits", () => {
+    const uploads = { all: 20, each: 5, namedBytes: Number.POSITIVE_INFINITY, anonymousBytes: 1 << 20 }
+    const files = async (root: string) =>
+      (await readdir(join(root, "repositories/a/_uploads")).catch(() => [])).length
+
+    test("a flood of empty ones keeps nobody from a push, and never one that is under way", async () => {
+      await using registry = await startTest({ uploads })
+      const mine = await beginUpload(registry, "a")
+      expect((await registry.call("PATCH", mine, { body: CONTENT })).status).toBe(202)
+      for (let at = 0; at < 50; at++) await beginUpload(registry, "a")
+      expect(await files(registry.root)).toBe(uploads.each)
+      expect((await registry.call("PUT", `${mine}?digest=${DIGEST}`)).status).toBe(201)
+      await pushBlob(registry, "b", "another")
+    })
+
+    test("those of others count as well", async () => {
+      await using registry = await startTest({ uploads: { ...uploads, all: 3 } })
+      for (let at = 0; at < 10; at++) await beginUpload(registry, "a")
+      expect(await files(registry.root)).toBe(3)
+    })
+
+    test("one on which requests work is not given up for another", async () => {
+      await using registry = await startTest({ uploads: { ...uploads, each: 1 } })
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const body = (async function* () {
+        yield new TextEncoder().encode("x")
+        await promise
+      })()
+      const location = await beginUpload(registry, "a")
+      const patching = registry.call("PATCH", location, { body })
+      const another = () => registry.call("POST", "a/blobs/uploads/")
+      const answer = await until("the other one is worked on", another, {
+        is: ({ status }) => status === 429,
+      })
+      expect(answer.headers.get("retry-after")).not.toBeNull()
+      await expectError(answer, 429, "TOOMANYREQUESTS")
+      resolve()
+      await patching
+    })
+
+    test("a client without a name may have so many bytes in those that are not finished", async () => {
+      await using registry = await startTest({ uploads })
+      const half = "x".repeat(600_000)
+      const left = await beginUpload(registry, "a")
+      expect((await registry.call("PATCH", left, { body: half })).status).toBe(202)
+      // What was left alone makes room for what is under way.
+      const location = await beginUpload(registry, "a")
+      expect((await registry.call("PATCH", location, { body: half })).status).toBe(202)
+      await expectError(await registry.call("GET", left), 404, "BLOB_UPLOAD_UNKNOWN")
+      const answer = await registry.call("PATCH", location, { body: half })
+      await expectError(answer, 413, "SIZE_INVALID", "--upload-quota")
+      // It could never be finished, so its bytes have gone.
+      await expectError(await registry.call("GET", location), 404, "BLOB_UPLOAD_UNKNOWN")
+      expect(await files(registry.root)).toBe(0)
+      await pushBlob(registry, "b", half)
+      expect(registry.errors).toEqual([])
+    })
+
+    test("a client is its address, this host by whichever, or its network of IPv6", () => {
+      const id = (address: string, near = false) => clientOf(undefined, address, near).id
+      expect(id("127.0.0.1", true)).toBe(id("127.0.0.2", true))
+      expect(id("192.0.2.1")).not.toBe(id("192.0.2.2"))
+      expect(id("2001:db8:0:1::5")).toBe(id("2001:db8::1:2:3:4:5"))
+      expect(id("2001:db8:0:1::5")).not.toBe(id("2001:db8:0:2::5"))
+      expect(clientOf("robot", "192.0.2.1", false)).toEqual({ id: "user robot", named: true })
+    })
   })
 })

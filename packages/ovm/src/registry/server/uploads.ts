@@ -18,9 +18,10 @@ export async function postUpload(exchange: Exchange, repository: string): Promis
     if (await writable.mount(repository, digest, from)) return created(repository, digest)
   }
   const digest = searchParams.get("digest")
-  if (mount !== null || digest === null) return accepted(repository, await writable.beginUpload(repository))
+  if (mount !== null || digest === null)
+    return accepted(repository, await writable.beginUpload(repository, exchange.client))
   const expected = blobDigest(digest)
-  const upload = await writable.beginUpload(repository)
+  const upload = await writable.beginUpload(repository, exchange.client)
   try {
     await upload.append(exchange.body)
     exchange.patience()

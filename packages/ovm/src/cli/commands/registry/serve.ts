@@ -1,11 +1,13 @@
 import { join, resolve } from "node:path"
 import { type Command, InvalidArgumentError } from "commander"
-import type { OvmError } from "../../../errors.ts"
+import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../paths.ts"
+import { UPLOAD_LIMITS } from "../../../registry/server/folder/uploads.ts"
 import type { AccessEntry } from "../../../registry/server/serve.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printable, printError } from "../../output.ts"
+import { parseSize } from "../../size.ts"
 
 interface ServeOptions {
   readonly address: Address
@@ -13,6 +15,8 @@ interface ServeOptions {
   readonly readOnly?: boolean
   readonly store?: boolean
   readonly htpasswd?: string
+  readonly allowAnonymous?: boolean
+  readonly uploadQuota?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly verbose?: boolean
@@ -42,6 +46,11 @@ export function define(command: Command): void {
     .option("--store", "serve the images of this host, read-only, in place of a registry of its own")
     .option("--read-only", "refuse everything but pulls")
     .option("--htpasswd <file>", "ask for a user name and password of this file, which has hashes of bcrypt")
+    .option("--allow-anonymous", "serve others than this host without asking for a password")
+    .option(
+      "--upload-quota <size>",
+      "what a client may have in uploads that are not finished; 1.25GiB unless told, for users of --htpasswd no limit",
+    )
     .option("--tls-cert <file>", "serve HTTPS with this certificate")
     .option("--tls-key <file>", "and its key")
     .option("--verbose", "print a line for every request on standard error")
@@ -53,7 +62,7 @@ export function define(command: Command): void {
   examples(
     command,
     "ovm registry serve",
-    "ovm registry serve --store --address 192.168.1.20:5000",
+    "ovm registry serve --store --address 192.168.1.20:5000 --allow-anonymous",
     "# and on the other host: ovm pull --plain-http 192.168.1.20:5000/debian:13",
     "ovm registry serve --address 0.0.0.0:5000 --htpasswd users --tls-cert cert.pem --tls-key key.pem",
   )
@@ -63,6 +72,14 @@ async function run(options: ServeOptions, command: Command): Promise<void> {
   const { tlsCert, tlsKey, address } = options
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     command.error("error: options '--tls-cert' and '--tls-key' need each other")
+  if (!isHere(address.hostname) && options.htpasswd === undefined && options.allowAnonymous !== true)
+    throw new OvmError(
+      "OVM_USAGE",
+      `--address ${address.hostname} lets in others than this host, and nobody would be asked for a password`,
+      { hint: "--htpasswd FILE asks for one; --allow-anonymous says that it should be so" },
+    )
+  const quota =
+    options.uploadQuota === undefined ? undefined : parseSize(options.uploadQuota, "--upload-quota")
   const { startRegistry } = await import("../../../registry/server/run.ts")
   const root = resolve(options.root ?? join(paths().root, "registry"))
   const source = options.store ? { store: paths().store } : { root, readOnly: options.readOnly === true }
@@ -72,6 +89,7 @@ async function run(options: ServeOptions, command: Command): Promise<void> {
       source,
       tls: tlsCert !== undefined && tlsKey !== undefined ? { cert: tlsCert, key: tlsKey } : undefined,
       htpasswd: options.htpasswd,
+      ...(quota !== undefined && { uploads: { ...UPLOAD_LIMITS, namedBytes: quota, anonymousBytes: quota } }),
       log: logError,
       access: options.verbose ? logAccess : undefined,
     })
@@ -94,9 +112,14 @@ function parseAddress(text: string): Address {
   throw new InvalidArgumentError("It is HOST:PORT, for example 127.0.0.1:5000.")
 }
 
+/** True for an address that only this host reaches. */
+function isHere(hostname: string): boolean {
+  return /^(127\.\d+\.\d+\.\d+$|localhost$|::1$)/.test(hostname)
+}
+
 function* warnings(options: ServeOptions): Generator<string> {
   const { hostname } = options.address
-  if (/^(127\.|localhost$|::1$)/.test(hostname)) return
+  if (isHere(hostname)) return
   if (options.htpasswd === undefined)
     yield options.store || options.readOnly
       ? `whoever can reach ${hostname} can read everything here; see --htpasswd`

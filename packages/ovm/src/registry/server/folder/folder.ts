@@ -6,14 +6,23 @@ import { ifPresent } from "../../../files/present.ts"
 import { syncDirectory } from "../../../files/sync.ts"
 import { type BlobDigest, isBlobDigest } from "../digest.ts"
 import { fileContent } from "../file-content.ts"
-import type { Entry, NewManifest, StoredBlob, StoredManifest, Upload, Writable } from "../interfaces.ts"
+import type {
+  Client,
+  Entry,
+  NewManifest,
+  StoredBlob,
+  StoredManifest,
+  Upload,
+  Writable,
+} from "../interfaces.ts"
 import { digestsIn, exists, Files, makeDirectory, namesIn, remove, textOf } from "./files.ts"
 import { repositoriesIn } from "./repositories.ts"
 import { Gate, Turns } from "./turns.ts"
 import { FolderUpload } from "./upload.ts"
+import { UPLOAD_LIMITS, type UploadLimits, Uploads } from "./uploads.ts"
 
-/** Uploads that may be open at once. */
-const UPLOADS_LIMIT = 1000
+/** Whose uploads were begun before this process. */
+const FORMER: Client = { id: "an earlier process", named: false }
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
 
 /** Repositories in a folder: the bytes once, and small files that say what belongs to whom (docs/design/0010). */
@@ -21,13 +30,12 @@ export class Folder implements Writable {
   readonly files: Files
   /** Writers share it; the sweep has it alone. */
   readonly gate = new Gate()
-  readonly uploads = new Map<string, FolderUpload>()
+  readonly uploads: Uploads
   readonly #turns = new Turns()
-  /** Uploads that are open, those from before this process too. */
-  openUploads = 0
 
-  constructor(root: string) {
+  constructor(root: string, limits: UploadLimits = UPLOAD_LIMITS) {
     this.files = new Files(root)
+    this.uploads = new Uploads(limits)
   }
 
   repositories(): Promise<readonly string[]> {
@@ -110,32 +118,35 @@ export class Folder implements Writable {
     })
   }
 
-  async beginUpload(repository: string): Promise<Upload> {
-    if (this.openUploads >= UPLOADS_LIMIT)
-      throw new OvmError("OVM_TOO_MANY", `${UPLOADS_LIMIT} uploads are open in ${this.files.root}`)
-    this.openUploads++
-    const id = crypto.randomUUID()
+  async beginUpload(repository: string, client: Client): Promise<Upload> {
+    await this.uploads.makeRoom(client)
+    const upload = this.#register(repository, crypto.randomUUID(), client, 0)
     try {
       await this.gate.shared(async () => {
         await makeDirectory(this.files.uploads(repository))
-        await (await open(join(this.files.uploads(repository), id), "wx", 0o600)).close()
+        await (await open(join(this.files.uploads(repository), upload.id), "wx", 0o600)).close()
       })
     } catch (error) {
-      this.openUploads--
+      this.uploads.delete(upload.id)
       throw error
     }
-    return this.#register(repository, id, 0)
+    return upload
   }
 
   async upload(repository: string, id: string): Promise<FolderUpload | undefined> {
-    if (!UUID.test(id)) return undefined
     const known = this.uploads.get(id)
-    if (known) return known.repository === repository ? known : undefined
-    const found = await ifPresent(stat(join(this.files.uploads(repository), id)))
-    return found && (this.uploads.get(id) ?? this.#register(repository, id, found.size))
+    return known?.repository === repository ? known : undefined
   }
 
-  #register(repository: string, id: string, size: number): FolderUpload {
+  /** Takes up the uploads that an earlier process left; whose they are is not known any more. */
+  async adopt(repository: string): Promise<void> {
+    for (const id of (await namesIn(this.files.uploads(repository))) ?? []) {
+      const found = await ifPresent(stat(join(this.files.uploads(repository), id)))
+      if (UUID.test(id) && found) this.#register(repository, id, FORMER, found.size, found.mtimeMs)
+    }
+  }
+
+  #register(repository: string, id: string, client: Client, size: number, touched?: number): FolderUpload {
     const place = {
       path: join(this.files.uploads(repository), id),
       blob: (digest: BlobDigest) => this.files.blob(digest),
@@ -144,13 +155,11 @@ export class Folder implements Writable {
           await publish()
           await this.#own(repository, digest)
         }),
-      ended: () => {
-        this.uploads.delete(id)
-        this.openUploads--
-      },
+      room: () => this.uploads.admit(upload),
+      ended: () => this.uploads.delete(id),
     }
-    const upload = new FolderUpload(id, repository, place, size)
-    this.uploads.set(id, upload)
+    const upload: FolderUpload = new FolderUpload(id, repository, client, place, size, touched)
+    this.uploads.add(upload)
     return upload
   }
 

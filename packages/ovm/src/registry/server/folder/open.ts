@@ -9,20 +9,27 @@ import { exists, makeDirectory, namesIn, textOf } from "./files.ts"
 import { Folder } from "./folder.ts"
 import { walk } from "./repositories.ts"
 import { sweep } from "./sweep.ts"
+import type { UploadLimits } from "./uploads.ts"
 
 export interface FolderOptions {
   /** Nothing is written, not even swept. */
   readonly readOnly?: boolean
-  /** How long an upload lives that nobody goes on with, in ms; 24 hours unless told. */
+  /** How long an upload lives that nobody goes on with, in ms; five minutes unless told. */
   readonly uploadExpiryMs?: number
+  /** And a blob that no manifest names; 24 hours unless told. */
+  readonly blobExpiryMs?: number
+  readonly uploads?: UploadLimits
 }
 
 export interface OpenFolder extends AsyncDisposable {
   readonly folder: Folder
   /** Takes away what nobody needs, as at the opening. */
   sweep(): Promise<void>
+  /** Only ends uploads that nobody went on with. */
+  expire(): Promise<void>
 }
 
+const UPLOAD_MS = 5 * 60 * 1000
 const DAY = 24 * 60 * 60 * 1000
 const VERSION = 1
 
@@ -33,12 +40,14 @@ const VERSION = 1
  */
 export function openFolder(root: string, options: FolderOptions = {}): Promise<OpenFolder> {
   return guarded(async () => {
-    const folder = new Folder(absolute(root))
+    const folder = new Folder(absolute(root), options.uploads)
     const { files } = folder
     if (options.readOnly) await checkMarker(folder)
     else await makeDirectory(await ownedOrEmpty(folder))
     const held = await hold(folder, options.readOnly ? "shared" : "exclusive")
-    const sweepNow = () => guarded(() => sweep(folder, options.uploadExpiryMs ?? DAY))
+    const uploadMs = options.uploadExpiryMs ?? UPLOAD_MS
+    const sweepNow = () => guarded(() => sweep(folder, uploadMs, options.blobExpiryMs ?? DAY))
+    const expire = () => guarded(() => folder.uploads.expire(uploadMs))
     try {
       if (!options.readOnly) {
         await makeDirectory(files.temporary)
@@ -46,7 +55,7 @@ export function openFolder(root: string, options: FolderOptions = {}): Promise<O
         if (!(await exists(files.marker)))
           await files.write(files.marker, `${JSON.stringify({ registryVersion: VERSION })}\n`)
         await checkMarker(folder)
-        folder.openUploads = await countUploads(folder)
+        await walk(files, "", (repository) => folder.adopt(repository))
         await sweepNow()
       }
     } catch (error) {
@@ -54,10 +63,10 @@ export function openFolder(root: string, options: FolderOptions = {}): Promise<O
       throw error
     }
     const close = async () => {
-      for (const upload of folder.uploads.values()) await upload.release()
+      for (const upload of folder.uploads.all()) await upload.release()
       held.release()
     }
-    return { folder, sweep: sweepNow, [Symbol.asyncDispose]: close }
+    return { folder, sweep: sweepNow, expire, [Symbol.asyncDispose]: close }
   })
 }
 
@@ -101,12 +110,4 @@ async function hold({ files }: Folder, mode: "shared" | "exclusive"): Promise<Lo
       hint: "choose another --root",
     })
   }
-}
-
-async function countUploads(folder: Folder): Promise<number> {
-  let count = 0
-  await walk(folder.files, "", async (repository) => {
-    count += (await namesIn(folder.files.uploads(repository)))?.length ?? 0
-  })
-  return count
 }

@@ -9,19 +9,19 @@ import { walk } from "./repositories.ts"
 const DIGESTS = /sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})\b/g
 
 /**
- * Takes away what nobody needs: uploads that nobody went on with for `expiryMs`; blobs of a repository that none of its
- * manifests names, when they are as old; then the bytes that belong to no repository, and folders without content.
+ * Takes away what nobody needs: uploads that nobody went on with for `uploadMs`; blobs of a repository that none of its
+ * manifests names, when they are older than `expiryMs`; then the bytes that belong to no repository, and folders without content.
  * Writers wait meanwhile.
  */
-export function sweep(folder: Folder, expiryMs: number): Promise<void> {
+export async function sweep(folder: Folder, uploadMs: number, expiryMs: number): Promise<void> {
   const { files } = folder
   const oldest = Date.now() - expiryMs
+  await folder.uploads.expire(uploadMs)
   return folder.gate.alone(async () => {
     const kept = new Set<BlobDigest>()
     for (const name of (await namesIn(files.temporary)) ?? [])
       await ifPresent(unlink(join(files.temporary, name)))
     await walk(files, "", async (repository) => {
-      await sweepUploads(folder, repository, oldest)
       for (const digest of await ownedBy(folder, repository, oldest)) kept.add(digest)
       await prune(folder, repository)
     })
@@ -29,16 +29,6 @@ export function sweep(folder: Folder, expiryMs: number): Promise<void> {
       for (const encoded of (await namesIn(join(files.blobs, algorithm))) ?? [])
         if (!kept.has(`${algorithm}:${encoded}`)) await unlink(join(files.blobs, algorithm, encoded))
   })
-}
-
-async function sweepUploads(folder: Folder, repository: string, oldest: number): Promise<void> {
-  const { files } = folder
-  for (const id of (await namesIn(files.uploads(repository))) ?? []) {
-    if (!(await isOlder(join(files.uploads(repository), id), oldest))) continue
-    const upload = await folder.upload(repository, id)
-    // Asked last: one that a request works on may wait for this sweep to end.
-    if (upload && !upload.busy) await upload.cancel()
-  }
 }
 
 async function ownedBy({ files }: Folder, repository: string, oldest: number): Promise<BlobDigest[]> {

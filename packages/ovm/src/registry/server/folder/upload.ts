@@ -9,7 +9,7 @@ import { OvmError } from "../../../errors.ts"
 import { ifPresent } from "../../../files/present.ts"
 import { syncDirectory } from "../../../files/sync.ts"
 import { type Algorithm, algorithmOf, type BlobDigest } from "../digest.ts"
-import type { Upload } from "../interfaces.ts"
+import type { Client, Upload } from "../interfaces.ts"
 import { Appender, BLOCK } from "./appender.ts"
 import { makeDirectory } from "./files.ts"
 import { Turns } from "./turns.ts"
@@ -22,6 +22,8 @@ export interface UploadPlace {
   blob(digest: BlobDigest): string
   /** Runs `publish` and makes the blob one of the repository, both before or after a sweep. */
   admit(digest: BlobDigest, publish: () => Promise<void>): Promise<void>
+  /** Called when more bytes have come; throws OVM_TOO_LARGE if they may not be. */
+  room(): Promise<void>
   /** Called once, when the upload has ended. */
   ended(): void
 }
@@ -38,8 +40,11 @@ export class FolderUpload implements Upload {
   constructor(
     readonly id: string,
     readonly repository: string,
+    readonly client: Client,
     private readonly place: UploadPlace,
     public size: number,
+    /** When a request worked on it last, in ms since 1970. */
+    public touched = Date.now(),
   ) {}
 
   /** True while a request works on it. */
@@ -63,7 +68,17 @@ export class FolderUpload implements Upload {
     const appender = new Appender(handle, this.size, (count) => this.#written(handle, count))
     try {
       try {
-        for await (const chunk of content) await appender.add(chunk)
+        for await (const chunk of content) {
+          // What waits to be written counts as well.
+          this.size += chunk.byteLength
+          await this.place.room().catch(async (error) => {
+            // Before the sender is let go of, who would send on while the bytes are taken away.
+            await appender.end()
+            await this.#end()
+            throw error
+          })
+          await appender.add(chunk)
+        }
       } finally {
         await appender.end()
       }
@@ -157,6 +172,7 @@ export class FolderUpload implements Upload {
       })
     } finally {
       this.#busy--
+      this.touched = Date.now()
     }
   }
 }
