@@ -113,7 +113,7 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect((await until(id, isReached)).state).toBe("running")
   })
 
-  // OVMS-STA-023
+  // OVMS-STA-023, OVMS-STA-028
   test("one that is never reached is ended by its process, and says what it took", async () => {
     const { id, pid } = await orphan()
     await rm(join(folder(id), "qmp.sock"))
@@ -124,6 +124,7 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect(info).toMatchObject({ state: "stopped", exit: { status: 0 } })
     expect((await until(id, ({ stop_method }) => stop_method !== undefined)).stop_method).toBe("quit")
     expect(existsSync(`/proc/${pid}`)).toBe(false)
+    expect(overlayOf(id)).toBe(true)
   })
 
   test("one that stands still is removed by force, with its wrapper", async () => {
@@ -230,7 +231,7 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     ],
     ["a file among the instances", () => writeFile(join(root, "instances", "README"), "x")],
   ]
-  // OVMS-STA-011
+  // OVMS-STA-011, OVMS-STA-029
   for (const [what, damage] of damages)
     test(`${what} keeps no machine from being taken over, stopped and removed`, async () => {
       const { id } = await orphan()
@@ -262,7 +263,7 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     await rename(join(root, "whole"), join(root, "store"))
   })
 
-  // OVMS-STA-013
+  // OVMS-STA-013, OVMS-STA-028
   test("one that ran when the host was restarted is lost, and its disk is not", async () => {
     const { id, pid } = await orphan()
     process.kill(-(await sessionOf(pid)), "SIGKILL")
