@@ -73,7 +73,7 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
 
   const onTmpfs = (name: string, work: () => Promise<void>) =>
     test(name, () =>
-      withTmpfs(root, 24 << 20, async () => {
+      withTmpfs(root, 64 << 20, async () => {
         await packGuest(join(root, "store"), "long:1", "tick_ms=50 button=1")
         await packGuest(join(root, "store"), "long:latest", "tick_ms=50 button=1")
         await packGuest(join(root, "store"), "other:1", "tick_ms=51")
@@ -115,6 +115,15 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
         await Bun.sleep(20)
     },
   )
+
+  onTmpfs("slots are given up", async () => {
+    const id = await start()
+    await runtime.snapshot({ instance_id: id, tag: "s" })
+    expect(await runtime.warm({ manifest: "long:s", slots: 1 })).toMatchObject({ ready: 1 })
+    fill()
+    expect(await runtime.warm({ manifest: "long:s", slots: 0 })).toMatchObject({ slots: 0, ready: 0 })
+    expect(await vmmsBelow(root)).toHaveLength(1)
+  })
 
   onTmpfs("a machine that cannot be written down is not started, and none is left running", async () => {
     fill()

@@ -38,6 +38,8 @@ export class Slots {
   readonly #closing = new AbortController()
   #work: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
+  /** What was asked for last is not on disk. */
+  #unkept = false
   #timer: NodeJS.Timeout | undefined
   #refill: NodeJS.Timeout | undefined
 
@@ -49,7 +51,10 @@ export class Slots {
   async open(): Promise<void> {
     for (const { manifest, slots } of await readWishes(this.#options.root))
       this.#wish(manifest).wanted = slots
-    this.#timer = setInterval(() => this.#settle(), REVIEW_MS).unref()
+    this.#timer = setInterval(() => {
+      if (this.#unkept) this.#keepSometime()
+      this.#settle()
+    }, REVIEW_MS).unref()
     this.#settle()
   }
 
@@ -70,7 +75,7 @@ export class Slots {
     const snapshot = wish?.digest ?? (await this.#options.images.resolve(reference))?.digest
     if (wish) wish.wanted = 0
     await this.#settle()
-    this.#keep()
+    this.#keepSometime()
     return { ...(snapshot && { snapshot }), slots: 0, ready: 0 }
   }
 
@@ -147,6 +152,16 @@ export class Slots {
     const wish = { reference, wanted: 0, memory: 0, slots: new Set<Slot>() }
     this.#wishes.set(reference, wish)
     return wish
+  }
+
+  /** Ending needs no room (OVMS-STA-027): what cannot be written now is with the next review. */
+  #keepSometime(): void {
+    try {
+      this.#keep()
+      this.#unkept = false
+    } catch {
+      this.#unkept = true
+    }
   }
 
   #keep(): void {

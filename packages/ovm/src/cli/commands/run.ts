@@ -7,7 +7,7 @@ import { examples } from "../examples.ts"
 import { interruptible } from "../interrupt.ts"
 import { launch } from "../launch.ts"
 import { defineMachineOptions, type MachineOptions, startRequest } from "../machine-options.ts"
-import { print, printError, printJson } from "../output.ts"
+import { isTerminal, print, printError, printJson } from "../output.ts"
 import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../pull-policy.ts"
 
 interface RunOptions extends MachineOptions {
@@ -65,7 +65,11 @@ async function run(image: string, options: RunOptions): Promise<void> {
     const runtime = await useDaemon({ signal })
     return { runtime, id: (await runtime.start(startRequest(image, options), { signal })).instance_id }
   })
-  if (!options.rm) return void (await attach(runtime, id))
+  if (!options.rm) {
+    const { name } = await attach(runtime, id)
+    if (isTerminal("stderr")) printError(`${name} is kept with its disk; ovm rm ${name} removes both\n`)
+    return
+  }
   try {
     const info = await attach(runtime, id, false)
     printError(`${info.name} ${endOf(info)}\n`)
