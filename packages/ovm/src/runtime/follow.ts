@@ -29,6 +29,8 @@ export function follow(instance: Instance, machine: Machine, log: Log): void {
 /** Makes the state that of `guest`, if it is not. Settles once the record says so. */
 export async function keepUp(instance: Instance, guest: Guest, log: Log): Promise<void> {
   const { state, info } = instance
+  // Of one that cannot be asked nobody knows what it does.
+  if (instance.silence) return
   const warnings = info.warnings.filter((one) => !STANDS.includes(one))
   if (guest.running) {
     if (state !== "paused") return
