@@ -155,6 +155,18 @@ test.each([
   expect(await rootOf(place)).toBe(place.root)
 })
 
+// OVMS-API-150
+test.each(["/dev/null", "/proc", "/nowhere"])(
+  "who has %s for his folder of sockets finds it",
+  async (folder) => {
+    await daemon(place)
+    expect(await rootOf({ ...place, socket: join(folder, "ovm/ovm.sock") })).toBe(place.root)
+    expect(
+      await findRuntime({ ...placed("second", "run"), socket: join(folder, "ovm/ovm.sock") }),
+    ).toBeUndefined()
+  },
+)
+
 // OVMS-API-003, OVMS-API-152
 test("two roots with one place for sockets have a daemon each, and each is found by its own", async () => {
   const other = placed("second", "run")

@@ -44,10 +44,16 @@ async function socketOf(paths: Paths): Promise<string | undefined> {
   return undefined
 }
 
-/** Others may have put a socket where the environment says: it is not spoken to. */
+/**
+ * Others may have put a socket where the environment says: it is not spoken to. What cannot be looked at, such as the folder of
+ * whoever ran `su`, is not mine either.
+ */
 function isMine(socket: string): boolean {
-  const found = lstatSync(socket, { throwIfNoEntry: false })
-  return found !== undefined && found.uid === process.geteuid?.()
+  try {
+    return lstatSync(socket).uid === process.geteuid?.()
+  } catch {
+    return false
+  }
 }
 
 /** Two roots may have one place for their sockets, and the other one's daemon has it. */
@@ -63,6 +69,9 @@ function unreachable({ root, lock }: Paths, what: string, cause?: unknown): OvmE
   return new OvmError(
     "OVM_DAEMON_UNREACHABLE",
     `the daemon of ${root}${pid === undefined ? "" : ` (pid ${pid})`} ${what}`,
-    { cause, hint: `${pid === undefined ? "end its process" : `kill -9 ${pid}`}; machines outlive it` },
+    {
+      cause,
+      hint: `ovm daemon --stop${pid === undefined ? "" : `, or kill -9 ${pid}`}; machines outlive it`,
+    },
   )
 }

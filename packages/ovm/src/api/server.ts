@@ -133,7 +133,12 @@ function refuseMalformed(thrown: Error & { code?: string }, client: Socket): voi
   )
 }
 
+/** Undefined for what is not there, or cannot be looked at. */
 function identity(path: string): string | undefined {
-  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-  return found && `${found.dev} ${found.ino}`
+  try {
+    const { dev, ino } = lstatSync(path, { bigint: true })
+    return `${dev} ${ino}`
+  } catch {
+    return undefined
+  }
 }

@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs"
+import { accessSync, constants, existsSync } from "node:fs"
 import { resolve as absolute, dirname } from "node:path"
 import { isAbsent } from "../../files/present.ts"
 import { guarded } from "../guarded.ts"
@@ -13,9 +13,12 @@ import { openLayout } from "./store.ts"
  * is hashed, and whoever owns it may collect it meanwhile, which is OVM_CONTENT_MISSING. Throws what openLayout throws.
  */
 export function openToRead(root: string): Promise<LayoutReader> {
-  return guarded(() =>
-    isWritable(new LayoutFiles(absolute(root))) ? openLayout(root, { create: true }) : readLayout(root),
-  )
+  return guarded(() => {
+    const files = new LayoutFiles(absolute(root))
+    // One that is not there cannot be read, whoever asks: making it tells why.
+    const made = existsSync(files.marker)
+    return made && !isWritable(files) ? readLayout(root) : openLayout(root, { create: true })
+  })
 }
 
 /** Stamps of what is verified in a store that is only read: kept in it where that can be done. */
