@@ -299,6 +299,15 @@ describe.skipIf(Boolean(skip))("machines", () => {
     await box.ok(["rm", "calm", "quiet"])
   })
 
+  test("a snapshot that stops its machine says what became of it", async () => {
+    await box.ok(["run", "-d", "--name", "final", "steady"])
+    const { status, stdout, stderr } = await box.ovm(["snapshot", "final", "--tag", "final", "--stop"])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "final was ended\n" })
+    expect(stdout).toMatch(/^sha256:/)
+    expect(await box.json(["status", "final"])).toMatchObject({ state: "stopped", stop_method: "quit" })
+    await box.ok(["rm", "final"])
+  })
+
   describe("what cannot be run", () => {
     test.each([
       [["run", "nothing"], "OVM_NAME_UNKNOWN", ["nothing"]],
