@@ -115,7 +115,7 @@ describe.skipIf(Boolean(skip))("a transfer", () => {
         mount -t tmpfs -o size=1m none ${there.home}
         ovm pull ${name}; echo "status $?"
         ovm run ${name}; echo "status $?"
-        find ${there.home}/store/blobs ${there.home}/store/ovm -type f ! -name lock
+        find ${there.home}/store/blobs ${there.home}/store/ovm -type f ! -name lock ! -name reserve
         mount -o remount,size=1g ${there.home}
         ovm pull --json ${name}'`)
     expect(stderr.match(/^error: OVM_NO_SPACE: .*no space left on device$/gm)).toHaveLength(2)

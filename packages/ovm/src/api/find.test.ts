@@ -236,7 +236,7 @@ test("one that takes connections and answers none is named with its pid", async 
   const error = await refusal(findRuntime(place))
   expect([error.code, error.message]).toEqual([
     "OVM_DAEMON_UNREACHABLE",
-    expect.stringContaining("does not answer"),
+    expect.stringContaining("did not answer"),
   ])
   expect(error.message).toContain(`pid ${process.pid}`)
 })

@@ -38,7 +38,7 @@ async function socketOf(paths: Paths): Promise<string | undefined> {
     } catch (cause) {
       if (!(cause instanceof OvmError && cause.code === "OVM_DAEMON_UNREACHABLE") || !isLocked(paths.lock))
         throw cause
-      throw unreachable(paths, "does not answer", cause)
+      throw unreachable(paths, "did not answer in time", cause)
     }
   }
   return undefined
