@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-sparse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -43,6 +43,9 @@ bench-boot: build machine ## how fast a machine starts, beside the same QEMU by 
 
 bench-registry: build peers ## how fast a gigabyte goes from and to a registry, beside oras, crane, regctl and skopeo
 	@node_modules/.bin/bun bench/registry.ts $(BENCH)
+
+bench-sparse: build ## how fast a disk of holes is packed, beside sha256sum and cp
+	@node_modules/.bin/bun bench/sparse.ts $(BENCH)
 
 bench-discover: build peers machine ## how fast a thousand signatures are shown and judged, beside cosign and oras
 	@node_modules/.bin/bun bench/discover.ts $(BENCH)

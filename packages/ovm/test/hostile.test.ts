@@ -175,7 +175,7 @@ describe.skipIf(Boolean(skip))("what strangers pushed", () => {
     [
       "a container image",
       "OVM_ARTIFACT_INVALID",
-      "config.v1+json",
+      "a container image, which has no machine in it",
       oci((m) => {
         delete m.artifactType
         m.config.mediaType = "application/vnd.oci.image.config.v1+json"

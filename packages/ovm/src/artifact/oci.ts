@@ -116,6 +116,13 @@ function saidTypes(oci: OciManifest): { readonly pointer: string; readonly type:
   ].flatMap(({ pointer, type }) => (saysSomething(type) ? [{ pointer, type: canonicalType(type) }] : []))
 }
 
+const CONTAINER = "a container image, which has no machine in it; ovm pack makes one of a kernel and disks"
+
+/** By the type of its config, and by that of Docker's own manifests. */
+function isContainer(type: string): boolean {
+  return /^application\/vnd\.(?:oci\.image\.config\.|docker\.)/.test(type)
+}
+
 /** An index gets an answer of its own: it is what a registry most often has in the place of a manifest. */
 function indexFault(value: unknown): Fault | undefined {
   if (!isObject(value)) return undefined
@@ -127,7 +134,8 @@ function indexFault(value: unknown): Fault | undefined {
       "it is an OCI index, not a manifest; this version reads no index",
     )
   if (typeof mediaType === "string" && mediaType !== OCI_MANIFEST) {
-    const what = /index|manifest\.list/.test(mediaType) ? "an index" : excerpt(mediaType)
+    const isIndex = /index|manifest\.list/.test(mediaType)
+    const what = isIndex ? "an index" : isContainer(mediaType) ? CONTAINER : excerpt(mediaType)
     return ociFault(
       "/mediaType",
       "OVMS-OCI-002",
@@ -156,7 +164,7 @@ function typeFaults(oci: OciManifest, kind: OciKind): Fault[] {
       ociFault(
         first.pointer,
         kind.wrongType,
-        `the artifact's type is ${excerpt(first.type)}, not ${kind.type}`,
+        `${isContainer(first.type) ? `it is ${CONTAINER}: ` : ""}the artifact's type is ${excerpt(first.type)}, not ${kind.type}`,
         kind.code,
       ),
     )

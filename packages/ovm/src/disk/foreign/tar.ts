@@ -26,7 +26,7 @@ export async function tarOf(sample: Sample): Promise<Foreign | undefined> {
   if (names.has("oci-layout") || names.has("manifest.json") || any(/^blobs\/sha256\//))
     return {
       name: "an archive of a container image or OCI layout",
-      help: (path) => `ovm load -i ${path} if it is a machine`,
+      help: (path) => `ovm load -i ${path} if it is a machine; ${notBootable()}`,
     }
   if (any(/^(?:etc|usr|bin|sbin|var|lib)(?:\/|$)/))
     return { name: "a tar archive of files, such as the layer of a container image", help: notBootable }
