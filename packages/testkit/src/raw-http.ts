@@ -27,7 +27,7 @@ export function rawRequest(socket: string, bytes: string | Uint8Array, ms = 10_0
   })
 }
 
-/** The last answer in `bytes`: one that says no more than "go on" is passed over. */
+/** The first answer in `bytes`: one that says no more than "go on" is passed over. */
 function parseAnswer(bytes: Buffer): RawAnswer {
   const end = bytes.indexOf("\r\n\r\n")
   const [line = "", ...lines] = bytes.subarray(0, Math.max(end, 0)).toString("latin1").split("\r\n")
@@ -37,7 +37,8 @@ function parseAnswer(bytes: Buffer): RawAnswer {
     lines.map((text) => [text.replace(/:.*/s, "").toLowerCase(), text.replace(/^[^:]*: ?/, "")]),
   )
   const rest = bytes.subarray(end + 4)
-  const body = headers["transfer-encoding"] === "chunked" ? unchunked(rest) : rest
+  const length = Number(headers["content-length"] ?? rest.length)
+  const body = headers["transfer-encoding"] === "chunked" ? unchunked(rest) : rest.subarray(0, length)
   return { status, headers, body }
 }
 
