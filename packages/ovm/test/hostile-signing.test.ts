@@ -110,6 +110,26 @@ describe.skipIf(Boolean(skip))("verify", () => {
     )
   })
 
+  test("a bundle above the limit is told as that, with both numbers (OVMS-SIG-003)", async () => {
+    const { store, subject, image } = await artifact("large")
+    const size = (1 << 20) + 1
+    const layer = await pushed(store, BUNDLE, Buffer.alloc(size, " "), {})
+    const config = await pushed(store, "application/vnd.oci.empty.v1+json", Buffer.from("{}"), {})
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: OCI_MANIFEST,
+      artifactType: BUNDLE,
+      config,
+      layers: [layer],
+      subject,
+    }
+    await pushed(store, OCI_MANIFEST, Buffer.from(JSON.stringify(manifest)), {})
+    await box.fails(verify(image), "OVM_TOO_LARGE", [image, `${1 << 20}`, `${size}`, layer.digest])
+    // A good one beside it counts all the same.
+    await sign(store, subject, signer)
+    expect(await box.ok(verify(image))).toContain("valid")
+  })
+
   test("a list that cannot be had is no empty list (OVMS-SIG-002)", async () => {
     const { image } = await artifact("broken")
     await using proxy = liar(({ pathname }) =>

@@ -6,6 +6,7 @@ import { type ArchiveReader, openArchive } from "./archive/reader.ts"
 import type { Descriptor } from "./descriptor.ts"
 import type { Call } from "./interfaces.ts"
 import { type LayoutReader, readForeignLayout } from "./layout/reader.ts"
+import { savedAs } from "./saved.ts"
 
 /** A path, and which artifact in what is there. */
 export interface Place {
@@ -51,7 +52,7 @@ const BELONGING = /^sha256-[0-9a-f]{64}(?:\.\w+)?$/
 
 /**
  * The artifact that a place means: that of its tag, or the only one there. Referrers, which have no name where others have one,
- * and what has a tag of those that belong to an artifact do not count. Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
+ * and what has a tag of those that belong to an artifact, or is said to by `cosign save`, do not count. Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
  */
 export async function rootAt(
   reader: PlaceReader,
@@ -60,8 +61,9 @@ export async function rootAt(
 ): Promise<Descriptor> {
   if (tag !== undefined) return reader.resolve(tag, call)
   const all = await Array.fromAsync(reader.list(call))
-  const listed = all.filter(({ reference }) => !BELONGING.test(reference))
-  const roots = listed.length > 0 ? listed.map(({ target }) => target) : await reader.roots()
+  const listed = all.filter(({ reference, target }) => !BELONGING.test(reference) && !savedAs(target))
+  const every = listed.length > 0 ? listed.map(({ target }) => target) : await reader.roots()
+  const roots = every.filter((root) => !savedAs(root))
   const [only, ...others] = [...new Map(roots.map((root) => [root.digest, root])).values()]
   if (only && others.length === 0) return only
   const names = listed.map(({ reference }) => reference)

@@ -25,7 +25,7 @@ export async function fetchAll(
   call: Call = {},
 ): Promise<Uint8Array> {
   const what = `${target.mediaType} ${target.digest}`
-  if (target.size > limit) throw tooLarge(what, limit)
+  if (target.size > limit) throw tooLarge(what, limit, target.size)
   return readAll(await source.fetch(target, call), limit, what)
 }
 
@@ -34,6 +34,10 @@ export async function* bytesOf(...chunks: Uint8Array[]): Bytes {
   yield* chunks
 }
 
-export function tooLarge(what: string, limit: number): OvmError {
-  return new OvmError("OVM_TOO_LARGE", `${what} is above the limit of ${limit} bytes`, { detail: { limit } })
+/** `size` is what it was said to be, where that is known. */
+export function tooLarge(what: string, limit: number, size?: number): OvmError {
+  const has = size === undefined ? "" : `, with ${size}`
+  return new OvmError("OVM_TOO_LARGE", `${what} is above the limit of ${limit} bytes${has}`, {
+    detail: { limit, ...(size !== undefined && { size }) },
+  })
 }

@@ -156,8 +156,9 @@ const FAULTS: readonly string[] = [
   "OVM_SIGNATURE_SUBJECT_MISMATCH",
   "OVM_DIGEST_MISMATCH",
   "OVM_SIZE_MISMATCH",
+  "OVM_TOO_LARGE",
 ]
-const MALFORMED: readonly string[] = ["OVM_ARTIFACT_INVALID", "OVM_TOO_LARGE", "OVM_CONTENT_MISSING"]
+const MALFORMED: readonly string[] = ["OVM_ARTIFACT_INVALID", "OVM_CONTENT_MISSING"]
 
 /** An error that is one bad piece's own and says nothing about the others. Throws anything else. */
 export function faultOf(thrown: unknown): OvmError {

@@ -224,7 +224,7 @@ describe("what is refused", () => {
     const { store, subject } = await artifact()
     await attachBundle(store, subject, Buffer.alloc((1 << 20) + 1, " "), SIGNATURE_PREDICATE, {})
     const [found] = await judged(store, subject.digest)
-    expect(found).toMatchObject({ status: "invalid", code: "OVM_SIGNATURE_MALFORMED" })
+    expect(found).toMatchObject({ status: "invalid", code: "OVM_TOO_LARGE" })
     expect(found?.reason).toContain("above the limit")
   })
 

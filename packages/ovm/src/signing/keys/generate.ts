@@ -1,10 +1,10 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto"
-import { ALGORITHMS, type Algorithm } from "./algorithms.ts"
+import { GENERATED, type Generated } from "./algorithms.ts"
 import { encrypt } from "./encrypted.ts"
 
 /** A key pair as files: the private half encrypted as Cosign does it, the public half SPKI; both PEM. */
 export async function generateKeyPair(
-  algorithm: Algorithm,
+  algorithm: Generated,
   password: string,
 ): Promise<{ privateKey: string; publicKey: string }> {
   const { privateKey, publicKey } = generate(algorithm)
@@ -15,8 +15,8 @@ export async function generateKeyPair(
   }
 }
 
-function generate(algorithm: Algorithm): { privateKey: KeyObject; publicKey: KeyObject } {
-  const { curve } = ALGORITHMS[algorithm]
+function generate(algorithm: Generated): { privateKey: KeyObject; publicKey: KeyObject } {
+  const { curve } = GENERATED[algorithm]
   return curve === undefined
     ? generateKeyPairSync("ed25519")
     : generateKeyPairSync("ec", { namedCurve: curve })

@@ -3,6 +3,7 @@ import { OvmError } from "../../errors.ts"
 import type { Signer } from "../interfaces.ts"
 import { ALGORITHMS, algorithmOf } from "./algorithms.ts"
 import { decrypt } from "./encrypted.ts"
+import { labelsOf, type PemBlock, pemBlocks } from "./pem.ts"
 
 /** Asked for a password once, and only where a key is encrypted. Undefined if there is none to be had. */
 export type Password = () => Promise<string | undefined>
@@ -13,40 +14,43 @@ export const PRIVATE_KEY_LIMIT = 64 << 10
 /** The labels of Cosign's encrypted keys: of today, and of before. */
 const COSIGN = ["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"]
 
+/** And of those that OpenSSL writes: PKCS#8, and the older ones of EC (SEC 1) and RSA (PKCS#1). */
+const PLAIN = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]
+const SEALED = "ENCRYPTED PRIVATE KEY"
+
 /**
- * Reads a private key in PEM: encrypted by Cosign, or PKCS#8, plain or encrypted. Throws OVM_KEY_INVALID, and OVM_KEY_LOCKED if
- * the password is missing or wrong; both name `what`, and nothing that is said has any of the key in it.
+ * Reads the first private key in PEM: encrypted by Cosign, PKCS#8, SEC 1 or PKCS#1, plain or encrypted, whatever stands around
+ * it (OVMS-SIG-043, OVMS-SIG-060). Throws OVM_KEY_INVALID, and OVM_KEY_LOCKED if the password is missing or wrong; both name
+ * `what`, and nothing that is said has any of the key in it.
  */
 export async function parsePrivateKey(pem: string, password: Password, what: string): Promise<KeyObject> {
-  const [, label = "", body = ""] = /-----BEGIN ([A-Z ]+)-----([\s\S]+?)-----END \1-----/.exec(pem) ?? []
-  const key = await open(label, body, pem, password, what)
+  const blocks = pemBlocks(pem)
+  const block = blocks.find(({ label }) => [...COSIGN, ...PLAIN, SEALED].includes(label))
+  if (!block) {
+    const publicHalf = blocks.some(({ label }) => /PUBLIC KEY$/.test(label))
+    const found = publicHalf
+      ? "it is the public half"
+      : `it has no PEM block that is one: ${labelsOf(blocks)}`
+    throw new OvmError("OVM_KEY_INVALID", `${what} is not a private key: ${found}`)
+  }
+  const key = await open(block, password, what)
   algorithmOf(key, what)
   return key
 }
 
-async function open(
-  label: string,
-  body: string,
-  pem: string,
-  password: Password,
-  what: string,
-): Promise<KeyObject> {
-  if (COSIGN.includes(label)) {
-    const plain = await decrypt(Buffer.from(body, "base64"), await asked(password, what), what)
+async function open(block: PemBlock, password: Password, what: string): Promise<KeyObject> {
+  if (COSIGN.includes(block.label)) {
+    const plain = await decrypt(Buffer.from(block.body, "base64"), await asked(password, what), what)
     return read(() => createPrivateKey({ key: plain, format: "der", type: "pkcs8" }), what)
   }
-  if (label === "ENCRYPTED PRIVATE KEY") {
-    const passphrase = await asked(password, what)
-    try {
-      return createPrivateKey({ key: pem, passphrase })
-    } catch {
-      // What the library says of it may quote what it read.
-      throw new OvmError("OVM_KEY_LOCKED", `${what}: the password is wrong, or the key cannot be read`)
-    }
+  if (block.label !== SEALED && !block.encrypted) return read(() => createPrivateKey(block.text), what)
+  const passphrase = await asked(password, what)
+  try {
+    return createPrivateKey({ key: block.text, passphrase })
+  } catch {
+    // What the library says of it may quote what it read.
+    throw new OvmError("OVM_KEY_LOCKED", `${what}: the password is wrong, or the key cannot be read`)
   }
-  if (label === "PRIVATE KEY" || label === "EC PRIVATE KEY") return read(() => createPrivateKey(pem), what)
-  const found = label === "PUBLIC KEY" ? "it is the public half" : "it has no PEM block that is one"
-  throw new OvmError("OVM_KEY_INVALID", `${what} is not a private key: ${found}`)
 }
 
 async function asked(password: Password, what: string): Promise<string> {

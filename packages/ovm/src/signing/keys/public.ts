@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto"
 import { OvmError } from "../../errors.ts"
 import { ALGORITHMS, type Algorithm, algorithmOf } from "./algorithms.ts"
+import { labelsOf, pemBlocks } from "./pem.ts"
 
 export interface PublicKey {
   readonly algorithm: Algorithm
@@ -17,18 +18,24 @@ export interface PublicKey {
 /** A PEM block of a public key is shorter than this, in bytes. */
 const PEM_LIMIT = 16 << 10
 
-/** Reads an SPKI in PEM, as `cosign.pub` has it. Throws OVM_KEY_INVALID, naming `what`. */
+/**
+ * Reads the first public key in PEM: SPKI, as `cosign.pub` has it, or PKCS#1 for RSA, whatever stands around it (OVMS-SIG-044,
+ * OVMS-SIG-060). Throws OVM_KEY_INVALID, naming `what`.
+ */
 export function parsePublicKey(pem: string, what: string): PublicKey {
+  const refuse = (reason: string, cause?: unknown) =>
+    new OvmError("OVM_KEY_INVALID", `${what} is not a public key: ${reason}`, { cause })
+  if (pem.length > PEM_LIMIT) throw refuse(`it is above ${PEM_LIMIT} bytes`)
+  const blocks = pemBlocks(pem)
   // createPublicKey would derive one from a private key as well, which does not belong where public keys are read.
-  if (pem.length > PEM_LIMIT || !/^\s*-----BEGIN PUBLIC KEY-----\s/.test(pem))
-    throw new OvmError("OVM_KEY_INVALID", `${what} is not a public key: it has no PEM block PUBLIC KEY`)
+  if (blocks.some(({ label }) => label.endsWith("PRIVATE KEY"))) throw refuse("it has a private key in it")
+  const block = blocks.find(({ label }) => label === "PUBLIC KEY" || label === "RSA PUBLIC KEY")
+  if (!block) throw refuse(`it has no PEM block PUBLIC KEY: ${labelsOf(blocks)}`)
   try {
-    return publicKeyOf(createPublicKey(pem), what)
+    return publicKeyOf(createPublicKey(block.text), what)
   } catch (cause) {
     if (cause instanceof OvmError) throw cause
-    throw new OvmError("OVM_KEY_INVALID", `${what} is not a public key: its PEM block cannot be read`, {
-      cause,
-    })
+    throw refuse("its PEM block cannot be read", cause)
   }
 }
 

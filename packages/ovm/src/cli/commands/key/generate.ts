@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { ALGORITHMS, isAlgorithm } from "../../../signing/keys/algorithms.ts"
+import { GENERATED, isGenerated } from "../../../signing/keys/algorithms.ts"
 import { generateKeyPair } from "../../../signing/keys/generate.ts"
 import { parsePublicKey } from "../../../signing/keys/public.ts"
 import { ask } from "../../ask.ts"
@@ -25,7 +25,7 @@ export function define(command: Command): void {
     .addOption(
       command
         .createOption("--algorithm <name>", "kind of key; Cosign verifies all but p256 with options only")
-        .choices(Object.keys(ALGORITHMS))
+        .choices(Object.keys(GENERATED))
         .default("p256"),
     )
     .option("--force", "replace files that are there; a key that is replaced is lost")
@@ -36,7 +36,7 @@ export function define(command: Command): void {
 
 async function run(options: GenerateOptions): Promise<void> {
   const { outputKeyPrefix: prefix, algorithm, force = false } = options
-  if (!isAlgorithm(algorithm)) throw new OvmError("OVM_USAGE", `${algorithm} is no kind of key`)
+  if (!isGenerated(algorithm)) throw new OvmError("OVM_USAGE", `${algorithm} is no kind of key`)
   const pair = await generateKeyPair(algorithm, process.env.COSIGN_PASSWORD ?? (await typed()))
   await writeKeyFile(`${prefix}.key`, pair.privateKey, 0o600, force)
   await writeKeyFile(`${prefix}.pub`, pair.publicKey, 0o644, force)
