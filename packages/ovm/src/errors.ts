@@ -52,6 +52,10 @@ const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
   ENOSPC: ["OVM_NO_SPACE", "no space left on device"],
   EDQUOT: ["OVM_NO_SPACE", "disk quota exceeded"],
   EFBIG: ["OVM_NO_SPACE", "file too large"],
+  EIO: ["OVM_HOST_FAILED", "input/output error"],
+  ENOMEM: ["OVM_HOST_FAILED", "out of memory"],
+  EMFILE: ["OVM_HOST_FAILED", "too many open files"],
+  ENFILE: ["OVM_HOST_FAILED", "too many open files on this host"],
   EACCES: ["OVM_PERMISSION_DENIED", "permission denied"],
   EPERM: ["OVM_PERMISSION_DENIED", "operation not permitted"],
   EROFS: ["OVM_PERMISSION_DENIED", "read-only file system"],
@@ -68,6 +72,8 @@ const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
  */
 export function toOvmError(thrown: unknown): OvmError {
   if (thrown instanceof OvmError) return thrown
+  // Something failed, and so did letting go of what it had: the first is the reason.
+  if (thrown instanceof SuppressedError) return toOvmError(thrown.suppressed)
   if (!(thrown instanceof Error)) return new OvmError("OVM_INTERNAL", String(thrown))
   if (thrown.name === "AbortError") return new OvmError("OVM_INTERRUPTED", "interrupted", { cause: thrown })
   const { code, path } = thrown as NodeJS.ErrnoException

@@ -1,9 +1,9 @@
 import { appendFileSync } from "node:fs"
-import { readdir, readFile, unlink } from "node:fs/promises"
+import { readdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { lock } from "../content/lock.ts"
 import { OvmError } from "../errors.ts"
-import { ifPresent } from "../files/present.ts"
+import { bytesIfPresent, ifPresent } from "../files/present.ts"
 import { type CacheFiles, type Key, keyName } from "./files.ts"
 
 // Who uses what: a file a holder, one key a line. It outlives the process, as an instance does.
@@ -26,7 +26,7 @@ export async function release(files: CacheFiles, holder: string): Promise<void> 
 export async function held(files: CacheFiles): Promise<Map<string, string[]>> {
   const users = new Map<string, string[]>()
   for (const id of ((await ifPresent(readdir(files.holders))) ?? []).sort()) {
-    const text = (await ifPresent(readFile(join(files.holders, id), "utf8"))) ?? ""
+    const text = (await bytesIfPresent(join(files.holders, id)))?.toString() ?? ""
     // What follows the last line feed was never acknowledged.
     const names = text.slice(0, text.lastIndexOf("\n") + 1).split("\n")
     for (const name of new Set(names.filter(Boolean))) users.set(name, [...(users.get(name) ?? []), id])

@@ -15,6 +15,7 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_STATE_CONFLICT: "end it with ovm stop, or with ovm rm --force",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
   OVM_NO_SPACE: "ovm prune frees what nobody uses, ovm rmi removes images; ovm info says where they are",
+  OVM_HOST_FAILED: "the kernel says more (dmesg); ulimit -n says how many files may be open",
   OVM_VMM_MISSING: "install QEMU (Debian: qemu-system-x86); ovm info shows what is found",
   OVM_STORE_BUSY: "try again when the other command has ended",
   OVM_INTERNAL: "this is a fault of ovm: please report it, with what OVM_DEBUG=1 shows",

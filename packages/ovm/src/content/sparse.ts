@@ -1,6 +1,7 @@
-import { fstatSync, ftruncateSync, writeSync } from "node:fs"
+import { fstatSync, ftruncateSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
 import { writeAll } from "../files/append.ts"
+import { writeNow } from "../files/writing.ts"
 import { runsOf, ZEROS } from "../files/zeros.ts"
 import type { Extent } from "./extents.ts"
 import type { Bytes, Call } from "./interfaces.ts"
@@ -37,7 +38,10 @@ export function overwriteNow(
   for (const { hole, chunks, size } of runsOf([bytes])) {
     if (!(hole && clear(fd, position, size, whole))) {
       before({ start: position, end: position + size })
-      for (const data of chunks) position = writeNow(fd, data, position)
+      for (const data of chunks) {
+        writeNow(fd, data, position)
+        position += data.byteLength
+      }
     } else position += size
   }
 }
@@ -47,12 +51,6 @@ function clear(fd: number, at: number, size: number, whole: number): boolean {
   // Behind the end nothing is given back. To its last length at once: others may write to the file at the same time.
   if (fstatSync(fd).size < whole) ftruncateSync(fd, whole)
   return punch(fd, at, size)
-}
-
-function writeNow(fd: number, data: Uint8Array, at: number): number {
-  for (let done = 0; done < data.byteLength; )
-    done += writeSync(fd, data, done, data.byteLength - done, at + done)
-  return at + data.byteLength
 }
 
 /**

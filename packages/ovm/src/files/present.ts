@@ -1,5 +1,7 @@
 import { openSync, readFileSync } from "node:fs"
 import { OvmError } from "../errors.ts"
+import { asyncFs } from "./async.ts"
+import { named, writing } from "./writing.ts"
 
 /** True for the error of a file that is not there: the system's own, or one that was made of it. */
 export function isAbsent(error: unknown): boolean {
@@ -17,13 +19,18 @@ export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
+/** The bytes of a file; undefined if it is not there. */
+export function bytesIfPresent(path: string): Promise<Buffer | undefined> {
+  return ifPresent(writing(path, () => asyncFs().readFile(path)))
+}
+
 /** The text of a small file, read at once; undefined if it is not there. */
 export function textIfPresent(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8")
   } catch (error) {
     if (isAbsent(error)) return undefined
-    throw error
+    throw named(path, error)
   }
 }
 

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSy
 import type { FileHandle } from "node:fs/promises"
 import { OvmError, toOvmError } from "../errors.ts"
 import { asyncFs } from "./async.ts"
+import { named } from "./writing.ts"
 
 // The one way to open a path that somebody else may have chosen: a request, an archive, an artifact, a setting
 // (OVMS-SEC-045). What is no regular file is not even opened, since opening a device can do things; between the look and the
@@ -137,5 +138,5 @@ export function unreadable(path: string, thrown: unknown): OvmError {
   const reason = code === undefined ? undefined : REASONS[code]
   if (reason !== undefined)
     return new OvmError("OVM_FILE_UNREADABLE", `${path}: ${reason}`, { cause: thrown })
-  return toOvmError(thrown)
+  return toOvmError(named(path, thrown))
 }

@@ -1,4 +1,4 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs"
+import { renameSync, unlinkSync, writeFileSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
 import { dirname, isAbsolute, join } from "node:path"
 import { append } from "./append.ts"
@@ -36,7 +36,11 @@ export function replaceAtOnce(path: string, content: string | Uint8Array, option
     writeFileSync(temporary, content, { mode: options.mode ?? 0o600, flag: "wx" })
     renameSync(temporary, path)
   } catch (thrown) {
-    rmSync(temporary, { force: true })
+    try {
+      unlinkSync(temporary)
+    } catch {
+      // It was not made, or is left for a sweep: what went wrong first is what is said.
+    }
     throw named(path, thrown)
   }
 }
@@ -53,12 +57,13 @@ export async function replaceFile(
   await writing(path, async () => {
     const target = options.through ? await targetOf(path) : path
     const temporary = temporaryFor(target, options)
-    const { open, rename, rm } = asyncFs()
+    const { open, rename, unlink } = asyncFs()
     try {
       await fill(await open(temporary, "wx", options.mode ?? 0o600), content, options.durable ?? false)
       await rename(temporary, target)
     } catch (thrown) {
-      await rm(temporary, { force: true })
+      // What cannot be removed is left for a sweep: what went wrong first is what is said.
+      await unlink(temporary).catch(() => {})
       throw thrown
     }
     if (options.durable) await syncDirectory(dirname(target))

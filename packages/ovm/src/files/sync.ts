@@ -1,14 +1,17 @@
 import { fsync } from "node:fs"
 import { asyncFs } from "./async.ts"
+import { writing } from "./writing.ts"
 
 /** Makes renames into `path` survive a crash of the host. */
 export async function syncDirectory(path: string): Promise<void> {
-  const handle = await asyncFs().open(path, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  await writing(path, async () => {
+    const handle = await asyncFs().open(path, "r")
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  })
 }
 
 /** Brings the open file to the disk. By hand: node:util, which would make a promise of it, takes longer to load than that. */

@@ -1,4 +1,12 @@
-/** Does `work`, which writes the file `path`: the system's own errors do not say to which, or name a temporary one. */
+import { writeSync } from "node:fs"
+
+/** Writes all of `bytes` at once: at byte `at` of the open file, or where it is. The system may take less than it is given. */
+export function writeNow(fd: number, bytes: Uint8Array, at?: number): void {
+  for (let done = 0; done < bytes.byteLength; )
+    done += writeSync(fd, bytes, done, bytes.byteLength - done, at === undefined ? null : at + done)
+}
+
+/** Does `work` on the file `path`: the system's own errors do not say on which, or name a temporary one. */
 export async function writing<T>(path: string, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work()
@@ -9,5 +17,5 @@ export async function writing<T>(path: string, work: () => T | Promise<T>): Prom
 
 /** The system's error `thrown`, with `path` as the file that it is about. Others are left alone. */
 export function named(path: string, thrown: unknown): unknown {
-  return thrown instanceof Error && "code" in thrown ? Object.assign(thrown, { path }) : thrown
+  return thrown instanceof Error && "syscall" in thrown ? Object.assign(thrown, { path }) : thrown
 }

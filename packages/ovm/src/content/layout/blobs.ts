@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../../files/async.ts"
 import { openRegular, openRegularSync, readRegularSync, refuseOthers } from "../../files/regular.ts"
+import { named } from "../../files/writing.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
@@ -90,6 +91,8 @@ export async function* readChunks(path: string, call: Call = {}): Bytes {
   const handle = await openRegular(path)
   try {
     yield* readSparse(handle, 0, Number.POSITIVE_INFINITY, call)
+  } catch (error) {
+    throw named(path, error)
   } finally {
     await handle.close()
   }

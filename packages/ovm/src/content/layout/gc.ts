@@ -1,7 +1,7 @@
-import { readdir, readFile, stat, unlink } from "node:fs/promises"
+import { readdir, stat, unlink } from "node:fs/promises"
 import { resolve as absolute, basename, join } from "node:path"
 import { OvmError } from "../../errors.ts"
-import { ifPresent } from "../../files/present.ts"
+import { bytesIfPresent, ifPresent } from "../../files/present.ts"
 import { type Digest, digestOf, hexOf, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
 import type { Call } from "../interfaces.ts"
@@ -104,7 +104,7 @@ class Marking {
 
   async #children(digest: Digest): Promise<readonly Leased[]> {
     const path = this.files.blob(digest)
-    const bytes = await ifPresent(readFile(path))
+    const bytes = await bytesIfPresent(path)
     if (!bytes) return []
     if (digestOf(bytes) !== digest)
       throw new OvmError("OVM_STORE_CORRUPT", `${path} is damaged, so what it refers to is unknown`, {

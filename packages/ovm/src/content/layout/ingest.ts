@@ -93,9 +93,11 @@ export async function settle(
   durable: boolean,
 ): Promise<void> {
   const blob = files.blob(digest)
-  fchmodSync(fd, 0o444)
-  if (durable) await synced(fd)
-  renameSync(path, blob)
+  await writing(blob, async () => {
+    fchmodSync(fd, 0o444)
+    if (durable) await synced(fd)
+    renameSync(path, blob)
+  })
   if (durable) await syncDirectory(dirname(blob))
   // After the rename, which changes the file's ctime.
   const now = statSync(blob, { bigint: true, throwIfNoEntry: false })

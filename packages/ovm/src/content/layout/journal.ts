@@ -1,14 +1,6 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from "node:fs"
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, rmSync } from "node:fs"
 import { openIfPresent } from "../../files/present.ts"
+import { writeNow } from "../../files/writing.ts"
 import type { Extent, Extents } from "../extents.ts"
 
 /** What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without one. */
@@ -52,7 +44,7 @@ export class Journal {
 
   /** After `extent` was added to the extents. */
   add(extent: Extent): void {
-    if (this.#fd !== undefined) writeSync(this.#fd, line(extent))
+    if (this.#fd !== undefined) writeNow(this.#fd, Buffer.from(line(extent)))
     else if (this.extents.total > WORTH_BYTES || performance.now() - this.#began > WORTH_MS) this.#make()
   }
 
@@ -82,7 +74,7 @@ export class Journal {
 
   #rewrite(fd: number): void {
     cut(fd, 0)
-    writeSync(fd, this.#head() + this.extents.list.map(line).join(""))
+    writeNow(fd, Buffer.from(this.#head() + this.extents.list.map(line).join("")))
   }
 
   #head(): string {

@@ -1,9 +1,9 @@
 import { closeSync, openSync } from "node:fs"
-import { readdir, readFile, unlink } from "node:fs/promises"
+import { readdir, unlink } from "node:fs/promises"
 import { resolve as absolute, join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { appendWhole, isNoRoom } from "../../files/lines.ts"
-import { ifPresent } from "../../files/present.ts"
+import { bytesIfPresent, ifPresent } from "../../files/present.ts"
 import { replaceAtOnce } from "../../files/replace.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { named, writing } from "../../files/writing.ts"
@@ -74,7 +74,7 @@ export class SessionLease implements Lease {
   }
 
   #open(): number {
-    const fd = openSync(this.#path, "ax", 0o600)
+    const fd = openSync(this.#path, "ax+", 0o600)
     flock(fd, "exclusive", this.#path)
     return fd
   }
@@ -113,10 +113,12 @@ export class NamedLease implements LongLease {
   async add(...targets: readonly Leased[]): Promise<void> {
     using _ = await lock(this.files.lock, "shared")
     // At once: it is one line, and a start waits for it.
-    const fd = openSync(this.#path, "a", 0o600)
+    const fd = openSync(this.#path, "a+", 0o600)
     try {
-      await writing(this.#path, () => appendWhole(fd, lines(targets)))
-      if (this.durable) await synced(fd)
+      await writing(this.#path, async () => {
+        appendWhole(fd, lines(targets))
+        if (this.durable) await synced(fd)
+      })
     } finally {
       closeSync(fd)
     }
@@ -176,7 +178,7 @@ export function isAbandoned(path: string): boolean {
 
 async function readLease(files: LayoutFiles, id: string): Promise<Leased[]> {
   const path = join(files.leases, id)
-  const text = (await ifPresent(readFile(path, "utf8"))) ?? ""
+  const text = (await bytesIfPresent(path))?.toString() ?? ""
   // What follows the last newline was never acknowledged: its writer died in the middle.
   const whole = text.slice(0, text.lastIndexOf("\n") + 1)
   return whole

@@ -2,6 +2,7 @@ import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../../files/async.ts"
 import { ifPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
+import { named } from "../../files/writing.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { type Links, parseLinks } from "../manifest.ts"
@@ -38,8 +39,9 @@ export async function* referrersIn(files: LayoutFiles, subject: Digest): AsyncIt
 
 /** A blob that may be a manifest: small, and its first byte opens an object. */
 async function manifestBytes(path: string): Promise<Uint8Array | undefined> {
-  // What is no file, or cannot be read, is no manifest.
-  const handle = await openRegular(path).catch(() => undefined)
+  // What is no file is no manifest. What cannot be read just now may be one: nobody is to take it for none.
+  if (!(await ifPresent(asyncFs().stat(path)))?.isFile()) return undefined
+  const handle = await ifPresent(openRegular(path))
   if (!handle) return undefined
   try {
     const { size } = await handle.stat()
@@ -49,6 +51,8 @@ async function manifestBytes(path: string): Promise<Uint8Array | undefined> {
     const bytes = Buffer.alloc(size)
     const { bytesRead } = await handle.read(bytes, 0, size, 0)
     return bytes.subarray(0, bytesRead)
+  } catch (error) {
+    throw named(path, error)
   } finally {
     await handle.close()
   }

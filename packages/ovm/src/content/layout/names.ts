@@ -3,6 +3,7 @@ import { OvmError } from "../../errors.ts"
 import { isAbsent } from "../../files/present.ts"
 import { openRegularSync, readOpenSync } from "../../files/regular.ts"
 import { replaceFile } from "../../files/replace.ts"
+import { named } from "../../files/writing.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
 import { isObject } from "../manifest.ts"
@@ -51,6 +52,8 @@ export async function readIndex(files: LayoutFiles): Promise<Index> {
     )
     if (Date.now() - Number(found.ctimeMs) > SETTLED_MS) last = { file, index }
     return index
+  } catch (error) {
+    throw named(files.index, error)
   } finally {
     closeSync(fd)
   }

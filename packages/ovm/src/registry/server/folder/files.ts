@@ -1,6 +1,6 @@
-import { mkdir, readdir, readFile, stat, unlink } from "node:fs/promises"
+import { mkdir, readdir, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { ifPresent } from "../../../files/present.ts"
+import { bytesIfPresent, ifPresent } from "../../../files/present.ts"
 import { replaceFile } from "../../../files/replace.ts"
 import { syncDirectory } from "../../../files/sync.ts"
 import { algorithmOf, type BlobDigest, encodedOf, isBlobDigest } from "../digest.ts"
@@ -84,6 +84,6 @@ export async function digestsIn(path: string): Promise<BlobDigest[]> {
   return ((await namesIn(path)) ?? []).filter((name) => isBlobDigest(name))
 }
 
-export function textOf(path: string): Promise<string | undefined> {
-  return ifPresent(readFile(path, "utf8"))
+export async function textOf(path: string): Promise<string | undefined> {
+  return (await bytesIfPresent(path))?.toString()
 }

@@ -1,6 +1,6 @@
-import { readFile, rmdir, stat, unlink } from "node:fs/promises"
+import { rmdir, stat, unlink } from "node:fs/promises"
 import { join } from "node:path"
-import { ifPresent } from "../../../files/present.ts"
+import { bytesIfPresent, ifPresent } from "../../../files/present.ts"
 import { ALGORITHMS, type BlobDigest } from "../digest.ts"
 import { digestsIn, namesIn } from "./files.ts"
 import type { Folder } from "./folder.ts"
@@ -36,7 +36,7 @@ async function ownedBy({ files }: Folder, repository: string, oldest: number): P
   const named = new Set<string>()
   // By text, because a manifest may be of a type that nobody here knows.
   for (const digest of manifests)
-    for (const name of (await ifPresent(readFile(files.blob(digest), "utf8")))?.match(DIGESTS) ?? [])
+    for (const name of (await bytesIfPresent(files.blob(digest)))?.toString().match(DIGESTS) ?? [])
       named.add(name)
   const blobs: BlobDigest[] = []
   for (const digest of await digestsIn(files.blobLinks(repository))) {

@@ -1,11 +1,11 @@
-import { readFile, stat } from "node:fs/promises"
+import { stat } from "node:fs/promises"
 import type { Descriptor } from "../../../content/descriptor.ts"
 import { type Digest, digestOf } from "../../../content/digest.ts"
 import type { LayoutFiles } from "../../../content/layout/files.ts"
 import { linksOf, listBlobs } from "../../../content/layout/manifests.ts"
 import { isManifest } from "../../../content/manifest.ts"
 import { parseReferrer, type Referrer } from "../../../content/referrers.ts"
-import { ifPresent } from "../../../files/present.ts"
+import { bytesIfPresent, ifPresent } from "../../../files/present.ts"
 
 interface Node {
   readonly children: readonly Descriptor[]
@@ -53,7 +53,7 @@ export class Graph {
   async #read(digest: Digest): Promise<Node | undefined> {
     const path = this.files.blob(digest)
     const links = await linksOf(path)
-    const bytes = links && (await ifPresent(readFile(path)))
+    const bytes = links && (await bytesIfPresent(path))
     return bytes && digestOf(bytes) === digest
       ? { children: links.children, referrer: parseReferrer(bytes) }
       : undefined
