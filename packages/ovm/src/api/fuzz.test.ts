@@ -296,7 +296,7 @@ function chunk(body: Buffer): Buffer {
 
 /** What would end the request line is escaped; all else is left as it is. */
 function encodeLoosely(text: string): string {
-  return text.replace(/[\s#?\u0000-\u001f]/g, encodeURIComponent)
+  return text.replace(/[\s#?]|[^ -\uffff]/g, encodeURIComponent)
 }
 
 /** What of an answer is against the OpenAPI file and spec/errors.md; undefined if nothing is. */
