@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises"
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -26,6 +26,8 @@ export async function openRunFolder(parent = tmpdir()): Promise<RunFolder> {
   await writeFile(join(root, OWNER), await identityOf(process.pid))
   const tmp = join(root, TMP)
   await mkdir(tmp)
+  // A test that runs something as another user has its folder below.
+  await chmod(root, 0o711)
   return { root, tmp }
 }
 
