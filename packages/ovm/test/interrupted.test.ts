@@ -9,7 +9,7 @@ import { type RegistryServer, registryMissing, startRegistry } from "../../testk
 import { until } from "../../testkit/src/until.ts"
 import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // Power cuts of all kinds, each followed by the same command again.
 

@@ -8,7 +8,7 @@ import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
 import { Sandbox } from "./sandbox.ts"
 import { SPEC } from "./vectors.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // What a machine was packed from, written down beside it (spec/provenance.md).
 

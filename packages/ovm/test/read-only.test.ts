@@ -10,7 +10,7 @@ import {
 } from "../../testkit/src/registry.ts"
 import { expectFailure, PROGRAM, type Result, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // A store that one may not write to can be read (OVMS-API-155): somebody else's, or on a read-only file system.
 

@@ -76,7 +76,7 @@ describe.skipIf(Boolean(skip))("registries", () => {
       },
     )
     expect(proxy.seen).toHaveLength(before)
-  }, 30_000)
+  }, 180_000)
 
   test.skipIf(Boolean(opensslMissing))(
     "HTTPS goes through a proxy unseen, with an authority of the settings",

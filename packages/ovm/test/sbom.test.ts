@@ -8,7 +8,7 @@ import { packGuest } from "../../testkit/src/image.ts"
 import { findPeer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
 import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // What a machine consists of, written down: the demo machine, a Debian, a snapshot of it, and what is not here.
 

@@ -6,7 +6,7 @@ import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
 import { until } from "../../testkit/src/until.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // Snapshots are seen, named and removed as images are, and what nobody uses is freed.
 

@@ -10,7 +10,7 @@ import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
 import { until } from "../../testkit/src/until.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // A running machine becomes an image, travels, and goes on elsewhere: from a terminal, with a real registry and a real QEMU.
 

@@ -18,7 +18,7 @@ import { type Server, serve } from "./server.ts"
 import { shortPath } from "./socket.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // Every answer, errors included, is held against spec/api/openapi.yaml (OVMS-API-010, OVMS-ERR-001, OVMS-ERR-002, OVMS-ERR-003).
 
@@ -314,7 +314,7 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
     await packGuest(join(root, "store"), "quiet:latest", "tick_ms=11000 hlt=1")
     const { instance_id } = await connect(socket).start({ manifest: "quiet" })
     expect(await readUntil(`/logs/${instance_id}?follow=true`, "TICK 2")).toContain("TICK 2")
-  }, 60_000)
+  }, 180_000)
 
   // OVMS-LIM-011
   test("streams are no more than the limit says", async () => {

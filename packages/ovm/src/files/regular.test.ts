@@ -8,7 +8,7 @@ import { refusal } from "../../../testkit/src/disks.ts"
 import { ifPresent } from "./present.ts"
 import { openRegular, openRegularSync, readRegular, readRegularSync } from "./regular.ts"
 
-setDefaultTimeout(10_000)
+setDefaultTimeout(180_000)
 
 let root: string
 const LIMIT = 1 << 16

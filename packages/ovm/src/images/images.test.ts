@@ -13,7 +13,7 @@ import { Policy } from "../signing/policy/policy.ts"
 import { type Images, openImages, type PrepareOptions } from "./images.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const UNSIGNED = "the machine is not signed, and no policy asks for that"
 const NEVER: PrepareOptions = { lease: "test", pull: "never" }

@@ -25,7 +25,7 @@ import { type Images, openImages } from "./images.ts"
 
 // Real signatures in a real store and a real registry. What follows from verdicts is in signing/policy/judge.test.ts.
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const SLSA = "https://slsa.dev/provenance/v1"
 const REJECT = { requirements: [{ type: "reject" }] }

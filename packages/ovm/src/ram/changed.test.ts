@@ -7,7 +7,7 @@ import { changedPages } from "./changed.ts"
 import { CHUNK, PAGE } from "./chunk.ts"
 
 // Threads are started again for every comparison.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 let root: string
 let count = 0

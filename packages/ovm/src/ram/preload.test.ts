@@ -8,7 +8,7 @@ import { until } from "../../../testkit/src/until.ts"
 import { CHUNK } from "./chunk.ts"
 import { preloadRam } from "./preload.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 test.skipIf(fincoreMissing !== "")(
   `RAM is read into memory, its holes are not ${fincoreMissing}`,

@@ -8,7 +8,7 @@ import { CHUNK } from "./chunk.ts"
 import { scanRam } from "./scan.ts"
 
 // Threads are started again for every search.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 let root: string
 let count = 0

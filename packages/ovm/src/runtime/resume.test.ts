@@ -24,7 +24,7 @@ import { LocalRuntime } from "./local.ts"
 import { lockLimit } from "./lock-limit.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 // From a machine's own name to a snapshot of it, and what a snapshot asks of this host: a real store, QEMU and guest.
 

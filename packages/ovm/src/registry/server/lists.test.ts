@@ -11,7 +11,7 @@ import {
 } from "./registry.suite.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 interface Listing {
   readonly tags: string[]

@@ -3,7 +3,7 @@ import { describeBytes, manifestOver, text } from "../../content/store.suite.ts"
 import { expectError, pushBlob, pushManifest, putManifest, startTest } from "./registry.suite.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const OCI = "application/vnd.oci.image.manifest.v1+json"
 const INDEX = "application/vnd.oci.image.index.v1+json"

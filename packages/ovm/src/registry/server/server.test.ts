@@ -5,7 +5,7 @@ import { parseReference } from "../reference.ts"
 import { expectError, startTest } from "./registry.suite.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 storeSuite("embedded registry", async () => {
   const registry = await startTest()

@@ -7,7 +7,7 @@ import { failure } from "../../content/store.suite.ts"
 import { startTest } from "./registry.suite.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const openssl = spawnSync("openssl", ["version"]).status === 0
 if (!openssl) console.warn("skipped: HTTPS: openssl is not on PATH")

@@ -14,7 +14,7 @@ import { endStray } from "./stray.ts"
 import { spawnWrapped } from "./wrapper.ts"
 
 // Real processes, on a host that may be busy.
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const root = mkdtempSync(join(tmpdir(), "ovm-process-"))
 const folders: string[] = []

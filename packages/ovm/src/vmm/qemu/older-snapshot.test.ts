@@ -14,7 +14,7 @@ import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
 import { startQemu } from "./start.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const missing =
   guestMissing ||

@@ -7,7 +7,7 @@ import { qemuImg } from "../../../../../testkit/src/disks.ts"
 import { debugfs, ext4Missing, makeExt4 } from "../../../../../testkit/src/ext.ts"
 import { scanDisk } from "./scan.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const STATUS = `Package: base-files
 Status: install ok installed

@@ -136,5 +136,5 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
         if (!running) await adopted.resume()
         await shots.unharmed(adopted, sink, before)
         await shots.end(adopted)
-      }, 30_000)
+      }, 180_000)
 })

@@ -12,7 +12,7 @@ import { SnapshotBench } from "../../snapshot-bench.suite.ts"
 import { findQemu } from "../find.ts"
 import { connectQmp } from "../qmp.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const missing =
   guestMissing ||
