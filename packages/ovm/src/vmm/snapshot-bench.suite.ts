@@ -1,5 +1,6 @@
 import { expect } from "bun:test"
 import { closeSync, existsSync, ftruncateSync, openSync } from "node:fs"
+import { join } from "node:path"
 import { until } from "../../../testkit/src/until.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, MiB } from "./bench.suite.ts"
@@ -58,6 +59,12 @@ export class SnapshotBench {
   sink(): Required<SnapshotSink> {
     const { bench } = this
     return { ram: bench.path("ram"), state: bench.path("state"), overlay: bench.path("new.qcow2") }
+  }
+
+  /** Where whoever adopts the machine may take it back: in its own directory. */
+  sinkIn(directory: string): Required<SnapshotSink> {
+    const path = (name: string) => join(directory, name)
+    return { ram: path("ram"), state: path("state"), overlay: path("new.qcow2") }
   }
 
   async take(machine: Machine, into: SnapshotSink = this.sink()): Promise<SnapshotParts> {

@@ -138,7 +138,7 @@ export function snapshotFaultsSuite(bench: Bench): void {
     async () => {
       for (const ms of [1, 10, 20, 30, 45, 60, 90]) {
         const { plan } = await shots.countingPlan()
-        const sink = shots.sink()
+        const sink = shots.sinkIn(plan.directory)
         const [planText, sinkText] = [plan, sink].map((value) => JSON.stringify(value))
         const record = await bench.elsewhere(`
         const machine = await vmm.launch(${planText})

@@ -97,7 +97,7 @@ const COUNT = `i=0; while [ $i -lt 5000 ]; do echo "$i ${"x".repeat(200)}"; slee
 
 /** What comes last of it, as a number. */
 const lastOf = async (directory: string) =>
-  Number.parseInt((await consoleOf(directory)).trimEnd().split("\n").at(-1) || "0")
+  Number.parseInt((await consoleOf(directory)).trimEnd().split("\n").at(-1) || "0", 10)
 
 test("a console whose reader is killed goes on, and so does the VMM", async () => {
   const { directory, identity, status } = await run(COUNT, 4 << 20)
