@@ -46,8 +46,16 @@ export async function removeRunFolder(root: string): Promise<string[]> {
     }
     await Bun.sleep(20)
   }
+  await unmountBelow(root)
   await rm(root, { recursive: true, force: true })
   return ended
+}
+
+/** File systems that a test has mounted and was ended before it could let go of. */
+async function unmountBelow(root: string): Promise<void> {
+  const mounts = (await readFile("/proc/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "")
+  for (const path of mounts.filter((path) => path.startsWith(`${root}/`)).reverse())
+    Bun.spawnSync(["umount", "-l", path])
 }
 
 async function sweep(root: string): Promise<void> {
