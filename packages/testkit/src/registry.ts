@@ -43,7 +43,12 @@ if (registryMissing) console.warn(`skipped: tests against a real registry: ${reg
  * (bcrypt lines) turns basic authentication on; ggcr's has none.
  */
 export async function startRegistry(
-  options: { htpasswd?: string; program?: RegistryProgram } = {},
+  options: {
+    htpasswd?: string
+    program?: RegistryProgram
+    /** Paths; ggcr's has none. */
+    tls?: { readonly cert: string; readonly key: string }
+  } = {},
 ): Promise<RegistryServer> {
   const name = options.program ?? "docker-registry"
   const program = findPeer(name)
@@ -53,7 +58,7 @@ export async function startRegistry(
     const port = await freePort()
     const host = `127.0.0.1:${port}`
     const config = join(root, "config.yml")
-    await writeFile(config, await configuration(root, host, options.htpasswd))
+    await writeFile(config, await configuration(root, host, options))
     const args = name === "ggcr-registry" ? [host] : ["serve", config]
     const child = spawn(program, args, { stdio: "ignore" })
     const stop = async () => {
@@ -101,12 +106,16 @@ function linkOf(path: string): string {
   }
 }
 
-async function configuration(root: string, host: string, htpasswd: string | undefined): Promise<string> {
+async function configuration(
+  root: string,
+  host: string,
+  { htpasswd, tls }: { htpasswd?: string; tls?: { readonly cert: string; readonly key: string } },
+): Promise<string> {
   const lines = [
     "version: 0.1",
     "log: {level: error}",
     `storage: {filesystem: {rootdirectory: ${root}/data}, delete: {enabled: true}}`,
-    `http: {addr: "${host}"}`,
+    `http: {addr: "${host}"${tls ? `, tls: {certificate: "${tls.cert}", key: "${tls.key}"}` : ""}}`,
   ]
   if (htpasswd !== undefined) {
     await writeFile(join(root, "htpasswd"), htpasswd)

@@ -56,6 +56,9 @@ export function streamBody(content: Bytes, size: number): Body {
 
 /** How to connect, where it is not as usual. */
 export interface Connection {
+  /** The registry that it is for, as settings call it, and the file that authorities were added from: for messages. */
+  readonly registry?: string
+  readonly caFile?: string
   readonly tls?: { readonly ca?: readonly string[]; readonly cert?: string; readonly key?: string }
   readonly proxy?: string
 }
@@ -99,7 +102,7 @@ export async function roundTrip(request: RoundTrip): Promise<Response> {
   } catch (error) {
     signal?.throwIfAborted()
     if (deadline.signal.aborted) throw timedOut(url, `no answer within ${Math.round(allowed)} ms`)
-    throw isConnection(error) ? unreachable(url, error) : error
+    throw isConnection(error) ? unreachable(url, error, connection) : error
   } finally {
     clearTimeout(timer)
   }
@@ -177,13 +180,39 @@ function isConnection(error: unknown): error is TypeError & { code: string } {
   return error instanceof TypeError && "code" in error && typeof error.code === "string"
 }
 
-function unreachable(url: URL, error: TypeError & { code: string }): Error {
-  const failure = new OvmError("OVM_REGISTRY_UNREACHABLE", `${url.host}: ${error.code}`, {
-    cause: error,
-    hint: `check that ${url.host} is the registry's name and that it can be reached`,
-  })
+function unreachable(url: URL, error: TypeError & { code: string }, connection: Connection = {}): Error {
+  const { reason, hint } = explained(url, error.code, connection)
+  const failure = new OvmError("OVM_REGISTRY_UNREACHABLE", `${url.host}: ${reason}`, { cause: error, hint })
   // A certificate that is not trusted now will not be in a second.
   return /CERT|SIGNATURE|TLS|SSL|EPROTO/i.test(error.code) ? failure : new Transient(failure)
+}
+
+const UNKNOWN =
+  /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT.*)|(DEPTH_ZERO_)?SELF_SIGNED_CERT.*|CERT_UNTRUSTED)$/
+
+/** What a code of the network or of TLS means, and what to do about it. */
+function explained(url: URL, code: string, { registry = url.host, caFile }: Connection) {
+  const settings = `for ${registry} in registries.json`
+  if (UNKNOWN.test(code)) {
+    const nor = caFile === undefined ? "" : `, nor by one in ${caFile}`
+    return {
+      reason: `its certificate is by no authority that is trusted here${nor} (${code})`,
+      hint: `"ca": "FILE.pem" ${settings}, with the certificate of the authority`,
+    }
+  }
+  if (/ALTNAME|HOSTNAME/.test(code))
+    return {
+      reason: `its certificate is for another name (${code})`,
+      hint: "use the name that the certificate is for",
+    }
+  if (/CERT_(HAS_EXPIRED|NOT_YET_VALID)/.test(code))
+    return { reason: `its certificate is not valid now (${code})`, hint: "check the clocks on both sides" }
+  if (code === "EPROTO")
+    return {
+      reason: `it speaks no TLS (${code})`,
+      hint: `if it is to be spoken to without: --plain-http, or "plainHttp": true ${settings}`,
+    }
+  return { reason: code, hint: `check that ${url.host} is the registry's name and that it can be reached` }
 }
 
 export function timedOut(url: URL, reason: string): Transient {

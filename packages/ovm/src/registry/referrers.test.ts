@@ -220,3 +220,52 @@ describe.skipIf(missing)("writing the fallback tag", () => {
     await failure(pushing, "OVM_TOO_LARGE")
   })
 })
+
+// OVMS-OCI-090
+describe("a registry that answers for the fallback tag with something else", () => {
+  const subject = new TextEncoder().encode(
+    JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config: entry("c"), layers: [] }),
+  )
+  const target = { mediaType: OCI_MANIFEST, digest: digestOf(subject), size: subject.byteLength }
+  const referrer = new TextEncoder().encode(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_MANIFEST,
+      artifactType: "application/x.a",
+      config: { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 },
+      layers: [],
+      subject: target,
+    }),
+  )
+  const html = { "Content-Type": "text/html; charset=utf-8" }
+  test.each<[string, () => Response]>([
+    ["it is the subject itself", () => new Response(subject, { headers: { "Content-Type": OCI_MANIFEST } })],
+    ["it is a page for a browser", () => new Response("<p>Welcome", { headers: html })],
+    [
+      "it is a page for a browser",
+      () => new Response("<!DOCTYPE html><title>x", { headers: { "Content-Type": OCI_INDEX } }),
+    ],
+    [
+      "it is something else",
+      () => Response.json({ schemaVersion: 2, mediaType: OCI_MANIFEST, config: {}, layers: [] }),
+    ],
+    ["it is something else", () => Response.json({ schemaVersion: 2, config: {}, layers: [] })],
+    ["it is something else", () => Response.json({ schemaVersion: 1, manifests: [] })],
+  ])("is told so: %s", async (reason, answer) => {
+    await using registry = startFaults(({ request, url }) => {
+      if (isApi(url)) return refusal(404, "NAME_UNKNOWN")
+      if (request.method === "PUT") return new Response(null, { status: 201 })
+      return url.pathname.endsWith(fallbackTag(target.digest)) ? answer() : undefined
+    })
+    const store = storeAt(registry.host)
+    const listed = await failure(Array.fromAsync(store.referrers(target)), "OVM_REGISTRY_FAILED")
+    expect(listed.message).toContain(reason)
+    const pushed = await failure(
+      store.push(describeBytes(referrer, OCI_MANIFEST), bytesOf(referrer)),
+      "OVM_REGISTRY_FAILED",
+    )
+    expect(pushed.message).toContain(reason)
+    const written = registry.seen.filter(({ method }) => method === "PUT").map(({ path }) => path)
+    expect(written).toEqual([`/v2/a/b/manifests/${digestOf(referrer)}`])
+  })
+})

@@ -103,17 +103,21 @@ export class Referrers {
   ): Promise<{ index: ReferrersIndex; digest: Digest; size: number } | undefined> {
     const tag = fallbackTag(subject)
     const request = this.#request(`manifests/${tag}`, `${this.repository}:${tag}`, call)
+    let found: Small
     try {
-      const { bytes } = await small(this.transport, { ...request, absent: "OVM_NAME_UNKNOWN" })
-      const index = parseIndex(bytes)
-      if (index) return { index, digest: digestOf(bytes), size: bytes.byteLength }
+      found = await small(this.transport, { ...request, absent: "OVM_NAME_UNKNOWN" })
     } catch (error) {
       if (error instanceof OvmError && error.code === "OVM_NAME_UNKNOWN") return undefined
       throw error
     }
+    const { bytes } = found
+    const digest = digestOf(bytes)
+    const index = digest === subject ? undefined : parseIndex(bytes)
+    if (index) return { index, digest, size: bytes.byteLength }
     throw new OvmError(
       "OVM_REGISTRY_FAILED",
-      `${this.transport.host}: ${request.what} is not an index of referrers`,
+      `${this.transport.host}: ${request.what} is not an index of referrers: ${otherThanIndex(found, digest === subject)}`,
+      { hint: "nothing was changed there; the registry's administrator can say why it answers so" },
     )
   }
 
@@ -149,6 +153,15 @@ export function fallbackTag(subject: Digest): string {
   return subject.replace(":", "-")
 }
 
+/** What stands where an index should. */
+function otherThanIndex({ bytes, response }: Small, isSubject: boolean): string {
+  if (isSubject)
+    return "it is the subject itself, which the registry gives for a tag that looks like its digest"
+  const type = response.headers.get("content-type")?.split(";")[0]?.trim() ?? ""
+  const page = /html/i.test(type) || /^\s*<(!doctype|html)/i.test(bytes.toString("latin1", 0, 64))
+  return page ? "it is a page for a browser (HTML)" : "it is something else, which is left as it is"
+}
+
 /** An index with the entries that can be referrers; undefined if it is no index. */
 export function parseIndex(bytes: Uint8Array): ReferrersIndex | undefined {
   if (bytes.byteLength > LIST_LIMIT) return undefined
@@ -158,7 +171,10 @@ export function parseIndex(bytes: Uint8Array): ReferrersIndex | undefined {
   } catch {
     return undefined
   }
+  // A manifest has no `manifests` either, and is no empty list: it would be written over.
   if (!isObject(value) || value.schemaVersion !== 2) return undefined
+  if ((value.mediaType ?? OCI_INDEX) !== OCI_INDEX || !(value.mediaType || "manifests" in value))
+    return undefined
   // Go tools write null for an empty list.
   const manifests = value.manifests ?? []
   return Array.isArray(manifests) ? { ...value, manifests: manifests.filter(isEntry).map(tidy) } : undefined

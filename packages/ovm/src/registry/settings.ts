@@ -3,6 +3,7 @@ import { isObject } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
+import { certificatesIn, usualAuthorities } from "./authorities.ts"
 import { isHost, isRepository } from "./reference.ts"
 
 /** A copy of a registry's content elsewhere. */
@@ -150,27 +151,33 @@ function parseMirror(value: unknown): Mirror | undefined {
 /** What TLS needs of the settings, read from their files. */
 export interface TlsFiles {
   readonly ca?: readonly string[]
+  /** The file of the settings that authorities were added from, for messages. */
+  readonly caFile?: string
   readonly cert?: string
   readonly key?: string
 }
 
-/** Throws OVM_FILE_UNREADABLE or OVM_PERMISSION_DENIED, naming the file. */
+/** Throws OVM_FILE_UNREADABLE or OVM_SETTINGS_INVALID, naming the file. */
 export async function readTls(settings: RegistrySettings): Promise<TlsFiles | undefined> {
   const { ca, clientCert, clientKey } = settings
   if (ca === undefined && clientCert === undefined) return undefined
+  const read = async (path: string) => new TextDecoder().decode(await readRegular(path, LIMIT))
   try {
-    const read = async (path: string) => new TextDecoder().decode(await readRegular(path, LIMIT))
     return {
-      // Beside the usual ones: a registry with a certificate of its own may still redirect to a public one.
-      ...(ca !== undefined && {
-        ca: [...process.getBuiltinModule("node:tls").rootCertificates, await read(ca)],
-      }),
+      ...(ca !== undefined && { ca: await withUsual(ca), caFile: ca }),
       ...(clientCert !== undefined && { cert: await read(clientCert) }),
       ...(clientKey !== undefined && { key: await read(clientKey) }),
     }
   } catch (error) {
     throw toOvmError(error)
   }
+}
+
+/** Beside the usual ones: a registry with a certificate of its own may still redirect to a public one. */
+async function withUsual(path: string): Promise<readonly string[]> {
+  const own = await certificatesIn(path)
+  if (own.length === 0) throw invalid(path, "", "it has no certificate in PEM, and is the `ca` of a registry")
+  return [...(await usualAuthorities()), ...own]
 }
 
 function invalid(path: string, field: string, reason: string, cause?: unknown): OvmError {

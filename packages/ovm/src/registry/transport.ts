@@ -1,4 +1,5 @@
 import type { Call } from "../content/interfaces.ts"
+import { isObject } from "../content/manifest.ts"
 import { type ErrorCode, OvmError } from "../errors.ts"
 import { isLoopback, isPrivateHost } from "./address.ts"
 import { Authorizer } from "./auth.ts"
@@ -7,8 +8,9 @@ import { failure } from "./failure.ts"
 import { type Body, type Connection, discard, isProxied, roundTrip } from "./http.ts"
 import { LIMITS, type Limits } from "./limits.ts"
 import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
-import { retry } from "./retry.ts"
+import { retry, Transient } from "./retry.ts"
 import type { TlsFiles } from "./settings.ts"
+import { speaksTls } from "./tls-probe.ts"
 import { type OnWarning, Warnings } from "./warnings.ts"
 
 export type { MirrorTransport } from "./mirrors.ts"
@@ -81,6 +83,9 @@ export class Transport {
   readonly #foreign: Connection
   readonly #allowPrivate: boolean
   readonly #direct: boolean
+  /** That it speaks no TLS, since it is on this host: not known until it has answered. */
+  #assumed: boolean
+  #secure: Promise<boolean> | undefined
   readonly #indirect = new Set<string>()
   readonly #hosts = new Map<string, Promise<boolean>>()
 
@@ -94,8 +99,15 @@ export class Transport {
     this.#origin = new URL(`${(options.plainHttp ?? isLoopback(host)) ? "http" : "https"}://${address}`)
     this.maxConcurrency = options.maxConcurrency
     this.chunkBytes = options.chunkBytes
+    this.#assumed = options.plainHttp === undefined && isLoopback(host)
     const { tls, proxy } = options
-    this.#own = { ...(tls && { tls }), ...(proxy !== undefined && { proxy }) }
+    const caFile = tls?.caFile
+    this.#own = {
+      registry: host,
+      ...(caFile !== undefined && { caFile }),
+      ...(tls && { tls }),
+      ...(proxy !== undefined && { proxy }),
+    }
     // Who we are is for the registry's own host only; whom we trust is for wherever it sends us.
     this.#foreign = { ...this.#own, ...(tls && { tls: tls.ca ? { ca: tls.ca } : {} }) }
     this.#direct = options.direct ?? true
@@ -120,7 +132,7 @@ export class Transport {
 
   /** The same in one attempt: a failure that may pass is a Transient. For requests that cannot be repeated alone. */
   async exchange(request: Request): Promise<Answer> {
-    return (await this.#mirrors.answer(request)) ?? (await this.#exchange(request))
+    return (await this.#mirrors.answer(request)) ?? (await this.#found(request))
   }
 
   get hasMirrors(): boolean {
@@ -158,6 +170,25 @@ export class Transport {
   /** Passes on the header `Warning` of an answer that did not come through `exchange`. */
   warned(warning: string | null, url: URL): void {
     if (warning !== null && this.#isOwn(url)) this.#warnings.read(new Headers({ warning }))
+  }
+
+  async #found(request: Request): Promise<Answer> {
+    if (!this.#assumed) return this.#exchange(request)
+    try {
+      return await this.#exchange(request)
+    } catch (error) {
+      if (!mayBeTls(error) || !(await this.#turnsOutSecure())) throw error
+      if (request.body && !request.body.replayable) throw error
+      return this.#exchange(request)
+    }
+  }
+
+  /** Looks whether there is TLS where none was assumed, and speaks it from now on. Nothing secret was sent yet: nobody had asked. */
+  async #turnsOutSecure(): Promise<boolean> {
+    this.#secure ??= speaksTls(this.#origin, this.limits.responseMs)
+    const secure = await this.#secure
+    if (secure) this.#origin.protocol = "https:"
+    return secure
   }
 
   async #exchange(request: Request): Promise<Answer> {
@@ -245,10 +276,15 @@ export class Transport {
   /** A URL that the registry gave, made absolute. Throws OVM_REGISTRY_FAILED for one that must not be followed. */
   #resolve(target: string | URL, base: URL): URL {
     if (!URL.canParse(String(target), base.href)) throw this.#broken("it sent a location that is no URL")
-    const url = new URL(target, base)
+    const url = withTls(new URL(target, base), base)
     const safe = url.protocol === "https:" || (url.protocol === "http:" && base.protocol === "http:")
     if (safe && !url.username && !url.password) return url
-    throw this.#broken(`it sent us to ${url.protocol}//${url.host}, which is not safe to follow`)
+    const where = `it sent us to ${url.protocol}//${url.host}`
+    if (url.protocol !== "http:") throw this.#broken(`${where}, which is not safe to follow`)
+    throw this.#broken(
+      `${where}, away from TLS, which is not safe to follow`,
+      "a proxy that does the TLS for a registry has to tell it (X-Forwarded-Proto: https, and Host as it came)",
+    )
   }
 
   #failure(request: Request, response: Response, url: URL): Promise<Error> {
@@ -257,9 +293,25 @@ export class Transport {
     return failure({ response, url, host: this.host, what, absent, limits: this.limits, credential })
   }
 
-  #broken(reason: string): OvmError {
-    return new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${reason}`)
+  #broken(reason: string, hint?: string): OvmError {
+    return new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${reason}`, { ...(hint && { hint }) })
   }
+}
+
+/** `url` with TLS where it names the same place without: what a proxy that does the TLS has not told the registry (OVMS-OCI-091). */
+function withTls(url: URL, base: URL): URL {
+  if (url.protocol !== "http:" || base.protocol !== "https:") return url
+  const secure = new URL(url)
+  secure.protocol = "https:"
+  return secure.origin === base.origin ? secure : url
+}
+
+/** What TLS does with a request that has none: it breaks off, or answers 400 in its own way. */
+function mayBeTls(thrown: unknown): boolean {
+  const error = thrown instanceof Transient ? thrown.error : thrown
+  if (!(error instanceof OvmError)) return true
+  if (error.code === "OVM_REGISTRY_UNREACHABLE") return true
+  return isObject(error.detail) && error.detail.status === 400
 }
 
 function isRefusal({ status }: Response): boolean {
