@@ -1,6 +1,6 @@
 import type { Call } from "../content/interfaces.ts"
 import { createOverlay } from "../disk/overlay.ts"
-import { toOvmError } from "../errors.ts"
+import { type OvmError, toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import type { Machine, MachineRecord } from "../vmm/interfaces.ts"
 import { type Admission, accept } from "./admission.ts"
@@ -53,7 +53,7 @@ export class Starts {
     } catch (thrown) {
       const error = toOvmError(thrown)
       if (!this.#context.images.canPull(request.manifest, error)) {
-        await this.#context.ending.forget(instance)
+        await this.#giveUp(instance, error)
         throw error
       }
       this.#carryOn(instance, received, () =>
@@ -61,6 +61,14 @@ export class Starts {
       )
     }
     return { instance_id: instance.id, status: "starting" }
+  }
+
+  /** Nothing of it is left. What cannot be removed now has failed, and is there to be removed later. */
+  async #giveUp(instance: Instance, error: OvmError): Promise<void> {
+    await instance.fail(error)
+    await this.#context.ending
+      .forget(instance)
+      .catch((problem) => this.#context.told("left", instance, { error: entryOf(toOvmError(problem)) }))
   }
 
   /** Settles when nothing goes on any more behind the answers. */
