@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -35,6 +37,25 @@ const servers: { close(): void }[] = []
 afterAll(() => {
   for (const server of servers) server.close()
 })
+
+/** A monitor in a process of its own, which says why it ends and leaves. */
+const LEAVES = `
+const { createServer } = require("node:net")
+createServer((socket) => {
+  socket.write('{"QMP": {}}\\n')
+  socket.on("data", (text) => {
+    for (const line of text.toString().trim().split("\\n").map((line) => JSON.parse(line)))
+      if (line.execute !== "leave") socket.write(JSON.stringify({ return: {}, id: line.id }) + "\\n")
+      else socket.end('{"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}}\\n', () => {
+        socket.destroy()
+        socket.on("close", () => {
+          require("node:fs").writeFileSync("left", "")
+          process.exit()
+        })
+      })
+  })
+}).listen(${JSON.stringify(QMP_SOCKET)}, () => console.log("up"))
+`
 
 const ok = (line: { id: number }, socket: Socket) => socket.write(`{"return": {}, "id": ${line.id}}\r\n`)
 const timeoutMs = 200
@@ -106,6 +127,26 @@ describe("the QMP client", () => {
       }
       await qmp.closed
     })
+
+  // As a guest that powers off while its QEMU is being asked something.
+  test("what the monitor said before it left is heard, also if it was written to meanwhile", async () => {
+    const directory = join(root, "leaves")
+    mkdirSync(directory)
+    const server = spawn(process.execPath, ["-e", LEAVES], {
+      cwd: directory,
+      stdio: ["ignore", "pipe", "inherit"],
+    })
+    await once(server.stdout, "data")
+    const events: QmpEvent[] = []
+    const qmp = await connectQmp(directory, { timeoutMs: 2000, onEvent: (event) => events.push(event) })
+    const asked = refusal(qmp?.execute("leave") ?? Promise.resolve())
+    // Nothing is read here until it has gone.
+    while (!existsSync(join(directory, "left")));
+    const more = refusal(qmp?.execute("more") ?? Promise.resolve())
+    expect([(await asked).code, (await more).code]).toEqual(["OVM_VMM_FAILED", "OVM_VMM_FAILED"])
+    expect(events).toMatchObject([{ event: "SHUTDOWN", data: { reason: "guest-shutdown" } }])
+    await once(server, "exit")
+  })
 
   test("no greeting, or no consent, ends in a time-out", async () => {
     const silent = await monitor("", () => {})

@@ -1,8 +1,5 @@
-import { closeSync, constants } from "node:fs"
-import { createConnection, type Socket } from "node:net"
-import { guardedSync } from "../../content/guarded.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"
-import { openIfPresent } from "../../files/present.ts"
+import { type Dialled, dialIn } from "./socket.ts"
 
 /** QEMU's socket in the instance's directory. */
 export const QMP_SOCKET = "qmp.sock"
@@ -65,14 +62,14 @@ export async function dialQmp(
   directory: string,
   { timeoutMs: greetingMs, onEvent }: QmpOptions,
 ): Promise<Qmp | undefined> {
-  const socket = await connectIn(directory, QMP_SOCKET)
-  if (!socket) return undefined
   const listeners = new Set<(event: QmpEvent) => void>()
   if (onEvent) listeners.add(onEvent)
   const waiting = new Map<number, (answer: Message | OvmError) => void>()
   let nextId = 0
   let ended: OvmError | undefined
+  let socket: Dialled | undefined
   const greeting = Promise.withResolvers<void>()
+  greeting.promise.catch(() => {})
   const closed = Promise.withResolvers<void>()
 
   const end = (reason: string, code: ErrorCode = "OVM_VMM_FAILED") => {
@@ -82,7 +79,7 @@ export async function dialQmp(
     waiting.clear()
     greeting.reject(ended)
     closed.resolve()
-    socket.destroy()
+    socket?.destroy()
   }
   const receive = (line: string) => {
     const message = parse(line)
@@ -93,10 +90,12 @@ export async function dialQmp(
       for (const listener of listeners) listener(event)
     } else if (typeof message.id === "number") waiting.get(message.id)?.(message)
   }
-  readLines(socket, receive, end)
-  socket
-    .on("error", (error) => end(`broke: ${error.message}`))
-    .on("close", () => end("closed the connection"))
+  socket = await dialIn(directory, QMP_SOCKET, {
+    data: lines(receive, () => end(`sent a line above ${MAX_LINE} bytes`)),
+    ended: () => end("closed the connection"),
+  })
+  if (!socket) return undefined
+  if (ended) socket.destroy()
 
   const execute: Qmp["execute"] = async (command, args, timeoutMs = COMMAND_MS) => {
     if (ended) throw ended
@@ -104,7 +103,7 @@ export async function dialQmp(
     const answer = await withTimeout(
       new Promise<Message | OvmError>((resolve) => {
         waiting.set(id, resolve)
-        socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
+        socket?.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
       }),
       timeoutMs,
       `QEMU did not answer ${command} within ${timeoutMs} ms`,
@@ -142,33 +141,15 @@ function eventOf(event: string, { data, timestamp }: Message): QmpEvent {
   return { event, data: isObject(data) ? data : {}, ...(Number.isNaN(time) ? {} : { time }) }
 }
 
-/**
- * Connects to a socket in `directory`; undefined if nothing listens. A socket's path is limited to 107 bytes (unix(7)): through the
- * folder's descriptor. Throws if that cannot be had.
- */
-export async function connectIn(directory: string, name: string): Promise<Socket | undefined> {
-  const folder = guardedSync(() => openIfPresent(directory, constants.O_RDONLY | constants.O_DIRECTORY))
-  if (folder === undefined) return undefined
-  try {
-    return await new Promise((resolve) => {
-      const socket = createConnection({ path: `/proc/self/fd/${folder}/${name}` })
-      socket.once("connect", () => resolve(socket))
-      socket.once("error", () => resolve(undefined))
-    })
-  } finally {
-    closeSync(folder)
-  }
-}
-
-function readLines(socket: Socket, receive: (line: string) => void, end: (reason: string) => void): void {
+/** Passes on whole lines; `tooLong` is called for one that never ends. */
+function lines(receive: (line: string) => void, tooLong: () => void): (text: string) => void {
   let rest = ""
-  socket.setEncoding("utf8")
-  socket.on("data", (text: string) => {
+  return (text) => {
     const lines = (rest + text).split("\n")
     rest = lines.pop() ?? ""
     for (const line of lines) if (line.trim() !== "") receive(line)
-    if (rest.length > MAX_LINE) end(`sent a line above ${MAX_LINE} bytes`)
-  })
+    if (rest.length > MAX_LINE) tooLong()
+  }
 }
 
 function parse(line: string): Message | undefined {

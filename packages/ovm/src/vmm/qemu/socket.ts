@@ -1,0 +1,82 @@
+import { closeSync, constants } from "node:fs"
+import { createConnection, type Socket } from "node:net"
+import { guardedSync } from "../../content/guarded.ts"
+import { openIfPresent } from "../../files/present.ts"
+
+/** A connection that is read to its end, whatever becomes of what is written to it. */
+export interface Dialled {
+  /** Writes, or drops what nobody will read any more: the end is told by `ended`. */
+  write(text: string): void
+  destroy(): void
+}
+
+export interface Listener {
+  /** What came, as UTF-8 in pieces of any length. */
+  data(text: string): void
+  /** Once, and last. */
+  ended(): void
+}
+
+/** Connects to a socket in `directory`; undefined if nothing listens. Throws if the directory cannot be opened. */
+export async function connectIn(directory: string, name: string): Promise<Socket | undefined> {
+  return await throughFolder(directory, name, (path) => {
+    const socket = createConnection({ path })
+    return new Promise<Socket | undefined>((resolve) => {
+      socket.once("connect", () => resolve(socket))
+      socket.once("error", () => resolve(undefined))
+    })
+  })
+}
+
+/**
+ * The same for a peer that may leave at any time, and whose last words count. node:net of Bun forgets what has come and was not
+ * read yet when a write fails; only Bun's own socket goes on reading.
+ */
+export async function dialIn(
+  directory: string,
+  name: string,
+  listener: Listener,
+): Promise<Dialled | undefined> {
+  const decoder = new TextDecoder()
+  let unsent: Uint8Array = new Uint8Array()
+  /** What the kernel does not take is kept until it does. */
+  const send = (socket: { write(bytes: Uint8Array): number }) => {
+    const sent = socket.write(unsent)
+    unsent = sent < 0 ? new Uint8Array() : unsent.subarray(sent)
+  }
+  const socket = await throughFolder(directory, name, (unix) =>
+    Bun.connect({
+      unix,
+      socket: {
+        data: (_, bytes) => listener.data(decoder.decode(bytes, { stream: true })),
+        drain: (socket) => send(socket),
+        close: () => listener.ended(),
+        error: () => {},
+      },
+    }).catch(() => undefined),
+  )
+  if (!socket) return undefined
+  return {
+    write(text) {
+      const waits = unsent.length > 0
+      unsent = Buffer.concat([unsent, Buffer.from(text)])
+      if (!waits) send(socket)
+    },
+    destroy: () => socket.terminate(),
+  }
+}
+
+/** A socket's path is limited to 107 bytes (unix(7)): it is given through the folder's descriptor. */
+async function throughFolder<T>(
+  directory: string,
+  name: string,
+  connect: (path: string) => Promise<T>,
+): Promise<T | undefined> {
+  const folder = guardedSync(() => openIfPresent(directory, constants.O_RDONLY | constants.O_DIRECTORY))
+  if (folder === undefined) return undefined
+  try {
+    return await connect(`/proc/self/fd/${folder}/${name}`)
+  } finally {
+    closeSync(folder)
+  }
+}
