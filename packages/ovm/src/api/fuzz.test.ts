@@ -16,6 +16,7 @@ import { type Server, serve } from "./server.ts"
 // the file. The seed is fixed: what fails, fails again. OVM_FUZZ_SEED and OVM_FUZZ_REQUESTS try others.
 const SEED = Number(process.env.OVM_FUZZ_SEED ?? 11)
 const REQUESTS = Number(process.env.OVM_FUZZ_REQUESTS ?? 4000)
+const JUDGES = new Map(Object.entries(validators))
 
 setDefaultTimeout(120_000)
 
@@ -320,7 +321,7 @@ function fault(
   const answer = operation?.responses[status]
   if (!answer) return "the operation has no such answer"
   const name = answer.content?.["application/json"]?.schema?.$ref?.replace(/.*\//, "")
-  const judge = name === undefined ? undefined : validators[name as keyof typeof validators]
+  const judge = name === undefined ? undefined : JUDGES.get(name)
   if (!judge || !headers["content-type"]?.startsWith("application/json")) return undefined
   return judge(JSON.parse(text)) ? undefined : JSON.stringify(judge.errors)
 }

@@ -5,13 +5,12 @@ import { dirname, join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { entryOf } from "../runtime/instance.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
-import { healthOf } from "./client.ts"
 import { CONNECTION_LIMITS, type ConnectionLimits, Connections } from "./connections.ts"
 import { type ApiRequest, isComing, requestOf, send } from "./exchange.ts"
 import { errorResponse } from "./http.ts"
 import { privateFolder } from "./private-folder.ts"
 import { dispatch } from "./routes.ts"
-import { shortPath } from "./socket.ts"
+import { isServed, shortPath } from "./socket.ts"
 
 export interface Server {
   readonly socket: string
@@ -25,7 +24,7 @@ export interface Server {
 
 /**
  * Serves `runtime` on a Unix socket of mode 0600 in a directory of mode 0700 (spec/runtime-api.md, "Socket").
- * Throws OVM_DAEMON_RUNNING if something answers there already, and OVM_PERMISSION_DENIED or OVM_FILE_UNREADABLE if no such
+ * Throws OVM_DAEMON_RUNNING if something listens there already, and OVM_PERMISSION_DENIED or OVM_FILE_UNREADABLE if no such
  * folder can be had; a socket that nobody serves, or another file in its place, is replaced in one step.
  */
 export async function serve(
@@ -35,7 +34,7 @@ export async function serve(
   limits: ConnectionLimits = CONNECTION_LIMITS,
 ): Promise<Server> {
   privateFolder(dirname(socket))
-  if (await healthOf(socket))
+  if (await isServed(socket))
     throw new OvmError("OVM_DAEMON_RUNNING", `another daemon serves ${socket}`, { hint: "ovm info" })
   // Made under another name, so that nobody sees it before it has its mode, and its end removes nothing of others.
   const own = join(dirname(socket), `.ovm.sock.${process.pid}`)

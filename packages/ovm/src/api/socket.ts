@@ -1,5 +1,9 @@
 import { closeSync, constants, openSync } from "node:fs"
+import { createConnection } from "node:net"
 import { basename, dirname } from "node:path"
+
+/** What the kernel says of a socket that nobody listens on, of no socket and of no file. */
+const NOBODY: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTSOCK", "ENOENT"])
 
 /**
  * A path to the same socket that fits in the 108 bytes which unix(7) allows, however deep its directory is.
@@ -11,5 +15,19 @@ export function shortPath(socket: string): { readonly text: string } & Disposabl
   return {
     text: `/proc/self/fd/${directory}/${basename(socket)}`,
     [Symbol.dispose]: () => closeSync(directory),
+  }
+}
+
+/** Whether a process listens on it, whatever that says, and however busy the host is: the kernel answers. */
+export async function isServed(socket: string): Promise<boolean> {
+  using path = shortPath(socket)
+  const connection = createConnection(path.text)
+  try {
+    return await new Promise((resolve) => {
+      connection.once("connect", () => resolve(true))
+      connection.once("error", ({ code }: NodeJS.ErrnoException) => resolve(!NOBODY.has(code ?? "")))
+    })
+  } finally {
+    connection.destroy()
   }
 }

@@ -20,6 +20,7 @@ const SEEK_HOLE = 4
 const POSIX_FADV_WILLNEED = 3
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
+const PRIO_PGRP = 1
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -93,6 +94,12 @@ export function punch(fd: number, at: number, length: number): boolean {
   return library.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length) === 0
 }
 
+/** Gives all threads of a process group this nice value, -20 to 19 (setpriority(2)); false where that is not allowed. */
+export function setGroupNice(group: number, nice: number): boolean {
+  library ??= open()
+  return library.setpriority(PRIO_PGRP, group, nice) === 0
+}
+
 function open() {
   for (const name of LIBRARIES) {
     try {
@@ -102,6 +109,7 @@ function open() {
         lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
         posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
         fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
+        setpriority: { args: ["i32", "u32", "i32"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
       }).symbols
     } catch {

@@ -56,6 +56,9 @@ async function orphan(manifest = "disk"): Promise<{ id: string; pid: number }> {
   return { id, pid }
 }
 
+/** Guests that never rest, several on each processor of any host that this runs on, and no more than its memory holds. */
+const BUSY = 16
+
 const isReached = ({ reachable }: InstanceInfo) => reachable === undefined
 const hasWhy = ({ error }: InstanceInfo) => error !== undefined
 const overlayOf = (id: string) => existsSync(join(folder(id), "overlay.qcow2"))
@@ -264,6 +267,16 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
   })
 
   // OVMS-STA-013, OVMS-STA-028
+  test("those that want every processor of a busy host are all taken over", async () => {
+    await packGuest(join(root, "store"), "busy:latest", "tick_ms=0")
+    const starts = Array.from({ length: BUSY }, () => runtime.start({ manifest: "busy" }))
+    const ids = (await Promise.all(starts)).map(({ instance_id }) => instance_id)
+    for (const id of ids) await until(id, ({ state }) => state !== "starting")
+    await runtime.close()
+    await open()
+    for (const id of ids) expect((await until(id, isReached)).state).toBe("running")
+  })
+
   test("one that ran when the host was restarted is lost, and its disk is not", async () => {
     const { id, pid } = await orphan()
     process.kill(-(await sessionOf(pid)), "SIGKILL")

@@ -1,6 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { getPriority, tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../../testkit/src/disks.ts"
 import { pidsIn, processesIn } from "../../../../testkit/src/processes.ts"
@@ -53,6 +53,20 @@ test("leaves the exit status, also of a signal", async () => {
     expect(await readExit(directory)).toBe(status)
     expect(await isAlive(identity)).toBe(false)
   }
+})
+
+test("yields to whoever started it, as a session and with each of its threads", async () => {
+  const { directory, group, identity } = await run("while :; do :; done & wait")
+  const nicer = (ours: number) => Math.min(ours + 10, 19)
+  for (const pid of pidsIn(directory, "sh")) expect(getPriority(pid)).toBe(nicer(getPriority()))
+  const session = (pid: number | "self") => {
+    const path = `/proc/${pid}/autogroup`
+    return existsSync(path) ? Number(/nice (-?\d+)/.exec(readFileSync(path, "latin1"))?.[1]) : undefined
+  }
+  const ours = session("self")
+  // Users without privileges may have to ask more than once.
+  if (ours !== undefined) await until("its session's value", () => session(identity.pid) === nicer(ours))
+  await killGroup(group)
 })
 
 test("the exit status is waited for as long as there is a wrapper that writes it", async () => {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process"
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { sessionNice, yieldToUs } from "./priority.ts"
 
 /** Files that the wrapper leaves in the instance's directory. */
 export const PID_FILE = "pid"
@@ -35,11 +36,14 @@ const GATE_MS = 100
  *
  * The shell stays until the status is in its place: who looks whether a wrapper is there knows it by the shell (stray.ts).
  *
- * Arguments: bytes a segment, bound on stderr, then the VMM's argv. They are never parsed as shell text.
+ * The session yields to the daemon's (priority.ts). The kernel takes one such wish in a tenth of a second from all users without
+ * privileges, so it may have to be said again.
+ *
+ * Arguments: bytes a segment, bound on stderr, the session's nice value or nothing, then the VMM's argv. They are never parsed as shell text.
  */
 const SCRIPT = `
-segment=$1 words=$2
-shift 2
+segment=$1 words=$2 nice=$3
+shift 3
 exec 4<&0 </dev/null
 gate() {
   read -r x <&4
@@ -77,7 +81,15 @@ keep_console() {
   done
   exec cat >/dev/null
 }
+yield() {
+  for x in 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9
+  do
+    echo "$nice" 2>/dev/null >/proc/self/autogroup && return
+    sleep 0.15
+  done
+}
 keep_words() {
+  [ "$nice" = "" ] || yield 2>/dev/null
   gate
   while head -c $words >>${STDERR_FILE}; [ $? -gt 128 ]
   do :
@@ -97,7 +109,8 @@ export interface Wrapped {
 }
 
 /**
- * Starts `argv` under the wrapper in `directory`, in a session of its own, with no environment but PATH.
+ * Starts `argv` under the wrapper in `directory`, in a session of its own, with no environment but PATH and a lower priority than
+ * this process has.
  * Returns once the wrapper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes.
  * Throws OVM_VMM_FAILED if not even the shell could be started.
  */
@@ -106,7 +119,8 @@ export async function spawnWrapped(
   options: { readonly directory: string; readonly consoleLimit: number },
 ): Promise<Wrapped> {
   const segment = Math.max(1, Math.floor(options.consoleLimit / 2))
-  const args = ["-c", SCRIPT, WRAPPER, String(segment), String(STDERR_LIMIT), ...argv]
+  const bounds = [segment, STDERR_LIMIT, sessionNice() ?? ""].map(String)
+  const args = ["-c", SCRIPT, WRAPPER, ...bounds, ...argv]
   try {
     clearTraces(options.directory)
     const child = spawn("sh", args, {
@@ -118,6 +132,7 @@ export async function spawnWrapped(
     await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
     child.unref()
     if (child.pid === undefined) throw new Error("the shell has no pid")
+    yieldToUs(child.pid)
     const { stdin } = child
     stdin.on("error", () => {})
     const open = () => void stdin.end()

@@ -12,8 +12,8 @@ import { type MachineOptions, qemuArguments } from "./arguments.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { GuestWatch } from "./watch.ts"
 
-/** From spawn to the monitor's greeting: some 50 ms, and much more on a host that is short of memory or processors. */
-export const START_MS = 30_000
+/** From spawn to the monitor's greeting: some 50 ms, and a minute where forty of them share two processors. */
+export const START_MS = 120_000
 const RETRY_MS = 1
 /** How long a QEMU whose monitor is gone may take to leave its status, and one that refused something: it may be about to end. */
 const GONE_MS = 5_000

@@ -47,8 +47,10 @@ test("a note means files of its own folder, whatever it says, and one that canno
     { files: [1], running: true },
     { files: {}, running: true },
     { files: [] },
-  ])
-    expect([odd, (note(odd), await readAttempt(directory))]).toEqual([odd, undefined])
+  ]) {
+    note(odd)
+    expect([odd, await readAttempt(directory)]).toEqual([odd, undefined])
+  }
   note({ files: [], running: true, overlay: { path: 1 } })
   expect(await readAttempt(directory)).toBeUndefined()
   rmSync(directory, { recursive: true })

@@ -1,0 +1,28 @@
+import { readFileSync } from "node:fs"
+import { getPriority } from "node:os"
+import { setGroupNice } from "../../content/libc.ts"
+
+/** How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a tenth of a processor. */
+const NICER = 10
+const NICEST = 19
+
+/**
+ * Has all threads of a process group that was just started, and all that they will start, yield to this process
+ * (docs/design/0031-priority-of-machines.md). Not being allowed to is no error.
+ */
+export function yieldToUs(group: number): void {
+  setGroupNice(group, Math.min(getPriority() + NICER, NICEST))
+}
+
+/**
+ * The nice value by which a session is to yield to this process's: where the kernel weighs sessions against each other, it looks at
+ * those of threads only inside one (sched(7), "The autogroup feature"). Undefined where it has no such groups.
+ */
+export function sessionNice(): number | undefined {
+  try {
+    const [, ours] = /nice (-?\d+)/.exec(readFileSync("/proc/self/autogroup", "latin1")) ?? []
+    return ours === undefined ? undefined : Math.min(Number(ours) + NICER, NICEST)
+  } catch {
+    return undefined
+  }
+}
