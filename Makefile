@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-sparse clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-cycles bench-sparse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ bench-discover: build peers machine ## how fast a thousand signatures are shown 
 
 bench-adopt: build ## how soon a daemon that was killed has its fifty machines again, beside their monitors by hand
 	@node_modules/.bin/bun bench/adopt.ts $(BENCH)
+
+bench-cycles: build ## what 300 starts and stops leave behind: memory, descriptors, threads, files, processes
+	@node_modules/.bin/bun bench/cycles.ts
 
 bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
 	@node_modules/.bin/bun bench/ram.ts

@@ -106,6 +106,23 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect(await until(id, ({ state }) => state !== "stopping")).toMatchObject({ state: "stopped" })
   })
 
+  // OVMS-STA-021, OVMS-STA-023
+  test("one that is stopped under the daemon's eyes is shown as that, refuses what needs it, and goes on", async () => {
+    const { id, pid } = await orphan()
+    await open()
+    await until(id, isReached)
+    process.kill(pid, "SIGSTOP")
+    const what = { state: "running", reachable: false, error: { code: "OVM_VMM_UNREACHABLE" } }
+    expect(await until(id, (info) => !isReached(info))).toMatchObject(what)
+    expect((await runtime.list())[0]).toMatchObject(what)
+    const asked = [runtime.pause(id), runtime.resume(id), runtime.snapshot({ instance_id: id, tag: "x" })]
+    for (const one of asked) expect((await refusal(one)).code).toBe("OVM_VMM_UNREACHABLE")
+    process.kill(pid, "SIGCONT")
+    expect((await until(id, isReached)).error).toBeUndefined()
+    expect(await runtime.pause(id)).toEqual({ status: "paused" })
+    expect(await runtime.resume(id)).toEqual({ status: "running" })
+  })
+
   // OVMS-STA-021
   test("one whose monitor others hold is taken over when they leave", async () => {
     const { id } = await orphan()

@@ -34,6 +34,7 @@ import { Slots } from "./slots.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { Starts } from "./starts.ts"
 import { hasEnded } from "./states.ts"
+import { refuseSuspended } from "./suspended.ts"
 
 export interface LocalRuntimeOptions {
   readonly version: string
@@ -150,6 +151,7 @@ export class LocalRuntime implements Runtime {
     if (!machine || (state !== "running" && state !== "paused"))
       throw new OvmError("OVM_STATE_CONFLICT", `instance ${instanceId} is ${state}`, { detail: { state } })
     instance.assertUsable()
+    await refuseSuspended(instance)
     await work(machine)
     await keepUp(instance, machine.guest, (event, fields) => this.#log(event, instance, fields))
     return { status: instance.state }
@@ -158,6 +160,7 @@ export class LocalRuntime implements Runtime {
   async snapshot(request: SnapshotRequest, call: Call = {}): Promise<SnapshotAnswer> {
     const instance = this.#get(request.instance_id)
     const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
+    await refuseSuspended(instance)
     const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(async () => {
       const { machine } = instance
       if (machine) await keepUp(instance, machine.guest, log).catch(this.#unrecorded(instance))
@@ -171,7 +174,7 @@ export class LocalRuntime implements Runtime {
     const instance = this.#get(instanceId)
     if (instance.info.reason === "snapshot") await instance.machine?.settle?.()
     const usage = await instance.machine?.usage()
-    const info = shown(instance)
+    const info = await shown(instance)
     if (!usage) return info
     return { ...info, resources: { ...info.resources, rss: usage.rss, cpu_time_ms: usage.cpuTime } }
   }
@@ -186,7 +189,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async list(): Promise<readonly InstanceInfo[]> {
-    return Array.from(this.#instances.values(), shown)
+    return await Promise.all(Array.from(this.#instances.values(), shown))
   }
 
   async remove(instanceId: string, options: Call & { readonly force?: boolean } = {}): Promise<void> {

@@ -1,4 +1,4 @@
-import { rmdirSync } from "node:fs"
+import { rmdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
@@ -127,7 +127,7 @@ export class Recovery {
       // A crash between making it and anything else. Only what is empty can be removed so.
       return async () => rmdirSync(directory)
     }
-    const info = shownOf(found, vmm !== undefined)
+    const info = shownOf(found, directory, vmm !== undefined)
     const instance = new Instance(directory, info, {})
     instance.unreadable = found.fault
     instances.set(found.id, instance)
@@ -146,7 +146,11 @@ function placeOf(directory: string, { vmm }: InstanceInfo) {
   return { vmm: name, version, accelerator: accelerator === "kvm" ? "kvm" : "tcg", directory } as const
 }
 
-function shownOf({ id, known, fault }: Unreadable & { readonly id: string }, lives: boolean): InstanceInfo {
+function shownOf(
+  { id, known, fault }: Unreadable & { readonly id: string },
+  directory: string,
+  lives: boolean,
+): InstanceInfo {
   const ended = known.state && hasEnded(known.state) ? known.state : "failed"
   return {
     instance_id: id,
@@ -155,9 +159,18 @@ function shownOf({ id, known, fault }: Unreadable & { readonly id: string }, liv
     resources: {},
     timings_ms: {},
     warnings: [],
-    created: new Date(0).toISOString(),
+    created: changedAt(directory).toISOString(),
     ...known,
     state: lives ? "running" : ended,
     error: entryOf(fault),
+  }
+}
+
+/** When something was last made or removed in a directory, which is after it was made itself; long ago if nobody can say. */
+function changedAt(directory: string): Date {
+  try {
+    return statSync(directory).mtime
+  } catch {
+    return new Date(0)
   }
 }

@@ -2,13 +2,16 @@ import { toOvmError } from "../errors.ts"
 import type { Vmm } from "../vmm/interfaces.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
+import { suspension } from "./suspended.ts"
 
 /** What its status says: what it is, and whether it can be asked. */
-export function shown({ info, silence, unreadable }: Instance): InstanceInfo {
-  const error = unreadable ?? silence?.error
+export async function shown(instance: Instance): Promise<InstanceInfo> {
+  const suspended = await suspension(instance)
+  const { info, silence, unreadable } = instance
+  const error = unreadable ?? silence?.error ?? suspended
   return withRunning({
     ...info,
-    ...(silence && { reachable: false }),
+    ...((silence || suspended) && { reachable: false }),
     ...(error && { error: entryOf(error) }),
   })
 }

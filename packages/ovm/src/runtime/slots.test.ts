@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "../../../testkit/src/disks.ts"
@@ -260,6 +260,25 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
       slots: [{ manifest: WARM, slots: 1 }],
     })
     expect((await readdir(root)).filter((name) => name.endsWith(".tmp"))).toEqual([])
+    await runtime.warm({ manifest: WARM, slots: 0 })
+  })
+
+  test("what was asked for and cannot be read just now is not forgotten", async () => {
+    const [path, aside] = [join(root, "warm.json"), join(root, "aside.json")]
+    await runtime.warm({ manifest: WARM, slots: 1 })
+    const kept = await readFile(path, "utf8")
+    await runtime.close()
+    // Stands for EIO and EMFILE, which a file on a disk that works does not have.
+    await rename(path, aside)
+    await mkdir(path)
+    runtime = await open()
+    expect((await refusal(runtime.warm({ manifest: WARM, slots: 1 }))).message).toContain(path)
+    await rmdir(path)
+    await rename(aside, path)
+    await reopen()
+    await full()
+    expect((await slots()).length).toBe(1)
+    expect(await readFile(path, "utf8")).toBe(kept)
     await runtime.warm({ manifest: WARM, slots: 0 })
   })
 

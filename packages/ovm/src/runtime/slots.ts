@@ -40,6 +40,8 @@ export class Slots {
   #next: Promise<void> | undefined
   /** What was asked for last is not on disk. */
   #unkept = false
+  /** Why what was asked for before is not known. */
+  #forgotten: OvmError | undefined
   #timer: NodeJS.Timeout | undefined
   #refill: NodeJS.Timeout | undefined
 
@@ -49,13 +51,26 @@ export class Slots {
 
   /** Begins with what an earlier daemon was asked for. */
   async open(): Promise<void> {
-    for (const { manifest, slots } of await readWishes(this.#options.root))
-      this.#wish(manifest).wanted = slots
-    this.#timer = setInterval(() => {
+    await this.#remember()
+    this.#timer = setInterval(async () => {
+      if (this.#forgotten) await this.#remember()
       if (this.#unkept) this.#keepSometime()
       this.#settle()
     }, REVIEW_MS).unref()
     this.#settle()
+  }
+
+  /** What an earlier daemon was asked for, beside what this one was. While that cannot be read, it is not written over. */
+  async #remember(): Promise<void> {
+    try {
+      const kept = await readWishes(this.#options.root)
+      for (const { manifest, slots } of kept) this.#wish(manifest).wanted ||= slots
+      this.#forgotten = undefined
+    } catch (thrown) {
+      const error = toOvmError(thrown)
+      if (!this.#forgotten) this.#options.log?.("wishes unread", { error: entryOf(error) })
+      this.#forgotten = error
+    }
   }
 
   /** True if there is any slot to take. */
@@ -165,6 +180,7 @@ export class Slots {
   }
 
   #keep(): void {
+    if (this.#forgotten) throw this.#forgotten
     const wishes = this.#wishes
       .values()
       .map(({ reference, wanted }) => ({ manifest: reference, slots: wanted }))

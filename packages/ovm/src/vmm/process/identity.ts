@@ -45,6 +45,12 @@ export async function isAlive(identity: Identity): Promise<boolean> {
   }
 }
 
+/** Whether it was stopped by a signal, or by a debugger: it lives and does nothing. What cannot be looked at just now is not said to be. */
+export async function isSuspended(identity: Identity): Promise<boolean> {
+  const state = (await statOf(identity).catch(() => undefined))?.[STATE]
+  return state === "T" || state === "t"
+}
+
 /** Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now. */
 export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL"): Promise<boolean> {
   if ((await statOf(identity)) === undefined) return false
