@@ -64,6 +64,7 @@ const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {
   ENOTDIR: ["OVM_FILE_UNREADABLE", "not a directory"],
   ENAMETOOLONG: ["OVM_FILE_UNREADABLE", "the name is too long"],
   ELOOP: ["OVM_FILE_UNREADABLE", "too many levels of symbolic links"],
+  ENXIO: ["OVM_FILE_UNREADABLE", "it is a socket, or a device that is not there"],
 }
 
 /**

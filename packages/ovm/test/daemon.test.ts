@@ -54,6 +54,21 @@ describe.skipIf(Boolean(skip))("the daemon", () => {
     expect((await host.json(["info"])).daemon).toMatchObject({ running: true, pid })
   })
 
+  // OVMS-STA-027
+  test("lives without a log: on a full disk, or with something else in its place", async () => {
+    await using host = await Sandbox.create()
+    await packGuest(host)
+    await mkdir(join(host.home, "daemon.log"))
+    const id = await host.ok(["run", "-d", "m:1"])
+    expect(await host.json(["status", id])).toMatchObject({ state: "running" })
+    await host.ok(["daemon", "--stop"])
+    await rm(join(host.home, "daemon.log"), { recursive: true })
+    await symlink("/dev/full", join(host.home, "daemon.log"))
+    expect(await host.json(["status", id])).toMatchObject({ state: "running" })
+    await host.ok(["rm", "--force", id])
+    await host.ok(["daemon", "--stop"])
+  })
+
   test("works below a path that is too long for a socket, and by a link to its root", async () => {
     await using host = await Sandbox.create()
     const home = join(host.directory, "deep".repeat(38))

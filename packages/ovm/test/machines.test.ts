@@ -125,6 +125,17 @@ describe.skipIf(Boolean(skip))("machines", () => {
       expect(await readdir(join(host.home, "instances"))).toEqual([])
     })
 
+    test("a stop of a machine that goes with its end has succeeded", async () => {
+      for (let round = 0; round < 3; round++) {
+        const child = box.begin(["run", "--rm", "--name", "brief-life", "steady"])
+        const said = new Promise((resolve) => child.stdout?.once("data", resolve))
+        const over = finished(child)
+        await said
+        await box.ok(["stop", "--time", "0", "brief-life"])
+        expect((await over).stderr).toBe("brief-life was ended\n")
+      }
+    })
+
     test("a daemon is started when none answers, and serves the next command too", async () => {
       await using host = await Sandbox.create()
       await packGuests(host)

@@ -34,19 +34,29 @@ export class Connections {
       socket.destroy()
       return
     }
-    this.expect(socket, this.limits.requestMs)
+    this.#until.set(socket, performance.now() + this.limits.requestMs)
     socket.once("close", () => this.#forget(socket))
     this.#timer ??= setInterval(() => this.#sweep(), Math.min(1000, this.limits.requestMs))
   }
 
   /** The next request, or the end, has to come within `ms`. */
   expect(socket: Socket, ms = this.limits.requestMs): void {
-    this.#until.set(socket, performance.now() + ms)
+    this.#cutAt(socket, performance.now() + ms)
   }
 
   /** Something is done for it, however long that takes. */
   serve(socket: Socket): void {
-    this.#until.set(socket, Number.POSITIVE_INFINITY)
+    this.#cutAt(socket, Number.POSITIVE_INFINITY)
+  }
+
+  drop(socket: Socket): void {
+    socket.destroy()
+    this.#forget(socket)
+  }
+
+  /** One that has gone meanwhile stays gone: it would never go again. */
+  #cutAt(socket: Socket, when: number): void {
+    if (this.#until.has(socket)) this.#until.set(socket, when)
   }
 
   close(): void {
@@ -63,6 +73,6 @@ export class Connections {
 
   #sweep(): void {
     const now = performance.now()
-    for (const [socket, until] of this.#until) if (until <= now) socket.destroy()
+    for (const [socket, until] of this.#until) if (until <= now) this.drop(socket)
   }
 }

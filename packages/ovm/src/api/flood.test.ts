@@ -103,6 +103,18 @@ test("above the limit of connections, who asks is refused in words; when they ha
   await until("there is room again", health, { is: (status) => status === 200 })
 })
 
+// OVMS-LIM-020
+test("who leaves in the middle of a request gives its connection back", async () => {
+  for (let count = 0; count < 3 * LIMITS.connections; count++) {
+    const one = connection("POST /start HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    await new Promise((resolve) => one.once("connect", resolve))
+    if (count % 2 === 0) one.destroy()
+    else one.end()
+    await new Promise((resolve) => one.once("close", resolve))
+  }
+  expect(await health()).toBe(200)
+})
+
 // OVMS-LIM-010
 test("a body that does not end is refused, and what comes after that is let past", async () => {
   const before = process.memoryUsage().rss

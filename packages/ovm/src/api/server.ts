@@ -98,7 +98,7 @@ async function serveOne(
   })
   incoming.off("end", whole)
   const sent = await send(answer, incoming, outgoing, limits.stalledMs).catch(() => false)
-  if (!sent) client.destroy()
+  if (!sent) connections.drop(client)
   else if (!isComing(incoming)) connections.expect(client)
   else {
     // For a moment what still comes is let past, so that the client gets to read its answer.

@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process"
 import {
   closeSync,
+  constants,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   statSync,
@@ -14,6 +14,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { findRuntime } from "../api/find.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import { textIfPresent } from "../files/present.ts"
 import { type Paths, paths } from "../paths.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { ownCommand, ownEnvironment } from "./self.ts"
@@ -54,9 +55,8 @@ export async function useDaemonOfInstances(call: Call = {}): Promise<Runtime | u
 export async function startDaemon(call: Call = {}): Promise<Runtime> {
   const place = paths()
   mkdirSync(place.root, { recursive: true, mode: 0o700 })
-  setAside(place.log)
-  const log = openSync(place.log, "a", 0o600)
-  const before = statSync(place.log).size
+  const log = openLog(place.log)
+  const before = sizeOf(place.log)
   const { file, args } = ownCommand("daemon")
   const child = spawn(file, args, {
     detached: true,
@@ -64,7 +64,7 @@ export async function startDaemon(call: Call = {}): Promise<Runtime> {
     env: ownEnvironment(),
     stdio: ["ignore", log, log],
   })
-  closeSync(log)
+  if (log !== "ignore") closeSync(log)
   child.unref()
   let ended: number | string | undefined
   child.on("error", (error) => {
@@ -100,12 +100,28 @@ function hasRecords(place: Paths): boolean {
   }
 }
 
-function setAside(log: string): void {
-  const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0
-  if (size > LOG_LIMIT) renameSync(log, `${log}.1`)
+/** A daemon without a log, as where its disk has no room for one, is better than none: ending and removing need it. */
+function openLog(log: string): number | "ignore" {
+  try {
+    if (sizeOf(log) > LOG_LIMIT) renameSync(log, `${log}.1`)
+    return openSync(
+      log,
+      constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK,
+      0o600,
+    )
+  } catch {
+    return "ignore"
+  }
+}
+
+function sizeOf(log: string): number {
+  return statSync(log, { throwIfNoEntry: false })?.size ?? 0
 }
 
 function lastWords(log: string, from: number): readonly string[] {
-  const text = readFileSync(log).subarray(from).subarray(-2000).toString()
+  const text = Buffer.from(textIfPresent(log) ?? "")
+    .subarray(from)
+    .subarray(-2000)
+    .toString()
   return text.split("\n").filter(Boolean).slice(-5)
 }

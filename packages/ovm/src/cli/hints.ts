@@ -12,7 +12,7 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_NAME_IN_USE: "take another --name, or ovm rm the instance that has it",
   OVM_VMM_UNREACHABLE: "it is tried again; ovm stop and ovm rm --force end it all the same",
   OVM_RECORD_UNREADABLE: "ovm rm --force ends it and removes all of it",
-  OVM_STATE_CONFLICT: "end it with ovm stop, or with ovm rm --force",
+  OVM_STATE_CONFLICT: "ovm ps --all shows the state of each",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
   OVM_NO_SPACE: "ovm prune frees what nobody uses, ovm rmi removes images; ovm info says where they are",
   OVM_HOST_FAILED: "the kernel says more (dmesg); ulimit -n says how many files may be open",

@@ -5,9 +5,14 @@ export function print(text: string): void {
   writeAll(1, text)
 }
 
-/** Writes remarks and errors to standard error. */
+/**
+ * Writes remarks, errors and the daemon's log to standard error. Where nobody can read them, as in a file on a full disk, the work that
+ * they are about goes on, and the exit status says what it has to say.
+ */
 export function printError(text: string): void {
-  writeAll(2, text)
+  try {
+    writeAll(2, text)
+  } catch {}
 }
 
 /** Writes a remark that is no error, once it was printable. */

@@ -1,7 +1,11 @@
-import { openSync, readFileSync } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs"
 import { OvmError } from "../errors.ts"
 import { asyncFs } from "./async.ts"
+import { refuseOthers } from "./regular.ts"
 import { named, writing } from "./writing.ts"
+
+/** A named pipe in the place of a file keeps nobody waiting. */
+const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK
 
 /** True for the error of a file that is not there: the system's own, or one that was made of it. */
 export function isAbsent(error: unknown): boolean {
@@ -19,18 +23,33 @@ export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** The bytes of a file; undefined if it is not there. */
+/** The bytes of a regular file; undefined if there is no file. Throws OVM_FILE_UNREADABLE for anything else, without waiting for it. */
 export function bytesIfPresent(path: string): Promise<Buffer | undefined> {
-  return ifPresent(writing(path, () => asyncFs().readFile(path)))
+  return ifPresent(
+    writing(path, async () => {
+      const handle = await asyncFs().open(path, FLAGS)
+      try {
+        refuseOthers(path, await handle.stat())
+        return await handle.readFile()
+      } finally {
+        await handle.close()
+      }
+    }),
+  )
 }
 
-/** The text of a small file, read at once; undefined if it is not there. */
+/** The text of a small one, read at once. */
 export function textIfPresent(path: string): string | undefined {
+  let fd: number | undefined
   try {
-    return readFileSync(path, "utf8")
+    fd = openSync(path, FLAGS)
+    refuseOthers(path, fstatSync(fd))
+    return readFileSync(fd, "utf8")
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw named(path, error)
+  } finally {
+    if (fd !== undefined) closeSync(fd)
   }
 }
 

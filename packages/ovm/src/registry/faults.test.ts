@@ -117,6 +117,15 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
     ),
   )
 
+  test.each([
+    ["for good", Number.POSITIVE_INFINITY, "OVM_REGISTRY_TIMEOUT"],
+    ["once", 1, undefined],
+  ] as const)("a manifest that stops in the middle, %s", async (_, times, code) => {
+    const fault: Fault = async (passing) =>
+      isManifest(passing) && passing.earlier < times ? stalled(await passing.forward(), 9) : undefined
+    const { message } = await pull(fault, code)
+    if (code) expect(message).toContain("nothing came for")
+  })
   test("a layer that is cut short, for good", async () => {
     await pull(
       changed((body) => body.subarray(0, 9)),

@@ -1,6 +1,7 @@
 import { MANIFEST_LIMIT, readAll } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
 import { readBody } from "./http.ts"
+import { retry } from "./retry.ts"
 import type { Request, Transport } from "./transport.ts"
 
 /** A small document, whole. */
@@ -14,11 +15,13 @@ export interface Small {
 /** Pages of one list; more are taken for a list without an end. */
 const PAGES = 1000
 
-/** Throws OVM_TOO_LARGE above `limit` bytes, and what the transport throws. */
-export async function small(transport: Transport, request: Request, limit = MANIFEST_LIMIT): Promise<Small> {
-  const { response, url } = await transport.send(request)
-  const body = readBody(response, url, transport.limits, request)
-  return { bytes: Buffer.from(await readAll(body, limit, request.what)), response, from: url }
+/** Throws OVM_TOO_LARGE above `limit` bytes, and what the transport throws. An answer that breaks off is asked for again. */
+export function small(transport: Transport, request: Request, limit = MANIFEST_LIMIT): Promise<Small> {
+  return retry(transport.limits, request, async () => {
+    const { response, url } = await transport.send(request)
+    const body = readBody(response, url, transport.limits, request)
+    return { bytes: Buffer.from(await readAll(body, limit, request.what)), response, from: url }
+  })
 }
 
 /**

@@ -1,6 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { cp, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises"
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises"
 import { createConnection } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -15,20 +27,24 @@ import { availableVmms } from "../vmm/available.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
+import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(120_000)
+
+// biome-ignore lint/suspicious/noExplicitAny: a record as it is on disk, to be damaged
+type Fields = any
 
 let root: string
 let runtime: LocalRuntime
 const folder = (id: string) => join(root, "instances", id)
 const recordOf = (id: string) => join(folder(id), "instance.json")
 
-async function open(): Promise<void> {
+async function open(instances = join(root, "instances")): Promise<void> {
   runtime = await LocalRuntime.open({
     version: "test",
     root,
-    instances: join(root, "instances"),
+    instances,
     images: await openImages(
       join(root, "store"),
       join(root, "derived"),
@@ -284,6 +300,90 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
   })
 
   // OVMS-STA-013, OVMS-STA-028
+  // OVMS-STA-020
+  test("one whose record says otherwise of its process, or that it has ended, is what works in its folder", async () => {
+    const changes: [what: string, change: (record: Fields) => object][] = [
+      ["of another boot", (record) => ({ ...record, machine: { ...record.machine, bootId: "another" } })],
+      ["of another pid", (record) => ({ ...record, machine: { ...record.machine, pid: process.pid } })],
+      ["stopped", (record) => ({ ...record, info: { ...record.info, state: "stopped" } })],
+    ]
+    for (const [what, change] of changes) {
+      const { id, pid } = await orphan()
+      await edit(id, change)
+      await open()
+      expect([what, (await until(id, isReached)).state]).toEqual([what, "running"])
+      expect((await refusal(runtime.remove(id))).code).toBe("OVM_STATE_CONFLICT")
+      expect((await runtime.snapshot({ instance_id: id, tag: "x" })).snapshot_ref).toStartWith("sha256:")
+      await runtime.remove(id, { force: true })
+      expect(existsSync(`/proc/${pid}`)).toBe(false)
+      await runtime.close()
+    }
+    await open()
+  })
+
+  // OVMS-STA-020, OVMS-STA-021, OVMS-STA-023
+  test("one of another container, whose pids are not ours, is seen to live, and kept until it does not", async () => {
+    const { id, pid } = await orphan()
+    // What a daemon elsewhere has written; who holds the lock is a process of ours all the same.
+    await edit(id, (record) => ({ ...record, machine: { ...record.machine, pid: 1, pidNamespace: "1" } }))
+    await writeFile(join(folder(id), "pid"), "1 1 1\n")
+    await open()
+    const info = await until(id, hasWhy)
+    expect(info).toMatchObject({ state: "running", reachable: false, error: { code: "OVM_VMM_UNREACHABLE" } })
+    expect(info.error?.message).toContain("PID namespace")
+    expect((await refusal(runtime.remove(id, { force: true }))).code).toBe("OVM_VMM_UNREACHABLE")
+    expect(overlayOf(id)).toBe(true)
+    expect(existsSync(`/proc/${pid}`)).toBe(true)
+    process.kill(pid, "SIGKILL")
+    await until(id, ({ state }) => hasEnded(state))
+    await runtime.remove(id)
+  })
+
+  // OVMS-STA-020
+  test("one whose folder was copied is the original's alone, and one whose folder was moved is where it is now", async () => {
+    const { id, pid } = await orphan()
+    const copy = join(root, "copy")
+    await cp(folder(id), copy, { recursive: true, filter: (path) => !path.endsWith(".sock") })
+    await rename(folder(id), join(root, "moved"))
+    await rename(copy, folder(id))
+    await open()
+    expect(await until(id, ({ state }) => hasEnded(state))).toMatchObject({ state: "failed" })
+    await runtime.remove(id, { force: true })
+    expect(existsSync(`/proc/${pid}`)).toBe(true)
+    await runtime.close()
+    const instances = join(root, "elsewhere")
+    await mkdir(instances)
+    await rename(join(root, "moved"), join(instances, id))
+    await open(instances)
+    expect((await until(id, isReached)).state).toBe("running")
+    expect((await runtime.snapshot({ instance_id: id, tag: "x" })).snapshot_ref).toStartWith("sha256:")
+    await runtime.remove(id, { force: true })
+    await runtime.close()
+    await open()
+  })
+
+  // OVMS-STA-022, OVMS-STA-029
+  test("one folder's files that are none keep nobody from the others, and it can be removed", async () => {
+    for (const name of ["exit", "stderr", "console.0", "pid"]) {
+      const { id } = await orphan()
+      await rename(join(folder(id), name), join(folder(id), "aside")).catch(() => {})
+      execFileSync("mkfifo", [join(folder(id), name)])
+      await open()
+      expect([name, (await until(id, isReached)).state]).toEqual([name, "running"])
+      if (name === "console.0") expect((await refusal(runtime.logs(id))).message).toContain("named pipe")
+      await runtime.stop({ instance_id: id, grace_ms: 0 })
+      await until(id, ({ state }) => hasEnded(state))
+      await runtime.remove(id)
+      await runtime.close()
+    }
+    const { id } = await orphan()
+    await rename(recordOf(id), join(folder(id), "aside"))
+    await rm(join(folder(id), "pid"))
+    await symlink("pid", join(folder(id), "pid"))
+    await open()
+    expect((await runtime.status(id)).error?.code).toBe("OVM_RECORD_UNREADABLE")
+  })
+
   test("those that want every processor of a busy host are all taken over", async () => {
     await packGuest(join(root, "store"), "busy:latest", "tick_ms=0")
     const starts = Array.from({ length: BUSY }, () => runtime.start({ manifest: "busy" }))
@@ -320,8 +420,7 @@ async function held(id: string) {
   return socket
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a record as it is on disk, to be damaged
-async function edit(id: string, change: (record: any) => object): Promise<void> {
+async function edit(id: string, change: (record: Fields) => object): Promise<void> {
   const record = JSON.parse(await readFile(recordOf(id), "utf8"))
   await writeFile(recordOf(id), JSON.stringify(change(record)))
 }

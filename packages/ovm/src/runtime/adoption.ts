@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { limiter } from "../content/limit.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
-import { isAlive } from "../vmm/process/identity.ts"
+import { foreign, isAlive, isForeign } from "../vmm/process/identity.ts"
 import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
 import type { Instance } from "./instance.ts"
 import { settleSnapshot } from "./snapshot.ts"
@@ -99,6 +99,7 @@ export class Adoption {
   async #ask(record: MachineRecord): Promise<Machine> {
     const vmm = this.#options.vmms.find(({ name }) => name === record.vmm)
     if (!vmm) throw unreachable(record, new OvmError("OVM_VMM_MISSING", "this runtime has no adapter for it"))
+    if (isForeign(record)) throw unreachable(record, foreign(record))
     assertDescriptors(record)
     return await vmm.adopt(record, { signal: this.#closing.signal })
   }

@@ -3,6 +3,7 @@ import { toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import type { Machine, StopMethod } from "../vmm/interfaces.ts"
 import { readExit } from "../vmm/process/exit.ts"
+import { isHeld } from "../vmm/process/held.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import { entryOf, type Instance } from "./instance.ts"
 
@@ -40,7 +41,11 @@ export class Ending {
     try {
       await instance.snapshotting
       // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has ended.
-      if (instance.unreadable || (await readExit(instance.directory)) === undefined)
+      if (
+        instance.unreadable ||
+        isHeld(instance.directory) ||
+        (await readExit(instance.directory)) === undefined
+      )
         await endStray(instance.directory)
       await this.images.release(instance.id)
       await instance.discard()

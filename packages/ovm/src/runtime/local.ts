@@ -5,7 +5,7 @@ import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Images } from "../images/images.ts"
-import { readConsole } from "../vmm/console.ts"
+import { assertReadable, readConsole } from "../vmm/console.ts"
 import type { Machine, Vmm } from "../vmm/interfaces.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
@@ -160,7 +160,6 @@ export class LocalRuntime implements Runtime {
   async snapshot(request: SnapshotRequest, call: Call = {}): Promise<SnapshotAnswer> {
     const instance = this.#get(request.instance_id)
     const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
-    await refuseSuspended(instance)
     const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(async () => {
       const { machine } = instance
       if (machine) await keepUp(instance, machine.guest, log).catch(this.#unrecorded(instance))
@@ -181,6 +180,7 @@ export class LocalRuntime implements Runtime {
 
   async logs(instanceId: string, options: Call & { readonly follow?: boolean } = {}): Promise<Bytes> {
     const instance = this.#get(instanceId)
+    await assertReadable(instance.directory)
     return readConsole(instance.directory, {
       ended: instance.ended,
       follow: options.follow ?? false,

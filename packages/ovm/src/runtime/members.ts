@@ -117,6 +117,7 @@ function machineIn(value: unknown, directory: string): MachineRecord | undefined
     bootId: isText,
     pid: isSize,
     startTime: isCount,
+    pidNamespace: optional(isText),
   })
   return known(value) ? { ...(value as MachineRecord), directory } : undefined
 }

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { MachineRecord } from "../vmm/interfaces.ts"
+import { isHeld } from "../vmm/process/held.ts"
 import { isAlive } from "../vmm/process/identity.ts"
 import { ProcessMachine } from "../vmm/process/machine.ts"
 import { endStray, vmmIn } from "../vmm/process/stray.ts"
@@ -73,11 +74,12 @@ export class Recovery {
         await removeDirectory(directory)
       })
     if ("record" in found) {
-      const instance = new Instance(directory, found.record.info, found.record)
+      const record = await asItIs(found.record, directory)
+      const instance = new Instance(directory, record.info, record)
       instances.set(found.id, instance)
       return told(async () => {
         await sweepTemporaries(directory, 0)
-        await this.#revive(instance, found.record)
+        await this.#revive(instance, record)
       })
     }
     return told(await this.#keep(found, directory))
@@ -101,7 +103,8 @@ export class Recovery {
     const { directory } = instance
     const record = machine ?? (await this.#unrecorded(instance))
     if (record && !hasEnded(info.state)) {
-      if (await isAlive(record)) return this.#options.adoption.begin(instance, record)
+      const living = await livingOf(record)
+      if (living) return this.#options.adoption.begin(instance, living)
       await instance.finish(await new ProcessMachine(record).exited)
     }
     await removeLeftovers(directory)
@@ -122,7 +125,8 @@ export class Recovery {
   /** Of a record that cannot be read the machine is what works in its directory. */
   async #keep(found: Unreadable & { readonly id: string }, directory: string): Promise<() => Promise<void>> {
     const { instances, onMachine, log } = this.#options
-    const vmm = await vmmIn(directory)
+    // What cannot be looked at just now is looked at again with the record (`again`).
+    const vmm = await vmmIn(directory).catch(() => undefined)
     if (found.empty && !vmm) {
       // A crash between making it and anything else. Only what is empty can be removed so.
       return async () => rmdirSync(directory)
@@ -139,6 +143,23 @@ export class Recovery {
       onMachine(instance)
     }
   }
+}
+
+/** One that has ended according to its record, and whose VMM lives, runs (OVMS-STA-020). */
+async function asItIs(record: InstanceRecord, directory: string): Promise<InstanceRecord> {
+  if (!hasEnded(record.info.state) || !mayBeHeld(directory)) return record
+  const vmm = await vmmIn(directory).catch(() => undefined)
+  if (!vmm) return record
+  const { exit: _, finished: __, stop_method: ___, error: ____, ...info } = record.info
+  const machine = { ...placeOf(directory, info), ...record.machine, ...vmm }
+  return { ...record, info: { ...info, state: "running" }, machine }
+}
+
+/** Whatever the record says of its process, what works in the directory is its machine. */
+async function livingOf(record: MachineRecord): Promise<MachineRecord | undefined> {
+  if (await isAlive(record)) return record
+  const vmm = await vmmIn(record.directory)
+  return vmm && { ...record, ...vmm }
 }
 
 function placeOf(directory: string, { vmm }: InstanceInfo) {
@@ -172,5 +193,13 @@ function changedAt(directory: string): Date {
     return statSync(directory).mtime
   } catch {
     return new Date(0)
+  }
+}
+
+function mayBeHeld(directory: string): boolean {
+  try {
+    return isHeld(directory) === true
+  } catch {
+    return true
   }
 }

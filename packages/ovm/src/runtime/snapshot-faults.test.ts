@@ -180,6 +180,23 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     await runtime.snapshot({ instance_id: id, tag: "two" })
   })
 
+  // OVMS-SNP-143, OVMS-SNP-144
+  test("a disk with as many overlays as a snapshot may have is refused before anything is changed", async () => {
+    const id = await ticking("localhost/tests/guest:1")
+    await runtime.close()
+    const path = join(root, "instances", id, "instance.json")
+    const record = JSON.parse(await readFile(path, "utf8"))
+    const overlays = Array.from({ length: 64 }, (_, at) => `overlay-${at}.qcow2`)
+    await writeFile(path, JSON.stringify({ ...record, lineage: { ...record.lineage, overlays } }))
+    runtime = await open()
+    await settled(id)
+    const before = await readdir(join(root, "instances", id))
+    const error = await refusal(runtime.snapshot({ instance_id: id, tag: "deep" }))
+    expect([error.code, error.message]).toEqual(["OVM_TOO_MANY", expect.stringContaining("64 overlays")])
+    expect(await readdir(join(root, "instances", id))).toEqual(before)
+    await ticks(id)
+  })
+
   // OVMS-API-145
   test("a stop, or a removal, wins whenever it comes", async () => {
     let given = 0

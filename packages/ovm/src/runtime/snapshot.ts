@@ -11,6 +11,7 @@ import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Lineage, SnapshotPolicy } from "./record.ts"
 import { hold, letGo, removeScratch, sinkOf } from "./scratch.ts"
+import { refuseSuspended } from "./suspended.ts"
 
 export function lineageOf(
   base: Descriptor,
@@ -55,19 +56,23 @@ export async function takeSnapshot(
   const machine = snapshotterOf(instance)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")
+  refuseDeep(lineage)
   const name = parseReference(instance.info.image.reference).withTag(request.tag).toString()
   const over = Promise.withResolvers<void>()
   instance.snapshotting = over.promise
   const sink = sinkOf(instance, lineage)
   const held = request.stop === true && instance.state === "running"
   let stored: Snapshot | undefined
+  let deeper = false
   try {
+    await refuseSuspended(instance)
     await images.checkSnapshotName(name, call)
     if (held) await hold(instance, machine)
     const parts = await machine.snapshot(sink, call)
     // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
     instance.lineage = taken
+    deeper = taken !== lineage
     await instance.update({})
     const scanning = performance.now()
     const scrub =
@@ -93,6 +98,7 @@ export async function takeSnapshot(
       ...(scrub && { scrub }),
     }
   } catch (thrown) {
+    if (deeper && !stored) warnOfDepth(instance)
     throw givenUp(instance, thrown)
   } finally {
     await letGo(instance, !stored)
@@ -100,6 +106,29 @@ export async function takeSnapshot(
     instance.snapshotting = undefined
     over.resolve()
   }
+}
+
+/** Overlays that a snapshot's disk may have (OVMS-SNP-027). */
+const MOST_OVERLAYS = 64
+
+/** Throws OVM_TOO_MANY before anything is changed: one more snapshot could not be written down. */
+function refuseDeep({ overlays, top }: Lineage): void {
+  if (top === undefined || overlays.length < MOST_OVERLAYS) return
+  throw new OvmError(
+    "OVM_TOO_MANY",
+    `the machine's disk has ${overlays.length} overlays since its image, and a snapshot has ${MOST_OVERLAYS} at most: each snapshot that was taken of it, stored or not, has added one`,
+    { hint: "start another machine from its image or an earlier snapshot" },
+  )
+}
+
+/** The guest writes to the overlay of a snapshot that is nowhere: what it left behind is said (OVMS-SNP-143). */
+function warnOfDepth(instance: Instance): void {
+  const { overlays = [] } = instance.lineage ?? {}
+  const files = overlays.filter((one) => typeof one === "string").length
+  const about =
+    "overlays of snapshots that could not be stored are part of the machine's disk until it is removed"
+  const others = instance.info.warnings.filter((warning) => !warning.endsWith(about))
+  instance.note({ warnings: [...others, `${files} ${about}`] })
 }
 
 const GIVEN_UP: readonly unknown[] = ["OVM_INTERRUPTED", "OVM_VMM_FAILED", "OVM_STATE_CONFLICT"]

@@ -1,9 +1,10 @@
 import { watch } from "node:fs"
-import { type FileHandle, open, readdir } from "node:fs/promises"
+import { type FileHandle, readdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
+import { openRegular } from "../files/regular.ts"
 import { CONSOLE_PREFIX } from "./process/wrapper.ts"
 
 export interface ConsoleOptions extends Call {
@@ -65,6 +66,15 @@ export async function* readConsole(directory: string, options: ConsoleOptions = 
   }
 }
 
+/** Throws what reading the console of a machine in `directory` from its beginning would throw first: before an answer has begun. */
+export async function assertReadable(directory: string): Promise<void> {
+  try {
+    await (await segmentAt(directory, 0))?.file.close()
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  }
+}
+
 /** Opens the segment that holds `position`, or the first one after it; undefined if that is the one already open. */
 async function segmentAt(directory: string, position: number, current = -1) {
   const names = (await ifPresent(readdir(directory))) ?? []
@@ -75,7 +85,7 @@ async function segmentAt(directory: string, position: number, current = -1) {
   const start = starts.findLast((offset) => offset <= position) ?? starts[0]
   if (start === undefined || start <= current) return undefined
   // Rotated away between the two calls: the caller looks again.
-  const file = await ifPresent(open(join(directory, `${CONSOLE_PREFIX}${start}`)))
+  const file = await ifPresent(openRegular(join(directory, `${CONSOLE_PREFIX}${start}`)))
   return file && { start, file }
 }
 

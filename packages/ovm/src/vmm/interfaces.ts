@@ -159,6 +159,8 @@ export interface MachineRecord {
   readonly pid: number
   /** Start time of the process in clock ticks since boot (proc(5), field 22): a pid alone may be someone else's. */
   readonly startTime: number
+  /** Where the pid counts, by number; absent in records of earlier versions. */
+  readonly pidNamespace?: string
   /** Absent in records of versions without snapshots. */
   readonly model?: GuestModel
   /** The VM generation ID that the guest has, a UUID. */

@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import { OvmError } from "../../errors.ts"
 import { examples } from "../examples.ts"
 import { forEach } from "../failure.ts"
 import { findInstance } from "../instances.ts"
@@ -20,7 +21,19 @@ export function define(command: Command): void {
 async function run(names: readonly string[], options: RmOptions): Promise<void> {
   await forEach(names, async (name) => {
     const { runtime, instance } = await findInstance(name)
-    await runtime.remove(instance.instance_id, { force: options.force ?? false })
+    await runtime.remove(instance.instance_id, { force: options.force ?? false }).catch((thrown) => {
+      throw withWay(thrown, name)
+    })
     print(`${instance.instance_id}\n`)
+  })
+}
+
+function withWay(thrown: unknown, name: string): unknown {
+  if (!(thrown instanceof OvmError && thrown.code === "OVM_STATE_CONFLICT")) return thrown
+  const { code, message, detail } = thrown
+  return new OvmError(code, message, {
+    detail,
+    hint: `ovm stop ${name} ends it, ovm rm --force ${name} removes it as it is`,
+    cause: thrown,
   })
 }

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../errors.ts"
+import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
 import { examples } from "../examples.ts"
 import { forEach } from "../failure.ts"
 import { findInstance, hasEnded, waitFor } from "../instances.ts"
@@ -39,9 +40,7 @@ async function run(names: readonly string[], options: StopOptions): Promise<void
     const timeout = AbortSignal.timeout(grace_ms + MARGIN_MS)
     try {
       await runtime.stop({ instance_id, grace_ms })
-      const { state, stop_method } = await waitFor(runtime, instance_id, (info) => hasEnded(info.state), {
-        signal: timeout,
-      })
+      const { state, stop_method } = await ended(runtime, instance_id, timeout)
       if (options.json) printJson({ instance_id, status: state, ...(stop_method && { stop_method }) })
       else print(`${instance_id}\n`)
     } catch (cause) {
@@ -52,4 +51,18 @@ async function run(names: readonly string[], options: StopOptions): Promise<void
       })
     }
   })
+}
+
+/** One that somebody has removed meanwhile, as `ovm run --rm` does, has ended too. */
+async function ended(
+  runtime: Runtime,
+  id: string,
+  signal: AbortSignal,
+): Promise<Pick<InstanceInfo, "state" | "stop_method">> {
+  try {
+    return await waitFor(runtime, id, (info) => hasEnded(info.state), { signal })
+  } catch (thrown) {
+    if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return { state: "stopped" }
+    throw thrown
+  }
 }

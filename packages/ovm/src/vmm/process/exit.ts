@@ -1,7 +1,7 @@
-import { open } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { textIfPresent } from "../../files/present.ts"
+import { openRegular } from "../../files/regular.ts"
 import type { Exit, MachineRecord } from "../interfaces.ts"
 import { bootId, type Identity, isAlive } from "./identity.ts"
 import { isInhabited } from "./stray.ts"
@@ -23,7 +23,7 @@ export async function readExit(directory: string): Promise<number | undefined> {
 
 /** The end of what the VMM said on standard error, bounded, without control characters. */
 export async function readStderr(directory: string): Promise<string | undefined> {
-  const file = await open(join(directory, STDERR_FILE)).catch(() => undefined)
+  const file = await openRegular(join(directory, STDERR_FILE)).catch(() => undefined)
   if (!file) return undefined
   try {
     const { size } = await file.stat()

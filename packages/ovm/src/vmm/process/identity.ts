@@ -1,10 +1,18 @@
+import { statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
+import { isHeld } from "./held.ts"
+import { pidNamespace } from "./namespace.ts"
 import { PID_FILE } from "./wrapper.ts"
 
 /** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */
 export interface Identity {
+  /** The instance's, which it works in. */
+  readonly directory: string
+  /** Where its pid counts; absent in records of earlier versions. */
+  readonly pidNamespace?: string
   readonly bootId: string
   readonly pid: number
   /** Clock ticks since boot (proc(5), stat, field 22). */
@@ -31,17 +39,36 @@ export async function bootId(): Promise<string> {
 /** What the wrapper in `directory` started; undefined if it has not come so far. */
 export async function startedIn(directory: string): Promise<Identity | undefined> {
   const text = textIfPresent(join(directory, PID_FILE)) ?? ""
-  const [, pid, startTime] = /^(\d+) (\d+)\n$/.exec(text) ?? []
+  const [, pid, startTime, pidNamespace] = /^(\d+) (\d+)(?: (\d*))?\n$/.exec(text) ?? []
   if (!pid || !startTime) return undefined
-  return { bootId: await bootId(), pid: Number(pid), startTime: Number(startTime) }
+  const named = pidNamespace ? { pidNamespace } : {}
+  return { directory, bootId: await bootId(), pid: Number(pid), startTime: Number(startTime), ...named }
 }
 
 /** False once it is certain that it is gone: what cannot be looked at just now, as without descriptors, may live. */
 export async function isAlive(identity: Identity): Promise<boolean> {
   try {
+    if (isForeign(identity))
+      return identity.bootId === (await bootId()) && isHeld(identity.directory) !== false
     return (await statOf(identity)) !== undefined
   } catch {
     return true
+  }
+}
+
+/** Its pid is one of another container's: whether it lives can be seen, and nothing be done about it. */
+export function isForeign({ pidNamespace: its }: Identity): boolean {
+  return its !== undefined && its !== pidNamespace()
+}
+
+/** The process that lives is another directory's, of which this one is a copy. */
+function isOfCopy({ directory, pid }: Identity): boolean {
+  try {
+    if (isHeld(directory) !== false) return false
+    const [here, there] = [statSync(directory), statSync(`/proc/${pid}/cwd`)]
+    return here.dev !== there.dev || here.ino !== there.ino
+  } catch {
+    return false
   }
 }
 
@@ -51,8 +78,9 @@ export async function isSuspended(identity: Identity): Promise<boolean> {
   return state === "T" || state === "t"
 }
 
-/** Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now. */
+/** Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now, and OVM_VMM_UNREACHABLE if it is foreign. */
 export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL"): Promise<boolean> {
+  if (isForeign(identity) && (await isAlive(identity))) throw foreign(identity)
   if ((await statOf(identity)) === undefined) return false
   try {
     return process.kill(identity.pid, signal)
@@ -75,8 +103,17 @@ const UTIME = 11
 const START = 19
 const RSS = 21
 
+export function foreign({ pid, directory }: Identity): OvmError {
+  return new OvmError(
+    "OVM_VMM_UNREACHABLE",
+    `process ${pid} in ${directory} is of another PID namespace, such as a container's`,
+    { hint: "end it from there, or the container with it" },
+  )
+}
+
 /** Undefined for a process that is gone. Throws what reading throws otherwise. */
 async function statOf(identity: Identity): Promise<string[] | undefined> {
+  if (isForeign(identity)) return undefined
   const text = await readFile(`/proc/${identity.pid}/stat`, "latin1").catch((error) => {
     if (error.code === "ENOENT" || error.code === "ESRCH") return ""
     throw error
@@ -85,5 +122,6 @@ async function statOf(identity: Identity): Promise<string[] | undefined> {
   // A zombie has ended: only its parent, the wrapper, has not looked yet.
   if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
   if (Number(fields[START]) !== identity.startTime || (await bootId()) !== identity.bootId) return undefined
+  if (isOfCopy(identity)) return undefined
   return fields
 }

@@ -195,8 +195,8 @@ test("runs in a session of its own, in its folder, with PATH alone", async () =>
   const text = await consoleOf(directory)
   expect(text).toContain(directory)
   expect(text).not.toContain("OVM_SECRET")
-  // Standard input, output and error, and the folder that is being listed.
-  expect(Number(text.trim().split("\n").at(-1))).toBeLessThanOrEqual(4)
+  // Standard input, output and error, the lock of `held`, and the folder that is being listed.
+  expect(Number(text.trim().split("\n").at(-1))).toBeLessThanOrEqual(5)
 })
 
 test("a group is killed with all below it", async () => {

@@ -32,7 +32,7 @@ async function inhabitants(directory: string): Promise<Inhabitant[]> {
     const [state, , , session, terminal] = fields
     if (end < 0 || state === "Z" || state === "X" || terminal !== "0" || !isWrapper(session)) return []
     const named = text.slice(text.indexOf("(") + 1, end)
-    return [{ bootId: here, pid: Number(name), startTime: Number(fields[19]), name: named }]
+    return [{ directory, bootId: here, pid: Number(name), startTime: Number(fields[19]), name: named }]
   })
 }
 
@@ -44,9 +44,16 @@ function isWrapper(session: string | undefined): boolean {
 
 /** The VMM that lives in `directory`, by the wrapper's note or, should that be gone, by where it works. */
 export async function vmmIn(directory: string): Promise<Identity | undefined> {
-  const noted = await startedIn(directory)
-  if (noted && (await isAlive(noted))) return noted
+  const noted = await livingIn(directory)
+  if (noted) return noted
   return (await inhabitants(directory)).find(({ name }) => !KEEPERS.has(name))
+}
+
+/** By the wrapper's note. */
+async function livingIn(directory: string): Promise<Identity | undefined> {
+  // A note that cannot be read is none: what works there is found all the same.
+  const noted = await startedIn(directory).catch(() => undefined)
+  return noted && (await isAlive(noted)) ? noted : undefined
 }
 
 /** True as long as anything of a wrapper in `directory` may still write there. */
@@ -62,9 +69,9 @@ export async function isInhabited(directory: string): Promise<boolean> {
  */
 export async function endStray(directory: string): Promise<boolean> {
   for (let waited = 0; ; waited += PAUSE_MS) {
-    const noted = await startedIn(directory)
+    const noted = await livingIn(directory)
     const left = await inhabitants(directory)
-    const all: (Identity & { name?: string })[] = noted && (await isAlive(noted)) ? [noted, ...left] : left
+    const all: (Identity & { name?: string })[] = noted ? [noted, ...left] : left
     if (all.length === 0) return waited > 0
     if (waited > LONGEST_MS) throw unkillable(directory, all[0]?.pid)
     // The wrapper has a moment to write down how the VMM ended.

@@ -2,6 +2,8 @@ import { spawn } from "node:child_process"
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { HELD_FILE, holdFor } from "./held.ts"
+import { pidNamespace } from "./namespace.ts"
 import { sessionNice, yieldToUs } from "./priority.ts"
 
 /** Files that the wrapper leaves in the instance's directory. */
@@ -22,7 +24,8 @@ const GATE_MS = 100
  * Runs a VMM so that nothing depends on the process that started it: this shell keeps its console within bounds and leaves its
  * exit status on disk.
  *
- * - `pid`: the VMM's pid and start time, taken by the very process that becomes the VMM.
+ * - `pid`: the VMM's pid, start time and PID namespace, taken by the very process that becomes the VMM.
+ * - `held`: locked by all of them, through descriptor 5 (held.ts).
  * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do: its count
  *   is of reads, however short, not of bytes.
  *   A reader that is killed is followed by another one, in the same segment. One that cannot write, as on a full disk, has what came
@@ -39,11 +42,11 @@ const GATE_MS = 100
  * The session yields to the daemon's (priority.ts). The kernel takes one such wish in a tenth of a second from all users without
  * privileges, so it may have to be said again.
  *
- * Arguments: bytes a segment, bound on stderr, the session's nice value or nothing, then the VMM's argv. They are never parsed as shell text.
+ * Arguments: bytes a segment, bound on stderr, PID namespace, the session's nice value or nothing, then the VMM's argv. They are never parsed as shell text.
  */
 const SCRIPT = `
-segment=$1 words=$2 nice=$3
-shift 3
+segment=$1 words=$2 namespace=$3 nice=$4
+shift 4
 exec 4<&0 </dev/null
 gate() {
   read -r x <&4
@@ -57,7 +60,7 @@ vmm() {
   echo '   ' >${EXIT_FILE}.tmp
   (
     read -r pid x x x x x x x x x x x x x x x x x x x x start x </proc/self/stat
-    echo "$pid $start" >${PID_FILE}
+    echo "$pid $start $namespace" >${PID_FILE}
     exec "$@" 4<&-
   )
   printf '%-3d\\n' $? 1<>${EXIT_FILE}.tmp
@@ -119,14 +122,15 @@ export async function spawnWrapped(
   options: { readonly directory: string; readonly consoleLimit: number },
 ): Promise<Wrapped> {
   const segment = Math.max(1, Math.floor(options.consoleLimit / 2))
-  const bounds = [segment, STDERR_LIMIT, sessionNice() ?? ""].map(String)
-  const args = ["-c", SCRIPT, WRAPPER, ...bounds, ...argv]
+  const known = [segment, STDERR_LIMIT, pidNamespace(), sessionNice() ?? ""].map(String)
+  const args = ["-c", SCRIPT, WRAPPER, ...known, ...argv]
   try {
     clearTraces(options.directory)
+    using held = holdFor(options.directory)
     const child = spawn("sh", args, {
       cwd: options.directory,
       detached: true,
-      stdio: ["pipe", "ignore", "ignore"],
+      stdio: ["pipe", "ignore", "ignore", "ignore", "ignore", held.fd],
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
     })
     await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
@@ -134,11 +138,12 @@ export async function spawnWrapped(
     if (child.pid === undefined) throw new Error("the shell has no pid")
     yieldToUs(child.pid)
     const { stdin } = child
-    stdin.on("error", () => {})
-    const open = () => void stdin.end()
+    stdin?.on("error", () => {})
+    const open = () => void stdin?.end()
     setTimeout(open, GATE_MS).unref()
     return { group: child.pid, open }
   } catch (cause) {
+    rmSync(join(options.directory, HELD_FILE), { force: true })
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })
   }
@@ -146,7 +151,7 @@ export async function spawnWrapped(
 
 /** What an earlier machine in the same folder left must not be taken for this one's. */
 function clearTraces(directory: string): void {
-  const traces = new Set([PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
+  const traces = new Set([HELD_FILE, PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
   for (const name of readdirSync(directory))
     if (traces.has(name) || name.startsWith(CONSOLE_PREFIX)) rmSync(join(directory, name), { force: true })
 }

@@ -15,7 +15,7 @@ import { letGo, lookAt } from "./go.ts"
 import type { Qmp } from "./qmp.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
 import { BringBack } from "./snapshot/bring-back.ts"
-import { driveOf } from "./snapshot/drive.ts"
+import { driveIn, driveOf } from "./snapshot/drive.ts"
 import type { GuestWatch } from "./watch.ts"
 
 const GRACE_MS = 10_000
@@ -182,7 +182,7 @@ export class QemuMachine implements Machine {
 
   async overlay(): Promise<string | undefined> {
     this.#usable()
-    const drive = await driveOf(this.qmp)
+    const drive = driveIn(this.record.directory, await driveOf(this.qmp))
     return drive && !drive.readOnly ? drive.path : undefined
   }
 

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from "node:fs"
+import { existsSync, rmSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
@@ -65,7 +65,7 @@ export async function startQemu<T>(
       return { spawn: at - spawned, load: Math.max(0, now - at) }
     }
     const identity = await startedIn(plan.directory)
-    if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of QEMU was left in ${plan.directory}`)
+    if (!identity) throw noPid(plan.directory)
     const { accelerator, model, generationId } = options
     const what = { vmm: "qemu", version: found.version, accelerator, directory: plan.directory }
     const record = { ...what, ...identity, model, generationId }
@@ -79,6 +79,15 @@ export async function startQemu<T>(
     open()
     signal?.removeEventListener("abort", abort)
   }
+}
+
+/** The wrapper could not write it down, and QEMU runs all the same. */
+function noPid(directory: string): OvmError {
+  const why = `no pid of QEMU was left in ${directory}`
+  const { bavail } = statfsSync(directory)
+  return bavail === 0
+    ? new OvmError("OVM_NO_SPACE", `${why}: its disk is full`)
+    : new OvmError("OVM_VMM_FAILED", why)
 }
 
 /** Throws OVM_UNSUPPORTED with all findings if one of them is fatal. */

@@ -1,3 +1,4 @@
+import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
 import { WRITABLE } from "../arguments.ts"
@@ -37,6 +38,12 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
   const path = (await allNodes(qmp)).find((one) => one["node-name"] === name)?.file
   if (path === undefined) throw new OvmError("OVM_VMM_FAILED", `QEMU does not tell the file of ${node}`)
   return { node, path, readOnly: inserted?.ro === true, size }
+}
+
+/** The same with its path wherever the machine's directory is by now: QEMU knows where the file was when it opened it. */
+export function driveIn(directory: string, drive: Drive | undefined): Drive | undefined {
+  if (!drive || drive.readOnly) return drive
+  return { ...drive, path: join(directory, basename(drive.path)) }
 }
 
 async function allNodes(qmp: Qmp): Promise<readonly NodeInfo[]> {

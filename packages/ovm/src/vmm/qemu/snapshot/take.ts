@@ -23,7 +23,7 @@ import {
 } from "./attempt.ts"
 import { bootOf, wasRead } from "./boot.ts"
 import { Clock } from "./clock.ts"
-import { attachOverlay, type Drive, driveOf, overlayNodes, switchTo } from "./drive.ts"
+import { attachOverlay, type Drive, driveIn, driveOf, overlayNodes, switchTo } from "./drive.ts"
 import { refuseInstant } from "./instant.ts"
 
 /**
@@ -55,7 +55,7 @@ export async function takeSnapshot(
   try {
     const model = await modelOfSource(record, qmp)
     const boot = await bootOf(qmp)
-    const drive = await driveOf(qmp)
+    const drive = driveIn(record.directory, await driveOf(qmp))
     const overlay = drive && !drive.readOnly ? overlayOf(into, drive) : undefined
     for (const path of [into.ram, into.state, overlay?.path]) await refuseExisting(path)
     const running = await readyState(qmp)
