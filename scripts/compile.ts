@@ -47,10 +47,13 @@ const leanCycloneDx: Bun.BunPlugin = {
 
 await rm(outfile, { force: true })
 await Bun.build({
-  // The others are threads of their own (content/hasher.ts, ram/pool.ts, registry/direct/threads.ts).
-  entrypoints: ["cli/main.ts", "content/hash-worker.ts", "ram/worker.ts", "registry/direct/thread.ts"].map(
-    (path) => `packages/ovm/src/${path}`,
-  ),
+  // The others are threads of their own (content/hasher.ts, ram/pool.ts, registry/transfer/direct/threads.ts).
+  entrypoints: [
+    "cli/main.ts",
+    "content/hash-worker.ts",
+    "ram/worker.ts",
+    "registry/transfer/direct/thread.ts",
+  ].map((path) => `packages/ovm/src/${path}`),
   // Splitting halves the start: a command loads no code but its own.
   splitting: true,
   format: "esm",

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { startRegistry } from "../src/registry/server/run.ts"
+import { startRegistry } from "../src/registry-server/run.ts"
 
 // The official conformance program of the distribution-spec against the embedded registry.
 

@@ -1,6 +1,6 @@
 import { dirname } from "node:path"
-import { pack } from "../../ovm/src/artifact/pack.ts"
-import type { PackSource } from "../../ovm/src/artifact/source.ts"
+import { pack } from "../../ovm/src/artifact/machine/pack.ts"
+import type { PackSource } from "../../ovm/src/artifact/machine/source.ts"
 import type { Digest } from "../../ovm/src/content/digest.ts"
 import { openLayout } from "../../ovm/src/content/layout/store.ts"
 import { checkChain } from "../../ovm/src/disk/chain.ts"

@@ -1,9 +1,9 @@
 import { lstatSync, statSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { isLocked, lockHolder } from "../content/holder.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { Paths } from "../paths.ts"
+import { isLocked, lockHolder } from "../host/lock-holder.ts"
+import type { Paths } from "../host/paths.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { connect, healthOf } from "./client.ts"
 

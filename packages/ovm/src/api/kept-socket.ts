@@ -1,7 +1,7 @@
 import { lstatSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs"
 import { dirname } from "node:path"
 import { type OvmError, toOvmError } from "../errors.ts"
-import type { Paths } from "../paths.ts"
+import type { Paths } from "../host/paths.ts"
 import { refuseShared } from "./private-folder.ts"
 import type { Server } from "./server.ts"
 

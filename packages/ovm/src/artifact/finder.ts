@@ -2,7 +2,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { ErrorCode } from "../errors.ts"
 import { excerpt, type Fault, type FaultDocument } from "./faults.ts"
-import { type DiskFormat, FORMAT_ANNOTATION } from "./manifest.ts"
+import { type DiskFormat, FORMAT_ANNOTATION } from "./machine/manifest.ts"
 import { type OciManifest, ociFault } from "./oci.ts"
 import { canonicalType, diskType } from "./types.ts"
 

@@ -5,7 +5,7 @@ import { excerpt, type Fault, faultOfJson } from "./faults.ts"
 import { ociManifest } from "./generated/oci-manifest.js"
 import places from "./generated/oci-manifest.places.json" with { type: "json" }
 import { readJson } from "./json.ts"
-import { MANIFEST_TYPE } from "./manifest.ts"
+import { MANIFEST_TYPE } from "./machine/manifest.ts"
 import { type DocumentSchema, schemaFaults } from "./schema.ts"
 import {
   canonicalType,

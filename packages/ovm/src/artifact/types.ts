@@ -1,4 +1,4 @@
-import { DISK_TYPE, DISK_TYPES_READ, type DiskFormat, MANIFEST_TYPE } from "./manifest.ts"
+import { DISK_TYPE, DISK_TYPES_READ, type DiskFormat, MANIFEST_TYPE } from "./machine/manifest.ts"
 
 const OVMS = "application/vnd.ovms."
 const ALIAS = /^application\/vnd\.[a-z0-9-]+\.ovms\./

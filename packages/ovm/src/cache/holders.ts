@@ -1,9 +1,9 @@
 import { appendFileSync } from "node:fs"
 import { readdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
-import { lock } from "../content/lock.ts"
 import { OvmError } from "../errors.ts"
 import { bytesIfPresent, ifPresent } from "../files/present.ts"
+import { lock } from "../host/lock.ts"
 import { type CacheFiles, type Key, keyName } from "./files.ts"
 
 // Who uses what: a file a holder, one key a line. It outlives the process, as an instance does.

@@ -15,7 +15,7 @@ import { findRuntime } from "../api/find.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { textIfPresent } from "../files/present.ts"
-import { type Paths, paths } from "../paths.ts"
+import { type Paths, paths } from "../host/paths.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { ownCommand, ownEnvironment } from "./self.ts"
 

@@ -1,5 +1,5 @@
-import { type Artifact, readArtifact } from "../artifact/read.ts"
-import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot-read.ts"
+import { type Artifact, readArtifact } from "../artifact/machine/read.ts"
+import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, LocalFile } from "../content/interfaces.ts"
 import { checkChain } from "../disk/chain.ts"

@@ -1,7 +1,7 @@
+import { paths } from "../host/paths.ts"
 import { pullImage } from "../images/pull.ts"
 import { resolveHere } from "../images/resolve.ts"
 import { takeIn } from "../images/take-in.ts"
-import { paths } from "../paths.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { explainUnknown, isUnknown } from "./names.ts"

@@ -1,4 +1,4 @@
-import { FORMAT_ANNOTATION } from "../artifact/manifest.ts"
+import { FORMAT_ANNOTATION } from "../artifact/machine/manifest.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { LocalFile } from "../content/interfaces.ts"
 import { sparsenessOf } from "../disk/as-qcow2.ts"

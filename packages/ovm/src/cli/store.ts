@@ -2,7 +2,7 @@ import type { Digest } from "../content/digest.ts"
 import type { LayoutReader } from "../content/layout/reader.ts"
 import { openToRead } from "../content/layout/reading.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
-import { paths } from "../paths.ts"
+import { paths } from "../host/paths.ts"
 import { isUnknown } from "./names.ts"
 
 /** This host's content store, made if there is none. Open it for one operation and close it; to bring content in use `takeIn`. */

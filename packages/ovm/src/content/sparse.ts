@@ -3,9 +3,9 @@ import type { FileHandle } from "node:fs/promises"
 import { writeAll } from "../files/append.ts"
 import { writeNow } from "../files/writing.ts"
 import { runsOf, ZEROS } from "../files/zeros.ts"
+import { nextData, nextHole, punch } from "../host/libc.ts"
 import type { Extent } from "./extents.ts"
 import type { Bytes, Call } from "./interfaces.ts"
-import { nextData, nextHole, punch } from "./libc.ts"
 
 // Holes of files stay holes, and zeros become some, however content comes and goes (docs/design/0026-sparse-files.md).
 

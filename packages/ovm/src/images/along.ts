@@ -1,4 +1,4 @@
-import { isSnapshot, readSnapshot } from "../artifact/snapshot-read.ts"
+import { isSnapshot, readSnapshot } from "../artifact/snapshot/read.ts"
 import { isSnapshotType } from "../artifact/types.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { graphOf } from "../content/graph.ts"

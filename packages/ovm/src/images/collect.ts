@@ -6,7 +6,7 @@ import type { Call } from "../content/interfaces.ts"
 import { LayoutFiles } from "../content/layout/files.ts"
 import { type Collected, collectGarbage } from "../content/layout/gc.ts"
 import { ifPresent } from "../files/present.ts"
-import type { Paths } from "../paths.ts"
+import type { Paths } from "../host/paths.ts"
 
 export interface Freed extends Collected {
   /** Derived files, which can be made again. */

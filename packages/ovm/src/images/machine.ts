@@ -1,4 +1,4 @@
-import type { Artifact } from "../artifact/read.ts"
+import type { Artifact } from "../artifact/machine/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"

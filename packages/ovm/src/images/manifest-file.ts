@@ -9,9 +9,9 @@ import {
   KERNEL_TYPE,
   MANIFEST_TYPE,
   type OvmsManifest,
-} from "../artifact/manifest.ts"
+} from "../artifact/machine/manifest.ts"
+import { parseManifest } from "../artifact/machine/validate.ts"
 import { RAM_TYPES, TITLE_ANNOTATION } from "../artifact/types.ts"
-import { parseManifest } from "../artifact/validate.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { type Digest, hexOf } from "../content/digest.ts"
 import type { Call, Store } from "../content/interfaces.ts"

@@ -8,8 +8,8 @@ import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { enterSnapshots } from "./along.ts"
-import { askedOf, readRoot } from "./asked.ts"
 import { askAhead, copyEvidence } from "./evidence.ts"
+import { askedOf, readRoot } from "./root.ts"
 
 export interface PullOptions extends Call {
   readonly plainHttp?: boolean

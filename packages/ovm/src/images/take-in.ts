@@ -1,6 +1,6 @@
 import { type LayoutOptions, type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { toOvmError } from "../errors.ts"
-import type { Paths } from "../paths.ts"
+import type { Paths } from "../host/paths.ts"
 import { collectImages } from "./collect.ts"
 
 /** Invalid, refused, no room (spec/errors.json): what was fetched before such an end is of no use to a next attempt. */

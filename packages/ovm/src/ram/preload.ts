@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises"
 import { guarded } from "../content/guarded.ts"
-import { readAhead } from "../content/libc.ts"
+import { readAhead } from "../host/libc.ts"
 import { CHUNK } from "./chunk.ts"
 import { runsOf } from "./extents.ts"
 

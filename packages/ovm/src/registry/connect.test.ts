@@ -11,7 +11,7 @@ import { collect, describeBytes, failure, text } from "../content/store.suite.ts
 import { connect } from "./connect.ts"
 import type { HttpStore } from "./http-store.ts"
 import { parseReference } from "./reference.ts"
-import { parseSettings } from "./settings.ts"
+import { parseSettings } from "./transport/settings.ts"
 
 const BLOB = text("a blob that is asked for")
 const TARGET = describeBytes(BLOB)

@@ -1,12 +1,12 @@
 import { guarded } from "../content/guarded.ts"
 import { OvmError } from "../errors.ts"
-import { paths } from "../paths.ts"
-import { type Credentials, DockerCredentials } from "./credentials.ts"
+import { paths } from "../host/paths.ts"
+import { type Credentials, DockerCredentials } from "./auth/credentials.ts"
 import { HttpStore } from "./http-store.ts"
 import type { Reference } from "./reference.ts"
-import { type Mirror, readSettings, readTls, type Settings } from "./settings.ts"
-import { type MirrorTransport, Transport, type TransportOptions } from "./transport.ts"
-import type { OnWarning } from "./warnings.ts"
+import { type Mirror, readSettings, readTls, type Settings } from "./transport/settings.ts"
+import { type MirrorTransport, Transport, type TransportOptions } from "./transport/transport.ts"
+import type { OnWarning } from "./transport/warnings.ts"
 
 export interface ConnectOptions {
   /** HTTP without TLS, whatever the settings say. */

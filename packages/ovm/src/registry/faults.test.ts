@@ -20,7 +20,7 @@ import { MemoryStore } from "../content/memory.ts"
 import { collect, describeBytes, failure, pushImage, text } from "../content/store.suite.ts"
 import type { ErrorCode } from "../errors.ts"
 import { HttpStore } from "./http-store.ts"
-import { Transport } from "./transport.ts"
+import { Transport } from "./transport/transport.ts"
 
 const LIMITS = { attempts: 3, backoffMs: 1, longestPauseMs: 2_000, responseMs: 300, stallMs: 200 }
 const LAYER = "the content of a layer, long enough to be cut"

@@ -5,11 +5,11 @@ import type { Call } from "../content/interfaces.ts"
 import { isManifest, isObject } from "../content/manifest.ts"
 import { readAll } from "../content/read.ts"
 import { toOvmError } from "../errors.ts"
-import { bytesBody, readBody } from "./http.ts"
+import { bytesBody, readBody } from "./http/http.ts"
+import { Transient } from "./http/retry.ts"
 import type { Finding } from "./probe.ts"
-import { Transient } from "./retry.ts"
-import type { Request, Transport } from "./transport.ts"
-import { locationOf } from "./upload-session.ts"
+import { locationOf } from "./transfer/upload-session.ts"
+import type { Request, Transport } from "./transport/transport.ts"
 
 /** An answer of any status. */
 interface Plain {

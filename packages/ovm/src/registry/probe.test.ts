@@ -4,7 +4,7 @@ import { findPeer, startRegistry } from "../../../testkit/src/registry.ts"
 import { failure } from "../content/store.suite.ts"
 import { HttpStore } from "./http-store.ts"
 import { type Probe, probe } from "./probe.ts"
-import { Transport } from "./transport.ts"
+import { Transport } from "./transport/transport.ts"
 
 const LIMITS = { attempts: 2, backoffMs: 1 }
 const answers = ({ findings }: Probe) =>

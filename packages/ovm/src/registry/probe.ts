@@ -3,7 +3,7 @@ import { guarded } from "../content/guarded.ts"
 import type { Call } from "../content/interfaces.ts"
 import { isObject, OCI_INDEX, OCI_MANIFEST } from "../content/manifest.ts"
 import { ProbeClient } from "./probe-client.ts"
-import type { Transport } from "./transport.ts"
+import type { Transport } from "./transport/transport.ts"
 
 /** One thing that a registry does or does not. */
 export interface Finding {

@@ -7,7 +7,7 @@ import { MemoryStore } from "../content/memory.ts"
 import { bytesOf } from "../content/read.ts"
 import { collect, describeBytes, failure, manifestOver, text } from "../content/store.suite.ts"
 import { HttpStore } from "./http-store.ts"
-import { Transport } from "./transport.ts"
+import { Transport } from "./transport/transport.ts"
 
 // Registries that break the protocol in small ways: a right result or a coded error, and never a wrong byte.
 

@@ -1,11 +1,11 @@
-import type { Snapshot } from "../artifact/snapshot-read.ts"
+import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Choice, UntimedImage } from "../images/images.ts"
 import type { Overrides } from "./interfaces.ts"
-import { wasResumed } from "./once.ts"
 import { type Place, type PlanContext, resumedIn } from "./plan-image.ts"
 import { checkFit, resumePlanOf } from "./resume.ts"
+import { wasResumed } from "./resumed-once.ts"
 
 /**
  * What of the local snapshots of a machine a start goes on from, if it or the manifest's hint asks for that (OVMS-SNP-111): the

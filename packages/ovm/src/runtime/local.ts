@@ -30,11 +30,11 @@ import type {
 import { LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
 import { describe, shown } from "./report.ts"
-import { Slots } from "./slots.ts"
 import { takeSnapshot } from "./snapshot.ts"
-import { Starts } from "./starts.ts"
+import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
 import { refuseSuspended } from "./suspended.ts"
+import { Slots } from "./warm/slots.ts"
 
 export interface LocalRuntimeOptions {
   readonly version: string

@@ -5,9 +5,9 @@ import type { PreparedImage } from "../images/images.ts"
 import type { Vmm } from "../vmm/interfaces.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"
-import type { Claims } from "./once.ts"
 import { chooseVmm, type Planned, planOf } from "./plan.ts"
 import { planResume, resumePlanOf } from "./resume.ts"
+import type { Claims } from "./resumed-once.ts"
 
 export interface PlanContext {
   readonly root: string

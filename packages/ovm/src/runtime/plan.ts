@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import { refuseUefi } from "../artifact/validate.ts"
+import { refuseUefi } from "../artifact/machine/validate.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage, UntimedImage } from "../images/images.ts"

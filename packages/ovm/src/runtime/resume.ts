@@ -1,9 +1,10 @@
-import { compare, type HostFacts, incompatible } from "../artifact/compatibility.ts"
-import type { SnapshotDescriptor } from "../artifact/snapshot.ts"
+import { compare, type HostFacts, incompatible } from "../artifact/snapshot/compatibility.ts"
+import type { SnapshotDescriptor } from "../artifact/snapshot/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import { hostCpu } from "../host.ts"
+import { hostCpu } from "../host/cpu.ts"
+import { assertLockable } from "../host/lock-limit.ts"
 import type { PreparedImage, UntimedImage } from "../images/images.ts"
 import type { PreparedSnapshot } from "../images/snapshot.ts"
 import { preloadRam } from "../ram/preload.ts"
@@ -18,9 +19,8 @@ import type {
   Vmm,
 } from "../vmm/interfaces.ts"
 import type { Overrides } from "./interfaces.ts"
-import { assertLockable } from "./lock-limit.ts"
-import { type Claims, resumeOnce } from "./once.ts"
 import { type Planned, planOf, sentence } from "./plan.ts"
+import { type Claims, resumeOnce } from "./resumed-once.ts"
 
 /** A snapshot that fits this host, with what it would be resumed by. */
 interface Fit {

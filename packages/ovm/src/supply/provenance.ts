@@ -1,5 +1,5 @@
 import { basename, isAbsolute, relative, sep } from "node:path"
-import type { PackSource } from "../artifact/source.ts"
+import type { PackSource } from "../artifact/machine/source.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { type Digest, hexOf } from "../content/digest.ts"
 import { uuidOf } from "./uuid.ts"

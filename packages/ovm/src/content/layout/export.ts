@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs"
 import { resolve as absolute, dirname } from "node:path"
+import { tryLock } from "../../host/lock.ts"
 import { guarded } from "../guarded.ts"
-import { tryLock } from "../lock.ts"
 import { LayoutFiles } from "./files.ts"
 import { type LayoutStore, openLayout } from "./store.ts"
 

@@ -7,11 +7,11 @@ import { bytesIfPresent, ifPresent } from "../../files/present.ts"
 import { replaceAtOnce } from "../../files/replace.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { named, writing } from "../../files/writing.ts"
+import { flock } from "../../host/libc.ts"
+import { type Lock, lock, tryLock } from "../../host/lock.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, isDigest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
-import { flock } from "../libc.ts"
-import { type Lock, lock, tryLock } from "../lock.ts"
 import { LayoutFiles } from "./files.ts"
 
 // docs/design/0003-store-locks-and-leases.md has the whole argument.

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises"
 import { resolve as absolute, dirname } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { replaceFile } from "../../files/replace.ts"
+import { lock } from "../../host/lock.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import { guarded } from "../guarded.ts"
@@ -16,7 +17,6 @@ import type {
   Store,
   Untagger,
 } from "../interfaces.ts"
-import { lock } from "../lock.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
 import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"

@@ -1,4 +1,4 @@
-import { bytesText, type Entry, tree } from "../../artifact/inspect.ts"
+import { bytesText, type Entry, tree } from "../../artifact/machine/inspect.ts"
 import type { ArtifactNode, Rejected, Statement } from "./graph.ts"
 
 /** The graph as a tree for people, one line an entry. `name` is what was asked for. */

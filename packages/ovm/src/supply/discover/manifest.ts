@@ -1,4 +1,4 @@
-import { MANIFEST_TYPE } from "../../artifact/manifest.ts"
+import { MANIFEST_TYPE } from "../../artifact/machine/manifest.ts"
 import { canonicalType, SNAPSHOT_TYPE } from "../../artifact/types.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, Fetcher } from "../../content/interfaces.ts"

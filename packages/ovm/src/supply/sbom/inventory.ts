@@ -1,5 +1,5 @@
-import { type Artifact, readArtifact } from "../../artifact/read.ts"
-import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../../artifact/snapshot-read.ts"
+import { type Artifact, readArtifact } from "../../artifact/machine/read.ts"
+import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../../artifact/snapshot/read.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, Fetcher, LocalFile } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"

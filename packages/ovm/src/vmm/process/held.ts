@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs"
 import { join } from "node:path"
-import { isLocked } from "../../content/holder.ts"
-import { flock } from "../../content/libc.ts"
+import { flock } from "../../host/libc.ts"
+import { isLocked } from "../../host/lock-holder.ts"
 
 /**
  * A file of the instance's directory that the VMM and its wrapper hold locked for as long as they live, having inherited it: the lock

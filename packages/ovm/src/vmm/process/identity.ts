@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
+import { pidNamespace } from "../../host/pid-namespace.ts"
 import { isHeld } from "./held.ts"
-import { pidNamespace } from "./namespace.ts"
 import { PID_FILE } from "./wrapper.ts"
 
 /** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */

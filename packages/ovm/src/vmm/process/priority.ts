@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { getPriority } from "node:os"
-import { setGroupNice } from "../../content/libc.ts"
+import { setGroupNice } from "../../host/libc.ts"
 
 /** How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a tenth of a processor. */
 const NICER = 10

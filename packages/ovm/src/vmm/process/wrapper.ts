@@ -2,8 +2,8 @@ import { spawn } from "node:child_process"
 import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { pidNamespace } from "../../host/pid-namespace.ts"
 import { HELD_FILE, holdFor } from "./held.ts"
-import { pidNamespace } from "./namespace.ts"
 import { sessionNice, yieldToUs } from "./priority.ts"
 
 /** Files that the wrapper leaves in the instance's directory. */

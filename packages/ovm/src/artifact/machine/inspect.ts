@@ -1,0 +1,150 @@
+import type { Digest } from "../../content/digest.ts"
+import type { DiskFormat, OvmsManifest } from "./manifest.ts"
+import type { Artifact } from "./read.ts"
+
+/** What there is to know about an artifact; `ovm inspect --json` prints it as it is. Sizes are bytes. */
+export interface InspectModel {
+  readonly reference?: string
+  /** Of the OCI manifest: what a name can be pinned to. */
+  readonly digest: Digest
+  readonly name: string
+  readonly version?: string
+  readonly os?: string
+  readonly architecture?: string
+  readonly kernel?: BlobModel & { readonly args: string }
+  readonly initrd?: BlobModel
+  /** Base first. */
+  readonly layers: readonly (BlobModel & { readonly format: DiskFormat; readonly virtualSize?: number })[]
+  readonly ramSnapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
+  readonly resources: { readonly vcpus?: number; readonly memory?: number }
+  readonly devices: NonNullable<OvmsManifest["devices"]>
+  readonly metadata: NonNullable<OvmsManifest["metadata"]>
+  readonly hints: NonNullable<OvmsManifest["runtimeHints"]>
+  readonly annotations: Readonly<Record<string, string>>
+  /** Of all blobs and both manifests. */
+  readonly size: number
+  readonly warnings: readonly string[]
+  readonly manifest: OvmsManifest
+}
+
+interface BlobModel {
+  readonly digest: Digest
+  readonly size: number
+}
+
+export interface InspectDetails {
+  readonly reference?: string
+  /** Of the disk up to each layer, where its file could be looked at. */
+  readonly virtualSizes?: readonly (number | undefined)[]
+}
+
+/** Gathers what the two manifests say, and what the caller knows beside them. */
+export function inspectModel(artifact: Artifact, details: InspectDetails = {}): InspectModel {
+  const { manifest, kernel, initrd, ramSnapshot, oci } = artifact
+  const { name, version, os, architecture } = manifest
+  const blob = ({ digest, size }: BlobModel): BlobModel => ({ digest, size })
+  const blobs = new Map(
+    [artifact.descriptor, oci.config, ...oci.layers].map(({ digest, size }) => [digest, size]),
+  )
+  return {
+    ...(details.reference !== undefined && { reference: details.reference }),
+    digest: artifact.descriptor.digest,
+    name,
+    ...(version !== undefined && { version }),
+    ...(os !== undefined && { os }),
+    ...(architecture !== undefined && { architecture }),
+    ...(kernel && { kernel: { ...blob(kernel), args: manifest.kernel?.args ?? "" } }),
+    ...(initrd && { initrd: blob(initrd) }),
+    layers: artifact.layers.map(({ descriptor, format }, index) => {
+      const virtualSize = details.virtualSizes?.[index]
+      return { ...blob(descriptor), format, ...(virtualSize !== undefined && { virtualSize }) }
+    }),
+    ...(ramSnapshot &&
+      manifest.ramSnapshot && {
+        ramSnapshot: { ...blob(ramSnapshot), compression: manifest.ramSnapshot.compression },
+      }),
+    resources: manifest.resources ?? {},
+    devices: manifest.devices ?? [],
+    metadata: manifest.metadata ?? {},
+    hints: manifest.runtimeHints ?? {},
+    annotations: oci.annotations ?? {},
+    size: [...blobs.values()].reduce((sum, size) => sum + size, 0),
+    warnings: artifact.warnings,
+    manifest,
+  }
+}
+
+/** The model as a tree for people, one line an entry. */
+export function inspectLines(model: InspectModel): string[] {
+  const { kernel, initrd, layers, ramSnapshot, resources, devices, metadata, hints } = model
+  const entries: Entry[] = []
+  if (kernel)
+    entries.push({ text: `kernel  ${blobText(kernel)}`, below: kernel.args ? [`args  ${kernel.args}`] : [] })
+  if (initrd) entries.push({ text: `initrd  ${blobText(initrd)}` })
+  if (layers.length > 0)
+    entries.push({ text: `disk  ${count(layers.length, "layer")}`, below: layers.map(layerText) })
+  if (ramSnapshot) entries.push({ text: `ram  ${blobText(ramSnapshot)}, ${ramSnapshot.compression}` })
+  entries.push({
+    text: `resources  ${resources.vcpus ?? "default"} vCPU, ${resources.memory ? bytesText(resources.memory) : "default"} memory`,
+  })
+  if (devices.length > 0)
+    entries.push({
+      text: "devices",
+      below: devices.map(
+        ({ name, type, size, mmio_addr, required }) =>
+          `${name}  ${type}${size ? `, ${bytesText(size)}` : ""}${mmio_addr ? ` at ${mmio_addr}` : ""}${required === false ? ", optional" : ""}`,
+      ),
+    })
+  const about = Object.entries(metadata).map(
+    ([key, value]) => `${key}  ${typeof value === "object" ? JSON.stringify(value) : value}`,
+  )
+  if (about.length > 0) entries.push({ text: "metadata", below: about })
+  const wishes = Object.entries(hints).map(
+    ([key, value]) => `${key}  ${Array.isArray(value) ? value.join(", ") : value}`,
+  )
+  if (wishes.length > 0) entries.push({ text: "hints", below: wishes })
+  if (model.warnings.length > 0) entries.push({ text: "warnings", below: model.warnings })
+  const title = `${model.reference ?? model.name}${model.version ? `  (${model.name} ${model.version})` : ""}`
+  return [title, `digest  ${model.digest}, ${bytesText(model.size)} in all`, ...tree(entries)]
+}
+
+export interface Entry {
+  readonly text: string
+  readonly below?: readonly (string | Entry)[]
+}
+
+/** Entries as a tree, one line each. */
+export function tree(entries: readonly Entry[]): string[] {
+  return entries.flatMap(({ text, below = [] }, index) => {
+    const last = index === entries.length - 1
+    const stem = last ? "   " : "│  "
+    const twigs = tree(below.map((entry) => (typeof entry === "string" ? { text: entry } : entry)))
+    return [`${last ? "└─" : "├─"} ${text}`, ...twigs.map((twig) => stem + twig)]
+  })
+}
+
+function layerText(layer: InspectModel["layers"][number], index: number): string {
+  const virtual = layer.virtualSize === undefined ? "" : ` (disk of ${bytesText(layer.virtualSize)})`
+  return `${index}  ${layer.format}  ${blobText(layer)}${virtual}`
+}
+
+export function blobText({ digest, size }: BlobModel): string {
+  return `${digest.slice(0, 19)}  ${bytesText(size)}`
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`
+}
+
+/** In binary units with at most one decimal. */
+export function bytesText(size: number): string {
+  let value = size
+  let unit = 0
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024
+    unit++
+  }
+  return `${Math.round(value * 10) / 10} ${UNITS[unit]}`
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"]

@@ -1,0 +1,59 @@
+import type { Digest } from "../../content/digest.ts"
+
+export const MANIFEST_TYPE = "application/vnd.ovms.manifest.v1+json"
+export const KERNEL_TYPE = "application/vnd.ovms.kernel.v1"
+export const INITRD_TYPE = "application/vnd.ovms.initrd.v1"
+/** What v0.1 writes for disks; the blob is the disk file itself and MUST NOT be untarred (spec/oci-mapping.md). */
+export const DISK_TYPE = "application/vnd.oci.image.layer.v1.tar"
+/** What v0.1 reads as well. */
+export const DISK_TYPES_READ = {
+  "application/vnd.ovms.disk.v1+qcow2": "qcow2",
+  "application/vnd.ovms.disk.v1+raw": "raw",
+} as const
+export const FORMAT_ANNOTATION = "ovms.format"
+
+export type DiskFormat = "qcow2" | "raw"
+
+/** The OVMS manifest v1 (spec/manifest.md, spec/schema/manifest.v1.json). Sizes are bytes. */
+export interface OvmsManifest {
+  readonly schemaVersion: 1
+  readonly mediaType: typeof MANIFEST_TYPE
+  readonly name: string
+  readonly version?: string
+  /** For generic OCI tools, which read these two of any config (spec/oci-mapping.md). */
+  readonly os?: string
+  readonly architecture?: string
+  readonly kernel?: { readonly ref: Digest; readonly args?: string }
+  readonly initrd?: { readonly ref: Digest }
+  readonly diskLayers?: readonly {
+    readonly ref: Digest
+    readonly format: DiskFormat
+    readonly size: number
+  }[]
+  readonly ramSnapshot?: {
+    readonly ref: Digest
+    readonly compression: "lz4" | "zstd"
+    readonly preload_hint?: boolean
+    readonly mlock_required?: boolean
+  }
+  readonly devices?: readonly {
+    readonly type: string
+    readonly name: string
+    readonly size?: number
+    readonly mmio_addr?: string
+    readonly required?: boolean
+  }[]
+  readonly resources?: { readonly vcpus?: number; readonly memory?: number }
+  readonly metadata?: {
+    readonly author?: string
+    readonly created?: string
+    readonly description?: string
+    readonly platform?: { readonly arch: "x86_64"; readonly uefi?: boolean }
+  }
+  readonly runtimeHints?: {
+    readonly preferredRuntime?: readonly string[]
+    readonly coldStartTargetMs?: number
+    readonly resume?: boolean
+    readonly coldBootOnMismatch?: boolean
+  }
+}

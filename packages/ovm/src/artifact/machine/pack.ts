@@ -1,0 +1,208 @@
+import type { BigIntStats } from "node:fs"
+import { stat } from "node:fs/promises"
+import { resolve } from "node:path"
+import type { Descriptor } from "../../content/descriptor.ts"
+import type { Call, FileIngester, Pusher } from "../../content/interfaces.ts"
+import { OCI_MANIFEST } from "../../content/manifest.ts"
+import { bytesOf } from "../../content/read.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
+import { openRegular, refuseOthers, unreadable } from "../../files/regular.ts"
+import { checkKernel } from "../../kernel.ts"
+import { documentOf } from "../canonical.ts"
+import { epochTime } from "../epoch.ts"
+import type { OciManifest } from "../oci.ts"
+import { TITLE_ANNOTATION } from "../types.ts"
+import {
+  DISK_TYPE,
+  type DiskFormat,
+  FORMAT_ANNOTATION,
+  INITRD_TYPE,
+  KERNEL_TYPE,
+  MANIFEST_TYPE,
+  type OvmsManifest,
+} from "./manifest.ts"
+import { checkSource, type PackSource } from "./source.ts"
+import { parseManifest } from "./validate.ts"
+
+/** How disk files are judged; disk/ has it, and is handed in because artifact/ does not build on disk/. */
+export interface DiskChecks<Info> {
+  inspect(
+    path: string,
+    options: Call & {
+      readonly format: DiskFormat
+      readonly role: "base" | "diff"
+      /** By the first bytes alone: whatever else the file may be is to be refused. */
+      readonly guessed: boolean
+    },
+  ): Promise<Info>
+  /** Throws unless the layers, base first, make one chain. */
+  checkChain(layers: readonly Info[]): void
+}
+
+export interface PackOptions<Info> extends Call {
+  /** The folder that the source's paths are relative to. */
+  readonly base: string
+  readonly disks: DiskChecks<Info>
+  /** As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created. */
+  readonly sourceDateEpoch?: string | undefined
+  /** Told of each blob that was stored. */
+  readonly onBlob?: (blob: { readonly path: string; readonly descriptor: Descriptor }) => void
+}
+
+/**
+ * Makes an artifact of local files, in the written form of spec/oci-mapping.md, and pushes it, its OCI manifest last. The same
+ * files and source give the same digest on any machine (OVMS-SRC-014). Nothing is pushed before everything was checked.
+ * Throws OVM_SOURCE_INVALID, OVM_KERNEL_INVALID, OVM_DISK_INVALID, OVM_FILE_UNREADABLE, OVM_DIGEST_MISMATCH if a file changes
+ * meanwhile, and what `store` throws.
+ */
+export async function pack<Info>(
+  source: PackSource,
+  store: Pusher & FileIngester,
+  options: PackOptions<Info>,
+): Promise<Descriptor> {
+  checkSource(source)
+  const created = source.metadata?.created ?? epochTime(options.sourceDateEpoch)
+  const parts = await check(source, options)
+  const files: BlobFile[] = []
+  for (const part of parts) files.push(await taken(part, store, options))
+
+  const manifest = ovmsManifest(source, files, created)
+  const config = documentOf(MANIFEST_TYPE, manifest)
+  parseManifest(config.bytes)
+  const oci: OciManifest & { readonly mediaType: string } = {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    artifactType: MANIFEST_TYPE,
+    // The title makes `oras pull` write a folder that is a machine again: the manifest with its blobs beside it.
+    config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
+    layers: files.map(({ descriptor }) => descriptor),
+    ...annotations(source, created),
+  }
+  const written = documentOf(OCI_MANIFEST, oci)
+
+  await store.push(config.descriptor, bytesOf(config.bytes), options)
+  await store.push(written.descriptor, bytesOf(written.bytes), options)
+  return { ...written.descriptor, artifactType: MANIFEST_TYPE }
+}
+
+/** A file that was found good. */
+interface Part {
+  readonly part: "kernel" | "initrd" | "disk"
+  readonly path: string
+  readonly mediaType: string
+  /** Titles tell the part, not the author's file names: those are no part of the machine (OVMS-OCI-041). */
+  readonly title: string
+  readonly format?: DiskFormat
+  /** As it was when it was looked at. */
+  readonly stat: BigIntStats
+}
+
+interface BlobFile extends Pick<Part, "part" | "format"> {
+  readonly descriptor: Descriptor
+}
+
+/** Checks every file, in the order of the layers: kernel, initrd, disks from the base up. */
+async function check<Info>(source: PackSource, options: PackOptions<Info>): Promise<Part[]> {
+  const { base, disks } = options
+  const parts: Part[] = []
+  if (source.kernel) {
+    const path = resolve(base, source.kernel.path)
+    const stat = await notEmpty(path)
+    await checkKernel(path)
+    parts.push({ part: "kernel", path, mediaType: KERNEL_TYPE, title: "kernel.bin", stat })
+  }
+  if (source.initrd) {
+    const path = resolve(base, source.initrd.path)
+    const stat = await notEmpty(path)
+    parts.push({ part: "initrd", path, mediaType: INITRD_TYPE, title: "initrd.img", stat })
+  }
+  const chain: Info[] = []
+  for (const [index, layer] of (source.diskLayers ?? []).entries()) {
+    const path = resolve(base, layer.path)
+    const stat = await notEmpty(path)
+    const format = layer.format ?? (await guessFormat(path))
+    const role = index === 0 ? "base" : "diff"
+    chain.push(await disks.inspect(path, { ...options, format, role, guessed: layer.format === undefined }))
+    parts.push({ part: "disk", path, mediaType: DISK_TYPE, title: `disk${index}.${format}`, format, stat })
+  }
+  disks.checkChain(chain)
+  return parts
+}
+
+async function notEmpty(path: string): Promise<BigIntStats> {
+  const found = await stat(path, { bigint: true }).catch((thrown: unknown) => {
+    throw unreadable(path, thrown)
+  })
+  refuseOthers(path, found)
+  if (found.size > 0n) return found
+  throw new OvmError("OVM_SOURCE_INVALID", `${path} is empty`, {
+    detail: { path, requirement: "OVMS-SRC-009" },
+  })
+}
+
+/** Stores a file. What was written to since it was checked is refused. */
+async function taken<Info>(
+  { part, path, mediaType, title, format, stat: before }: Part,
+  store: FileIngester,
+  options: PackOptions<Info>,
+): Promise<BlobFile> {
+  const found = await store.ingestFile(path, mediaType, options)
+  const after = await stat(path, { bigint: true })
+  if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || after.ino !== before.ino)
+    throw new OvmError("OVM_DIGEST_MISMATCH", `${path} changed while it was packed`, { detail: { path } })
+  const annotations = { [TITLE_ANNOTATION]: title, ...(format && { [FORMAT_ANNOTATION]: format }) }
+  const descriptor = { ...found, annotations }
+  options.onBlob?.({ path, descriptor })
+  return { part, descriptor, ...(format && { format }) }
+}
+
+/** For the author's own file alone, whose format is then written down: a reader never guesses (OVMS-SRC-007). */
+async function guessFormat(path: string): Promise<DiskFormat> {
+  return (await readMagic(path)) === "QFI\xfb" ? "qcow2" : "raw"
+}
+
+async function readMagic(path: string): Promise<string> {
+  try {
+    const file = await openRegular(path)
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0)
+      return buffer.toString("latin1", 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (thrown) {
+    throw toOvmError(thrown)
+  }
+}
+
+function ovmsManifest(
+  source: PackSource,
+  files: readonly BlobFile[],
+  created: string | undefined,
+): OvmsManifest {
+  const { kernel, initrd, diskLayers, annotations: _, metadata, ...shared } = source
+  const ref = (part: BlobFile["part"]) =>
+    files.filter((file) => file.part === part).map(({ descriptor }) => descriptor.digest)
+  const [kernelRef] = ref("kernel")
+  const [initrdRef] = ref("initrd")
+  const layers = files.flatMap(({ descriptor, format }) =>
+    format ? [{ ref: descriptor.digest, format, size: descriptor.size }] : [],
+  )
+  return {
+    os: "linux",
+    architecture: "amd64",
+    ...shared,
+    mediaType: MANIFEST_TYPE,
+    ...(kernelRef && {
+      kernel: { ref: kernelRef, ...(kernel?.args !== undefined && { args: kernel.args }) },
+    }),
+    ...(initrdRef && { initrd: { ref: initrdRef } }),
+    ...(layers.length > 0 && { diskLayers: layers }),
+    ...((metadata || created) && { metadata: { ...metadata, ...(created && { created }) } }),
+  }
+}
+
+function annotations(source: PackSource, created: string | undefined): Pick<OciManifest, "annotations"> {
+  const all = { ...(created && { "org.opencontainers.image.created": created }), ...source.annotations }
+  return Object.keys(all).length > 0 ? { annotations: all } : {}
+}

@@ -1,0 +1,51 @@
+import type { Command } from "commander"
+import type { CopyOptions as CopyCall } from "../../../content/copy.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { print, printJson } from "../../output.ts"
+import { copyTo, openOrigin } from "../../places.ts"
+import { openProgress } from "../../progress.ts"
+import { parseWhere } from "../../where.ts"
+
+interface CopyOptions {
+  readonly includeReferrers?: boolean
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Copy an artifact, which need not be a machine, with all that it refers to. A place is\n" +
+        "  HOST/REPOSITORY[:TAG|@DIGEST]   a registry, also as docker://…\n" +
+        "  NAME[:TAG]                      this host; store:NAME for a name with a host\n" +
+        "  oci:DIRECTORY[:TAG]             an OCI layout, also as ./DIRECTORY\n" +
+        "  oci-archive:FILE[:TAG]          the tar archive of one, also as ./FILE.tar",
+    )
+    .argument("<from>", "where it is")
+    .argument("<to>", "where it is to be")
+    .option("--include-referrers", "also what refers to it: signatures, SBOMs, snapshots")
+    .option("--plain-http", "speak HTTP without TLS to registries")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(
+    command,
+    "ovm copy registry.example.com/machines/debian:13 mirror.example.com/machines/debian:13",
+    "ovm copy --include-referrers registry.example.com/machines/debian:13 oci-archive:debian.tar",
+    "ovm copy oci:./layout:13 store:registry.example.com/machines/debian:13",
+  )
+}
+
+async function run(from: string, to: string, options: CopyOptions): Promise<void> {
+  const [origin, destination] = [parseWhere(from), parseWhere(to)]
+  const plainHttp = options.plainHttp ?? false
+  const { digest, name } = await interruptible(async (signal) => {
+    await using opened = await openOrigin(origin, { signal, plainHttp })
+    using progress = await openProgress()
+    const includeReferrers = options.includeReferrers ?? false
+    const call: CopyCall = { signal, includeReferrers, onProgress: progress.onProgress }
+    return { digest: opened.root.digest, name: await copyTo(destination, opened, { ...call, plainHttp }) }
+  })
+  if (options.json) printJson({ from, to: name, digest })
+  else print(`${digest}  ${name}\n`)
+}

@@ -1,0 +1,70 @@
+import type { Command } from "commander"
+import { predicateType } from "../../../signing/predicates.ts"
+import { discover } from "../../../supply/discover/discover.ts"
+import { discoverLines } from "../../../supply/discover/lines.ts"
+import { type AuthorityOptions, authoritiesOf } from "../../authorities.ts"
+import { authorityOptions } from "../../authority-options.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { print, printable, printJson } from "../../output.ts"
+import { parseCount } from "../../size.ts"
+import { openSubject } from "../../subject.ts"
+
+interface DiscoverOptions extends AuthorityOptions {
+  readonly type?: string
+  readonly artifactType?: string
+  readonly depth: number
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Show what is attached to an image, and to that: signatures and attestations with what to think of them, SBOMs, snapshots and\n" +
+        "all else that refers to it. In its registry if the name has a host; in this host's store as store:NAME. Bad signatures are\n" +
+        "shown and are no failure: ovm verify decides.",
+    )
+    .argument("<image>", "name of an image, or path of an OCI layout or archive")
+  const keys = authorityOptions(command)
+  command
+    .option(
+      "--type <type>",
+      "attestations of this type only: spdxjson, cyclonedx, slsaprovenance1, …, or a URI",
+    )
+    .option("--artifact-type <type>", "referrers of this artifactType only")
+    .option("--depth <count>", "how far to go from the image", (text) => parseCount(text, "--depth"), 8)
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print JSON")
+    .action((image: string, options: Omit<DiscoverOptions, "keys">) => run(image, { ...options, keys }))
+  examples(
+    command,
+    "ovm discover --key cosign.pub registry.example.com/machines/debian:13",
+    "ovm discover --type cyclonedx --json registry.example.com/machines/debian:13",
+  )
+}
+
+async function run(image: string, options: DiscoverOptions): Promise<void> {
+  const { artifactType, depth, type } = options
+  const predicate = type === undefined ? undefined : predicateType(type)
+  const authorities = await authoritiesOf(options)
+  const graph = await interruptible(async (signal) => {
+    await using subject = await openSubject(image, { ...options, signal })
+    const expected = subject.reference?.host && subject.reference.toString()
+    return await discover(subject.evidence, subject.target, {
+      authorities,
+      depth,
+      signal,
+      ...(expected !== undefined && { expected }),
+      ...(artifactType !== undefined && { artifactType }),
+      ...(predicate !== undefined && { predicateType: predicate }),
+    })
+  })
+  if (options.json) printJson({ image, ...graph })
+  else
+    print(
+      discoverLines(graph, image)
+        .map((line) => `${printable(line)}\n`)
+        .join(""),
+    )
+}

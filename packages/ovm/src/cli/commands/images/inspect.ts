@@ -1,0 +1,63 @@
+import type { Command } from "commander"
+import { inspectLines, inspectModel } from "../../../artifact/machine/inspect.ts"
+import { type Artifact, readArtifact } from "../../../artifact/machine/read.ts"
+import type { Call } from "../../../content/interfaces.ts"
+import type { LayoutReader } from "../../../content/layout/reader.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { type Located, locate } from "../../locate.ts"
+import { print, printable, printJson } from "../../output.ts"
+import { virtualSize } from "../../virtual-size.ts"
+
+interface InspectOptions {
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Show what an image consists of. One that is not on this host is looked at in its registry; kernel and disks are\n" +
+        "not fetched for that.",
+    )
+    .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm inspect debian:13", "ovm inspect --json registry.example.com/machines/debian:13")
+}
+
+async function run(image: string, options: InspectOptions): Promise<void> {
+  const { model, lines } = await interruptible(async (signal) => {
+    await using found = await locate(image, { ...options, signal })
+    return await viewOf(found, { signal })
+  })
+  if (options.json) printJson(model)
+  else print(lines.map((line) => `${printable(line)}\n`).join(""))
+}
+
+interface View {
+  readonly model: unknown
+  readonly lines: readonly string[]
+}
+
+async function viewOf(found: Located, call: Call): Promise<View> {
+  const { source, target, reference, files } = found
+  try {
+    const artifact = await readArtifact(source, target, call)
+    const virtualSizes = files && sizes(artifact, files)
+    const model = inspectModel(artifact, { reference, ...(virtualSizes && { virtualSizes }) })
+    return { model, lines: inspectLines(model) }
+  } catch (thrown) {
+    // Loaded only now: what is not a machine is a snapshot, or the error stands.
+    const { isSnapshot, readSnapshot } = await import("../../../artifact/snapshot/read.ts")
+    if (!(await isSnapshot(source, target, call))) throw thrown
+    const { snapshotLines, snapshotModel } = await import("../../../artifact/snapshot/inspect.ts")
+    const model = snapshotModel(await readSnapshot(source, target, call), reference)
+    return { model, lines: snapshotLines(model) }
+  }
+}
+
+function sizes(artifact: Artifact, files: LayoutReader): readonly (number | undefined)[] {
+  return artifact.layers.map(({ descriptor, format }) => virtualSize(files, descriptor, format))
+}

@@ -1,0 +1,168 @@
+import { resolve } from "node:path"
+import type { Command } from "commander"
+import { epochTime } from "../../../artifact/epoch.ts"
+import type { DiskFormat } from "../../../artifact/machine/manifest.ts"
+import { pack } from "../../../artifact/machine/pack.ts"
+import { type PackSource, readSource } from "../../../artifact/machine/source.ts"
+import type { Digest } from "../../../content/digest.ts"
+import { checkChain } from "../../../disk/chain.ts"
+import { type DiskInfo, type InspectOptions, inspectDisk } from "../../../disk/inspect.ts"
+import { OvmError } from "../../../errors.ts"
+import { paths } from "../../../host/paths.ts"
+import { takeIn } from "../../../images/take-in.ts"
+import { parseReference, type Reference } from "../../../registry/reference.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { print, printError, printJson, warn } from "../../output.ts"
+import type { ProvenanceOptions, Run } from "../../provenance.ts"
+import { savedAsQcow2 } from "../../raw-disk.ts"
+import { signerOptions } from "../../signer-options.ts"
+import { parseCount, parseSize } from "../../size.ts"
+
+interface PackOptions extends ProvenanceOptions {
+  readonly file?: string
+  readonly tag: string
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly layer?: readonly string[]
+  readonly format?: DiskFormat
+  readonly args?: string
+  readonly memory?: number
+  readonly cpus?: number
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  // One list for both spellings: the layers are a chain, in the order of the command line.
+  const layers: string[] = []
+  const addLayer = (path: string) => layers.push(path)
+  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus"]
+  command
+    .description(
+      "Make an image of local files and keep it on this host. The same files give the same digest on any machine;\n" +
+        "SOURCE_DATE_EPOCH sets the time of creation, which is left out otherwise.",
+    )
+    .addOption(
+      command
+        .createOption("-f, --file <file>", "pack source: a JSON file that names the parts")
+        .conflicts(parts),
+    )
+    .requiredOption("-t, --tag <name>", "name of the image")
+    .option("--kernel <file>", "kernel: a bzImage or ELF file")
+    .option("--initrd <file>", "initial RAM disk")
+    .option("--layer <file>", "disk layer, qcow2 or raw; the base first, each next one on top", addLayer)
+    .option("--disk <file>", "the same as --layer", addLayer)
+    .addOption(
+      command
+        .createOption(
+          "--format <format>",
+          "format of the first disk layer, where its bytes are not to be asked",
+        )
+        .choices(["raw", "qcow2"]),
+    )
+    .option("--args <line>", "kernel command line")
+    .option("--memory <size>", "memory of the machine", (text) => parseSize(text, "--memory"))
+    .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
+    .option(
+      "--provenance [file]",
+      "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; with --key it is attached",
+    )
+  signerOptions(command)
+  command.option("--json", "print JSON").action((options: PackOptions) => run(options, layers))
+  examples(
+    command,
+    "ovm pack -f machine.json -t debian:13",
+    "ovm pack -f machine.json -t debian:13 --provenance debian.provenance.json",
+    "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --layer app.qcow2 \\",
+    "#   --args 'console=ttyS0 root=/dev/vda rw' -t registry.example.com/machines/app:1",
+  )
+}
+
+async function run(options: PackOptions, layers: readonly string[]): Promise<void> {
+  const reference = parseReference(options.tag)
+  if (options.file !== undefined && layers.length > 0)
+    throw new OvmError(
+      "OVM_USAGE",
+      "option '-f, --file <file>' cannot be used with option '--layer <file>'",
+      {
+        hint: "name the layers in the pack source",
+      },
+    )
+  const keep = await provenanceKeeper(options)
+  const started = epochTime(process.env.SOURCE_DATE_EPOCH) ?? new Date().toISOString()
+  const read = options.file === undefined ? undefined : await readSource(options.file)
+  const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
+  const files: Run["files"][number][] = []
+  const remarks: string[] = []
+  const descriptor = await interruptible(async (signal) => {
+    return await takeIn(paths(), { durable: true }, async (store) => {
+      const packed = await pack(source, store, {
+        base,
+        disks: { inspect: inspectAloud, checkChain },
+        sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
+        signal,
+        onBlob: (blob) => files.push(blob),
+      })
+      await store.tag(packed, reference.toString(), { signal })
+      remarks.push(...(await savedAsQcow2(files, store)))
+      return packed
+    })
+  })
+  for (const remark of remarks) printError(`${remark}\n`)
+  const sourceFile =
+    read && options.file !== undefined ? { path: resolve(options.file), digest: read.digest } : undefined
+  const run = { source, base, files, started, ...(sourceFile && { sourceFile }) }
+  const done = { reference: reference.toString(), digest: descriptor.digest }
+  const kept = keep && (await keep(run, { reference, digest: descriptor.digest }))
+  if (options.json) printJson({ ...done, ...kept })
+  else print(`${descriptor.digest}  ${reference}\n`)
+}
+
+/** A disk that was declared raw is taken as that, whatever its bytes look like; but not without a word (OVMS-SRC-021). */
+async function inspectAloud(path: string, options: InspectOptions): Promise<DiskInfo> {
+  const info = await inspectDisk(path, options)
+  if (info.looksLike) warn(`${path} is packed as raw, but looks like ${info.looksLike}`)
+  return info
+}
+
+/** What is to be done with what there is to say of the run; undefined if nothing. */
+async function provenanceKeeper(options: PackOptions) {
+  if (options.provenance === undefined && options.key === undefined && options.fulcioUrl === undefined)
+    return undefined
+  // Loaded only where it is wanted: packing needs nothing of it.
+  const { keepProvenance, wantedProvenance } = await import("../../provenance.ts")
+  const wanted = await wantedProvenance(options)
+  return (run: Run, image: { readonly reference: Reference; readonly digest: Digest }) =>
+    keepProvenance(wanted, run, image)
+}
+
+function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
+  const { kernel, initrd, format, args, memory, cpus } = options
+  if (kernel === undefined && layers.length === 0)
+    throw new OvmError(
+      "OVM_USAGE",
+      "there is nothing to pack: neither --file, --kernel nor --layer is given",
+      {
+        hint: "ovm pack --help",
+      },
+    )
+  if (args !== undefined && kernel === undefined)
+    throw new OvmError("OVM_USAGE", "--args is the command line of a kernel, but --kernel is not given")
+  if (format !== undefined && layers.length === 0)
+    throw new OvmError(
+      "OVM_USAGE",
+      "--format is the format of the first disk layer, but --layer is not given",
+    )
+  return {
+    schemaVersion: 1,
+    name: reference.repository,
+    ...(kernel !== undefined && { kernel: { path: kernel, ...(args !== undefined && { args }) } }),
+    ...(initrd !== undefined && { initrd: { path: initrd } }),
+    ...(layers.length > 0 && {
+      diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
+    }),
+    ...((memory !== undefined || cpus !== undefined) && {
+      resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
+    }),
+  }
+}

@@ -1,0 +1,60 @@
+import type { Command } from "commander"
+import { paths } from "../../../host/paths.ts"
+import { collectImages, type Freed } from "../../../images/collect.ts"
+import { examples } from "../../examples.ts"
+import { formatSize } from "../../format.ts"
+import { interruptible } from "../../interrupt.ts"
+import { print, printJson } from "../../output.ts"
+import { openStore } from "../../store.ts"
+import { listing } from "../../table.ts"
+
+interface PruneOptions {
+  readonly all?: boolean
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Free what nobody uses: content without a name, what broken pulls have left, and cached files, which are made\n" +
+        "again when they are wanted. Images and snapshots that have a name stay, and so do all machines with their disks:\n" +
+        "ovm rmi and ovm rm remove those.",
+    )
+    .option("-a, --all", "also what pulls of the last week have left, which the next one would go on with")
+    .option("-n, --dry-run", "only say what would be freed")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm prune --dry-run", "ovm prune --all")
+}
+
+async function run({ all = false, dryRun = false, json }: PruneOptions): Promise<void> {
+  // A host without a store has one without content.
+  await (await openStore()).close()
+  const found = await interruptible((signal) =>
+    collectImages(paths(), { signal, dryRun, partials: all, cache: true }),
+  )
+  if (json) printJson(modelOf(found, dryRun))
+  else print(listing([...lines(found), [dryRun ? "would free" : "freed", formatSize(found.freed)]]))
+}
+
+function modelOf({ removed, bytes, unfinished, evicted, freed }: Freed, dryRun: boolean) {
+  const cached = evicted.map(({ recipe, digest, bytes }) => ({ kind: recipe, digest, size: bytes }))
+  const cache = { size: cached.reduce((sum, { size }) => sum + size, 0), removed: cached }
+  return {
+    dry_run: dryRun,
+    content: { size: bytes, removed },
+    unfinished: { size: unfinished },
+    cache,
+    freed,
+  }
+}
+
+function lines({ removed, bytes, unfinished, evicted }: Freed): [string, string][] {
+  const cached = evicted.reduce((sum, entry) => sum + entry.bytes, 0)
+  return [
+    ["content", `${formatSize(bytes)}, ${removed.length} blobs without a name`],
+    ["unfinished", `${formatSize(unfinished)}, left by pulls and the like`],
+    ["cache", `${formatSize(cached)}, ${evicted.length} files`],
+  ]
+}

@@ -1,0 +1,77 @@
+import type { Command } from "commander"
+import { isSnapshot, readSnapshot } from "../../../artifact/snapshot/read.ts"
+import { copy, copyGraph } from "../../../content/copy.ts"
+import type { Descriptor } from "../../../content/descriptor.ts"
+import { OvmError } from "../../../errors.ts"
+import { parseReference, type Reference } from "../../../registry/reference.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { explainUnknown } from "../../names.ts"
+import { print, printJson } from "../../output.ts"
+import { openProgress } from "../../progress.ts"
+import { openRemote } from "../../registry.ts"
+import { siblingOf } from "../../sibling.ts"
+import { openStoreToRead } from "../../store.ts"
+
+interface PushOptions {
+  readonly plainHttp?: boolean
+  readonly includeReferrers?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Copy an image from this host to the registry in its name. What the registry has already is not sent.",
+    )
+    .argument("<image>", "name of an image on this host, with the registry's host")
+    .option("--include-referrers", "also what refers to the image: signatures, SBOMs, snapshots")
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(
+    command,
+    "ovm tag debian registry.example.com/machines/debian:13",
+    "ovm push registry.example.com/machines/debian:13",
+  )
+}
+
+async function run(image: string, options: PushOptions): Promise<void> {
+  const reference = parseReference(image)
+  if (reference.host === undefined)
+    throw new OvmError("OVM_REFERENCE_INVALID", `${reference} names no registry to push to`, {
+      hint: `ovm tag ${image} HOST/${reference}; ovm push HOST/${reference}`,
+    })
+  const { digest } = await interruptible((signal) => send(reference, options, signal))
+  if (options.json) printJson({ reference: reference.toString(), digest })
+  else print(`${digest}  ${reference}\n`)
+}
+
+async function send(reference: Reference, options: PushOptions, signal: AbortSignal): Promise<Descriptor> {
+  const name = reference.toString()
+  await using store = await openStoreToRead()
+  const target = await store.resolve(name, { signal }).catch((thrown: unknown) => {
+    throw explainUnknown(thrown, name)
+  })
+  const registry = await openRemote(reference, options)
+  const sibling = await siblingOf(store, target, reference, { signal })
+  using progress = await openProgress()
+  const copying = {
+    signal,
+    onProgress: progress.onProgress,
+    ...(sibling !== undefined && { mountFrom: sibling }),
+    ...(registry.maxConcurrency && { concurrency: registry.maxConcurrency }),
+  }
+  // Referrers are listed by repository, so a snapshot's base goes where the snapshot goes, and before it (OVMS-SNP-005).
+  if (await isSnapshot(store, target, { signal }))
+    await copyGraph(store, (await readSnapshot(store, target, { signal })).base, registry, copying)
+  // By its digest: a name that moves meanwhile is not followed.
+  const includeReferrers = options.includeReferrers ?? false
+  const root = await copy(store, target.digest, registry, reference.tag, { ...copying, includeReferrers })
+  if (includeReferrers) {
+    const { carryLegacy } = await import("../../../signing/legacy/carry.ts")
+    const prefix = `${reference.name}:`
+    await carryLegacy({ store, prefix }, { store: registry, prefix: "" }, target.digest, { signal })
+  }
+  return root
+}

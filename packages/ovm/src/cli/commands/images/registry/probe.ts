@@ -1,0 +1,44 @@
+import type { Command } from "commander"
+import { OvmError } from "../../../../errors.ts"
+import { connectHost } from "../../../../registry/connect.ts"
+import { probe } from "../../../../registry/probe.ts"
+import { parseReference } from "../../../../registry/reference.ts"
+import { examples } from "../../../examples.ts"
+import { interruptible } from "../../../interrupt.ts"
+import { print, printError, printJson } from "../../../output.ts"
+import { table } from "../../../table.ts"
+
+interface ProbeOptions {
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Find out what a registry can do, and what ovm does about what it cannot. It pushes artifacts of a few bytes (and one\n" +
+        "manifest of 4 MiB) to the repository and deletes them again; what cannot be deleted is listed.",
+    )
+    .argument("<repository>", "HOST/REPOSITORY that may be written to; it need not be there yet")
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm registry probe registry.example.com/scratch/probe")
+}
+
+async function run(text: string, options: ProbeOptions): Promise<void> {
+  const { host, repository } = parseReference(text)
+  if (host === undefined)
+    throw new OvmError("OVM_REFERENCE_INVALID", `${text} names no registry`, {
+      hint: `ovm registry probe HOST/${text}`,
+    })
+  const found = await interruptible(async (signal) => {
+    const transport = await connectHost(host, { ...(options.plainHttp && { plainHttp: true }) })
+    return probe(transport, repository, { signal })
+  })
+  if (options.json) return printJson(found)
+  const rows = found.findings.map(({ feature, answer, consequence }) => [feature, answer, consequence])
+  print(table(["FEATURE", host.toUpperCase(), "SO OVM"], rows))
+  if (found.left.length > 0)
+    printError(`left there, since it cannot be deleted:\n  ${found.left.join("\n  ")}\n`)
+}

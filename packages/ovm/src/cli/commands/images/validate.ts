@@ -1,0 +1,49 @@
+import { stat } from "node:fs/promises"
+import type { Command } from "commander"
+import { isArchive } from "../../../content/archive/reader.ts"
+import { isPath } from "../../../registry/reference.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { judgeFile } from "../../judge-file.ts"
+import { judgeImage } from "../../judge-image.ts"
+import { print, printJson } from "../../output.ts"
+import { refusal } from "../../verdict.ts"
+
+interface ValidateOptions {
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Report every fault at once, each with its place and the requirement of the specification that it breaks.\n" +
+        "A file is an OVMS manifest, an OCI manifest or a pack source; of an image on this host or in an OCI layout the\n" +
+        "kernel and the disks are checked as well.",
+    )
+    .argument("<file>", "path of a file, OCI layout or archive, or name of an image")
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm validate machine.json", "ovm validate ./layout", "ovm validate --json debian:13")
+}
+
+async function run(text: string, options: ValidateOptions): Promise<void> {
+  const { kind, faults } = await interruptible(async (signal) => {
+    const path = await existing(text)
+    if (path === "file" && !(await isArchive(text))) return judgeFile(text)
+    const image = path !== undefined && !isPath(text) ? `./${text}` : text
+    return judgeImage(image, { ...options, signal })
+  })
+  if (options.json) printJson({ valid: faults.length === 0, kind, faults })
+  const [first, ...others] = faults
+  if (first) throw refusal(text, [first, ...others])
+  if (!options.json) print(`${text}: valid (${kind})\n`)
+}
+
+/** A file wins over an image of the same name: it is what one has in front of oneself. */
+async function existing(text: string): Promise<"file" | "directory" | undefined> {
+  const found = await stat(text).catch(() => undefined)
+  if (found) return found.isDirectory() ? "directory" : "file"
+  return undefined
+}

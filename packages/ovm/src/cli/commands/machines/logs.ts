@@ -1,0 +1,26 @@
+import type { Command } from "commander"
+import { examples } from "../../examples.ts"
+import { findInstance } from "../../instances.ts"
+import { interruptible } from "../../interrupt.ts"
+import { printBytes } from "../../output.ts"
+
+interface LogsOptions {
+  readonly follow?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description("Print what a machine wrote to its serial console, as it is.")
+    .argument("<instance>", "id, start of an id, or name")
+    .option("-f, --follow", "go on with what comes, until the machine ends")
+    .action(run)
+  examples(command, "ovm logs web", "ovm logs --follow 3f2a")
+}
+
+async function run(text: string, options: LogsOptions): Promise<void> {
+  const { runtime, instance } = await findInstance(text)
+  await interruptible(async (signal) => {
+    const console = await runtime.logs(instance.instance_id, { follow: options.follow ?? false, signal })
+    for await (const chunk of console) await printBytes(chunk)
+  })
+}

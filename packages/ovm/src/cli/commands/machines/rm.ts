@@ -1,0 +1,39 @@
+import type { Command } from "commander"
+import { OvmError } from "../../../errors.ts"
+import { examples } from "../../examples.ts"
+import { forEach } from "../../failure.ts"
+import { findInstance } from "../../instances.ts"
+import { print } from "../../output.ts"
+
+interface RmOptions {
+  readonly force?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description("Forget machines that have ended, with their console and the disk that they wrote to.")
+    .argument("<instance...>", "id, start of an id, or name")
+    .option("-f, --force", "kill those that still run")
+    .action(run)
+  examples(command, "ovm rm web", "ovm rm --force $(ovm ps --all --quiet)")
+}
+
+async function run(names: readonly string[], options: RmOptions): Promise<void> {
+  await forEach(names, async (name) => {
+    const { runtime, instance } = await findInstance(name)
+    await runtime.remove(instance.instance_id, { force: options.force ?? false }).catch((thrown) => {
+      throw withWay(thrown, name)
+    })
+    print(`${instance.instance_id}\n`)
+  })
+}
+
+function withWay(thrown: unknown, name: string): unknown {
+  if (!(thrown instanceof OvmError && thrown.code === "OVM_STATE_CONFLICT")) return thrown
+  const { code, message, detail } = thrown
+  return new OvmError(code, message, {
+    detail,
+    hint: `ovm stop ${name} ends it, ovm rm --force ${name} removes it as it is`,
+    cause: thrown,
+  })
+}

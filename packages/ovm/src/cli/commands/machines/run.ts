@@ -1,0 +1,88 @@
+import type { Command } from "commander"
+import { OvmError } from "../../../errors.ts"
+import { attach } from "../../attach.ts"
+import { useDaemon } from "../../daemon.ts"
+import { endOf } from "../../end.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { launch } from "../../launch.ts"
+import { defineMachineOptions, type MachineOptions, startRequest } from "../../machine-options.ts"
+import { isTerminal, print, printError, printJson } from "../../output.ts"
+import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../../pull-policy.ts"
+
+interface RunOptions extends MachineOptions {
+  readonly detach?: boolean
+  readonly rm?: boolean
+  readonly pull: PullPolicy
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command.description(
+    "Start a machine from an image, pulling it if it is not on this host, and show its console until it ends.\n" +
+      "The first Ctrl-C asks the guest to power off, the second kills the machine. With --detach the machine is\n" +
+      "left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
+      "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked.",
+  )
+  command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
+  command.option("-d, --detach", "leave the machine running and print the instance's id")
+  command.addOption(
+    command
+      .createOption("--rm", "forget the instance, and what it wrote to its disk, when it has ended")
+      .conflicts("detach"),
+  )
+  defineMachineOptions(command)
+    .addOption(
+      command
+        .createOption("--pull <when>", "copy the image from its registry")
+        .choices(PULL_POLICIES)
+        .default("missing"),
+    )
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print the id as JSON; with --detach")
+    .action(run)
+  examples(
+    command,
+    "ovm run registry.example.com/machines/debian:13",
+    "ovm run --detach --name web --memory 1GiB --cpus 2 debian:13",
+    "ovm run --rm ./layout",
+  )
+}
+
+async function run(image: string, options: RunOptions): Promise<void> {
+  if (options.detach) return runDetached(image, options)
+  if (options.json)
+    throw new OvmError(
+      "OVM_USAGE",
+      "option '--json' needs '--detach': without it the guest's console is printed",
+      {
+        hint: "ovm run --detach --json, then ovm logs --follow",
+      },
+    )
+  const { runtime, id } = await interruptible(async (signal) => {
+    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    const runtime = await useDaemon({ signal })
+    return { runtime, id: (await runtime.start(startRequest(image, options), { signal })).instance_id }
+  })
+  if (!options.rm) {
+    const { name } = await attach(runtime, id)
+    if (isTerminal("stderr")) printError(`${name} is kept with its disk; ovm rm ${name} removes both\n`)
+    return
+  }
+  try {
+    const info = await attach(runtime, id, false)
+    printError(`${info.name} ${endOf(info)}\n`)
+  } finally {
+    await runtime.remove(id, { force: true })
+  }
+}
+
+async function runDetached(image: string, options: RunOptions): Promise<void> {
+  const answer = await interruptible(async (signal) => {
+    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    return launch(await useDaemon({ signal }), image, options, { signal })
+  })
+  if (options.json) printJson(answer)
+  else print(`${answer.instance_id}\n`)
+}

@@ -1,0 +1,67 @@
+import type { Command } from "commander"
+import type { InstanceInfo } from "../../../runtime/interfaces.ts"
+import { examples } from "../../examples.ts"
+import { formatAge, formatSize } from "../../format.ts"
+import { findInstance, stateOf } from "../../instances.ts"
+import { print, printJson } from "../../output.ts"
+import { listing } from "../../table.ts"
+
+interface StatusOptions {
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .argument("<instance>", "id, start of an id, or name")
+    .option("--json", "print JSON: the InstanceInfo of the runtime API")
+    .action(run)
+  examples(command, "ovm status web", "ovm status 3f2a --json")
+}
+
+async function run(text: string, options: StatusOptions): Promise<void> {
+  const { runtime, instance } = await findInstance(text)
+  const info = await runtime.status(instance.instance_id)
+  if (options.json) printJson(info)
+  else print(listing(lines(info)))
+}
+
+function lines(info: InstanceInfo): [string, string | undefined][] {
+  const { vmm, resources, exit, error } = info
+  return [
+    ["id", info.instance_id],
+    ["name", info.name],
+    ["image", info.image.reference],
+    ["digest", info.image.digest],
+    ["resumed from", info.snapshot],
+    ["generation id", info.generation_id],
+    ["state", stateOf(info)],
+    ["vmm", vmm && `${vmm.name} ${vmm.version} (${vmm.accelerator})`],
+    ["cpus", resources.vcpus === undefined ? undefined : `${resources.vcpus}`],
+    ["memory", sizeOf(resources.memory)],
+    ["resident", sizeOf(resources.rss)],
+    [
+      "cpu time",
+      resources.cpu_time_ms === undefined ? undefined : `${(resources.cpu_time_ms / 1000).toFixed(1)} s`,
+    ],
+    ["created", `${info.created} (${formatAge(info.created)})`],
+    ["started", info.started],
+    ["finished", info.finished],
+    ["timings", timings(info)],
+    [
+      "exit",
+      exit && [exit.reason, exit.status === undefined ? "" : `(status ${exit.status})`].join(" ").trim(),
+    ],
+    ["stopped by", info.stop_method],
+    ["error", error && `${error.code}: ${error.message}`],
+    ...info.warnings.map((warning): [string, string] => ["warning", warning]),
+  ]
+}
+
+function sizeOf(bytes: number | undefined): string | undefined {
+  return bytes === undefined ? undefined : formatSize(bytes)
+}
+
+function timings(info: InstanceInfo): string | undefined {
+  const known = Object.entries(info.timings_ms).map(([phase, duration]) => `${phase} ${duration} ms`)
+  return known.length > 0 ? known.join(", ") : undefined
+}

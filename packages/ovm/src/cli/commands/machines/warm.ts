@@ -1,0 +1,37 @@
+import type { Command } from "commander"
+import { useDaemon } from "../../daemon.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { print, printJson } from "../../output.ts"
+import { parseCount } from "../../size.ts"
+
+interface WarmOptions {
+  readonly slots: number
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Keep machines of a snapshot loaded and paused, so that a start of it takes about a millisecond. Each takes memory as it\n" +
+        "goes on, up to what the daemon grants; a slot that was taken is made again. Later daemons do the same, until --slots 0.",
+    )
+    .argument("<image>", "name of a snapshot on this host")
+    .option("-n, --slots <count>", "how many; 0 ends it", (text) => parseCount(text, "--slots", 0), 1)
+    .option("--json", "print JSON")
+    .action(run)
+  examples(
+    command,
+    "ovm warm debian:fastboot",
+    "ovm warm debian:fastboot --slots 4",
+    "ovm warm debian:fastboot -n 0",
+  )
+}
+
+async function run(image: string, { slots, json }: WarmOptions): Promise<void> {
+  const answer = await interruptible(async (signal) =>
+    (await useDaemon({ signal })).warm({ manifest: image, slots }, { signal }),
+  )
+  if (json) printJson(answer)
+  else print(`${answer.ready} of ${answer.slots} ready\n`)
+}

@@ -1,0 +1,102 @@
+import { type Argument, Command, type Option } from "commander"
+import { COMMANDS } from "../../commands.ts"
+import { findDaemon } from "../../daemon.ts"
+import { print } from "../../output.ts"
+import { openStoreToRead } from "../../store.ts"
+import { summarize } from "../../summary.ts"
+
+interface Candidate {
+  readonly text: string
+  readonly about: string
+}
+
+/** What a shell is to complete by itself. */
+const FILES: Candidate = { text: ":files", about: "" }
+
+export function define(command: Command): void {
+  command.argument("[words...]", "the command line after `ovm`, up to the word under the cursor").action(run)
+}
+
+/** Prints one candidate a line: the word, a tab, what it is. Says nothing rather than fail. */
+async function run(words: readonly string[]): Promise<void> {
+  const found = await candidates(words).catch(() => [])
+  const typed = words.at(-1) ?? ""
+  const shown = found.filter(({ text }) => text === FILES.text || text.startsWith(typed))
+  print(shown.map(({ text, about }) => (about ? `${text}\t${about}\n` : `${text}\n`)).join(""))
+}
+
+async function candidates(words: readonly string[]): Promise<readonly Candidate[]> {
+  const [name, ...rest] = words
+  const entry = COMMANDS.find((known) => known.name === name && !known.hidden)
+  if (words.length <= 1 || !entry) return words.length <= 1 ? commands() : []
+  const command = new Command(entry.name)
+  ;(await entry.load()).define(command)
+  const typed = rest.pop() ?? ""
+  const awaiting = optionOf(command, rest.at(-1))
+  if (awaiting) return ofOption(awaiting)
+  if (typed.startsWith("-")) return options(command)
+  // A path is no name that could be removed.
+  return ofArgument(argumentAt(command, rest), entry.name === "rmi" ? [] : [FILES])
+}
+
+function commands(): readonly Candidate[] {
+  return COMMANDS.filter((entry) => !entry.hidden).map(({ name, summary }) => ({
+    text: name,
+    about: summary,
+  }))
+}
+
+function options(command: Command): readonly Candidate[] {
+  const own = command.options
+    .filter((option) => !option.hidden && option.long)
+    .map((option) => ({ text: option.long ?? "", about: option.description }))
+  return [...own, { text: "--help", about: "show help" }]
+}
+
+/** The option that `word` is, if it waits for a value. */
+function optionOf(command: Command, word: string | undefined): Option | undefined {
+  return command.options.find(
+    ({ required, short, long }) => required && word !== undefined && (short === word || long === word),
+  )
+}
+
+async function ofOption(option: Option): Promise<readonly Candidate[]> {
+  if (option.argChoices) return option.argChoices.map((text) => ({ text, about: "" }))
+  return /<(file|path)>/.test(option.flags) ? [FILES] : []
+}
+
+/** The argument that comes after `words`; the last one again where it takes several. */
+function argumentAt(command: Command, words: readonly string[]): Argument | undefined {
+  const given = words.filter((word, at) => !word.startsWith("-") && !optionOf(command, words[at - 1])).length
+  const last = command.registeredArguments.at(-1)
+  return command.registeredArguments[given] ?? (last?.variadic ? last : undefined)
+}
+
+async function ofArgument(
+  argument: Argument | undefined,
+  files: readonly Candidate[],
+): Promise<readonly Candidate[]> {
+  if (argument?.argChoices) return argument.argChoices.map((text) => ({ text, about: "" }))
+  const name = argument?.name()
+  if (name === "image") return [...(await images()), ...files]
+  if (name === "instance") return instances()
+  return name === "file" ? [FILES] : []
+}
+
+async function images(): Promise<Candidate[]> {
+  await using store = await openStoreToRead()
+  const found: Candidate[] = []
+  for await (const { reference, target } of store.list()) {
+    const { snapshotOf } = await summarize(store, target)
+    found.push({ text: reference, about: snapshotOf ? "snapshot" : "image" })
+  }
+  return found
+}
+
+async function instances(): Promise<Candidate[]> {
+  const list = (await (await findDaemon())?.list()) ?? []
+  return list.flatMap((one) => [
+    { text: one.name, about: `${one.state}, ${one.image.reference}` },
+    { text: one.instance_id, about: one.name },
+  ])
+}

@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Command } from "commander"
+import { OvmError } from "../../../errors.ts"
+import { isLocked, lockHolder } from "../../../host/lock-holder.ts"
+import { paths } from "../../../host/paths.ts"
+import { VERSION } from "../../../version.ts"
+import { findDaemon, startDaemon } from "../../daemon.ts"
+import { examples } from "../../examples.ts"
+import { interruptible } from "../../interrupt.ts"
+import { print, printError } from "../../output.ts"
+
+interface DaemonOptions {
+  readonly detach?: boolean
+  readonly stop?: boolean
+}
+
+const STOP_MS = 10_000
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Serve the runtime API on the socket, in the foreground, with one JSON object a line on standard error.\n" +
+        "`ovm run` starts a daemon by itself. When a daemon ends, however it ends, its machines go on running,\n" +
+        "and the next daemon takes them over.",
+    )
+    .option("-d, --detach", "start it in the background and return when it answers")
+    .option("--stop", "ask the daemon that runs to end; its machines go on running")
+    .action(run)
+  command.options.find((option) => option.long === "--stop")?.conflicts("detach")
+  examples(command, "ovm daemon", "ovm daemon --detach", "ovm daemon --stop")
+}
+
+async function run(options: DaemonOptions): Promise<void> {
+  if (options.stop) return stop()
+  if (options.detach) return detach()
+  const { runDaemon } = await import("../../../api/daemon.ts")
+  await interruptible((signal) => runDaemon({ paths: paths(), version: VERSION, log, signal }))
+}
+
+async function detach(): Promise<void> {
+  const running = await findDaemon()
+  if (running)
+    throw new OvmError("OVM_DAEMON_RUNNING", `a daemon has ${paths().root} already`, { hint: "ovm info" })
+  const { pid } = await (await startDaemon()).info()
+  print(`${pid}\n`)
+}
+
+/** Whoever holds the root's lock is asked, whether its socket leads to it or not. */
+async function stop(): Promise<void> {
+  const { root, lock } = paths()
+  const pid = isLocked(lock) ? (lockHolder(lock) ?? (await (await findDaemon())?.info())?.pid) : undefined
+  if (pid === undefined)
+    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon has ${root}`, { hint: "ovm info" })
+  process.kill(pid, "SIGTERM")
+  for (const deadline = Date.now() + STOP_MS; Date.now() < deadline; await sleep(20))
+    if (!isLocked(lock)) return print(`stopped the daemon (pid ${pid}); its machines go on running\n`)
+  throw new OvmError("OVM_DAEMON_RUNNING", `the daemon (pid ${pid}) does not end`, {
+    hint: `kill -9 ${pid}; machines outlive it`,
+  })
+}
+
+function log(event: string, fields: Record<string, unknown>): void {
+  printError(`${JSON.stringify({ time: new Date().toISOString(), event, ...fields })}\n`)
+}

@@ -1,0 +1,164 @@
+import type { Command } from "commander"
+import { toOvmError } from "../../../errors.ts"
+import { lockHolder } from "../../../host/lock-holder.ts"
+import { type Paths, paths } from "../../../host/paths.ts"
+import type { RuntimeInfo, VmmInfo } from "../../../runtime/interfaces.ts"
+import { VERSION } from "../../../version.ts"
+import type { Vmm } from "../../../vmm/interfaces.ts"
+import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
+import { findDaemon, socketOf } from "../../daemon.ts"
+import { diskUsage } from "../../disk-usage.ts"
+import { examples } from "../../examples.ts"
+import { formatSize } from "../../format.ts"
+import { print, printJson } from "../../output.ts"
+import { listing } from "../../table.ts"
+
+interface InfoOptions {
+  readonly json?: boolean
+}
+
+interface Info {
+  readonly version: string
+  readonly paths: Paths
+  /** Bytes on disk. */
+  readonly store_size: number
+  /** What was made of content, and can be made again. */
+  readonly cache: CacheUse
+  readonly daemon: Daemon
+  readonly instances?: RuntimeInfo["instances"]
+  readonly warm?: RuntimeInfo["warm"]
+  /** Of the daemon, or what one would find. */
+  readonly policy: RuntimeInfo["policy"]
+  readonly vmms: readonly VmmInfo[]
+}
+
+interface Daemon {
+  readonly running: boolean
+  readonly pid?: number
+  readonly version?: string
+  /** Why one that runs does not answer. */
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Show where state lives, whether a daemon runs, and which virtual machine monitors work here and how fast.",
+    )
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm info", "ovm info --json")
+}
+
+async function run(options: InfoOptions): Promise<void> {
+  const info = await collect()
+  if (options.json) printJson(info)
+  else print(listing(lines(info)))
+}
+
+async function collect(): Promise<Info> {
+  const place = paths()
+  const { state, info: daemon } = await askDaemon()
+  return {
+    version: VERSION,
+    // Where it is may be another daemon's choice than this environment's.
+    paths: { ...place, socket: socketOf(place) },
+    store_size: await diskUsage(place.store),
+    cache: await cacheUse(place.cache),
+    daemon: state,
+    ...(daemon && { instances: daemon.instances, warm: daemon.warm }),
+    policy: daemon?.policy ?? (await localPolicy(place)),
+    vmms: daemon?.vmms ?? (await localVmms(place)),
+  }
+}
+
+/** One that hangs is what somebody who asks for this wants to know of. */
+async function askDaemon(): Promise<{ state: Daemon; info?: RuntimeInfo }> {
+  try {
+    const info = await (await findDaemon())?.info()
+    return info
+      ? { state: { running: true, pid: info.pid, version: info.version }, info }
+      : { state: { running: false } }
+  } catch (thrown) {
+    const { code, message } = toOvmError(thrown)
+    if (code !== "OVM_DAEMON_UNREACHABLE") throw thrown
+    const pid = lockHolder(paths().lock)
+    return { state: { running: true, ...(pid !== undefined && { pid }), error: { code, message } } }
+  }
+}
+
+/** What a daemon would find: the answer does not depend on one. */
+async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
+  const { availableVmms } = await import("../../../vmm/available.ts")
+  return Promise.all(availableVmms(place.cache).map(probe))
+}
+
+async function localPolicy(place: Paths): Promise<RuntimeInfo["policy"]> {
+  const { Policy } = await import("../../../signing/policy/policy.ts")
+  const { error, ...policy } = await new Policy(place.policy).info()
+  return { ...policy, ...(error && { error: { code: error.code, message: error.message } }) }
+}
+
+async function probe(vmm: Vmm): Promise<VmmInfo> {
+  try {
+    const { name, version, binary, accelerator, acceleratorReason } = await vmm.capabilities()
+    return { name, version, binary, accelerator, accelerator_reason: acceleratorReason }
+  } catch (thrown) {
+    const { code, message } = toOvmError(thrown)
+    return { name: vmm.name, error: { code, message } }
+  }
+}
+
+function lines({
+  version,
+  paths: place,
+  store_size,
+  cache,
+  daemon,
+  instances,
+  warm = [],
+  policy,
+  vmms,
+}: Info): [string, string | undefined][] {
+  return [
+    ["version", version],
+    ["root", place.root],
+    ["store", `${place.store} (${formatSize(store_size)})`],
+    ["cache", `${place.cache} (${describeCache(cache)})`],
+    ["instances", place.instances],
+    ["socket", place.socket],
+    ["log", place.log],
+    ["registries", place.registries],
+    ["policy", describePolicy(policy)],
+    ["daemon", describeDaemon(daemon)],
+    [
+      "machines",
+      instances && `${instances.running} of at most ${instances.limit} running, ${instances.total} on record`,
+    ],
+    ...warm.map((one): [string, string] => ["warm", describeWarm(one)]),
+    ...vmms.map((vmm): [string, string] => ["vmm", describeVmm(vmm)]),
+  ]
+}
+
+function describeDaemon({ running, pid, version, error }: Daemon): string {
+  if (error) return `${error.code}: ${error.message}`
+  return running ? `running, pid ${pid}, version ${version}` : "not running"
+}
+
+function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string {
+  if (error) return `${error.code}: ${error.message}; nothing starts`
+  return active ? file : `none (${file})`
+}
+
+function describeWarm({ reference, ready, wanted, reason }: RuntimeInfo["warm"][number]): string {
+  return `${reference}, ${ready} of ${wanted} ready${reason ? `: ${reason.message}` : ""}`
+}
+
+function describeVmm(vmm: VmmInfo): string {
+  if ("error" in vmm) return `${vmm.name}: ${vmm.error.message}`
+  const accelerator = `${vmm.accelerator}: ${vmm.accelerator_reason}`
+  // OVMS-SEC-033; QEMU: docs/system/security.rst.
+  const emulated =
+    vmm.accelerator === "tcg" ? "; emulation is slow, and no isolation from a hostile guest" : ""
+  return `${vmm.name} ${vmm.version} (${vmm.binary}), ${accelerator}${emulated}`
+}

@@ -1,0 +1,19 @@
+import type { Command } from "commander"
+import { VERSION } from "../../../version.ts"
+import { examples } from "../../examples.ts"
+import { print, printJson } from "../../output.ts"
+
+interface VersionOptions {
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command.option("--json", "print JSON").action(run)
+  examples(command, "ovm version", "ovm version --json")
+}
+
+function run(options: VersionOptions): void {
+  if (options.json)
+    printJson({ version: VERSION, bun: Bun.version, platform: `${process.platform}/${process.arch}` })
+  else print(`ovm ${VERSION}\n`)
+}

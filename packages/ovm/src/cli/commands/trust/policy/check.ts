@@ -1,0 +1,73 @@
+import type { Command } from "commander"
+import type { Call } from "../../../../content/interfaces.ts"
+import { paths } from "../../../../host/paths.ts"
+import { askedOf, readRoot } from "../../../../images/root.ts"
+import { isPath, parseReference } from "../../../../registry/reference.ts"
+import type { Decision } from "../../../../signing/policy/decision.ts"
+import { Policy } from "../../../../signing/policy/policy.ts"
+import { refusedBy } from "../../../../signing/policy/refused.ts"
+import { evidenceIn } from "../../../../signing/source.ts"
+import { examples } from "../../../examples.ts"
+import { interruptible } from "../../../interrupt.ts"
+import { locate } from "../../../locate.ts"
+import { print, printable, printJson } from "../../../output.ts"
+
+interface CheckOptions {
+  readonly plainHttp?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Say what the policy of this host thinks of an image, and why: the scope, each of its requirements, and each signature\n" +
+        "that was looked at. Nothing is copied. What is here is judged by the signatures that are here, anything else by those in\n" +
+        "its registry.",
+    )
+    .argument("<image>", "name of an image, or path of an OCI layout or archive")
+    .option("--plain-http", "speak HTTP without TLS to the registry")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(
+    command,
+    "ovm policy check registry.example.com/machines/edge:1",
+    "ovm policy check --json ./layout:1",
+  )
+}
+
+async function run(image: string, options: CheckOptions): Promise<void> {
+  const decision = await interruptible((signal) => decide(image, options, { signal }))
+  if (options.json) printJson(decision)
+  else print(explain(decision))
+  if (!decision.allowed) throw refusedBy(decision)
+}
+
+async function decide(image: string, options: CheckOptions, call: Call): Promise<Decision> {
+  const policy = new Policy(paths().policy)
+  await policy.check()
+  await using found = await locate(image, { ...options, ...call, hold: true })
+  const { source, target, reference, files } = found
+  const name = isPath(image) ? undefined : parseReference(image)
+  const root = await readRoot(source, target, call)
+  const asked = askedOf(reference, name, target.digest, root)
+  // Only this host's own store has whole names.
+  const { decision } = await policy.decide(asked, evidenceIn(source, files && name && `${name.name}:`), call)
+  return decision
+}
+
+function explain({ reference, digest, policy, scope, why, rules, warnings, allowed }: Decision): string {
+  const lines = [
+    `${reference} ${digest}`,
+    `policy  ${policy ?? "none"}`,
+    ...(scope === undefined ? [] : [`scope   ${scope}`]),
+    `        ${why}`,
+  ]
+  for (const { pointer, type, of, holds, reason, code, evidence = [] } of rules) {
+    lines.push(`${holds ? "holds " : "FAILS "}  ${of}: ${type}${pointer ? ` (${pointer})` : ""}`)
+    lines.push(`        ${code && !holds ? `${code}: ` : ""}${reason}`)
+    for (const { counts, form, kind, blob, reason } of evidence)
+      lines.push(`        ${counts ? "+" : "-"} ${form} ${kind} ${blob}${reason ? `: ${reason}` : ""}`)
+  }
+  lines.push(...warnings.map((warning) => `warning ${warning}`), allowed ? "allowed" : "refused")
+  return `${lines.map(printable).join("\n")}\n`
+}

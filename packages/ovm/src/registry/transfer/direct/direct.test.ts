@@ -1,0 +1,379 @@
+import { afterEach, expect, test } from "bun:test"
+import { randomBytes } from "node:crypto"
+import { closeSync, openSync } from "node:fs"
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises"
+import { createServer, type Server, type Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { findPeer, startRegistry } from "../../../../../testkit/src/registry.ts"
+import { copyGraph } from "../../../content/copy.ts"
+import { hexOf } from "../../../content/digest.ts"
+import { openLayout } from "../../../content/layout/store.ts"
+import { describeBytes, failure, pushBytes } from "../../../content/store.suite.ts"
+import type { ErrorCode } from "../../../errors.ts"
+import { LIMITS } from "../../http/limits.ts"
+import { HttpStore } from "../../http-store.ts"
+import { Transport, type TransportOptions } from "../../transport/transport.ts"
+import { fetchDirectly } from "./fetch.ts"
+import { parseHead } from "./head.ts"
+
+const PIECE = 256 * 1024
+const BYTES = randomBytes(4 * PIECE - 100)
+const BLOB = describeBytes(BYTES)
+const PATIENCE = {
+  attempts: 3,
+  backoffMs: 1,
+  responseMs: 1_000,
+  stallMs: 200,
+  rateMs: 200,
+  slowestDownload: 2_000,
+  rangeBytes: PIECE,
+}
+
+/** A request for bytes from `start` to `end`, and what has to be said to answer it well. */
+interface Asked {
+  readonly start: number
+  readonly end: number
+  /** How many asked for the same before. */
+  readonly earlier: number
+  readonly text: string
+  readonly head: readonly string[]
+  readonly body: Buffer
+  readonly socket: Socket
+}
+type Answer = (asked: Asked) => void
+
+const send = ({ socket, head, body }: Asked, lines: readonly string[] = head, bytes: Uint8Array = body) => {
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`)
+  socket.write(bytes)
+}
+
+/** The same, and the end of the connection. */
+const finish = (asked: Asked, lines: readonly string[], bytes = asked.body.length) => {
+  send(asked, lines, asked.body.subarray(0, bytes))
+  asked.socket.end()
+}
+
+const opened: Server[] = []
+afterEach(() => {
+  for (const server of opened.splice(0)) server.close()
+})
+
+/** A server that knows BLOB and answers requests for it, or for a range of it, as `answer` says. */
+async function serve(answer: Answer): Promise<{ host: string; asked: Asked[]; connections: () => number }> {
+  const asked: Asked[] = []
+  let connections = 0
+  const server = createServer((socket) => {
+    connections++
+    let text = ""
+    socket.on("error", () => {})
+    socket.on("data", (chunk) => {
+      text += chunk.toString("latin1")
+      for (let at = text.indexOf("\r\n\r\n"); at >= 0; at = text.indexOf("\r\n\r\n")) {
+        const request = text.slice(0, at)
+        text = text.slice(at + 4)
+        const [, first, last] = /^range: bytes=(\d+)-(\d+)$/im.exec(request) ?? []
+        const [start, end] = first === undefined ? [0, BYTES.length] : [Number(first), Number(last) + 1]
+        const body = BYTES.subarray(start, end)
+        const head =
+          first === undefined
+            ? ["HTTP/1.1 200 OK", `Content-Length: ${body.length}`]
+            : [
+                "HTTP/1.1 206 Partial Content",
+                `Content-Length: ${body.length}`,
+                `Content-Range: bytes ${start}-${end - 1}/${BYTES.length}`,
+              ]
+        const earlier = asked.filter((other) => first !== undefined && other.start === start).length
+        const one = { start, end, earlier, text: request, head, body, socket }
+        asked.push(one)
+        answer(one)
+      }
+    })
+  })
+  opened.push(server)
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const address = server.address()
+  const port = typeof address === "object" ? address?.port : 0
+  return { host: `127.0.0.1:${port}`, asked, connections: () => connections }
+}
+
+/** Pulls BLOB from `host`: everything, or an error with `code` and no blob. */
+async function pull(
+  host: string,
+  code?: ErrorCode,
+  signal?: AbortSignal,
+  rangeBytes = PIECE,
+): Promise<string> {
+  const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
+  try {
+    await using store = await openLayout(root, { create: true, durable: false })
+    const remote = new HttpStore(new Transport(host, { limits: { ...PATIENCE, rangeBytes } }), "direct/image")
+    const pulling = copyGraph(remote, BLOB, store, { largeBytes: 1, ...(signal && { signal }) })
+    if (code === undefined) {
+      await pulling
+      expect(BYTES.equals(await readFile(join(root, "blobs/sha256", hexOf(BLOB.digest))))).toBe(true)
+      return ""
+    }
+    const { message } = await failure(pulling, code)
+    expect(await readdir(join(root, "blobs/sha256"))).toEqual([])
+    return message
+  } finally {
+    await rm(root, { recursive: true })
+  }
+}
+
+test("pieces come over few connections, each asked for once", async () => {
+  const { host, asked, connections } = await serve((one) => send(one))
+  await pull(host)
+  expect(asked.map(({ start }) => start).toSorted((a, b) => a - b)).toEqual(
+    [0, 1, 2, 3].map((n) => n * PIECE),
+  )
+  expect(connections()).toBeLessThanOrEqual(3)
+})
+
+const without = (head: readonly string[], name: string) => head.filter((line) => !line.startsWith(name))
+test.each<[string, Answer]>([
+  ["no length", (one) => finish(one, without(one.head, "Content-Length"))],
+  ["two lengths", (one) => send(one, [...one.head, `Content-Length: ${one.body.length + 1}`])],
+  ["a transfer encoding", (one) => send(one, [...one.head, "Transfer-Encoding: chunked"])],
+  ["a content encoding", (one) => send(one, [...one.head, "Content-Encoding: gzip"])],
+  [
+    "another range",
+    (one) => send(one, [...without(one.head, "Content-Range"), "Content-Range: bytes 1-9/10"]),
+  ],
+  ["no range", (one) => send(one, without(one.head, "Content-Range"))],
+  ["a folded header", (one) => send(one, [...one.head, "X-Folded: a", " b"])],
+  ["a line that is no header", (one) => send(one, [...one.head, "nonsense"])],
+  ["an older protocol", (one) => finish(one, ["HTTP/1.0 206 P", ...one.head.slice(1)])],
+  ["a head without end", (one) => void one.socket.end(`HTTP/1.1 206 P\r\nX: ${"y".repeat(70_000)}`)],
+  ["no HTTP at all", (one) => void one.socket.end("SSH-2.0-OpenSSH_9.2\r\n\r\n")],
+  ["nothing", (one) => void one.socket.end()],
+  ["everything", (one) => send(one, ["HTTP/1.1 200 OK", `Content-Length: ${BYTES.length}`], BYTES)],
+])("an answer with %s is left to those who can read it", async (_, answer) => {
+  const { host, asked } = await serve((one) =>
+    one.earlier === 0 && one.start === 0 ? answer(one) : send(one),
+  )
+  await pull(host)
+  expect(asked.length).toBeGreaterThan(4)
+})
+
+const isRange = ({ text }: Asked) => /^range:/im.test(text)
+const ONE_PIECE = BYTES.length
+
+test("a blob that is one piece is asked for as a whole", async () => {
+  const { host, asked } = await serve((one) => send(one))
+  await pull(host, undefined, undefined, ONE_PIECE)
+  expect(asked.map(isRange)).toEqual([false])
+})
+
+test.each<[string, ErrorCode | undefined, Answer, number]>([
+  [
+    "broken off is gone on with",
+    undefined,
+    (one) => (isRange(one) ? send(one) : finish(one, one.head, 400_000)),
+    2,
+  ],
+  [
+    "refused once is asked for again",
+    undefined,
+    (one) => send(one, isRange(one) ? one.head : ["HTTP/1.1 500 X"]),
+    2,
+  ],
+  [
+    "wrong is refused",
+    "OVM_DIGEST_MISMATCH",
+    (one) => send(one, one.head, Buffer.from(one.body).fill(1, 7, 9)),
+    2,
+  ],
+])("a blob that is one piece and %s", async (_, code, answer, requests) => {
+  const { host, asked } = await serve(answer)
+  await pull(host, code, undefined, ONE_PIECE)
+  expect(asked).toHaveLength(requests)
+})
+
+test("a flipped byte anywhere is found", async () => {
+  for (const at of [0, PIECE, BYTES.length - 1]) {
+    const { host, asked } = await serve((one) => {
+      const wrong = Buffer.from(one.body)
+      if (isRange(one) && at >= one.start && at < one.end)
+        wrong[at - one.start] = (wrong[at - one.start] ?? 0) ^ 1
+      send(one, one.head, wrong)
+    })
+    await pull(host)
+    // All pieces, and then the whole in one stream.
+    expect(asked).toHaveLength(5)
+  }
+})
+
+test("what follows an answer is not taken for the next one", async () => {
+  const { host } = await serve((one) => {
+    const forged = Buffer.alloc(one.body.length, "x")
+    send(one, one.head, Buffer.concat([one.body, Buffer.from(`${one.head.join("\r\n")}\r\n\r\n`), forged]))
+  })
+  await pull(host)
+})
+
+test.each<[string, ErrorCode, Answer]>([
+  ["silence", "OVM_REGISTRY_TIMEOUT", (one) => send(one, one.head, one.body.subarray(0, 1000))],
+  ["no answer", "OVM_REGISTRY_TIMEOUT", () => {}],
+  [
+    "a slow drip",
+    "OVM_REGISTRY_TIMEOUT",
+    (one) => {
+      send(one, one.head, one.body.subarray(0, 1))
+      const timer = setInterval(() => one.socket.write("x"), 20)
+      one.socket.once("close", () => clearInterval(timer))
+    },
+  ],
+  [
+    "a reset in the middle",
+    "OVM_REGISTRY_UNREACHABLE",
+    (one) => {
+      send(one, one.head, one.body.subarray(0, 5))
+      setTimeout(() => one.socket.resetAndDestroy(), 10)
+    },
+  ],
+])("%s fails in the end, and says where", async (_, code, answer) => {
+  const { host } = await serve(answer)
+  expect(await pull(host, code)).toContain(host)
+})
+
+test("what broke off is gone on with where it was", async () => {
+  const { host, asked } = await serve((one) => {
+    if (one.start !== PIECE) return send(one)
+    send(one, one.head, one.body.subarray(0, 200_000))
+    setTimeout(() => one.socket.resetAndDestroy(), 50)
+  })
+  await pull(host)
+  expect(asked.map(({ start }) => start)).toContain(PIECE + 200_000)
+  expect(asked).toHaveLength(5)
+})
+
+test("credentials do not follow a redirect to another server", async () => {
+  const storage = await serve((one) => send(one))
+  const front = await serve((one) => {
+    if (!/^authorization: /im.test(one.text))
+      return send(
+        one,
+        ["HTTP/1.1 401 Unauthorized", "WWW-Authenticate: Basic", "Content-Length: 0"],
+        Buffer.of(),
+      )
+    const Location = `Location: http://${storage.host}/somewhere`
+    send(one, ["HTTP/1.1 307 Temporary Redirect", Location, "Content-Length: 0"], Buffer.of())
+  })
+  const credentials = { get: async () => ({ username: "u", password: "secret" }) }
+  const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
+  await using store = await openLayout(root, { create: true, durable: false })
+  const remote = new HttpStore(new Transport(front.host, { limits: PATIENCE, credentials }), "direct/image")
+  await copyGraph(remote, BLOB, store, { largeBytes: 1 })
+  await rm(root, { recursive: true })
+  expect(storage.asked.length).toBeGreaterThanOrEqual(4)
+  expect(storage.asked.filter(({ text }) => /authorization/i.test(text))).toEqual([])
+  expect(front.asked.some(({ text }) => text.includes(Buffer.from("u:secret").toString("base64")))).toBe(true)
+})
+
+test("a cancelled pull ends, whatever the server does", async () => {
+  const stop = new AbortController()
+  const { host } = await serve((one) => {
+    send(one, one.head, one.body.subarray(0, 1000))
+    stop.abort()
+  })
+  await pull(host, "OVM_INTERRUPTED", stop.signal)
+})
+
+test("a file that cannot be written to is named", async () => {
+  const { host } = await serve((one) => send(one))
+  const fd = openSync("/dev/full", "r+")
+  const question = {
+    url: new URL(`http://${host}/`),
+    headers: { Range: `bytes=0-${PIECE - 1}` },
+    extent: { start: 0, end: PIECE },
+    size: BYTES.length,
+    tag: undefined,
+    limits: LIMITS,
+  }
+  const written: unknown[] = []
+  const file = {
+    fd,
+    path: "/some/blob",
+    wrote: (extent: unknown) => void written.push(extent),
+    hashed: () => {},
+  }
+  const events = { onHead: () => {}, onWritten: (at: number) => void written.push(at) }
+  const moving = fetchDirectly(question, file, events, new AbortController().signal)
+  expect((await failure(moving, "OVM_NO_SPACE")).message).toContain("/some/blob")
+  expect(written).toEqual([])
+  closeSync(fd)
+})
+
+test("a head is read strictly", () => {
+  const head = parseHead("HTTP/1.1 206 Partial Content\r\nContent-Length:  5 \r\nconnection: Close")
+  expect(head?.status).toBe(206)
+  expect(head?.headers.get("content-length")).toBe("5")
+  expect(head?.keep).toBe(false)
+  expect(parseHead("HTTP/1.1 200\r\nA: b")?.keep).toBe(true)
+  for (const text of [
+    "HTTP/2 200 OK",
+    "HTTP/1.1 20 OK",
+    "HTTP/1.1 200 OK\r\nA : b",
+    "HTTP/1.1 200 OK\r\nA: \u0001",
+  ])
+    expect(parseHead(text)).toBeUndefined()
+})
+
+test("TLS, proxies and mirrors are not for plain sockets", async () => {
+  const request = { method: "GET", url: "/v2/a/blobs/b", scope: "", what: "a blob" } as const
+  const plain = (host: string, options: TransportOptions = {}) => new Transport(host, options).plain(request)
+  const mirrors = [{ transport: new Transport("127.0.0.1:2"), resolve: false }]
+  expect((await plain("127.0.0.1:1"))?.url.href).toBe("http://127.0.0.1:1/v2/a/blobs/b")
+  expect(await plain("127.0.0.1:1", { plainHttp: false })).toBeUndefined()
+  expect(await plain("127.0.0.1:1", { proxy: "http://127.0.0.1:3" })).toBeUndefined()
+  expect(await plain("127.0.0.1:1", { mirrors })).toBeUndefined()
+  expect(await plain("127.0.0.1:1", { direct: false })).toBeUndefined()
+  const before = process.env.http_proxy
+  process.env.http_proxy = "http://127.0.0.1:3"
+  try {
+    expect(await plain("registry.invalid", { plainHttp: true })).toBeUndefined()
+    expect(await plain("127.0.0.1:1")).toBeDefined()
+  } finally {
+    if (before === undefined) delete process.env.http_proxy
+    else process.env.http_proxy = before
+  }
+})
+
+for (const program of ["docker-registry", "distribution", "ggcr-registry"] as const)
+  test.skipIf(!findPeer(program))(`${program} answers plainly, for ranges and the whole`, async () => {
+    await using registry = await startRegistry({ program })
+    await pushBytes(new HttpStore(new Transport(registry.host), "direct/image"), BYTES)
+    for (const rangeBytes of [PIECE, ONE_PIECE]) {
+      const transport = new Transport(registry.host, { limits: { ...PATIENCE, rangeBytes } })
+      const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
+      await using store = await openLayout(root, { create: true, durable: false })
+      await copyGraph(new HttpStore(transport, "direct/image"), BLOB, store, { largeBytes: 1 })
+      expect(await store.exists(BLOB)).toBe(true)
+      await rm(root, { recursive: true })
+      const again = { method: "GET", url: "/v2/", scope: "", what: "it" } as const
+      // It would not be if an answer had been unsuitable.
+      expect(await transport.plain(again)).toBeDefined()
+    }
+  })
+
+test.skipIf(!findPeer("distribution"))(
+  "zeros come in as holes, and take no room that was set aside",
+  async () => {
+    await using registry = await startRegistry({ program: "distribution" })
+    const bytes = Buffer.alloc(48 << 20)
+    randomBytes(1 << 20).copy(bytes, 20 << 20)
+    const target = await pushBytes(new HttpStore(new Transport(registry.host), "direct/sparse"), bytes)
+    for (const rangeBytes of [8 << 20, 64 << 20]) {
+      const transport = new Transport(registry.host, { limits: { ...PATIENCE, rangeBytes } })
+      const root = await mkdtemp(join(tmpdir(), "ovm-direct-"))
+      await using store = await openLayout(root, { create: true, durable: false })
+      await copyGraph(new HttpStore(transport, "direct/sparse"), target, store)
+      const found = await stat((await store.path(target)) ?? "")
+      expect(found.size).toBe(bytes.length)
+      expect(found.blocks * 512).toBeLessThan(3 << 20)
+      await rm(root, { recursive: true })
+    }
+  },
+)

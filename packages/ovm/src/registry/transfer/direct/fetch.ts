@@ -1,0 +1,82 @@
+import { isIP } from "node:net"
+import type { Extent } from "../../../content/extents.ts"
+import type { IncomingFile } from "../../../content/interfaces.ts"
+import { OvmError, toOvmError } from "../../../errors.ts"
+import { timedOut, USUAL } from "../../http/http.ts"
+import type { Limits } from "../../http/limits.ts"
+import { Transient } from "../../http/retry.ts"
+import type { Plain } from "../../transport/transport.ts"
+import { isWhole } from "./head.ts"
+import type { Outcome } from "./protocol.ts"
+import { type Events, moveDirectly } from "./threads.ts"
+
+export interface Question extends Plain {
+  readonly extent: Extent
+  /** Of the whole blob. */
+  readonly size: number
+  /** The ETag that earlier pieces had. */
+  readonly tag: string | null | undefined
+  readonly limits: Limits
+}
+
+/**
+ * Has a thread fetch one piece of a blob into `file`, and its digest too if the piece is the whole. "refused": nothing came,
+ * and whoever asks in the usual way learns why; "unsuitable": the server does not answer as this way needs it. Throws a
+ * Transient for what broke off, with what came before written, and OVM_NO_SPACE and the like.
+ */
+export async function fetchDirectly(
+  { url, headers, extent, size, tag, limits }: Question,
+  file: IncomingFile,
+  events: Events,
+  signal: AbortSignal,
+): Promise<"done" | "refused" | "unsuitable"> {
+  const address = await addressOf(url)
+  const request = address && requestFor(url, { ...USUAL, ...headers, ...rangeOf(extent, size) })
+  if (!request) return "refused"
+  const { responseMs, stallMs, rateMs, slowestDownload } = limits
+  const patience = { responseMs, stallMs, rateMs, slowestDownload }
+  const port = Number(url.port || 80)
+  const job = { address, port, request, extent, size, tag, fd: file.fd, limits: patience }
+  const outcome = await moveDirectly(job, events, signal)
+  return outcome ? resultOf(outcome, url, file, signal) : "refused"
+}
+
+function resultOf(outcome: Outcome, url: URL, file: IncomingFile, signal: AbortSignal) {
+  switch (outcome.kind) {
+    case "done":
+      if (outcome.digest !== undefined) file.hashed(outcome.digest)
+      return "done"
+    case "refused":
+      return outcome.status !== undefined && outcome.status < 400 ? "unsuitable" : "refused"
+    case "stalled":
+      throw timedOut(url, outcome.reason)
+    case "broken":
+      throw new Transient(new OvmError("OVM_REGISTRY_UNREACHABLE", `${url.host}: ${outcome.reason}`))
+    case "cancelled":
+      throw signal.reason
+    case "failed":
+      throw toOvmError(Object.assign(new Error(outcome.message), { code: outcome.code, path: file.path }))
+  }
+}
+
+function rangeOf(extent: Extent, size: number): Record<string, string> {
+  return isWhole({ extent, size }) ? {} : { Range: `bytes=${extent.start}-${extent.end - 1}` }
+}
+
+/** The text of a GET; undefined if a header could be taken for more than one. */
+function requestFor(url: URL, headers: Readonly<Record<string, string>>): string | undefined {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  const text = [`GET ${url.pathname}${url.search} HTTP/1.1`, `Host: ${url.host}`, ...lines]
+  return text.every((line) => /^[\x20-\x7e]+$/.test(line)) ? `${text.join("\r\n")}\r\n\r\n` : undefined
+}
+
+/** An address of the host, as IPv4 or IPv6; undefined if its name has none. */
+async function addressOf({ hostname }: URL): Promise<string | undefined> {
+  const name = hostname.replace(/^\[|\]$/g, "")
+  if (isIP(name)) return name
+  const { lookup } = await import("node:dns/promises")
+  return lookup(name).then(
+    ({ address }) => address,
+    () => undefined,
+  )
+}

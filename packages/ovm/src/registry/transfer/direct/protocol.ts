@@ -1,0 +1,46 @@
+import type { Digest } from "../../../content/digest.ts"
+import type { Extent } from "../../../content/extents.ts"
+import type { Limits } from "../../http/limits.ts"
+
+// What threads.ts and its threads say to each other.
+
+/** One piece of a blob, to be moved from a registry into a file. */
+export interface Job {
+  /** IPv4 or IPv6. */
+  readonly address: string
+  readonly port: number
+  /** The head of the request, ready to be sent. */
+  readonly request: string
+  readonly extent: Extent
+  /** Size of the whole blob. */
+  readonly size: number
+  /** The ETag that earlier pieces had; undefined for the first one. */
+  readonly tag?: string | null | undefined
+  /** Of this process, shared by its threads. */
+  readonly fd: number
+  readonly limits: Pick<Limits, "responseMs" | "stallMs" | "rateMs" | "slowestDownload">
+}
+
+export interface Order {
+  readonly job: Job
+  /** Its only word is set once nobody wants the piece any more. */
+  readonly cancelled: SharedArrayBuffer
+}
+
+/** How a job ended. */
+export type Outcome =
+  | { readonly kind: "done"; readonly digest?: Digest | undefined }
+  /** The answer was not the plain one that was asked for, or there was none: nothing is written, others may ask again. */
+  | { readonly kind: "refused"; readonly status: number | undefined }
+  /** The connection broke or was cut off, for the reason given; what was told of is written. */
+  | { readonly kind: "broken" | "stalled"; readonly reason: string }
+  | { readonly kind: "cancelled" }
+  /** The file could not be written to. */
+  | { readonly kind: "failed"; readonly message: string; readonly code: string | undefined }
+
+export type Report =
+  /** The head of the answer is as it should be. */
+  | { readonly kind: "head"; readonly tag: string | null; readonly warning: string | null }
+  /** The file is written up to byte `at`. */
+  | { readonly kind: "written"; readonly at: number }
+  | Outcome

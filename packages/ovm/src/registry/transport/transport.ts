@@ -1,0 +1,330 @@
+import type { Call } from "../../content/interfaces.ts"
+import { isObject } from "../../content/manifest.ts"
+import { type ErrorCode, OvmError } from "../../errors.ts"
+import { Authorizer } from "../auth/auth.ts"
+import { ANONYMOUS, type Credential, type Credentials } from "../auth/credentials.ts"
+import { isLoopback, isPrivateHost } from "../http/address.ts"
+import { failure } from "../http/failure.ts"
+import { type Body, type Connection, discard, isProxied, roundTrip } from "../http/http.ts"
+import { LIMITS, type Limits } from "../http/limits.ts"
+import { retry, Transient } from "../http/retry.ts"
+import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
+import type { TlsFiles } from "./settings.ts"
+import { speaksTls } from "./tls-probe.ts"
+import { type OnWarning, Warnings } from "./warnings.ts"
+
+export type { MirrorTransport } from "./mirrors.ts"
+
+const REDIRECTS = 5
+
+export interface TransportOptions {
+  /** Who we are; anonymous unless told. */
+  readonly credentials?: Credentials
+  /** HTTP without TLS. Unless told: for loopback addresses only. */
+  readonly plainHttp?: boolean
+  readonly limits?: Partial<Limits>
+  readonly tls?: TlsFiles
+  /** `http://[USER:PASSWORD@]HOST:PORT`. Without it HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment count. */
+  readonly proxy?: string
+  /** Whether a registry elsewhere may send us to private and loopback addresses. */
+  readonly allowPrivateRedirects?: boolean
+  /** Hosts, with their ports, that get this registry's credentials as its token servers though they are elsewhere. */
+  readonly tokenHosts?: readonly string[]
+  /** Transfers at a time that this registry takes. */
+  readonly maxConcurrency?: number
+  /** Blobs are uploaded in chunks of so many bytes; in one piece unless told. */
+  readonly chunkBytes?: number
+  /** Asked before the registry itself for what is named by a digest. */
+  readonly mirrors?: readonly MirrorTransport[]
+  /** Whether plain connections may be read by threads of their own; true unless told. */
+  readonly direct?: boolean
+  readonly onWarning?: OnWarning
+}
+
+/** What a plain socket has to know. */
+export interface Plain {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface Request extends Call {
+  readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE"
+  /** A path on the registry, or a whole URL that it gave. */
+  readonly url: string | URL
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Body | undefined
+  /** What to ask permission for (distribution: auth/scope.md). */
+  readonly scope: string
+  /** What is asked for, as it is called in messages. */
+  readonly what: string
+  /** What a 404 means; OVM_REGISTRY_FAILED unless told. */
+  readonly absent?: ErrorCode
+}
+
+export interface Answer {
+  readonly response: Response
+  /** Where it came from, after redirects. */
+  readonly url: URL
+}
+
+/**
+ * HTTP to one registry: authorization, redirects, retries, errors. Credentials go to the registry's own origin and to
+ * nobody else, wherever it sends us.
+ */
+export class Transport {
+  readonly limits: Limits
+  readonly maxConcurrency: number | undefined
+  readonly chunkBytes: number | undefined
+  readonly #origin: URL
+  readonly #authorizer: Authorizer
+  readonly #warnings: Warnings
+  readonly #mirrors: MirrorChoice
+  readonly #own: Connection
+  readonly #foreign: Connection
+  readonly #allowPrivate: boolean
+  readonly #direct: boolean
+  /** That it speaks no TLS, since it is on this host: not known until it has answered. */
+  #assumed: boolean
+  #secure: Promise<boolean> | undefined
+  readonly #indirect = new Set<string>()
+  readonly #hosts = new Map<string, Promise<boolean>>()
+
+  constructor(
+    readonly host: string,
+    options: TransportOptions = {},
+  ) {
+    this.limits = { ...LIMITS, ...options.limits }
+    // Docker Hub's API has another name than its images.
+    const address = host === "docker.io" ? "registry-1.docker.io" : host
+    this.#origin = new URL(`${(options.plainHttp ?? isLoopback(host)) ? "http" : "https"}://${address}`)
+    this.maxConcurrency = options.maxConcurrency
+    this.chunkBytes = options.chunkBytes
+    this.#assumed = options.plainHttp === undefined && isLoopback(host)
+    const { tls, proxy } = options
+    const caFile = tls?.caFile
+    this.#own = {
+      registry: host,
+      ...(caFile !== undefined && { caFile }),
+      ...(tls && { tls }),
+      ...(proxy !== undefined && { proxy }),
+    }
+    // Who we are is for the registry's own host only; whom we trust is for wherever it sends us.
+    this.#foreign = { ...this.#own, ...(tls && { tls: tls.ca ? { ca: tls.ca } : {} }) }
+    this.#direct = options.direct ?? true
+    this.#allowPrivate = options.allowPrivateRedirects ?? false
+    this.#warnings = new Warnings(host, options.onWarning ?? (() => {}))
+    this.#mirrors = new MirrorChoice(options.mirrors ?? [], (text) => this.#warnings.add(text))
+    this.#authorizer = new Authorizer(
+      this.#origin,
+      host,
+      options.credentials ?? ANONYMOUS,
+      this.limits,
+      (url) => this.#connectionTo(url),
+      options.tokenHosts,
+      (credential) => this.#warnings.add(refusedText(credential)),
+    )
+  }
+
+  /** The 2xx answer to `request`, tried again while the failure may pass. Throws OvmErrors as in spec/errors.json. */
+  send(request: Request): Promise<Answer> {
+    return retry(this.limits, request, () => this.exchange(request))
+  }
+
+  /** The same in one attempt: a failure that may pass is a Transient. For requests that cannot be repeated alone. */
+  async exchange(request: Request): Promise<Answer> {
+    return (await this.#mirrors.answer(request)) ?? (await this.#found(request))
+  }
+
+  get hasMirrors(): boolean {
+    return this.#mirrors.any
+  }
+
+  /** Tells that what came for `digest` was not that. True if a mirror sent it, which is not asked for it again. */
+  blame(digest: string): boolean {
+    return this.#mirrors.blame(digest)
+  }
+
+  /**
+   * `request` as it can be sent by a plain socket, its credentials included; undefined where that takes more: TLS, a proxy,
+   * mirrors. Throws as `send`.
+   */
+  async plain(request: Request): Promise<Plain | undefined> {
+    const url = this.#resolve(request.url, this.#origin)
+    if (!this.#direct || url.protocol !== "http:" || this.hasMirrors || this.#indirect.has(url.origin))
+      return undefined
+    const { proxy } = await this.#connectionTo(url)
+    if (proxy !== undefined || isProxied(url)) return undefined
+    const authorization = this.#isOwn(url) ? await this.#authorizer.header(request.scope, request) : undefined
+    const headers = {
+      ...request.headers,
+      ...(authorization !== undefined && { Authorization: authorization }),
+    }
+    return { url, headers }
+  }
+
+  /** Nothing more is asked of the server at `url` by plain sockets: it does not answer as they need it. */
+  avoidPlain(url: URL): void {
+    this.#indirect.add(url.origin)
+  }
+
+  /** Passes on the header `Warning` of an answer that did not come through `exchange`. */
+  warned(warning: string | null, url: URL): void {
+    if (warning !== null && this.#isOwn(url)) this.#warnings.read(new Headers({ warning }))
+  }
+
+  async #found(request: Request): Promise<Answer> {
+    if (!this.#assumed) return this.#exchange(request)
+    try {
+      return await this.#exchange(request)
+    } catch (error) {
+      if (!mayBeTls(error) || !(await this.#turnsOutSecure())) throw error
+      if (request.body && !request.body.replayable) throw error
+      return this.#exchange(request)
+    }
+  }
+
+  /** Looks whether there is TLS where none was assumed, and speaks it from now on. Nothing secret was sent yet: nobody had asked. */
+  async #turnsOutSecure(): Promise<boolean> {
+    this.#secure ??= speaksTls(this.#origin, this.limits.responseMs)
+    const secure = await this.#secure
+    if (secure) this.#origin.protocol = "https:"
+    return secure
+  }
+
+  async #exchange(request: Request): Promise<Answer> {
+    let url = this.#resolve(request.url, this.#origin)
+    for (let hops = 0; ; hops++) {
+      const response = await this.#authorized(request, url)
+      if (response.ok) return { response, url }
+      if (!isRedirect(request, response)) throw await this.#failure(request, response, url)
+      if (hops === REDIRECTS) throw this.#broken(`${request.what}: more than ${REDIRECTS} redirects`)
+      await discard(response)
+      url = this.#resolve(response.headers.get("location") ?? "", url)
+    }
+  }
+
+  async #authorized(request: Request, url: URL): Promise<Response> {
+    // Absent for other origins: a redirect or upload location that leads elsewhere is signed by itself or open.
+    const authorizer = this.#isOwn(url) ? this.#authorizer : undefined
+    const connection = await this.#connectionTo(url)
+    const go = async (authorization: string | undefined) => {
+      const response = await roundTrip({
+        method: request.method,
+        url,
+        headers: { ...request.headers, ...(authorization && { Authorization: authorization }) },
+        body: request.body,
+        limits: this.limits,
+        connection,
+        ...(request.signal && { signal: request.signal }),
+      })
+      if (authorizer) this.#warnings.read(response.headers)
+      return response
+    }
+    const sent = await authorizer?.header(request.scope, request)
+    const first = await go(sent)
+    if (!authorizer) return first
+    const response = await this.#answered(request, first, authorizer, sent, go)
+    const tell = isRefusal(response) && (await authorizer.withoutCredentials(request.scope, request))
+    if (!tell) return response
+    const open = await go(await authorizer.header(request.scope, request))
+    const helped = open.status < 400
+    tell(helped)
+    await discard(helped ? response : open)
+    return helped ? open : response
+  }
+
+  /** The answer to `request` once the challenge in `response` is met, if it is one that can be. */
+  async #answered(
+    request: Request,
+    response: Response,
+    authorizer: Authorizer,
+    sent: string | undefined,
+    go: (authorization: string | undefined) => Promise<Response>,
+  ): Promise<Response> {
+    const challenge = response.headers.get("www-authenticate")
+    if (response.status !== 401 || challenge === null) return response
+    if (request.body && !request.body.replayable) return response
+    if (!(await authorizer.answer(challenge, request.scope, sent, request))) return response
+    await discard(response)
+    return go(await authorizer.header(request.scope, request))
+  }
+
+  /** How to connect to `url`. Throws OVM_REGISTRY_FAILED where a registry elsewhere sends us into this host's own network. */
+  async #connectionTo(url: URL): Promise<Connection> {
+    if (this.#isOwn(url)) return this.#own
+    if (url.hostname === this.#origin.hostname || this.#allowPrivate) return this.#foreign
+    if ((await this.#isPrivate(url.hostname)) && !(await this.#isPrivate(this.#origin.hostname)))
+      throw new OvmError(
+        "OVM_REGISTRY_FAILED",
+        `${this.host}: it sent us to ${url.host}, which is an address of this network`,
+        { hint: `if that is meant: "allowPrivateRedirects": true for ${this.host} in registries.json` },
+      )
+    return this.#foreign
+  }
+
+  #isOwn(url: URL): boolean {
+    return url.origin === this.#origin.origin
+  }
+
+  /** Asked once a host: a blob may come from one in hundreds of pieces. */
+  #isPrivate(hostname: string): Promise<boolean> {
+    const known = this.#hosts.get(hostname) ?? isPrivateHost(hostname)
+    this.#hosts.set(hostname, known)
+    return known
+  }
+
+  /** A URL that the registry gave, made absolute. Throws OVM_REGISTRY_FAILED for one that must not be followed. */
+  #resolve(target: string | URL, base: URL): URL {
+    if (!URL.canParse(String(target), base.href)) throw this.#broken("it sent a location that is no URL")
+    const url = withTls(new URL(target, base), base)
+    const safe = url.protocol === "https:" || (url.protocol === "http:" && base.protocol === "http:")
+    if (safe && !url.username && !url.password) return url
+    const where = `it sent us to ${url.protocol}//${url.host}`
+    if (url.protocol !== "http:") throw this.#broken(`${where}, which is not safe to follow`)
+    throw this.#broken(
+      `${where}, away from TLS, which is not safe to follow`,
+      "a proxy that does the TLS for a registry has to tell it (X-Forwarded-Proto: https, and Host as it came)",
+    )
+  }
+
+  #failure(request: Request, response: Response, url: URL): Promise<Error> {
+    const { what, absent = "OVM_REGISTRY_FAILED" } = request
+    const credential = this.#isOwn(url) ? this.#authorizer.behind(request.scope) : undefined
+    return failure({ response, url, host: this.host, what, absent, limits: this.limits, credential })
+  }
+
+  #broken(reason: string, hint?: string): OvmError {
+    return new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${reason}`, { ...(hint && { hint }) })
+  }
+}
+
+/** `url` with TLS where it names the same place without: what a proxy that does the TLS has not told the registry (OVMS-OCI-091). */
+function withTls(url: URL, base: URL): URL {
+  if (url.protocol !== "http:" || base.protocol !== "https:") return url
+  const secure = new URL(url)
+  secure.protocol = "https:"
+  return secure.origin === base.origin ? secure : url
+}
+
+/** What TLS does with a request that has none: it breaks off, or answers 400 in its own way. */
+function mayBeTls(thrown: unknown): boolean {
+  const error = thrown instanceof Transient ? thrown.error : thrown
+  if (!(error instanceof OvmError)) return true
+  if (error.code === "OVM_REGISTRY_UNREACHABLE") return true
+  return isObject(error.detail) && error.detail.status === 400
+}
+
+function isRefusal({ status }: Response): boolean {
+  return status === 401 || status === 403
+}
+
+function refusedText({ origin, scope }: Credential): string {
+  const ours = origin === undefined ? "our credentials" : `the credentials of ${origin}`
+  const next = scope === undefined ? "" : `: ovm login ${scope} anew, or ovm logout ${scope}`
+  return `${ours} are refused, and are left out${next}`
+}
+
+function isRedirect(request: Request, response: Response): boolean {
+  const reading = request.method === "GET" || request.method === "HEAD"
+  return reading && [301, 302, 303, 307, 308].includes(response.status) && response.headers.has("location")
+}

@@ -1,0 +1,253 @@
+import type { Call } from "../content/interfaces.ts"
+import { createOverlay } from "../disk/overlay.ts"
+import { type OvmError, toOvmError } from "../errors.ts"
+import type { Images } from "../images/images.ts"
+import type { Machine, MachineRecord } from "../vmm/interfaces.ts"
+import { type Admission, accept } from "./admission.ts"
+import { chooseSnapshot } from "./choose.ts"
+import type { Ending, Log } from "./ending.ts"
+import { entryOf, type Instance } from "./instance.ts"
+import type { InstanceInfo, Overrides, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
+import type { Planned } from "./plan.ts"
+import { factsOf, type PlanContext, planImage } from "./plan-image.ts"
+import { rounded, since } from "./report.ts"
+import { Claims } from "./resumed-once.ts"
+import { lineageOf } from "./snapshot.ts"
+import type { Slot } from "./warm/slot.ts"
+import type { Slots } from "./warm/slots.ts"
+
+export interface StartsContext extends Omit<PlanContext, "claims"> {
+  /** Directory that holds one directory an instance. */
+  readonly instances: string
+  /** By id. */
+  readonly running: Map<string, Instance>
+  readonly images: Images
+  readonly slots: Slots
+  readonly ending: Ending
+  /** Called with an instance that has got its machine. */
+  readonly onMachine: (instance: Instance) => void
+  readonly told: Log
+}
+
+/** From a request to a machine that runs. */
+export class Starts {
+  readonly #context: StartsContext
+  readonly #claims = new Claims()
+  /** What goes on behind answers to POST /start. */
+  readonly #starting = new Set<Promise<void>>()
+
+  constructor(context: StartsContext) {
+    this.#context = context
+  }
+
+  /** See Runtime.start. */
+  async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
+    const received = performance.now()
+    const overrides = request.overrides ?? {}
+    const resumed = await this.#startWarm(request, overrides, received)
+    if (resumed) return resumed
+    const instance = await this.#admit(request, overrides)
+    try {
+      const planned = await this.#prepare(instance, request, overrides, "never", call)
+      this.#carryOn(instance, received, async () => planned)
+    } catch (thrown) {
+      const error = toOvmError(thrown)
+      if (!this.#context.images.canPull(request.manifest, error)) {
+        await this.#giveUp(instance, error)
+        throw error
+      }
+      this.#carryOn(instance, received, () =>
+        this.#prepare(instance, request, overrides, "missing", { signal: instance.starting.signal }),
+      )
+    }
+    return { instance_id: instance.id, status: "starting" }
+  }
+
+  /** Nothing of it is left. What cannot be removed now has failed, and is there to be removed later. */
+  async #giveUp(instance: Instance, error: OvmError): Promise<void> {
+    await instance.fail(error)
+    await this.#context.ending
+      .forget(instance)
+      .catch((problem) => this.#context.told("left", instance, { error: entryOf(toOvmError(problem)) }))
+  }
+
+  /** Settles when nothing goes on any more behind the answers. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#starting)
+  }
+
+  get #admission(): Admission {
+    const { instances, running, limits } = this.#context
+    return { folder: instances, instances: running, limits }
+  }
+
+  /**
+   * A start that a slot waits for is one command (spec/runtime-api.md, "POST /warm"). The record comes after the guest runs and
+   * before the answer: without one, the next daemon ends it, and nobody was told. Undefined where there is no slot, or none
+   * that lives: then the start takes the long way.
+   */
+  async #startWarm(
+    request: StartRequest,
+    { name, ...others }: Overrides,
+    received: number,
+  ): Promise<StartAnswer | undefined> {
+    if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
+      return undefined
+    const { images } = this.#context
+    const found = await images.resolve(request.manifest)
+    const resolve = since(received)
+    const slot = found && this.#context.slots.next(found.digest)
+    // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
+    if (!slot || !images.isAdmitted(found.reference, slot.image)) return undefined
+    const once = slot.planned.snapshot?.descriptor.uniqueness.multiResume === "deny"
+    const release = once ? this.#claims.hold(found.digest) : undefined
+    try {
+      const instance = accept(this.#admission, slot.id, request, name === undefined ? {} : { name }, {
+        ...factsOf(slot.image, slot.planned),
+        image: found,
+        phase: "launching",
+        timings_ms: { resolve },
+      })
+      return await this.#take(instance, slot, received)
+    } finally {
+      release?.()
+    }
+  }
+
+  async #take(instance: Instance, slot: Slot, received: number): Promise<StartAnswer | undefined> {
+    const { slots, running, told } = this.#context
+    const { snapshot, plan } = slot.planned
+    instance.lineage = lineageOf(slot.image.base, snapshot, plan.disk?.overlay)
+    slots.take(slot)
+    try {
+      await this.#letGo(instance, slot, received)
+      return { instance_id: instance.id, status: instance.state === "running" ? "running" : "starting" }
+    } catch (thrown) {
+      const error = toOvmError(thrown)
+      told("slot failed", instance, { error: entryOf(error) })
+      running.delete(instance.id)
+      await slot.discard()
+      if (error.code === "OVM_RESUME_DENIED") throw error
+      return undefined
+    }
+  }
+
+  /** Where the guest may be resumed again, its record is written while it is let go. */
+  async #letGo(instance: Instance, { loaded, planned }: Slot, received: number): Promise<void> {
+    const going = loaded.resume()
+    const again = planned.snapshot?.descriptor.uniqueness.multiResume === "allow"
+    const foreseen = again && instance.foresee(loaded.record, enteredAt(loaded.record))
+    const [machine] = await Promise.all([going, foreseen])
+    await this.#entered(instance, machine, received, {}, again)
+  }
+
+  /** Takes the request on, or says which limit forbids it. */
+  async #admit(request: StartRequest, overrides: Overrides): Promise<Instance> {
+    const instance = accept(this.#admission, crypto.randomUUID(), request, overrides)
+    try {
+      await instance.create()
+      return instance
+    } catch (error) {
+      this.#context.running.delete(instance.id)
+      throw toOvmError(error)
+    }
+  }
+
+  /** Everything up to the launch. */
+  async #prepare(
+    instance: Instance,
+    request: StartRequest,
+    overrides: Overrides,
+    pull: "never" | "missing",
+    call: Call,
+  ): Promise<Planned> {
+    const context = { ...this.#context, claims: this.#claims }
+    const image = await this.#context.images.prepare(request.manifest, {
+      lease: instance.id,
+      pull,
+      ...(overrides.resume !== undefined && { resume: overrides.resume }),
+      choose: (machine, snapshots) => chooseSnapshot(context, instance, overrides, machine, snapshots, call),
+      onPhase: (phase) => instance.note({ phase }),
+      ...call,
+    })
+    const planned = await planImage(context, instance, image, overrides, call)
+    instance.note({ phase: "preparing", ...factsOf(image, planned), timings_ms: image.timings })
+    instance.lineage = lineageOf(image.base, planned.snapshot, planned.plan.disk?.overlay)
+    return planned
+  }
+
+  /** What happens after the answer. Whatever goes wrong here is in the status. */
+  #carryOn(instance: Instance, received: number, prepare: () => Promise<Planned>): void {
+    const work = this.#launch(instance, received, prepare)
+      .catch(async (thrown) => {
+        const error = toOvmError(thrown)
+        this.#context.told("failed", instance, { error: entryOf(error) })
+        if (!instance.machine) return instance.fail(error)
+        // It runs, and could not be written down: the next daemon would not know it.
+        instance.doom(error)
+        await this.#context.ending.end(instance, 0)
+      })
+      .catch((problem) => this.#context.told("unrecorded", instance, { problem: String(problem) }))
+      .finally(() => this.#starting.delete(work))
+    this.#starting.add(work)
+  }
+
+  async #launch(instance: Instance, received: number, prepare: () => Promise<Planned>): Promise<void> {
+    const planned = await prepare()
+    try {
+      await this.#go(instance, received, planned)
+    } finally {
+      planned.release?.()
+    }
+  }
+
+  async #go(instance: Instance, received: number, { plan, virtualSize, go }: Planned): Promise<void> {
+    const { signal } = instance.starting
+    const began = performance.now()
+    if (plan.disk?.overlay) await createOverlay(plan.disk.overlay, virtualSize)
+    // The first record will do until it runs: whatever is found to run without another one is ended.
+    instance.note({
+      phase: "launching",
+      timings_ms: { ...instance.info.timings_ms, prepare: since(began) },
+    })
+    signal.throwIfAborted()
+    const machine = await go({ signal })
+    const { spawn, load } = machine.timings
+    const timings = { spawn: rounded(spawn), load: rounded(load) }
+    await this.#entered(instance, machine, received, timings)
+  }
+
+  /** The guest runs; and so does the instance, unless somebody stopped it while there was no machine to stop. */
+  async #entered(
+    instance: Instance,
+    machine: Machine,
+    received: number,
+    timings: Timings,
+    foreseen = false,
+  ): Promise<void> {
+    if (instance.state !== "starting") {
+      await instance.attach(machine)
+      this.#context.onMachine(instance)
+      if (instance.state === "stopping") void this.#context.ending.end(instance, instance.graceMs)
+      return
+    }
+    const { resume } = machine.timings
+    const patch = {
+      ...enteredAt(machine.record),
+      timings_ms: {
+        ...instance.info.timings_ms,
+        ...timings,
+        ...(resume !== undefined && { resume: rounded(resume) }),
+        total: since(received),
+      },
+    }
+    const recorded = foreseen ? instance.enterForeseen(machine, patch) : instance.enter(machine, patch)
+    this.#context.onMachine(instance)
+    await recorded
+    this.#context.told("running", instance, {})
+  }
+}
+
+function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
+  return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
+}

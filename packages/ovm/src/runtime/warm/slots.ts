@@ -1,0 +1,291 @@
+import type { Digest } from "../../content/digest.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
+import { availableMemory } from "../../host/memory.ts"
+import { parseReference } from "../../registry/reference.ts"
+import { entryOf } from "../instance.ts"
+import type { WarmAnswer, WarmInfo, WarmRequest } from "../interfaces.ts"
+import { resumedIn } from "../plan-image.ts"
+import { wasResumed } from "../resumed-once.ts"
+import { makeSlot, type Slot, type SlotContext } from "./slot.ts"
+import { readWishes, writeWishes } from "./wanted.ts"
+
+/** How often names and VMMs are looked at again, in ms. */
+const REVIEW_MS = 10_000
+
+/** How long after a start its slot is made anew, in ms: making one would take the start's own processor. */
+const REFILL_MS = 20
+
+/** What was asked for under one name, and what there is of it. */
+interface Wish {
+  readonly reference: string
+  wanted: number
+  digest?: Digest
+  /** Bytes of one slot. */
+  memory: number
+  readonly slots: Set<Slot>
+  failure?: OvmError
+}
+
+export interface SlotsOptions extends SlotContext {
+  readonly log?: (event: string, fields: Record<string, unknown>) => void
+}
+
+/** The warm slots of one daemon (docs/design/0017-warm-slots.md): made one after the other, behind what is asked for. */
+export class Slots {
+  readonly #options: SlotsOptions
+  /** By canonical reference. */
+  readonly #wishes = new Map<string, Wish>()
+  readonly #closing = new AbortController()
+  #work: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
+  /** What was asked for last is not on disk. */
+  #unkept = false
+  /** Why what was asked for before is not known. */
+  #forgotten: OvmError | undefined
+  #timer: NodeJS.Timeout | undefined
+  #refill: NodeJS.Timeout | undefined
+
+  constructor(options: SlotsOptions) {
+    this.#options = options
+  }
+
+  /** Begins with what an earlier daemon was asked for. */
+  async open(): Promise<void> {
+    await this.#remember()
+    this.#timer = setInterval(async () => {
+      if (this.#forgotten) await this.#remember()
+      if (this.#unkept) this.#keepSometime()
+      this.#settle()
+    }, REVIEW_MS).unref()
+    this.#settle()
+  }
+
+  /** What an earlier daemon was asked for, beside what this one was. While that cannot be read, it is not written over. */
+  async #remember(): Promise<void> {
+    try {
+      const kept = await readWishes(this.#options.root)
+      for (const { manifest, slots } of kept) this.#wish(manifest).wanted ||= slots
+      this.#forgotten = undefined
+    } catch (thrown) {
+      const error = toOvmError(thrown)
+      if (!this.#forgotten) this.#options.log?.("wishes unread", { error: entryOf(error) })
+      this.#forgotten = error
+    }
+  }
+
+  /** True if there is any slot to take. */
+  get ready(): boolean {
+    return this.#wishes.values().some(({ slots }) => slots.size > 0)
+  }
+
+  /** See Runtime.warm. */
+  async warm(request: WarmRequest): Promise<WarmAnswer> {
+    const reference = parseReference(request.manifest).toString()
+    return request.slots === 0 ? await this.#end(reference) : await this.#grow(reference, request.slots)
+  }
+
+  /** What nobody asked for, and what stands for nothing any more, is ended all the same. */
+  async #end(reference: string): Promise<WarmAnswer> {
+    const wish = this.#wishes.get(reference)
+    const snapshot = wish?.digest ?? (await this.#options.images.resolve(reference))?.digest
+    if (wish) wish.wanted = 0
+    await this.#settle()
+    this.#keepSometime()
+    return { ...(snapshot && { snapshot }), slots: 0, ready: 0 }
+  }
+
+  async #grow(reference: string, slots: number): Promise<WarmAnswer> {
+    const { images, limits } = this.#options
+    const { descriptor, snapshot } = await images.snapshot(reference)
+    const { memory } = snapshot.resources
+    const others = this.#memory((wish) => (wish.reference === reference ? 0 : wish.wanted))
+    if (others + slots * memory > limits.warmMemory)
+      throw new OvmError(
+        "OVM_TOO_MANY",
+        `slots: ${slots} of ${reference} need ${slots * memory} bytes beside the ${others} of others; ${limits.warmMemory} are granted`,
+        { hint: "ovm info, ovm warm --slots 0 for what is not needed" },
+      )
+    const wish = this.#wish(reference)
+    const before = wish.wanted
+    wish.wanted = slots
+    wish.memory = memory
+    await this.#settle()
+    if (wish.slots.size === 0 && wish.failure) {
+      // Unless another request has said otherwise meanwhile.
+      if (wish.wanted === slots) wish.wanted = before
+      const { failure } = wish
+      await this.#settle()
+      throw failure
+    }
+    this.#keep()
+    return { snapshot: descriptor.digest, slots, ready: wish.slots.size }
+  }
+
+  /** Bytes, with `count` slots of each wish. */
+  #memory(count: (wish: Wish) => number): number {
+    return this.#wishes.values().reduce((sum, wish) => sum + count(wish) * wish.memory, 0)
+  }
+
+  /** A slot of that snapshot, which stays here until it is taken. */
+  next(snapshot: Digest): Slot | undefined {
+    for (const { slots } of this.#wishes.values())
+      for (const slot of slots) if (slot.image.digest === snapshot && slot.current()) return slot
+    return undefined
+  }
+
+  /** It is the caller's from now on; another is made in its place, but not while the caller starts it. */
+  take(slot: Slot): void {
+    for (const { slots } of this.#wishes.values()) slots.delete(slot)
+    this.#refill ??= setTimeout(() => {
+      this.#refill = undefined
+      this.#settle()
+    }, REFILL_MS)
+  }
+
+  info(): WarmInfo[] {
+    return Array.from(this.#wishes.values(), ({ reference, digest, wanted, slots, failure }) => ({
+      reference,
+      ...(digest && { snapshot: digest }),
+      wanted,
+      ready: slots.size,
+      ...(failure && { reason: entryOf(failure) }),
+    }))
+  }
+
+  /** Ends all of them; what was asked for is remembered. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    clearTimeout(this.#refill)
+    this.#closing.abort()
+    await this.#work
+    await Promise.all(this.#wishes.values().map(({ slots }) => this.#drop(slots, [...slots])))
+  }
+
+  #wish(reference: string): Wish {
+    const known = this.#wishes.get(reference)
+    if (known) return known
+    const wish = { reference, wanted: 0, memory: 0, slots: new Set<Slot>() }
+    this.#wishes.set(reference, wish)
+    return wish
+  }
+
+  /** Ending needs no room (OVMS-STA-027): what cannot be written now is with the next review. */
+  #keepSometime(): void {
+    try {
+      this.#keep()
+      this.#unkept = false
+    } catch {
+      this.#unkept = true
+    }
+  }
+
+  #keep(): void {
+    if (this.#forgotten) throw this.#forgotten
+    const wishes = this.#wishes
+      .values()
+      .map(({ reference, wanted }) => ({ manifest: reference, slots: wanted }))
+    writeWishes(this.#options.root, [...wishes])
+  }
+
+  /** Makes what there is into what is wanted, one change after the other. */
+  #settle(): Promise<void> {
+    // A round that has not begun yet sees what is wanted now.
+    this.#next ??= this.#work.then(async () => {
+      this.#next = undefined
+      for (const wish of [...this.#wishes.values()]) {
+        await this.#review(wish).catch((thrown) => this.#failed(wish, toOvmError(thrown)))
+        // Not what has slots still: what was wanted may have changed during the review, and the next one ends them.
+        if (wish.wanted === 0 && wish.slots.size === 0) this.#wishes.delete(wish.reference)
+      }
+    })
+    this.#work = this.#next
+    return this.#work
+  }
+
+  async #review(wish: Wish): Promise<void> {
+    const { signal } = this.#closing
+    if (signal.aborted) return
+    const { slots } = wish
+    const wanted = await this.#possible(wish).catch((thrown) => {
+      delete wish.digest
+      return this.#failed(wish, toOvmError(thrown))
+    })
+    await this.#drop(
+      slots,
+      [...slots].filter((slot) => slot.image.digest !== wish.digest || !slot.current()),
+    )
+    await this.#drop(slots, [...slots].slice(wanted))
+    while (slots.size < Math.min(wanted, wish.wanted) && !signal.aborted) {
+      await this.#assertRoom(wish)
+      const slot = await makeSlot(this.#options, wish.reference, { signal })
+      slots.add(slot)
+      slot.loaded.exited.then((exit) => this.#died(wish, slot, exit.message)).catch(() => {})
+    }
+    if (wanted >= wish.wanted) delete wish.failure
+  }
+
+  /** How many slots may be loaded of what the name stands for now. */
+  async #possible(wish: Wish): Promise<number> {
+    if (wish.wanted === 0) return 0
+    await this.#assertAvailable()
+    const { images, root } = this.#options
+    const { descriptor, snapshot } = await images.snapshot(wish.reference)
+    wish.digest = descriptor.digest
+    wish.memory = snapshot.resources.memory
+    if (snapshot.uniqueness.multiResume !== "deny") return wish.wanted
+    if (await wasResumed(resumedIn(root), descriptor.digest))
+      throw new OvmError(
+        "OVM_RESUME_DENIED",
+        `the snapshot ${descriptor.digest} may be resumed once, and was`,
+      )
+    if (wish.wanted > 1)
+      wish.failure = new OvmError(
+        "OVM_RESUME_DENIED",
+        `the snapshot ${descriptor.digest} may be resumed once`,
+      )
+    return 1
+  }
+
+  async #assertRoom({ memory, reference }: Wish): Promise<void> {
+    await this.#assertAvailable(memory)
+    const { warmMemory } = this.#options.limits
+    const used = this.#memory(({ slots }) => slots.size)
+    if (used + memory > warmMemory)
+      throw new OvmError(
+        "OVM_TOO_MANY",
+        `one more slot of ${reference} needs ${memory} bytes beside ${used}; ${warmMemory} are granted`,
+      )
+  }
+
+  /** Slots are the first to go where memory is short (OVMS-API-110). */
+  async #assertAvailable(more = 0): Promise<void> {
+    const { warmReserve } = this.#options.limits
+    const available = await availableMemory()
+    if (available < warmReserve + more)
+      throw new OvmError(
+        "OVM_TOO_MANY",
+        `the host has ${available} bytes of memory left; slots leave it ${warmReserve}, and one more needs ${more}`,
+      )
+  }
+
+  /** Tried again with the next review, not at once: what fails now fails in a millisecond too. */
+  #failed(wish: Wish, error: OvmError): number {
+    if (this.#closing.signal.aborted) return 0
+    wish.failure = error
+    this.#options.log?.("slot failed", { reference: wish.reference, error: entryOf(error) })
+    return 0
+  }
+
+  #died(wish: Wish, slot: Slot, message: string | undefined): void {
+    if (!wish.slots.delete(slot)) return
+    this.#failed(wish, new OvmError("OVM_VMM_FAILED", `a waiting slot ended${message ? `: ${message}` : ""}`))
+    slot.discard().catch(this.#left)
+  }
+
+  readonly #left = (problem: unknown): void => this.#options.log?.("slot left", { problem: String(problem) })
+
+  async #drop(slots: Set<Slot>, which: readonly Slot[]): Promise<void> {
+    for (const slot of which) slots.delete(slot)
+    await Promise.all(which.map((slot) => slot.discard().catch(this.#left)))
+  }
+}
