@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { folders, specifiers, violations } from "./imports.ts"
+import { diagram, folders, specifiers, violations } from "./imports.ts"
 
 const ROOT = join(import.meta.dir, "../../..")
 const SOURCE = "packages/ovm/src"
@@ -22,6 +22,10 @@ describe("imports go one way", () => {
     const unknown = entries.filter((entry) => entry.isDirectory() && !folders.includes(entry.name))
     expect(unknown.map((entry) => entry.name)).toEqual([])
   })
+})
+
+test("the page that draws the arrows draws these", async () => {
+  expect(await readFile(join(ROOT, "docs/architecture.md"), "utf8")).toContain(diagram())
 })
 
 describe("the rules themselves", () => {

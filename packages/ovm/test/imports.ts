@@ -68,3 +68,11 @@ function reachable(folder: string): Set<string> {
   for (const next of all) for (const further of BUILDS_ON[next] ?? []) all.add(further)
   return all
 }
+
+/** The rules as docs/architecture.md draws them. */
+export function diagram(): string {
+  const arrows = Object.entries(BUILDS_ON)
+    .filter(([, below]) => below.length > 0)
+    .map(([folder, below]) => `  ${folder} --> ${below.join(" & ")}`)
+  return ["```mermaid", "flowchart BT", ...arrows.toReversed(), "```"].join("\n")
+}
