@@ -4,6 +4,7 @@ import type { Call, Fetcher, ReferrerLister, Resolver } from "../content/interfa
 import { type LayoutReader, readLayout } from "../content/layout/reader.ts"
 import { paths } from "../host/paths.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
+import { digested } from "./digits.ts"
 import { isUnknown, unknownHere } from "./names.ts"
 import type { RegistryOptions } from "./registry.ts"
 
@@ -27,6 +28,9 @@ export interface LocateOptions extends RegistryOptions, Call {
  */
 export async function locate(text: string, options: LocateOptions = {}): Promise<Located> {
   if (isPath(text)) return locatePlace(text, options)
+  const known = await digested(text)
+  const found = known && (await locateHere(known.names[0] ?? known.digest, options))
+  if (found) return found
   const reference = parseReference(text)
   const here = await locateHere(reference.toString(), options)
   if (here) return here

@@ -9,7 +9,7 @@ import type { LegacyPlace } from "../signing/legacy/sign.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { explainUnknown } from "./names.ts"
 import type { RegistryOptions } from "./registry.ts"
-import { parseWhere, type Where } from "./where.ts"
+import { findWhere, type Where } from "./where.ts"
 
 // What opens a place is loaded with the place: verifying in a registry should cost no more than asking it.
 
@@ -38,7 +38,7 @@ export function signedFor({ reference }: Subject, asked: string | undefined): st
 
 /** What they are of an artifact that is to be verified: wherever `ovm copy` finds one, and never more than once looked up. */
 export async function openSubject(text: string, options: Options): Promise<Subject> {
-  const where = parseWhere(text)
+  const where = await findWhere(text)
   if (where.kind === "registry") return inRegistry(where.reference, { ...options, pulling: true })
   if (where.kind === "store") return readStore(where.reference)
   const { openPlace, rootAt, splitPlace } = await import("../content/place.ts")
@@ -52,7 +52,7 @@ export async function openSubject(text: string, options: Options): Promise<Subje
  * way to sign a copy on this host if it is not in its registry.
  */
 export async function openWritable(text: string, options: Options): Promise<WritableSubject> {
-  const where = parseWhere(text)
+  const where = await findWhere(text)
   if (where.kind === "registry") return inRegistry(where.reference, options)
   if (where.kind === "store") return inStore(where.reference)
   return inLayout(text, where, options)

@@ -1,5 +1,6 @@
 import { OvmError } from "../errors.ts"
 import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import { nameFor } from "./digits.ts"
 
 /** Where `ovm copy` reads or writes (docs/air-gap.md). */
 export type Where =
@@ -26,4 +27,11 @@ export function parseWhere(text: string): Where {
   throw new OvmError("OVM_REFERENCE_INVALID", `${text} names no registry`, {
     hint: `docker://HOST/${reference}`,
   })
+}
+
+/** The same of what is there already: the digits of a digest, as `ovm images` shows them, are an image of this host's store. */
+export async function findWhere(text: string): Promise<Where> {
+  const image = text.replace(/^store:/, "")
+  const name = await nameFor(image)
+  return parseWhere(name === image ? text : `store:${name}`)
 }

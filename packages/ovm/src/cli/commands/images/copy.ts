@@ -5,7 +5,7 @@ import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { copyTo, openOrigin } from "../../places.ts"
 import { openProgress } from "../../progress.ts"
-import { parseWhere } from "../../where.ts"
+import { findWhere, parseWhere } from "../../where.ts"
 
 interface CopyOptions {
   readonly includeReferrers?: boolean
@@ -37,7 +37,7 @@ export function define(command: Command): void {
 }
 
 async function run(from: string, to: string, options: CopyOptions): Promise<void> {
-  const [origin, destination] = [parseWhere(from), parseWhere(to)]
+  const [origin, destination] = [await findWhere(from), parseWhere(to)]
   const plainHttp = options.plainHttp ?? false
   const { digest, name } = await interruptible(async (signal) => {
     await using opened = await openOrigin(origin, { signal, plainHttp })

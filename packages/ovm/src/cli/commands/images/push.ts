@@ -4,6 +4,7 @@ import { copy, copyGraph } from "../../../content/copy.ts"
 import type { Descriptor } from "../../../content/descriptor.ts"
 import { OvmError } from "../../../errors.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
+import { onlyNameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown } from "../../names.ts"
@@ -36,7 +37,8 @@ export function define(command: Command): void {
   )
 }
 
-async function run(image: string, options: PushOptions): Promise<void> {
+async function run(text: string, options: PushOptions): Promise<void> {
+  const image = await onlyNameFor(text)
   const reference = parseReference(image)
   if (reference.host === undefined)
     throw new OvmError("OVM_REFERENCE_INVALID", `${reference} names no registry to push to`, {

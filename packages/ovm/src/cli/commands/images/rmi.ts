@@ -7,6 +7,7 @@ import { paths } from "../../../host/paths.ts"
 import { collectImages } from "../../../images/collect.ts"
 import { legacyNames } from "../../../images/evidence.ts"
 import { parseReference } from "../../../registry/reference.ts"
+import { onlyNameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
 import { formatSize } from "../../format.ts"
@@ -33,7 +34,7 @@ export function define(command: Command): void {
   examples(
     command,
     "ovm rmi debian:12",
-    "ovm rmi debian:warm",
+    "ovm rmi debian:warm 3f2a90bc11d8",
     "ovm rmi registry.example.com/machines/debian:13 debian:13",
   )
 }
@@ -41,7 +42,8 @@ export function define(command: Command): void {
 async function run(names: readonly string[], options: RmiOptions): Promise<void> {
   const untagged: string[] = []
   try {
-    await forEach(names, async (name) => {
+    await forEach(names, async (text) => {
+      const name = await onlyNameFor(text)
       // Of a base that goes the snapshots went before it.
       if (!untagged.includes(storeName(name))) untagged.push(...(await untag(name, options.force ?? false)))
     })

@@ -4,6 +4,7 @@ import type { LayoutReader } from "../../../content/layout/reader.ts"
 import { OvmError } from "../../../errors.ts"
 import { batches } from "../../../files/batch.ts"
 import { baseIn } from "../../../images/along.ts"
+import { nameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown, storeName } from "../../names.ts"
@@ -73,7 +74,7 @@ function archiveOptions(
 async function resolveAll(store: LayoutReader, images: readonly string[]): Promise<Named[]> {
   const roots: Named[] = []
   for (const image of images) {
-    const name = storeName(image)
+    const name = storeName(await nameFor(image))
     try {
       roots.push({ name, target: await store.resolve(name) })
     } catch (thrown) {

@@ -18,7 +18,7 @@ import { print, printable, printError, printJson } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
-import { parseWhere } from "../../where.ts"
+import { findWhere } from "../../where.ts"
 
 interface SbomOptions extends SignerOptions {
   readonly format: SbomFormat
@@ -99,7 +99,7 @@ async function attachTo(
 }
 
 async function inventoryOf(image: string, signal: AbortSignal) {
-  const where = parseWhere(image)
+  const where = await findWhere(image)
   const local = "reference" in where ? where.reference.toString() : where.text
   await using found = await locate(local, { hold: true, signal })
   if (!found.files)

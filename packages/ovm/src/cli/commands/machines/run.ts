@@ -2,6 +2,7 @@ import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
 import { attach } from "../../attach.ts"
 import { useDaemon } from "../../daemon.ts"
+import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
@@ -50,7 +51,8 @@ export function define(command: Command): void {
   )
 }
 
-async function run(image: string, options: RunOptions): Promise<void> {
+async function run(text: string, options: RunOptions): Promise<void> {
+  const image = await nameFor(text)
   if (options.detach) return runDetached(image, options)
   if (options.json)
     throw new OvmError(

@@ -22,8 +22,9 @@ export function define(command: Command): void {
   command
     .description(
       "Keep a running machine as it is now: its RAM, the state of its devices and what it wrote to its disk become an image,\n" +
-        "called by the tag in the repository of the machine's own image. The machine goes on. `ovm run` of that image goes on\n" +
-        "from there, as often as wanted: on this host, or after `ovm push` on one with the same VMM.\n" +
+        "called by the tag in the repository of the machine's own image. The machine goes on. `ovm run` of that image, or of\n" +
+        "the digest that is printed, goes on from there, as often as wanted: on this host, or after `ovm push` on one with the\n" +
+        "same VMM.\n" +
         "RAM holds whatever the machine knew: take snapshots before secrets exist.",
     )
     .argument("<instance>", "id, start of an id, or name")

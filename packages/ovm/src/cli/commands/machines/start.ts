@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { useDaemon } from "../../daemon.ts"
+import { nameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { launch } from "../../launch.ts"
@@ -24,7 +25,8 @@ export function define(command: Command): void {
   examples(command, "ovm start debian:13", "ovm start --name web --memory 1GiB --cpus 2 ./machine.json")
 }
 
-async function run(image: string, options: StartOptions): Promise<void> {
+async function run(text: string, options: StartOptions): Promise<void> {
+  const image = await nameFor(text)
   const answer = await interruptible(async (signal) => {
     await pullByPolicy(image, "never", { signal })
     return launch(await useDaemon({ signal }), image, options, { signal })

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { useDaemon } from "../../daemon.ts"
+import { nameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
@@ -28,7 +29,8 @@ export function define(command: Command): void {
   )
 }
 
-async function run(image: string, { slots, json }: WarmOptions): Promise<void> {
+async function run(text: string, { slots, json }: WarmOptions): Promise<void> {
+  const image = await nameFor(text)
   const answer = await interruptible(async (signal) =>
     (await useDaemon({ signal })).warm({ manifest: image, slots }, { signal }),
   )

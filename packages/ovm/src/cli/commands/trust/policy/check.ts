@@ -7,6 +7,7 @@ import type { Decision } from "../../../../signing/policy/decision.ts"
 import { Policy } from "../../../../signing/policy/policy.ts"
 import { refusedBy } from "../../../../signing/policy/refused.ts"
 import { evidenceIn } from "../../../../signing/source.ts"
+import { nameFor } from "../../../digits.ts"
 import { examples } from "../../../examples.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { locate } from "../../../locate.ts"
@@ -35,7 +36,8 @@ export function define(command: Command): void {
   )
 }
 
-async function run(image: string, options: CheckOptions): Promise<void> {
+async function run(text: string, options: CheckOptions): Promise<void> {
+  const image = await nameFor(text)
   const decision = await interruptible((signal) => decide(image, options, { signal }))
   if (options.json) printJson(decision)
   else print(explain(decision))
