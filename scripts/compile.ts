@@ -47,7 +47,7 @@ const leanCycloneDx: Bun.BunPlugin = {
 
 await rm(outfile, { force: true })
 await Bun.build({
-  // The others are threads of their own (content/hasher.ts, ram/pool.ts, registry/transfer/direct/threads.ts).
+  // The others are threads of their own (host/worker.ts).
   entrypoints: [
     "cli/main.ts",
     "content/hash-worker.ts",

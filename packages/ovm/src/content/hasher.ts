@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os"
 import { OvmError } from "../errors.ts"
+import { workerUrl } from "../host/worker.ts"
 import type { Digest } from "./digest.ts"
 import { CANCELLED, type HashAnswer, type HashRequest, WRITTEN } from "./hash-protocol.ts"
 
@@ -43,7 +44,7 @@ interface Waiting {
 }
 
 class HashWorker {
-  readonly #worker = new Worker(workerUrl())
+  readonly #worker = new Worker(workerUrl("content/hash-worker.ts"))
   readonly #waiting = new Map<number, Waiting>()
   #next = 0
   #broken: OvmError | undefined
@@ -98,10 +99,4 @@ function leastBusy(): HashWorker {
   const worker = new HashWorker()
   workers.add(worker)
   return worker
-}
-
-// In the compiled program all modules have the program's own URL, and a worker stands at its path below src/.
-function workerUrl(): string {
-  const compiled = import.meta.url.includes("/$bunfs/")
-  return new URL(compiled ? "./content/hash-worker.ts" : "./hash-worker.ts", import.meta.url).href
 }

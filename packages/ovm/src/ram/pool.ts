@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os"
 import { OvmError } from "../errors.ts"
+import { workerUrl } from "../host/worker.ts"
 import type { Answer, Request, ResultOf, Task } from "./tasks.ts"
 
 // Threads for one compression or inflation, ended with it: a daemon that waits should not hold their memory.
@@ -75,7 +76,7 @@ export class Pool implements AsyncDisposable {
   }
 
   #start(): Thread {
-    const thread = { worker: new Worker(workerUrl()), busy: 0 }
+    const thread = { worker: new Worker(workerUrl("ram/worker.ts")), busy: 0 }
     thread.worker.onmessage = ({ data }: MessageEvent<Answer>) => {
       thread.busy--
       this.#send()
@@ -105,10 +106,4 @@ export class Pool implements AsyncDisposable {
 async function* next<Item, Result>(queue: { item: Item; result: Promise<Result> }[]) {
   const first = queue.shift()
   if (first) yield { item: first.item, result: await first.result }
-}
-
-// In the compiled program all modules have the program's own URL, and a worker stands at its path below src/.
-function workerUrl(): string {
-  const compiled = import.meta.url.includes("/$bunfs/")
-  return new URL(compiled ? "./ram/worker.ts" : "./worker.ts", import.meta.url).href
 }

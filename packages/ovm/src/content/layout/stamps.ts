@@ -1,8 +1,9 @@
 import type { BigIntStats } from "node:fs"
-import { readFileSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { textIfPresent } from "../../files/present.ts"
 import { writing } from "../../files/writing.ts"
+import { bootId } from "../../host/boot-id.ts"
 import { type Digest, hexOf } from "../digest.ts"
 
 /**
@@ -52,11 +53,4 @@ export class MemoryStamps implements Stamps {
 
 function text(stat: BigIntStats, since: string): string {
   return `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs} ${since}\n`
-}
-
-let boot: string | undefined
-
-function bootId(): string {
-  boot ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
-  return boot
 }

@@ -2,8 +2,9 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { textIfPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
+import { bootId } from "../../host/boot-id.ts"
 import type { Exit, MachineRecord } from "../interfaces.ts"
-import { bootId, type Identity, isAlive } from "./identity.ts"
+import { type Identity, isAlive } from "./identity.ts"
 import { isInhabited } from "./stray.ts"
 import { EXIT_FILE, STDERR_FILE } from "./wrapper.ts"
 
@@ -90,7 +91,7 @@ export async function exitOf(
   status: number | undefined,
   reason = reasonOf(status),
 ): Promise<Exit> {
-  const restarted = status === undefined && booted !== (await bootId())
+  const restarted = status === undefined && booted !== bootId()
   const message = restarted
     ? "the host has been restarted since"
     : await readStderr(directory).catch(() => undefined)

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
+import { bootId } from "../../host/boot-id.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
 import { isHeld } from "./held.ts"
 import { PID_FILE } from "./wrapper.ts"
@@ -23,33 +24,19 @@ export interface Identity {
 const TICKS = 100
 const PAGE = 4096
 
-let thisBoot: Promise<string> | undefined
-
-/** Differs after every restart of the host, which this process does not outlive. */
-export async function bootId(): Promise<string> {
-  thisBoot ??= readFile("/proc/sys/kernel/random/boot_id", "utf8").then((text) => text.trim())
-  try {
-    return await thisBoot
-  } catch (error) {
-    thisBoot = undefined
-    throw error
-  }
-}
-
 /** What the wrapper in `directory` started; undefined if it has not come so far. */
 export async function startedIn(directory: string): Promise<Identity | undefined> {
   const text = textIfPresent(join(directory, PID_FILE)) ?? ""
   const [, pid, startTime, pidNamespace] = /^(\d+) (\d+)(?: (\d*))?\n$/.exec(text) ?? []
   if (!pid || !startTime) return undefined
   const named = pidNamespace ? { pidNamespace } : {}
-  return { directory, bootId: await bootId(), pid: Number(pid), startTime: Number(startTime), ...named }
+  return { directory, bootId: bootId(), pid: Number(pid), startTime: Number(startTime), ...named }
 }
 
 /** False once it is certain that it is gone: what cannot be looked at just now, as without descriptors, may live. */
 export async function isAlive(identity: Identity): Promise<boolean> {
   try {
-    if (isForeign(identity))
-      return identity.bootId === (await bootId()) && isHeld(identity.directory) !== false
+    if (isForeign(identity)) return identity.bootId === bootId() && isHeld(identity.directory) !== false
     return (await statOf(identity)) !== undefined
   } catch {
     return true
@@ -121,7 +108,7 @@ async function statOf(identity: Identity): Promise<string[] | undefined> {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
   // A zombie has ended: only its parent, the wrapper, has not looked yet.
   if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
-  if (Number(fields[START]) !== identity.startTime || (await bootId()) !== identity.bootId) return undefined
+  if (Number(fields[START]) !== identity.startTime || bootId() !== identity.bootId) return undefined
   if (isOfCopy(identity)) return undefined
   return fields
 }

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import { bootId, type Identity, isAlive, kill, startedIn } from "./identity.ts"
+import { bootId } from "../../host/boot-id.ts"
+import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
 import { WRAPPER } from "./wrapper.ts"
 
 const LONGEST_MS = 5000
@@ -20,7 +21,7 @@ interface Inhabitant extends Identity {
  * a session whose leader is a wrapper or has ended. Not somebody's shell that happens to be there.
  */
 async function inhabitants(directory: string): Promise<Inhabitant[]> {
-  const here = await bootId()
+  const here = bootId()
   const place = attempt(() => realpathSync(directory)) ?? directory
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) return []

@@ -1,8 +1,8 @@
 import { mkdir, readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { replaceFile, sweepTemporaries } from "../../files/replace.ts"
+import { bootId } from "../../host/boot-id.ts"
 import type { Capabilities } from "../interfaces.ts"
-import { bootId } from "../process/identity.ts"
 import { probeAccelerator } from "./accelerator.ts"
 import { type Binary, findQemu, machineTypesOf, versionOf } from "./find.ts"
 
@@ -20,7 +20,7 @@ const SCHEMA = 2
  * is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
  */
 export async function qemuCapabilities(folder: string): Promise<Capabilities> {
-  const key: Key = { ...(await findQemu()), bootId: await bootId(), schema: SCHEMA }
+  const key: Key = { ...(await findQemu()), bootId: bootId(), schema: SCHEMA }
   const file = join(folder, "qemu.json")
   const kept = await readKept(file, key)
   if (kept) return kept

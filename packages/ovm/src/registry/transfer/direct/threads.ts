@@ -1,4 +1,5 @@
 import { OvmError } from "../../../errors.ts"
+import { workerUrl } from "../../../host/worker.ts"
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
 
 // A gigabyte through `fetch` is copied twice and cut into thousands of chunks, each of which wakes a thread. Where a blob
@@ -19,7 +20,7 @@ export function moveDirectly(job: Job, events: Events, signal?: AbortSignal): Pr
 }
 
 class Thread {
-  readonly #worker = new Worker(workerUrl())
+  readonly #worker = new Worker(workerUrl("registry/transfer/direct/thread.ts"))
   #events: Events | undefined
   #settled: PromiseWithResolvers<Outcome> | undefined
 
@@ -71,10 +72,4 @@ function idleThread(): Thread | undefined {
   const thread = new Thread()
   threads.add(thread)
   return thread
-}
-
-// In the compiled program all modules have the program's own URL, and a worker stands at its path below src/.
-function workerUrl(): string {
-  const compiled = import.meta.url.includes("/$bunfs/")
-  return new URL(compiled ? "./registry/transfer/direct/thread.ts" : "./thread.ts", import.meta.url).href
 }
