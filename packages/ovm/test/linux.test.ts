@@ -48,7 +48,7 @@ test.skipIf(Boolean(skip))("a Debian machine, from files to a registry to its ow
   // It hears the power button and leaves nothing behind.
   expect(await there.json(["stop", "--time", "60", instance_id])).toMatchObject({
     status: "stopped",
-    stop_method: "acpi",
+    stop_method: "guest",
   })
   await there.ok(["rm", instance_id])
   expect(await there.json(["ps", "--all"])).toEqual([])

@@ -167,7 +167,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
         child.kill("SIGINT")
       })
       expectFailure(await finished(child), "OVM_INTERRUPTED", ["killed"])
-      expect(await box.json(["status", "stubborn"])).toMatchObject({ state: "stopped", stop_method: "quit" })
+      expect(await box.json(["status", "stubborn"])).toMatchObject({ state: "stopped", stop_method: "ended" })
     })
 
     test("a reader of the console that goes away is no error", async () => {
@@ -264,7 +264,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
     expect(await box.json(["stop", "web"])).toEqual({
       instance_id: id,
       status: "stopped",
-      stop_method: "acpi",
+      stop_method: "guest",
     })
     expect(await box.ok(["stop", id, "other"])).toBe(`${id}\n${other}`)
     const followed = await following
@@ -287,7 +287,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
     await consoleHas(box, id, "TICK 1")
     expect(await box.json(["stop", "--time", "0", id])).toMatchObject({
       status: "stopped",
-      stop_method: "quit",
+      stop_method: "ended",
     })
     await box.ok(["rm", id])
     const forced = await box.ok(["run", "-d", "deaf"])
@@ -317,7 +317,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
     const { status, stdout, stderr } = await box.ovm(["snapshot", "final", "--tag", "final", "--stop"])
     expect({ status, stderr }).toEqual({ status: 0, stderr: "final was ended\n" })
     expect(stdout).toMatch(/^sha256:/)
-    expect(await box.json(["status", "final"])).toMatchObject({ state: "stopped", stop_method: "quit" })
+    expect(await box.json(["status", "final"])).toMatchObject({ state: "stopped", stop_method: "ended" })
     await box.ok(["rm", "final"])
   })
 
@@ -378,7 +378,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
         expect(await host.json(["status", id])).toMatchObject({ instance_id: id, state: "running" })
         expect((await host.json(["info"])).daemon.pid).not.toBe(pid)
       }
-      expect(await host.json(["stop", id])).toMatchObject({ status: "stopped", stop_method: "acpi" })
+      expect(await host.json(["stop", id])).toMatchObject({ status: "stopped", stop_method: "guest" })
       process.kill((await host.json(["info"])).daemon.pid, "SIGKILL")
       await until("the daemon is gone", () => host.json(["info"]), { is: ({ daemon }) => !daemon.running })
       expect(await host.json(["status", id])).toMatchObject({ state: "stopped", exit: { status: 0 } })

@@ -158,7 +158,7 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     await runtime.stop({ instance_id: id, grace_ms: 100 })
     const info = await until(id, ({ state }) => state !== "stopping")
     expect(info).toMatchObject({ state: "stopped", exit: { status: 0 } })
-    expect((await until(id, ({ stop_method }) => stop_method !== undefined)).stop_method).toBe("quit")
+    expect((await until(id, ({ stop_method }) => stop_method !== undefined)).stop_method).toBe("ended")
     expect(existsSync(`/proc/${pid}`)).toBe(false)
     expect(overlayOf(id)).toBe(true)
   })

@@ -147,7 +147,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await ticks(id)
     expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopping" })
     expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopping" })
-    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "acpi", exit: { status: 0 } })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "guest", exit: { status: 0 } })
     expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopped" })
   })
 
@@ -156,7 +156,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     const id = await start("deaf")
     await reach(id, "running")
     await runtime.stop({ instance_id: id, grace_ms: 50 })
-    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "quit" })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "ended" })
   })
 
   // OVMS-API-046
@@ -165,7 +165,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await reach(id, "running")
     await runtime.stop({ instance_id: id, grace_ms: 600_000 })
     await runtime.stop({ instance_id: id, grace_ms: 0 })
-    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "quit" })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "ended" })
   })
 
   // OVMS-API-044, OVMS-API-045
@@ -175,7 +175,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     const { state, exit, stop_method } = await reach(id)
     expect(state).toBe("stopped")
     // A machine that was there already, on a host where launching takes no time, is ended.
-    expect(stop_method).toBe(exit?.reason === "cancelled" ? "cancelled" : "quit")
+    expect(stop_method).toBe(exit?.reason === "cancelled" ? "cancelled" : "ended")
     expect(await vmmsBelow(root)).toEqual([])
   })
 
@@ -490,7 +490,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     expect((await read("secret:told")).scrub).toEqual(told.scrub)
     expect((await read("clean:none")).scrub).toEqual({ checked: true, findings: [] })
     await runtime.stop({ instance_id: id })
-    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "acpi" })
+    expect(await reach(id)).toMatchObject({ state: "stopped", stop_method: "guest" })
   })
 
   // OVMS-SNP-091

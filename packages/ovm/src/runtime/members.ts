@@ -53,7 +53,7 @@ const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "
   generation_id: isUuid,
   warnings: (value) => Array.isArray(value) && value.every(isText),
   exit: object({ status: optional(Number.isSafeInteger), reason: isText }),
-  stop_method: oneOf("acpi", "quit", "kill", "already", "cancelled"),
+  stop_method: oneOf("guest", "ended", "killed", "already", "cancelled"),
   error: object({ code: isErrorCode, message: isText }),
   created: isTime,
   started: isTime,

@@ -157,7 +157,7 @@ export function inputSuite(bench: Bench): void {
       })
       const machine = await bench.vmm.launch(plan)
       expect(await bench.until(machine, "OVM-DISK")).toContain("OVM-LAYER second")
-      expect(await machine.stop({ graceMs: 60_000 })).toBe("acpi")
+      expect(await machine.stop({ graceMs: 60_000 })).toBe("guest")
       expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
     },
     120_000,

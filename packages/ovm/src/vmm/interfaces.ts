@@ -203,7 +203,7 @@ export interface Guest {
   readonly message?: string
 }
 
-export type StopMethod = "acpi" | "quit" | "kill" | "already"
+export type StopMethod = "guest" | "ended" | "killed" | "already"
 
 export interface Exit {
   /** Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its wrapper). */

@@ -80,7 +80,7 @@ export function lifecycleSuite(bench: Bench): void {
   test("stops a guest that listens by ACPI", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
     await bench.until(machine, "TICK")
-    expect(await machine.stop()).toBe("acpi")
+    expect(await machine.stop()).toBe("guest")
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
     expect(await bench.until(machine)).toContain("POWER-BUTTON")
   })
@@ -89,20 +89,20 @@ export function lifecycleSuite(bench: Bench): void {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
     await bench.until(machine, "TICK")
     await machine.pause()
-    expect(await machine.stop()).toBe("acpi")
+    expect(await machine.stop()).toBe("guest")
   })
 
   test("ends the VMM when the guest does not listen", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
     await bench.until(machine, "TICK")
-    expect(await machine.stop({ graceMs: 50 })).toBe("quit")
+    expect(await machine.stop({ graceMs: 50 })).toBe("ended")
     expect(await machine.exited).toMatchObject({ status: 0, reason: "quit" })
   })
 
   test("kills a VMM that does not listen", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
     process.kill(machine.record.pid, "SIGSTOP")
-    expect(await machine.stop({ graceMs: 0 })).toBe("kill")
+    expect(await machine.stop({ graceMs: 0 })).toBe("killed")
     expect(await machine.exited).toMatchObject({ status: 137, reason: "signal" })
   })
 
@@ -110,7 +110,7 @@ export function lifecycleSuite(bench: Bench): void {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10"))
     const signal = AbortSignal.timeout(50)
     expect((await refusal(machine.stop({ graceMs: 60_000, signal }))).code).toBe("OVM_INTERRUPTED")
-    expect(await machine.stop({ graceMs: 0 })).toBe("quit")
+    expect(await machine.stop({ graceMs: 0 })).toBe("ended")
   })
 
   test("pauses and resumes", async () => {
@@ -167,7 +167,7 @@ export function lifecycleSuite(bench: Bench): void {
     await bench.until(again, "TICK 2")
     await again.pause()
     await again.resume()
-    expect(await again.stop()).toBe("acpi")
+    expect(await again.stop()).toBe("guest")
     expect(await again.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
   })
 
@@ -175,7 +175,7 @@ export function lifecycleSuite(bench: Bench): void {
     const machine = await bench.vmm.adopt(await bench.launchElsewhere(bench.planOf("tick_ms=10 button=1")))
     expect(await bench.until(machine, "TICK 5")).toContain("TICK 1\r\n")
     expect((await machine.usage())?.rss).toBeGreaterThan(MiB)
-    expect(await machine.stop()).toBe("acpi")
+    expect(await machine.stop()).toBe("guest")
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
   })
 
@@ -199,7 +199,7 @@ export function lifecycleSuite(bench: Bench): void {
       expect(await found.stop()).toBe("already")
       expect(await found.usage()).toBeUndefined()
     }
-    expect(await machine.stop({ graceMs: 0 })).toBe("quit")
+    expect(await machine.stop({ graceMs: 0 })).toBe("ended")
   })
 }
 

@@ -102,7 +102,7 @@ export function snapshotFaultsSuite(bench: Bench): void {
       await taking
       const sink = shots.sink()
       const second = shots.take(machine, sink).catch((thrown: unknown) => thrown)
-      expect(await machine.stop({ graceMs: 0 })).toBe("quit")
+      expect(await machine.stop({ graceMs: 0 })).toBe("ended")
       const result = await second
       if (result instanceof Error) {
         expect(result).toMatchObject({ code: "OVM_INTERRUPTED" })

@@ -98,7 +98,7 @@ export function snapshotReturnSuite(bench: Bench): void {
         release = lockLikeQemu(sink.overlay)
       })
       await refusal(shots.take(machine, sink))
-      expect(await machine.stop({ graceMs: 50 })).toBe("quit")
+      expect(await machine.stop({ graceMs: 50 })).toBe("ended")
       for (const path of [sink.ram, sink.state]) expect([path, existsSync(path)]).toEqual([path, false])
       release()
     },

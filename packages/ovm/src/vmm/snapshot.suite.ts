@@ -48,7 +48,7 @@ export function snapshotSuite(bench: Bench): void {
       expect(first).toBeGreaterThan(1)
       expect(clone.timings.resume).toBeGreaterThan(0)
       await shots.ticks(machine, 5)
-      expect(await clone.stop({ graceMs: 0 })).toBe("quit")
+      expect(await clone.stop({ graceMs: 0 })).toBe("ended")
       expect(await clone.exited).toMatchObject({ status: 0, reason: "quit" })
       await shots.end(machine)
       expect(hash(frozen)).toBe(digest)
@@ -221,7 +221,7 @@ export function snapshotSuite(bench: Bench): void {
       await shots.end(machine)
       const clone = await shots.clone(origin, [...layers, qcow2(disk?.frozen)])
       // Its kernel and userspace are alive: they hear the button, unmount and power off.
-      expect(await clone.stop({ graceMs: 60_000 })).toBe("acpi")
+      expect(await clone.stop({ graceMs: 60_000 })).toBe("guest")
       expect(await clone.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
       expect(readFileSync(origin.ram).length).toBe(memory)
     },

@@ -65,7 +65,7 @@ export function standstillSuite(bench: Bench): void {
       await withTmpfs(folder, 3 * MiB, async () => {
         const machine = await bench.vmm.launch(await growing(folder))
         await next(machine, ({ running }) => !running)
-        expect(await machine.stop({ graceMs: 50 })).toBe("quit")
+        expect(await machine.stop({ graceMs: 50 })).toBe("ended")
       })
     },
   )

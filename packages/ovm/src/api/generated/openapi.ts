@@ -427,7 +427,7 @@ export interface components {
          * @description What it took to stop - the guest powered off, the VMM was asked to quit, it was killed, it had ended before, or the start was cancelled before there was a VMM.
          * @enum {string}
          */
-        readonly StopMethod: "acpi" | "quit" | "kill" | "already" | "cancelled";
+        readonly StopMethod: "guest" | "ended" | "killed" | "already" | "cancelled";
         readonly InstanceList: {
             readonly instances: readonly components["schemas"]["InstanceInfo"][];
         };

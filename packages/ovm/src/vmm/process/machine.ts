@@ -52,9 +52,9 @@ export class ProcessMachine implements Machine {
   /** SIGTERM lets a VMM bring what it holds to its disk; there is no power button that could be pressed, so nothing waits for one. */
   async stop(): Promise<StopMethod> {
     if (!(await kill(this.record, "SIGTERM"))) return "already"
-    if (await this.#ends()) return "quit"
+    if (await this.#ends()) return "ended"
     await kill(this.record)
-    if (await this.#ends()) return "kill"
+    if (await this.#ends()) return "killed"
     throw unkillable(this.record.directory, this.record.pid)
   }
 

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs"
 import { getPriority } from "node:os"
 import { setGroupNice } from "../../host/libc.ts"
 
-/** How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a tenth of a processor. */
-const NICER = 10
+/** How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a quarter of a processor. */
+const NICER = 5
 const NICEST = 19
 
 /**

@@ -202,13 +202,13 @@ export class QemuMachine implements Machine {
       if (!(await this.#try("system_powerdown", left))) break
       // A paused guest cannot hear it.
       await this.#try("cont")
-      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "acpi"
+      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "guest"
     }
     // No answer may also mean that QEMU ended before it came to answering.
     const answered = await this.#try("quit")
-    if (await this.#endsWithin(answered ? QUIT_MS : CLOSING_MS, signal)) return "quit"
+    if (await this.#endsWithin(answered ? QUIT_MS : CLOSING_MS, signal)) return "ended"
     await kill(this.record)
-    if (await this.#endsWithin(QUIT_MS, signal)) return "kill"
+    if (await this.#endsWithin(QUIT_MS, signal)) return "killed"
     throw new OvmError(
       "OVM_VMM_TIMEOUT",
       `QEMU (pid ${this.record.pid}) did not end within ${QUIT_MS} ms of SIGKILL`,

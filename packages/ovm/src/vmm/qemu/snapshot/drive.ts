@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
@@ -40,10 +41,10 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
   return { node, path, readOnly: inserted?.ro === true, size }
 }
 
-/** The same with its path wherever the machine's directory is by now: QEMU knows where the file was when it opened it. */
+/** The same, its file where it is by now if that is in `directory`, which may have been moved: QEMU knows where it was when it opened it. */
 export function driveIn(directory: string, drive: Drive | undefined): Drive | undefined {
-  if (!drive || drive.readOnly) return drive
-  return { ...drive, path: join(directory, basename(drive.path)) }
+  const here = drive && join(directory, basename(drive.path))
+  return here && existsSync(here) ? { ...drive, path: here } : drive
 }
 
 async function allNodes(qmp: Qmp): Promise<readonly NodeInfo[]> {
