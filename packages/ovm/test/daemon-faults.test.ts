@@ -69,8 +69,7 @@ describe.skipIf(Boolean(skip))(`faults under the daemon (OVM_FAULT_SEED=${SEED})
     const said = `${JSON.stringify(fault)}: ${hit}, status ${status}\n${stderr}`
 
     expect(faultsOf(join(host.home, "store")), said).toEqual([])
-    for (const { instance_id } of await host.json(["ps", "--all"]))
-      await host.ok(["rm", "--force", instance_id])
+    for (const { instance_id } of await host.instances("--all")) await host.ok(["rm", "--force", instance_id])
     await until(`no machine is left of ${said}`, () => vmmsBelow(host.home), {
       is: ({ length }) => length === 0,
     })

@@ -146,7 +146,7 @@ describe("a program in the place of QEMU", () => {
     await chmod(fake, 0o755)
     const env = { OVM_QEMU: fake }
     await host.fails(["run", "--rm", "guest"], code, [culprit], { env })
-    expect(await host.json(["ps", "--all"])).toEqual([])
+    expect(await host.instances("--all")).toEqual([])
     expect(await readdir(join(host.home, "instances"))).toEqual([])
   })
 })
@@ -161,7 +161,7 @@ describe("a daemon that does not answer", () => {
     } finally {
       process.kill(pid, "SIGCONT")
     }
-    expect(await host.json(["ps"])).toEqual([])
+    expect(await host.instances()).toEqual([])
     expect((await host.json(["info"])).daemon.pid).toBe(pid)
   })
 

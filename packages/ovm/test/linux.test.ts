@@ -51,7 +51,7 @@ test.skipIf(Boolean(skip))("a Debian machine, from files to a registry to its ow
     stop_method: "guest",
   })
   await there.ok(["rm", instance_id])
-  expect(await there.json(["ps", "--all"])).toEqual([])
+  expect(await there.instances("--all")).toEqual([])
   await there.ok(["rmi", name])
   expect(await there.blobs()).toEqual([])
 })

@@ -43,7 +43,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
   const consoleHas = (host: Sandbox, id: string, text: string) => host.console(id, text)
 
   const states = async (host: Sandbox, ...more: string[]) =>
-    (await host.json(["ps", ...more])).map(({ state }: { state: string }) => state)
+    (await host.instances(...more)).map(({ state }: { state: string }) => state)
 
   describe("run", () => {
     test("shows the console, ends with the guest, and the record stays", async () => {
@@ -237,7 +237,7 @@ describe.skipIf(Boolean(skip))("machines", () => {
     const other = await box.ok(["start", "--name", "other", "steady"])
     expect(other).toMatch(/^[0-9a-f-]{36}$/)
     expect(new Set((await box.ok(["ps", "--quiet"])).split("\n"))).toEqual(new Set([id, other]))
-    const listed = (await box.json(["ps"])).find(({ name }: { name: string }) => name === "web")
+    const listed = (await box.instances()).find(({ name }: { name: string }) => name === "web")
     expect(listed).toMatchObject({ instance_id: id, state: "running", image: { reference: "steady:latest" } })
     expect(await box.ok(["ps"])).toMatch(
       new RegExp(`^${id.slice(0, 8)} +web +steady:latest +running +qemu/`, "m"),

@@ -103,7 +103,7 @@ describe.skipIf(Boolean(skip))("a policy", () => {
     await box.fails(["run", "-d", name], "OVM_POLICY_REFUSED", [name], {
       env: { XDG_CONFIG_HOME: box.directory },
     })
-    expect(await box.json(["ps", "--all"])).toHaveLength(1)
+    expect(await box.instances("--all")).toHaveLength(1)
     // What runs goes on.
     expect((await box.json(["status", free.instance_id])).state).toBe("running")
 

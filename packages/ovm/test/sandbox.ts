@@ -70,6 +70,12 @@ export class Sandbox implements AsyncDisposable {
     return JSON.parse(await this.ok([...args, "--json"], options))
   }
 
+  /** What `ovm ps` lists. */
+  // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects
+  async instances(...args: readonly string[]): Promise<any[]> {
+    return (await this.json(["ps", ...args])).instances
+  }
+
   /** Runs a command that must fail with `code`: said on standard error, with every culprit, the status of the table, no trace. */
   async fails(
     args: readonly string[],
@@ -207,7 +213,8 @@ export function expectFailure(result: Result, code: ErrorCode, culprits: readonl
   const { status, stderr } = result
   expect({ status, stderr }).toEqual({
     status: table.codes[code].exit,
-    stderr: expect.stringContaining(`error: ${code}: `),
+    // With --json the second.
+    stderr: expect.stringMatching(new RegExp(`^error: ${code}: |^\\{"errors":\\[\\{"code":"${code}"`, "m")),
   })
   for (const culprit of culprits) expect(stderr).toContain(culprit)
   expect(stderr).not.toMatch(/^\s+at .*:\d+/m)

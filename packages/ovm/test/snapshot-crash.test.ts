@@ -118,7 +118,7 @@ test.skipIf(Boolean(skip))("a daemon that is killed at any step of a resume", as
     const name = `r${step}`
     await killedAfter(host, (whole * (step + 1)) / STEPS, ["run", "-d", "--name", name, "guest:warm"])
     // Whatever the next daemon knows of runs, or has failed and left no process; what it does not know of is gone.
-    const known: { instance_id: string; state: string }[] = await host.json(["ps", "--all"])
+    const known: { instance_id: string; state: string }[] = await host.instances("--all")
     for (const id of await readdir(join(host.home, "instances"))) {
       const one = known.find(({ instance_id }) => instance_id === id)
       const processes = processesIn(join(host.home, "instances", id)).filter((line) => line.includes("qemu"))

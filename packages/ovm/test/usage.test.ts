@@ -81,10 +81,6 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
       ["--rm", "--detach"],
     ],
     [
-      ["run", "a", "--json"],
-      ["--json", "--detach"],
-    ],
-    [
       ["daemon", "--stop", "--detach"],
       ["--stop", "--detach"],
     ],
@@ -158,7 +154,7 @@ test("a reader that goes away is no error", async () => {
 })
 
 test("without a daemon and without instances there is nothing to see, and none is started", async () => {
-  expect(await box.json(["ps"])).toEqual([])
+  expect(await box.instances()).toEqual([])
   for (const command of ["status", "logs", "stop", "rm"])
     await box.fails([command, "web"], "OVM_INSTANCE_UNKNOWN", ['"web"', "ovm ps --all"])
   expect(await box.json(["info"])).toMatchObject({

@@ -16,12 +16,14 @@ Examples:
 State lives under $OVM_HOME, or where \`ovm info\` says.`
 
 /**
- * Runs one command line. Never throws: every error is printed on standard error as `error: CODE: message`.
+ * Runs one command line. Never throws: every error is printed on standard error as `error: CODE: message`, or with
+ * `--json` as `{"errors":[…]}`.
  * @returns the exit status (spec/errors.md)
  */
 export async function execute(argv: readonly string[]): Promise<number> {
   // Whoever masks the owner's own bits could not read what this makes, nor remove it. What is private says so itself.
   process.umask(process.umask() & 0o077)
+  const json = wantsJson(argv)
   try {
     const program = await programFor(argv)
     await program.parseAsync(argv.length === 0 ? ["--help"] : argv, { from: "user" })
@@ -29,12 +31,18 @@ export async function execute(argv: readonly string[]): Promise<number> {
   } catch (thrown) {
     if (thrown instanceof CommanderError) {
       if (thrown.exitCode === 0 || thrown.code === "commander.help") return 0
-      return printFailure(usageError(thrown, argv))
+      return printFailure(usageError(thrown, argv), json)
     }
     // Whoever read our output has gone (`ovm logs ID | head`): there is nobody left to tell.
     if (isClosedPipe(thrown)) return 0
-    return printFailure(thrown)
+    return printFailure(thrown, json)
   }
+}
+
+/** True also where the command line is wrong: whoever wrote --json into it reads JSON. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--")
+  return argv.slice(0, end < 0 ? argv.length : end).includes("--json")
 }
 
 /** The command that `argv` names, with its options; beside it all others by name and summary, where they may be shown. */

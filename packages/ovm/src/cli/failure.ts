@@ -9,52 +9,75 @@ interface Fault {
   readonly message: string
 }
 
-/** Ends the program with `status` after everything that there was to say has been printed. */
-export class Reported extends Error {
+/** Ends the program with `status` once everything that there was to say has been printed. */
+class Reported extends Error {
   constructor(readonly status: number) {
     super("reported")
   }
 }
 
-/**
- * Prints `thrown` on standard error: `error: CODE: message`, the faults of its detail, the hint. Never a stack trace;
- * `OVM_DEBUG=1` adds the causes.
- * @returns the exit status
- */
-export function printFailure(thrown: unknown): number {
-  if (thrown instanceof Reported) return thrown.status
-  const error = toOvmError(thrown)
-  const label = isTerminal("stderr") && !process.env.NO_COLOR ? "\x1b[1;31merror:\x1b[0m" : "error:"
-  const lines = [`${label} ${error.code}: ${sentences(error.message)}`]
-  for (const fault of faultsOf(error)) lines.push(`  ${faultLine(fault)}`)
-  const hint = error.hint ?? HINTS[error.code]
-  if (hint) lines.push(`hint: ${printable(hint)}`)
-  if (process.env.OVM_DEBUG === "1") lines.push(...causes(error))
-  try {
-    printError(`${lines.join("\n")}\n`)
-  } catch {
-    // Standard error is closed: the exit status has to say it alone.
+/** What several things failed with that were asked for at once; each is for the one line that programs read. */
+class Several extends Error {
+  constructor(readonly errors: readonly [OvmError, ...OvmError[]]) {
+    super("several")
   }
-  return error.exitStatus
 }
 
 /**
- * Does `work` for each of `names`, in order, whatever becomes of the others: each error is printed when it happens.
- * Throws `Reported` with the first exit status if any failed.
+ * Prints `thrown` on standard error: `error: CODE: message`, the faults of its detail, the hint; or with `json` one line as the runtime
+ * API answers (spec/errors.md), with the hint. Never a stack trace; `OVM_DEBUG=1` adds the causes.
+ * @returns the exit status
+ */
+export function printFailure(thrown: unknown, json = false): number {
+  if (thrown instanceof Reported) return thrown.status
+  const errors = thrown instanceof Several ? thrown.errors : ([toOvmError(thrown)] as const)
+  const lines = json ? jsonLines(errors) : errors.flatMap(textLines)
+  printError(`${lines.join("\n")}\n`)
+  return errors[0].exitStatus
+}
+
+function textLines(error: OvmError): string[] {
+  const label = isTerminal("stderr") && !process.env.NO_COLOR ? "\x1b[1;31merror:\x1b[0m" : "error:"
+  const lines = [`${label} ${error.code}: ${sentences(error.message)}`]
+  for (const fault of faultsOf(error)) lines.push(`  ${faultLine(fault)}`)
+  const hint = hintOf(error)
+  if (hint) lines.push(`hint: ${printable(hint)}`)
+  return [...lines, ...causes(error)]
+}
+
+/** Remarks may stand before it: the last line is the errors. */
+function jsonLines(all: readonly OvmError[]): string[] {
+  const errors = all.map((error) => {
+    const { code, message, detail } = error
+    return { code, message, detail, hint: hintOf(error) }
+  })
+  return [...all.flatMap((error) => [...causes(error)]), JSON.stringify({ errors })]
+}
+
+function hintOf({ hint, code }: OvmError): string | undefined {
+  return hint ?? HINTS[code]
+}
+
+/**
+ * Does `work` for each of `names`, in order, whatever becomes of the others: each error is printed when it happens, or with `json` all
+ * at the end. Throws if any failed, and the first one's exit status counts.
  */
 export async function forEach(
   names: readonly string[],
   work: (name: string) => Promise<void>,
+  { json = false }: { readonly json?: boolean },
 ): Promise<void> {
-  const statuses: number[] = []
+  const errors: OvmError[] = []
   for (const name of names) {
     try {
       await work(name)
     } catch (thrown) {
-      statuses.push(printFailure(thrown))
+      errors.push(toOvmError(thrown))
+      if (!json) printFailure(thrown)
     }
   }
-  if (statuses[0] !== undefined) throw new Reported(statuses[0])
+  const [first, ...others] = errors
+  if (first) throw json ? new Several([first, ...others]) : new Reported(first.exitStatus)
 }
 
 /** All faults of a document; none where there is only one, which the message tells already. */
@@ -83,6 +106,7 @@ function sentences(message: string): string {
 }
 
 function* causes(error: OvmError): Generator<string> {
+  if (process.env.OVM_DEBUG !== "1") return
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
     yield `cause: ${cause.stack ?? cause.message}`
   }

@@ -9,12 +9,16 @@ export function defineSetGuest(command: Command, what: "pause" | "resume"): Comm
     .argument("<instance...>", "id, start of an id, or name")
     .option("--json", "print JSON")
     .action((names: readonly string[], { json }: { readonly json?: boolean }) =>
-      forEach(names, async (name) => {
-        const { runtime, instance } = await findInstance(name)
-        const { instance_id } = instance
-        const answer = await runtime[what](instance_id)
-        if (json) printJson({ instance_id, ...answer })
-        else print(`${instance_id}\n`)
-      }),
+      forEach(
+        names,
+        async (name) => {
+          const { runtime, instance } = await findInstance(name)
+          const { instance_id } = instance
+          const answer = await runtime[what](instance_id)
+          if (json) printJson({ instance_id, ...answer })
+          else print(`${instance_id}\n`)
+        },
+        { json: json === true },
+      ),
     )
 }

@@ -42,11 +42,12 @@ export function define(command: Command): void {
 async function run(names: readonly string[], options: RmiOptions): Promise<void> {
   const untagged: string[] = []
   try {
-    await forEach(names, async (text) => {
+    const remove = async (text: string) => {
       const name = await onlyNameFor(text)
       // Of a base that goes the snapshots went before it.
       if (!untagged.includes(storeName(name))) untagged.push(...(await untag(name, options.force ?? false)))
-    })
+    }
+    await forEach(names, remove, options)
   } finally {
     if (untagged.length > 0) await collect(untagged, options)
   }

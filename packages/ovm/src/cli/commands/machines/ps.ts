@@ -20,18 +20,18 @@ export function define(command: Command): void {
     )
     .option("-a, --all", "also list instances that have ended")
     .option("-q, --quiet", "print ids only, one a line")
-    .option("--json", "print JSON")
+    .option("--json", "print JSON: the InstanceList of the runtime API")
     .action(run)
   examples(command, "ovm ps", "ovm ps --all --json", "ovm stop $(ovm ps --quiet)")
 }
 
 async function run(options: PsOptions): Promise<void> {
   const runtime = await useDaemonOfInstances()
-  const instances = ((await runtime?.list()) ?? [])
-    .filter((instance) => options.all || !hasEnded(instance.state))
-    .toSorted((a, b) => b.created.localeCompare(a.created))
-  if (options.json) printJson(instances)
-  else if (options.quiet) print(instances.map((instance) => `${instance.instance_id}\n`).join(""))
+  const all = (await runtime?.list()) ?? []
+  const listed = all.filter((instance) => options.all || !hasEnded(instance.state))
+  if (options.json) return printJson({ instances: listed })
+  const instances = listed.toSorted((a, b) => b.created.localeCompare(a.created))
+  if (options.quiet) print(instances.map((instance) => `${instance.instance_id}\n`).join(""))
   else print(table(["ID", "NAME", "IMAGE", "STATE", "VMM", "CPUS", "MEMORY", "CREATED"], instances.map(row)))
 }
 

@@ -3,10 +3,11 @@ import { OvmError } from "../../../errors.ts"
 import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
 import { findInstance } from "../../instances.ts"
-import { print } from "../../output.ts"
+import { print, printJson } from "../../output.ts"
 
 interface RmOptions {
   readonly force?: boolean
+  readonly json?: boolean
 }
 
 export function define(command: Command): void {
@@ -14,18 +15,21 @@ export function define(command: Command): void {
     .description("Forget machines that have ended, with their console and the disk that they wrote to.")
     .argument("<instance...>", "id, start of an id, or name")
     .option("-f, --force", "kill those that still run")
+    .option("--json", "print JSON")
     .action(run)
   examples(command, "ovm rm web", "ovm rm --force $(ovm ps --all --quiet)")
 }
 
 async function run(names: readonly string[], options: RmOptions): Promise<void> {
-  await forEach(names, async (name) => {
+  const remove = async (name: string) => {
     const { runtime, instance } = await findInstance(name)
     await runtime.remove(instance.instance_id, { force: options.force ?? false }).catch((thrown) => {
       throw withWay(thrown, name)
     })
-    print(`${instance.instance_id}\n`)
-  })
+    if (options.json) printJson({ instance_id: instance.instance_id })
+    else print(`${instance.instance_id}\n`)
+  }
+  await forEach(names, remove, options)
 }
 
 function withWay(thrown: unknown, name: string): unknown {

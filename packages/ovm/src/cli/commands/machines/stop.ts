@@ -33,7 +33,7 @@ export function define(command: Command): void {
 }
 
 async function run(names: readonly string[], options: StopOptions): Promise<void> {
-  await forEach(names, async (name) => {
+  const stop = async (name: string) => {
     const { runtime, instance } = await findInstance(name)
     const { instance_id } = instance
     const grace_ms = options.time * 1000
@@ -50,7 +50,8 @@ async function run(names: readonly string[], options: StopOptions): Promise<void
         hint: `ovm rm --force ${name}`,
       })
     }
-  })
+  }
+  await forEach(names, stop, options)
 }
 
 /** One that somebody has removed meanwhile, as `ovm run --rm` does, has ended too. */

@@ -7,11 +7,12 @@ import { VERSION } from "../../../version.ts"
 import { findDaemon, startDaemon } from "../../daemon.ts"
 import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
-import { print, printError } from "../../output.ts"
+import { print, printError, printJson } from "../../output.ts"
 
 interface DaemonOptions {
   readonly detach?: boolean
   readonly stop?: boolean
+  readonly json?: boolean
 }
 
 const STOP_MS = 10_000
@@ -25,35 +26,42 @@ export function define(command: Command): void {
     )
     .option("-d, --detach", "start it in the background and return when it answers")
     .option("--stop", "ask the daemon that runs to end; its machines go on running")
+    .option("--json", "print JSON; with --detach or --stop")
     .action(run)
   command.options.find((option) => option.long === "--stop")?.conflicts("detach")
   examples(command, "ovm daemon", "ovm daemon --detach", "ovm daemon --stop")
 }
 
 async function run(options: DaemonOptions): Promise<void> {
-  if (options.stop) return stop()
-  if (options.detach) return detach()
+  if (options.stop) return stop(options)
+  if (options.detach) return detach(options)
+  if (options.json)
+    throw new OvmError("OVM_USAGE", "option '--json' needs '--detach' or '--stop': the log is JSON already")
   const { runDaemon } = await import("../../../api/daemon.ts")
   await interruptible((signal) => runDaemon({ paths: paths(), version: VERSION, log, signal }))
 }
 
-async function detach(): Promise<void> {
+async function detach({ json }: DaemonOptions): Promise<void> {
   const running = await findDaemon()
   if (running)
     throw new OvmError("OVM_DAEMON_RUNNING", `a daemon has ${paths().root} already`, { hint: "ovm info" })
   const { pid } = await (await startDaemon()).info()
-  print(`${pid}\n`)
+  if (json) printJson({ pid })
+  else print(`${pid}\n`)
 }
 
 /** Whoever holds the root's lock is asked, whether its socket leads to it or not. */
-async function stop(): Promise<void> {
+async function stop({ json }: DaemonOptions): Promise<void> {
   const { root, lock } = paths()
   const pid = isLocked(lock) ? (lockHolder(lock) ?? (await (await findDaemon())?.info())?.pid) : undefined
   if (pid === undefined)
     throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon has ${root}`, { hint: "ovm info" })
   process.kill(pid, "SIGTERM")
   for (const deadline = Date.now() + STOP_MS; Date.now() < deadline; await sleep(20))
-    if (!isLocked(lock)) return print(`stopped the daemon (pid ${pid}); its machines go on running\n`)
+    if (!isLocked(lock))
+      return json
+        ? printJson({ pid })
+        : print(`stopped the daemon (pid ${pid}); its machines go on running\n`)
   throw new OvmError("OVM_DAEMON_RUNNING", `the daemon (pid ${pid}) does not end`, {
     hint: `kill -9 ${pid}; machines outlive it`,
   })
