@@ -59,13 +59,9 @@ describe("with --json an error is JSON", () => {
   test("of every command that takes it, when its command line is wrong", async () => {
     for (const words of (await commands()).taking) {
       const { errors: all, stdout } = await errors([...words, "--json", "--nonsense"], "OVM_USAGE")
-      expect(all).toEqual([
-        {
-          code: "OVM_USAGE",
-          message: "unknown option '--nonsense'",
-          hint: expect.stringContaining("--help"),
-        },
-      ])
+      expect(all).toHaveLength(1)
+      expect(all[0].message).toMatch(/'--nonsense'|required option/)
+      expect(all[0].hint).toMatch(/\bovm .*--help$/)
       expect(stdout).toBe("")
     }
   })
