@@ -36,7 +36,7 @@ interface Parameter {
   readonly in?: string
 }
 
-/** Names of the query parameters of each operation that has some, by its method and path, `*` standing for a parameter in that. */
+/** Names of the query parameters of each operation that has some, by its method and path. */
 function queryParameters(document: object): Record<string, string[]> {
   const { paths } = document as {
     paths: Record<string, Record<string, { parameters?: readonly Parameter[] }>>
@@ -45,7 +45,7 @@ function queryParameters(document: object): Record<string, string[]> {
   for (const [path, operations] of Object.entries(paths))
     for (const [method, { parameters = [] }] of Object.entries(operations)) {
       const names = parameters.flatMap((entry) => (entry.in === "query" && entry.name ? [entry.name] : []))
-      if (names.length > 0) found[`${method.toUpperCase()} ${path.replace(/\{\w+\}/g, "*")}`] = names
+      if (names.length > 0) found[`${method.toUpperCase()} ${path}`] = names
     }
   return found
 }

@@ -7,6 +7,7 @@ import { LocalRuntime } from "../runtime/local.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { keepSocket } from "./kept-socket.ts"
+import { LogStreams } from "./log-streams.ts"
 import { privateFolder } from "./private-folder.ts"
 import { serve } from "./server.ts"
 
@@ -42,10 +43,11 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
     vmms: availableVmms(paths.cache),
     log,
   })
+  const streams = new LogStreams()
   const listening = (socket: string) => log("listening", { socket, pid: process.pid })
   const server = await keepSocket(
     paths,
-    (socket) => serve(runtime, socket, report),
+    (socket) => serve(runtime, socket, { log: report, streams }),
     (socket, error) => (error ? report(error) : listening(socket)),
   )
   listening(server.socket)

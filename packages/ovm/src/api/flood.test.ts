@@ -26,7 +26,7 @@ beforeAll(async () => {
   socket = join(root, "ovm.sock")
   const images = await openImages(join(root, "store"), join(root, "derived"), new Policy(join(root, "none")))
   runtime = await LocalRuntime.open({ version: "test", root, instances: join(root, "i"), images, vmms: [] })
-  server = await serve(runtime, socket, () => {}, LIMITS)
+  server = await serve(runtime, socket, { limits: LIMITS })
 })
 
 afterAll(async () => {

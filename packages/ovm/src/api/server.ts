@@ -6,10 +6,11 @@ import { OvmError, toOvmError } from "../errors.ts"
 import { entryOf } from "../runtime/instance.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { CONNECTION_LIMITS, type ConnectionLimits, Connections } from "./connections.ts"
+import { dispatch } from "./dispatch.ts"
 import { type ApiRequest, isComing, requestOf, send } from "./exchange.ts"
 import { errorResponse } from "./http.ts"
+import { LogStreams } from "./log-streams.ts"
 import { privateFolder } from "./private-folder.ts"
-import { dispatch } from "./routes.ts"
 import { isServed, shortPath } from "./socket.ts"
 
 export interface Server {
@@ -22,6 +23,14 @@ export interface Server {
   close(): Promise<void>
 }
 
+export interface ServeOptions {
+  /** Told of what is the daemon's own fault. */
+  readonly log?: (error: OvmError) => void
+  readonly limits?: ConnectionLimits
+  /** Those of the daemon, which may serve on one socket after another. */
+  readonly streams?: LogStreams
+}
+
 /**
  * Serves `runtime` on a Unix socket of mode 0600 in a directory of mode 0700 (spec/runtime-api.md, "Socket").
  * Throws OVM_DAEMON_RUNNING if something listens there already, and OVM_PERMISSION_DENIED or OVM_FILE_UNREADABLE if no such
@@ -30,8 +39,7 @@ export interface Server {
 export async function serve(
   runtime: Runtime,
   socket: string,
-  log: (error: OvmError) => void = () => {},
-  limits: ConnectionLimits = CONNECTION_LIMITS,
+  { log = () => {}, limits = CONNECTION_LIMITS, streams = new LogStreams() }: ServeOptions = {},
 ): Promise<Server> {
   privateFolder(dirname(socket))
   if (await isServed(socket))
@@ -43,7 +51,7 @@ export async function serve(
   const connections = new Connections(limits)
   const server = createServer({ requireHostHeader: false, maxHeaderSize: 16 << 10 })
   const answer = (incoming: IncomingMessage, outgoing: ServerResponse) =>
-    void serveOne(runtime, incoming, outgoing, connections, limits, log)
+    void serveOne({ runtime, streams, connections, limits, log }, incoming, outgoing)
   server.on("connection", (client: Socket) => connections.admit(client))
   server.on("request", answer)
   // Whatever a client expects, it gets an answer.
@@ -77,21 +85,24 @@ export async function serve(
   }
 }
 
+interface Serving extends Required<ServeOptions> {
+  readonly runtime: Runtime
+  readonly connections: Connections
+}
+
 /** Answers one request. Never throws: what is thrown is the answer. */
 async function serveOne(
-  runtime: Runtime,
+  serving: Serving,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  connections: Connections,
-  limits: ConnectionLimits,
-  log: (error: OvmError) => void,
 ): Promise<void> {
+  const { connections, limits, log } = serving
   const client = incoming.socket
   const whole = () => connections.serve(client)
   if (isComing(incoming)) incoming.once("end", whole)
   else whole()
   const request = requestOf(incoming, outgoing)
-  const answer = await answerTo(runtime, request, connections, limits).catch((thrown) => {
+  const answer = await answerTo(serving, request).catch((thrown) => {
     const error = toOvmError(thrown)
     if (error.httpStatus >= 500) log(error)
     return errorResponse(error)
@@ -109,15 +120,14 @@ async function serveOne(
 
 const LINGER_MS = 2000
 
-async function answerTo(
-  runtime: Runtime,
-  request: ApiRequest,
-  connections: Connections,
-  { connections: most }: ConnectionLimits,
-): Promise<Response> {
+async function answerTo(serving: Serving, request: ApiRequest): Promise<Response> {
+  const { connections, limits } = serving
   if (connections.full)
-    throw new OvmError("OVM_TOO_MANY", `more than ${most} connections are open, which is the limit`)
-  return await dispatch(runtime, request)
+    throw new OvmError(
+      "OVM_TOO_MANY",
+      `more than ${limits.connections} connections are open, which is the limit`,
+    )
+  return await dispatch(serving, request)
 }
 
 /** What is no HTTP has no operation, and yet an answer in the words of this API (spec/errors.md). */

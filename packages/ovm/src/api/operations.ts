@@ -1,0 +1,29 @@
+import type { Operation } from "./operation.ts"
+import { health } from "./operations/health.ts"
+import { info } from "./operations/info.ts"
+import { list } from "./operations/list.ts"
+import { logs } from "./operations/logs.ts"
+import { pause } from "./operations/pause.ts"
+import { remove } from "./operations/remove.ts"
+import { resume } from "./operations/resume.ts"
+import { snapshot } from "./operations/snapshot.ts"
+import { start } from "./operations/start.ts"
+import { status } from "./operations/status.ts"
+import { stop } from "./operations/stop.ts"
+import { warm } from "./operations/warm.ts"
+
+/** All operations of the API; a test holds the list against spec/api/openapi.yaml. */
+export const OPERATIONS: readonly Operation[] = [
+  start,
+  stop,
+  snapshot,
+  warm,
+  status,
+  logs,
+  list,
+  remove,
+  pause,
+  resume,
+  health,
+  info,
+]

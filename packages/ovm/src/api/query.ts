@@ -1,0 +1,22 @@
+import { OvmError } from "../errors.ts"
+
+/** A boolean query parameter; absent is false. Throws OVM_REQUEST_INVALID naming it. */
+export function flag(query: URLSearchParams, name: string): boolean {
+  const value = query.get(name) ?? "false"
+  if (value === "true") return true
+  if (value === "false") return false
+  throw new OvmError(
+    "OVM_REQUEST_INVALID",
+    `${name}: ${JSON.stringify(value.slice(0, 20))} is neither true nor false`,
+  )
+}
+
+/** Throws OVM_REQUEST_INVALID naming a parameter that the operation does not have, or that is there twice (OVMS-API-162). */
+export function refuseUnknown(query: URLSearchParams, known: readonly string[]): void {
+  const names = [...query.keys()]
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined)
+    throw new OvmError("OVM_REQUEST_INVALID", `${unknown.slice(0, 100)}: the operation has no such parameter`)
+  const twice = names.find((name, at) => names.indexOf(name) !== at)
+  if (twice !== undefined) throw new OvmError("OVM_REQUEST_INVALID", `${twice}: it is there more than once`)
+}
