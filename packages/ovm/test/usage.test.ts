@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { COMMANDS } from "../src/cli/commands.ts"
+import { FOREIGN } from "../src/cli/foreign.ts"
 import { VERSION } from "../src/version.ts"
-import { Sandbox } from "./sandbox.ts"
+import { expectFailure, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
 setDefaultTimeout(180_000)
@@ -44,6 +45,26 @@ test("version", async () => {
 describe("a wrong command line is OVM_USAGE, status 2, and says what was meant", () => {
   test.each([
     [["pul"], ["unknown command 'pul'", "Did you mean", "pull"]],
+    [
+      ["help", "pul"],
+      ["unknown command 'pul'", "pull"],
+    ],
+    [
+      ["pul", "--help"],
+      ["unknown command 'pul'", "pull"],
+    ],
+    [
+      ["help", "registry", "nope"],
+      ["unknown command 'registry nope'", "ovm registry --help"],
+    ],
+    [
+      ["registry", "probe"],
+      ["missing required argument", "ovm registry probe --help"],
+    ],
+    [
+      ["key", "public", "--jsno"],
+      ["required option", "ovm key public --help"],
+    ],
     [
       ["ps", "--jsno"],
       ["unknown option '--jsno'", "--json", "ovm ps --help"],
@@ -103,6 +124,63 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
     expect(stdout).toBe("")
     expect(existsSync(box.path("home/store"))).toBe(false)
   })
+})
+
+describe("a word of other tools is answered, and never by a likeness of letters", () => {
+  test.each([
+    ["kill", "ovm stop --time 0"],
+    ["ssh", "not there yet"],
+    ["exec", "not there yet"],
+    ["attach", "ovm logs --follow"],
+    ["restart", "ovm stop ID, then ovm run IMAGE"],
+    ["build", "ovm pack"],
+    ["ls", "ovm ps"],
+    ["list", "ovm images"],
+    ["up", "ovm run"],
+    ["down", "ovm stop"],
+    ["create", "ovm run"],
+    ["delete", "ovm rmi"],
+    ["destroy", "ovm rm"],
+    ["console", "ovm logs --follow"],
+    ["cp", "ovm copy"],
+  ])("ovm %s", async (word, hint) => {
+    for (const args of [[word], [word, "web", "--help"], ["help", word]])
+      expect((await box.fails(args, "OVM_USAGE", [`unknown command '${word}'`, hint])).stderr).not.toContain(
+        "mean",
+      )
+  })
+
+  test("and they name commands that there are; what they name is none of them", () => {
+    for (const [word, hint = ""] of Object.entries(FOREIGN)) {
+      expect([word, visible.includes(word)]).toEqual([word, false])
+      for (const [, name = ""] of hint.matchAll(/\bovm ([a-z]+)/g)) expect(visible).toContain(name)
+    }
+  })
+
+  test("what is like nothing is not guessed", async () => {
+    for (const word of ["nope", "toString", "constructor"])
+      expect((await box.fails([word], "OVM_USAGE", ["ovm --help"])).stderr).not.toContain("mean")
+  })
+})
+
+test("a full standard output is an error of one line, of every command that prints", async () => {
+  await using host = await Sandbox.create()
+  const full = [
+    "version",
+    "--version",
+    "version --json",
+    "--help",
+    "help run",
+    "images",
+    "ps",
+    "info",
+    "completion fish",
+  ]
+  for (const command of full) {
+    const result = await host.shell(`ovm ${command} >/dev/full`)
+    expectFailure(result, "OVM_NO_SPACE", ["standard output"])
+    expect(result.stderr.split("\n").length).toBeLessThanOrEqual(3)
+  }
 })
 
 describe("a reference that is none names itself", () => {

@@ -3,6 +3,7 @@ import { OvmError } from "../errors.ts"
 import { VERSION } from "../version.ts"
 import { COMMANDS, type CommandEntry } from "./commands.ts"
 import { printFailure } from "./failure.ts"
+import { FOREIGN } from "./foreign.ts"
 import { isClosedPipe, print } from "./output.ts"
 
 const INTRODUCTION = "Build, move and run whole machines as OCI artifacts."
@@ -24,19 +25,44 @@ export async function execute(argv: readonly string[]): Promise<number> {
   // Whoever masks the owner's own bits could not read what this makes, nor remove it. What is private says so itself.
   process.umask(process.umask() & 0o077)
   const json = wantsJson(argv)
+  let program: Command | undefined
+  const line = lineOf(argv)
   try {
-    const program = await programFor(argv)
-    await program.parseAsync(argv.length === 0 ? ["--help"] : argv, { from: "user" })
+    program = await programFor(line)
+    await program.parseAsync(ofKnown(program, line), { from: "user" })
     return 0
   } catch (thrown) {
     if (thrown instanceof CommanderError) {
       if (thrown.exitCode === 0 || thrown.code === "commander.help") return 0
-      return printFailure(usageError(thrown, argv), json)
+      return printFailure(usageError(thrown, program, line), json)
     }
     // Whoever read our output has gone (`ovm logs ID | head`): there is nobody left to tell.
     if (isClosedPipe(thrown)) return 0
     return printFailure(thrown, json)
   }
+}
+
+/** `help COMMAND` is `COMMAND --help`, also of a command below another. */
+function lineOf(argv: readonly string[]): readonly string[] {
+  if (argv.length === 0) return ["--help"]
+  const [first, ...rest] = argv
+  return first === "help" && rest.length > 0 ? [...rest, "--help"] : argv
+}
+
+/** What is no command is that whatever stands behind it, --help too. Throws OVM_USAGE for a word that other tools have. */
+function ofKnown(program: Command, line: readonly string[]): readonly string[] {
+  let command = program
+  for (const [at, word] of line.entries()) {
+    if (word.startsWith("-") || command.commands.length === 0 || word === "help") return line
+    const next = command.commands.find((one) => one.name() === word)
+    if (!next) {
+      const hint = command === program ? FOREIGN[word] : undefined
+      if (hint !== undefined) throw new OvmError("OVM_USAGE", `unknown command '${word}'`, { hint })
+      return line.slice(0, at + 1)
+    }
+    command = next
+  }
+  return line
 }
 
 /** True also where the command line is wrong: whoever wrote --json into it reads JSON. */
@@ -57,7 +83,7 @@ async function programFor(argv: readonly string[]): Promise<Command> {
     .exitOverride()
     .configureOutput({ writeOut: print, writeErr: () => {} })
     .addHelpText("after", MORE)
-  const named = find(argv[0] === "help" ? argv[1] : argv[0])
+  const named = find(argv[0])
   for (const entry of named ? [named] : COMMANDS) {
     program
       .command(entry.name, { hidden: entry.hidden === true })
@@ -75,10 +101,21 @@ function find(name: string | undefined): CommandEntry | undefined {
 }
 
 /** Commander's words, without its `error:` and with its suggestion as the hint. */
-function usageError(thrown: CommanderError, argv: readonly string[]): OvmError {
-  const name = find(argv[0])?.name
+function usageError(
+  thrown: CommanderError,
+  program: Command | undefined,
+  [name = "", below = ""]: readonly string[],
+): OvmError {
+  const command = find(name) && program?.commands[0]
   const [message = "", suggestion] = thrown.message.replace(/^error: /, "").split("\n")
-  const help = name ? `ovm ${name} --help` : "ovm --help"
-  const hint = suggestion ? `${suggestion.replace(/^\(|\)$/g, "")} See: ${help}` : help
+  const words = command?.commands.some((one) => one.name() === below) ? [name, below] : command ? [name] : []
+  const help = ["ovm", ...words, "--help"].join(" ")
+  const guessed = suggestion !== undefined && !isWild(thrown, name, suggestion)
+  const hint = guessed ? `${suggestion.replace(/^\(|\)$/g, "")} See: ${help}` : help
   return new OvmError("OVM_USAGE", message, { cause: thrown, hint })
+}
+
+/** Of short words half the letters are soon the same: whoever mistypes a command gets its first letter right. */
+function isWild({ code }: CommanderError, name: string, suggestion: string): boolean {
+  return code === "commander.unknownCommand" && !suggestion.includes(` ${name.slice(0, 1)}`)
 }

@@ -6,9 +6,18 @@ import { VERSION } from "../version.ts"
 // `ovm version` costs what a bare start of the runtime costs (bench/startup).
 const argv = process.argv.slice(2)
 
-if (argv.length === 1 && (argv[0] === "version" || argv[0] === "--version" || argv[0] === "-V")) {
-  writeSync(1, `ovm ${VERSION}\n`)
-} else {
+if (
+  !(argv.length === 1 && ["version", "--version", "-V"].includes(argv[0] ?? "") && said(`ovm ${VERSION}\n`))
+) {
   const { execute } = await import("./execute.ts")
   process.exit(await execute(argv))
+}
+
+/** Whoever cannot be told, as on a full disk, hears why from the way that all commands take. */
+function said(text: string): boolean {
+  try {
+    return writeSync(1, text) === text.length
+  } catch {
+    return false
+  }
 }

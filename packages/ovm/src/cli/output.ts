@@ -1,4 +1,5 @@
 import { fstatSync, writeSync } from "node:fs"
+import { OvmError, toOvmError } from "../errors.ts"
 
 /** Writes results to standard output, as they are, before it returns. Loads no stream: that alone costs milliseconds. */
 export function print(text: string): void {
@@ -30,7 +31,7 @@ export async function printBytes(bytes: Uint8Array): Promise<void> {
   // The stream also emits what the write's callback is told; unheard, it would end the program with a trace.
   if (stdout.listenerCount("error") === 0) stdout.on("error", () => {})
   await new Promise<void>((resolve, reject) => {
-    stdout.write(bytes, (error) => (error ? reject(withPath(error, 1)) : resolve()))
+    stdout.write(bytes, (error) => (error ? reject(unwritten(error, 1)) : resolve()))
   })
 }
 
@@ -62,9 +63,15 @@ export function printable(text: string): string {
   )
 }
 
-/** For the message: a system error says what went wrong, not where. */
-function withPath(thrown: unknown, descriptor: number): unknown {
-  return Object.assign(thrown as Error, { path: descriptor === 1 ? "standard output" : "standard error" })
+/** A system error says what went wrong, not where, and what helps against a full disk of ours may not help here. */
+function unwritten(thrown: unknown, descriptor: number): unknown {
+  if (isClosedPipe(thrown)) return thrown
+  const path = descriptor === 1 ? "standard output" : "standard error"
+  const { code, message } = toOvmError(Object.assign(thrown as Error, { path }))
+  return new OvmError(code, message, {
+    cause: thrown,
+    hint: "what was printed is incomplete: print it elsewhere",
+  })
 }
 
 function writeAll(descriptor: number, text: string): void {
@@ -73,7 +80,7 @@ function writeAll(descriptor: number, text: string): void {
     try {
       at += writeSync(descriptor, bytes, at)
     } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw withPath(thrown, descriptor)
+      if ((thrown as NodeJS.ErrnoException).code !== "EAGAIN") throw unwritten(thrown, descriptor)
       // The other end made the pipe non-blocking and is slow.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }

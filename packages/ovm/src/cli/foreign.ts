@@ -1,0 +1,62 @@
+const LATER = "not there yet"
+const NO_AGAIN = "a machine that has ended is not started again: ovm stop ID, then ovm run IMAGE"
+const INSIDE = `${LATER}: what runs in a machine is seen on its console, ovm logs --follow ID`
+const END = "ovm stop ID ends a machine, ovm rm ID forgets it"
+const REMOVE = "ovm rm ID removes a machine, ovm rmi IMAGE an image"
+const LIST = "ovm ps lists machines, ovm images lists images"
+const RUN = "ovm run IMAGE starts a machine"
+const SHOW = "ovm status ID shows a machine, ovm inspect IMAGE an image"
+const SNAPSHOT = "ovm snapshot ID --tag TAG keeps a machine as an image that ovm run goes on from"
+const BUILD = `ovm pack makes an image of a kernel and disks; a build from a file of steps is ${LATER}`
+
+/** What to do here in place of a command that other tools have: no likeness of letters finds it. */
+export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assign(Object.create(null), {
+  attach: "ovm logs --follow ID shows a machine's console; typing into it is not there yet",
+  build: BUILD,
+  checkpoint: SNAPSHOT,
+  clone: SNAPSHOT,
+  commit: SNAPSHOT,
+  config: "ovm info says where settings are",
+  console: "ovm logs --follow ID shows a machine's console; typing into it is not there yet",
+  cp: `${LATER} for files of a machine; ovm copy copies images between places`,
+  create: RUN,
+  delete: REMOVE,
+  describe: SHOW,
+  destroy: END,
+  diff: LATER,
+  down: END,
+  events: `${LATER}: ovm ps --all --json says how machines are`,
+  exec: INSIDE,
+  export: "ovm save -o FILE IMAGE writes an image into a file",
+  halt: END,
+  history: "ovm inspect IMAGE shows the layers of an image",
+  import: "ovm load -i FILE takes images out of an archive, ovm pack --layer FILE makes one of a disk",
+  kill: "ovm stop --time 0 ID ends a machine at once",
+  list: LIST,
+  log: "ovm logs ID",
+  ls: LIST,
+  network: LATER,
+  port: LATER,
+  poweroff: END,
+  reboot: NO_AGAIN,
+  remove: REMOVE,
+  rename: LATER,
+  reset: NO_AGAIN,
+  restart: NO_AGAIN,
+  restore: "ovm run SNAPSHOT goes on from a snapshot",
+  search: LATER,
+  serve: "ovm registry serve serves images, ovm daemon the runtime API",
+  shell: INSIDE,
+  show: SHOW,
+  shutdown: END,
+  ssh: INSIDE,
+  scp: LATER,
+  stats: SHOW,
+  suspend: "ovm pause ID has a guest stand still; ovm snapshot ID --tag TAG keeps it beyond that",
+  tail: "ovm logs --follow ID",
+  top: SHOW,
+  unpause: "ovm resume ID",
+  up: RUN,
+  volume: LATER,
+  wait: "ovm logs --follow ID ends with the machine",
+})
