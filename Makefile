@@ -8,8 +8,9 @@ help: ## this list
 setup: ## install what building and testing need (Debian and npm packages)
 	@scripts/setup.sh
 
-build: setup ## dist/ovm, one file that needs neither Node nor Bun
+build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/client/dist for Node
 	@scripts/build.sh
+	@scripts/build-client.sh
 
 test: build peers machine ## all tests; ends with the number of passed, failed and skipped ones
 	@node_modules/.bin/bun scripts/test.ts $(TESTS)
@@ -71,4 +72,4 @@ bench-snapshot: setup machine ## how long a snapshot stops a machine, beside the
 	@node_modules/.bin/bun bench/snapshot.ts
 
 clean: ## remove what was built, the cache too
-	rm -rf dist .cache node_modules packages/*/node_modules scripts/node_modules
+	rm -rf dist .cache node_modules packages/*/dist packages/*/node_modules scripts/node_modules

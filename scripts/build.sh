@@ -4,7 +4,7 @@
 lock build
 cd "$root"
 
-stamp=$(find packages/ovm/package.json packages/ovm/src spec package-lock.json scripts/compile.ts "$0" -type f | sort | xargs sha256sum | sha256sum)
+stamp=$(find packages/ovm/package.json packages/ovm/src packages/client/src spec package-lock.json scripts/compile.ts "$0" -type f | sort | xargs sha256sum | sha256sum)
 if [ -x dist/ovm ] && [ "$(cat "$cache/build.stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 mkdir -p dist

@@ -6,14 +6,22 @@ import { diagram, folders, specifiers, violations } from "./imports.ts"
 const ROOT = join(import.meta.dir, "../../..")
 const SOURCE = "packages/ovm/src"
 
+async function sources(name: string): Promise<string[]> {
+  const folder = join("packages", name, "src")
+  const names = await readdir(join(ROOT, folder), { recursive: true })
+  return names
+    .filter((name) => /\.tsx?$/.test(name))
+    .sort()
+    .map((name) => join(folder, name))
+}
+
 describe("imports go one way", () => {
-  test("in every source file", async () => {
-    const names = await readdir(join(ROOT, SOURCE), { recursive: true })
+  test("in every source file of every package", async () => {
+    const names = (await readdir(join(ROOT, "packages"))).filter((name) => name !== "testkit")
+    expect(names).toContain("client")
     const found: string[] = []
-    for (const name of names.filter((name) => /\.tsx?$/.test(name)).sort()) {
-      const file = join(SOURCE, name)
+    for (const file of (await Promise.all(names.map(sources))).flat())
       found.push(...violations(file, await readFile(join(ROOT, file), "utf8")))
-    }
     expect(found).toEqual([])
   })
 
@@ -30,7 +38,7 @@ test("the page that draws the arrows draws these", async () => {
 
 describe("the rules themselves", () => {
   const judge = (file: string, specifier: string) =>
-    violations(`${SOURCE}/${file}`, `import { x } from "${specifier}"`)
+    violations(join(SOURCE, file), `import { x } from "${specifier}"`)
 
   test.each([
     ["registry/store.ts", "../content/digest.ts"],
@@ -42,6 +50,11 @@ describe("the rules themselves", () => {
     ["content/store.suite.ts", "../../../testkit/src/disks.ts"],
     ["content/layout.test.ts", "../registry/store.ts"],
     ["disk/qcow2.ts", "node:fs"],
+    ["api/client.ts", "@ovms/client"],
+    ["runtime/interfaces.ts", "@ovms/client"],
+    ["../../client/src/errors.ts", "./wire.ts"],
+    ["../../client/src/errors.ts", "../../../spec/errors.json"],
+    ["../../client/src/exchange.ts", "node:http"],
   ])("%s may import %s", (file, specifier) => {
     expect(judge(file, specifier)).toEqual([])
   })
@@ -55,8 +68,13 @@ describe("the rules themselves", () => {
     ["content/layout.ts", "@ovms/testkit", "only tests may use testkit"],
     ["content/layout.ts", "../../../testkit/src/disks.ts", "only tests may use testkit"],
     ["content/layout.ts", "../../test/imports.ts", "it is not part of ovm's sources"],
+    ["content/layout.ts", "@ovms/client", "only api/ and runtime/ speak the API"],
+    ["api/client.ts", "../../../client/src/client.ts", "it is not part of ovm's sources"],
+    ["../../client/src/x.ts", "../../ovm/src/errors.ts", "a package for others builds on spec/ alone"],
+    ["../../client/src/x.ts", "commander", "a package for others builds on spec/ alone"],
+    ["../../client/src/x.ts", "@ovms/testkit/until.ts", "only tests may use testkit"],
   ])("%s may not import %s", (file, specifier, reason) => {
-    expect(judge(file, specifier)).toEqual([`${SOURCE}/${file} imports ${specifier}: ${reason}`])
+    expect(judge(file, specifier)).toEqual([`${join(SOURCE, file)} imports ${specifier}: ${reason}`])
   })
 
   test("types, side effects, re-exports and dynamic imports count", () => {

@@ -2,7 +2,8 @@ import { dirname, join, normalize } from "node:path"
 
 /**
  * Which folders of packages/ovm/src a folder builds on (docs/architecture.md). What those build on is allowed too.
- * Files directly in src/ (errors, version) build on spec/ and files/ alone, and everything may build on them.
+ * Files directly in src/ (errors, version) build on spec/ and files/ alone, and everything may build on them. Every other
+ * package but testkit is for others, and builds on spec/ alone.
  */
 const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   host: [],
@@ -25,6 +26,9 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
 
 const SOURCE = "packages/ovm/src/"
 
+/** Folders that say things in the words of the wire, whose source is @ovms/client. */
+const API: ReadonlySet<string> = new Set(["api", "runtime"])
+
 export const folders: readonly string[] = Object.keys(BUILDS_ON)
 
 /** Every module specifier in a source text, those of types too, which a transpiler would drop. */
@@ -45,6 +49,9 @@ export function violations(file: string, text: string): string[] {
 function refusal(file: string, target: string, test: boolean): string | undefined {
   if (/^(packages\/testkit\/|@ovms\/testkit)/.test(target))
     return test ? undefined : "only tests may use testkit"
+  if (!file.startsWith(SOURCE)) return test ? undefined : refusalOutside(file, target)
+  if (target.startsWith("@ovms/client"))
+    return test || API.has(folderOf(file) ?? "") ? undefined : "only api/ and runtime/ speak the API"
   if (!target.startsWith("packages/") || test) return undefined
   if (!target.startsWith(SOURCE))
     return target === "packages/ovm/package.json" ? undefined : "it is not part of ovm's sources"
@@ -55,6 +62,14 @@ function refusal(file: string, target: string, test: boolean): string | undefine
   if (from === undefined)
     return to === "files" ? undefined : `files directly in src/ build on no folder but files/`
   return reachable(from).has(to) ? undefined : `${from}/ does not build on ${to}/`
+}
+
+/** A package that others install builds on the specification alone, and needs no other package. */
+function refusalOutside(file: string, target: string): string | undefined {
+  const [home = ""] = /^packages\/[^/]+\/src\//.exec(file) ?? []
+  if (/^(node:|@ovms\/spec\/|spec\/)/.test(target) || (home !== "" && target.startsWith(home)))
+    return undefined
+  return "a package for others builds on spec/ alone"
 }
 
 /** The folder of src/ that a file is in; undefined directly in src/. */

@@ -1,55 +1,27 @@
-import type { Bytes, Call } from "../content/interfaces.ts"
-import { isErrorCode, OvmError } from "../errors.ts"
-import type {
-  Health,
-  InstanceInfo,
-  PauseAnswer,
-  Runtime,
-  RuntimeInfo,
-  SnapshotAnswer,
-  StartAnswer,
-  StopAnswer,
-  WarmAnswer,
-} from "../runtime/interfaces.ts"
-import { shortPath } from "./socket.ts"
+import { ApiError, connect as connectTo } from "@ovms/client"
+import type { Bytes } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import type { Health, Runtime } from "../runtime/interfaces.ts"
 
 /** How long a daemon may take to say that it is well, in ms. */
 const HEALTH_MS = 5_000
 
 /** The runtime behind a socket. Every method throws OVM_DAEMON_UNREACHABLE if nobody serves it, else what the daemon answered. */
 export function connect(socket: string): Runtime {
-  const get = <T>(path: string, call?: Call) => ask<T>(socket, "GET", path, undefined, call)
-  const post = <T>(path: string, body: unknown, call?: Call) => ask<T>(socket, "POST", path, body, call)
+  const client = connectTo(socket)
   return {
-    start: (request, call) => post<StartAnswer>("/start", request, call),
-    stop: (request, call) => post<StopAnswer>("/stop", request, call),
-    snapshot: (request, call) => post<SnapshotAnswer>("/snapshot", request, call),
-    warm: (request, call) => post<WarmAnswer>("/warm", request, call),
-    pause: (id, call) => post<PauseAnswer>(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
-    resume: (id, call) => post<PauseAnswer>(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
-    status: (id, call) => get<InstanceInfo>(`/status/${encodeURIComponent(id)}`, call),
-    logs: async (id, options = {}) => {
-      const response = await send(
-        socket,
-        "GET",
-        `/logs/${encodeURIComponent(id)}?follow=${options.follow ?? false}`,
-        undefined,
-        options,
-      )
-      return streamOf(response, id, options)
-    },
-    list: async (call) => (await get<{ instances: InstanceInfo[] }>("/instances", call)).instances,
-    remove: async (id, options = {}) => {
-      await send(
-        socket,
-        "DELETE",
-        `/instances/${encodeURIComponent(id)}?force=${options.force ?? false}`,
-        undefined,
-        options,
-      )
-    },
-    health: (call) => get<Health>("/health", call),
-    info: (call) => get<RuntimeInfo>("/info", call),
+    start: (request, call) => ours(client.start(request, call)),
+    stop: (request, call) => ours(client.stop(request, call)),
+    snapshot: (request, call) => ours(client.snapshot(request, call)),
+    warm: (request, call) => ours(client.warm(request, call)),
+    pause: (id, call) => ours(client.pause(id, call)),
+    resume: (id, call) => ours(client.resume(id, call)),
+    status: (id, call) => ours(client.status(id, call)),
+    logs: async (id, options) => consoleOf(await ours(client.logs(id, options)), id),
+    list: (call) => ours(client.list(call)),
+    remove: (id, options) => ours(client.remove(id, options)),
+    health: (call) => ours(client.health(call)),
+    info: (call) => ours(client.info(call)),
   }
 }
 
@@ -57,7 +29,7 @@ export function connect(socket: string): Runtime {
 export async function healthOf(socket: string): Promise<Health | undefined> {
   const signal = AbortSignal.timeout(HEALTH_MS)
   try {
-    return await ask<Health>(socket, "GET", "/health", undefined, { signal, anew: true })
+    return await connect(socket).health({ signal })
   } catch (cause) {
     if (signal.aborted)
       throw new OvmError(
@@ -70,80 +42,23 @@ export async function healthOf(socket: string): Promise<Health | undefined> {
   }
 }
 
-interface Asking extends Call {
-  /** By a connection of its own: one that is kept from before leads to whoever served the socket then. */
-  readonly anew?: boolean
+function ours<T>(answer: Promise<T>): Promise<T> {
+  return answer.catch((thrown) => {
+    throw thrown instanceof ApiError ? errorOf(thrown) : thrown
+  })
 }
 
-async function ask<T>(
-  socket: string,
-  method: string,
-  path: string,
-  body: unknown,
-  call: Asking = {},
-): Promise<T> {
-  return (await (await send(socket, method, path, body, call)).json()) as T
+function errorOf(cause: ApiError): OvmError {
+  const { code, message, detail } = cause
+  const hint = code === "OVM_DAEMON_UNREACHABLE" ? "ovm daemon" : undefined
+  return new OvmError(code, message, { cause: cause.cause, detail, ...(hint && { hint }) })
 }
 
-async function send(
-  socket: string,
-  method: string,
-  path: string,
-  body: unknown,
-  call: Asking,
-): Promise<Response> {
-  const response = await exchange(socket, method, path, body, call)
-  if (!response.ok) throw await errorOf(response, path)
-  return response
-}
-
-async function exchange(
-  socket: string,
-  method: string,
-  path: string,
-  body: unknown,
-  call: Asking,
-): Promise<Response> {
+async function* consoleOf(bytes: Bytes, id: string): Bytes {
   try {
-    using short = shortPath(socket)
-    return await fetch(`http://ovm${path}`, {
-      unix: short.text,
-      timeout: false, // a console may be silent for hours
-      keepalive: call.anew !== true,
-      method,
-      ...(body !== undefined && {
-        body: JSON.stringify(body),
-        headers: { "content-type": "application/json" },
-      }),
-      ...(call.signal && { signal: call.signal }),
-    })
+    yield* bytes
   } catch (cause) {
-    if (call.signal?.aborted) throw cause
-    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon answers on ${socket}`, {
-      cause,
-      hint: "ovm daemon",
-    })
-  }
-}
-
-async function errorOf(response: Response, path: string): Promise<OvmError> {
-  const body = (await response.json().catch(() => undefined)) as
-    | { errors?: { code?: unknown; message?: unknown; detail?: unknown }[] }
-    | undefined
-  const first = body?.errors?.[0]
-  if (!first || !isErrorCode(first.code))
-    return new OvmError(
-      "OVM_INTERNAL",
-      `the daemon answered ${path} with status ${response.status} and no known error`,
-    )
-  return new OvmError(first.code, String(first.message), { detail: first.detail })
-}
-
-async function* streamOf(response: Response, id: string, call: Call): Bytes {
-  try {
-    yield* response.body ?? []
-  } catch (cause) {
-    if (call.signal?.aborted) throw cause
+    if (!(cause instanceof ApiError)) throw cause
     throw new OvmError("OVM_DAEMON_UNREACHABLE", "the daemon ended; the machine goes on running", {
       cause,
       hint: `ovm logs --follow ${id}`,

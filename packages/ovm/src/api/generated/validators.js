@@ -4456,7 +4456,7 @@ return errors === 0;
 validate38.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
 export const RuntimeInfo = validate39;
-const schema50 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"type":"object","required":["name"],"oneOf":[{"required":["version","binary","accelerator","accelerator_reason"]},{"required":["error"]}],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+const schema50 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
 function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4594,13 +4594,13 @@ if(Array.isArray(data3)){
 const len0 = data3.length;
 for(let i0=0; i0<len0; i0++){
 let data4 = data3[i0];
-const _errs11 = errors;
+const _errs10 = errors;
 let valid3 = false;
 let passing0 = null;
-const _errs12 = errors;
+const _errs11 = errors;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
-if(data4.version === undefined){
-const err11 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
+if(data4.name === undefined){
+const err11 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -4609,8 +4609,8 @@ vErrors.push(err11);
 }
 errors++;
 }
-if(data4.binary === undefined){
-const err12 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "binary"},message:"must have required property '"+"binary"+"'"};
+if(data4.version === undefined){
+const err12 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -4619,8 +4619,8 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(data4.accelerator === undefined){
-const err13 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+if(data4.binary === undefined){
+const err13 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "binary"},message:"must have required property '"+"binary"+"'"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -4629,8 +4629,8 @@ vErrors.push(err13);
 }
 errors++;
 }
-if(data4.accelerator_reason === undefined){
-const err14 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator_reason"},message:"must have required property '"+"accelerator_reason"+"'"};
+if(data4.accelerator === undefined){
+const err14 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -4639,16 +4639,8 @@ vErrors.push(err14);
 }
 errors++;
 }
-}
-var _valid0 = _errs12 === errors;
-if(_valid0){
-valid3 = true;
-passing0 = 0;
-}
-const _errs13 = errors;
-if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
-if(data4.error === undefined){
-const err15 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
+if(data4.accelerator_reason === undefined){
+const err15 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator_reason"},message:"must have required property '"+"accelerator_reason"+"'"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -4657,20 +4649,9 @@ vErrors.push(err15);
 }
 errors++;
 }
-}
-var _valid0 = _errs13 === errors;
-if(_valid0 && valid3){
-valid3 = false;
-passing0 = [passing0, 1];
-}
-else {
-if(_valid0){
-valid3 = true;
-passing0 = 1;
-}
-}
-if(!valid3){
-const err16 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+if(data4.name !== undefined){
+if(typeof data4.name !== "string"){
+const err16 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/oneOf/0/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -4679,20 +4660,10 @@ vErrors.push(err16);
 }
 errors++;
 }
-else {
-errors = _errs11;
-if(vErrors !== null){
-if(_errs11){
-vErrors.length = _errs11;
 }
-else {
-vErrors = null;
-}
-}
-}
-if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
-if(data4.name === undefined){
-const err17 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data4.version !== undefined){
+if(typeof data4.version !== "string"){
+const err17 = {instancePath:instancePath+"/vmms/" + i0+"/version",schemaPath:"#/properties/vmms/items/oneOf/0/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -4701,9 +4672,10 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(data4.name !== undefined){
-if(typeof data4.name !== "string"){
-const err18 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data4.binary !== undefined){
+if(typeof data4.binary !== "string"){
+const err18 = {instancePath:instancePath+"/vmms/" + i0+"/binary",schemaPath:"#/properties/vmms/items/oneOf/0/properties/binary/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -4713,9 +4685,9 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data4.version !== undefined){
-if(typeof data4.version !== "string"){
-const err19 = {instancePath:instancePath+"/vmms/" + i0+"/version",schemaPath:"#/properties/vmms/items/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data4.accelerator !== undefined){
+if(typeof data4.accelerator !== "string"){
+const err19 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator",schemaPath:"#/properties/vmms/items/oneOf/0/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -4725,9 +4697,9 @@ vErrors.push(err19);
 errors++;
 }
 }
-if(data4.binary !== undefined){
-if(typeof data4.binary !== "string"){
-const err20 = {instancePath:instancePath+"/vmms/" + i0+"/binary",schemaPath:"#/properties/vmms/items/properties/binary/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data4.accelerator_reason !== undefined){
+if(typeof data4.accelerator_reason !== "string"){
+const err20 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator_reason",schemaPath:"#/properties/vmms/items/oneOf/0/properties/accelerator_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -4737,9 +4709,9 @@ vErrors.push(err20);
 errors++;
 }
 }
-if(data4.accelerator !== undefined){
-if(typeof data4.accelerator !== "string"){
-const err21 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator",schemaPath:"#/properties/vmms/items/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err21 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -4748,10 +4720,21 @@ vErrors.push(err21);
 }
 errors++;
 }
+var _valid0 = _errs11 === errors;
+if(_valid0){
+valid3 = true;
+passing0 = 0;
+var props0 = {};
+props0.name = true;
+props0.version = true;
+props0.binary = true;
+props0.accelerator = true;
+props0.accelerator_reason = true;
 }
-if(data4.accelerator_reason !== undefined){
-if(typeof data4.accelerator_reason !== "string"){
-const err22 = {instancePath:instancePath+"/vmms/" + i0+"/accelerator_reason",schemaPath:"#/properties/vmms/items/properties/accelerator_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const _errs23 = errors;
+if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
+if(data4.name === undefined){
+const err22 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -4760,12 +4743,8 @@ vErrors.push(err22);
 }
 errors++;
 }
-}
-if(data4.error !== undefined){
-let data10 = data4.error;
-if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
-if(data10.code === undefined){
-const err23 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data4.error === undefined){
+const err23 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -4774,8 +4753,9 @@ vErrors.push(err23);
 }
 errors++;
 }
-if(data10.message === undefined){
-const err24 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(data4.name !== undefined){
+if(typeof data4.name !== "string"){
+const err24 = {instancePath:instancePath+"/vmms/" + i0+"/name",schemaPath:"#/properties/vmms/items/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -4784,11 +4764,12 @@ vErrors.push(err24);
 }
 errors++;
 }
-if(data10.code !== undefined){
-let data11 = data10.code;
-if(typeof data11 === "string"){
-if(!pattern17.test(data11)){
-const err25 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data4.error !== undefined){
+let data11 = data4.error;
+if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
+if(data11.code === undefined){
+const err25 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -4797,9 +4778,8 @@ vErrors.push(err25);
 }
 errors++;
 }
-}
-else {
-const err26 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data11.message === undefined){
+const err26 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -4808,10 +4788,11 @@ vErrors.push(err26);
 }
 errors++;
 }
-}
-if(data10.message !== undefined){
-if(typeof data10.message !== "string"){
-const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data11.code !== undefined){
+let data12 = data11.code;
+if(typeof data12 === "string"){
+if(!pattern17.test(data12)){
+const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -4821,9 +4802,8 @@ vErrors.push(err27);
 errors++;
 }
 }
-}
 else {
-const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err28 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -4833,9 +4813,9 @@ vErrors.push(err28);
 errors++;
 }
 }
-}
-else {
-const err29 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data11.message !== undefined){
+if(typeof data11.message !== "string"){
+const err29 = {instancePath:instancePath+"/vmms/" + i0+"/error/message",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -4847,7 +4827,7 @@ errors++;
 }
 }
 else {
-const err30 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err30 = {instancePath:instancePath+"/vmms/" + i0+"/error",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -4857,11 +4837,9 @@ vErrors.push(err30);
 errors++;
 }
 }
-if(data.instances !== undefined){
-let data13 = data.instances;
-if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
-if(data13.total === undefined){
-const err31 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
+}
+else {
+const err31 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -4870,8 +4848,24 @@ vErrors.push(err31);
 }
 errors++;
 }
-if(data13.running === undefined){
-const err32 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
+var _valid0 = _errs23 === errors;
+if(_valid0 && valid3){
+valid3 = false;
+passing0 = [passing0, 1];
+}
+else {
+if(_valid0){
+valid3 = true;
+passing0 = 1;
+if(props0 !== true){
+props0 = props0 || {};
+props0.name = true;
+props0.error = true;
+}
+}
+}
+if(!valid3){
+const err32 = {instancePath:instancePath+"/vmms/" + i0,schemaPath:"#/properties/vmms/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -4880,8 +4874,21 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(data13.limit === undefined){
-const err33 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
+else {
+errors = _errs10;
+if(vErrors !== null){
+if(_errs10){
+vErrors.length = _errs10;
+}
+else {
+vErrors = null;
+}
+}
+}
+}
+}
+else {
+const err33 = {instancePath:instancePath+"/vmms",schemaPath:"#/properties/vmms/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -4890,10 +4897,12 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(data13.total !== undefined){
-let data14 = data13.total;
-if(!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))){
-const err34 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data.instances !== undefined){
+let data14 = data.instances;
+if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
+if(data14.total === undefined){
+const err34 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -4902,9 +4911,8 @@ vErrors.push(err34);
 }
 errors++;
 }
-if((typeof data14 == "number") && (isFinite(data14))){
-if(data14 < 0 || isNaN(data14)){
-const err35 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data14.running === undefined){
+const err35 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "running"},message:"must have required property '"+"running"+"'"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -4913,12 +4921,8 @@ vErrors.push(err35);
 }
 errors++;
 }
-}
-}
-if(data13.running !== undefined){
-let data15 = data13.running;
-if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
-const err36 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data14.limit === undefined){
+const err36 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/required",keyword:"required",params:{missingProperty: "limit"},message:"must have required property '"+"limit"+"'"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -4927,9 +4931,10 @@ vErrors.push(err36);
 }
 errors++;
 }
-if((typeof data15 == "number") && (isFinite(data15))){
-if(data15 < 0 || isNaN(data15)){
-const err37 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data14.total !== undefined){
+let data15 = data14.total;
+if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
+const err37 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -4938,12 +4943,9 @@ vErrors.push(err37);
 }
 errors++;
 }
-}
-}
-if(data13.limit !== undefined){
-let data16 = data13.limit;
-if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
-const err38 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data15 == "number") && (isFinite(data15))){
+if(data15 < 0 || isNaN(data15)){
+const err38 = {instancePath:instancePath+"/instances/total",schemaPath:"#/properties/instances/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -4952,9 +4954,12 @@ vErrors.push(err38);
 }
 errors++;
 }
-if((typeof data16 == "number") && (isFinite(data16))){
-if(data16 < 0 || isNaN(data16)){
-const err39 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data14.running !== undefined){
+let data16 = data14.running;
+if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
+const err39 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -4963,11 +4968,9 @@ vErrors.push(err39);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err40 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data16 == "number") && (isFinite(data16))){
+if(data16 < 0 || isNaN(data16)){
+const err40 = {instancePath:instancePath+"/instances/running",schemaPath:"#/properties/instances/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -4977,15 +4980,11 @@ vErrors.push(err40);
 errors++;
 }
 }
-if(data.warm !== undefined){
-let data17 = data.warm;
-if(Array.isArray(data17)){
-const len1 = data17.length;
-for(let i1=0; i1<len1; i1++){
-let data18 = data17[i1];
-if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
-if(data18.reference === undefined){
-const err41 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+}
+if(data14.limit !== undefined){
+let data17 = data14.limit;
+if(!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))){
+const err41 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -4994,8 +4993,9 @@ vErrors.push(err41);
 }
 errors++;
 }
-if(data18.wanted === undefined){
-const err42 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
+if((typeof data17 == "number") && (isFinite(data17))){
+if(data17 < 0 || isNaN(data17)){
+const err42 = {instancePath:instancePath+"/instances/limit",schemaPath:"#/properties/instances/properties/limit/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -5004,8 +5004,11 @@ vErrors.push(err42);
 }
 errors++;
 }
-if(data18.ready === undefined){
-const err43 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
+}
+}
+}
+else {
+const err43 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -5014,9 +5017,16 @@ vErrors.push(err43);
 }
 errors++;
 }
-if(data18.reference !== undefined){
-if(typeof data18.reference !== "string"){
-const err44 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.warm !== undefined){
+let data18 = data.warm;
+if(Array.isArray(data18)){
+const len1 = data18.length;
+for(let i1=0; i1<len1; i1++){
+let data19 = data18[i1];
+if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
+if(data19.reference === undefined){
+const err44 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -5025,12 +5035,8 @@ vErrors.push(err44);
 }
 errors++;
 }
-}
-if(data18.snapshot !== undefined){
-let data20 = data18.snapshot;
-if(typeof data20 === "string"){
-if(!pattern13.test(data20)){
-const err45 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data19.wanted === undefined){
+const err45 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "wanted"},message:"must have required property '"+"wanted"+"'"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -5039,9 +5045,8 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-else {
-const err46 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data19.ready === undefined){
+const err46 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -5050,11 +5055,9 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-if(data18.wanted !== undefined){
-let data21 = data18.wanted;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
-const err47 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data19.reference !== undefined){
+if(typeof data19.reference !== "string"){
+const err47 = {instancePath:instancePath+"/warm/" + i1+"/reference",schemaPath:"#/properties/warm/items/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -5063,9 +5066,12 @@ vErrors.push(err47);
 }
 errors++;
 }
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 < 0 || isNaN(data21)){
-const err48 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data19.snapshot !== undefined){
+let data21 = data19.snapshot;
+if(typeof data21 === "string"){
+if(!pattern13.test(data21)){
+const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -5075,11 +5081,8 @@ vErrors.push(err48);
 errors++;
 }
 }
-}
-if(data18.ready !== undefined){
-let data22 = data18.ready;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err49 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err49 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -5088,9 +5091,11 @@ vErrors.push(err49);
 }
 errors++;
 }
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err50 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data19.wanted !== undefined){
+let data22 = data19.wanted;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const err50 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -5099,13 +5104,9 @@ vErrors.push(err50);
 }
 errors++;
 }
-}
-}
-if(data18.reason !== undefined){
-let data23 = data18.reason;
-if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
-if(data23.code === undefined){
-const err51 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 < 0 || isNaN(data22)){
+const err51 = {instancePath:instancePath+"/warm/" + i1+"/wanted",schemaPath:"#/properties/warm/items/properties/wanted/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -5114,8 +5115,12 @@ vErrors.push(err51);
 }
 errors++;
 }
-if(data23.message === undefined){
-const err52 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+}
+if(data19.ready !== undefined){
+let data23 = data19.ready;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+const err52 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -5124,11 +5129,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-if(data23.code !== undefined){
-let data24 = data23.code;
-if(typeof data24 === "string"){
-if(!pattern17.test(data24)){
-const err53 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 < 0 || isNaN(data23)){
+const err53 = {instancePath:instancePath+"/warm/" + i1+"/ready",schemaPath:"#/properties/warm/items/properties/ready/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -5138,8 +5141,12 @@ vErrors.push(err53);
 errors++;
 }
 }
-else {
-const err54 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data19.reason !== undefined){
+let data24 = data19.reason;
+if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
+if(data24.code === undefined){
+const err54 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -5148,10 +5155,8 @@ vErrors.push(err54);
 }
 errors++;
 }
-}
-if(data23.message !== undefined){
-if(typeof data23.message !== "string"){
-const err55 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data24.message === undefined){
+const err55 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -5160,10 +5165,11 @@ vErrors.push(err55);
 }
 errors++;
 }
-}
-}
-else {
-const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data24.code !== undefined){
+let data25 = data24.code;
+if(typeof data25 === "string"){
+if(!pattern17.test(data25)){
+const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -5173,9 +5179,8 @@ vErrors.push(err56);
 errors++;
 }
 }
-}
 else {
-const err57 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err57 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -5185,9 +5190,9 @@ vErrors.push(err57);
 errors++;
 }
 }
-}
-else {
-const err58 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data24.message !== undefined){
+if(typeof data24.message !== "string"){
+const err58 = {instancePath:instancePath+"/warm/" + i1+"/reason/message",schemaPath:"#/properties/warm/items/properties/reason/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -5197,11 +5202,9 @@ vErrors.push(err58);
 errors++;
 }
 }
-if(data.policy !== undefined){
-let data26 = data.policy;
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-if(data26.file === undefined){
-const err59 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
+}
+else {
+const err59 = {instancePath:instancePath+"/warm/" + i1+"/reason",schemaPath:"#/properties/warm/items/properties/reason/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -5210,8 +5213,10 @@ vErrors.push(err59);
 }
 errors++;
 }
-if(data26.active === undefined){
-const err60 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
+}
+}
+else {
+const err60 = {instancePath:instancePath+"/warm/" + i1,schemaPath:"#/properties/warm/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -5220,9 +5225,10 @@ vErrors.push(err60);
 }
 errors++;
 }
-if(data26.file !== undefined){
-if(typeof data26.file !== "string"){
-const err61 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err61 = {instancePath:instancePath+"/warm",schemaPath:"#/properties/warm/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -5232,9 +5238,11 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data26.active !== undefined){
-if(typeof data26.active !== "boolean"){
-const err62 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.policy !== undefined){
+let data27 = data.policy;
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.file === undefined){
+const err62 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "file"},message:"must have required property '"+"file"+"'"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -5243,12 +5251,8 @@ vErrors.push(err62);
 }
 errors++;
 }
-}
-if(data26.error !== undefined){
-let data29 = data26.error;
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.code === undefined){
-const err63 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data27.active === undefined){
+const err63 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/required",keyword:"required",params:{missingProperty: "active"},message:"must have required property '"+"active"+"'"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -5257,8 +5261,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(data29.message === undefined){
-const err64 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(data27.file !== undefined){
+if(typeof data27.file !== "string"){
+const err64 = {instancePath:instancePath+"/policy/file",schemaPath:"#/properties/policy/properties/file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -5267,11 +5272,10 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(data29.code !== undefined){
-let data30 = data29.code;
-if(typeof data30 === "string"){
-if(!pattern17.test(data30)){
-const err65 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data27.active !== undefined){
+if(typeof data27.active !== "boolean"){
+const err65 = {instancePath:instancePath+"/policy/active",schemaPath:"#/properties/policy/properties/active/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -5281,8 +5285,11 @@ vErrors.push(err65);
 errors++;
 }
 }
-else {
-const err66 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data27.error !== undefined){
+let data30 = data27.error;
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.code === undefined){
+const err66 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -5291,10 +5298,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-if(data29.message !== undefined){
-if(typeof data29.message !== "string"){
-const err67 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30.message === undefined){
+const err67 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -5303,10 +5308,11 @@ vErrors.push(err67);
 }
 errors++;
 }
-}
-}
-else {
-const err68 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data30.code !== undefined){
+let data31 = data30.code;
+if(typeof data31 === "string"){
+if(!pattern17.test(data31)){
+const err68 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -5316,9 +5322,8 @@ vErrors.push(err68);
 errors++;
 }
 }
-}
 else {
-const err69 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err69 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -5328,14 +5333,50 @@ vErrors.push(err69);
 errors++;
 }
 }
-}
-else {
-const err70 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data30.message !== undefined){
+if(typeof data30.message !== "string"){
+const err70 = {instancePath:instancePath+"/policy/error/message",schemaPath:"#/properties/policy/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err70];
 }
 else {
 vErrors.push(err70);
+}
+errors++;
+}
+}
+}
+else {
+const err71 = {instancePath:instancePath+"/policy/error",schemaPath:"#/properties/policy/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err71];
+}
+else {
+vErrors.push(err71);
+}
+errors++;
+}
+}
+}
+else {
+const err72 = {instancePath:instancePath+"/policy",schemaPath:"#/properties/policy/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err72];
+}
+else {
+vErrors.push(err72);
+}
+errors++;
+}
+}
+}
+else {
+const err73 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err73];
+}
+else {
+vErrors.push(err73);
 }
 errors++;
 }
@@ -5345,7 +5386,7 @@ return errors === 0;
 validate39.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
 export const VmmInfo = validate40;
-const schema51 = {"type":"object","required":["name"],"oneOf":[{"required":["version","binary","accelerator","accelerator_reason"]},{"required":["error"]}],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+const schema51 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
 function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -5357,13 +5398,13 @@ evaluated0.props = undefined;
 if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
-const _errs1 = errors;
+const _errs0 = errors;
 let valid0 = false;
 let passing0 = null;
-const _errs2 = errors;
+const _errs1 = errors;
 if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.version === undefined){
-const err0 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
+if(data.name === undefined){
+const err0 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -5372,8 +5413,8 @@ vErrors.push(err0);
 }
 errors++;
 }
-if(data.binary === undefined){
-const err1 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "binary"},message:"must have required property '"+"binary"+"'"};
+if(data.version === undefined){
+const err1 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -5382,8 +5423,8 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(data.accelerator === undefined){
-const err2 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+if(data.binary === undefined){
+const err2 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "binary"},message:"must have required property '"+"binary"+"'"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -5392,8 +5433,8 @@ vErrors.push(err2);
 }
 errors++;
 }
-if(data.accelerator_reason === undefined){
-const err3 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator_reason"},message:"must have required property '"+"accelerator_reason"+"'"};
+if(data.accelerator === undefined){
+const err3 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -5402,16 +5443,8 @@ vErrors.push(err3);
 }
 errors++;
 }
-}
-var _valid0 = _errs2 === errors;
-if(_valid0){
-valid0 = true;
-passing0 = 0;
-}
-const _errs3 = errors;
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.error === undefined){
-const err4 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
+if(data.accelerator_reason === undefined){
+const err4 = {instancePath,schemaPath:"#/oneOf/0/required",keyword:"required",params:{missingProperty: "accelerator_reason"},message:"must have required property '"+"accelerator_reason"+"'"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -5420,20 +5453,9 @@ vErrors.push(err4);
 }
 errors++;
 }
-}
-var _valid0 = _errs3 === errors;
-if(_valid0 && valid0){
-valid0 = false;
-passing0 = [passing0, 1];
-}
-else {
-if(_valid0){
-valid0 = true;
-passing0 = 1;
-}
-}
-if(!valid0){
-const err5 = {instancePath,schemaPath:"#/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+if(data.name !== undefined){
+if(typeof data.name !== "string"){
+const err5 = {instancePath:instancePath+"/name",schemaPath:"#/oneOf/0/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -5442,20 +5464,10 @@ vErrors.push(err5);
 }
 errors++;
 }
-else {
-errors = _errs1;
-if(vErrors !== null){
-if(_errs1){
-vErrors.length = _errs1;
 }
-else {
-vErrors = null;
-}
-}
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.name === undefined){
-const err6 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data.version !== undefined){
+if(typeof data.version !== "string"){
+const err6 = {instancePath:instancePath+"/version",schemaPath:"#/oneOf/0/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -5464,9 +5476,10 @@ vErrors.push(err6);
 }
 errors++;
 }
-if(data.name !== undefined){
-if(typeof data.name !== "string"){
-const err7 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.binary !== undefined){
+if(typeof data.binary !== "string"){
+const err7 = {instancePath:instancePath+"/binary",schemaPath:"#/oneOf/0/properties/binary/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -5476,9 +5489,9 @@ vErrors.push(err7);
 errors++;
 }
 }
-if(data.version !== undefined){
-if(typeof data.version !== "string"){
-const err8 = {instancePath:instancePath+"/version",schemaPath:"#/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.accelerator !== undefined){
+if(typeof data.accelerator !== "string"){
+const err8 = {instancePath:instancePath+"/accelerator",schemaPath:"#/oneOf/0/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -5488,9 +5501,9 @@ vErrors.push(err8);
 errors++;
 }
 }
-if(data.binary !== undefined){
-if(typeof data.binary !== "string"){
-const err9 = {instancePath:instancePath+"/binary",schemaPath:"#/properties/binary/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.accelerator_reason !== undefined){
+if(typeof data.accelerator_reason !== "string"){
+const err9 = {instancePath:instancePath+"/accelerator_reason",schemaPath:"#/oneOf/0/properties/accelerator_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -5500,9 +5513,9 @@ vErrors.push(err9);
 errors++;
 }
 }
-if(data.accelerator !== undefined){
-if(typeof data.accelerator !== "string"){
-const err10 = {instancePath:instancePath+"/accelerator",schemaPath:"#/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err10 = {instancePath,schemaPath:"#/oneOf/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -5511,10 +5524,21 @@ vErrors.push(err10);
 }
 errors++;
 }
+var _valid0 = _errs1 === errors;
+if(_valid0){
+valid0 = true;
+passing0 = 0;
+var props0 = {};
+props0.name = true;
+props0.version = true;
+props0.binary = true;
+props0.accelerator = true;
+props0.accelerator_reason = true;
 }
-if(data.accelerator_reason !== undefined){
-if(typeof data.accelerator_reason !== "string"){
-const err11 = {instancePath:instancePath+"/accelerator_reason",schemaPath:"#/properties/accelerator_reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const _errs13 = errors;
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.name === undefined){
+const err11 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -5523,12 +5547,8 @@ vErrors.push(err11);
 }
 errors++;
 }
-}
-if(data.error !== undefined){
-let data5 = data.error;
-if(data5 && typeof data5 == "object" && !Array.isArray(data5)){
-if(data5.code === undefined){
-const err12 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data.error === undefined){
+const err12 = {instancePath,schemaPath:"#/oneOf/1/required",keyword:"required",params:{missingProperty: "error"},message:"must have required property '"+"error"+"'"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -5537,8 +5557,9 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(data5.message === undefined){
-const err13 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(data.name !== undefined){
+if(typeof data.name !== "string"){
+const err13 = {instancePath:instancePath+"/name",schemaPath:"#/oneOf/1/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -5547,11 +5568,12 @@ vErrors.push(err13);
 }
 errors++;
 }
-if(data5.code !== undefined){
-let data6 = data5.code;
-if(typeof data6 === "string"){
-if(!pattern17.test(data6)){
-const err14 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.error !== undefined){
+let data6 = data.error;
+if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
+if(data6.code === undefined){
+const err14 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -5560,9 +5582,8 @@ vErrors.push(err14);
 }
 errors++;
 }
-}
-else {
-const err15 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data6.message === undefined){
+const err15 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -5571,10 +5592,11 @@ vErrors.push(err15);
 }
 errors++;
 }
-}
-if(data5.message !== undefined){
-if(typeof data5.message !== "string"){
-const err16 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data6.code !== undefined){
+let data7 = data6.code;
+if(typeof data7 === "string"){
+if(!pattern17.test(data7)){
+const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -5584,9 +5606,8 @@ vErrors.push(err16);
 errors++;
 }
 }
-}
 else {
-const err17 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err17 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -5596,9 +5617,9 @@ vErrors.push(err17);
 errors++;
 }
 }
-}
-else {
-const err18 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data6.message !== undefined){
+if(typeof data6.message !== "string"){
+const err18 = {instancePath:instancePath+"/error/message",schemaPath:"#/oneOf/1/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -5607,10 +5628,72 @@ vErrors.push(err18);
 }
 errors++;
 }
+}
+}
+else {
+const err19 = {instancePath:instancePath+"/error",schemaPath:"#/oneOf/1/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+}
+}
+else {
+const err20 = {instancePath,schemaPath:"#/oneOf/1/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+var _valid0 = _errs13 === errors;
+if(_valid0 && valid0){
+valid0 = false;
+passing0 = [passing0, 1];
+}
+else {
+if(_valid0){
+valid0 = true;
+passing0 = 1;
+if(props0 !== true){
+props0 = props0 || {};
+props0.name = true;
+props0.error = true;
+}
+}
+}
+if(!valid0){
+const err21 = {instancePath,schemaPath:"#/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+else {
+errors = _errs0;
+if(vErrors !== null){
+if(_errs0){
+vErrors.length = _errs0;
+}
+else {
+vErrors = null;
+}
+}
+}
 validate40.errors = vErrors;
+evaluated0.props = props0;
 return errors === 0;
 }
-validate40.evaluated = {"props":{"name":true,"version":true,"binary":true,"accelerator":true,"accelerator_reason":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate40.evaluated = {"dynamicProps":true,"dynamicItems":false};
 
 export const Errors = validate41;
 const schema52 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};

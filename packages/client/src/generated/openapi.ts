@@ -264,13 +264,13 @@ export interface components {
              * @description Stop the machine once the snapshot is taken, in place of letting it go on.
              * @default false
              */
-            readonly stop: boolean;
+            readonly stop?: boolean;
             /**
              * @description Of the RAM.
              * @default zstd
              * @enum {unknown}
              */
-            readonly compression: "zstd" | "lz4";
+            readonly compression?: "zstd" | "lz4";
             /**
              * @description Look for secrets in the RAM first: refuse if there are some, or only report them.
              * @enum {unknown}
@@ -281,17 +281,17 @@ export interface components {
              * @default allow
              * @enum {unknown}
              */
-            readonly multi_resume: "allow" | "deny";
+            readonly multi_resume?: "allow" | "deny";
             /**
              * @description Whoever resumes the snapshot should have its RAM in memory before the guest runs.
              * @default false
              */
-            readonly preload_hint: boolean;
+            readonly preload_hint?: boolean;
             /**
              * @description Whoever resumes the snapshot must keep its RAM locked in memory.
              * @default false
              */
-            readonly mlock_required: boolean;
+            readonly mlock_required?: boolean;
         };
         readonly SnapshotAnswer: {
             readonly snapshot_ref: components["schemas"]["Digest"];
@@ -472,21 +472,26 @@ export interface components {
         /** @description A VMM that this runtime knows; with error instead of the rest if it cannot be used. */
         readonly VmmInfo: {
             readonly name: string;
-            readonly version?: string;
+            readonly version: string;
             /** @description Path of its program. */
-            readonly binary?: string;
-            readonly accelerator?: string;
+            readonly binary: string;
+            readonly accelerator: string;
             /** @description Why that accelerator. */
-            readonly accelerator_reason?: string;
-            readonly error?: components["schemas"]["ErrorEntry"];
-        } & (unknown | unknown);
+            readonly accelerator_reason: string;
+        } | {
+            readonly name: string;
+            readonly error: components["schemas"]["ErrorEntry"];
+        };
         /** @description The body of every answer with a status of 400 or above. */
         readonly Errors: {
             readonly errors: readonly components["schemas"]["ErrorEntry"][];
         };
         readonly ErrorEntry: {
-            /** @description One of the closed list in spec/errors.json. */
-            readonly code: string;
+            /**
+             * @description One of the closed list in spec/errors.json.
+             * @enum {string}
+             */
+            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
             /** @description One sentence that names the thing and the reason. */
             readonly message: string;
             /** @description Particulars that a program can read; for a manifest, the list of its faults. */

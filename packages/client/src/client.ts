@@ -1,0 +1,84 @@
+import { ApiError, errorOf } from "./errors.ts"
+import { type Answer, exchange, type Question } from "./exchange.ts"
+import type { Bytes, Call, Runtime } from "./runtime.ts"
+import type { InstanceInfo } from "./wire.ts"
+
+/**
+ * The runtime behind a socket, which nobody need serve yet. Every method throws an ApiError: OVM_DAEMON_UNREACHABLE if nobody
+ * answers, else what the daemon says; or the reason of the call's signal.
+ */
+export function connect(socket: string): Runtime {
+  const get = <T>(path: string, call?: Call) => ask<T>(socket, { ...call, method: "GET", path })
+  const post = <T>(path: string, body: unknown, call?: Call) =>
+    ask<T>(socket, {
+      ...call,
+      method: "POST",
+      path,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+  return {
+    start: (request, call) => post("/start", request, call),
+    stop: (request, call) => post("/stop", request, call),
+    snapshot: (request, call) => post("/snapshot", request, call),
+    warm: (request, call) => post("/warm", request, call),
+    pause: (id, call) => post(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
+    resume: (id, call) => post(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
+    status: (id, call) => get(`/status/${encodeURIComponent(id)}`, call),
+    logs: async (id, { follow = false, signal } = {}) => {
+      const path = `/logs/${encodeURIComponent(id)}?follow=${follow}`
+      const question: Question = { method: "GET", path, ...(signal && { signal }) }
+      return bytesOf(socket, question, await send(socket, question))
+    },
+    list: async (call) => (await get<{ instances: InstanceInfo[] }>("/instances", call)).instances,
+    remove: async (id, { force = false, signal } = {}) => {
+      const path = `/instances/${encodeURIComponent(id)}?force=${force}`
+      await text(socket, { method: "DELETE", path, ...(signal && { signal }) })
+    },
+    health: (call) => get("/health", call),
+    info: (call) => get("/info", call),
+  }
+}
+
+async function ask<T>(socket: string, question: Question): Promise<T> {
+  const answer = await text(socket, question)
+  try {
+    return JSON.parse(answer) as T
+  } catch (cause) {
+    throw new ApiError("OVM_INTERNAL", `the daemon answered ${question.path} with what is no JSON`, { cause })
+  }
+}
+
+async function text(socket: string, question: Question): Promise<string> {
+  return textOf(socket, question, await send(socket, question))
+}
+
+/** An answer below 400. */
+async function send(socket: string, question: Question): Promise<Answer> {
+  const answer = await exchange(socket, question).catch((cause) => {
+    throw trouble(`no daemon answers on ${socket}`, question, cause)
+  })
+  if (answer.status < 400) return answer
+  throw errorOf(answer.status, await textOf(socket, question, answer), question.path)
+}
+
+function textOf(socket: string, question: Question, answer: Answer): Promise<string> {
+  return answer.text().catch((cause) => {
+    throw brokenOff(socket, question, cause)
+  })
+}
+
+async function* bytesOf(socket: string, question: Question, answer: Answer): Bytes {
+  try {
+    yield* answer.body()
+  } catch (cause) {
+    throw brokenOff(socket, question, cause)
+  }
+}
+
+function brokenOff(socket: string, question: Question, cause: unknown): unknown {
+  return trouble(`the daemon on ${socket} ended in the middle of an answer`, question, cause)
+}
+
+function trouble(message: string, { signal }: Question, cause: unknown): unknown {
+  return signal?.aborted ? signal.reason : new ApiError("OVM_DAEMON_UNREACHABLE", message, { cause })
+}

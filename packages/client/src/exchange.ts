@@ -1,0 +1,82 @@
+import type { Bytes, Call } from "./runtime.ts"
+import { shortPath } from "./short-path.ts"
+
+export interface Question extends Call {
+  readonly method: "GET" | "POST" | "DELETE"
+  readonly path: string
+  /** JSON. */
+  readonly body?: string
+}
+
+export interface Answer {
+  readonly status: number
+  /** The whole body, or the body as it comes: one of them, once. */
+  text(): Promise<string>
+  body(): Bytes
+}
+
+type Transport = (socket: string, question: Question) => Promise<Answer>
+
+/**
+ * One request over the Unix socket, by a connection of its own: one that is kept would lead to whoever served the socket then.
+ * Answers as soon as the answer begins. There is no time limit: a console may be silent for hours. Throws what the connection
+ * came to. A body throws if it breaks off; leaving it closes the connection.
+ */
+export async function exchange(socket: string, question: Question): Promise<Answer> {
+  const short = shortPath(socket)
+  try {
+    return await transport(short.text, question)
+  } finally {
+    short.close()
+  }
+}
+
+/** Bun's own, where that is: there, loading node:http would add 6 ms to the 13 of an `ovm ps`. */
+const transport: Transport = "Bun" in globalThis ? overFetch : overHttp
+
+async function overFetch(unix: string, { method, path, body, signal }: Question): Promise<Answer> {
+  const response = await fetch(`http://ovm${path}`, {
+    unix,
+    timeout: false,
+    keepalive: false,
+    method,
+    ...(body !== undefined && { body, headers: { "content-type": "application/json" } }),
+    ...(signal && { signal }),
+  })
+  return {
+    status: response.status,
+    text: () => response.text(),
+    body: () => response.body ?? nothing(),
+  }
+}
+
+async function overHttp(socketPath: string, { method, path, body, signal }: Question): Promise<Answer> {
+  const { request } = await import("node:http")
+  const json = body !== undefined && {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  }
+  return await new Promise<Answer>((resolve, reject) => {
+    const headers = { host: "ovm", ...json }
+    const outgoing = request({ socketPath, method, path, headers, agent: false, ...(signal && { signal }) })
+    outgoing.on("error", reject)
+    outgoing.on("response", (incoming) => {
+      // It is thrown to whoever reads the body, now or later.
+      incoming.on("error", () => {})
+      resolve({
+        status: incoming.statusCode ?? 0,
+        text: () => textOf(incoming),
+        body: () => incoming,
+      })
+    })
+    outgoing.end(body)
+  })
+}
+
+async function textOf(body: Bytes): Promise<string> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of body) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+async function* nothing(): Bytes {}

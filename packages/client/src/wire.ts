@@ -1,0 +1,31 @@
+import type { components } from "./generated/openapi.ts"
+
+// What goes over the socket (spec/api/openapi.yaml), under the names that it has there. Sizes in bytes, durations in ms, times in
+// RFC 3339.
+
+type Schemas = components["schemas"]
+
+export type StartRequest = Schemas["StartRequest"]
+export type Overrides = Schemas["Overrides"]
+export type StartAnswer = Schemas["StartAnswer"]
+export type StopRequest = Schemas["StopRequest"]
+export type StopAnswer = Schemas["StopAnswer"]
+export type PauseAnswer = Schemas["PauseAnswer"]
+export type SnapshotRequest = Schemas["SnapshotRequest"]
+export type SnapshotAnswer = Schemas["SnapshotAnswer"]
+export type ScrubReport = NonNullable<SnapshotAnswer["scrub"]>
+export type WarmRequest = Schemas["WarmRequest"]
+export type WarmAnswer = Schemas["WarmAnswer"]
+export type WarmInfo = Schemas["WarmInfo"]
+export type InstanceInfo = Schemas["InstanceInfo"]
+export type State = Schemas["State"]
+export type Phase = Schemas["Phase"]
+export type Timings = Schemas["Timings"]
+export type StopMethod = Schemas["StopMethod"]
+export type Health = Schemas["Health"]
+export type RuntimeInfo = Schemas["RuntimeInfo"]
+export type PolicyFacts = RuntimeInfo["policy"]
+export type VmmInfo = Schemas["VmmInfo"]
+export type ErrorEntry = Schemas["ErrorEntry"]
+/** The closed list of error codes (spec/errors.json). */
+export type ErrorCode = ErrorEntry["code"]

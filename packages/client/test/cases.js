@@ -1,0 +1,188 @@
+// What the client has to do, in JavaScript that Node and Bun run as it is. Each case is a process of its own (run.js).
+import assert from "node:assert/strict"
+import { once } from "node:events"
+import { createServer } from "node:http"
+import { ApiError, connect } from "@ovms/client"
+
+const { SOCKET = "", DEEP_SOCKET = "", IMAGE: manifest = "", FOLDER = "" } = process.env
+
+const text = (bytes) => Buffer.from(bytes).toString()
+
+/** The ApiError that `promise` comes to. */
+async function refusal(promise) {
+  const thrown = await promise.then(
+    () => assert.fail("nothing was thrown"),
+    (thrown) => thrown,
+  )
+  assert(thrown instanceof ApiError, `${thrown?.stack}`)
+  return thrown
+}
+
+/** What of a console there is until `words` are on it. */
+async function read(console, words) {
+  let seen = ""
+  for await (const chunk of console) {
+    seen += text(chunk)
+    if (seen.includes(words)) return seen
+  }
+  return assert.fail(`the console ended: ${seen}`)
+}
+
+async function running(runtime) {
+  const { instance_id } = await runtime.start({ manifest })
+  await read(await runtime.logs(instance_id, { follow: true }), "TICK 2")
+  return instance_id
+}
+
+/** A server that is no daemon, on a socket of its own. */
+async function stranger(answer, use) {
+  const server = createServer(answer)
+  const socket = `${FOLDER}/stranger-${process.pid}`
+  server.listen(socket)
+  await once(server, "listening")
+  try {
+    await use(connect(socket))
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+export const cases = {
+  "a machine's whole life": async () => {
+    const runtime = connect(SOCKET)
+    assert.deepEqual((await runtime.health()).status, "ok")
+    const { instance_id, status } = await runtime.start({ manifest, overrides: { vcpus: 2 } })
+    assert(["starting", "running"].includes(status))
+    const console = await runtime.logs(instance_id, { follow: true })
+    assert.match(await read(console, "TICK 2"), /GUEST-READY/)
+    assert.deepEqual(await runtime.pause(instance_id), { status: "paused" })
+    const info = await runtime.status(instance_id)
+    assert.equal(info.state, "paused")
+    assert.equal(info.resources.vcpus, 2)
+    assert.deepEqual(await runtime.resume(instance_id), { status: "running" })
+    assert((await runtime.list()).some((one) => one.instance_id === instance_id))
+    const taken = await runtime.snapshot({ instance_id, tag: `of-${process.pid}` })
+    assert.match(taken.snapshot_ref, /^sha256:/)
+    assert.equal((await runtime.warm({ manifest, slots: 0 })).slots, 0)
+    assert.equal((await refusal(runtime.remove(instance_id))).code, "OVM_STATE_CONFLICT")
+    const rest = await runtime.logs(instance_id, { follow: true })
+    assert.equal((await runtime.stop({ instance_id, grace_ms: 0 })).status, "stopping")
+    // It ends with its machine.
+    for await (const chunk of rest) assert(chunk instanceof Uint8Array)
+    assert.equal(await runtime.remove(instance_id), undefined)
+    assert.equal((await refusal(runtime.status(instance_id))).code, "OVM_INSTANCE_UNKNOWN")
+  },
+
+  "what the daemon refuses": async () => {
+    const runtime = connect(SOCKET)
+    const unknown = await refusal(runtime.status("no/such?id"))
+    assert.deepEqual([unknown.code, unknown.status], ["OVM_INSTANCE_UNKNOWN", 404])
+    assert.match(unknown.message, /no\/such\?id/)
+    const invalid = await refusal(runtime.start({ manifest, nonsense: 1 }))
+    assert.deepEqual([invalid.code, invalid.status], ["OVM_REQUEST_INVALID", 400])
+    assert.match(invalid.message, /nonsense/)
+    const unsupported = await refusal(runtime.start({ manifest, overrides: { vmm: "toaster" } }))
+    assert.deepEqual([unsupported.code, unsupported.status], ["OVM_UNSUPPORTED", 422])
+    assert(Array.isArray(unsupported.detail), JSON.stringify(unsupported.detail))
+    assert.equal((await refusal(runtime.logs("nobody"))).code, "OVM_INSTANCE_UNKNOWN")
+  },
+
+  "nobody answers": async () => {
+    for (const socket of [`${FOLDER}/nothing`, `${FOLDER}/${"no".repeat(60)}/nothing`]) {
+      const thrown = await refusal(connect(socket).info())
+      assert.deepEqual([thrown.code, thrown.status], ["OVM_DAEMON_UNREACHABLE", undefined])
+      assert.match(thrown.message, /nothing/)
+      assert(thrown.cause instanceof Error)
+    }
+  },
+
+  "a socket whose path is too long for the kernel": async () => {
+    assert(DEEP_SOCKET.length > 107)
+    const [deep, short] = await Promise.all([connect(DEEP_SOCKET).info(), connect(SOCKET).info()])
+    assert.equal(deep.pid, short.pid)
+  },
+
+  "a console that is left closes its connection": async () => {
+    const runtime = connect(SOCKET)
+    const instance_id = await running(runtime)
+    // More than the daemon serves at a time.
+    for (let left = 0; left < 140; left++)
+      for await (const chunk of await runtime.logs(instance_id, { follow: true })) {
+        assert(chunk.length > 0)
+        break
+      }
+    await runtime.remove(instance_id, { force: true })
+  },
+
+  "an abort is thrown as its reason": async () => {
+    const runtime = connect(SOCKET)
+    const reason = new Error("enough")
+    assert.equal(
+      await runtime.health({ signal: AbortSignal.abort(reason) }).catch((thrown) => thrown),
+      reason,
+    )
+    const instance_id = await running(runtime)
+    const aborter = new AbortController()
+    const console = await runtime.logs(instance_id, { follow: true, signal: aborter.signal })
+    const thrown = await (async () => {
+      for await (const chunk of console) if (chunk.length > 0) aborter.abort(reason)
+    })().catch((thrown) => thrown)
+    assert.equal(thrown, reason)
+    await runtime.remove(instance_id, { force: true })
+    const late = new AbortController()
+    await stranger(
+      () => late.abort(reason),
+      async (hanging) => {
+        const waiting = hanging.info({ signal: late.signal })
+        assert.equal(await waiting.catch((thrown) => thrown), reason)
+      },
+    )
+  },
+
+  "answers that are none": async () => {
+    const answers = [
+      [200, "<html>", "OVM_INTERNAL", undefined],
+      [502, "<html>", "OVM_INTERNAL", 502],
+      [500, "null", "OVM_INTERNAL", 500],
+      [400, '{"errors":[{"code":"OVM_NO_SUCH_CODE","message":"x"}]}', "OVM_INTERNAL", 400],
+      [
+        409,
+        '{"errors":[{"code":"OVM_STATE_CONFLICT","message":"x","detail":[1]}]}',
+        "OVM_STATE_CONFLICT",
+        409,
+      ],
+    ]
+    for (const [status, body, code, told] of answers)
+      await stranger(
+        (_, outgoing) => outgoing.writeHead(status).end(body),
+        async (runtime) => {
+          const thrown = await refusal(runtime.info())
+          assert.deepEqual([thrown.code, thrown.status], [code, told])
+          if (code === "OVM_STATE_CONFLICT") assert.deepEqual(thrown.detail, [1])
+          else assert.match(thrown.message, /\/info/)
+        },
+      )
+    await stranger(
+      (_, outgoing) => {
+        outgoing.writeHead(200, { "content-length": 100 }).write('{"version":')
+        setTimeout(() => outgoing.destroy(), 20)
+      },
+      async (runtime) => assert.equal((await refusal(runtime.info())).code, "OVM_DAEMON_UNREACHABLE"),
+    )
+  },
+
+  "a daemon that is killed under a console": async () => {
+    const runtime = connect(SOCKET)
+    const instance_id = await running(runtime)
+    const { pid } = await runtime.info()
+    const console = await runtime.logs(instance_id, { follow: true })
+    const thrown = await refusal(
+      (async () => {
+        for await (const chunk of console) if (chunk.length > 0) process.kill(pid, "SIGKILL")
+      })(),
+    )
+    assert.deepEqual([thrown.code, thrown.status], ["OVM_DAEMON_UNREACHABLE", undefined])
+    assert.equal((await refusal(runtime.health())).code, "OVM_DAEMON_UNREACHABLE")
+  },
+}
