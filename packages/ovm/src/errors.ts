@@ -1,4 +1,4 @@
-import table from "../../../spec/errors.json" with { type: "json" }
+import table from "@ovms/spec/errors.json" with { type: "json" }
 
 /** The closed list of error codes (spec/errors.md). */
 export type ErrorCode = keyof typeof table.codes

@@ -44,7 +44,7 @@ describe("the rules themselves", () => {
     ["registry/store.ts", "../content/digest.ts"],
     ["cli/commands/run.ts", "../../content/digest.ts"],
     ["vmm/qemu/launch.ts", "../../errors.ts"],
-    ["errors.ts", "../../../spec/errors.json"],
+    ["errors.ts", "@ovms/spec/errors.json"],
     ["version.ts", "../package.json"],
     ["content/layout.test.ts", "@ovms/testkit"],
     ["content/store.suite.ts", "../../../testkit/src/disks.ts"],
@@ -53,7 +53,7 @@ describe("the rules themselves", () => {
     ["api/client.ts", "@ovms/client"],
     ["runtime/interfaces.ts", "@ovms/client"],
     ["../../client/src/errors.ts", "./wire.ts"],
-    ["../../client/src/errors.ts", "../../../spec/errors.json"],
+    ["../../client/src/errors.ts", "@ovms/spec/errors.json"],
     ["../../client/src/exchange.ts", "node:http"],
   ])("%s may import %s", (file, specifier) => {
     expect(judge(file, specifier)).toEqual([])
@@ -69,6 +69,7 @@ describe("the rules themselves", () => {
     ["content/layout.ts", "../../../testkit/src/disks.ts", "only tests may use testkit"],
     ["content/layout.ts", "../../test/imports.ts", "it is not part of ovm's sources"],
     ["content/layout.ts", "@ovms/client", "only api/ and runtime/ speak the API"],
+    ["errors.ts", "../../../spec/errors.json", "it is called @ovms/spec"],
     ["api/client.ts", "../../../client/src/client.ts", "it is not part of ovm's sources"],
     ["../../client/src/x.ts", "../../ovm/src/errors.ts", "a package for others builds on spec/ alone"],
     ["../../client/src/x.ts", "commander", "a package for others builds on spec/ alone"],

@@ -47,6 +47,7 @@ export function violations(file: string, text: string): string[] {
 }
 
 function refusal(file: string, target: string, test: boolean): string | undefined {
+  if (target.startsWith("spec/")) return "it is called @ovms/spec"
   if (/^(packages\/testkit\/|@ovms\/testkit)/.test(target))
     return test ? undefined : "only tests may use testkit"
   if (!file.startsWith(SOURCE)) return test ? undefined : refusalOutside(file, target)
@@ -67,8 +68,7 @@ function refusal(file: string, target: string, test: boolean): string | undefine
 /** A package that others install builds on the specification alone, and needs no other package. */
 function refusalOutside(file: string, target: string): string | undefined {
   const [home = ""] = /^packages\/[^/]+\/src\//.exec(file) ?? []
-  if (/^(node:|@ovms\/spec\/|spec\/)/.test(target) || (home !== "" && target.startsWith(home)))
-    return undefined
+  if (/^(node:|@ovms\/spec\/)/.test(target) || (home !== "" && target.startsWith(home))) return undefined
   return "a package for others builds on spec/ alone"
 }
 

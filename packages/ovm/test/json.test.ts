@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import table from "@ovms/spec/errors.json" with { type: "json" }
 import { Command } from "commander"
-import table from "../../../spec/errors.json" with { type: "json" }
 import { COMMANDS } from "../src/cli/commands.ts"
 import type { ErrorCode } from "../src/errors.ts"
 import { Sandbox } from "./sandbox.ts"

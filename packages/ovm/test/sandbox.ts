@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import table from "../../../spec/errors.json" with { type: "json" }
+import table from "@ovms/spec/errors.json" with { type: "json" }
 import { until } from "../../testkit/src/until.ts"
 import type { ErrorCode } from "../src/errors.ts"
 

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { execFileSync } from "node:child_process"
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import errors from "@ovms/spec/errors.json" with { type: "json" }
 import { parse } from "yaml"
-import errors from "../../../../spec/errors.json" with { type: "json" }
 import { Random } from "../../../testkit/src/random.ts"
 import { type RawAnswer, rawRequest } from "../../../testkit/src/raw-http.ts"
 import { openImages } from "../images/images.ts"
