@@ -29,6 +29,6 @@ describe("@ovms/spec", () => {
   })
 
   test("keeps the rest to itself", () => {
-    expect(() => Bun.resolveSync("@ovms/spec/package.json", ROOT)).toThrow("@ovms/spec/package.json")
+    expect(() => Bun.resolveSync("@ovms/spec/errors.md", ROOT)).toThrow("@ovms/spec")
   })
 })
