@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { diagram, folders, specifiers, violations } from "./imports.ts"
+import { circles, diagram, folders, specifiers, violations } from "./imports.ts"
 
 const ROOT = join(import.meta.dir, "../../..")
 const SOURCE = "packages/ovm/src"
@@ -30,6 +30,14 @@ describe("imports go one way", () => {
     const unknown = entries.filter((entry) => entry.isDirectory() && !folders.includes(entry.name))
     expect(unknown.map((entry) => entry.name)).toEqual([])
   })
+})
+
+test("no files import each other in a circle, inside a folder neither", async () => {
+  const texts = new Map<string, string>()
+  for (const name of await readdir(join(ROOT, "packages")))
+    for (const file of await sources(name)) texts.set(file, await readFile(join(ROOT, file), "utf8"))
+  expect(texts.size).toBeGreaterThan(500)
+  expect(circles(texts)).toEqual([])
 })
 
 test("the page that draws the arrows draws these", async () => {
@@ -76,6 +84,24 @@ describe("the rules themselves", () => {
     ["../../client/src/x.ts", "@ovms/testkit/until.ts", "only tests may use testkit"],
   ])("%s may not import %s", (file, specifier, reason) => {
     expect(judge(file, specifier)).toEqual([`${join(SOURCE, file)} imports ${specifier}: ${reason}`])
+  })
+
+  test.each([
+    ["two", { a: "b", b: "a" }, ["x/a.ts → x/b.ts → x/a.ts"]],
+    ["three, found from outside", { a: "c", b: "d", c: "b", d: "c" }, ["x/b.ts → x/d.ts → x/c.ts → x/b.ts"]],
+    ["one alone", { a: "a" }, ["x/a.ts → x/a.ts"]],
+    [
+      "two circles",
+      { a: "b", b: "a", c: "d", d: "c" },
+      ["x/a.ts → x/b.ts → x/a.ts", "x/c.ts → x/d.ts → x/c.ts"],
+    ],
+    ["none: two ways to one file", { a: "c", b: "ac", c: "" }, []],
+  ])("circles: %s", (_, imports: Record<string, string>, found) => {
+    const texts = Object.entries(imports).map(([name, others]) => {
+      const lines = [...others].map((other) => `import type { T } from "./${other}.ts"`)
+      return [`x/${name}.ts`, lines.join("\n")] as const
+    })
+    expect(circles(new Map(texts))).toEqual(found)
   })
 
   test("types, side effects, re-exports and dynamic imports count", () => {

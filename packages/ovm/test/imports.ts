@@ -91,3 +91,31 @@ export function diagram(): string {
     .map(([folder, below]) => `  ${folder} --> ${below.join(" & ")}`)
   return ["```mermaid", "flowchart BT", ...arrows.toReversed(), "```"].join("\n")
 }
+
+/**
+ * Files of `texts` (by their paths) that import each other in circles, types too: each circle once, as the way round from its
+ * first file in the order of the alphabet.
+ */
+export function circles(texts: ReadonlyMap<string, string>): string[] {
+  const found = new Set<string>()
+  const done = new Set<string>()
+  const walk = (file: string, way: readonly string[]): void => {
+    const start = way.indexOf(file)
+    if (start >= 0) {
+      const round = way.slice(start)
+      const first = round.indexOf([...round].sort()[0] ?? file)
+      const turned = [...round.slice(first), ...round.slice(0, first)]
+      found.add([...turned, turned[0]].join(" → "))
+    }
+    if (start >= 0 || done.has(file)) return
+    for (const next of importsOf(file, texts)) walk(next, [...way, file])
+    done.add(file)
+  }
+  for (const file of [...texts.keys()].sort()) walk(file, [])
+  return [...found]
+}
+
+function importsOf(file: string, texts: ReadonlyMap<string, string>): string[] {
+  const targets = specifiers(texts.get(file) ?? "").filter((name) => name.startsWith("."))
+  return targets.map((name) => normalize(join(dirname(file), name))).filter((name) => texts.has(name))
+}

@@ -26,7 +26,7 @@ async function commands(): Promise<{ taking: string[][]; others: string[] }> {
   for (const { name, hidden, load } of COMMANDS) {
     if (hidden) continue
     const command = new Command(name)
-    ;(await load()).define(command)
+    ;(await load()).define(command, COMMANDS)
     for (const one of [command, ...command.commands]) {
       const words = one === command ? [name] : [name, one.name()]
       if (one.options.some(({ long }) => long === "--json")) taking.push(words)

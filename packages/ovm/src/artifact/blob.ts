@@ -1,7 +1,7 @@
 import type { Descriptor } from "../content/descriptor.ts"
+import { sha256 } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { readChunks } from "../content/layout/blobs.ts"
-import { sha256 } from "../content/sha256.ts"
 import { toOvmError } from "../errors.ts"
 
 /**

@@ -1,19 +1,4 @@
-import type { Command } from "commander"
-
-/** What a file of cli/commands exports. */
-export interface CommandModule {
-  /** Adds arguments, options, examples and the action to `command`, which has its name and summary already. */
-  define(command: Command): void
-}
-
-export interface CommandEntry {
-  readonly name: string
-  readonly summary: string
-  readonly group: string
-  /** Commands that only other programs call are left out of the help. */
-  readonly hidden?: true
-  readonly load: () => Promise<CommandModule>
-}
+import type { CommandEntry } from "./command.ts"
 
 const IMAGES = "Images:"
 const TRUST = "Trust:"

@@ -3,11 +3,17 @@ import type { LayoutReader } from "../content/layout/reader.ts"
 import { OvmError } from "../errors.ts"
 import { parseReference } from "../registry/reference.ts"
 import { parseLegacyTag } from "../signing/legacy/tags.ts"
-import type { Digested } from "./digits.ts"
 import { shortDigest } from "./format.ts"
 import { storeName } from "./names.ts"
 import { digestOfName, openStoreToRead } from "./store.ts"
 import { summarize } from "./summary.ts"
+
+/** An image on this host that was named by its digest. */
+export interface Digested {
+  readonly digest: Digest
+  /** In the order of the alphabet. */
+  readonly names: readonly string[]
+}
 
 /** So many candidates are listed. */
 const SHOWN = 8

@@ -1,17 +1,10 @@
-import type { Digest } from "../content/digest.ts"
+import type { Digested } from "./digested.ts"
 
 const FULL = "sha256:".length + 64
 
 /** True for a digest and for the digits at its start, as `ovm images` shows them: at least four, with or without `sha256:`. */
 export function mayBeDigest(text: string): boolean {
   return /^(?:sha256:)?[0-9a-f]{4,64}$/.test(text)
-}
-
-/** An image on this host that was named by its digest. */
-export interface Digested {
-  readonly digest: Digest
-  /** In the order of the alphabet. */
-  readonly names: readonly string[]
 }
 
 /**

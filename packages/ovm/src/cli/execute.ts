@@ -1,7 +1,8 @@
 import { Command, CommanderError } from "commander"
 import { OvmError } from "../errors.ts"
 import { VERSION } from "../version.ts"
-import { COMMANDS, type CommandEntry } from "./commands.ts"
+import type { CommandEntry } from "./command.ts"
+import { COMMANDS } from "./commands.ts"
 import { printFailure } from "./failure.ts"
 import { FOREIGN } from "./foreign.ts"
 import { isClosedPipe, print } from "./output.ts"
@@ -92,7 +93,7 @@ async function programFor(argv: readonly string[]): Promise<Command> {
       .helpGroup(entry.group)
   }
   const [command] = program.commands
-  if (named && command) (await named.load()).define(command)
+  if (named && command) (await named.load()).define(command, COMMANDS)
   return program
 }
 

@@ -1,8 +1,8 @@
 import { OvmError } from "../errors.ts"
 import type { Descriptor } from "./descriptor.ts"
 import type { Digest } from "./digest.ts"
+import { sha256 } from "./digest.ts"
 import type { Bytes, Call } from "./interfaces.ts"
-import { sha256 } from "./sha256.ts"
 
 type Expected = Pick<Descriptor, "digest" | "size">
 

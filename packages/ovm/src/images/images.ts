@@ -1,4 +1,3 @@
-import type { DiskFormat, OvmsManifest } from "../artifact/machine/manifest.ts"
 import type { Artifact } from "../artifact/machine/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
@@ -21,40 +20,12 @@ import { collectImages } from "./collect.ts"
 import { machineOf } from "./machine.ts"
 import { namedSnapshots } from "./named-snapshots.ts"
 import { importPath } from "./path.ts"
+import type { PreparedImage, UntimedImage } from "./prepared.ts"
 import { pullImage } from "./pull.ts"
 import { resolveHere } from "./resolve.ts"
 import { askedOf, type Root, readRoot } from "./root.ts"
-import {
-  type PreparedSnapshot,
-  prepareSnapshot,
-  refuseOther,
-  storeSnapshot,
-  type TakenSnapshot,
-} from "./snapshot.ts"
+import { prepareSnapshot, refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
 import { takeIn } from "./take-in.ts"
-
-/** An image whose every byte is local, verified, inspected and leased: what a runtime needs to know of it. */
-export interface PreparedImage {
-  /** As it was asked for, in canonical form; of a path: `localhost/<name>`. */
-  readonly reference: string
-  readonly digest: Digest
-  /** The OCI manifest of the machine; of a snapshot, that of its base. */
-  readonly base: Descriptor
-  readonly manifest: OvmsManifest
-  readonly kernel?: { readonly path: string }
-  readonly initrd?: { readonly path: string }
-  /** From base to top. */
-  readonly layers: readonly { readonly path: string; readonly format: DiskFormat }[]
-  /** Of the disk that the guest sees, in bytes; 0 without a disk. */
-  readonly virtualSize: number
-  readonly warnings: readonly string[]
-  /** What to go on from, where the name stands for a snapshot; everything else is its base's then. */
-  readonly snapshot?: PreparedSnapshot
-  /** Milliseconds. */
-  readonly timings: { readonly resolve: number; readonly verify: number }
-}
-
-export type UntimedImage = Omit<PreparedImage, "timings">
 
 /** The snapshot to go on from, if any, or why there is none, in words. */
 export interface Choice {

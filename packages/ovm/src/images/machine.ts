@@ -6,7 +6,7 @@ import { checkChain } from "../disk/chain.ts"
 import { type DiskInfo, type InspectOptions, inspectDisk } from "../disk/inspect.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
-import type { PreparedImage } from "./images.ts"
+import type { PreparedImage } from "./prepared.ts"
 
 type Layer = Artifact["layers"][number]
 type Machine = Omit<PreparedImage, "digest" | "snapshot" | "timings">

@@ -1,5 +1,4 @@
 import { rename, rm } from "node:fs/promises"
-import type { SnapshotDescriptor } from "../artifact/snapshot/descriptor.ts"
 import { isSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { type SnapshotSource, writeSnapshot } from "../artifact/snapshot/write.ts"
 import type { Cache } from "../cache/cache.ts"
@@ -12,23 +11,8 @@ import { OvmError } from "../errors.ts"
 import { changedPages } from "../ram/changed.ts"
 import { compressRam } from "../ram/compress.ts"
 import { memoryDigestOf, ramDerivation } from "../ram/derive.ts"
-import type { PreparedImage } from "./images.ts"
 import { type Chain, chainOf, localFile, virtualSizeOf } from "./machine.ts"
-
-/** A snapshot whose every byte is local and verified. */
-export interface PreparedSnapshot {
-  readonly descriptor: SnapshotDescriptor
-  readonly digest: Digest
-  /** Guest RAM, inflated and sparse, shared by all clones: never written to. */
-  readonly ram: string
-  readonly state: string
-  /** From the lowest up: the base's layers, then what was written since. */
-  readonly layers: PreparedImage["layers"]
-  /** Of the disk that the guest saw, in bytes; 0 without a disk. */
-  readonly virtualSize: number
-  /** The overlays among them, as descriptors: what a snapshot of a clone refers to again. */
-  readonly overlays: readonly Descriptor[]
-}
+import type { PreparedSnapshot } from "./prepared.ts"
 
 const RECIPE = "ram"
 

@@ -5,7 +5,8 @@ import type { Call } from "../content/interfaces.ts"
 import { isZero } from "../files/zeros.ts"
 import { CHUNK } from "./chunk.ts"
 import { runsOf } from "./extents.ts"
-import { type InflateOptions, inflateRam } from "./inflate.ts"
+import { inflateRam } from "./inflate.ts"
+import type { InflateOptions } from "./inflate-options.ts"
 import { MemoryDigest, sha256 } from "./memory-digest.ts"
 
 /**

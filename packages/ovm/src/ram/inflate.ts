@@ -1,28 +1,15 @@
 import { type FileHandle, open, rm } from "node:fs/promises"
 import type { Digest } from "../content/digest.ts"
 import { guarded } from "../content/guarded.ts"
-import type { Call } from "../content/interfaces.ts"
 import { digestMismatch, sizeMismatch } from "../content/verify.ts"
 import { OvmError } from "../errors.ts"
 import { CHUNK } from "./chunk.ts"
+import type { InflateOptions } from "./inflate-options.ts"
 import { MemoryDigest } from "./memory-digest.ts"
 import { inflatePlain } from "./plain.ts"
 import { Pool } from "./pool.ts"
 import { type RamFacts, RamTable } from "./table.ts"
 import type { InflateTask } from "./tasks.ts"
-
-export interface InflateOptions extends Call, RamFacts {
-  /** Where the RAM goes: a file that is not there yet. */
-  readonly into: string
-  /** Bytes of the blob, as its descriptor says. */
-  readonly blobSize: number
-  /** The bytes of the table of frames, verified by digest. Without it the whole blob is verified, and inflated by one thread. */
-  readonly table?: Uint8Array
-  /** The memory digest that the RAM must have. Absent: it is only computed. */
-  readonly digest?: Digest
-  /** Told how many bytes of RAM are done. */
-  readonly onBytes?: (done: number) => void
-}
 
 /** Frames a task. */
 const BATCH = 4

@@ -4,8 +4,9 @@ import { paths } from "../host/paths.ts"
 import { type Credentials, DockerCredentials } from "./auth/credentials.ts"
 import { HttpStore } from "./http-store.ts"
 import type { Reference } from "./reference.ts"
+import type { MirrorTransport } from "./transport/mirrors.ts"
 import { type Mirror, readSettings, readTls, type Settings } from "./transport/settings.ts"
-import { type MirrorTransport, Transport, type TransportOptions } from "./transport/transport.ts"
+import { Transport, type TransportOptions } from "./transport/transport.ts"
 import type { OnWarning } from "./transport/warnings.ts"
 
 export interface ConnectOptions {

@@ -31,7 +31,8 @@ import { download, downloadInto, sizeHeader } from "./transfer/download.ts"
 import { checkedBody, checkedFile, upload } from "./transfer/upload.ts"
 import { cancel, locationOf, type Place } from "./transfer/upload-session.ts"
 import { pages, small } from "./transport/document.ts"
-import { type Request, Transport, type TransportOptions } from "./transport/transport.ts"
+import type { Request } from "./transport/request.ts"
+import { Transport, type TransportOptions } from "./transport/transport.ts"
 
 const TAG = /^\w[\w.-]{0,127}$/
 const ACCEPT = { Accept: MANIFEST_TYPES.join(", ") }

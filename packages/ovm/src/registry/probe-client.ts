@@ -7,9 +7,19 @@ import { readAll } from "../content/read.ts"
 import { toOvmError } from "../errors.ts"
 import { bytesBody, readBody } from "./http/http.ts"
 import { Transient } from "./http/retry.ts"
-import type { Finding } from "./probe.ts"
 import { locationOf } from "./transfer/upload-session.ts"
-import type { Request, Transport } from "./transport/transport.ts"
+import type { Request } from "./transport/request.ts"
+import type { Transport } from "./transport/transport.ts"
+
+/** One thing that a registry does or does not. */
+export interface Finding {
+  readonly feature: string
+  readonly works: boolean
+  /** In words: what it answered. */
+  readonly answer: string
+  /** What ovm does about it. */
+  readonly consequence: string
+}
 
 /** An answer of any status. */
 interface Plain {

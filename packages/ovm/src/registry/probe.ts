@@ -2,18 +2,8 @@ import type { Descriptor } from "../content/descriptor.ts"
 import { guarded } from "../content/guarded.ts"
 import type { Call } from "../content/interfaces.ts"
 import { isObject, OCI_INDEX, OCI_MANIFEST } from "../content/manifest.ts"
-import { ProbeClient } from "./probe-client.ts"
+import { type Finding, ProbeClient } from "./probe-client.ts"
 import type { Transport } from "./transport/transport.ts"
-
-/** One thing that a registry does or does not. */
-export interface Finding {
-  readonly feature: string
-  readonly works: boolean
-  /** In words: what it answered. */
-  readonly answer: string
-  /** What ovm does about it. */
-  readonly consequence: string
-}
 
 export interface Probe {
   readonly host: string

@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { PreparedImage } from "../images/images.ts"
+import type { PreparedImage } from "../images/prepared.ts"
 import type { Vmm } from "../vmm/interfaces.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"

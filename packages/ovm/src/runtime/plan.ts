@@ -2,8 +2,7 @@ import { join } from "node:path"
 import { refuseUefi } from "../artifact/machine/validate.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { PreparedImage, UntimedImage } from "../images/images.ts"
-import type { PreparedSnapshot } from "../images/snapshot.ts"
+import type { PreparedImage, PreparedSnapshot, UntimedImage } from "../images/prepared.ts"
 import type {
   Capabilities,
   DevicePlan,

@@ -5,8 +5,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { hostCpu } from "../host/cpu.ts"
 import { assertLockable } from "../host/lock-limit.ts"
-import type { PreparedImage, UntimedImage } from "../images/images.ts"
-import type { PreparedSnapshot } from "../images/snapshot.ts"
+import type { PreparedImage, PreparedSnapshot, UntimedImage } from "../images/prepared.ts"
 import { preloadRam } from "../ram/preload.ts"
 import type {
   Capabilities,

@@ -1,28 +1,8 @@
 import type { Claim } from "./claim.ts"
-import type { Authority, Signatory } from "./interfaces.ts"
+import type { Signatory } from "./interfaces.ts"
 import { type Judgement, refused } from "./judgement.ts"
-import { type PublicKey, parsePublicKey } from "./keys/public.ts"
-import { type Pattern, pattern } from "./pattern.ts"
-
-/** An authority whose key and patterns were understood. */
-export type Judge =
-  | { readonly authority: Extract<Authority, { kind: "key" }>; readonly key: PublicKey }
-  | {
-      readonly authority: Extract<Authority, { kind: "keyless" }>
-      readonly identity: Pattern
-      readonly issuer: Pattern
-    }
-
-/** Throws OVM_KEY_INVALID for a key, OVM_USAGE for a regular expression that cannot be understood. */
-export function prepare(authority: Authority): Judge {
-  if (authority.kind === "key") return { authority, key: parsePublicKey(authority.publicKey, authority.name) }
-  const { name, identity, issuer } = authority
-  return {
-    authority,
-    identity: pattern(identity, `${name}: the identity`),
-    issuer: pattern(issuer, `${name}: the issuer`),
-  }
-}
+import type { Judge } from "./judges.ts"
+import type { PublicKey } from "./keys/public.ts"
 
 /** What the first judge that believes the claim says; if none does, the most telling refusal (OVMS-SIG-023 to OVMS-SIG-028). */
 export async function judgeBy(claim: Claim, judges: readonly Judge[]): Promise<Judgement> {

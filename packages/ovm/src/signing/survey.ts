@@ -10,7 +10,8 @@ import {
   SIGNATURE_PREDICATE,
   type Verdict,
 } from "./interfaces.ts"
-import { type Judge, judgeBy, prepare } from "./judge.ts"
+import { judgeBy } from "./judge.ts"
+import { type Judge, prepare } from "./judges.ts"
 import { kindOf } from "./statement.ts"
 
 /** A verdict for showing: of any predicate type, and without what the predicate says. */

@@ -10,8 +10,9 @@ import {
   type Verdict,
   type Verdicts,
 } from "./interfaces.ts"
-import { type Judge, judgeBy, prepare } from "./judge.ts"
+import { judgeBy } from "./judge.ts"
 import type { Judgement } from "./judgement.ts"
+import { type Judge, prepare } from "./judges.ts"
 import { AT_A_TIME } from "./limits.ts"
 import { kindOf } from "./statement.ts"
 

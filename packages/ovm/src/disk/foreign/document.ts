@@ -1,6 +1,5 @@
 import { isObject } from "../../content/manifest.ts"
-import type { Foreign } from "./foreign.ts"
-import type { Sample } from "./sample.ts"
+import type { Foreign, Sample } from "./sample.ts"
 import { notBootable } from "./tar.ts"
 
 const LARGEST = 4 * 1024 * 1024

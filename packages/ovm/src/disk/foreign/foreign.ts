@@ -4,11 +4,8 @@ import { ARCHIVES } from "./archives.ts"
 import { DISKS, QCOW2 } from "./disks.ts"
 import { documentOf } from "./document.ts"
 import { gzipOf } from "./gzip.ts"
-import { has, type Kind, type Sample, sampleOf } from "./sample.ts"
+import { type Foreign, has, type Kind, type Sample, sampleOf } from "./sample.ts"
 import { tarOf } from "./tar.ts"
-
-/** What a file is whose bytes are not those of a raw disk. */
-export type Foreign = Pick<Kind, "name" | "help">
 
 const KERNELS: readonly Kind[] = [
   {

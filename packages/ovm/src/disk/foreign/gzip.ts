@@ -1,4 +1,4 @@
-import type { Foreign } from "./foreign.ts"
+import type { Foreign } from "./sample.ts"
 import { has, type Kind, type Sample } from "./sample.ts"
 import { notBootable } from "./tar.ts"
 

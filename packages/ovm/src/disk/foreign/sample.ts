@@ -48,3 +48,6 @@ export function le32(bytes: Buffer, at: number): number {
 export function be32(bytes: Buffer, at: number): number {
   return bytes.length >= at + 4 ? bytes.readUInt32BE(at) : -1
 }
+
+/** What a file is whose bytes are not those of a raw disk. */
+export type Foreign = Pick<Kind, "name" | "help">

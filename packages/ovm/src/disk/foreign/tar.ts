@@ -1,6 +1,5 @@
 import { padding, parseTarHeader } from "../../content/archive/tar.ts"
-import type { Foreign } from "./foreign.ts"
-import type { Sample } from "./sample.ts"
+import type { Foreign, Sample } from "./sample.ts"
 
 /** So many entries of an archive are looked at to say what it is. */
 const ENTRIES = 64

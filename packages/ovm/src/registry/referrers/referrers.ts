@@ -6,7 +6,8 @@ import { MANIFEST_LIMIT, tooLarge } from "../../content/read.ts"
 import { hasType, isAnnotations, parseReferrer } from "../../content/referrers.ts"
 import { OvmError } from "../../errors.ts"
 import { pages, type Small, small } from "../transport/document.ts"
-import type { Request, Transport } from "../transport/transport.ts"
+import type { Request } from "../transport/request.ts"
+import type { Transport } from "../transport/transport.ts"
 import { Completion, hasOwnType } from "./completion.ts"
 
 /** Of one list of referrers, all pages together. */

@@ -1,7 +1,8 @@
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
 import { type Body, discard } from "../http/http.ts"
-import type { Answer, Request, Transport } from "../transport/transport.ts"
+import type { Answer, Request } from "../transport/request.ts"
+import type { Transport } from "../transport/transport.ts"
 
 /** Where an upload goes: the path of its repository under /v2/, and the permission that it takes. */
 export interface Place {

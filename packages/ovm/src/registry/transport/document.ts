@@ -2,7 +2,8 @@ import { MANIFEST_LIMIT, readAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
 import { readBody } from "../http/http.ts"
 import { retry } from "../http/retry.ts"
-import type { Request, Transport } from "./transport.ts"
+import type { Request } from "./request.ts"
+import type { Transport } from "./transport.ts"
 
 /** A small document, whole. */
 export interface Small {

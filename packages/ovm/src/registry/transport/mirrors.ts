@@ -1,10 +1,10 @@
 import { toOvmError } from "../../errors.ts"
 import { Transient } from "../http/retry.ts"
-import type { Answer, Request, Transport } from "./transport.ts"
+import type { Answer, Exchange, Request } from "./request.ts"
 
 /** A mirror as a transport uses it. */
 export interface MirrorTransport {
-  readonly transport: Transport
+  readonly transport: Exchange
   readonly prefix?: string
   /** Whether it is asked for tags. */
   readonly resolve: boolean

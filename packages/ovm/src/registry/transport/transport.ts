@@ -1,19 +1,17 @@
-import type { Call } from "../../content/interfaces.ts"
 import { isObject } from "../../content/manifest.ts"
-import { type ErrorCode, OvmError } from "../../errors.ts"
+import { OvmError } from "../../errors.ts"
 import { Authorizer } from "../auth/auth.ts"
 import { ANONYMOUS, type Credential, type Credentials } from "../auth/credentials.ts"
 import { isLoopback, isPrivateHost } from "../http/address.ts"
 import { failure } from "../http/failure.ts"
-import { type Body, type Connection, discard, isProxied, roundTrip } from "../http/http.ts"
+import { type Connection, discard, isProxied, roundTrip } from "../http/http.ts"
 import { LIMITS, type Limits } from "../http/limits.ts"
 import { retry, Transient } from "../http/retry.ts"
 import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
+import type { Answer, Request } from "./request.ts"
 import type { TlsFiles } from "./settings.ts"
 import { speaksTls } from "./tls-probe.ts"
 import { type OnWarning, Warnings } from "./warnings.ts"
-
-export type { MirrorTransport } from "./mirrors.ts"
 
 const REDIRECTS = 5
 
@@ -45,26 +43,6 @@ export interface TransportOptions {
 export interface Plain {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-}
-
-export interface Request extends Call {
-  readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE"
-  /** A path on the registry, or a whole URL that it gave. */
-  readonly url: string | URL
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: Body | undefined
-  /** What to ask permission for (distribution: auth/scope.md). */
-  readonly scope: string
-  /** What is asked for, as it is called in messages. */
-  readonly what: string
-  /** What a 404 means; OVM_REGISTRY_FAILED unless told. */
-  readonly absent?: ErrorCode
-}
-
-export interface Answer {
-  readonly response: Response
-  /** Where it came from, after redirects. */
-  readonly url: URL
 }
 
 /**

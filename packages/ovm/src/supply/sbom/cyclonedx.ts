@@ -5,8 +5,9 @@ import { type Digest, hexOf } from "../../content/digest.ts"
 import { uuidOf } from "../uuid.ts"
 import type { Package } from "./disk/packages.ts"
 import type { Installed } from "./disk/scan.ts"
-import { type DocumentOptions, purlParts } from "./document.ts"
 import type { Inventory, Part } from "./inventory.ts"
+import type { DocumentOptions } from "./options.ts"
+import { purlParts } from "./purl.ts"
 
 const { ComponentType } = Enums
 

@@ -1,6 +1,5 @@
-import type { Package } from "./disk/packages.ts"
-import type { Installed } from "./disk/scan.ts"
 import type { Inventory } from "./inventory.ts"
+import type { DocumentOptions } from "./options.ts"
 
 export type SbomFormat = "cyclonedx" | "spdx"
 
@@ -8,12 +7,6 @@ export type SbomFormat = "cyclonedx" | "spdx"
 export const SBOM_PREDICATES: Readonly<Record<SbomFormat, string>> = {
   cyclonedx: "https://cyclonedx.org/bom",
   spdx: "https://spdx.dev/Document",
-}
-
-export interface DocumentOptions {
-  readonly created: Date
-  /** Of ovm. */
-  readonly version: string
 }
 
 /**
@@ -28,16 +21,4 @@ export async function sbomDocument(
   // Loaded only where they are wanted: the library of one of them is large.
   if (format === "cyclonedx") return (await import("./cyclonedx.ts")).cyclonedx(inventory, options)
   return (await import("./spdx.ts")).spdx(inventory, options)
-}
-
-/** The distribution's own namespace where it says who it is, and its kind's first user where it does not. */
-export function purlParts({ manager, name, version, architecture, source }: Package, { system }: Installed) {
-  const namespace = system?.id ?? { deb: "debian", apk: "alpine" }[manager]
-  const distro = system && (system.version ? `${system.id}-${system.version}` : system.id)
-  const qualifiers = {
-    ...(architecture !== undefined && { arch: architecture }),
-    ...(distro !== undefined && { distro }),
-    ...(source !== undefined && { upstream: source }),
-  }
-  return { type: manager, namespace, name, version, qualifiers }
 }

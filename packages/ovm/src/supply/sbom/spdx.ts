@@ -2,8 +2,9 @@ import { PackageURL } from "packageurl-js"
 import type { Descriptor } from "../../content/descriptor.ts"
 import { type Digest, hexOf } from "../../content/digest.ts"
 import { uuidOf } from "../uuid.ts"
-import { type DocumentOptions, purlParts } from "./document.ts"
 import type { Inventory, Part } from "./inventory.ts"
+import type { DocumentOptions } from "./options.ts"
+import { purlParts } from "./purl.ts"
 
 /** What is used of SPDX 2.3's JSON (spdx.github.io/spdx-spec/v2.3). */
 interface SpdxPackage {

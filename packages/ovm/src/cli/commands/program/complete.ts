@@ -1,5 +1,5 @@
 import { type Argument, Command, type Option } from "commander"
-import { COMMANDS } from "../../commands.ts"
+import type { CommandEntry } from "../../command.ts"
 import { findDaemon } from "../../daemon.ts"
 import { print } from "../../output.ts"
 import { openStoreToRead } from "../../store.ts"
@@ -13,24 +13,29 @@ interface Candidate {
 /** What a shell is to complete by itself. */
 const FILES: Candidate = { text: ":files", about: "" }
 
-export function define(command: Command): void {
-  command.argument("[words...]", "the command line after `ovm`, up to the word under the cursor").action(run)
+export function define(command: Command, all: readonly CommandEntry[]): void {
+  command
+    .argument("[words...]", "the command line after `ovm`, up to the word under the cursor")
+    .action((words: readonly string[]) => run(words, all))
 }
 
 /** Prints one candidate a line: the word, a tab, what it is. Says nothing rather than fail. */
-async function run(words: readonly string[]): Promise<void> {
-  const found = await candidates(words).catch(() => [])
+async function run(words: readonly string[], all: readonly CommandEntry[]): Promise<void> {
+  const found = await candidates(words, all).catch(() => [])
   const typed = words.at(-1) ?? ""
   const shown = found.filter(({ text }) => text === FILES.text || text.startsWith(typed))
   print(shown.map(({ text, about }) => (about ? `${text}\t${about}\n` : `${text}\n`)).join(""))
 }
 
-async function candidates(words: readonly string[]): Promise<readonly Candidate[]> {
+async function candidates(
+  words: readonly string[],
+  all: readonly CommandEntry[],
+): Promise<readonly Candidate[]> {
   const [name, ...rest] = words
-  const entry = COMMANDS.find((known) => known.name === name && !known.hidden)
-  if (words.length <= 1 || !entry) return words.length <= 1 ? commands() : []
+  const entry = all.find((known) => known.name === name && !known.hidden)
+  if (words.length <= 1 || !entry) return words.length <= 1 ? commands(all) : []
   const command = new Command(entry.name)
-  ;(await entry.load()).define(command)
+  ;(await entry.load()).define(command, all)
   const typed = rest.pop() ?? ""
   const awaiting = optionOf(command, rest.at(-1))
   if (awaiting) return ofOption(awaiting)
@@ -39,11 +44,13 @@ async function candidates(words: readonly string[]): Promise<readonly Candidate[
   return ofArgument(argumentAt(command, rest), entry.name === "rmi" ? [] : [FILES])
 }
 
-function commands(): readonly Candidate[] {
-  return COMMANDS.filter((entry) => !entry.hidden).map(({ name, summary }) => ({
-    text: name,
-    about: summary,
-  }))
+function commands(all: readonly CommandEntry[]): readonly Candidate[] {
+  return all
+    .filter((entry) => !entry.hidden)
+    .map(({ name, summary }) => ({
+      text: name,
+      about: summary,
+    }))
 }
 
 function options(command: Command): readonly Candidate[] {

@@ -1,5 +1,5 @@
+import { type Sha256, sha256 } from "../../../content/digest.ts"
 import type { Extent } from "../../../content/extents.ts"
-import { type Sha256, sha256 } from "../../../content/sha256.ts"
 import { overwriteNow } from "../../../content/sparse.ts"
 import { BATCH } from "../../../files/batch.ts"
 import { reserve } from "../../../host/libc.ts"

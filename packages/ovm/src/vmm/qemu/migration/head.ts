@@ -10,7 +10,19 @@ import {
   Section,
   VERSION,
 } from "./format.ts"
-import type { PageSink, RamBlock } from "./splitter.ts"
+
+/** Where the guest's pages go. Offsets are bytes in its RAM, multiples of 4 KiB; `bytes` are valid during the call only. */
+export interface PageSink {
+  page(offset: number, bytes: Uint8Array): void
+  zero(offset: number): void
+}
+
+export interface RamBlock {
+  /** The RAM backend's id. */
+  readonly name: string
+  /** Bytes. */
+  readonly size: number
+}
 
 /** What the stream says of the machine that wrote it. */
 export interface Configuration {

@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
 import { toOvmError } from "../../../errors.ts"
 import { BATCH } from "../../../files/batch.ts"
 import { PAGE } from "./format.ts"
-import type { PageSink } from "./splitter.ts"
+import type { PageSink } from "./head.ts"
 
 const ZEROS = new Uint8Array(PAGE)
 

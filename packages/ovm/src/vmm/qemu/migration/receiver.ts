@@ -3,8 +3,9 @@ import { rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../../../errors.ts"
+import type { RamBlock } from "./head.ts"
 import { RamFile } from "./ram-file.ts"
-import { type DeviceState, type RamBlock, StreamSplitter } from "./splitter.ts"
+import { type DeviceState, StreamSplitter } from "./splitter.ts"
 
 /** In the instance's directory, where QEMU runs: it knows the socket by this name. */
 export const SNAPSHOT_SOCKET = "snapshot.sock"

@@ -7,9 +7,10 @@ import { buildGuest, guestMissing } from "../../../../../testkit/src/guest.ts"
 import { OvmError } from "../../../errors.ts"
 import { findQemu } from "../find.ts"
 import { MAX_STATE, PAGE, Ram, Section } from "./format.ts"
+import type { PageSink } from "./head.ts"
 import { RamFile } from "./ram-file.ts"
 import { record } from "./record.suite.ts"
-import { type DeviceState, type PageSink, StreamSplitter } from "./splitter.ts"
+import { type DeviceState, StreamSplitter } from "./splitter.ts"
 
 const u8 = (value: number) => Buffer.of(value)
 function u16(value: number): Buffer {

@@ -1,19 +1,6 @@
 import { type DeviceSection, readDevices } from "./devices.ts"
 import { MAX_STATE, malformed } from "./format.ts"
-import { type Configuration, parseHead } from "./head.ts"
-
-/** Where the guest's pages go. Offsets are bytes in its RAM, multiples of 4 KiB; `bytes` are valid during the call only. */
-export interface PageSink {
-  page(offset: number, bytes: Uint8Array): void
-  zero(offset: number): void
-}
-
-export interface RamBlock {
-  /** The RAM backend's id. */
-  readonly name: string
-  /** Bytes. */
-  readonly size: number
-}
+import { type Configuration, type PageSink, parseHead, type RamBlock } from "./head.ts"
 
 /** What `migrate-incoming` takes beside a RAM file: the stream without the pages of the one block. */
 export interface DeviceState {

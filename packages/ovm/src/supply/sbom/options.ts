@@ -1,0 +1,5 @@
+export interface DocumentOptions {
+  readonly created: Date
+  /** Of ovm. */
+  readonly version: string
+}
