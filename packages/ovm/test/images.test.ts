@@ -294,7 +294,7 @@ describe.skipIf(Boolean(skip))("images", () => {
 
     test("a name that it does not have, a host that is not there, an image that was never packed", async () => {
       const name = `${registry.host}/demo/nothing:1`
-      await box.fails(["pull", name], "OVM_NAME_UNKNOWN", ["demo/nothing:1", registry.host])
+      await box.fails(["pull", name], "OVM_NAME_UNKNOWN", ["demo/nothing:1", `ovm login ${registry.host}`])
       await box.fails(["inspect", name], "OVM_NAME_UNKNOWN", ["demo/nothing:1"])
       await box.fails(["push", name], "OVM_NAME_UNKNOWN", [name, "on this host"])
       await box.fails(["pull", "127.0.0.1:1/demo/x"], "OVM_REGISTRY_UNREACHABLE", ["127.0.0.1:1"])

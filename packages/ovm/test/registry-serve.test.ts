@@ -108,7 +108,7 @@ describe("ovm registry serve", () => {
     const begin = ["registry", "serve", "--address"]
     await box.fails([...begin, "127.0.0.1:0"], "OVM_STORE_BUSY", [`${box.home}/registry`, "--root"])
     const free = ["--root", box.path("free")]
-    await box.fails([...begin, registry.address, ...free], "OVM_DAEMON_RUNNING", [registry.address])
+    await box.fails([...begin, registry.address, ...free], "OVM_USAGE", [registry.address, "--address"])
     await box.fails([...begin, "127.0.0.1", ...free], "OVM_USAGE", ["127.0.0.1", "HOST:PORT"])
     await box.fails([...begin, "127.0.0.1:70000", ...free], "OVM_USAGE", ["70000"])
     await box.fails([...begin, "127.0.0.1:0", "--tls-cert", "x"], "OVM_USAGE", ["--tls-key"])

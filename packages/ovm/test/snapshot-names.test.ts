@@ -211,7 +211,22 @@ describe.skipIf(Boolean(skip))("prune", () => {
     await host.ok(["snapshot", "source", "--tag", "s1"])
     await host.ok(["warm", "demo:s1"])
     expect((await host.json(["prune"])).cache.removed).toEqual([])
-    expectFailure(await host.ovm(["rmi", "demo:s1"]), "OVM_IMAGE_IN_USE", ["ovm warm --slots 0"])
+    // What waits in it has an id, but is no instance that could be stopped.
+    await host.fails(["rmi", "demo:s1"], "OVM_IMAGE_IN_USE", [
+      "demo:s1 is used by warm slots of demo:s1\nhint: ovm warm demo:s1 --slots 0\n",
+    ])
+    await host.ok(["run", "-d", "--name", "clone", "demo:s1"])
+    const { instance_id } = await host.json(["status", "clone"])
+    await host.fails(["rmi", "demo:s1"], "OVM_IMAGE_IN_USE", [
+      `used by instance ${instance_id} and by warm slots of demo:s1`,
+      `ovm rm ${instance_id}; ovm warm demo:s1 --slots 0`,
+    ])
+    await host.ok(["rm", "--force", "clone"])
+    await host.fails(["warm", "demo:s1", "--slots", "64"], "OVM_TOO_MANY", ["--slots 0", "ovm info"])
+    await host.fails(["snapshot", "source", "--tag", "1"], "OVM_STATE_CONFLICT", [
+      "demo:1",
+      "take another --tag",
+    ])
     await host.ok(["warm", "demo:s1", "--slots", "0"])
     await until("the slot is gone", () => host.ovm(["rmi", "demo:s1"]), { is: ({ status }) => status === 0 })
   })

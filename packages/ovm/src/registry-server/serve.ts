@@ -37,7 +37,7 @@ export interface RegistryServer extends AsyncDisposable {
 const IDLE = 120
 
 /**
- * Serves `registry` over HTTP. Throws OVM_DAEMON_RUNNING if the address is taken, OVM_USAGE if it cannot be listened on or
+ * Serves `registry` over HTTP. Throws OVM_USAGE if the address is taken or cannot be listened on, or if
  * certificate and key do not fit, OVM_FILE_UNREADABLE.
  */
 export function serveRegistry(registry: Registry, options: ServeOptions): Promise<RegistryServer> {
@@ -106,7 +106,7 @@ function entry(request: Request, { status }: Response, started: number, client: 
 function refused(cause: unknown, address: string): OvmError {
   const { code, message } = cause as NodeJS.ErrnoException
   if (code === "EADDRINUSE")
-    return new OvmError("OVM_DAEMON_RUNNING", `another program listens on ${address}`, {
+    return new OvmError("OVM_USAGE", `another program listens on ${address}`, {
       cause,
       hint: "choose another --address; port 0 takes a free one",
     })

@@ -45,13 +45,20 @@ export async function failure(failed: Failed): Promise<Error> {
   const anew = refused ? `ovm login ${scope} anew, or ovm logout ${scope}` : undefined
   if (status === 401) return make("OVM_REGISTRY_UNAUTHORIZED", anew ?? `ovm login ${host}`)
   if (status === 403) return make("OVM_REGISTRY_DENIED", anew ?? `ovm login ${host} as somebody who may`)
-  if (status === 404) return make(failed.absent)
+  if (status === 404)
+    return make(failed.absent, failed.absent === "OVM_NAME_UNKNOWN" ? misnamed(failed) : undefined)
   if (status === 413) return make("OVM_TOO_LARGE")
   const pause = parseRetryAfter(response.headers.get("retry-after"))
   if (status === 429) return new Transient(make("OVM_REGISTRY_THROTTLED", "try again later"), pause)
   if (status === 408 || status >= 500) return new Transient(make("OVM_REGISTRY_FAILED"), pause)
   const known = status === 400 ? reported.map(({ code }) => CODES[code]).find(Boolean) : undefined
   return make(known ?? "OVM_REGISTRY_FAILED")
+}
+
+/** Many registries say so as well of what they do not show to everybody. */
+function misnamed({ host, credential }: Failed): string {
+  const spelling = "look whether repository and tag are written as they are there"
+  return credential?.origin === undefined ? `${spelling}; if it is private: ovm login ${host}` : spelling
 }
 
 /** What the body says in the shape of the distribution-spec, cut to what fits a message; nothing if it says nothing. */

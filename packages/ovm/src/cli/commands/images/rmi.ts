@@ -11,6 +11,7 @@ import { onlyNameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
 import { formatSize } from "../../format.ts"
+import { refuseIfUsed } from "../../image-users.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown, storeName } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
@@ -113,17 +114,6 @@ async function hasOtherName(store: LayoutStore, name: string, target: Descriptor
   for await (const other of store.list())
     if (other.reference !== name && other.target.digest === target.digest) return true
   return false
-}
-
-/** An image that a machine uses keeps its last name, by which it can be seen and started again. */
-async function refuseIfUsed(store: LayoutStore, name: string, target: Descriptor): Promise<void> {
-  const users = (await store.leases()).filter(({ digests }) => digests.includes(target.digest))
-  if (users.length === 0) return
-  const ids = users.map(({ id }) => id.replace(/^instance-/, ""))
-  throw new OvmError("OVM_IMAGE_IN_USE", `${name} is used by instance ${ids.join(", ")}`, {
-    detail: { instances: ids },
-    hint: `ovm stop ${ids[0]}; ovm rm ${ids[0]}; of a warm slot: ovm warm --slots 0 NAME`,
-  })
 }
 
 async function collect(untagged: readonly string[], options: RmiOptions): Promise<void> {

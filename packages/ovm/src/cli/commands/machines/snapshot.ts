@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander"
+import { OvmError } from "../../../errors.ts"
 import type { InstanceInfo, SnapshotRequest } from "../../../runtime/interfaces.ts"
 import { endOf } from "../../end.ts"
 import { examples } from "../../examples.ts"
@@ -50,7 +51,11 @@ async function run(name: string, options: SnapshotOptions): Promise<void> {
   const { answer, ended } = await interruptible(async (signal) => {
     const { runtime, instance } = await findInstance(name)
     const { instance_id } = instance
-    const answer = await runtime.snapshot(requestOf(instance_id, options), { signal })
+    const answer = await runtime
+      .snapshot(requestOf(instance_id, options), { signal })
+      .catch((thrown: unknown) => {
+        throw withWay(thrown)
+      })
     const over = (info: InstanceInfo) => hasEnded(info.state)
     return { answer, ended: options.stop && (await waitFor(runtime, instance_id, over, { signal })) }
   })
@@ -77,4 +82,12 @@ function requestOf(instance_id: string, options: SnapshotOptions): SnapshotReque
     ...(preload && { preload_hint: true }),
     ...(mlock && { mlock_required: true }),
   }
+}
+
+/** Of a name that is in the way the error says which. */
+function withWay(thrown: unknown): unknown {
+  if (!(thrown instanceof OvmError && thrown.code === "OVM_STATE_CONFLICT")) return thrown
+  const { code, message, detail } = thrown
+  if (typeof (detail as { reference?: unknown } | undefined)?.reference !== "string") return thrown
+  return new OvmError(code, message, { detail, cause: thrown, hint: "take another --tag" })
 }
