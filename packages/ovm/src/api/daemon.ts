@@ -34,7 +34,10 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
   for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
     if (existsSync(folder)) privateFolder(folder)
   const report = (error: OvmError) => log("error", { code: error.code, message: error.message })
-  const images = await openImages(paths.store, paths.cache, new Policy(paths.policy), report)
+  const images = await openImages(paths.store, paths.cache, new Policy(paths.policy), {
+    settings: paths.registries,
+    damaged: report,
+  })
   const runtime = await LocalRuntime.open({
     version,
     root: paths.root,

@@ -38,6 +38,7 @@ export async function pullByPolicy(image: string, policy: PullPolicy, call: Pull
     }
     using progress = await openProgress()
     await pullImage(store, reference, rules, {
+      settings: paths().registries,
       ...call,
       onProgress: progress.onProgress,
       onWarning: warn,

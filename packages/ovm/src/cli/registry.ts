@@ -1,3 +1,4 @@
+import { paths } from "../host/paths.ts"
 import { connect } from "../registry/connect.ts"
 import type { HttpStore } from "../registry/http-store.ts"
 import type { Reference } from "../registry/reference.ts"
@@ -14,6 +15,7 @@ export interface RegistryOptions {
  */
 export function openRemote(reference: Reference, options: RegistryOptions): Promise<HttpStore> {
   return connect(reference, {
+    settings: paths().registries,
     ...(options.plainHttp && { plainHttp: true }),
     ...(options.pulling && { pulling: true }),
   })

@@ -12,6 +12,7 @@ import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import type { Finding } from "../ram/scan.ts"
 import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import { RegistryLanes } from "../registry/transfer/lanes.ts"
 import type { EvidenceSource } from "../signing/interfaces.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
 import { isRefusal } from "../signing/policy/refused.ts"
@@ -21,7 +22,7 @@ import { machineOf } from "./machine.ts"
 import { namedSnapshots } from "./named-snapshots.ts"
 import { importPath } from "./path.ts"
 import type { PreparedImage, UntimedImage } from "./prepared.ts"
-import { pullImage } from "./pull.ts"
+import { type PullOptions, pullImage } from "./pull.ts"
 import { resolveHere } from "./resolve.ts"
 import { askedOf, type Root, readRoot } from "./root.ts"
 import { prepareSnapshot, refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
@@ -47,6 +48,14 @@ export interface PrepareOptions extends Call {
 
 const LEASE = "instance-"
 
+/** How registries are reached; their lanes are what all pulls of one daemon have in common. */
+type Registries = Pick<PullOptions, "settings" | "lanes">
+
+export interface ImagesOptions extends Pick<Registries, "settings"> {
+  /** Told of a store that is damaged, which fails otherwise. */
+  readonly damaged?: (error: OvmError) => void
+}
+
 /**
  * Makes the store at `root` if there is none; `cache` is where inflated RAM goes. Nothing is prepared but what `policy` admits. A
  * store that is damaged is told to `damaged`, where that is given: what needs no image goes on without it.
@@ -55,7 +64,7 @@ export async function openImages(
   root: string,
   cache: string,
   policy: Policy,
-  damaged?: (error: OvmError) => void,
+  { settings, damaged }: ImagesOptions = {},
 ): Promise<Images> {
   try {
     await (await openLayout(root, { create: true })).close()
@@ -63,7 +72,8 @@ export async function openImages(
     if (!damaged) throw thrown
     damaged(toOvmError(thrown))
   }
-  return new Images({ store: root, cache }, policy)
+  const registries = { ...(settings !== undefined && { settings }), lanes: new RegistryLanes() }
+  return new Images({ store: root, cache }, policy, registries)
 }
 
 /** So many artifacts are not read again, which takes longer than all else that is done for one that was run before. */
@@ -78,6 +88,7 @@ export class Images {
   constructor(
     private readonly place: Pick<Paths, "store" | "cache">,
     private readonly policy: Policy,
+    private readonly registries: Registries,
   ) {
     this.cache = new Cache(place.cache)
   }
@@ -95,7 +106,7 @@ export class Images {
       try {
         const began = performance.now()
         const { active } = await this.policy.check()
-        const found = await locate(store, reference, this.policy, active, options)
+        const found = await locate(store, reference, this.policy, active, { ...options, ...this.registries })
         await lease.add(found.target)
         const resolved = performance.now()
         await options.onPhase?.("verifying")
@@ -252,7 +263,7 @@ async function locate(
   text: string,
   policy: Policy,
   strict: boolean,
-  options: PrepareOptions,
+  options: PrepareOptions & Registries,
 ): Promise<Located> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)

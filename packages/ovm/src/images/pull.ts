@@ -3,7 +3,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { Remembered } from "../content/remembered.ts"
-import { connect } from "../registry/connect.ts"
+import { type ConnectOptions, connect } from "../registry/connect.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
@@ -11,7 +11,7 @@ import { enterSnapshots } from "./along.ts"
 import { askAhead, copyEvidence } from "./evidence.ts"
 import { askedOf, readRoot } from "./root.ts"
 
-export interface PullOptions extends Call {
+export interface PullOptions extends Call, Pick<ConnectOptions, "settings" | "lanes"> {
   readonly plainHttp?: boolean
   /** Also what refers to the image (docs/design/0012). */
   readonly includeReferrers?: boolean
@@ -33,11 +33,13 @@ export async function pullImage(
   policy: Policy,
   options: PullOptions = {},
 ): Promise<Descriptor> {
-  const { plainHttp, signal, onWarning } = options
+  const { plainHttp, settings, lanes, signal, onWarning } = options
   const call = signal ? { signal } : {}
   await policy.check()
   const repository = await connect(reference, {
     pulling: true,
+    ...(settings !== undefined && { settings }),
+    ...(lanes && { lanes }),
     ...(plainHttp !== undefined && { plainHttp }),
   })
   const { descriptor: root, bytes } = await repository.fetchReference(reference.target, call)

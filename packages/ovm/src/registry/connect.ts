@@ -1,11 +1,11 @@
 import { guarded } from "../content/guarded.ts"
 import { OvmError } from "../errors.ts"
-import { paths } from "../host/paths.ts"
 import { type Credentials, DockerCredentials } from "./auth/credentials.ts"
 import { HttpStore } from "./http-store.ts"
 import type { Reference } from "./reference.ts"
+import type { RegistryLanes } from "./transfer/lanes.ts"
 import type { MirrorTransport } from "./transport/mirrors.ts"
-import { type Mirror, readSettings, readTls, type Settings } from "./transport/settings.ts"
+import { type Mirror, readSettings, readTls, Settings } from "./transport/settings.ts"
 import { Transport, type TransportOptions } from "./transport/transport.ts"
 import type { OnWarning } from "./transport/warnings.ts"
 
@@ -18,8 +18,10 @@ export interface ConnectOptions {
   readonly onWarning?: OnWarning
   /** Those that Docker and others share unless told. */
   readonly credentials?: Credentials
-  /** Those of the settings file (docs/registries.md) unless told. */
-  readonly settings?: Settings
+  /** None unless told (docs/registries.md): as they are, or the file that has them, read anew each time. */
+  readonly settings?: Settings | string
+  /** How many bodies a registry sends at a time, in common with others; its own unless told. */
+  readonly lanes?: RegistryLanes
 }
 
 /**
@@ -37,7 +39,7 @@ export async function connect(reference: Reference, options: ConnectOptions = {}
 /** The same for a registry as a whole. */
 export function connectHost(host: string, options: ConnectOptions = {}): Promise<Transport> {
   return guarded(async () => {
-    const settings = options.settings ?? (await readSettings(paths().registries))
+    const settings = await settingsOf(options)
     const mirrors = options.pulling ? (settings.for(host).mirrors ?? []) : []
     return new Transport(host, {
       ...(await transportOptions(host, settings, options)),
@@ -45,6 +47,10 @@ export function connectHost(host: string, options: ConnectOptions = {}): Promise
       mirrors: await Promise.all(mirrors.map((mirror) => openMirror(mirror, settings, options))),
     })
   })
+}
+
+async function settingsOf({ settings = new Settings() }: ConnectOptions): Promise<Settings> {
+  return typeof settings === "string" ? await readSettings(settings) : settings
 }
 
 async function openMirror(
@@ -66,6 +72,7 @@ async function transportOptions(
   return {
     credentials: options.credentials ?? new DockerCredentials(),
     onWarning: options.onWarning ?? writeWarning,
+    ...(options.lanes && { lanes: options.lanes }),
     ...(settings.plainHttp !== undefined && { plainHttp: settings.plainHttp }),
     ...(settings.proxy !== undefined && { proxy: settings.proxy }),
     ...(settings.maxConcurrency !== undefined && { maxConcurrency: settings.maxConcurrency }),

@@ -49,7 +49,7 @@ async function open(instances = join(root, "instances")): Promise<void> {
       join(root, "store"),
       join(root, "derived"),
       new Policy(join(root, "policy.json")),
-      () => {},
+      { damaged: () => {} },
     ),
     vmms: availableVmms(join(root, "cache")),
   })

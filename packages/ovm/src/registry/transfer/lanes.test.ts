@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { Lanes } from "./lanes.ts"
+import { Lanes, RegistryLanes } from "./lanes.ts"
 
 /** How many may enter at once. */
 async function open(lanes: Lanes): Promise<number> {
@@ -40,4 +40,17 @@ test("a registry that asks for a pause gets it, on all lanes", async () => {
   const width = short.width
   const entered = await Promise.all(Array.from({ length: width }, () => short.enter()))
   expect(entered).toHaveLength(width)
+})
+
+test("lanes to one registry are shared by those who share the value, and their limit is the last one said", async () => {
+  const registries = new RegistryLanes()
+  const lanes = registries.to("registry.test:5000")
+  expect(registries.to("registry.test:5000")).toBe(lanes)
+  expect(registries.to("other.test")).not.toBe(lanes)
+  expect(new RegistryLanes().to("registry.test:5000")).not.toBe(lanes)
+  expect(await open(lanes)).toBe(3)
+  registries.to("registry.test:5000", 2)
+  expect(await open(lanes)).toBe(2)
+  registries.to("registry.test:5000", 1)
+  expect(await open(lanes)).toBe(1)
 })

@@ -32,8 +32,17 @@ export class Lanes {
   #rest = 0
   #trying = false
 
-  constructor(private readonly most = MOST) {
+  #most: number
+
+  constructor(most = MOST) {
+    this.#most = most
     this.#width = Math.min(START, most)
+  }
+
+  /** From now on at most so many; whoever is in stays until it leaves. */
+  limit(most: number): void {
+    this.#most = most
+    this.#width = Math.min(this.#width, most)
   }
 
   get width(): number {
@@ -132,16 +141,20 @@ export class Lanes {
   }
 
   #widen(): void {
-    this.#trying = this.#width < this.most
+    this.#trying = this.#width < this.#most
     if (this.#trying) this.#width++
   }
 }
 
-const registries = new Map<string, Lanes>()
+/** The lanes to each registry: whoever has this value in common shares them. */
+export class RegistryLanes {
+  readonly #lanes = new Map<string, Lanes>()
 
-/** The lanes to `host`, at most `most` of them, which all that this process does there shares. */
-export function lanesTo(host: string, most?: number): Lanes {
-  const known = registries.get(host) ?? new Lanes(most)
-  registries.set(host, known)
-  return known
+  /** Those to `host`, of which there are at most `most` from now on. */
+  to(host: string, most = MOST): Lanes {
+    const known = this.#lanes.get(host) ?? new Lanes(most)
+    this.#lanes.set(host, known)
+    known.limit(most)
+    return known
+  }
 }

@@ -12,7 +12,7 @@ import { type Position, pour } from "./answer.ts"
 import { rangeFault } from "./content-range.ts"
 import { fetchDirectly } from "./direct/fetch.ts"
 import { isWhole } from "./direct/head.ts"
-import { type Lane, type Lanes, lanesTo } from "./lanes.ts"
+import type { Lane, Lanes } from "./lanes.ts"
 
 /** More lanes than a registry is ever asked for wait in vain, so no blob has more. */
 const LANES = 8
@@ -49,7 +49,7 @@ export class Ranged {
   ) {
     const wanted = Math.max(transport.limits.rangeBytes, Math.min(LARGEST, Math.ceil(target.size / PIECES)))
     this.#queue = into.missing().flatMap((extent) => pieces(extent, wanted))
-    this.#lanes = lanesTo(transport.host, transport.maxConcurrency)
+    this.#lanes = transport.lanes.to(transport.host, transport.maxConcurrency)
     this.#signal = request.signal ? AbortSignal.any([request.signal, this.#stop.signal]) : this.#stop.signal
   }
 

@@ -7,6 +7,7 @@ import { failure } from "../http/failure.ts"
 import { type Connection, discard, isProxied, roundTrip } from "../http/http.ts"
 import { LIMITS, type Limits } from "../http/limits.ts"
 import { retry, Transient } from "../http/retry.ts"
+import { RegistryLanes } from "../transfer/lanes.ts"
 import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
 import type { Answer, Request } from "./request.ts"
 import type { TlsFiles } from "./settings.ts"
@@ -30,6 +31,8 @@ export interface TransportOptions {
   readonly tokenHosts?: readonly string[]
   /** Transfers at a time that this registry takes. */
   readonly maxConcurrency?: number
+  /** Shared with other transports to the same registries; its own unless told. */
+  readonly lanes?: RegistryLanes
   /** Blobs are uploaded in chunks of so many bytes; in one piece unless told. */
   readonly chunkBytes?: number
   /** Asked before the registry itself for what is named by a digest. */
@@ -52,6 +55,7 @@ export interface Plain {
 export class Transport {
   readonly limits: Limits
   readonly maxConcurrency: number | undefined
+  readonly lanes: RegistryLanes
   readonly chunkBytes: number | undefined
   readonly #origin: URL
   readonly #authorizer: Authorizer
@@ -76,6 +80,7 @@ export class Transport {
     const address = host === "docker.io" ? "registry-1.docker.io" : host
     this.#origin = new URL(`${(options.plainHttp ?? isLoopback(host)) ? "http" : "https"}://${address}`)
     this.maxConcurrency = options.maxConcurrency
+    this.lanes = options.lanes ?? new RegistryLanes()
     this.chunkBytes = options.chunkBytes
     this.#assumed = options.plainHttp === undefined && isLoopback(host)
     const { tls, proxy } = options

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
+import { paths } from "../../../host/paths.ts"
 import { DockerCredentials } from "../../../registry/auth/credentials.ts"
 import { connectHost } from "../../../registry/connect.ts"
 import type { Transport } from "../../../registry/transport/transport.ts"
@@ -52,6 +53,7 @@ async function run(name: string, options: LoginOptions): Promise<void> {
     throw new OvmError("OVM_USAGE", `${username ? "the password" : "the user name"} is empty`)
   await interruptible(async (signal) => {
     const registry = await connectHost(host, {
+      settings: paths().registries,
       credentials: { get: async () => ({ username, password }) },
       ...(options.plainHttp && { plainHttp: true }),
     })

@@ -41,6 +41,7 @@ async function run(image: string, options: PullOptions): Promise<void> {
   const { before, digest } = await interruptible(async (signal) => {
     using progress = await openProgress()
     const call: Call = {
+      settings: paths().registries,
       signal,
       onProgress: progress.onProgress,
       onWarning: warn,

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../../errors.ts"
+import { paths } from "../../../../host/paths.ts"
 import { connectHost } from "../../../../registry/connect.ts"
 import { probe } from "../../../../registry/probe.ts"
 import { parseReference } from "../../../../registry/reference.ts"
@@ -33,7 +34,10 @@ async function run(text: string, options: ProbeOptions): Promise<void> {
       hint: `ovm registry probe HOST/${text}`,
     })
   const found = await interruptible(async (signal) => {
-    const transport = await connectHost(host, { ...(options.plainHttp && { plainHttp: true }) })
+    const transport = await connectHost(host, {
+      settings: paths().registries,
+      ...(options.plainHttp && { plainHttp: true }),
+    })
     return probe(transport, repository, { signal })
   })
   if (options.json) return printJson(found)
