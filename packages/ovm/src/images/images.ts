@@ -13,6 +13,7 @@ import type { Paths } from "../host/paths.ts"
 import type { Finding } from "../ram/scan.ts"
 import { isPath, parseReference, type Reference } from "../registry/reference.ts"
 import { RegistryLanes } from "../registry/transfer/lanes.ts"
+import { rounded } from "../rounded.ts"
 import type { EvidenceSource } from "../signing/interfaces.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
 import { isRefusal } from "../signing/policy/refused.ts"
@@ -114,7 +115,7 @@ export class Images {
         const image = await verify(store, this.cache, this.policy, found, root, options)
         return {
           ...image,
-          timings: { resolve: round(resolved - began), verify: round(performance.now() - resolved) },
+          timings: { resolve: rounded(resolved - began), verify: rounded(performance.now() - resolved) },
         }
       } catch (error) {
         await lease.release()
@@ -359,8 +360,4 @@ async function choose(
   await store.lease(LEASE + options.lease).add(descriptor)
   const told = (admitted.get(descriptor.digest) ?? []).filter((one) => !image.warnings.includes(one))
   return { ...choice, warnings: [...warnings, ...told] }
-}
-
-function round(duration: number): number {
-  return Math.round(duration * 100) / 100
 }

@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { openRepository } from "../../../testkit/src/repository.ts"
 import { storeSuite } from "../content/store.suite.ts"
-import { openRepository } from "../registry/http-store.ts"
 import { parseReference } from "../registry/reference.ts"
 import { expectError, startTest } from "./registry.suite.ts"
 

@@ -5,8 +5,8 @@ import {
   type RegistryServer,
   startRegistry,
 } from "../../../testkit/src/registry.ts"
+import { openRepository } from "../../../testkit/src/repository.ts"
 import { storeSuite } from "../content/store.suite.ts"
-import { openRepository } from "./http-store.ts"
 import { parseReference } from "./reference.ts"
 
 /** One without the referrers API that answers in plain text, one with errors, one with the API; and what they cannot do. */

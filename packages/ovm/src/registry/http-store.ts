@@ -24,7 +24,7 @@ import { parseReferrer, type Referrer } from "../content/referrers.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../content/verify.ts"
 import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
 import { bytesBody, discard } from "./http/http.ts"
-import { parseReference, type Reference } from "./reference.ts"
+import { parseReference } from "./reference.ts"
 import { addReferrer, type Fallback, removeReferrer } from "./referrers/fallback.ts"
 import { Referrers } from "./referrers/referrers.ts"
 import { download, downloadInto, sizeHeader } from "./transfer/download.ts"
@@ -32,22 +32,10 @@ import { checkedBody, checkedFile, upload } from "./transfer/upload.ts"
 import { cancel, locationOf, type Place } from "./transfer/upload-session.ts"
 import { pages, small } from "./transport/document.ts"
 import type { Request } from "./transport/request.ts"
-import { Transport, type TransportOptions } from "./transport/transport.ts"
+import type { Transport } from "./transport/transport.ts"
 
 const TAG = /^\w[\w.-]{0,127}$/
 const ACCEPT = { Accept: MANIFEST_TYPES.join(", ") }
-
-/**
- * The repository that `reference` names, as a store (distribution-spec). No request is made before it is used.
- * Throws OVM_REFERENCE_INVALID if the reference has no host.
- */
-export function openRepository(reference: Reference, options: TransportOptions = {}): HttpStore {
-  if (reference.host !== undefined)
-    return new HttpStore(new Transport(reference.host, options), reference.repository)
-  throw new OvmError("OVM_REFERENCE_INVALID", `${reference} has no registry host`, {
-    hint: `write HOST/${reference}`,
-  })
-}
 
 /** References to it are tags, digests, or full names in this repository. */
 export class HttpStore

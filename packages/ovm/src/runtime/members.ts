@@ -1,6 +1,7 @@
 import { basename, join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import { isDigest } from "../content/digest.ts"
+import { isObject } from "../content/manifest.ts"
 import { isErrorCode } from "../errors.ts"
 import type { MachineRecord } from "../vmm/interfaces.ts"
 import type { InstanceInfo } from "./interfaces.ts"
@@ -134,8 +135,4 @@ function lineageIn(value: unknown, directory: string): Lineage | undefined {
     overlays: overlays.map((one: Descriptor | string) => (typeof one === "string" ? inside(one) : one)),
     ...(top !== undefined && { top: inside(top) }),
   }
-}
-
-export function isObject(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
 }

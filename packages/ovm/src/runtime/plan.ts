@@ -3,17 +3,10 @@ import { refuseUefi } from "../artifact/machine/validate.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage, PreparedSnapshot, UntimedImage } from "../images/prepared.ts"
-import type {
-  Capabilities,
-  DevicePlan,
-  LaunchPlan,
-  Loaded,
-  Machine,
-  Unsupported,
-  Vmm,
-} from "../vmm/interfaces.ts"
+import type { Capabilities, DevicePlan, LaunchPlan, Loaded, Machine, Vmm } from "../vmm/interfaces.ts"
 import type { Overrides } from "./interfaces.ts"
 import { DEFAULT_RESOURCES } from "./limits.ts"
+import { refusalOf, sentence } from "./unsupported.ts"
 
 export interface Planned {
   readonly capabilities: Capabilities
@@ -93,9 +86,9 @@ export async function chooseVmm(
   let refusal: OvmError | undefined
   for (const vmm of candidates(vmms, image, overrides)) {
     const findings = vmm.check(plan)
-    const fatal = findings.filter((finding) => finding.severity === "fatal")
-    if (fatal.length > 0) {
-      refusal ??= unsupported(vmm, image, fatal)
+    const refused = refusalOf(`${vmm.name} cannot run ${image.reference}`, findings)
+    if (refused) {
+      refusal ??= refused
       continue
     }
     try {
@@ -131,18 +124,4 @@ function candidates(vmms: readonly Vmm[], image: PreparedImage, overrides: Overr
   const preferred = image.manifest.runtimeHints?.preferredRuntime ?? []
   const rank = (vmm: Vmm) => (preferred.includes(vmm.name) ? preferred.indexOf(vmm.name) : preferred.length)
   return vmms.toSorted((a, b) => rank(a) - rank(b))
-}
-
-function unsupported(vmm: Vmm, image: PreparedImage, fatal: readonly Unsupported[]): OvmError {
-  return new OvmError(
-    "OVM_UNSUPPORTED",
-    `${vmm.name} cannot run ${image.reference}: ${fatal.map(sentence).join("; ")}`,
-    {
-      detail: fatal.map(({ pointer, reason }) => ({ pointer, reason })),
-    },
-  )
-}
-
-export function sentence(finding: Unsupported): string {
-  return `${finding.pointer}: ${finding.reason}`
 }

@@ -1,4 +1,5 @@
 import { toOvmError } from "../errors.ts"
+import { rounded } from "../rounded.ts"
 import type { Vmm } from "../vmm/interfaces.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
@@ -26,10 +27,6 @@ function withRunning(info: InstanceInfo): InstanceInfo {
 /** Milliseconds. */
 export function since(start: number): number {
   return rounded(performance.now() - start)
-}
-
-export function rounded(ms: number): number {
-  return Math.round(ms * 100) / 100
 }
 
 /** What GET /info says of a VMM, be it usable or not. */

@@ -18,8 +18,9 @@ import type {
   Vmm,
 } from "../vmm/interfaces.ts"
 import type { Overrides } from "./interfaces.ts"
-import { type Planned, planOf, sentence } from "./plan.ts"
+import { type Planned, planOf } from "./plan.ts"
 import { type Claims, resumeOnce } from "./resumed-once.ts"
+import { refusalOf, sentence } from "./unsupported.ts"
 
 /** A snapshot that fits this host, with what it would be resumed by. */
 interface Fit {
@@ -85,15 +86,8 @@ export async function planResume(
   }
   if (wants.lock) await assertLockable(digest, resume.resources.memory)
   const findings = load.checkResume(resume, capabilities)
-  const fatal = findings.filter(({ severity }) => severity === "fatal")
-  if (fatal.length > 0)
-    throw new OvmError(
-      "OVM_UNSUPPORTED",
-      `${vmm.name} cannot resume ${digest}: ${fatal.map(sentence).join("; ")}`,
-      {
-        detail: fatal.map(({ pointer, reason }) => ({ pointer, reason })),
-      },
-    )
+  const refused = refusalOf(`${vmm.name} cannot resume ${digest}`, findings)
+  if (refused) throw refused
   const once = descriptor.uniqueness.multiResume === "deny"
   const release = once ? await resumed.claims?.take(resumed.folder, digest) : undefined
   const ready = async (call: Loading) => {

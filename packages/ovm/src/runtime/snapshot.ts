@@ -7,6 +7,7 @@ import type { Images } from "../images/images.ts"
 import type { PreparedSnapshot } from "../images/prepared.ts"
 import type { TakenSnapshot } from "../images/snapshot.ts"
 import { parseReference } from "../registry/reference.ts"
+import { rounded } from "../rounded.ts"
 import type { Machine, SnapshotParts, Snapshotter } from "../vmm/interfaces.ts"
 import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
@@ -162,9 +163,7 @@ async function scrubbed(
 }
 
 function inHundredths<T extends Record<string, number>>(timings: T): T {
-  return Object.fromEntries(
-    Object.entries(timings).map(([phase, ms]) => [phase, Math.round(ms * 100) / 100]),
-  ) as T
+  return Object.fromEntries(Object.entries(timings).map(([phase, ms]) => [phase, rounded(ms)])) as T
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isObject } from "../../content/manifest.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"
 import { type Dialled, dialIn } from "./socket.ts"
 
@@ -159,10 +160,6 @@ function parse(line: string): Message | undefined {
   } catch {
     return undefined
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
 }
 
 async function withTimeout<T>(work: Promise<T>, ms: number, message: string): Promise<T> {

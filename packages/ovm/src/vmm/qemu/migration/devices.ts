@@ -1,3 +1,4 @@
+import { isObject } from "../../../content/manifest.ts"
 import { MAX_STATE, malformed, PAGE, Section } from "./format.ts"
 
 /** One device's section. */
@@ -110,8 +111,4 @@ function count(from: Described, key: string, at: number): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 32)
     throw malformed(at, `the description of the devices has no ${key}`)
   return value
-}
-
-function isObject(value: unknown): value is Described {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
 }
