@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { packGuest } from "@ovms/testkit/image.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
-import { packGuest } from "../packages/testkit/src/image.ts"
 import { OVM, output, untilSaid, withHome } from "./programs.ts"
 
 const CYCLES = 300

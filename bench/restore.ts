@@ -2,11 +2,11 @@
 // out of a registry with nothing here. `make bench-restore`.
 import { mkdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { startRegistry } from "@ovms/testkit/registry.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
 import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
-import { packGuest } from "../packages/testkit/src/image.ts"
-import { startRegistry } from "../packages/testkit/src/registry.ts"
 import { loadByHand } from "./by-hand.ts"
 import { MACHINE, OVM, output, untilSaid, withHome } from "./programs.ts"
 import { compare, goal, spread } from "./turns.ts"

@@ -6,7 +6,7 @@ import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { buildGuest } from "../packages/testkit/src/guest.ts"
+import { buildGuest } from "@ovms/testkit/guest.ts"
 import { duration, OVM, output } from "./programs.ts"
 import { inTurns, report } from "./turns.ts"
 

@@ -1,12 +1,12 @@
 // How fast a signature is verified, and in how much memory, beside Cosign. `make bench-verify`.
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { startRegistry } from "@ovms/testkit/registry.ts"
 import { connect } from "../packages/ovm/src/registry/connect.ts"
 import { parseReference } from "../packages/ovm/src/registry/reference.ts"
 import { generateKeyPair } from "../packages/ovm/src/signing/keys/generate.ts"
 import { keySigner, parsePrivateKey } from "../packages/ovm/src/signing/keys/private.ts"
 import { sign } from "../packages/ovm/src/signing/sign.ts"
-import { startRegistry } from "../packages/testkit/src/registry.ts"
 import { OVM, output, peer, withHome } from "./programs.ts"
 import { inTurns, median, report } from "./turns.ts"
 

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { until } from "../packages/testkit/src/until.ts"
+import { until } from "@ovms/testkit/until.ts"
 
 let root: string
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawn } from "node:child_process"
 import { join } from "node:path"
-import { guestMissing } from "../../testkit/src/guest.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
 import { cases } from "./cases.js"
 import { Daemon, IMAGE } from "./daemon.ts"
 

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { buildGuest } from "../../testkit/src/guest.ts"
+import { buildGuest } from "@ovms/testkit/guest.ts"
 
 const PROGRAM = process.env.OVM_BIN ?? join(import.meta.dir, "../../../dist/ovm")
 

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { guestMissing } from "../../testkit/src/guest.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
 import { Daemon, IMAGE } from "./daemon.ts"
 
 // What npm would publish, in the hands of somebody who has nothing else of this repository.

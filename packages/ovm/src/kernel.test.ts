@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { checkKernel, kernelVersion } from "./kernel.ts"
 
 let folder = ""

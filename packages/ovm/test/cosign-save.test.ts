@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawn } from "node:child_process"
 import { copyFile, readFile } from "node:fs/promises"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { findPeer, type RegistryServer, startRegistry } from "../../testkit/src/registry.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { findPeer, type RegistryServer, startRegistry } from "@ovms/testkit/registry.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // What Cosign saves as a layout, in both of its forms, and RSA keys as Cosign has them (OVMS-SIG-061, OVMS-SIG-040).

@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { chmod, copyFile, lstat, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.

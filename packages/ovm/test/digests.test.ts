@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { copyFile } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { digestOf } from "../src/content/digest.ts"
 import { openLayout } from "../src/content/layout/store.ts"
 import { bytesOf } from "../src/content/read.ts"

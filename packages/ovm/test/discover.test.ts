@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawn } from "node:child_process"
-import { guestMissing } from "../../testkit/src/guest.ts"
-import { findPeer, type RegistryProgram, startRegistry } from "../../testkit/src/registry.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
 import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(120_000)

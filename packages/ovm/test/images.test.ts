@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { copyFile, readFile, rm, stat, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { qemuImg } from "../../testkit/src/disks.ts"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { type RegistryServer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { qemuImg } from "@ovms/testkit/disks.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.

@@ -1,8 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { until } from "../../testkit/src/until.ts"
+import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.

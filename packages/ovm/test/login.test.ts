@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { guestMissing } from "../../testkit/src/guest.ts"
-import { packGuest } from "../../testkit/src/image.ts"
-import { type RegistryServer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { copyFile, readdir, readFile, readlink, rm, truncate, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { packGuest } from "../../testkit/src/image.ts"
-import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { mountMissing, withTmpfs } from "../../testkit/src/tmpfs.ts"
-import { until } from "../../testkit/src/until.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.

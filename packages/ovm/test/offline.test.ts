@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { copyFile, readFile, symlink, truncate, writeFile } from "node:fs/promises"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { findPeer, type RegistryServer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { findPeer, type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // Images as files: out of one host, into another, by way of other tools, and what is refused on the way.

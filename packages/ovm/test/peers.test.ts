@@ -3,8 +3,8 @@ import { spawn } from "node:child_process"
 import { createHash } from "node:crypto"
 import { copyFile, mkdir, readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { findPeer, type RegistryProgram, startRegistry } from "../../testkit/src/registry.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
 import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
 // Every client with every registry, both ways, byte for byte: what a client pushed is read by ovm, and what ovm pushed is

@@ -2,12 +2,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawnSync } from "node:child_process"
 import { chmod, copyFile, lstat, mkdir, readdir } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import {
-  type RegistryServer,
-  registryMissing,
-  startRegistry as startPeer,
-} from "../../testkit/src/registry.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { type RegistryServer, registryMissing, startRegistry as startPeer } from "@ovms/testkit/registry.ts"
 import { expectFailure, PROGRAM, type Result, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(180_000)

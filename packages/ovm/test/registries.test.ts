@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { copyFile, readFile } from "node:fs/promises"
-import { makeCertificates, opensslMissing } from "../../testkit/src/certificates.ts"
-import { startFaults } from "../../testkit/src/faults.ts"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { startProxy } from "../../testkit/src/proxy.ts"
-import { type RegistryServer, registryMissing, startRegistry } from "../../testkit/src/registry.ts"
+import { makeCertificates, opensslMissing } from "@ovms/testkit/certificates.ts"
+import { startFaults } from "@ovms/testkit/faults.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { startProxy } from "@ovms/testkit/proxy.ts"
+import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // What an operator says about registries, in registries.json and the environment, and what becomes of it.

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import table from "@ovms/spec/errors.json" with { type: "json" }
-import { until } from "../../testkit/src/until.ts"
+import { until } from "@ovms/testkit/until.ts"
 import type { ErrorCode } from "../src/errors.ts"
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url))

@@ -3,8 +3,8 @@ import { once } from "node:events"
 import { chmod, copyFile, readFile } from "node:fs/promises"
 import { type AddressInfo, createServer } from "node:net"
 import { dirname, join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { findPeer } from "../../testkit/src/registry.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { findPeer } from "@ovms/testkit/registry.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(120_000)

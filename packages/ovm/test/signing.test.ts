@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { spawn } from "node:child_process"
 import { chmod, copyFile, readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { findPeer, type RegistryProgram, startRegistry } from "../../testkit/src/registry.ts"
-import { startSigstore } from "../../testkit/src/sigstore.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
+import { startSigstore } from "@ovms/testkit/sigstore.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // Signatures and attestations with the real Cosign, in both of its forms and every direction, in every registry.

@@ -1,9 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { copyFile } from "node:fs/promises"
 import { join } from "node:path"
-import { buildGuest, guestMissing } from "../../testkit/src/guest.ts"
-import { registryMissing, startRegistry } from "../../testkit/src/registry.ts"
-import { until } from "../../testkit/src/until.ts"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(180_000)

@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, mkdtemp, readlink, rm, stat, symlink, writeFile } 
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { type Lock, lock } from "../host/lock.ts"
 import { type Paths, paths } from "../host/paths.ts"
 import { openImages } from "../images/images.ts"

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { qemuImg } from "../../../testkit/src/disks.ts"
+import { qemuImg } from "@ovms/testkit/disks.ts"
 import { sparsenessOf } from "./as-qcow2.ts"
 
 const MiB = 2 ** 20

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { refusal } from "../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { checkChain, MAX_LAYERS } from "./chain.ts"
 import type { DiskInfo } from "./inspect.ts"
 

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { qemuImg, refusal } from "../../../testkit/src/disks.ts"
+import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { inspectDisk } from "./inspect.ts"
 import { createOverlay } from "./overlay.ts"
 

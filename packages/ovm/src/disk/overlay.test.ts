@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test"
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { qemuImg, refusal } from "../../../testkit/src/disks.ts"
+import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { inspectDisk, MAX_VIRTUAL_SIZE } from "./inspect.ts"
 import { createOverlay } from "./overlay.ts"
 

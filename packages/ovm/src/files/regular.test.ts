@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, open, rm, symlink, truncate, writeFile } from "node:fs/
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { ifPresent } from "./present.ts"
 import { openRegular, openRegularSync, readRegular, readRegularSync } from "./regular.ts"
 

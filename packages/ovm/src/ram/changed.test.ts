@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtemp, open, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { changedPages } from "./changed.ts"
 import { CHUNK, PAGE } from "./chunk.ts"
 

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto"
 import { mkdtemp, open, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { CHUNK } from "./chunk.ts"
 import { scanRam } from "./scan.ts"
 

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process"
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { until } from "../../../testkit/src/until.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { type Digest, digestOf } from "../content/digest.ts"
 import { manifestOver } from "../content/store.suite.ts"
 

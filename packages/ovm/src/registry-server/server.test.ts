@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { openRepository } from "../../../testkit/src/repository.ts"
+import { openRepository } from "@ovms/testkit/repository.ts"
 import { storeSuite } from "../content/store.suite.ts"
 import { parseReference } from "../registry/reference.ts"
 import { expectError, startTest } from "./registry.suite.ts"

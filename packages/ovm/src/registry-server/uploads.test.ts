@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readdir } from "node:fs/promises"
 import { connect } from "node:net"
 import { join } from "node:path"
-import { until } from "../../../testkit/src/until.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { digestOf } from "../content/digest.ts"
 import { clientOf } from "./client.ts"
 import {

@@ -3,15 +3,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import {
-  altered,
-  type Fault,
-  type Passing,
-  refusal,
-  stalled,
-  startFaults,
-} from "../../../testkit/src/faults.ts"
-import { type RegistryServer, registryMissing, startRegistry } from "../../../testkit/src/registry.ts"
+import { altered, type Fault, type Passing, refusal, stalled, startFaults } from "@ovms/testkit/faults.ts"
+import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { copy } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { hexOf } from "../content/digest.ts"

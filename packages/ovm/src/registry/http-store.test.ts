@@ -1,11 +1,6 @@
 import { afterAll, beforeAll, describe } from "bun:test"
-import {
-  findPeer,
-  type RegistryProgram,
-  type RegistryServer,
-  startRegistry,
-} from "../../../testkit/src/registry.ts"
-import { openRepository } from "../../../testkit/src/repository.ts"
+import { findPeer, type RegistryProgram, type RegistryServer, startRegistry } from "@ovms/testkit/registry.ts"
+import { openRepository } from "@ovms/testkit/repository.ts"
 import { storeSuite } from "../content/store.suite.ts"
 import { parseReference } from "./reference.ts"
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
-import { refusal, startFaults } from "../../../testkit/src/faults.ts"
-import { findPeer, startRegistry } from "../../../testkit/src/registry.ts"
+import { refusal, startFaults } from "@ovms/testkit/faults.ts"
+import { findPeer, startRegistry } from "@ovms/testkit/registry.ts"
 import { failure } from "../content/store.suite.ts"
 import { HttpStore } from "./http-store.ts"
 import { type Probe, probe } from "./probe.ts"

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { refusal, startFaults } from "../../../testkit/src/faults.ts"
+import { refusal, startFaults } from "@ovms/testkit/faults.ts"
 import { copy } from "../content/copy.ts"
 import { digestOf } from "../content/digest.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { digestOf } from "../content/digest.ts"
 import { resumeOnce } from "./resumed-once.ts"
 

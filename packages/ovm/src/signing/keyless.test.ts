@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setSystemTime, test } from "bun:test"
-import { type Sigstore, startSigstore } from "../../../testkit/src/sigstore.ts"
+import { type Sigstore, startSigstore } from "@ovms/testkit/sigstore.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { MemoryStore } from "../content/memory.ts"

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test"
 import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { qemuImg, refusal } from "../../../testkit/src/disks.ts"
-import { processesIn } from "../../../testkit/src/processes.ts"
+import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
+import { processesIn } from "@ovms/testkit/processes.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, hash, linux, MiB, sizeOf } from "./bench.suite.ts"
 

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { refusal } from "../../../testkit/src/disks.ts"
-import { processesIn } from "../../../testkit/src/processes.ts"
-import { until } from "../../../testkit/src/until.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { processesIn } from "@ovms/testkit/processes.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { type Bench, MiB, sizeOf } from "./bench.suite.ts"
 import type { Machine } from "./interfaces.ts"
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import { setTimeout as sleep } from "node:timers/promises"
-import { DISK_READ, writeBootDisk } from "../../../testkit/src/bios.ts"
+import { DISK_READ, writeBootDisk } from "@ovms/testkit/bios.ts"
 import { OvmError } from "../errors.ts"
 import { type Bench, linux, MiB } from "./bench.suite.ts"
 import type { DiskFile, LaunchPlan, SnapshotParts } from "./interfaces.ts"

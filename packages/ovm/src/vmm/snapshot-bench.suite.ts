@@ -1,7 +1,7 @@
 import { expect } from "bun:test"
 import { closeSync, existsSync, ftruncateSync, openSync } from "node:fs"
 import { join } from "node:path"
-import { until } from "../../../testkit/src/until.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, MiB } from "./bench.suite.ts"
 import type {

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { deflateRawSync, gzipSync } from "node:zlib"
-import { qemuImg, refusal } from "../../../../testkit/src/disks.ts"
+import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { tarHeader } from "../../content/archive/tar.ts"
 import { inspectDisk } from "../inspect.ts"
 

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs"
 import { mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { until } from "../../../../testkit/src/until.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { digestOf, hexOf } from "../../content/digest.ts"
 import { failure } from "../../content/store.suite.ts"
 import {

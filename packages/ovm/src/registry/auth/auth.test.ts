@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { type Fault, refusal, startFaults } from "../../../../testkit/src/faults.ts"
+import { type Fault, refusal, startFaults } from "@ovms/testkit/faults.ts"
 import { bytesOf } from "../../content/read.ts"
 import { collect, describeBytes, failure, text } from "../../content/store.suite.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { refusal, startFaults } from "../../../../testkit/src/faults.ts"
+import { refusal, startFaults } from "@ovms/testkit/faults.ts"
 import { bytesOf } from "../../content/read.ts"
 import { collect, describeBytes, failure, text } from "../../content/store.suite.ts"
 import { HttpStore } from "../http-store.ts"

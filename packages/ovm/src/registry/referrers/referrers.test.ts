@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
-import { type Fault, refusal, startFaults } from "../../../../testkit/src/faults.ts"
-import { findPeer, startRegistry } from "../../../../testkit/src/registry.ts"
+import { type Fault, refusal, startFaults } from "@ovms/testkit/faults.ts"
+import { findPeer, startRegistry } from "@ovms/testkit/registry.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import { digestOf } from "../../content/digest.ts"
 import { OCI_INDEX, OCI_MANIFEST } from "../../content/manifest.ts"

@@ -12,9 +12,9 @@ import {
   type Passing,
   refusal,
   startFaults,
-} from "../../../../testkit/src/faults.ts"
-import { startPipe } from "../../../../testkit/src/pipe.ts"
-import { type RegistryServer, registryMissing, startRegistry } from "../../../../testkit/src/registry.ts"
+} from "@ovms/testkit/faults.ts"
+import { startPipe } from "@ovms/testkit/pipe.ts"
+import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { copyGraph } from "../../content/copy.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import { hexOf } from "../../content/digest.ts"

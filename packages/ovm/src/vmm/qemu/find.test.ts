@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test"
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { probeAccelerator, probeBios } from "./accelerator.ts"
 import { findQemu, QEMU, versionOf } from "./find.ts"
 

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { refusal } from "../../../../testkit/src/disks.ts"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { connectQmp, QMP_SOCKET, type QmpEvent } from "./qmp.ts"
 
 // A monitor that misbehaves in ways that QEMU cannot be made to.

@@ -3,8 +3,8 @@ import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs
 import { mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { qemuImg } from "../../../../../testkit/src/disks.ts"
-import { debugfs, ext4Missing, makeExt4 } from "../../../../../testkit/src/ext.ts"
+import { qemuImg } from "@ovms/testkit/disks.ts"
+import { debugfs, ext4Missing, makeExt4 } from "@ovms/testkit/ext.ts"
 import { scanDisk } from "./scan.ts"
 
 setDefaultTimeout(180_000)
