@@ -4,11 +4,12 @@ import { join } from "node:path"
 
 const ROOT = join(import.meta.dir, "../../..")
 
-/** What may be imported from outside of each package that others can have. What is not here may change from day to day. */
+/** What may be imported from outside of each package. What is not here may change from day to day. */
 const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   "packages/client": [".", "./short-path"],
   // A program: what it is in code is nobody's to build on, until somebody asks for a part.
   "packages/ovm": ["./package.json"],
+  "packages/testkit": ["./*"],
   spec: ["./errors.json", "./requirements.json", "./schema/*", "./api/openapi.yaml", "./vectors/*"],
 }
 
