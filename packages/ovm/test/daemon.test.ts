@@ -69,6 +69,32 @@ describe.skipIf(Boolean(skip))("the daemon", () => {
     await host.ok(["daemon", "--stop"])
   })
 
+  // OVMS-LIM-011, OVMS-STA-029
+  test("takes its limits from daemon.json; with one that says nothing clear nothing starts, and all that runs can be ended", async () => {
+    await using host = await Sandbox.create()
+    await packGuest(host)
+    const file = join(host.home, "daemon.json")
+    await writeFile(file, '{"limits":{"running":1}}')
+    const id = await host.ok(["run", "-d", "m:1"])
+    await host.fails(["run", "-d", "m:1"], "OVM_TOO_MANY", ["1"])
+    expect(await host.json(["info"])).toMatchObject({
+      instances: { limit: 1 },
+      settings: { path: file, present: true, limits: { running: 1 } },
+    })
+    await host.ok(["daemon", "--stop"])
+    for (const [text, words] of [
+      ['{"limits":{"running":"many"}}', "limits.running"],
+      ['{"vmms":["firefly"]}', "firefly"],
+    ] as const) {
+      await writeFile(file, text)
+      await host.fails(["run", "-d", "m:1"], "OVM_SETTINGS_INVALID", [words])
+      expect(await host.json(["status", id])).toMatchObject({ state: "running" })
+      await host.ok(["daemon", "--stop"])
+    }
+    expect(await host.ok(["rm", "--force", id])).toBe(id)
+    await host.ok(["daemon", "--stop"])
+  })
+
   test("works below a path that is too long for a socket, and by a link to its root", async () => {
     await using host = await Sandbox.create()
     const home = join(host.directory, "deep".repeat(38))

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync } from "node:fs"
-import { OvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import { type Lock, lock } from "../host/lock.ts"
 import type { Paths } from "../host/paths.ts"
 import { openImages } from "../images/images.ts"
-import { LocalRuntime } from "../runtime/local.ts"
+import { LocalRuntime, type LocalRuntimeOptions } from "../runtime/local.ts"
+import { readDaemonSettings } from "../runtime/settings.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { keepSocket } from "./kept-socket.ts"
@@ -34,6 +35,7 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
   for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
     if (existsSync(folder)) privateFolder(folder)
   const report = (error: OvmError) => log("error", { code: error.code, message: error.message })
+  const settings = await settingsOf(paths, report)
   const images = await openImages(paths.store, paths.cache, new Policy(paths.policy), {
     settings: paths.registries,
     damaged: report,
@@ -43,7 +45,7 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
     root: paths.root,
     instances: paths.instances,
     images,
-    vmms: availableVmms(paths.cache),
+    ...settings,
     log,
   })
   const streams = new LogStreams()
@@ -59,6 +61,22 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
   await server.close()
   await runtime.close()
   log("ended", {})
+}
+
+/** Settings that cannot be understood keep no machine from being taken over, stopped and removed; nothing starts (OVMS-STA-029). */
+async function settingsOf(
+  paths: Paths,
+  report: (error: OvmError) => void,
+): Promise<Pick<LocalRuntimeOptions, "limits" | "vmms" | "fault">> {
+  const all = availableVmms(paths.cache)
+  try {
+    const { limits, vmms } = await readDaemonSettings(paths.settings)
+    return { limits, vmms: vmms ? availableVmms(paths.cache, vmms) : all }
+  } catch (thrown) {
+    const fault = toOvmError(thrown)
+    report(fault)
+    return { vmms: all, fault }
+  }
 }
 
 async function holdRoot(paths: Paths): Promise<Lock> {

@@ -16,6 +16,8 @@ export interface Paths {
   readonly log: string
   /** Settings of registries (docs/registries.md). */
   readonly registries: string
+  /** Settings of the daemon (docs/daemon.md). */
+  readonly settings: string
   /** What may run here (spec/policy.md). */
   readonly policy: string
 }
@@ -71,6 +73,7 @@ function layout(root: string, run: string, config: string): Paths {
     lock: join(root, "daemon.lock"),
     log: join(root, "daemon.log"),
     registries: join(config, "registries.json"),
+    settings: join(config, "daemon.json"),
     policy: join(config, "policy.json"),
   }
 }

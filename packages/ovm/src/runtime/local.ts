@@ -44,6 +44,8 @@ export interface LocalRuntimeOptions {
   readonly images: Images
   readonly vmms: readonly Vmm[]
   readonly limits?: Partial<Limits>
+  /** Why nothing may be started: what the operator has said cannot be understood. */
+  readonly fault?: OvmError
   /** Hears of every change of state and of what went wrong behind an answer. */
   readonly log?: (event: string, fields: Record<string, unknown>) => void
 }
@@ -114,7 +116,12 @@ export class LocalRuntime implements Runtime {
   }
 
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
+    this.#assertSettled()
     return await this.#starts.start(request, call)
+  }
+
+  #assertSettled(): void {
+    if (this.#options.fault) throw this.#options.fault
   }
 
   async health(): Promise<Health> {
@@ -122,6 +129,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async warm(request: WarmRequest): Promise<WarmAnswer> {
+    if (request.slots > 0) this.#assertSettled()
     return await this.#slots.warm(request)
   }
 

@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs"
 import type { Command } from "commander"
 import { toOvmError } from "../../../errors.ts"
 import { lockHolder } from "../../../host/lock-holder.ts"
 import { type Paths, paths } from "../../../host/paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../../runtime/interfaces.ts"
+import type { DaemonSettings } from "../../../runtime/settings.ts"
 import { VERSION } from "../../../version.ts"
 import type { Vmm } from "../../../vmm/interfaces.ts"
 import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
@@ -30,6 +32,14 @@ interface Info {
   /** Of the daemon, or what one would find. */
   readonly policy: RuntimeInfo["policy"]
   readonly vmms: readonly VmmInfo[]
+  /** What the next daemon would begin with. */
+  readonly settings: Settings
+}
+
+interface Settings extends Partial<DaemonSettings> {
+  readonly path: string
+  readonly present: boolean
+  readonly error?: { readonly code: string; readonly message: string }
 }
 
 interface Daemon {
@@ -69,6 +79,7 @@ async function collect(): Promise<Info> {
     ...(daemon && { instances: daemon.instances, warm: daemon.warm }),
     policy: daemon?.policy ?? (await localPolicy(place)),
     vmms: daemon?.vmms ?? (await localVmms(place)),
+    settings: await settingsAt(place.settings),
   }
 }
 
@@ -84,6 +95,17 @@ async function askDaemon(): Promise<{ state: Daemon; info?: RuntimeInfo }> {
     if (code !== "OVM_DAEMON_UNREACHABLE") throw thrown
     const pid = lockHolder(paths().lock)
     return { state: { running: true, ...(pid !== undefined && { pid }), error: { code, message } } }
+  }
+}
+
+async function settingsAt(path: string): Promise<Settings> {
+  const where = { path, present: existsSync(path) }
+  try {
+    const { readDaemonSettings } = await import("../../../runtime/settings.ts")
+    return { ...where, ...(await readDaemonSettings(path)) }
+  } catch (thrown) {
+    const { code, message } = toOvmError(thrown)
+    return { ...where, error: { code, message } }
   }
 }
 
@@ -119,6 +141,7 @@ function lines({
   warm = [],
   policy,
   vmms,
+  settings,
 }: Info): [string, string | undefined][] {
   return [
     ["version", version],
@@ -130,6 +153,7 @@ function lines({
     ["log", place.log],
     ["registries", place.registries],
     ["policy", describePolicy(policy)],
+    ["settings", describeSettings(settings)],
     ["daemon", describeDaemon(daemon)],
     [
       "machines",
@@ -143,6 +167,14 @@ function lines({
 function describeDaemon({ running, pid, version, error }: Daemon): string {
   if (error) return `${error.code}: ${error.message}`
   return running ? `running, pid ${pid}, version ${version}` : "not running"
+}
+
+function describeSettings({ path, present, limits, error }: Settings): string {
+  if (error) return `${error.code}: ${error.message}; nothing starts`
+  if (!present || !limits) return `none (${path})`
+  const { running, instances, console, warmMemory, warmReserve } = limits
+  const memory = `slots of ${formatSize(warmMemory)} that leave ${formatSize(warmReserve)}`
+  return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${memory}`
 }
 
 function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string {

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { LIMITS } from "./limits.ts"
+import schema from "./settings.schema.json" with { type: "json" }
+import { readDaemonSettings } from "./settings.ts"
+
+let folder: string
+let file: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ovm-settings-"))
+  file = join(folder, "daemon.json")
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+async function read(value: unknown) {
+  await writeFile(file, typeof value === "string" ? value : JSON.stringify(value))
+  return await readDaemonSettings(file)
+}
+
+test("without a file everything is as specified; what is set stands beside that", async () => {
+  expect(await readDaemonSettings(join(folder, "none.json"))).toEqual({ limits: LIMITS })
+  expect(await read({ $schema: "x", limits: { running: 3 }, vmms: ["qemu"] })).toEqual({
+    limits: { ...LIMITS, running: 3 },
+    vmms: ["qemu"],
+  })
+})
+
+test("each limit goes as far as the schema says", async () => {
+  const { properties } = schema.properties.limits
+  expect(Object.keys(properties).sort()).toEqual(Object.keys(LIMITS).sort())
+  for (const [name, { minimum, maximum }] of Object.entries(properties)) {
+    for (const value of [minimum, maximum])
+      expect((await read({ limits: { [name]: value } })).limits).toEqual({ ...LIMITS, [name]: value })
+    for (const value of [minimum - 1, maximum + 1, 1.5, "1", null]) {
+      const error = await refusal(read({ limits: { [name]: value } }))
+      expect([error.code, error.message]).toEqual([
+        "OVM_SETTINGS_INVALID",
+        expect.stringContaining(`${file}: limits.${name}`),
+      ])
+    }
+  }
+})
+
+test.each([
+  ["{", "it is not JSON"],
+  ["[]", "it is not an object"],
+  ['{"limit":{}}', "limit: there is no such field"],
+  ['{"limits":[]}', "limits: it is not an object"],
+  ['{"limits":{"machines":1}}', "limits.machines: there is no such field"],
+  ['{"limits":{"__proto__":1}}', "limits.__proto__: there is no such field"],
+  ['{"vmms":[]}', "vmms: it is not a list of names"],
+  ['{"vmms":"qemu"}', "vmms: it is not a list of names"],
+])("%s is refused by its name", async (text, words) => {
+  const error = await refusal(read(text))
+  expect([error.code, error.message]).toEqual(["OVM_SETTINGS_INVALID", expect.stringContaining(words)])
+})
