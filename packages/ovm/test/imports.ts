@@ -11,7 +11,7 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   content: ["files"],
   registry: ["content"],
   "registry-server": ["registry"],
-  artifact: ["content"],
+  artifact: ["ram"],
   signing: ["artifact"],
   ram: ["content"],
   cache: ["content"],

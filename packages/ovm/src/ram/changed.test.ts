@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { changedPages } from "./changed.ts"
-import { CHUNK, PAGE } from "./chunk.ts"
+import { CHUNK, PAGE } from "./format.ts"
 
 // Threads are started again for every comparison.
 setDefaultTimeout(180_000)

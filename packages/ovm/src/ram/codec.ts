@@ -1,4 +1,4 @@
-import type { RamCompression } from "./chunk.ts"
+import type { RamCompression } from "./format.ts"
 
 /** Makes one frame of a chunk, and a chunk of a frame. */
 export interface Codec {

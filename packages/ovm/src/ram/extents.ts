@@ -1,5 +1,5 @@
 import { dataFrom } from "../content/sparse.ts"
-import { CHUNK } from "./chunk.ts"
+import { CHUNK } from "./format.ts"
 
 /** A run of chunks, and whether they are a hole of the file: then they were never read. */
 export interface Run {

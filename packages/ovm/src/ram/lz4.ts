@@ -1,5 +1,5 @@
 import { compressSync, uncompressSync } from "lz4-napi"
-import { CHUNK } from "./chunk.ts"
+import { CHUNK } from "./format.ts"
 import { malformed } from "./malformed.ts"
 
 // One chunk, one frame of one block (LZ4 frame format 1.6). The library knows blocks; frames are ours.

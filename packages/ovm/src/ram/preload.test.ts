@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { evict, fincoreMissing, resident } from "@ovms/testkit/memory.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { CHUNK } from "./chunk.ts"
+import { CHUNK } from "./format.ts"
 import { preloadRam } from "./preload.ts"
 
 setDefaultTimeout(180_000)

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises"
 import { guarded } from "../content/guarded.ts"
 import { readAhead } from "../host/libc.ts"
-import { CHUNK } from "./chunk.ts"
 import { runsOf } from "./extents.ts"
+import { CHUNK } from "./format.ts"
 
 /** As much as the kernel takes at once. */
 const MOST = 8

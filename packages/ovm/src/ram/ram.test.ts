@@ -16,11 +16,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { digestOf } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
-import { CHUNK, type RamCompression } from "./chunk.ts"
 import { type CompressedRam, compressRam } from "./compress.ts"
+import { CHUNK, type RamCompression, tableSize } from "./format.ts"
 import { inflateRam } from "./inflate.ts"
 import type { InflateOptions } from "./inflate-options.ts"
-import { RamTable, tableSize, writeTable } from "./table.ts"
+import { RamTable, writeTable } from "./table.ts"
 import { inflateZstd } from "./zstd.ts"
 
 const SIZE = 4 << 20

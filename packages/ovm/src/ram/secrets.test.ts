@@ -4,7 +4,7 @@ import { mkdtemp, open, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
-import { CHUNK } from "./chunk.ts"
+import { CHUNK } from "./format.ts"
 import { scanRam } from "./scan.ts"
 
 // Threads are started again for every search.

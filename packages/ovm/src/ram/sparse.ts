@@ -1,5 +1,5 @@
 import { isZero } from "../files/zeros.ts"
-import { PAGE } from "./chunk.ts"
+import { PAGE } from "./format.ts"
 
 /** As writeSync of node:fs. */
 type Write = (fd: number, bytes: Uint8Array, from: number, count: number, at: number) => number

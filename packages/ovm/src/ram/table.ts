@@ -1,14 +1,12 @@
 import type { Digest } from "../content/digest.ts"
 import { hexOf } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
-import { CHUNK, FRAME_LIMIT, type RamCompression } from "./chunk.ts"
+import { CHUNK, FRAME_LIMIT, type RamCompression, TABLE_ENTRY, TABLE_HEADER, tableSize } from "./format.ts"
 
 // The table of frames, byte by byte as spec/snapshot.md has it.
 
 const MAGIC = Buffer.from("OVMSRAMT")
 const VERSION = 1
-const HEADER = 64
-const ENTRY = 40
 const ZERO = 1
 const COMPRESSIONS: readonly RamCompression[] = ["zstd", "lz4"]
 
@@ -31,14 +29,9 @@ export interface RamFacts {
   readonly size: number
 }
 
-/** Bytes of the table of RAM of `size` bytes (OVMS-SNP-034). */
-export function tableSize(size: number): number {
-  return HEADER + (ENTRY * size) / CHUNK
-}
-
 /** The table of `frames`, one for each chunk of `size` bytes of RAM, whose blob is `ref`. */
 export function writeTable({ ref, compression, size }: RamFacts, frames: readonly Frame[]): Uint8Array {
-  const bytes = Buffer.alloc(HEADER + ENTRY * frames.length)
+  const bytes = Buffer.alloc(TABLE_HEADER + TABLE_ENTRY * frames.length)
   MAGIC.copy(bytes)
   bytes.writeUInt32LE(VERSION, 8)
   bytes.writeUInt32LE(CHUNK, 12)
@@ -47,7 +40,7 @@ export function writeTable({ ref, compression, size }: RamFacts, frames: readonl
   bytes.writeUInt32LE(COMPRESSIONS.indexOf(compression) + 1, 28)
   bytes.write(hexOf(ref), 32, "hex")
   for (const [index, frame] of frames.entries()) {
-    const at = HEADER + ENTRY * index
+    const at = TABLE_HEADER + TABLE_ENTRY * index
     bytes.writeUInt32LE(frame.size, at)
     bytes.writeUInt32LE(frame.zero ? ZERO : 0, at + 4)
     bytes.set(frame.digest, at + 8)
@@ -74,17 +67,17 @@ export class RamTable {
   }
 
   frame(index: number): Frame {
-    const at = HEADER + ENTRY * index
+    const at = TABLE_HEADER + TABLE_ENTRY * index
     return {
       size: this.#bytes.readUInt32LE(at),
       zero: this.#bytes.readUInt32LE(at + 4) === ZERO,
-      digest: this.#bytes.subarray(at + 8, at + ENTRY),
+      digest: this.#bytes.subarray(at + 8, at + TABLE_ENTRY),
     }
   }
 
   #checkHeader({ ref, compression, size }: RamFacts): void {
     const b = this.#bytes
-    if (b.length < HEADER || !b.subarray(0, 8).equals(MAGIC))
+    if (b.length < TABLE_HEADER || !b.subarray(0, 8).equals(MAGIC))
       throw invalid("OVMS-SNP-050", "it does not begin as one")
     const version = b.readUInt32LE(8)
     if (version !== VERSION) throw invalid("OVMS-SNP-050", `version is ${version}, not ${VERSION}`)
@@ -100,7 +93,7 @@ export class RamTable {
     if (kind === undefined) throw invalid("OVMS-SNP-050", `compression ${b.readUInt32LE(28)} is not known`)
     if (kind !== compression)
       throw invalid("OVMS-SNP-052", `compression is ${kind}, but the descriptor says ${compression}`)
-    const blob = b.toString("hex", 32, HEADER)
+    const blob = b.toString("hex", 32, TABLE_HEADER)
     if (blob !== hexOf(ref))
       throw invalid("OVMS-SNP-052", `it is of the blob sha256:${blob}, but the descriptor says ${ref}`)
     if (b.length !== tableSize(size))
@@ -110,7 +103,7 @@ export class RamTable {
   #checkEntries(): number {
     let sum = 0
     for (let index = 0; index < this.count; index++) {
-      const at = HEADER + ENTRY * index
+      const at = TABLE_HEADER + TABLE_ENTRY * index
       const size = this.#bytes.readUInt32LE(at)
       const flags = this.#bytes.readUInt32LE(at + 4)
       if (size < 1 || size > FRAME_LIMIT)

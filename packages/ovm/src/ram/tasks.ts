@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../errors.ts"
-import type { RamCompression } from "./chunk.ts"
+import type { RamCompression } from "./format.ts"
 
 // What pool.ts and its workers say to each other. Descriptors are this process's own, shared by its threads.
 

@@ -2,7 +2,7 @@ import { readSync } from "node:fs"
 import { Readable } from "node:stream"
 import { createZstdDecompress } from "node:zlib"
 import type { Bytes } from "../content/interfaces.ts"
-import { CHUNK } from "./chunk.ts"
+import { CHUNK } from "./format.ts"
 import { malformed } from "./malformed.ts"
 import { endOfFrame } from "./zstd.ts"
 

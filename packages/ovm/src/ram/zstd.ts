@@ -1,4 +1,4 @@
-import { CHUNK } from "./chunk.ts"
+import { CHUNK } from "./format.ts"
 import { malformed } from "./malformed.ts"
 
 // One chunk, one frame (RFC 8878). Bun's own calls: the ones of node:zlib are a third slower.

@@ -1,4 +1,5 @@
 import type { Digest } from "../../content/digest.ts"
+import type { RamCompression } from "../../ram/format.ts"
 import { type Fault, faultOfJson, faultsError } from "../faults.ts"
 import { snapshot } from "../generated/snapshot.js"
 import places from "../generated/snapshot.places.json" with { type: "json" }
@@ -12,8 +13,6 @@ const SCHEMA: DocumentSchema = {
   validate: snapshot,
   places,
 }
-
-export type RamCompression = "zstd" | "lz4"
 
 /** The snapshot descriptor v1 (spec/snapshot.md, spec/schema/snapshot.v1.json). Sizes are bytes. */
 export interface SnapshotDescriptor {

@@ -1,4 +1,5 @@
 import type { Descriptor } from "../../content/descriptor.ts"
+import { pagesSize, tableSize } from "../../ram/format.ts"
 import { excerpt, type Fault } from "../faults.ts"
 import { Finder } from "../finder.ts"
 import type { DiskFormat } from "../machine/manifest.ts"
@@ -18,12 +19,6 @@ export interface SnapshotParts {
   /** Above the base's chain, the lowest first. */
   readonly overlays: readonly { readonly descriptor: Descriptor; readonly format: DiskFormat }[]
 }
-
-/** Bytes of the table of frames of RAM of `size` bytes (OVMS-SNP-034). */
-export const tableSize = (size: number): number => 64 + (40 * size) / 262144
-
-/** Bytes of the map of changed pages of RAM of `size` bytes (OVMS-SNP-121). */
-export const pagesSize = (size: number): number => size / 32768
 
 const TERMS = {
   document: "snapshot",

@@ -2,6 +2,7 @@ import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, FilePusher, Pusher } from "../../content/interfaces.ts"
 import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { bytesOf } from "../../content/read.ts"
+import type { RamCompression } from "../../ram/format.ts"
 import { describeFile, fileBytes } from "../blob.ts"
 import { documentOf } from "../canonical.ts"
 import { faultsError } from "../faults.ts"
@@ -17,7 +18,7 @@ import {
   TITLE_ANNOTATION,
 } from "../types.ts"
 import { CREATED_ANNOTATION, snapshotAnnotations } from "./annotations.ts"
-import type { RamCompression, SnapshotDescriptor } from "./descriptor.ts"
+import type { SnapshotDescriptor } from "./descriptor.ts"
 import { validateSnapshotArtifact } from "./mapping.ts"
 
 /** What the files of a snapshot are, and all that its descriptor says beside them. */
