@@ -52,6 +52,13 @@ describe.skipIf(Boolean(skip))("snapshots", () => {
       ["demo:1"],
     ])
     expect(await host.ok(["__complete", "rmi", "demo:s"])).toBe("demo:s1\tsnapshot")
+    expect(await host.ok(["__complete", "warm", "demo:"])).toBe("demo:s1\tsnapshot")
+    await host.ok(["run", "-d", "--name", "other", "demo:1"])
+    const offered = (await host.ok(["__complete", "status", ""]))
+      .split("\n")
+      .map((line) => line.split("\t")[0])
+    expect([offered.length, new Set(offered.slice(0, 2))]).toEqual([4, new Set(["source", "other"])])
+    await host.ok(["rm", "--force", "other"])
     expect((await host.json(["info"])).cache.kinds.ram).toMatchObject({ files: 1, in_use: 0 })
 
     // The machine that it was taken of goes on, and is no reason to keep it.

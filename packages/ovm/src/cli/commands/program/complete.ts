@@ -13,6 +13,8 @@ interface Candidate {
 /** What a shell is to complete by itself. */
 const FILES: Candidate = { text: ":files", about: "" }
 
+const HELP: Candidate = { text: "help", about: "Show the help of a command" }
+
 export function define(command: Command, all: readonly CommandEntry[]): void {
   command
     .argument("[words...]", "the command line after `ovm`, up to the word under the cursor")
@@ -31,15 +33,26 @@ async function candidates(
   words: readonly string[],
   all: readonly CommandEntry[],
 ): Promise<readonly Candidate[]> {
-  const [name, ...rest] = words
+  const helps = words[0] === "help" && words.length > 1
+  const [name, ...rest] = helps ? words.slice(1) : words
+  if (rest.length === 0) return helps ? commands(all) : [...commands(all), HELP]
   const entry = all.find((known) => known.name === name && !known.hidden)
-  if (words.length <= 1 || !entry) return words.length <= 1 ? commands(all) : []
-  const command = new Command(entry.name)
+  if (!entry) return []
+  let command = new Command(entry.name)
   ;(await entry.load()).define(command, all)
   const typed = rest.pop() ?? ""
+  if (command.commands.length > 0) {
+    if (rest.length === 0) return typed.startsWith("-") ? options(command) : below(command)
+    const found = command.commands.find((one) => one.name() === rest[0])
+    if (!found) return []
+    command = found
+    rest.shift()
+  }
+  if (helps) return []
   const awaiting = optionOf(command, rest.at(-1))
   if (awaiting) return ofOption(awaiting)
   if (typed.startsWith("-")) return options(command)
+  if (entry.name === "warm") return images("snapshot")
   // A path is no name that could be removed.
   return ofArgument(argumentAt(command, rest), entry.name === "rmi" ? [] : [FILES])
 }
@@ -51,6 +64,11 @@ function commands(all: readonly CommandEntry[]): readonly Candidate[] {
       text: name,
       about: summary,
     }))
+}
+
+/** The commands below another, as those of `ovm registry`. */
+function below(command: Command): readonly Candidate[] {
+  return command.commands.map((one) => ({ text: one.name(), about: one.summary() }))
 }
 
 function options(command: Command): readonly Candidate[] {
@@ -90,20 +108,20 @@ async function ofArgument(
   return name === "file" ? [FILES] : []
 }
 
-async function images(): Promise<Candidate[]> {
+async function images(only?: "snapshot"): Promise<Candidate[]> {
   await using store = await openStoreToRead()
   const found: Candidate[] = []
   for await (const { reference, target } of store.list()) {
     const { snapshotOf } = await summarize(store, target)
-    found.push({ text: reference, about: snapshotOf ? "snapshot" : "image" })
+    if (snapshotOf || !only) found.push({ text: reference, about: snapshotOf ? "snapshot" : "image" })
   }
   return found
 }
 
 async function instances(): Promise<Candidate[]> {
   const list = (await (await findDaemon())?.list()) ?? []
-  return list.flatMap((one) => [
-    { text: one.name, about: `${one.state}, ${one.image.reference}` },
-    { text: one.instance_id, about: one.name },
-  ])
+  return [
+    ...list.map((one) => ({ text: one.name, about: `${one.state}, ${one.image.reference}` })),
+    ...list.map((one) => ({ text: one.instance_id, about: one.name })),
+  ]
 }

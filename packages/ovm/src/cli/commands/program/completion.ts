@@ -5,21 +5,34 @@ import { print } from "../../output.ts"
 // The scripts only ask: what could come next is worked out by `ovm __complete` from the same definitions that parse the
 // command line, so that they need not be written anew with each release.
 
+// Bash breaks words at colons, which names have: the words are taken from the line, and what stands before the last break
+// of the one under the cursor is left out of the answers.
 const BASH = `# bash completion for ovm
 _ovm() {
-  local word=\${COMP_WORDS[COMP_CWORD]} lines line
-  mapfile -t lines < <("\${COMP_WORDS[0]}" __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  local typed="\${COMP_LINE:0:COMP_POINT}" word breaks line kept at
+  local -a words lines files
+  read -ra words <<< "$typed"
+  case "$typed" in *[[:space:]]) words+=("") ;; esac
+  word="\${words[-1]}"
+  breaks="\${COMP_WORDBREAKS//[^:=]/}"
+  kept="$word"
+  if [ -n "$breaks" ]; then kept="\${word##*[$breaks]}"; fi
+  at=$((\${#word} - \${#kept}))
+  mapfile -t lines < <("\${COMP_WORDS[0]}" __complete -- "\${words[@]:1}" 2>/dev/null)
   COMPREPLY=()
   for line in "\${lines[@]}"; do
     if [ "$line" = ":files" ]; then
-      mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")
+      mapfile -t files < <(compgen -f -- "$word")
     else
-      COMPREPLY+=("\${line%%$'\\t'*}")
+      line="\${line%%$'\\t'*}"
+      COMPREPLY+=("\${line:at}")
     fi
   done
-  if declare -F __ltrim_colon_completions >/dev/null; then __ltrim_colon_completions "$word"; fi
+  # Of names that are no files a slash is no folder.
+  if [ "\${#COMPREPLY[@]}" = 0 ]; then compopt -o filenames 2>/dev/null; fi
+  for line in "\${files[@]}"; do COMPREPLY+=("\${line:at}"); done
 }
-complete -o filenames -o nosort -F _ovm ovm
+complete -o nosort -F _ovm ovm
 `
 
 const ZSH = `#compdef ovm
@@ -44,7 +57,9 @@ const FISH = `# fish completion for ovm
 function __ovm_complete
     set -l words (commandline -opc)
     set -l current (commandline -ct)
-    for line in ($words[1] __complete -- $words[2..-1] $current 2>/dev/null)
+    set -l program $words[1]
+    set -e words[1]
+    for line in ($program __complete -- $words "$current" 2>/dev/null)
         if test "$line" = ":files"
             __fish_complete_path $current
         else
@@ -52,7 +67,7 @@ function __ovm_complete
         end
     end
 end
-complete -c ovm -f -a '(__ovm_complete)'
+complete -c ovm -f -k -a '(__ovm_complete)'
 `
 
 const SCRIPTS = { bash: BASH, zsh: ZSH, fish: FISH }
