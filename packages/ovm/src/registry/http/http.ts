@@ -78,7 +78,6 @@ export interface RoundTrip extends Call {
  */
 export async function roundTrip(request: RoundTrip): Promise<Response> {
   const { url, limits, body, signal, connection } = request
-  keepLoopbackDirect()
   const deadline = new AbortController()
   const allowed = limits.responseMs + ((body?.size ?? 0) / limits.slowestUpload) * 1000
   const timer = setTimeout(() => deadline.abort(), allowed)
@@ -98,7 +97,7 @@ export async function roundTrip(request: RoundTrip): Promise<Response> {
     timeout: false,
   }
   try {
-    return await fetch(url, init)
+    return await fetchPastProxies(url, init)
   } catch (error) {
     signal?.throwIfAborted()
     if (deadline.signal.aborted) throw timedOut(url, `no answer within ${Math.round(allowed)} ms`)
@@ -116,17 +115,27 @@ function tlsInit({ ca, cert, key }: NonNullable<Connection["tls"]>): NonNullable
   }
 }
 
-let loopbackIsDirect = false
+const VARIABLES = ["no_proxy", "NO_PROXY"] as const
 
-// Bun's fetch obeys HTTP_PROXY, HTTPS_PROXY and NO_PROXY by itself, for addresses of this host too. Go's programs, and what
-// people expect, leave those out, and the environment is the only way to tell it.
-function keepLoopbackDirect(): void {
-  if (loopbackIsDirect) return
-  loopbackIsDirect = true
-  const given = process.env.no_proxy ?? process.env.NO_PROXY
+/**
+ * Bun's fetch obeys HTTP_PROXY, HTTPS_PROXY and NO_PROXY by itself, for addresses of this host too. Go's programs, and what people
+ * expect, leave those out, and the environment is the only way to tell it. It is read when the call begins; after that the
+ * environment is again what it was, for the programs that we start.
+ */
+function fetchPastProxies(url: URL, init: Init): Promise<Response> {
+  const before = VARIABLES.map((name) => process.env[name])
+  const given = before.find((value) => value !== undefined)
   const list = [given, "localhost", "127.0.0.0/8", "::1"].filter(Boolean).join(",")
-  process.env.no_proxy = list
-  process.env.NO_PROXY = list
+  for (const name of VARIABLES) process.env[name] = list
+  try {
+    return fetch(url, init)
+  } finally {
+    for (const [at, name] of VARIABLES.entries()) {
+      const value = before[at]
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
 }
 
 /** True if `fetch` may ask a proxy of the environment for `url`; whether NO_PROXY says otherwise is its own affair. */
