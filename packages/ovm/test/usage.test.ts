@@ -90,6 +90,14 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
       ["--memory", "512MB", "512MiB"],
     ],
     [
+      ["run", "a", "--memory", "256"],
+      ["256 bytes", "--memory 256MiB"],
+    ],
+    [
+      ["pack", "--kernel", "x", "-t", "a", "--memory", "256"],
+      ["256 bytes", "--memory 256MiB"],
+    ],
+    [
       ["run", "a", "--cpus", "none"],
       ["--cpus", "none"],
     ],

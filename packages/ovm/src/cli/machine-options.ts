@@ -2,7 +2,7 @@ import { resolve } from "node:path"
 import type { Command } from "commander"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
-import { parseCount, parseSize } from "./size.ts"
+import { parseCount, parseMemory } from "./size.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
 export interface MachineOptions {
@@ -19,7 +19,7 @@ export interface MachineOptions {
 export function defineMachineOptions(command: Command): Command {
   return command
     .option("--name <name>", "name the instance; made from the image's name otherwise")
-    .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseSize(text, "--memory"))
+    .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseMemory(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
     .option("--args <line>", "kernel command line, in place of the image's")
     .option("--vmm <name>", "virtual machine monitor")

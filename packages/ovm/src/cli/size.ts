@@ -27,6 +27,19 @@ export function parseSize(text: string, option: string): number {
   })
 }
 
+/** The same of a machine's memory: whoever writes `256` hardly means bytes, and hears what that would be. */
+export function parseMemory(text: string, option: string): number {
+  const bytes = parseSize(text, option)
+  if (bytes >= 1 << 20) return bytes
+  throw new OvmError(
+    "OVM_USAGE",
+    `${option} ${JSON.stringify(text)} is ${bytes} bytes, too few for any machine`,
+    {
+      hint: `a number without a unit is bytes: ${option} ${Number.parseFloat(text)}MiB`,
+    },
+  )
+}
+
 /** A whole number from `least` up, of an option. Throws OVM_USAGE. */
 export function parseCount(text: string, option: string, least = 1): number {
   const count = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN

@@ -17,7 +17,7 @@ import { print, printError, printJson, warn } from "../../output.ts"
 import type { ProvenanceOptions, Run } from "../../provenance.ts"
 import { savedAsQcow2 } from "../../raw-disk.ts"
 import { signerOptions } from "../../signer-options.ts"
-import { parseCount, parseSize } from "../../size.ts"
+import { parseCount, parseMemory } from "../../size.ts"
 
 interface PackOptions extends ProvenanceOptions {
   readonly file?: string
@@ -61,7 +61,7 @@ export function define(command: Command): void {
         .choices(["raw", "qcow2"]),
     )
     .option("--args <line>", "kernel command line")
-    .option("--memory <size>", "memory of the machine", (text) => parseSize(text, "--memory"))
+    .option("--memory <size>", "memory of the machine", (text) => parseMemory(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option(
       "--provenance [file]",
