@@ -70,7 +70,7 @@ describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pu
   afterAll(async () => {
     await real.stop()
     await rm(folder, { recursive: true })
-  })
+  }, 60_000)
 
   /** A process that transfers, killed after random bytes, or not. */
   async function mishap(
