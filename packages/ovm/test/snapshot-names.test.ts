@@ -229,7 +229,11 @@ describe.skipIf(Boolean(skip))("prune", () => {
       `ovm rm ${instance_id}; ovm warm demo:s1 --slots 0`,
     ])
     await host.ok(["rm", "--force", "clone"])
-    await host.fails(["warm", "demo:s1", "--slots", "64"], "OVM_TOO_MANY", ["--slots 0", "ovm info"])
+    await host.fails(["warm", "demo:s1", "--slots", "64"], "OVM_TOO_MANY", [
+      "--slots 0",
+      "ovm info",
+      "limits.warmMemory",
+    ])
     await host.fails(["snapshot", "source", "--tag", "1"], "OVM_STATE_CONFLICT", [
       "demo:1",
       "take another --tag",

@@ -48,6 +48,8 @@ function withWay(thrown: unknown): unknown {
   return new OvmError(code, message, {
     detail,
     cause: thrown,
-    hint: "take fewer --slots, or give back others: ovm info lists them, ovm warm NAME --slots 0 ends those of NAME",
+    hint:
+      "take fewer --slots, or give back others: ovm info lists them, ovm warm NAME --slots 0 ends those of NAME; " +
+      "limits.warmMemory of daemon.json grants more",
   })
 }
