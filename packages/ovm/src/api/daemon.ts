@@ -68,14 +68,13 @@ async function settingsOf(
   paths: Paths,
   report: (error: OvmError) => void,
 ): Promise<Pick<LocalRuntimeOptions, "limits" | "vmms" | "fault">> {
-  const all = availableVmms(paths.cache)
   try {
     const { limits, vmms } = await readDaemonSettings(paths.settings)
-    return { limits, vmms: vmms ? availableVmms(paths.cache, vmms) : all }
+    return { limits, vmms: availableVmms(paths.cache, vmms) }
   } catch (thrown) {
     const fault = toOvmError(thrown)
     report(fault)
-    return { vmms: all, fault }
+    return { vmms: availableVmms(paths.cache), fault }
   }
 }
 

@@ -1,4 +1,5 @@
-import { OvmError } from "../errors.ts"
+import { isObject } from "../content/manifest.ts"
+import { settingsError, settingsIn } from "../content/settings-file.ts"
 import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
 import { LIMITS, type Limits } from "./limits.ts"
@@ -31,39 +32,24 @@ export async function readDaemonSettings(path: string): Promise<DaemonSettings> 
 }
 
 function parse(text: string, path: string): DaemonSettings {
-  const { $schema: _, limits = {}, vmms, ...unknown } = objectOf(jsonOf(text, path), path, "")
+  const invalid = (field: string, reason: string) => settingsError(path, field, reason)
+  const settings = settingsIn(text, (reason, cause) => settingsError(path, "", reason, { cause }))
+  const { $schema: _, limits = {}, vmms, ...unknown } = settings
   const [odd] = Object.keys(unknown)
-  if (odd !== undefined) throw invalid(path, odd, "there is no such field")
-  const set = Object.entries(objectOf(limits, path, "limits")).map(([name, value]) => {
+  if (odd !== undefined) throw invalid(odd, "there is no such field")
+  if (!isObject(limits)) throw invalid("limits", "it is not an object")
+  const set = Object.entries(limits).map(([name, value]) => {
     const range = Object.hasOwn(RANGES, name) ? RANGES[name as keyof Limits] : undefined
-    if (!range) throw invalid(path, `limits.${name}`, "there is no such field")
+    if (!range) throw invalid(`limits.${name}`, "there is no such field")
     const [from, to] = range
     if (!Number.isSafeInteger(value) || Number(value) < from || Number(value) > to)
-      throw invalid(path, `limits.${name}`, `it is not a whole number from ${from} to ${to}`)
+      throw invalid(`limits.${name}`, `it is not a whole number from ${from} to ${to}`)
     return [name, value]
   })
-  if (vmms !== undefined && !isNames(vmms)) throw invalid(path, "vmms", "it is not a list of names")
+  if (vmms !== undefined && !isNames(vmms)) throw invalid("vmms", "it is not a list of names")
   return { limits: { ...LIMITS, ...Object.fromEntries(set) }, ...(vmms !== undefined && { vmms }) }
-}
-
-function jsonOf(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw invalid(path, "", "it is not JSON", cause)
-  }
-}
-
-function objectOf(value: unknown, path: string, field: string): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value))
-    return value as Record<string, unknown>
-  throw invalid(path, field, "it is not an object")
 }
 
 function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === "string")
-}
-
-function invalid(path: string, field: string, reason: string, cause?: unknown): OvmError {
-  return new OvmError("OVM_SETTINGS_INVALID", `${path}${field && `: ${field}`}: ${reason}`, { cause })
 }

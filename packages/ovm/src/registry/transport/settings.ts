@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path"
 import { isObject } from "../../content/manifest.ts"
-import { OvmError, toOvmError } from "../../errors.ts"
+import { settingsError, settingsIn } from "../../content/settings-file.ts"
+import { type OvmError, toOvmError } from "../../errors.ts"
 import { ifPresent } from "../../files/present.ts"
 import { readRegular } from "../../files/regular.ts"
 import { isHost, isRepository } from "../reference.ts"
@@ -56,13 +57,7 @@ export async function readSettings(path: string): Promise<Settings> {
 
 /** The same of a text; `path` is for messages, and relative paths in it start from its folder. */
 export function parseSettings(text: string, path: string): Settings {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw invalid(path, "", "it is not JSON", cause)
-  }
-  if (!isObject(value)) throw invalid(path, "", "it is not an object")
+  const value = settingsIn(text, (reason, cause) => invalid(path, "", reason, cause))
   const unknown = Object.keys(value).find((key) => key !== "$schema" && key !== "registries")
   if (unknown !== undefined) throw invalid(path, unknown, "there is no such field")
   const registries = value.registries ?? {}
@@ -181,7 +176,7 @@ async function withUsual(path: string): Promise<readonly string[]> {
 }
 
 function invalid(path: string, field: string, reason: string, cause?: unknown): OvmError {
-  return new OvmError("OVM_SETTINGS_INVALID", `${path}: ${field ? `${field}: ` : ""}${reason}`, {
+  return settingsError(path, field, reason, {
     cause,
     detail: { file: path, field },
     hint: "docs/registries.md says what may be in it",

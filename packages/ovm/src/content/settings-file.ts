@@ -1,0 +1,27 @@
+import { OvmError } from "../errors.ts"
+import { isObject } from "./manifest.ts"
+
+/** What is wrong with the settings in the file `path`; `field` is "" for all of it. `more`: as an OvmError takes it. */
+export function settingsError(
+  path: string,
+  field: string,
+  reason: string,
+  more: ConstructorParameters<typeof OvmError>[2] = {},
+): OvmError {
+  return new OvmError("OVM_SETTINGS_INVALID", `${path}: ${field ? `${field}: ` : ""}${reason}`, more)
+}
+
+/** The object that a settings file's text is. Throws what `invalid` makes of a reason. */
+export function settingsIn(
+  text: string,
+  invalid: (reason: string, cause?: unknown) => OvmError,
+): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw invalid("it is not JSON", cause)
+  }
+  if (!isObject(value)) throw invalid("it is not an object")
+  return value
+}
