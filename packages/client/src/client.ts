@@ -34,7 +34,8 @@ export function connect(socket: string): Runtime {
       const path = `/instances/${encodeURIComponent(id)}?force=${force}`
       await text(socket, { method: "DELETE", path, ...(signal && { signal }) })
     },
-    health: (call) => get("/health", call),
+    // Whoever serves the socket now is asked.
+    health: (call) => ask(socket, { ...call, method: "GET", path: "/health", anew: true }),
     info: (call) => get("/info", call),
   }
 }

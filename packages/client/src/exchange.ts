@@ -6,6 +6,8 @@ export interface Question extends Call {
   readonly path: string
   /** JSON. */
   readonly body?: string
+  /** By a connection of its own: one that is kept leads to whoever served the socket then. */
+  readonly anew?: boolean
 }
 
 export interface Answer {
@@ -19,14 +21,14 @@ type Transport = (socket: string, question: Question, keep: boolean) => Promise<
 
 /**
  * One request over the Unix socket. Under Bun a connection may be kept for the next one, which saves half a millisecond, but not
- * for /health, which is to ask whoever serves the socket now, and not by a descriptor's path, which may mean another folder then.
+ * for what is asked `anew`, and not by a descriptor's path, which may mean another folder then.
  * Answers as soon as the answer begins. There is no time limit: a console may be silent for hours. Throws what the connection
  * came to. A body throws if it breaks off; leaving it closes the connection.
  */
 export async function exchange(socket: string, question: Question): Promise<Answer> {
   const short = shortPath(socket)
   try {
-    return await transport(short.text, question, short.text === socket && question.path !== "/health")
+    return await transport(short.text, question, short.text === socket && !question.anew)
   } finally {
     short.close()
   }

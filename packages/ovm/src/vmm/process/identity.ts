@@ -37,7 +37,7 @@ export async function startedIn(directory: string): Promise<Identity | undefined
 export async function isAlive(identity: Identity): Promise<boolean> {
   try {
     if (isForeign(identity)) return identity.bootId === bootId() && isHeld(identity.directory) !== false
-    return (await statOf(identity)) !== undefined
+    return await isThere(identity)
   } catch {
     return true
   }
@@ -46,6 +46,11 @@ export async function isAlive(identity: Identity): Promise<boolean> {
 /** Its pid is one of another container's: whether it lives can be seen, and nothing be done about it. */
 export function isForeign({ pidNamespace: its }: Identity): boolean {
   return its !== undefined && its !== pidNamespace()
+}
+
+/** Throws what reading throws. */
+async function isThere(identity: Identity): Promise<boolean> {
+  return (await statOf(identity)) !== undefined && !isOfCopy(identity)
 }
 
 /** The process that lives is another directory's, of which this one is a copy. */
@@ -68,7 +73,7 @@ export async function isSuspended(identity: Identity): Promise<boolean> {
 /** Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now, and OVM_VMM_UNREACHABLE if it is foreign. */
 export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL"): Promise<boolean> {
   if (isForeign(identity) && (await isAlive(identity))) throw foreign(identity)
-  if ((await statOf(identity)) === undefined) return false
+  if (!(await isThere(identity))) return false
   try {
     return process.kill(identity.pid, signal)
   } catch {
@@ -109,6 +114,5 @@ async function statOf(identity: Identity): Promise<string[] | undefined> {
   // A zombie has ended: only its parent, the wrapper, has not looked yet.
   if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
   if (Number(fields[START]) !== identity.startTime || bootId() !== identity.bootId) return undefined
-  if (isOfCopy(identity)) return undefined
   return fields
 }
