@@ -1,7 +1,7 @@
 import type { Command } from "commander"
-import { OvmError } from "../../../errors.ts"
 import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
+import { hinted } from "../../hinted.ts"
 import { findInstance } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
 
@@ -24,20 +24,14 @@ async function run(names: readonly string[], options: RmOptions): Promise<void> 
   const remove = async (name: string) => {
     const { runtime, instance } = await findInstance(name)
     await runtime.remove(instance.instance_id, { force: options.force ?? false }).catch((thrown) => {
-      throw withWay(thrown, name)
+      throw hinted(
+        thrown,
+        "OVM_STATE_CONFLICT",
+        `ovm stop ${name} ends it, ovm rm --force ${name} removes it as it is`,
+      )
     })
     if (options.json) printJson({ instance_id: instance.instance_id })
     else print(`${instance.instance_id}\n`)
   }
   await forEach(names, remove, options)
-}
-
-function withWay(thrown: unknown, name: string): unknown {
-  if (!(thrown instanceof OvmError && thrown.code === "OVM_STATE_CONFLICT")) return thrown
-  const { code, message, detail } = thrown
-  return new OvmError(code, message, {
-    detail,
-    hint: `ovm stop ${name} ends it, ovm rm --force ${name} removes it as it is`,
-    cause: thrown,
-  })
 }

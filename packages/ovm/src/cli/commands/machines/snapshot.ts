@@ -3,6 +3,7 @@ import { OvmError } from "../../../errors.ts"
 import type { InstanceInfo, SnapshotRequest } from "../../../runtime/interfaces.ts"
 import { endOf } from "../../end.ts"
 import { examples } from "../../examples.ts"
+import { hinted } from "../../hinted.ts"
 import { findInstance, hasEnded, waitFor } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
@@ -86,8 +87,7 @@ function requestOf(instance_id: string, options: SnapshotOptions): SnapshotReque
 
 /** Of a name that is in the way the error says which. */
 function withWay(thrown: unknown): unknown {
-  if (!(thrown instanceof OvmError && thrown.code === "OVM_STATE_CONFLICT")) return thrown
-  const { code, message, detail } = thrown
-  if (typeof (detail as { reference?: unknown } | undefined)?.reference !== "string") return thrown
-  return new OvmError(code, message, { detail, cause: thrown, hint: "take another --tag" })
+  if (!(thrown instanceof OvmError)) return thrown
+  if (typeof (thrown.detail as { reference?: unknown } | undefined)?.reference !== "string") return thrown
+  return hinted(thrown, "OVM_STATE_CONFLICT", "take another --tag")
 }

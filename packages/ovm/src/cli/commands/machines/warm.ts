@@ -1,8 +1,8 @@
 import type { Command } from "commander"
-import { OvmError } from "../../../errors.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { examples } from "../../examples.ts"
+import { hinted } from "../../hinted.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { parseCount } from "../../size.ts"
@@ -35,21 +35,13 @@ async function run(text: string, { slots, json }: WarmOptions): Promise<void> {
   const answer = await interruptible(async (signal) =>
     (await useDaemon({ signal })).warm({ manifest: image, slots }, { signal }),
   ).catch((thrown: unknown) => {
-    throw withWay(thrown)
+    throw hinted(thrown, "OVM_TOO_MANY", GRANTED)
   })
   if (json) printJson(answer)
   else print(`${answer.ready} of ${answer.slots} ready\n`)
 }
 
 /** What ends machines frees none of what is granted to slots. */
-function withWay(thrown: unknown): unknown {
-  if (!(thrown instanceof OvmError && thrown.code === "OVM_TOO_MANY")) return thrown
-  const { code, message, detail } = thrown
-  return new OvmError(code, message, {
-    detail,
-    cause: thrown,
-    hint:
-      "take fewer --slots, or give back others: ovm info lists them, ovm warm NAME --slots 0 ends those of NAME; " +
-      "limits.warmMemory of daemon.json grants more",
-  })
-}
+const GRANTED =
+  "take fewer --slots, or give back others: ovm info lists them, ovm warm NAME --slots 0 ends those of NAME; " +
+  "limits.warmMemory of daemon.json grants more"
