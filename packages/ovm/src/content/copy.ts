@@ -1,7 +1,8 @@
 import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
+import { limiter } from "../files/limit.ts"
 import type { Descriptor } from "./descriptor.ts"
 import type { Digest } from "./digest.ts"
-import { guarded } from "./guarded.ts"
 import type {
   Bytes,
   Call,
@@ -18,7 +19,6 @@ import type {
   Resolver,
   Tagger,
 } from "./interfaces.ts"
-import { limiter } from "./limit.ts"
 import { isManifest, parseLinks } from "./manifest.ts"
 import { bytesOf, fetchAll, MANIFEST_LIMIT } from "./read.ts"
 

@@ -1,9 +1,9 @@
 import { createHash, type Hash } from "node:crypto"
 import { readSync } from "node:fs"
+import type { Extent } from "../files/extents.ts"
+import { dataFrom } from "../files/sparse.ts"
 import { ZEROS } from "../files/zeros.ts"
-import type { Extent } from "./extents.ts"
 import { CANCELLED, type HashAnswer, type HashRequest, WRITTEN } from "./hash-protocol.ts"
-import { dataFrom } from "./sparse.ts"
 
 // The other side of hasher.ts: hashes files in order, as far as they are written, out of the page cache.
 

@@ -1,6 +1,6 @@
+import type { Extent } from "../files/extents.ts"
 import type { Descriptor } from "./descriptor.ts"
 import type { Digest } from "./digest.ts"
-import type { Extent } from "./extents.ts"
 
 /** Content on its way: chunks of any size, in order. */
 export type Bytes = AsyncIterable<Uint8Array>

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises"
 import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
 import type { Descriptor } from "./descriptor.ts"
 import { type Digest, digestOf, isDigest } from "./digest.ts"
-import { guarded } from "./guarded.ts"
 import type {
   Bytes,
   Call,

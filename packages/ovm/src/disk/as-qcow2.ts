@@ -1,6 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises"
-import { guarded } from "../content/guarded.ts"
-import { dataFrom } from "../content/sparse.ts"
+import { guarded } from "../files/guarded.ts"
+import { dataFrom } from "../files/sparse.ts"
 
 // What qemu-img writes unless told otherwise: clusters of 64 KiB, and counts of 16 bits.
 const CLUSTER = 2 ** 16

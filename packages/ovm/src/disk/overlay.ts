@@ -1,7 +1,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs"
 import { rm } from "node:fs/promises"
-import { guardedSync } from "../content/guarded.ts"
 import { toOvmError } from "../errors.ts"
+import { guardedSync } from "../files/guarded.ts"
 import { invalid } from "./file.ts"
 import { MAX_VIRTUAL_SIZE } from "./inspect.ts"
 

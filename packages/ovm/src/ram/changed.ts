@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises"
-import { guarded } from "../content/guarded.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
 import { runsOf } from "./extents.ts"
 import { CHUNK, PAGE } from "./format.ts"
 import { Pool } from "./pool.ts"

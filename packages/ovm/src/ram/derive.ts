@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises"
 import type { Digest } from "../content/digest.ts"
-import { guarded } from "../content/guarded.ts"
 import type { Call } from "../content/interfaces.ts"
+import { guarded } from "../files/guarded.ts"
 import { isZero } from "../files/zeros.ts"
 import { runsOf } from "./extents.ts"
 import { CHUNK } from "./format.ts"

@@ -1,4 +1,4 @@
-import { dataFrom } from "../content/sparse.ts"
+import { dataFrom } from "../files/sparse.ts"
 import { CHUNK } from "./format.ts"
 
 /** A run of chunks, and whether they are a hole of the file: then they were never read. */

@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises"
-import { guarded } from "../content/guarded.ts"
+import { guarded } from "../files/guarded.ts"
 import { readAhead } from "../host/libc.ts"
 import { runsOf } from "./extents.ts"
 import { CHUNK } from "./format.ts"

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises"
-import { guarded } from "../content/guarded.ts"
 import type { Call } from "../content/interfaces.ts"
+import { guarded } from "../files/guarded.ts"
 import { runsOf } from "./extents.ts"
 import { CHUNK } from "./format.ts"
 import { Pool } from "./pool.ts"

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from "node:crypto"
 import { stat } from "node:fs/promises"
-import { guarded } from "../content/guarded.ts"
-import { limiter } from "../content/limit.ts"
 import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
+import { limiter } from "../files/limit.ts"
 import { readRegular } from "../files/regular.ts"
 import { Refusal } from "./refusal.ts"
 

@@ -1,5 +1,5 @@
-import { guarded } from "../content/guarded.ts"
 import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
 import { readRegular } from "../files/regular.ts"
 import { isLoopback } from "../registry/http/address.ts"
 import { handle, type Registry } from "./handler.ts"

@@ -1,5 +1,5 @@
-import { guarded } from "../content/guarded.ts"
 import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
 import { type Credentials, DockerCredentials } from "./auth/credentials.ts"
 import { HttpStore } from "./http-store.ts"
 import type { Reference } from "./reference.ts"

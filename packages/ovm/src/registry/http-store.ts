@@ -1,6 +1,5 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../content/digest.ts"
-import { guarded } from "../content/guarded.ts"
 import type {
   Bytes,
   Call,
@@ -23,6 +22,7 @@ import { fetchAll, MANIFEST_LIMIT, readAll, tooLarge } from "../content/read.ts"
 import { parseReferrer, type Referrer } from "../content/referrers.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../content/verify.ts"
 import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
 import { bytesBody, discard } from "./http/http.ts"
 import { parseReference } from "./reference.ts"
 import { addReferrer, type Fallback, removeReferrer } from "./referrers/fallback.ts"

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { limiter } from "../content/limit.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import { limiter } from "../files/limit.ts"
 import type { Machine, MachineRecord, Vmm } from "../vmm/interfaces.ts"
 import { foreign, isAlive, isForeign } from "../vmm/process/identity.ts"
 import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"

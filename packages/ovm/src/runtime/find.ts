@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { guardedSync } from "../content/guarded.ts"
 import { OvmError, toOvmError } from "../errors.ts"
+import { guardedSync } from "../files/guarded.ts"
 import { isAbsent } from "../files/present.ts"
 import { type Known, knownOf, recordOf } from "./members.ts"
 import { type InstanceRecord, RECORD, UNRECORDED } from "./record.ts"

@@ -1,6 +1,6 @@
-import { ahead } from "../content/ahead.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
+import { ahead } from "../files/ahead.ts"
 import { type Claim, readClaim } from "./claim.ts"
 import { type Candidate, candidates, faultOf, pieceOf } from "./evidence.ts"
 import {

@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises"
+import { readSparse } from "../../files/sparse.ts"
 import type { Bytes, Call } from "../interfaces.ts"
-import { readSparse } from "../sparse.ts"
 
 /** Bytes in order, from a file or a pipe. */
 export interface TarInput {

@@ -1,6 +1,6 @@
+import { guarded } from "../../files/guarded.ts"
 import { copyGraph, type Destination, type Source } from "../copy.ts"
 import type { Descriptor } from "../descriptor.ts"
-import { guarded } from "../guarded.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { nameOf, toDescriptor } from "../layout/names.ts"
 import { StreamInput } from "./input.ts"

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs"
 import { resolve as absolute, dirname } from "node:path"
+import { guarded } from "../../files/guarded.ts"
 import { tryLock } from "../../host/lock.ts"
-import { guarded } from "../guarded.ts"
 import { LayoutFiles } from "./files.ts"
 import { type LayoutStore, openLayout } from "./store.ts"
 

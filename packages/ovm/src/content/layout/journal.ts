@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, rmSync } from "node:fs"
+import type { Extent, Extents } from "../../files/extents.ts"
 import { openIfPresent } from "../../files/present.ts"
 import { writeNow } from "../../files/writing.ts"
-import type { Extent, Extents } from "../extents.ts"
 
 /** What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without one. */
 const WORTH_MS = 500

@@ -1,10 +1,10 @@
 import { resolve as absolute } from "node:path"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { guarded } from "../../files/guarded.ts"
 import { ifPresent, isAbsent } from "../../files/present.ts"
 import { openRegular, readRegular, readRegularSync } from "../../files/regular.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../digest.ts"
-import { guarded } from "../guarded.ts"
 import type {
   Bytes,
   Call,

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from "node:fs"
 import { resolve as absolute, dirname } from "node:path"
+import { guarded } from "../../files/guarded.ts"
 import { isAbsent } from "../../files/present.ts"
-import { guarded } from "../guarded.ts"
 import { LayoutFiles } from "./files.ts"
 import { type LayoutReader, readLayout } from "./reader.ts"
 import { FileStamps, MemoryStamps, type Stamps } from "./stamps.ts"

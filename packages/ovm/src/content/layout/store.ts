@@ -2,11 +2,11 @@ import { existsSync, mkdirSync } from "node:fs"
 import { stat } from "node:fs/promises"
 import { resolve as absolute, dirname } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { guarded } from "../../files/guarded.ts"
 import { replaceFile } from "../../files/replace.ts"
 import { lock } from "../../host/lock.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
-import { guarded } from "../guarded.ts"
 import type {
   Bytes,
   Call,

@@ -1,4 +1,4 @@
-import type { Extent } from "../../content/extents.ts"
+import type { Extent } from "../../files/extents.ts"
 
 /**
  * What is wrong with the head of a 206 answer to a request for `wanted` of a blob of `size` bytes (RFC 9110, 14.4 and

@@ -1,11 +1,11 @@
 import { accessSync, constants, statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import type { Socket } from "node:net"
-import { guardedSync } from "../../content/guarded.ts"
 import { withDisk } from "../../disk/file.ts"
 import { readHeader } from "../../disk/header.ts"
 import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
 import type {
   Capabilities,

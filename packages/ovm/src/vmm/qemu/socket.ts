@@ -1,6 +1,6 @@
 import { closeSync, constants } from "node:fs"
 import { createConnection, type Socket } from "node:net"
-import { guardedSync } from "../../content/guarded.ts"
+import { guardedSync } from "../../files/guarded.ts"
 import { openIfPresent } from "../../files/present.ts"
 
 /** A connection that is read to its end, whatever becomes of what is written to it. */

@@ -1,7 +1,7 @@
 import { isIP } from "node:net"
-import type { Extent } from "../../../content/extents.ts"
 import type { IncomingFile } from "../../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
+import type { Extent } from "../../../files/extents.ts"
 import { timedOut, USUAL } from "../../http/http.ts"
 import type { Limits } from "../../http/limits.ts"
 import { Transient } from "../../http/retry.ts"

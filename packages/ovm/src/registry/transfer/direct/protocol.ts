@@ -1,5 +1,5 @@
 import type { Digest } from "../../../content/digest.ts"
-import type { Extent } from "../../../content/extents.ts"
+import type { Extent } from "../../../files/extents.ts"
 import type { Limits } from "../../http/limits.ts"
 
 // What threads.ts and its threads say to each other.

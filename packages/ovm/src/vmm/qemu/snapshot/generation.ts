@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises"
-import { guarded } from "../../../content/guarded.ts"
+import { guarded } from "../../../files/guarded.ts"
 import { PAGE } from "../migration/format.ts"
 import type { DeviceState } from "../migration/splitter.ts"
 

@@ -1,11 +1,10 @@
 import { fstatSync, ftruncateSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
-import { writeAll } from "../files/append.ts"
-import { writeNow } from "../files/writing.ts"
-import { runsOf, ZEROS } from "../files/zeros.ts"
 import { nextData, nextHole, punch } from "../host/libc.ts"
+import { writeAll } from "./append.ts"
 import type { Extent } from "./extents.ts"
-import type { Bytes, Call } from "./interfaces.ts"
+import { writeNow } from "./writing.ts"
+import { runsOf, ZEROS } from "./zeros.ts"
 
 // Holes of files stay holes, and zeros become some, however content comes and goes (docs/design/0026-sparse-files.md).
 
@@ -68,7 +67,12 @@ export function dataFrom(fd: number, at: number, size: number): Extent {
 const CHUNK = 256 * 1024
 
 /** The bytes of an open regular file from `at` up to `end`, or its own end if that is before. Holes are not read. */
-export async function* readSparse(handle: FileHandle, at: number, end: number, call: Call): Bytes {
+export async function* readSparse(
+  handle: FileHandle,
+  at: number,
+  end: number,
+  call: { readonly signal?: AbortSignal },
+): AsyncIterable<Uint8Array> {
   const { size } = await handle.stat()
   let data: Extent = { start: at, end: at }
   for (let position = at; position < end; ) {
