@@ -1,8 +1,8 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import { sha256 } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
-import { readChunks } from "../content/layout/blobs.ts"
 import { toOvmError } from "../errors.ts"
+import { readChunks } from "../files/chunks.ts"
 
 /**
  * The descriptor of a local file, by reading it once. Throws OVM_FILE_UNREADABLE (also for what is no regular file),

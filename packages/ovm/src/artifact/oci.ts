@@ -1,6 +1,7 @@
 import type { Descriptor } from "../content/descriptor.ts"
-import { isObject, OCI_MANIFEST } from "../content/manifest.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
 import type { ErrorCode } from "../errors.ts"
+import { isObject } from "../objects.ts"
 import { excerpt, type Fault, faultOfJson } from "./faults.ts"
 import { ociManifest } from "./generated/oci-manifest.js"
 import places from "./generated/oci-manifest.places.json" with { type: "json" }

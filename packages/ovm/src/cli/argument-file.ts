@@ -1,6 +1,6 @@
 import type { Bytes, Call } from "../content/interfaces.ts"
-import { readChunks } from "../content/layout/blobs.ts"
 import { readAll } from "../content/read.ts"
+import { readChunks } from "../files/chunks.ts"
 import { readRegular } from "../files/regular.ts"
 
 /** What is open already, and is somebody's who typed it: standard input, and what `<(command)` of a shell stands for. */

@@ -1,4 +1,5 @@
 import { OvmError } from "../errors.ts"
+import { isObject } from "../objects.ts"
 import type { Descriptor } from "./descriptor.ts"
 import { type Digest, isDigest } from "./digest.ts"
 
@@ -79,8 +80,4 @@ function descriptor(value: unknown, what: string): Descriptor {
   if (!Number.isSafeInteger(value.size) || Number(value.size) < 0)
     throw new OvmError("OVM_ARTIFACT_INVALID", `${what} has no size`)
   return value as unknown as Descriptor
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
 }

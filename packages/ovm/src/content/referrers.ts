@@ -1,7 +1,8 @@
 import { OvmError } from "../errors.ts"
+import { isObject } from "../objects.ts"
 import type { Descriptor } from "./descriptor.ts"
 import { type Digest, digestOf } from "./digest.ts"
-import { isObject, parseLinks } from "./manifest.ts"
+import { parseLinks } from "./manifest.ts"
 
 export interface Referrer {
   /** What an entry of a list of referrers says. */

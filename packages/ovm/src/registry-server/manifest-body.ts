@@ -1,4 +1,4 @@
-import { isObject } from "../content/manifest.ts"
+import { isObject } from "../objects.ts"
 import { type BlobDigest, isBlobDigest } from "./digest.ts"
 import { Refusal } from "./refusal.ts"
 

@@ -16,13 +16,14 @@ import type {
   Store,
   Untagger,
 } from "../content/interfaces.ts"
-import { readChunks } from "../content/layout/blobs.ts"
-import { isManifest, isObject, MANIFEST_TYPES, parseLinks } from "../content/manifest.ts"
+import { isManifest, MANIFEST_TYPES, parseLinks } from "../content/manifest.ts"
 import { fetchAll, MANIFEST_LIMIT, readAll, tooLarge } from "../content/read.ts"
 import { parseReferrer, type Referrer } from "../content/referrers.ts"
 import { abortable, digestMismatch, sizeMismatch, verified } from "../content/verify.ts"
 import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
+import { readChunks } from "../files/chunks.ts"
 import { guarded } from "../files/guarded.ts"
+import { isObject } from "../objects.ts"
 import { bytesBody, discard } from "./http/http.ts"
 import { parseReference } from "./reference.ts"
 import { addReferrer, type Fallback, removeReferrer } from "./referrers/fallback.ts"

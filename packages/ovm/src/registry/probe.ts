@@ -1,7 +1,8 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
-import { isObject, OCI_INDEX, OCI_MANIFEST } from "../content/manifest.ts"
+import { OCI_INDEX, OCI_MANIFEST } from "../content/manifest.ts"
 import { guarded } from "../files/guarded.ts"
+import { isObject } from "../objects.ts"
 import { type Finding, ProbeClient } from "./probe-client.ts"
 import type { Transport } from "./transport/transport.ts"
 

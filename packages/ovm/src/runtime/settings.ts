@@ -1,7 +1,7 @@
-import { isObject } from "../content/manifest.ts"
-import { settingsError, settingsIn } from "../content/settings-file.ts"
 import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
+import { settingsError, settingsIn } from "../files/settings-file.ts"
+import { isObject } from "../objects.ts"
 import { LIMITS, type Limits } from "./limits.ts"
 
 /** What an operator says about one host's daemon (docs/daemon.md). */

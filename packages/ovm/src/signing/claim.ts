@@ -1,7 +1,7 @@
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
-import { isObject } from "../content/manifest.ts"
 import { fetchAll } from "../content/read.ts"
+import { isObject } from "../objects.ts"
 import { parseBundle } from "./bundle/parse.ts"
 import { ENVELOPE, type Envelope, parseEnvelope, preAuthEncoding } from "./envelope.ts"
 import type { Piece } from "./evidence.ts"

@@ -1,4 +1,4 @@
-import { isObject } from "../content/manifest.ts"
+import { isObject } from "../objects.ts"
 import { bytesIn, malformed, textIn } from "./json.ts"
 
 /** The payload type of an in-toto statement in a DSSE envelope. */

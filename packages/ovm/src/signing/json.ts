@@ -1,6 +1,6 @@
 import { readJson } from "../artifact/json.ts"
-import { isObject } from "../content/manifest.ts"
 import { OvmError } from "../errors.ts"
+import { isObject } from "../objects.ts"
 
 /**
  * A JSON object that a stranger wrote, read strictly: no member twice, bounded (OVMS-SEC-010 to OVMS-SEC-013).

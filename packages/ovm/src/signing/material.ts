@@ -1,7 +1,7 @@
 import { bundleFromJSON, type TransparencyLogEntry } from "@sigstore/bundle"
 import { RFC3161Timestamp } from "@sigstore/core"
 import type { SignedEntity } from "@sigstore/verify"
-import { isObject } from "../content/manifest.ts"
+import { isObject } from "../objects.ts"
 import type { Claim } from "./claim.ts"
 import { guard } from "./guard.ts"
 import { bytesIn, malformed, parseObject, textIn } from "./json.ts"

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process"
 import { readJson } from "../artifact/json.ts"
 import type { Call } from "../content/interfaces.ts"
-import { isObject } from "../content/manifest.ts"
 import { OvmError } from "../errors.ts"
+import { isObject } from "../objects.ts"
 import type { Signer } from "./interfaces.ts"
 import { type PublicKey, parsePublicKey } from "./keys/public.ts"
 

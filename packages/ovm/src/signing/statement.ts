@@ -1,6 +1,6 @@
 import { type Digest, hexOf } from "../content/digest.ts"
-import { isObject } from "../content/manifest.ts"
 import { OvmError } from "../errors.ts"
+import { isObject } from "../objects.ts"
 import { SIGNATURE_PREDICATE } from "./interfaces.ts"
 import { malformed, parseObject, textIn } from "./json.ts"
 

@@ -1,11 +1,12 @@
 import { OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import type { CopyEvent } from "../copy.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { hexOf } from "../digest.ts"
 import { graphOf } from "../graph.ts"
 import type { Bytes, Call, Fetcher, ReferrerLister } from "../interfaces.ts"
 import { NAME } from "../layout/names.ts"
-import { isObject, OCI_INDEX } from "../manifest.ts"
+import { OCI_INDEX } from "../manifest.ts"
 import { fetchAll } from "../read.ts"
 import { padding, TAR_END, tarHeader } from "./tar.ts"
 

@@ -2,9 +2,8 @@ import { closeSync, existsSync, readSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { asyncFs } from "../../files/async.ts"
-import { openRegular, openRegularSync, readRegularSync, refuseOthers } from "../../files/regular.ts"
-import { readSparse } from "../../files/sparse.ts"
-import { named } from "../../files/writing.ts"
+import { readChunks } from "../../files/chunks.ts"
+import { openRegularSync, readRegularSync, refuseOthers } from "../../files/regular.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import { sha256 } from "../digest.ts"
@@ -84,18 +83,6 @@ const MISMATCH: ReadonlySet<string> = new Set(["OVM_SIZE_MISMATCH", "OVM_DIGEST_
 
 export function missing(digest: Digest, where: string): OvmError {
   return new OvmError("OVM_CONTENT_MISSING", `${digest} is not in ${where}`, { detail: { digest } })
-}
-
-/** The content of a file, opened when the iteration begins and closed when it ends. */
-export async function* readChunks(path: string, call: Call = {}): Bytes {
-  const handle = await openRegular(path)
-  try {
-    yield* readSparse(handle, 0, Number.POSITIVE_INFINITY, call)
-  } catch (error) {
-    throw named(path, error)
-  } finally {
-    await handle.close()
-  }
 }
 
 export async function hashFile(path: string, call: Call = {}): Promise<Digest> {

@@ -4,9 +4,9 @@ import { isAbsent } from "../../files/present.ts"
 import { openRegularSync, readOpenSync } from "../../files/regular.ts"
 import { replaceFile } from "../../files/replace.ts"
 import { named } from "../../files/writing.ts"
+import { isObject } from "../../objects.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { isDigest } from "../digest.ts"
-import { isObject } from "../manifest.ts"
 import type { LayoutFiles } from "./files.ts"
 
 /** The annotation that names an entry of index.json (image-spec: annotations.md, image-layout.md). */

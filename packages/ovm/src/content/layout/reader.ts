@@ -3,6 +3,7 @@ import { OvmError, toOvmError } from "../../errors.ts"
 import { guarded } from "../../files/guarded.ts"
 import { ifPresent, isAbsent } from "../../files/present.ts"
 import { openRegular, readRegular, readRegularSync } from "../../files/regular.ts"
+import { isObject } from "../../objects.ts"
 import type { Descriptor } from "../descriptor.ts"
 import { type Digest, digestOf, isDigest } from "../digest.ts"
 import type {
@@ -15,7 +16,7 @@ import type {
   ReferrerLister,
   Resolver,
 } from "../interfaces.ts"
-import { isObject, parseLinks } from "../manifest.ts"
+import { parseLinks } from "../manifest.ts"
 import { MANIFEST_LIMIT, tooLarge } from "../read.ts"
 import { hasType } from "../referrers.ts"
 import { digestMismatch } from "../verify.ts"

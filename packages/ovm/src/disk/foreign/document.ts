@@ -1,4 +1,4 @@
-import { isObject } from "../../content/manifest.ts"
+import { isObject } from "../../objects.ts"
 import type { Foreign, Sample } from "./sample.ts"
 import { notBootable } from "./tar.ts"
 

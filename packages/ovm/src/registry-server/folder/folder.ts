@@ -1,9 +1,9 @@
 import { open, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { isObject } from "../../content/manifest.ts"
 import { OvmError } from "../../errors.ts"
 import { ifPresent } from "../../files/present.ts"
 import { syncDirectory } from "../../files/sync.ts"
+import { isObject } from "../../objects.ts"
 import { type BlobDigest, isBlobDigest } from "../digest.ts"
 import { fileContent } from "../file-content.ts"
 import type {

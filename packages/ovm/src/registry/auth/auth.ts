@@ -1,6 +1,6 @@
 import type { Call } from "../../content/interfaces.ts"
-import { isObject } from "../../content/manifest.ts"
 import { OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import { failure } from "../http/failure.ts"
 import { bytesBody, type Connection, readText, roundTrip } from "../http/http.ts"
 import type { Limits } from "../http/limits.ts"

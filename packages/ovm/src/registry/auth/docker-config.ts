@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises"
-import { isObject } from "../../content/manifest.ts"
 import { OvmError } from "../../errors.ts"
 import { isAbsent } from "../../files/present.ts"
 import { readRegular } from "../../files/regular.ts"
+import { isObject } from "../../objects.ts"
 import { contains, hostOf, scopeOf } from "./scope.ts"
 
 // What is in the file that Docker, Podman, ORAS and others share. Nothing of its values gets into an error.

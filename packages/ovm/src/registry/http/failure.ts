@@ -1,5 +1,5 @@
-import { isObject } from "../../content/manifest.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import type { Credential } from "../auth/credentials.ts"
 import { readText } from "./http.ts"
 import type { Limits } from "./limits.ts"

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Descriptor } from "../../content/descriptor.ts"
 import { type Digest, digestOf } from "../../content/digest.ts"
 import type { Call } from "../../content/interfaces.ts"
-import { isObject, OCI_INDEX } from "../../content/manifest.ts"
+import { OCI_INDEX } from "../../content/manifest.ts"
 import { MANIFEST_LIMIT, tooLarge } from "../../content/read.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import { fallbackTag, type Referrers, type ReferrersIndex } from "./referrers.ts"
 
 const ATTEMPTS = 12

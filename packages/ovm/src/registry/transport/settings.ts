@@ -1,9 +1,9 @@
 import { dirname, resolve } from "node:path"
-import { isObject } from "../../content/manifest.ts"
-import { settingsError, settingsIn } from "../../content/settings-file.ts"
 import { type OvmError, toOvmError } from "../../errors.ts"
 import { ifPresent } from "../../files/present.ts"
 import { readRegular } from "../../files/regular.ts"
+import { settingsError, settingsIn } from "../../files/settings-file.ts"
+import { isObject } from "../../objects.ts"
 import { isHost, isRepository } from "../reference.ts"
 import { certificatesIn, usualAuthorities } from "./authorities.ts"
 

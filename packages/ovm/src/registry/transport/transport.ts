@@ -1,5 +1,5 @@
-import { isObject } from "../../content/manifest.ts"
 import { OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import { Authorizer } from "../auth/auth.ts"
 import { ANONYMOUS, type Credential, type Credentials } from "../auth/credentials.ts"
 import { isLoopback, isPrivateHost } from "../http/address.ts"

@@ -1,4 +1,4 @@
-import { isObject } from "../../content/manifest.ts"
+import { isObject } from "../../objects.ts"
 import { type Envelope, parseEnvelope } from "../envelope.ts"
 import { bytesIn, malformed, parseObject, textIn } from "../json.ts"
 

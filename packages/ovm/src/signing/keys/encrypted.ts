@@ -1,8 +1,8 @@
 import { randomBytes, scrypt } from "node:crypto"
 import { promisify } from "node:util"
 import { readJson } from "../../artifact/json.ts"
-import { isObject } from "../../content/manifest.ts"
 import { OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 
 const derive = promisify<string, Uint8Array, number, object, Buffer>(scrypt)
 

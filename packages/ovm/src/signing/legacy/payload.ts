@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from "../../content/digest.ts"
-import { isObject } from "../../content/manifest.ts"
 import { OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import { malformed, parseObject, textIn } from "../json.ts"
 
 /** The media type of a simple-signing payload. */

@@ -2,10 +2,11 @@ import { MANIFEST_TYPE } from "../../artifact/machine/manifest.ts"
 import { canonicalType, SNAPSHOT_TYPE } from "../../artifact/types.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, Fetcher } from "../../content/interfaces.ts"
-import { isManifest, isObject, parseLinks } from "../../content/manifest.ts"
+import { isManifest, parseLinks } from "../../content/manifest.ts"
 import { fetchAll, MANIFEST_LIMIT } from "../../content/read.ts"
 import { isAnnotations } from "../../content/referrers.ts"
 import { OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import { type ArtifactNode, isSbomType } from "./graph.ts"
 
 export interface Manifest {

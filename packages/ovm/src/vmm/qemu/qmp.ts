@@ -1,5 +1,5 @@
-import { isObject } from "../../content/manifest.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"
+import { isObject } from "../../objects.ts"
 import { type Dialled, dialIn } from "./socket.ts"
 
 /** QEMU's socket in the instance's directory. */

@@ -1,6 +1,6 @@
 import type { Call } from "../../../content/interfaces.ts"
-import { isObject } from "../../../content/manifest.ts"
 import { OvmError } from "../../../errors.ts"
+import { isObject } from "../../../objects.ts"
 import { ExtFiles } from "./ext.ts"
 import { flatten, type LayerFile, type RawDisk } from "./flatten.ts"
 import { parseOsRelease, type System } from "./os-release.ts"

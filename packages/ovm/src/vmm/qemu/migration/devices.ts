@@ -1,4 +1,4 @@
-import { isObject } from "../../../content/manifest.ts"
+import { isObject } from "../../../objects.ts"
 import { MAX_STATE, malformed, PAGE, Section } from "./format.ts"
 
 /** One device's section. */

@@ -1,5 +1,5 @@
 import { OvmError } from "../errors.ts"
-import { isObject } from "./manifest.ts"
+import { isObject } from "../objects.ts"
 
 /** What is wrong with the settings in the file `path`; `field` is "" for all of it. `more`: as an OvmError takes it. */
 export function settingsError(
