@@ -99,12 +99,13 @@ export class Sandbox implements AsyncDisposable {
   async onTerminal(
     args: readonly string[],
     dialogue: readonly (readonly [prompt: string, answer: string])[] = [],
+    columns = 120,
   ): Promise<{ status: number; output: string }> {
     const rest = [...dialogue]
     let output = ""
     let unanswered = ""
     await using terminal = new Bun.Terminal({
-      cols: 120,
+      cols: columns,
       rows: 40,
       data(self, bytes) {
         output += Buffer.from(bytes).toString()

@@ -6,16 +6,19 @@ import { COMMANDS } from "./commands.ts"
 import { printFailure } from "./failure.ts"
 import { FOREIGN } from "./foreign.ts"
 import { isClosedPipe, print } from "./output.ts"
+import { columnsOf, USUAL_COLUMNS } from "./terminal/columns.ts"
+import { examples } from "./terminal/examples.ts"
+import { HELP_LAYOUT } from "./terminal/help.ts"
 
 const INTRODUCTION = "Build, move and run whole machines as OCI artifacts."
 
-const MORE = `
-Examples:
-  $ ovm run registry.example.com/machines/debian:13
-  $ ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --args console=ttyS0 -t debian
-  $ ovm COMMAND --help
+const EXAMPLES = [
+  "ovm run registry.example.com/machines/debian:13",
+  "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --args console=ttyS0 -t debian",
+  "ovm COMMAND --help",
+]
 
-State lives under $OVM_HOME, or where \`ovm info\` says.`
+const MORE = "\nState lives under $OVM_HOME, or where `ovm info` says."
 
 /**
  * Runs one command line. Never throws: every error is printed on standard error as `error: CODE: message`, or with
@@ -82,8 +85,14 @@ async function programFor(argv: readonly string[]): Promise<Command> {
     .commandsGroup("Program:")
     .helpCommand("help [command]", "Show the help of a command")
     .exitOverride()
-    .configureOutput({ writeOut: print, writeErr: () => {} })
-    .addHelpText("after", MORE)
+    .configureOutput({
+      writeOut: print,
+      writeErr: () => {},
+      getOutHelpWidth: () => columnsOf("stdout") ?? USUAL_COLUMNS,
+    })
+    .configureHelp(HELP_LAYOUT)
+  examples(program, ...EXAMPLES)
+  program.addHelpText("after", MORE)
   const named = find(argv[0])
   for (const entry of named ? [named] : COMMANDS) {
     program

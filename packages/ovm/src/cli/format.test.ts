@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { formatAge, formatSize, shortDigest } from "./format.ts"
 import { printable } from "./output.ts"
-import { listing, table } from "./table.ts"
+import { listing, table } from "./terminal/table.ts"
 
 test.each([
   [0, "0 B"],

@@ -6,7 +6,7 @@ import { isPath, parseReference } from "../registry/reference.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { explainUnknown, isUnknown } from "./names.ts"
 import { warn } from "./output.ts"
-import { openProgress } from "./progress.ts"
+import { openProgress } from "./terminal/progress.ts"
 
 export const PULL_POLICIES = ["missing", "always", "never"] as const
 export type PullPolicy = (typeof PULL_POLICIES)[number]

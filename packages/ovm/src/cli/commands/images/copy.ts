@@ -1,10 +1,11 @@
 import type { Command } from "commander"
 import type { CopyOptions as CopyCall } from "../../../content/copy.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { copyTo, openOrigin } from "../../places.ts"
-import { openProgress } from "../../progress.ts"
+import { examples } from "../../terminal/examples.ts"
+import { helpSection } from "../../terminal/help.ts"
+import { openProgress } from "../../terminal/progress.ts"
 import { findWhere, parseWhere } from "../../where.ts"
 
 interface CopyOptions {
@@ -15,19 +16,19 @@ interface CopyOptions {
 
 export function define(command: Command): void {
   command
-    .description(
-      "Copy an artifact, which need not be a machine, with all that it refers to. A place is\n" +
-        "  HOST/REPOSITORY[:TAG|@DIGEST]   a registry, also as docker://…\n" +
-        "  NAME[:TAG]                      this host; store:NAME for a name with a host\n" +
-        "  oci:DIRECTORY[:TAG]             an OCI layout, also as ./DIRECTORY\n" +
-        "  oci-archive:FILE[:TAG]          the tar archive of one, also as ./FILE.tar",
-    )
-    .argument("<from>", "where it is")
-    .argument("<to>", "where it is to be")
+    .description("Copy an artifact, which need not be a machine, with all that it refers to.")
+    .argument("<from>", "the place where it is")
+    .argument("<to>", "the place where it is to be")
     .option("--include-referrers", "also what refers to it: signatures, SBOMs, snapshots")
     .option("--plain-http", "speak HTTP without TLS to registries")
     .option("--json", "print JSON")
     .action(run)
+  helpSection(command, "Places:", [
+    ["HOST/REPOSITORY[:TAG|@DIGEST]", "a registry, also as docker://…"],
+    ["NAME[:TAG]", "this host; store:NAME for a name with a host"],
+    ["oci:DIRECTORY[:TAG]", "an OCI layout, also as ./DIRECTORY"],
+    ["oci-archive:FILE[:TAG]", "the tar archive of one, also as ./FILE.tar"],
+  ])
   examples(
     command,
     "ovm copy registry.example.com/machines/debian:13 mirror.example.com/machines/debian:13",

@@ -4,11 +4,11 @@ import { discover } from "../../../supply/discover/discover.ts"
 import { discoverLines } from "../../../supply/discover/lines.ts"
 import { type AuthorityOptions, authoritiesOf } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printable, printJson } from "../../output.ts"
 import { parseCount } from "../../size.ts"
 import { openSubject } from "../../subject.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface DiscoverOptions extends AuthorityOptions {
   readonly type?: string
@@ -21,9 +21,9 @@ interface DiscoverOptions extends AuthorityOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Show what is attached to an image, and to that: signatures and attestations with what to think of them, SBOMs, snapshots and\n" +
-        "all else that refers to it. In its registry if the name has a host; in this host's store as store:NAME. Bad signatures are\n" +
-        "shown and are no failure: ovm verify decides.",
+      "Show what is attached to an image, and to that: signatures and attestations with what to think of them, " +
+        "SBOMs, snapshots and all else that refers to it. In its registry if the name has a host; in this host's " +
+        "store as store:NAME. Bad signatures are shown and are no failure: ovm verify decides.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout or archive")
   const keys = authorityOptions(command)

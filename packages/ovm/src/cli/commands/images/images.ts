@@ -1,12 +1,12 @@
 import { type Command, Option } from "commander"
 import { parseReference } from "../../../registry/reference.ts"
 import { parseLegacyTag } from "../../../signing/legacy/tags.ts"
-import { examples } from "../../examples.ts"
 import { formatAge, formatSize, shortDigest } from "../../format.ts"
 import { print, printJson } from "../../output.ts"
 import { openStoreToRead } from "../../store.ts"
 import { KINDS, type Summary, summarize } from "../../summary.ts"
-import { table } from "../../table.ts"
+import { examples } from "../../terminal/examples.ts"
+import { table } from "../../terminal/table.ts"
 
 interface ImagesOptions {
   readonly quiet?: boolean

@@ -3,10 +3,10 @@ import { inspectLines, inspectModel } from "../../../artifact/machine/inspect.ts
 import { type Artifact, readArtifact } from "../../../artifact/machine/read.ts"
 import type { Call } from "../../../content/interfaces.ts"
 import type { LayoutReader } from "../../../content/layout/reader.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { type Located, locate } from "../../locate.ts"
 import { print, printable, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 import { virtualSize } from "../../virtual-size.ts"
 
 interface InspectOptions {
@@ -17,8 +17,8 @@ interface InspectOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Show what an image consists of. One that is not on this host is looked at in its registry; kernel and disks are\n" +
-        "not fetched for that.",
+      "Show what an image consists of. One that is not on this host is looked at in its registry; kernel and " +
+        "disks are not fetched for that.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
     .option("--plain-http", "speak HTTP without TLS to the registry")

@@ -9,10 +9,10 @@ import { readRoot } from "../../../images/root.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference } from "../../../registry/reference.ts"
 import { argumentBytes } from "../../argument-file.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { storeName } from "../../names.ts"
 import { isTerminal, print, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface LoadOptions {
   readonly input: string
@@ -28,8 +28,8 @@ interface Loaded {
 export function define(command: Command): void {
   command
     .description(
-      "Take the images out of a file that ovm save or another tool wrote: the tar archive of an OCI layout. All of it is\n" +
-        "checked before anything gets a name. `-` is standard input.",
+      "Take the images out of a file that ovm save or another tool wrote: the tar archive of an OCI layout. All " +
+        "of it is checked before anything gets a name. `-` is standard input.",
     )
     .requiredOption("-i, --input <file>", "what to read; - for standard input")
     .option("--name <image>", "what to call the image, where the archive says no more than a tag")

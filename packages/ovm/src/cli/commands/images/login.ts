@@ -6,9 +6,9 @@ import { connectHost } from "../../../registry/connect.ts"
 import type { Transport } from "../../../registry/transport/transport.ts"
 import { ask } from "../../ask.ts"
 import { parseScope } from "../../credential-scope.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { printError } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface LoginOptions {
   readonly username?: string
@@ -24,8 +24,8 @@ const PASSWORD_LIMIT = 64 << 10
 export function define(command: Command): void {
   command
     .description(
-      "Check credentials with a registry and keep them where other OCI tools have theirs: with the credential helper that\n" +
-        "~/.docker/config.json names, else in that file.",
+      "Check credentials with a registry and keep them where other OCI tools have theirs: with the credential " +
+        "helper that ~/.docker/config.json names, else in that file.",
     )
     .argument(
       "<host>",

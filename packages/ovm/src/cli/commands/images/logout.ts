@@ -2,8 +2,8 @@ import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
 import { DockerCredentials } from "../../../registry/auth/credentials.ts"
 import { parseScope } from "../../credential-scope.ts"
-import { examples } from "../../examples.ts"
 import { printError } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 export function define(command: Command): void {
   command

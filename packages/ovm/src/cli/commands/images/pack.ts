@@ -11,13 +11,13 @@ import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson, warn } from "../../output.ts"
 import type { ProvenanceOptions, Run } from "../../provenance.ts"
 import { savedAsQcow2 } from "../../raw-disk.ts"
 import { signerOptions } from "../../signer-options.ts"
 import { parseCount, parseMemory } from "../../size.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface PackOptions extends ProvenanceOptions {
   readonly file?: string
@@ -39,8 +39,8 @@ export function define(command: Command): void {
   const parts = ["kernel", "initrd", "format", "args", "memory", "cpus"]
   command
     .description(
-      "Make an image of local files and keep it on this host. The same files give the same digest on any machine;\n" +
-        "SOURCE_DATE_EPOCH sets the time of creation, which is left out otherwise.",
+      "Make an image of local files and keep it on this host. The same files give the same digest on any " +
+        "machine; SOURCE_DATE_EPOCH sets the time of creation, which is left out otherwise.",
     )
     .addOption(
       command
@@ -73,8 +73,7 @@ export function define(command: Command): void {
     command,
     "ovm pack -f machine.json -t debian:13",
     "ovm pack -f machine.json -t debian:13 --provenance debian.provenance.json",
-    "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --layer app.qcow2 \\",
-    "#   --args 'console=ttyS0 root=/dev/vda rw' -t registry.example.com/machines/app:1",
+    "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --layer app.qcow2 --args 'console=ttyS0 root=/dev/vda rw' -t registry.example.com/machines/app:1",
   )
 }
 

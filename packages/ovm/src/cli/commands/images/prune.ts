@@ -1,12 +1,12 @@
 import type { Command } from "commander"
 import { paths } from "../../../host/paths.ts"
 import { collectImages, type Freed } from "../../../images/collect.ts"
-import { examples } from "../../examples.ts"
 import { formatSize } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { openStore } from "../../store.ts"
-import { listing } from "../../table.ts"
+import { examples } from "../../terminal/examples.ts"
+import { listing } from "../../terminal/table.ts"
 
 interface PruneOptions {
   readonly all?: boolean
@@ -17,9 +17,9 @@ interface PruneOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Free what nobody uses: content without a name, what broken pulls have left, and cached files, which are made\n" +
-        "again when they are wanted. Images and snapshots that have a name stay, and so do all machines with their disks:\n" +
-        "ovm rmi and ovm rm remove those.",
+      "Free what nobody uses: content without a name, what broken pulls have left, and cached files, which are " +
+        "made again when they are wanted. Images and snapshots that have a name stay, and so do all machines with " +
+        "their disks: ovm rmi and ovm rm remove those.",
     )
     .option("-a, --all", "also what pulls of the last week have left, which the next one would go on with")
     .option("-n, --dry-run", "only say what would be freed")

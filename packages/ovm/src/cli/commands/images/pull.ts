@@ -5,11 +5,11 @@ import { type PullOptions as Call, pullImage } from "../../../images/pull.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference } from "../../../registry/reference.ts"
 import { Policy } from "../../../signing/policy/policy.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson, warn } from "../../output.ts"
-import { openProgress } from "../../progress.ts"
 import { digestOfName } from "../../store.ts"
+import { examples } from "../../terminal/examples.ts"
+import { openProgress } from "../../terminal/progress.ts"
 
 interface PullOptions {
   readonly plainHttp?: boolean

@@ -5,14 +5,14 @@ import type { Descriptor } from "../../../content/descriptor.ts"
 import { OvmError } from "../../../errors.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
 import { onlyNameFor } from "../../digits.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
-import { openProgress } from "../../progress.ts"
 import { openRemote } from "../../registry.ts"
 import { siblingOf } from "../../sibling.ts"
 import { openStoreToRead } from "../../store.ts"
+import { examples } from "../../terminal/examples.ts"
+import { openProgress } from "../../terminal/progress.ts"
 
 interface PushOptions {
   readonly plainHttp?: boolean

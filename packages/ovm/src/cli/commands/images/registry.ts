@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { examples } from "../../examples.ts"
+import { examples } from "../../terminal/examples.ts"
 import * as probe from "./registry/probe.ts"
 import * as serve from "./registry/serve.ts"
 

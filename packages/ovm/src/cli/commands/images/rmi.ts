@@ -8,7 +8,6 @@ import { collectImages } from "../../../images/collect.ts"
 import { legacyNames } from "../../../images/evidence.ts"
 import { parseReference } from "../../../registry/reference.ts"
 import { onlyNameFor } from "../../digits.ts"
-import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
 import { formatSize } from "../../format.ts"
 import { refuseIfUsed } from "../../image-users.ts"
@@ -16,6 +15,7 @@ import { interruptible } from "../../interrupt.ts"
 import { explainUnknown, storeName } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
 import { digestOfName, openStore } from "../../store.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface RmiOptions {
   readonly force?: boolean
@@ -25,8 +25,8 @@ interface RmiOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Remove names of images, snapshots among them. Content that has no name any more, and that no machine uses, is\n" +
-        "removed with them.",
+      "Remove names of images, snapshots among them. Content that has no name any more, and that no machine " +
+        "uses, is removed with them.",
     )
     .argument("<image...>", "name of an image on this host")
     .option("-f, --force", "also the base of snapshots, and these with it")

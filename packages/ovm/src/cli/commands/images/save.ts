@@ -5,13 +5,13 @@ import { OvmError } from "../../../errors.ts"
 import { batches } from "../../../files/batch.ts"
 import { baseIn } from "../../../images/along.ts"
 import { nameFor } from "../../digits.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown, storeName } from "../../names.ts"
 import { isTerminal, printBytes, printError, printJson } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
-import { openProgress } from "../../progress.ts"
 import { openStoreToRead } from "../../store.ts"
+import { examples } from "../../terminal/examples.ts"
+import { openProgress } from "../../terminal/progress.ts"
 
 interface SaveOptions {
   readonly output: string
@@ -22,8 +22,8 @@ interface SaveOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Write images of this host into one file: the tar archive of an OCI layout, which ovm load and other tools read.\n" +
-        "The same images give the same bytes. `-` is standard output.",
+      "Write images of this host into one file: the tar archive of an OCI layout, which ovm load and other " +
+        "tools read. The same images give the same bytes. `-` is standard output.",
     )
     .argument("<images...>", "names of images on this host")
     .requiredOption("-o, --output <file>", "where to write; - for standard output")

@@ -11,13 +11,13 @@ import type { Signer } from "../../../signing/interfaces.ts"
 import { SBOM_PREDICATES, type SbomFormat, sbomDocument } from "../../../supply/sbom/document.ts"
 import { takeInventory } from "../../../supply/sbom/inventory.ts"
 import { VERSION } from "../../../version.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { locate } from "../../locate.ts"
 import { print, printable, printError, printJson } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
+import { examples } from "../../terminal/examples.ts"
 import { findWhere } from "../../where.ts"
 
 interface SbomOptions extends SignerOptions {
@@ -31,9 +31,10 @@ interface SbomOptions extends SignerOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Write down what an image on this host consists of: its blobs and how they are layered, the kernel's version, and the\n" +
-        "packages that dpkg or apk installed on its disk, where that is ext2, ext3 or ext4. What could not be looked into is\n" +
-        "said in the document and on standard error. The same image gives the same document if SOURCE_DATE_EPOCH is set.",
+      "Write down what an image on this host consists of: its blobs and how they are layered, the kernel's " +
+        "version, and the packages that dpkg or apk installed on its disk, where that is ext2, ext3 or ext4. What " +
+        "could not be looked into is said in the document and on standard error. The same image gives the same " +
+        "document if SOURCE_DATE_EPOCH is set.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
     .addOption(

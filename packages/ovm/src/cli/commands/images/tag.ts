@@ -1,9 +1,9 @@
 import type { Command } from "commander"
 import { digested } from "../../digits.ts"
-import { examples } from "../../examples.ts"
 import { explainUnknown, storeName } from "../../names.ts"
 import { printJson } from "../../output.ts"
 import { openStore } from "../../store.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface TagOptions {
   readonly json?: boolean

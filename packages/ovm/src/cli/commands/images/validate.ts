@@ -2,11 +2,11 @@ import { stat } from "node:fs/promises"
 import type { Command } from "commander"
 import { isArchive } from "../../../content/archive/reader.ts"
 import { isPath } from "../../../registry/reference.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { judgeFile } from "../../judge-file.ts"
 import { judgeImage } from "../../judge-image.ts"
 import { print, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 import { refusal } from "../../verdict.ts"
 
 interface ValidateOptions {
@@ -17,9 +17,9 @@ interface ValidateOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Report every fault at once, each with its place and the requirement of the specification that it breaks.\n" +
-        "A file is an OVMS manifest, an OCI manifest or a pack source; of an image on this host or in an OCI layout the\n" +
-        "kernel and the disks are checked as well.",
+      "Report every fault at once, each with its place and the requirement of the specification that it breaks. " +
+        "A file is an OVMS manifest, an OCI manifest or a pack source; of an image on this host or in an OCI " +
+        "layout the kernel and the disks are checked as well.",
     )
     .argument("<file>", "path of a file, OCI layout or archive, or name of an image")
     .option("--plain-http", "speak HTTP without TLS to the registry")

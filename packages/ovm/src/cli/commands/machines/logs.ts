@@ -1,8 +1,8 @@
 import type { Command } from "commander"
-import { examples } from "../../examples.ts"
 import { findInstance } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { printBytes } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface LogsOptions {
   readonly follow?: boolean

@@ -1,11 +1,11 @@
 import type { Command } from "commander"
 import type { InstanceInfo } from "../../../runtime/interfaces.ts"
 import { useDaemonOfInstances } from "../../daemon.ts"
-import { examples } from "../../examples.ts"
 import { formatAge, formatSize, shortId } from "../../format.ts"
 import { hasEnded, stateOf } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
-import { table } from "../../table.ts"
+import { examples } from "../../terminal/examples.ts"
+import { table } from "../../terminal/table.ts"
 
 interface PsOptions {
   readonly all?: boolean

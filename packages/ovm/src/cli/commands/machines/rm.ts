@@ -1,9 +1,9 @@
 import type { Command } from "commander"
-import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
 import { hinted } from "../../hinted.ts"
 import { findInstance } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface RmOptions {
   readonly force?: boolean

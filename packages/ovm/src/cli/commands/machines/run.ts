@@ -4,12 +4,12 @@ import { attach } from "../../attach.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { launch } from "../../launch.ts"
 import { defineMachineOptions, type MachineOptions, startRequest } from "../../machine-options.ts"
 import { isTerminal, print, printError, printJson } from "../../output.ts"
 import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../../pull-policy.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface RunOptions extends MachineOptions {
   readonly detach?: boolean
@@ -21,8 +21,8 @@ interface RunOptions extends MachineOptions {
 
 export function define(command: Command): void {
   command.description(
-    "Start a machine from an image, pulling it if it is not on this host, and show its console until it ends.\n" +
-      "The first Ctrl-C asks the guest to power off, the second kills the machine. With --detach the machine is\n" +
+    "Start a machine from an image, pulling it if it is not on this host, and show its console until it ends. " +
+      "The first Ctrl-C asks the guest to power off, the second kills the machine. With --detach the machine is " +
       "left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
       "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked.",
   )

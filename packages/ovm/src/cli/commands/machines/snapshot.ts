@@ -2,11 +2,11 @@ import { type Command, Option } from "commander"
 import { OvmError } from "../../../errors.ts"
 import type { InstanceInfo, SnapshotRequest } from "../../../runtime/interfaces.ts"
 import { endOf } from "../../end.ts"
-import { examples } from "../../examples.ts"
 import { hinted } from "../../hinted.ts"
 import { findInstance, hasEnded, waitFor } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface SnapshotOptions {
   readonly tag: string
@@ -23,10 +23,10 @@ interface SnapshotOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Keep a running machine as it is now: its RAM, the state of its devices and what it wrote to its disk become an image,\n" +
-        "called by the tag in the repository of the machine's own image. The machine goes on. `ovm run` of that image, or of\n" +
-        "the digest that is printed, goes on from there, as often as wanted: on this host, or after `ovm push` on one with the\n" +
-        "same VMM.\n" +
+      "Keep a running machine as it is now: its RAM, the state of its devices and what it wrote to its disk " +
+        "become an image, called by the tag in the repository of the machine's own image. The machine goes on. " +
+        "`ovm run` of that image, or of the digest that is printed, goes on from there, as often as wanted: on " +
+        "this host, or after `ovm push` on one with the same VMM.\n" +
         "RAM holds whatever the machine knew: take snapshots before secrets exist.",
     )
     .argument("<instance>", "id, start of an id, or name")

@@ -1,12 +1,12 @@
 import type { Command } from "commander"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { launch } from "../../launch.ts"
 import { defineMachineOptions, type MachineOptions } from "../../machine-options.ts"
 import { print, printJson } from "../../output.ts"
 import { pullByPolicy } from "../../pull-policy.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface StartOptions extends MachineOptions {
   readonly json?: boolean
@@ -14,8 +14,8 @@ interface StartOptions extends MachineOptions {
 
 export function define(command: Command): void {
   command.description(
-    "Start a machine from an image that is on this host, and print the instance's id once it runs.\n" +
-      "Nothing is pulled. Every start makes a new instance with a fresh disk; one that has stopped is not started again.",
+    "Start a machine from an image that is on this host, and print the instance's id once it runs. Nothing is " +
+      "pulled. Every start makes a new instance with a fresh disk; one that has stopped is not started again.",
   )
   defineMachineOptions(
     command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive"),

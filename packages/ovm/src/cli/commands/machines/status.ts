@@ -1,10 +1,10 @@
 import type { Command } from "commander"
 import type { InstanceInfo } from "../../../runtime/interfaces.ts"
-import { examples } from "../../examples.ts"
 import { formatAge, formatSize } from "../../format.ts"
 import { findInstance, stateOf } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
-import { listing } from "../../table.ts"
+import { examples } from "../../terminal/examples.ts"
+import { listing } from "../../terminal/table.ts"
 
 interface StatusOptions {
   readonly json?: boolean

@@ -1,11 +1,11 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
 import type { InstanceInfo, Runtime } from "../../../runtime/interfaces.ts"
-import { examples } from "../../examples.ts"
 import { forEach } from "../../failure.ts"
 import { findInstance, hasEnded, waitFor } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
 import { parseCount } from "../../size.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface StopOptions {
   readonly time: number

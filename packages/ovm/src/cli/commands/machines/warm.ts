@@ -1,11 +1,11 @@
 import type { Command } from "commander"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
-import { examples } from "../../examples.ts"
 import { hinted } from "../../hinted.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { parseCount } from "../../size.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface WarmOptions {
   readonly slots: number
@@ -15,8 +15,9 @@ interface WarmOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Keep machines of a snapshot loaded and paused, so that a start of it takes about a millisecond. Each takes memory as it\n" +
-        "goes on, up to what the daemon grants; a slot that was taken is made again. Later daemons do the same, until --slots 0.",
+      "Keep machines of a snapshot loaded and paused, so that a start of it takes about a millisecond. Each " +
+        "takes memory as it goes on, up to what the daemon grants; a slot that was taken is made again. Later " +
+        "daemons do the same, until --slots 0.",
     )
     .argument("<image>", "name of a snapshot on this host")
     .option("-n, --slots <count>", "how many; 0 ends it", (text) => parseCount(text, "--slots", 0), 1)

@@ -1,6 +1,6 @@
 import type { Command } from "commander"
-import { examples } from "../../examples.ts"
 import { print } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 // The scripts only ask: what could come next is worked out by `ovm __complete` from the same definitions that parse the
 // command line, so that they need not be written anew with each release.

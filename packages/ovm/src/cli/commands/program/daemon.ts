@@ -5,9 +5,9 @@ import { isLocked, lockHolder } from "../../../host/lock-holder.ts"
 import { paths } from "../../../host/paths.ts"
 import { VERSION } from "../../../version.ts"
 import { findDaemon, startDaemon } from "../../daemon.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface DaemonOptions {
   readonly detach?: boolean
@@ -20,8 +20,8 @@ const STOP_MS = 10_000
 export function define(command: Command): void {
   command
     .description(
-      "Serve the runtime API on the socket, in the foreground, with one JSON object a line on standard error.\n" +
-        "`ovm run` starts a daemon by itself. When a daemon ends, however it ends, its machines go on running,\n" +
+      "Serve the runtime API on the socket, in the foreground, with one JSON object a line on standard error. " +
+        "`ovm run` starts a daemon by itself. When a daemon ends, however it ends, its machines go on running, " +
         "and the next daemon takes them over.",
     )
     .option("-d, --detach", "start it in the background and return when it answers")

@@ -10,10 +10,10 @@ import type { Vmm } from "../../../vmm/interfaces.ts"
 import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
 import { findDaemon, socketOf } from "../../daemon.ts"
 import { diskUsage } from "../../disk-usage.ts"
-import { examples } from "../../examples.ts"
 import { formatSize } from "../../format.ts"
 import { print, printJson } from "../../output.ts"
-import { listing } from "../../table.ts"
+import { examples } from "../../terminal/examples.ts"
+import { listing } from "../../terminal/table.ts"
 
 interface InfoOptions {
   readonly json?: boolean
@@ -53,7 +53,8 @@ interface Daemon {
 export function define(command: Command): void {
   command
     .description(
-      "Show where state lives, whether a daemon runs, and which virtual machine monitors work here and how fast.",
+      "Show where state lives, whether a daemon runs, and which virtual machine monitors work here and how " +
+        "fast.",
     )
     .option("--json", "print JSON")
     .action(run)

@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { VERSION } from "../../../version.ts"
-import { examples } from "../../examples.ts"
 import { print, printJson } from "../../output.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface VersionOptions {
   readonly json?: boolean

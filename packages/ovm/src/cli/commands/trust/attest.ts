@@ -5,11 +5,11 @@ import { ATTESTATION_LIMIT } from "../../../signing/limits.ts"
 import { predicateType } from "../../../signing/predicates.ts"
 import { readArgument } from "../../argument-file.ts"
 import { attested } from "../../attested.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface AttestOptions extends SignerOptions {
   readonly type: string
@@ -23,7 +23,8 @@ interface AttestOptions extends SignerOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Say something about an image over a signature: a list of its parts, where it comes from, what was found in it.",
+      "Say something about an image over a signature: a list of its parts, where it comes from, what was found " +
+        "in it.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
     .requiredOption(

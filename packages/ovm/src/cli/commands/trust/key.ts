@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { examples } from "../../examples.ts"
+import { examples } from "../../terminal/examples.ts"
 import * as generate from "./key/generate.ts"
 import * as publicHalf from "./key/public.ts"
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { examples } from "../../examples.ts"
+import { examples } from "../../terminal/examples.ts"
 import * as check from "./policy/check.ts"
 import * as validate from "./policy/validate.ts"
 

@@ -2,12 +2,12 @@ import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
 import { signLegacy } from "../../../signing/legacy/sign.ts"
 import { sign } from "../../../signing/sign.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
 import { openWritable, signedFor } from "../../subject.ts"
+import { examples } from "../../terminal/examples.ts"
 
 interface SignCommandOptions extends SignerOptions {
   readonly legacy?: boolean
@@ -20,8 +20,9 @@ export function define(command: Command): void {
   const annotations: Record<string, string> = {}
   command
     .description(
-      "Sign an image where it is: a name with a host in its registry, a name without one or store:NAME on this host, a path in\n" +
-        "its layout. Cosign verifies what this signs. The digest is signed, and the repository that the signature is for.",
+      "Sign an image where it is: a name with a host in its registry, a name without one or store:NAME on this " +
+        "host, a path in its layout. Cosign verifies what this signs. The digest is signed, and the repository " +
+        "that the signature is for.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
   signerOptions(command)

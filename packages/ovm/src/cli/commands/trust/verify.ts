@@ -3,10 +3,10 @@ import type { Verdict } from "../../../signing/interfaces.ts"
 import { predicateType } from "../../../signing/predicates.ts"
 import { type AuthorityOptions, namedAuthorities } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
-import { examples } from "../../examples.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printable, printJson } from "../../output.ts"
 import { openSubject } from "../../subject.ts"
+import { examples } from "../../terminal/examples.ts"
 import { verified } from "../../verified.ts"
 
 interface VerifyOptions extends AuthorityOptions {
@@ -21,8 +21,9 @@ interface VerifyOptions extends AuthorityOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Verify that an image is signed, or attested with --type, by one of the keys or by an identity: with Cosign in either of its\n" +
-        "forms, or by ovm sign. The first valid signature is enough. Nothing of the image itself is fetched.",
+      "Verify that an image is signed, or attested with --type, by one of the keys or by an identity: with " +
+        "Cosign in either of its forms, or by ovm sign. The first valid signature is enough. Nothing of the image " +
+        "itself is fetched.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout or archive")
   const keys = authorityOptions(command)
@@ -44,8 +45,7 @@ export function define(command: Command): void {
     command,
     "ovm verify --key cosign.pub registry.example.com/machines/debian:13",
     "ovm verify --key cosign.pub --type cyclonedx --json registry.example.com/machines/debian:13",
-    "ovm verify --trusted-root root.json --certificate-identity builder@example.com \\",
-    "#   --certificate-oidc-issuer https://accounts.example.com registry.example.com/machines/debian:13",
+    "ovm verify --trusted-root root.json --certificate-identity builder@example.com --certificate-oidc-issuer https://accounts.example.com registry.example.com/machines/debian:13",
   )
 }
 

@@ -4,10 +4,10 @@ import { paths } from "../../../../host/paths.ts"
 import { connectHost } from "../../../../registry/connect.ts"
 import { probe } from "../../../../registry/probe.ts"
 import { parseReference } from "../../../../registry/reference.ts"
-import { examples } from "../../../examples.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { print, printError, printJson } from "../../../output.ts"
-import { table } from "../../../table.ts"
+import { examples } from "../../../terminal/examples.ts"
+import { table } from "../../../terminal/table.ts"
 
 interface ProbeOptions {
   readonly plainHttp?: boolean
@@ -17,8 +17,9 @@ interface ProbeOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Find out what a registry can do, and what ovm does about what it cannot. It pushes artifacts of a few bytes (and one\n" +
-        "manifest of 4 MiB) to the repository and deletes them again; what cannot be deleted is listed.",
+      "Find out what a registry can do, and what ovm does about what it cannot. It pushes artifacts of a few " +
+        "bytes (and one manifest of 4 MiB) to the repository and deletes them again; what cannot be deleted is " +
+        "listed.",
     )
     .argument("<repository>", "HOST/REPOSITORY that may be written to; it need not be there yet")
     .option("--plain-http", "speak HTTP without TLS to the registry")

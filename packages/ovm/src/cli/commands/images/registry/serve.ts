@@ -4,10 +4,10 @@ import { OvmError } from "../../../../errors.ts"
 import { paths } from "../../../../host/paths.ts"
 import { UPLOAD_LIMITS } from "../../../../registry-server/folder/uploads.ts"
 import type { AccessEntry } from "../../../../registry-server/serve.ts"
-import { examples } from "../../../examples.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { print, printable, printError } from "../../../output.ts"
 import { parseSize } from "../../../size.ts"
+import { examples } from "../../../terminal/examples.ts"
 
 interface ServeOptions {
   readonly address: Address
@@ -33,8 +33,9 @@ const ADDRESS = "127.0.0.1:5000"
 export function define(command: Command): void {
   command
     .description(
-      "Serve a registry that any OCI client can push to and pull from, until Ctrl-C. It is open to whoever can reach it,\n" +
-        "which is this host alone unless --address says otherwise. One line with the address is printed when it is ready.",
+      "Serve a registry that any OCI client can push to and pull from, until Ctrl-C. It is open to whoever can " +
+        "reach it, which is this host alone unless --address says otherwise. One line with the address is printed " +
+        "when it is ready.",
     )
     .option(
       "--address <host:port>",

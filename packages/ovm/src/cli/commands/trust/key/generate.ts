@@ -4,9 +4,9 @@ import { GENERATED, isGenerated } from "../../../../signing/keys/algorithms.ts"
 import { generateKeyPair } from "../../../../signing/keys/generate.ts"
 import { parsePublicKey } from "../../../../signing/keys/public.ts"
 import { ask } from "../../../ask.ts"
-import { examples } from "../../../examples.ts"
 import { writeKeyFile } from "../../../key-file.ts"
 import { print, printJson } from "../../../output.ts"
+import { examples } from "../../../terminal/examples.ts"
 
 interface GenerateOptions {
   readonly outputKeyPrefix: string
@@ -18,8 +18,8 @@ interface GenerateOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Make a key pair: PREFIX.key, encrypted with the password in COSIGN_PASSWORD or asked for, and PREFIX.pub. Both are what\n" +
-        "cosign generate-key-pair writes.",
+      "Make a key pair: PREFIX.key, encrypted with the password in COSIGN_PASSWORD or asked for, and " +
+        "PREFIX.pub. Both are what cosign generate-key-pair writes.",
     )
     .option("--output-key-prefix <prefix>", "path of both files without their endings", "cosign")
     .addOption(

@@ -1,8 +1,8 @@
 import type { Command } from "commander"
 import { parsePublicKey } from "../../../../signing/keys/public.ts"
-import { examples } from "../../../examples.ts"
 import { print, printJson } from "../../../output.ts"
 import { openKey } from "../../../signer.ts"
+import { examples } from "../../../terminal/examples.ts"
 
 interface PublicOptions {
   readonly key: string

@@ -8,10 +8,10 @@ import { Policy } from "../../../../signing/policy/policy.ts"
 import { refusedBy } from "../../../../signing/policy/refused.ts"
 import { evidenceIn } from "../../../../signing/source.ts"
 import { nameFor } from "../../../digits.ts"
-import { examples } from "../../../examples.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { locate } from "../../../locate.ts"
 import { print, printable, printJson } from "../../../output.ts"
+import { examples } from "../../../terminal/examples.ts"
 
 interface CheckOptions {
   readonly plainHttp?: boolean
@@ -21,9 +21,9 @@ interface CheckOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Say what the policy of this host thinks of an image, and why: the scope, each of its requirements, and each signature\n" +
-        "that was looked at. Nothing is copied. What is here is judged by the signatures that are here, anything else by those in\n" +
-        "its registry.",
+      "Say what the policy of this host thinks of an image, and why: the scope, each of its requirements, and " +
+        "each signature that was looked at. Nothing is copied. What is here is judged by the signatures that are " +
+        "here, anything else by those in its registry.",
     )
     .argument("<image>", "name of an image, or path of an OCI layout or archive")
     .option("--plain-http", "speak HTTP without TLS to the registry")

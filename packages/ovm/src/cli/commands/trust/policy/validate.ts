@@ -3,8 +3,8 @@ import type { Command } from "commander"
 import { toOvmError } from "../../../../errors.ts"
 import { paths } from "../../../../host/paths.ts"
 import { loadPolicy } from "../../../../signing/policy/load.ts"
-import { examples } from "../../../examples.ts"
 import { print, printJson } from "../../../output.ts"
+import { examples } from "../../../terminal/examples.ts"
 
 interface ValidateOptions {
   readonly json?: boolean
@@ -13,8 +13,9 @@ interface ValidateOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Report every fault of a policy file at once, each with its place and the requirement of the specification that it breaks.\n" +
-        "The keys and trusted roots that it names are read as well. Without a file, that of this host.",
+      "Report every fault of a policy file at once, each with its place and the requirement of the " +
+        "specification that it breaks. The keys and trusted roots that it names are read as well. Without a file, " +
+        "that of this host.",
     )
     .argument("[file]", "path of a policy")
     .option("--json", "print JSON")

@@ -1,9 +1,9 @@
 import type { SingleBar } from "cli-progress"
-import type { CopyEvent } from "../content/copy.ts"
-import type { Descriptor } from "../content/descriptor.ts"
-import { isManifest } from "../content/manifest.ts"
-import { formatSize, shortDigest } from "./format.ts"
-import { isTerminal, printable } from "./output.ts"
+import type { CopyEvent } from "../../content/copy.ts"
+import type { Descriptor } from "../../content/descriptor.ts"
+import { isManifest } from "../../content/manifest.ts"
+import { formatSize, shortDigest } from "../format.ts"
+import { isTerminal, printable } from "../output.ts"
 
 /** Shows how a copy gets on. */
 export interface Progress extends Disposable {
