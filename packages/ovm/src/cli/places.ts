@@ -124,7 +124,7 @@ async function toRegistry(
   const base = await baseIn(origin.source, origin.root, options)
   if (base) await copyGraph(origin.source, base, registry, copying)
   if (reference.tag === undefined) await copyGraph(origin.source, origin.root, registry, copying)
-  else await copyNamed(origin.source, origin.root, registry, reference.tag, copying)
+  else await copyNamed(origin.source, origin.root, registry, { ...copying, name: reference.tag })
   if (options.includeReferrers) await carry(origin, registry, "", options)
   return reference.toString()
 }
@@ -138,7 +138,7 @@ async function into(
 ): Promise<string> {
   const base = await baseIn(origin.source, origin.root, options)
   if (base) await copyGraph(origin.source, base, store, options)
-  await copyNamed(origin.source, origin.root, store, name, options)
+  await copyNamed(origin.source, origin.root, store, { ...options, name })
   if (options.includeReferrers) await carry(origin, store, prefix, options)
   return name
 }

@@ -45,6 +45,13 @@ export interface CopyOptions extends Call {
   onProgress?(event: CopyEvent): void
 }
 
+export interface NamedCopyOptions extends CopyOptions {
+  /** Of what is copied, in the destination. */
+  readonly name: string
+}
+
+type MaybeNamed = CopyOptions & { readonly name?: string | undefined }
+
 /** Registries wait for their disks between blobs: fewer leave them idle meanwhile. */
 const TRANSFERS = 6
 const LARGE = 4 * 1024 * 1024
@@ -56,8 +63,8 @@ const DEPTH_LIMIT = 8
 const REFERRER_LIMIT = 20_000
 
 /**
- * Copies what `reference` stands for in `source`, with all that it refers to, and names it `name` in `destination` if
- * given. The reference is resolved once: one that moves meanwhile gives what it meant first, whole. Children go before
+ * Copies what `reference` stands for in `source`, with all that it refers to, and gives it a name in
+ * `destination` if one is given. The reference is resolved once: one that moves meanwhile gives what it meant first, whole. Children go before
  * their manifest, so that an interrupted copy leaves no manifest without them. Returns the descriptor of the root.
  * Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE (a manifest above 4 MiB), OVM_INTERRUPTED, and what the stores throw.
  */
@@ -65,12 +72,12 @@ export async function copy(
   source: Source & Resolver,
   reference: string,
   destination: Destination & Tagger,
-  name?: string,
-  options: CopyOptions = {},
+  options: MaybeNamed = {},
 ): Promise<Descriptor> {
   const root = await source.resolve(reference, options)
-  if (name === undefined) await copyGraph(source, root, destination, options)
-  else await copyNamed(source, root, destination, name, options)
+  const { name, ...others } = options
+  if (name === undefined) await copyGraph(source, root, destination, others)
+  else await copyNamed(source, root, destination, { ...others, name })
   return root
 }
 
@@ -79,12 +86,11 @@ export async function copyNamed(
   source: Source,
   root: Descriptor,
   destination: Destination & Tagger,
-  name: string,
-  options: CopyOptions = {},
+  { name, ...options }: NamedCopyOptions,
 ): Promise<void> {
   // Not before its referrers: who finds the name may want the signatures.
   const atOnce = destination.pushReference !== undefined && isManifest(root) && !options.includeReferrers
-  await run(source, root, destination, options, atOnce ? name : undefined)
+  await run(source, root, destination, { ...options, name: atOnce ? name : undefined })
   if (!atOnce) await destination.tag(root, name, options)
 }
 
@@ -102,8 +108,7 @@ function run(
   source: Source,
   root: Descriptor,
   destination: Destination,
-  options: CopyOptions,
-  name?: string,
+  { name, ...options }: MaybeNamed,
 ): Promise<void> {
   return guarded(async () => {
     // What is still on its way when one transfer fails is stopped and waited for: a copy that ended does nothing more.

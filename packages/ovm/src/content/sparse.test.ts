@@ -105,10 +105,11 @@ test("what is appended, written over old bytes, read and hashed is what was give
     for (const path of [over, now]) {
       await Bun.write(path, Buffer.alloc(path === over ? bytes.length : 1000, 7))
       const old = openSync(path, "r+")
+      const file = { fd: old, size: bytes.length }
       for (let start = 0; start < bytes.length; start += 2 * size)
-        await overwrite(old, [bytes.subarray(start, start + size)], start, bytes.length)
+        await overwrite(file, [bytes.subarray(start, start + size)], start)
       for (let start = size; start < bytes.length; start += 2 * size)
-        overwriteNow(old, bytes.subarray(start, start + size), start, bytes.length, () => {})
+        overwriteNow(file, bytes.subarray(start, start + size), start, () => {})
       closeSync(old)
     }
     for (const path of [appended, over, now]) {
@@ -124,10 +125,11 @@ test("what is appended, written over old bytes, read and hashed is what was give
 test("room that was set aside for zeros is given back", async () => {
   const path = join(folder, "reserved")
   const fd = openSync(path, "w+")
-  reserve(fd, 0, 16 * MiB)
+  const file = { fd, size: 16 * MiB }
+  reserve(fd, 0, file.size)
   expect(room(path)).toBeGreaterThanOrEqual(16 * MiB)
   for (let at = 0; at < 16 * MiB; at += MiB)
-    overwriteNow(fd, at === 5 * MiB ? randomBytes(MiB) : new Uint8Array(MiB), at, 16 * MiB, () => {})
+    overwriteNow(file, at === 5 * MiB ? randomBytes(MiB) : new Uint8Array(MiB), at, () => {})
   closeSync(fd)
   expect(room(path)).toBeLessThan(2 * MiB)
   expect(statSync(path).size).toBe(16 * MiB)

@@ -8,37 +8,34 @@ import { runsOf, ZEROS } from "./zeros.ts"
 
 // Holes of files stay holes, and zeros become some, however content comes and goes (docs/design/0026-sparse-files.md).
 
-/**
- * Writes `chunks` at byte `at` of the open file, which has `whole` bytes in the end and may have anything there now: long runs of
- * zeros become holes.
- */
-export async function overwrite(
-  fd: number,
-  chunks: readonly Uint8Array[],
-  at: number,
-  whole: number,
-): Promise<void> {
+/** An open file that has `size` bytes in the end, and may have anything there now. */
+interface Growing {
+  readonly fd: number
+  readonly size: number
+}
+
+/** Writes `chunks` at byte `at` of the file: long runs of zeros become holes. */
+export async function overwrite(file: Growing, chunks: readonly Uint8Array[], at: number): Promise<void> {
   let position = at
   for (const { hole, chunks: data, size } of runsOf(chunks)) {
-    if (!(hole && clear(fd, position, size, whole))) await writeAll(fd, data, position)
+    if (!(hole && clear(file, position, size))) await writeAll(file.fd, data, position)
     position += size
   }
 }
 
 /** The same at once; `before` is told where data is about to be written. */
 export function overwriteNow(
-  fd: number,
+  file: Growing,
   bytes: Uint8Array,
   at: number,
-  whole: number,
   before: (extent: Extent) => void,
 ): void {
   let position = at
   for (const { hole, chunks, size } of runsOf([bytes])) {
-    if (!(hole && clear(fd, position, size, whole))) {
+    if (!(hole && clear(file, position, size))) {
       before({ start: position, end: position + size })
       for (const data of chunks) {
-        writeNow(fd, data, position)
+        writeNow(file.fd, data, position)
         position += data.byteLength
       }
     } else position += size
@@ -46,10 +43,10 @@ export function overwriteNow(
 }
 
 /** Makes a hole; false where the file system cannot. */
-function clear(fd: number, at: number, size: number, whole: number): boolean {
+function clear({ fd, size }: Growing, at: number, length: number): boolean {
   // Behind the end nothing is given back. To its last length at once: others may write to the file at the same time.
-  if (fstatSync(fd).size < whole) ftruncateSync(fd, whole)
-  return punch(fd, at, size)
+  if (fstatSync(fd).size < size) ftruncateSync(fd, size)
+  return punch(fd, at, length)
 }
 
 /**

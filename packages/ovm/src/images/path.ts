@@ -30,7 +30,7 @@ export async function importPath(store: LayoutStore, path: string, call: Call): 
     const reader = await openPlace(place, call)
     return [reader, await rootAt(reader, place, call)] as const
   })
-  const target = await copy(reader, root.digest, store, undefined, call)
+  const target = await copy(reader, root.digest, store, call)
   return { target, evidence: evidenceOfBoth(evidenceIn(reader), evidenceIn(store)) }
 }
 

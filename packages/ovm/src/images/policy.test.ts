@@ -477,7 +477,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
       await packGuest(path("elsewhere"), name, `ticks=${++serial}`)
       await using store = await openLayout(path("elsewhere"))
       const repo = openRepository(parseReference(name))
-      const target = await copy(store, name, repo, "1")
+      const target = await copy(store, name, repo, { name: "1" })
       return { name, repo, target }
     }
 

@@ -45,7 +45,7 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
     await using registry = startFaults(fault, real.host)
     try {
       await using store = await openLayout(root, { create: true })
-      const pulling = copy(storeAt(registry.host), "v1", store, "v1")
+      const pulling = copy(storeAt(registry.host), "v1", store, { name: "v1" })
       const message = code ? (await failure(pulling, code)).message : (await pulling).digest
       expect(await readdir(join(root, "ovm/ingest"))).toEqual([])
       const blobs = await readdir(join(root, "blobs/sha256"))
@@ -204,7 +204,9 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
     }
     await using registry = startFaults(fault, real.host)
     const destination = new MemoryStore()
-    expect((await copy(storeAt(registry.host), "moving", destination, "v1")).digest).toBe(image.digest)
+    expect((await copy(storeAt(registry.host), "moving", destination, { name: "v1" })).digest).toBe(
+      image.digest,
+    )
     expect(await collect(destination.fetch(describeBytes(text(LAYER))))).toBe(LAYER)
     expect(await destination.exists(other)).toBe(false)
   })
@@ -227,13 +229,13 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
       (passing) => (isPut(passing) && failures-- > 0 ? refusal(500, "UNKNOWN") : undefined),
       real.host,
     )
-    await copy(source, "v1", storeAt(registry.host), "pushed")
+    await copy(source, "v1", storeAt(registry.host), { name: "pushed" })
     expect((await storeAt(real.host).resolve("pushed")).digest).toBe(pushed.digest)
 
     registry.fault = (passing) => (isPut(passing) ? refusal(403, "DENIED") : undefined)
     const next = await pushImage(source, "next", "{}", "next layer")
     await source.tag(next, "v2")
-    await failure(copy(source, "v2", storeAt(registry.host), "next"), "OVM_REGISTRY_DENIED")
+    await failure(copy(source, "v2", storeAt(registry.host), { name: "next" }), "OVM_REGISTRY_DENIED")
     await failure(storeAt(real.host).resolve("next"), "OVM_NAME_UNKNOWN")
     expect(registry.seen.some(({ method }) => method === "DELETE")).toBe(true)
   })
@@ -241,13 +243,13 @@ describe.skipIf(registryMissing !== undefined)("a registry with faults", () => {
   test("a mount moves no bytes, and one that cannot be done becomes an upload", async () => {
     await using registry = startFaults(() => undefined, real.host)
     const target = new HttpStore(new Transport(registry.host, { limits: LIMITS }), "faults/mounted")
-    await copy(storeAt(registry.host), "v1", target, "v1", { mountFrom: REPOSITORY })
+    await copy(storeAt(registry.host), "v1", target, { name: "v1", mountFrom: REPOSITORY })
     expect(
       registry.seen.filter(({ method }) => method === "PUT").map(({ path }) => path.split("/")[4]),
     ).toEqual(["manifests"])
     const source = new MemoryStore()
     await source.tag(await pushImage(source, "unmounted", "{}", "not in the other"), "v1")
-    await copy(source, "v1", target, "v2", { mountFrom: REPOSITORY })
+    await copy(source, "v1", target, { name: "v2", mountFrom: REPOSITORY })
     expect((await Array.fromAsync(target.tags())).toSorted()).toEqual(["v1", "v2"])
   })
 })

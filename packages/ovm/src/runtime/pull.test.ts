@@ -57,7 +57,7 @@ describe.skipIf(note !== "")(`starts that pull ${note}`, () => {
     await packGuest(join(root, "elsewhere"), name, args)
     await using store = await openLayout(join(root, "elsewhere"))
     const reference = parseReference(name)
-    return (await copy(store, name, openRepository(reference), reference.tag)).digest
+    return (await copy(store, name, openRepository(reference), { name: reference.tag })).digest
   }
 
   async function console(id: string): Promise<string> {

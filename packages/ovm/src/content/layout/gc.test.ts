@@ -195,14 +195,14 @@ test("collecting while images are copied in takes nothing away from them", () =>
       }
     })()
     await Promise.all(
-      names.map((name) => during(root, (store) => copy(source, name, store, name, { concurrency: 2 }))),
+      names.map((name) => during(root, (store) => copy(source, name, store, { name, concurrency: 2 }))),
     )
     copying = false
     await collecting
     await collectGarbage(root)
     const empty = new MemoryStore()
     await during(root, async (store) => {
-      for (const name of names) await copy(store, name, empty, name)
+      for (const name of names) await copy(store, name, empty, { name })
     })
     expect(await blobs(root)).toBe(2 + 2 * names.length)
   }))

@@ -17,21 +17,36 @@ import { hashFile } from "./blobs.ts"
 import type { LayoutFiles } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
 
+/** What blobs come into. */
+export interface Intake {
+  readonly files: LayoutFiles
+  readonly stamps: Stamps
+  /** Whether a blob survives a crash of the host as soon as it is one. */
+  readonly durable: boolean
+}
+
+/** A file that is becoming a blob. */
+export interface OpenFile {
+  readonly path: string
+  readonly fd: number
+}
+
 /** A blob on its way in: a temporary file, locked while its writer lives, that becomes a blob by one rename. */
 export class Ingest implements AsyncDisposable {
   private constructor(
-    private readonly files: LayoutFiles,
+    private readonly into: Intake,
     private readonly path: string,
     private readonly handle: FileHandle,
   ) {}
 
   // Under the store's lock, so that the collector never sees the file between its making and its locking.
-  static async begin(files: LayoutFiles): Promise<Ingest> {
+  static async begin(into: Intake): Promise<Ingest> {
+    const { files } = into
     using _ = await lock(files.lock, "shared")
     const path = join(files.ingest, crypto.randomUUID())
     const handle = await open(path, "wx+", 0o600)
     flock(handle.fd, "exclusive", path)
-    return new Ingest(files, path, handle)
+    return new Ingest(into, path, handle)
   }
 
   async write(content: Bytes): Promise<void> {
@@ -73,9 +88,9 @@ export class Ingest implements AsyncDisposable {
     }
   }
 
-  /** Makes the file, which must have been verified, the blob `digest`; with `durable` it survives a crash of the host. */
-  commit(digest: Digest, stamps: Stamps, durable: boolean): Promise<void> {
-    return settle(this.files, this.path, this.handle.fd, digest, stamps, durable)
+  /** Makes the file, which must have been verified, the blob `digest`. */
+  commit(digest: Digest): Promise<void> {
+    return settle(this.into, { path: this.path, fd: this.handle.fd }, digest)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,14 +99,11 @@ export class Ingest implements AsyncDisposable {
   }
 }
 
-/** Makes the verified file `path`, open as `fd`, the blob `digest`; with `durable` it survives a crash of the host. */
+/** Makes a file, which must have been verified, the blob `digest`. */
 export async function settle(
-  files: LayoutFiles,
-  path: string,
-  fd: number,
+  { files, stamps, durable }: Intake,
+  { path, fd }: OpenFile,
   digest: Digest,
-  stamps: Stamps,
-  durable: boolean,
 ): Promise<void> {
   const blob = files.blob(digest)
   await writing(blob, async () => {

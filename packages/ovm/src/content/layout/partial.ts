@@ -22,10 +22,8 @@ import { type Digest, hexOf } from "../digest.ts"
 import { type FileHash, hashBehind } from "../hasher.ts"
 import type { Call, Incoming, IncomingFile } from "../interfaces.ts"
 import { digestMismatch, sizeMismatch } from "../verify.ts"
-import type { LayoutFiles } from "./files.ts"
-import { settle } from "./ingest.ts"
+import { type Intake, type OpenFile, settle } from "./ingest.ts"
 import { Journal } from "./journal.ts"
-import type { Stamps } from "./stamps.ts"
 
 export const PARTIAL = ".partial"
 export const JOURNAL = ".extents"
@@ -34,7 +32,7 @@ export const JOURNAL = ".extents"
  * A blob that comes in pieces: a sparse file under its digest's name, with a journal of what is written beside it, both
  * left behind by an attempt that fails (docs/design/0011-transfer.md). The file is locked by its writer.
  */
-export class Partial implements Incoming {
+export class PartialBlob implements Incoming {
   readonly #extents = new Extents()
   #journal: Journal | undefined
   #hash: FileHash | undefined
@@ -43,14 +41,12 @@ export class Partial implements Incoming {
   #open = true
 
   private constructor(
-    private readonly files: LayoutFiles,
-    private readonly stamps: Stamps,
+    private readonly into: Intake,
     private readonly expected: Descriptor,
-    private readonly durable: boolean,
-    private readonly path: string,
-    private readonly fd: number,
+    private readonly place: OpenFile,
     resumable: boolean,
   ) {
+    const { path, fd } = place
     if (fstatSync(fd).size > expected.size) ftruncateSync(fd, 0)
     if (resumable) this.#journal = new Journal(journalOf(path), fd, expected.size, this.#extents)
     // What is there already is hashed while the rest comes.
@@ -58,22 +54,15 @@ export class Partial implements Incoming {
   }
 
   // Under the store's lock, so that the collector never sees the file between its making and its locking.
-  static async begin(
-    files: LayoutFiles,
-    stamps: Stamps,
-    expected: Descriptor,
-    durable: boolean,
-    call: Call,
-  ): Promise<Partial> {
+  static async begin(into: Intake, expected: Descriptor, call: Call): Promise<PartialBlob> {
+    const { files } = into
     using _ = await lock(files.lock, "shared", call)
-    const make = (path: string, fd: number, resumable: boolean) =>
-      new Partial(files, stamps, expected, durable, path, fd, resumable)
     const path = join(files.ingest, `${hexOf(expected.digest)}${PARTIAL}`)
     const fd = openLocked(path)
-    if (fd !== undefined) return make(path, fd, true)
+    if (fd !== undefined) return new PartialBlob(into, expected, { path, fd }, true)
     // Somebody else is fetching the same blob at this moment. Who comes second does without resuming.
     const own = join(files.ingest, crypto.randomUUID())
-    return make(own, openLocked(own) ?? fail(own), false)
+    return new PartialBlob(into, expected, { path: own, fd: openLocked(own) ?? fail(own) }, false)
   }
 
   missing() {
@@ -83,10 +72,10 @@ export class Partial implements Incoming {
   async writeAt(chunks: readonly Uint8Array[], at: number): Promise<void> {
     const end = at + chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
     if (end > this.expected.size)
-      throw sizeMismatch(this.expected, `more than ${this.expected.size}`, this.path)
+      throw sizeMismatch(this.expected, `more than ${this.expected.size}`, this.place.path)
     await guarded(() =>
-      writing(this.path, async () => {
-        await overwrite(this.fd, chunks, at, this.expected.size)
+      writing(this.place.path, async () => {
+        await overwrite({ fd: this.place.fd, size: this.expected.size }, chunks, at)
         this.#wrote({ start: at, end }, false)
       }),
     )
@@ -94,8 +83,7 @@ export class Partial implements Incoming {
 
   get file(): IncomingFile {
     return {
-      fd: this.fd,
-      path: this.path,
+      ...this.place,
       wrote: (extent, alongside) => this.#wrote(extent, alongside),
       hashed: (digest) => {
         this.#whole = digest
@@ -112,13 +100,14 @@ export class Partial implements Incoming {
   commit(): Promise<void> {
     return guarded(async () => {
       const { size, digest } = this.expected
-      if (this.#extents.front !== size) throw sizeMismatch(this.expected, `${this.#extents.total}`, this.path)
+      if (this.#extents.front !== size)
+        throw sizeMismatch(this.expected, `${this.#extents.total}`, this.place.path)
       const found = await this.#digest()
       if (found !== digest) {
         await this.reset()
         throw digestMismatch(this.expected, found, "what came")
       }
-      await settle(this.files, this.path, this.fd, digest, this.stamps, this.durable)
+      await settle(this.into, this.place, digest)
       this.#journal?.remove()
       this.#journal = undefined
     })
@@ -141,7 +130,7 @@ export class Partial implements Incoming {
 
   /** The hash, as far as the file has no gaps. */
   #hashed(): FileHash {
-    this.#hash ??= hashBehind(this.fd)
+    this.#hash ??= hashBehind(this.place.fd)
     this.#hash.written(this.#extents.front)
     return this.#hash
   }
@@ -153,7 +142,7 @@ export class Partial implements Incoming {
     const kept = this.#journal !== undefined && this.#extents.total > 0
     this.#journal?.close(kept)
     if (!kept) await this.#remove()
-    closeSync(this.fd)
+    closeSync(this.place.fd)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -162,9 +151,9 @@ export class Partial implements Incoming {
 
   // Nothing in it is worth keeping, or it is a blob by now and its old name is gone.
   async #remove(): Promise<void> {
-    if (!isNamed(this.path, fstatSync(this.fd))) return
-    await ifPresent(unlink(this.path))
-    await ifPresent(unlink(journalOf(this.path)))
+    if (!isNamed(this.place.path, fstatSync(this.place.fd))) return
+    await ifPresent(unlink(this.place.path))
+    await ifPresent(unlink(journalOf(this.place.path)))
   }
 }
 

@@ -20,10 +20,10 @@ import type {
 import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
 import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"
-import { Ingest } from "./ingest.ts"
+import { Ingest, type Intake } from "./ingest.ts"
 import { type LongLease, NamedLease, namedLeases, SessionLease } from "./leases.ts"
 import { EMPTY_INDEX, type Index, readIndex, withName, withoutName, withRoot, writeIndex } from "./names.ts"
-import { Partial } from "./partial.ts"
+import { PartialBlob } from "./partial.ts"
 import { checkMarker, LayoutReaderStore } from "./reader.ts"
 import { keepReserve, withReserve } from "./reserve.ts"
 import { FileStamps } from "./stamps.ts"
@@ -70,12 +70,14 @@ export class LayoutStore
   implements Store, FilePusher, FileIngester, Ingester, Untagger
 {
   readonly #session: SessionLease
+  readonly #into: Intake
 
   constructor(
     files: LayoutFiles,
     private readonly durable: boolean,
   ) {
     super(files, new FileStamps(files.verified))
+    this.#into = { files, stamps: this.stamps, durable }
     this.#session = new SessionLease(files)
   }
 
@@ -112,9 +114,9 @@ export class LayoutStore
   push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
     return guarded(async () => {
       if (await this.exists(expected, call)) return
-      await using ingest = await Ingest.begin(this.files)
+      await using ingest = await Ingest.begin(this.#into)
       await ingest.write(verified(abortable(content, call), expected))
-      await ingest.commit(expected.digest, this.stamps, this.durable)
+      await ingest.commit(expected.digest)
     })
   }
 
@@ -122,11 +124,11 @@ export class LayoutStore
   pushFile(expected: Descriptor, path: string, call: Call = {}): Promise<void> {
     return guarded(async () => {
       if (await this.exists(expected, call)) return
-      await using ingest = await Ingest.begin(this.files)
+      await using ingest = await Ingest.begin(this.#into)
       const { digest, size } = await ingest.copyOf(path, call)
       if (size !== expected.size) throw sizeMismatch(expected, `${size}`, path)
       if (digest !== expected.digest) throw digestMismatch(expected, digest, path)
-      await ingest.commit(digest, this.stamps, this.durable)
+      await ingest.commit(digest)
     })
   }
 
@@ -134,7 +136,7 @@ export class LayoutStore
   begin(expected: Descriptor, call: Call = {}): Promise<Incoming> {
     return guarded(async () => {
       await this.#session.add(expected)
-      return Partial.begin(this.files, this.stamps, expected, this.durable, call)
+      return PartialBlob.begin(this.#into, expected, call)
     })
   }
 
@@ -146,9 +148,9 @@ export class LayoutStore
         const found = { mediaType, digest: await hashFile(path, call), size }
         if (await this.exists(found, call)) return found
       }
-      await using ingest = await Ingest.begin(this.files)
+      await using ingest = await Ingest.begin(this.#into)
       const copied = { mediaType, ...(await ingest.copyOf(path, call)) }
-      if (!(await this.exists(copied, call))) await ingest.commit(copied.digest, this.stamps, this.durable)
+      if (!(await this.exists(copied, call))) await ingest.commit(copied.digest)
       return copied
     })
   }

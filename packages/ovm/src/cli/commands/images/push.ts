@@ -69,7 +69,8 @@ async function send(reference: Reference, options: PushOptions, signal: AbortSig
     await copyGraph(store, (await readSnapshot(store, target, { signal })).base, registry, copying)
   // By its digest: a name that moves meanwhile is not followed.
   const includeReferrers = options.includeReferrers ?? false
-  const root = await copy(store, target.digest, registry, reference.tag, { ...copying, includeReferrers })
+  const named = { ...copying, includeReferrers, name: reference.tag }
+  const root = await copy(store, target.digest, registry, named)
   if (includeReferrers) {
     const { carryLegacy } = await import("../../../signing/legacy/carry.ts")
     const prefix = `${reference.name}:`

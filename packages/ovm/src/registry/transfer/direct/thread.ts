@@ -148,7 +148,7 @@ class Moving {
   #write(count: number): void {
     this.#hash?.update(buffer.subarray(0, count))
     const { fd, size } = this.job
-    overwriteNow(fd, buffer.subarray(0, count), this.#at, size, (extent) => this.#reserve(extent))
+    overwriteNow({ fd, size }, buffer.subarray(0, count), this.#at, (extent) => this.#reserve(extent))
     this.#at += count
     const news = this.#hash ? NEWS_OF_WHOLE : NEWS
     if (this.#at - this.#told >= news || performance.now() - this.#toldAt >= NEWS_MS) this.#tell()
