@@ -30,7 +30,7 @@ import { addReferrer, type Fallback, removeReferrer } from "./referrers/fallback
 import { Referrers } from "./referrers/referrers.ts"
 import { download, downloadInto, sizeHeader } from "./transfer/download.ts"
 import { checkedBody, checkedFile, upload } from "./transfer/upload.ts"
-import { cancel, locationOf, type Place } from "./transfer/upload-session.ts"
+import { cancel, locationOf, type UploadTarget } from "./transfer/upload-session.ts"
 import { pages, small } from "./transport/document.ts"
 import type { Request } from "./transport/request.ts"
 import type { Transport } from "./transport/transport.ts"
@@ -44,7 +44,7 @@ export class HttpStore
 {
   readonly #base: string
   readonly #pull: string
-  readonly #place: Place
+  readonly #place: UploadTarget
   readonly #referrers: Referrers
 
   constructor(
@@ -74,7 +74,7 @@ export class HttpStore
   download(target: Descriptor, into: Incoming, call: Progressing = {}): Promise<void> {
     return guarded(() => {
       const request: Request = { ...this.#about(target, call), method: "GET" }
-      return downloadInto(this.transport, request, target, into, call.onBytes)
+      return downloadInto(this.transport, { target, request, into }, call.onBytes)
     })
   }
 
@@ -125,7 +125,7 @@ export class HttpStore
       if (isManifest(expected)) return this.#pushManifest(expected, content, call)
       if (!call.absent && (await this.exists(expected, call))) return
       const body = await checkedBody(expected, content, call)
-      await upload(this.transport, this.#place, expected, body, call)
+      await upload(this.transport, this.#place, { target: expected, body }, call)
     })
   }
 
@@ -136,7 +136,7 @@ export class HttpStore
       if (!call.absent && (await this.exists(expected, call))) return
       const body = await checkedFile(path)
       if (body.size !== expected.size) throw sizeMismatch(expected, `${body.size}`, path)
-      await upload(this.transport, this.#place, expected, body, call)
+      await upload(this.transport, this.#place, { target: expected, body }, call)
     })
   }
 
@@ -188,19 +188,19 @@ export class HttpStore
     return guarded(async () => {
       const query = new URLSearchParams({ mount: target.digest, from: fromRepository })
       const what = `mount of ${target.digest} from ${fromRepository}`
-      const place = { ...this.#place, scope: `${this.#place.scope} repository:${fromRepository}:pull` }
+      const scope = `${this.#place.scope} repository:${fromRepository}:pull`
       const { response, url } = await this.transport.send({
         ...call,
         method: "POST",
         url: `${this.#base}/blobs/uploads/?${query}`,
         headers: { "Content-Length": "0" },
-        scope: place.scope,
+        scope,
         what,
       })
       await discard(response)
       if (response.status === 201) return true
       // 202: the registry could not, and has begun an upload instead.
-      await cancel(this.transport, place, locationOf(response, url, this.host, what), what)
+      await cancel(this.transport, { scope, what }, locationOf(response, url, this.host, what))
       return false
     })
   }

@@ -184,8 +184,9 @@ export class ProbeClient {
 
   async #ask(request: Pick<Request, "method" | "url"> & Partial<Request>): Promise<Plain> {
     try {
-      const { response, url } = await this.transport.exchange(this.#request(request))
-      const body = readBody(response, url, this.transport.limits, this.call)
+      const answer = await this.transport.exchange(this.#request(request))
+      const { response, url } = answer
+      const body = readBody(answer, this.transport.limits, this.call)
       const bytes = Buffer.from(await readAll(body, LIMIT, "the answer to a probe"))
       return { status: response.status, headers: response.headers, bytes, url }
     } catch (thrown) {

@@ -5,25 +5,20 @@ import { isPath, parseReference } from "./reference.ts"
 const DIGEST = `sha256:${"a".repeat(64)}`
 
 test.each([
-  ["ubuntu", undefined, "ubuntu", "latest", undefined, "ubuntu:latest"],
-  ["a/b:1.0", undefined, "a/b", "1.0", undefined, "a/b:1.0"],
-  ["foo.bar", undefined, "foo.bar", "latest", undefined, "foo.bar:latest"],
-  ["foo:5000", undefined, "foo", "5000", undefined, "foo:5000"],
-  ["localhost/x", "localhost", "x", "latest", undefined, "localhost/x:latest"],
-  ["localhost:5000/a/b:v", "localhost:5000", "a/b", "v", undefined, "localhost:5000/a/b:v"],
-  ["127.0.0.1:1/a", "127.0.0.1:1", "a", "latest", undefined, "127.0.0.1:1/a:latest"],
-  ["[::1]:5000/a:b", "[::1]:5000", "a", "b", undefined, "[::1]:5000/a:b"],
-  ["Registry.Example.COM/a:B", "registry.example.com", "a", "B", undefined, "registry.example.com/a:B"],
-  [`r.io/a@${DIGEST}`, "r.io", "a", undefined, DIGEST, `r.io/a@${DIGEST}`],
-  [`r.io/a:t@${DIGEST}`, "r.io", "a", "t", DIGEST, `r.io/a:t@${DIGEST}`],
-])("%s is understood", (text, host, repository, tag, digest, canonical) => {
+  ["ubuntu", [undefined, "ubuntu", "latest", undefined], "ubuntu:latest"],
+  ["a/b:1.0", [undefined, "a/b", "1.0", undefined], "a/b:1.0"],
+  ["foo.bar", [undefined, "foo.bar", "latest", undefined], "foo.bar:latest"],
+  ["foo:5000", [undefined, "foo", "5000", undefined], "foo:5000"],
+  ["localhost/x", ["localhost", "x", "latest", undefined], "localhost/x:latest"],
+  ["localhost:5000/a/b:v", ["localhost:5000", "a/b", "v", undefined], "localhost:5000/a/b:v"],
+  ["127.0.0.1:1/a", ["127.0.0.1:1", "a", "latest", undefined], "127.0.0.1:1/a:latest"],
+  ["[::1]:5000/a:b", ["[::1]:5000", "a", "b", undefined], "[::1]:5000/a:b"],
+  ["Registry.Example.COM/a:B", ["registry.example.com", "a", "B", undefined], "registry.example.com/a:B"],
+  [`r.io/a@${DIGEST}`, ["r.io", "a", undefined, DIGEST], `r.io/a@${DIGEST}`],
+  [`r.io/a:t@${DIGEST}`, ["r.io", "a", "t", DIGEST], `r.io/a:t@${DIGEST}`],
+])("%s is understood", (text, parts, canonical) => {
   const reference = parseReference(text)
-  expect([reference.host, reference.repository, reference.tag, reference.digest] as unknown[]).toEqual([
-    host,
-    repository,
-    tag,
-    digest,
-  ])
+  expect([reference.host, reference.repository, reference.tag, reference.digest] as unknown[]).toEqual(parts)
   expect(reference.toString()).toBe(canonical)
   expect(parseReference(canonical)).toEqual(reference)
 })

@@ -154,9 +154,11 @@ test("redirects without end are ended", async () => {
 })
 
 test("a registry with TLS cannot send us to a realm without", async () => {
-  const authorizer = new Authorizer(new URL("https://r.example"), "r.example", ANONYMOUS, {
-    ...DEFAULTS,
-    ...LIMITS,
+  const authorizer = new Authorizer({
+    origin: new URL("https://r.example"),
+    host: "r.example",
+    credentials: ANONYMOUS,
+    limits: { ...DEFAULTS, ...LIMITS },
   })
   const answer = authorizer.answer('Bearer realm="http://r.example/token"', "s", undefined, {})
   expect((await failure(answer, "OVM_REGISTRY_FAILED")).message).toContain("http://r.example")
@@ -239,17 +241,17 @@ test("a token for less than was asked for is no error until it is not enough", a
 test("a realm with TLS on a host of others gets no credentials, unless the operator says so", async () => {
   const asked: string[] = []
   const authorizer = (credential: Credential | undefined, tokenHosts: string[] = []) =>
-    new Authorizer(
-      new URL("https://registry.example.com"),
-      "registry.example.com",
-      { get: async () => credential },
-      { ...DEFAULTS, ...LIMITS },
-      async (url) => {
+    new Authorizer({
+      origin: new URL("https://registry.example.com"),
+      host: "registry.example.com",
+      credentials: { get: async () => credential },
+      limits: { ...DEFAULTS, ...LIMITS },
+      connectionTo: async (url) => {
         asked.push(url.host)
         throw new OvmError("OVM_INTERNAL", "as far as it was to go")
       },
       tokenHosts,
-    )
+    })
   const ask = (who: Authorizer, host: string) =>
     who.answer(`Bearer realm="https://${host}/token"`, "s", undefined, {})
   for (const host of ["evil.test", "example.com.evil.test", "[2001:db8::1]"]) {

@@ -21,6 +21,20 @@ interface Header {
   readonly credential: Credential | undefined
 }
 
+export interface AuthorizerOptions {
+  /** The registry's own. */
+  readonly origin: URL
+  readonly host: string
+  readonly credentials: Credentials
+  readonly limits: Limits
+  /** How to connect to a token server; throws if it must not be asked. As usual unless told. */
+  connectionTo?(url: URL): Promise<Connection>
+  /** Token servers elsewhere that the operator trusts with this registry's credentials. */
+  readonly tokenHosts?: readonly string[] | undefined
+  /** Told of credentials that are of no use. */
+  onRefused?(credential: Credential): void
+}
+
 /**
  * Answers a registry's challenges: basic, or the token flow (distribution: auth/token.md, auth/oauth.md). It speaks for one
  * origin only; the transport asks it for no other. What is sent for a repository is the credential of that repository
@@ -37,18 +51,7 @@ export class Authorizer {
   /** Scopes for which that was tried. */
   readonly #tried = new Set<string>()
 
-  constructor(
-    private readonly origin: URL,
-    private readonly host: string,
-    private readonly credentials: Credentials,
-    private readonly limits: Limits,
-    /** How to connect to a token server; throws if it must not be asked. */
-    private readonly connectionTo: (url: URL) => Promise<Connection> = async () => ({}),
-    /** Token servers elsewhere that the operator trusts with this registry's credentials. */
-    private readonly tokenHosts: readonly string[] = [],
-    /** Told of credentials that are of no use. */
-    private readonly onRefused: (credential: Credential) => void = () => {},
-  ) {}
+  constructor(private readonly options: AuthorizerOptions) {}
 
   /**
    * The Authorization header for `scope`, as far as it is known. A token that has expired is replaced, so that a long upload,
@@ -104,7 +107,7 @@ export class Authorizer {
     }
     this.#refused.set(scope, credential)
     return (helped) => {
-      if (helped) return this.onRefused(credential)
+      if (helped) return this.options.onRefused?.(credential)
       this.#refused.delete(scope)
       this.#headers.set(scope, before)
     }
@@ -127,8 +130,9 @@ export class Authorizer {
 
   #get(scope: string): Promise<Credential | undefined> {
     const repository = REPOSITORY.exec(scope)?.[1]
-    const name = repository === undefined ? this.host : `${this.host}/${repository}`
-    const credential = this.#credentials.get(name) ?? this.credentials.get(name)
+    const { host, credentials } = this.options
+    const name = repository === undefined ? host : `${host}/${repository}`
+    const credential = this.#credentials.get(name) ?? credentials.get(name)
     this.#credentials.set(name, credential)
     return credential
   }
@@ -144,7 +148,7 @@ export class Authorizer {
       })
       this.#headers.set(scope, header)
       this.#refused.set(scope, credential)
-      this.onRefused(credential)
+      this.options.onRefused?.(credential)
     }
     return true
   }
@@ -155,6 +159,7 @@ export class Authorizer {
     credential: Credential | undefined,
     call: Call,
   ): Promise<Header> {
+    const { host, limits } = this.options
     const realm = this.#checkedRealm(parameters.realm ?? "", credential)
     const scopes = [...new Set([scope, parameters.scope ?? ""].flatMap((each) => each.split(" ")))].filter(
       Boolean,
@@ -163,37 +168,37 @@ export class Authorizer {
     const response = await roundTrip({
       ...(call.signal && { signal: call.signal }),
       url,
-      connection: await this.connectionTo(url),
-      limits: this.limits,
+      connection: (await this.options.connectionTo?.(url)) ?? {},
+      limits,
       ...tokenRequest(url, credential, parameters.service, scopes),
     })
     if (!response.ok) {
       const what = `a token from ${url.host}`
       const absent = "OVM_REGISTRY_FAILED"
-      throw await failure({ response, url, host: this.host, what, absent, limits: this.limits, credential })
+      throw await failure({ response, url, host, what, absent, limits, credential })
     }
-    const { token, lifeMs } = parseToken(await readText(response, url, this.limits, TOKEN_LIMIT, call), url)
+    const { token, lifeMs } = parseToken(await readText({ response, url }, limits, TOKEN_LIMIT, call), url)
     return { value: `Bearer ${token}`, expires: Date.now() + lifeMs, credential }
   }
 
   // A registry chooses the realm, so it must not be a way to make us send secrets where others can read them
   // (CVE-2026-48978), nor a way from a protected connection to an open one.
   #checkedRealm(text: string, credential: Credential | undefined): URL {
+    const { origin, host, tokenHosts = [] } = this.options
     const realm = URL.canParse(text) ? new URL(text) : undefined
     const shown = realm ? `${realm.protocol}//${realm.host}` : JSON.stringify(text.slice(0, 100))
     const refuse = (reason: string, hint: string) =>
-      new OvmError("OVM_REGISTRY_FAILED", `${this.host}: refuses to ask for a token at ${shown}, ${reason}`, {
+      new OvmError("OVM_REGISTRY_FAILED", `${host}: refuses to ask for a token at ${shown}, ${reason}`, {
         hint,
       })
-    const kept = realm?.protocol === "https:" || this.origin.protocol === "http:"
+    const kept = realm?.protocol === "https:" || origin.protocol === "http:"
     if (!realm || !/^https?:$/.test(realm.protocol) || !kept || realm.username || realm.password)
       throw refuse("which is not safe", "credentials are sent to https, or to the registry's own host")
-    if (!credential || realm.hostname === this.origin.hostname || this.tokenHosts.includes(realm.host))
-      return realm
-    if (realm.protocol === "https:" && areRelated(realm.hostname, this.origin.hostname)) return realm
+    if (!credential || realm.hostname === origin.hostname || tokenHosts.includes(realm.host)) return realm
+    if (realm.protocol === "https:" && areRelated(realm.hostname, origin.hostname)) return realm
     throw refuse(
       "which has nothing to do with it",
-      `if that is meant: "tokenHosts": ["${realm.host}"] for ${this.host} in registries.json`,
+      `if that is meant: "tokenHosts": ["${realm.host}"] for ${host} in registries.json`,
     )
   }
 }

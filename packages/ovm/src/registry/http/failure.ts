@@ -62,9 +62,9 @@ function misnamed({ host, credential }: Failed): string {
 }
 
 /** What the body says in the shape of the distribution-spec, cut to what fits a message; nothing if it says nothing. */
-async function reportedBy({ response, url, limits }: Failed): Promise<{ code: string; message: string }[]> {
+async function reportedBy({ limits, ...answer }: Failed): Promise<{ code: string; message: string }[]> {
   try {
-    const body: unknown = JSON.parse(await readText(response, url, limits, BODY_LIMIT))
+    const body: unknown = JSON.parse(await readText(answer, limits, BODY_LIMIT))
     if (!isObject(body) || !Array.isArray(body.errors)) return []
     return body.errors
       .slice(0, 3)

@@ -144,8 +144,14 @@ export function isProxied({ hostname }: URL): boolean {
   return proxies.some(Boolean) && !isLoopback(hostname)
 }
 
+export interface Answer {
+  readonly response: Response
+  /** Where it came from, after redirects. */
+  readonly url: URL
+}
+
 /** The body of an answer as it comes. A break, a stall or a trickle is a Transient, as above. */
-export async function* readBody(response: Response, url: URL, limits: Limits, call: Call = {}): Bytes {
+export async function* readBody({ response, url }: Answer, limits: Limits, call: Call = {}): Bytes {
   const reader = response.body?.getReader()
   if (!reader) return
   using watch = new Watch(limits, () => void reader.cancel().catch(() => {}))
@@ -168,15 +174,13 @@ export async function* readBody(response: Response, url: URL, limits: Limits, ca
 
 /** A small body as text. Throws OVM_TOO_LARGE above `limit` bytes. */
 export async function readText(
-  response: Response,
-  url: URL,
+  answer: Answer,
   limits: Limits,
   limit: number,
   call: Call = {},
 ): Promise<string> {
-  return new TextDecoder().decode(
-    await readAll(readBody(response, url, limits, call), limit, `the answer of ${url.host}`),
-  )
+  const body = readBody(answer, limits, call)
+  return new TextDecoder().decode(await readAll(body, limit, `the answer of ${answer.url.host}`))
 }
 
 /** Ends an exchange whose body nobody wants. */

@@ -1,15 +1,15 @@
 import type { Descriptor } from "../../content/descriptor.ts"
-import type { Bytes, Incoming } from "../../content/interfaces.ts"
+import type { Bytes } from "../../content/interfaces.ts"
 import { bytesOf } from "../../content/read.ts"
 import { sizeMismatch, verified } from "../../content/verify.ts"
 import { OvmError } from "../../errors.ts"
 import type { Extent } from "../../files/extents.ts"
-import { discard, readBody } from "../http/http.ts"
+import { type Answer, discard, readBody } from "../http/http.ts"
 import { Pauses, Transient } from "../http/retry.ts"
-import type { Answer, Request } from "../transport/request.ts"
+import type { Request } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 import { pour } from "./answer.ts"
-import { Ranged } from "./ranged.ts"
+import { type Filling, Ranged } from "./ranged.ts"
 
 /** Content up to this size is held in memory where it helps; bytes. What is larger is fetched by ranges into a file. */
 const COLLECTED = 4 * 1024 * 1024
@@ -48,22 +48,21 @@ function isMismatch(error: unknown): boolean {
 }
 
 /**
- * Fills `into` with `target`, what is missing of it by ranges, and commits it. Where a registry does not serve ranges as
+ * Fills a blob, what is missing of it by ranges, and commits it. Where a registry does not serve ranges as
  * it should, or pieces of several answers do not make up the blob, the whole is fetched once in one stream. Throws as above.
  */
 export async function downloadInto(
   transport: Transport,
-  request: Request,
-  target: Descriptor,
-  into: Incoming,
+  filling: Filling,
   onBytes: (done: number) => void = () => {},
 ): Promise<void> {
+  const { target, request, into } = filling
   let done = target.size - sizeOf(into.missing())
   const moved = (bytes: number) => {
     done += bytes
     onBytes(done)
   }
-  const ranged = new Ranged(transport, request, target, into, moved)
+  const ranged = new Ranged(transport, filling, moved)
   if (await ranged.fill()) {
     try {
       return await into.commit()
@@ -107,10 +106,7 @@ async function* persistent(transport: Transport, request: Request, target: Descr
   while (true) {
     try {
       answer ??= await transport.exchange(request)
-      for await (const chunk of skip(
-        readBody(answer.response, answer.url, transport.limits, request),
-        seen,
-      )) {
+      for await (const chunk of skip(readBody(answer, transport.limits, request), seen)) {
         seen += chunk.byteLength
         if (seen > target.size)
           throw sizeMismatch(target, `more than ${target.size}`, `${transport.host}'s copy`)

@@ -4,9 +4,9 @@ import { sizeMismatch } from "../../content/verify.ts"
 import { OvmError } from "../../errors.ts"
 import type { Extent } from "../../files/extents.ts"
 import { isObject } from "../../objects.ts"
-import { discard, readBody } from "../http/http.ts"
+import { type Answer, discard, readBody } from "../http/http.ts"
 import { Pauses, Transient } from "../http/retry.ts"
-import type { Answer, Request } from "../transport/request.ts"
+import type { Request } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 import { type Position, pour } from "./answer.ts"
 import { rangeFault } from "./content-range.ts"
@@ -25,6 +25,13 @@ const PROGRESS = 1024 * 1024
 /** The registry does not serve ranges of this blob as it should; another way of reading it may do. */
 class Unusable extends Error {}
 
+/** A blob, how it is asked for, and where it is put. */
+export interface Filling {
+  readonly target: Descriptor
+  readonly request: Request
+  readonly into: Incoming
+}
+
 /** Fetches what is missing of one blob by ranges, several at a time. */
 export class Ranged {
   readonly #queue: Extent[]
@@ -42,11 +49,10 @@ export class Ranged {
 
   constructor(
     private readonly transport: Transport,
-    private readonly request: Request,
-    private readonly target: Descriptor,
-    private readonly into: Incoming,
+    private readonly filling: Filling,
     private readonly moved: (bytes: number) => void,
   ) {
+    const { target, request, into } = filling
     const wanted = Math.max(transport.limits.rangeBytes, Math.min(LARGEST, Math.ceil(target.size / PIECES)))
     this.#queue = into.missing().flatMap((extent) => pieces(extent, wanted))
     this.#lanes = transport.lanes.to(transport.host, transport.maxConcurrency)
@@ -100,10 +106,10 @@ export class Ranged {
         this.moved(bytes)
       }
       if (!(await this.#directly(piece, position, moved))) {
-        const { response, url } = await this.#open(piece)
+        const answer = await this.#open(piece)
         this.#ready()
-        const body = readBody(response, url, this.transport.limits, { signal: this.#signal })
-        await pour(this.#exactly(piece, body), this.into, position, moved)
+        const body = readBody(answer, this.transport.limits, { signal: this.#signal })
+        await pour(this.#exactly(piece, body), this.filling.into, position, moved)
       }
       pauses.forget()
     } catch (error) {
@@ -120,16 +126,16 @@ export class Ranged {
    * the usual one is to be gone.
    */
   async #directly(piece: Extent, position: Position, moved: (bytes: number) => void): Promise<boolean> {
-    const { file } = this.into
+    const { file } = this.filling.into
     const plain =
       file &&
       (await this.transport.plain({
-        ...this.request,
-        url: this.#direct ?? this.request.url,
+        ...this.filling.request,
+        url: this.#direct ?? this.filling.request.url,
         signal: this.#signal,
       }))
     if (!plain) return false
-    const { size } = this.target
+    const { size } = this.filling.target
     const alongside = isWhole({ extent: piece, size })
     const events = {
       onHead: (tag: string | null, warning: string | null) => {
@@ -152,7 +158,7 @@ export class Ranged {
 
   /** The answer to a request for exactly `piece`. */
   async #open(piece: Extent): Promise<Answer> {
-    const { request } = this
+    const { request } = this.filling
     const url = this.#direct ?? request.url
     const headers = { ...request.headers, Range: `bytes=${piece.start}-${piece.end - 1}` }
     try {
@@ -184,7 +190,7 @@ export class Ranged {
         ? `its status is ${status}`
         : this.#tag !== undefined && this.#tag !== tag
           ? "its ETag has changed"
-          : rangeFault(headers, piece, this.target.size)
+          : rangeFault(headers, piece, this.filling.target.size)
     if (fault === undefined) {
       this.#tag = tag
       return
@@ -201,7 +207,7 @@ export class Ranged {
       yield chunk
     }
     if (left > 0)
-      throw new Transient(sizeMismatch(this.target, `${end - left}`, `${this.transport.host}'s copy`))
+      throw new Transient(sizeMismatch(this.filling.target, `${end - left}`, `${this.transport.host}'s copy`))
   }
 }
 

@@ -24,15 +24,18 @@ const SIZES = { rangeBytes: 32 * 1024 }
 const IMPATIENT = { ...SIZES, attempts: 3, backoffMs: 1, stallMs: 150, responseMs: 500 }
 const COPY = { largeBytes: 64 * 1024 }
 
-type Direction = "pull" | "push"
+interface Transfer {
+  readonly direction: "pull" | "push"
+  /** Of the layout. */
+  readonly root: string
+  readonly host: string
+  readonly repository: string
+  readonly image: Descriptor
+}
 
-/** One copy between the layout `root` and a repository; also what the processes run that are killed. */
+/** One copy between a layout and a repository; also what the processes run that are killed. */
 async function transfer(
-  direction: Direction,
-  root: string,
-  host: string,
-  repository: string,
-  image: Descriptor,
+  { direction, root, host, repository, image }: Transfer,
   limits: Partial<Limits>,
   options: TransportOptions = {},
 ) {
@@ -73,13 +76,7 @@ describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pu
   }, 60_000)
 
   /** A process that transfers, killed after random bytes, or not. */
-  async function mishap(
-    pipe: Pipe,
-    direction: Direction,
-    root: string,
-    repository: string,
-    random: () => number,
-  ): Promise<void> {
+  async function mishap(pipe: Pipe, wanted: Transfer, random: () => number): Promise<void> {
     pipe.mishap = () => {
       const kind = random()
       if (kind < 0.4) return { cutAfter: random() * 300_000 }
@@ -89,7 +86,7 @@ describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pu
       ...(random() < 0.5 && { chunkBytes: 16 * 1024 }),
       direct: random() < 0.7,
     }
-    const call = [direction, root, pipe.host, repository, image, IMPATIENT, options]
+    const call = [{ ...wanted, host: pipe.host }, IMPATIENT, options]
     const child = Bun.spawn([process.execPath, "-e", CHILD, JSON.stringify(call)], {
       stdio: ["ignore", "ignore", "ignore"],
     })
@@ -107,13 +104,14 @@ describe.skipIf(registryMissing !== undefined)("whatever happens to pulls and pu
     const root = join(folder, `run-${run}`)
     const repository = direction === "pull" ? "source" : `run-${run}`
     if (direction === "push") await cp(join(folder, "source"), root, { recursive: true })
+    const wanted: Transfer = { direction, root, host: real.host, repository, image }
     await using pipe = await startPipe(real.host)
     try {
       for (let left = 1 + Math.floor(random() * 2); left > 0; left--) {
-        await mishap(pipe, direction, root, repository, random)
+        await mishap(pipe, wanted, random)
         await expectSound(root)
       }
-      await transfer(direction, root, real.host, repository, image, SIZES)
+      await transfer(wanted, SIZES)
       await expectSound(root)
       if (direction === "pull") expect(await readdir(join(root, "blobs/sha256"))).toHaveLength(4)
       // What the registry took is verified on its way back.

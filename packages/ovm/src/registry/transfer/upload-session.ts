@@ -1,11 +1,11 @@
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
-import { type Body, discard } from "../http/http.ts"
-import type { Answer, Request } from "../transport/request.ts"
+import { type Answer, type Body, discard } from "../http/http.ts"
+import type { Request } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 
-/** Where an upload goes: the path of its repository under /v2/, and the permission that it takes. */
-export interface Place {
+/** The repository that is uploaded to: its path under /v2/, and the permission that it takes. */
+export interface UploadTarget {
   readonly base: string
   readonly scope: string
 }
@@ -14,9 +14,8 @@ export interface Place {
 export class UploadSession {
   private constructor(
     private readonly transport: Transport,
-    private readonly scope: string,
-    private readonly what: string,
-    private readonly call: Call,
+    /** What all its requests have in common. */
+    private readonly about: Pick<Request, "scope" | "what" | "signal">,
     /** The newest one that the registry gave. */
     private location: URL,
     /** The least size of a chunk that the registry takes, if it said so; bytes. */
@@ -25,30 +24,22 @@ export class UploadSession {
 
   static async begin(
     transport: Transport,
-    { base, scope }: Place,
+    { base, scope }: UploadTarget,
     what: string,
     call: Call,
   ): Promise<UploadSession> {
+    const about = { ...call, scope, what }
     const { response, url } = await transport.exchange({
-      ...call,
+      ...about,
       method: "POST",
       url: `${base}/blobs/uploads/`,
       headers: { "Content-Length": "0" },
-      scope,
-      what,
       absent: "OVM_NAME_UNKNOWN",
     })
     await discard(response)
     const location = locationOf(response, url, transport.host, what)
     const least = /^\d{1,12}$/.exec(response.headers.get("oci-chunk-min-length") ?? "")?.[0]
-    return new UploadSession(
-      transport,
-      scope,
-      what,
-      call,
-      location,
-      least && Number(least) > 0 ? Number(least) : undefined,
-    )
+    return new UploadSession(transport, about, location, Number(least) || undefined)
   }
 
   /** The whole content, or what is left of it, and with it the end. */
@@ -80,7 +71,7 @@ export class UploadSession {
       return receivedOf(response.headers)
     } catch (error) {
       // Whatever it answers, beginning anew is the way on.
-      this.call.signal?.throwIfAborted()
+      this.about.signal?.throwIfAborted()
       if (error instanceof Error) return undefined
       throw error
     }
@@ -88,23 +79,18 @@ export class UploadSession {
 
   /** Best effort: registries throw unfinished uploads away by themselves, later. */
   cancel(): Promise<void> {
-    return cancel(this.transport, { scope: this.scope }, this.location, this.what)
+    return cancel(this.transport, this.about, this.location)
   }
 
   async #exchange(request: Pick<Request, "method" | "url" | "headers" | "body">): Promise<Answer> {
-    const answer = await this.transport.exchange({
-      ...this.call,
-      ...request,
-      scope: this.scope,
-      what: this.what,
-    })
+    const answer = await this.transport.exchange({ ...this.about, ...request })
     await discard(answer.response)
     return answer
   }
 
   #follow(response: Response, url: URL): void {
     if (response.headers.has("location"))
-      this.location = locationOf(response, url, this.transport.host, this.what)
+      this.location = locationOf(response, url, this.transport.host, this.about.what)
   }
 }
 
@@ -127,9 +113,8 @@ const CANCEL_MS = 5_000
 /** Ends an upload that is not wanted any more, if the registry can. */
 export async function cancel(
   transport: Transport,
-  { scope }: Pick<Place, "scope">,
+  { scope, what }: Pick<Request, "scope" | "what">,
   location: URL,
-  what: string,
 ): Promise<void> {
   try {
     const { response } = await transport.exchange({

@@ -7,7 +7,7 @@ import { isObject } from "../../objects.ts"
 import { type Body, bytesBody, fileBody, streamBody } from "../http/http.ts"
 import { Pauses, retry, Transient } from "../http/retry.ts"
 import type { Transport } from "../transport/transport.ts"
-import { type Place, UploadSession } from "./upload-session.ts"
+import { UploadSession, type UploadTarget } from "./upload-session.ts"
 
 /** Content up to this size is collected before it is sent, so that it can be sent again. */
 const COLLECTED = 4 * 1024 * 1024
@@ -38,6 +38,12 @@ async function* lastWhenVerified(content: Bytes): Bytes {
   if (held) yield held
 }
 
+/** A blob on its way out. */
+export interface Outgoing {
+  readonly target: Descriptor
+  readonly body: Body
+}
+
 /**
  * Uploads a blob: in one piece, or in chunks where the registry or the operator wants them. What was broken off goes on
  * where the registry says that it ended, if it knows; else from the beginning, if the content can be sent again.
@@ -45,19 +51,19 @@ async function* lastWhenVerified(content: Bytes): Bytes {
  */
 export function upload(
   transport: Transport,
-  place: Place,
-  target: Descriptor,
-  body: Body,
+  to: UploadTarget,
+  blob: Outgoing,
   call: Progressing,
 ): Promise<void> {
-  const what = `upload of ${target.digest} to ${place.base.slice("/v2/".length)}`
+  const { target, body } = blob
+  const what = `upload of ${target.digest} to ${to.base.slice("/v2/".length)}`
   const quiet: Call = { ...(call.signal && { signal: call.signal }) }
   let chunk = transport.chunkBytes
   return retry(transport.limits, call, async () => {
-    const session = await UploadSession.begin(transport, place, what, quiet)
+    const session = await UploadSession.begin(transport, to, what, quiet)
     try {
       if (chunk === undefined && session.leastChunk !== undefined) chunk = LARGE_CHUNK
-      const uploading = new Uploading(transport, session, target, body, call)
+      const uploading = new Uploading(transport, session, blob, call)
       if (body.slice && chunk !== undefined) await uploading.inChunks(chunk)
       else await uploading.whole()
     } catch (error) {
@@ -73,8 +79,7 @@ class Uploading {
   constructor(
     transport: Transport,
     private readonly session: UploadSession,
-    private readonly target: Descriptor,
-    private readonly body: Body,
+    private readonly blob: Outgoing,
     private readonly call: Progressing,
   ) {
     this.#pauses = new Pauses(transport.limits, call)
@@ -82,14 +87,14 @@ class Uploading {
 
   async whole(): Promise<void> {
     try {
-      await this.session.put(this.target.digest, this.body)
-      this.call.onBytes?.(this.body.size)
+      await this.session.put(this.blob.target.digest, this.blob.body)
+      this.call.onBytes?.(this.blob.body.size)
     } catch (error) {
-      if (!this.body.slice) throw error
+      if (!this.blob.body.slice) throw error
       if (statusOf(error) === 413) return this.inChunks(SMALL_CHUNK)
       if (!(error instanceof Transient)) throw error
       const at = await this.session.received()
-      if (!at || at > this.body.size) throw error
+      if (!at || at > this.blob.body.size) throw error
       await this.inChunks(LARGE_CHUNK, at)
     }
   }
@@ -98,8 +103,8 @@ class Uploading {
   async inChunks(wanted: number, from = 0): Promise<void> {
     const least = this.session.leastChunk ?? 1
     let chunk = Math.max(wanted, least)
-    for (let at = from; at < this.body.size; ) {
-      const end = Math.min(this.body.size, at + chunk)
+    for (let at = from; at < this.blob.body.size; ) {
+      const end = Math.min(this.blob.body.size, at + chunk)
       try {
         const next = await this.session.patch(at, this.#slice(at, end))
         if (next > end) throw this.#astray(next)
@@ -115,28 +120,28 @@ class Uploading {
         at = await this.#continued(error)
       }
     }
-    await this.session.put(this.target.digest)
+    await this.session.put(this.blob.target.digest)
   }
 
   /** Where to go on after a chunk failed: out of step (416) or broken off. */
   async #continued(error: unknown): Promise<number> {
     if (statusOf(error) !== 416 && !(error instanceof Transient)) throw error
     const at = await this.session.received()
-    if (at === undefined || at > this.body.size)
+    if (at === undefined || at > this.blob.body.size)
       throw error instanceof OvmError ? new Transient(error) : error
     await this.#pauses.after(error instanceof OvmError ? new Transient(error) : error)
     return at
   }
 
   #slice(start: number, end: number): Body {
-    if (this.body.slice) return this.body.slice(start, end)
-    throw new OvmError("OVM_INTERNAL", `${this.target.digest} cannot be sent in chunks`)
+    if (this.blob.body.slice) return this.blob.body.slice(start, end)
+    throw new OvmError("OVM_INTERNAL", `${this.blob.target.digest} cannot be sent in chunks`)
   }
 
   #astray(at: number): OvmError {
     return new OvmError(
       "OVM_REGISTRY_FAILED",
-      `the registry says that it has ${at} bytes of ${this.target.digest}, which is not what it was sent`,
+      `the registry says that it has ${at} bytes of ${this.blob.target.digest}, which is not what it was sent`,
     )
   }
 }

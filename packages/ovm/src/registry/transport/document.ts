@@ -19,9 +19,10 @@ const PAGES = 1000
 /** Throws OVM_TOO_LARGE above `limit` bytes, and what the transport throws. An answer that breaks off is asked for again. */
 export function small(transport: Transport, request: Request, limit = MANIFEST_LIMIT): Promise<Small> {
   return retry(transport.limits, request, async () => {
-    const { response, url } = await transport.send(request)
-    const body = readBody(response, url, transport.limits, request)
-    return { bytes: Buffer.from(await readAll(body, limit, request.what)), response, from: url }
+    const answer = await transport.send(request)
+    const body = readBody(answer, transport.limits, request)
+    const bytes = Buffer.from(await readAll(body, limit, request.what))
+    return { bytes, response: answer.response, from: answer.url }
   })
 }
 

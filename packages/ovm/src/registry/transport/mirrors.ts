@@ -1,6 +1,7 @@
 import { toOvmError } from "../../errors.ts"
+import type { Answer } from "../http/http.ts"
 import { Transient } from "../http/retry.ts"
-import type { Answer, Exchange, Request } from "./request.ts"
+import type { Exchange, Request } from "./request.ts"
 
 /** A mirror as a transport uses it. */
 export interface MirrorTransport {

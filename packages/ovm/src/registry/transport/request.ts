@@ -1,6 +1,6 @@
 import type { Call } from "../../content/interfaces.ts"
 import type { ErrorCode } from "../../errors.ts"
-import type { Body } from "../http/http.ts"
+import type { Answer, Body } from "../http/http.ts"
 
 export interface Request extends Call {
   readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE"
@@ -14,12 +14,6 @@ export interface Request extends Call {
   readonly what: string
   /** What a 404 means; OVM_REGISTRY_FAILED unless told. */
   readonly absent?: ErrorCode
-}
-
-export interface Answer {
-  readonly response: Response
-  /** Where it came from, after redirects. */
-  readonly url: URL
 }
 
 /** Answers a request in one attempt. */

@@ -4,12 +4,13 @@ import { Authorizer } from "../auth/auth.ts"
 import { ANONYMOUS, type Credential, type Credentials } from "../auth/credentials.ts"
 import { isLoopback, isPrivateHost } from "../http/address.ts"
 import { failure } from "../http/failure.ts"
+import type { Answer } from "../http/http.ts"
 import { type Connection, discard, isProxied, roundTrip } from "../http/http.ts"
 import { LIMITS, type Limits } from "../http/limits.ts"
 import { retry, Transient } from "../http/retry.ts"
 import { RegistryLanes } from "../transfer/lanes.ts"
 import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
-import type { Answer, Request } from "./request.ts"
+import type { Request } from "./request.ts"
 import type { TlsFiles } from "./settings.ts"
 import { speaksTls } from "./tls-probe.ts"
 import { type OnWarning, Warnings } from "./warnings.ts"
@@ -97,15 +98,15 @@ export class Transport {
     this.#allowPrivate = options.allowPrivateRedirects ?? false
     this.#warnings = new Warnings(host, options.onWarning ?? (() => {}))
     this.#mirrors = new MirrorChoice(options.mirrors ?? [], (text) => this.#warnings.add(text))
-    this.#authorizer = new Authorizer(
-      this.#origin,
+    this.#authorizer = new Authorizer({
+      origin: this.#origin,
       host,
-      options.credentials ?? ANONYMOUS,
-      this.limits,
-      (url) => this.#connectionTo(url),
-      options.tokenHosts,
-      (credential) => this.#warnings.add(refusedText(credential)),
-    )
+      credentials: options.credentials ?? ANONYMOUS,
+      limits: this.limits,
+      connectionTo: (url) => this.#connectionTo(url),
+      tokenHosts: options.tokenHosts,
+      onRefused: (credential) => this.#warnings.add(refusedText(credential)),
+    })
   }
 
   /** The 2xx answer to `request`, tried again while the failure may pass. Throws OvmErrors as in spec/errors.json. */
@@ -190,11 +191,13 @@ export class Transport {
     // Absent for other origins: a redirect or upload location that leads elsewhere is signed by itself or open.
     const authorizer = this.#isOwn(url) ? this.#authorizer : undefined
     const connection = await this.#connectionTo(url)
-    const go = async (authorization: string | undefined) => {
+    let sent: string | undefined
+    const go = async () => {
+      sent = await authorizer?.header(request.scope, request)
       const response = await roundTrip({
         method: request.method,
         url,
-        headers: { ...request.headers, ...(authorization && { Authorization: authorization }) },
+        headers: { ...request.headers, ...(sent && { Authorization: sent }) },
         body: request.body,
         limits: this.limits,
         connection,
@@ -203,33 +206,19 @@ export class Transport {
       if (authorizer) this.#warnings.read(response.headers)
       return response
     }
-    const sent = await authorizer?.header(request.scope, request)
-    const first = await go(sent)
-    if (!authorizer) return first
-    const response = await this.#answered(request, first, authorizer, sent, go)
+    let response = await go()
+    if (!authorizer) return response
+    if (await isMet(response, request, authorizer, sent)) {
+      await discard(response)
+      response = await go()
+    }
     const tell = isRefusal(response) && (await authorizer.withoutCredentials(request.scope, request))
     if (!tell) return response
-    const open = await go(await authorizer.header(request.scope, request))
+    const open = await go()
     const helped = open.status < 400
     tell(helped)
     await discard(helped ? response : open)
     return helped ? open : response
-  }
-
-  /** The answer to `request` once the challenge in `response` is met, if it is one that can be. */
-  async #answered(
-    request: Request,
-    response: Response,
-    authorizer: Authorizer,
-    sent: string | undefined,
-    go: (authorization: string | undefined) => Promise<Response>,
-  ): Promise<Response> {
-    const challenge = response.headers.get("www-authenticate")
-    if (response.status !== 401 || challenge === null) return response
-    if (request.body && !request.body.replayable) return response
-    if (!(await authorizer.answer(challenge, request.scope, sent, request))) return response
-    await discard(response)
-    return go(await authorizer.header(request.scope, request))
   }
 
   /** How to connect to `url`. Throws OVM_REGISTRY_FAILED where a registry elsewhere sends us into this host's own network. */
@@ -279,6 +268,21 @@ export class Transport {
   #broken(reason: string, hint?: string): OvmError {
     return new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${reason}`, { ...(hint && { hint }) })
   }
+}
+
+/**
+ * True if `response` is a challenge that is met now, so that `request`, which had the header `sent`, can be sent again. Throws as
+ * Authorizer.answer does.
+ */
+async function isMet(
+  { status, headers }: Response,
+  request: Request,
+  authorizer: Authorizer,
+  sent: string | undefined,
+): Promise<boolean> {
+  const challenge = headers.get("www-authenticate")
+  if (status !== 401 || challenge === null || (request.body && !request.body.replayable)) return false
+  return authorizer.answer(challenge, request.scope, sent, request)
 }
 
 /** `url` with TLS where it names the same place without: what a proxy that does the TLS has not told the registry (OVMS-OCI-091). */
