@@ -81,7 +81,7 @@ async function boot(env: NodeJS.ProcessEnv, home: string): Promise<void> {
       return firstLine(hand, { cwd: own })
     }
     const [ours = Number.NaN, theirs = Number.NaN] = await inTurns(ROUNDS, byOvm, byHand)
-    report("ovm run to the guest's first line", ours, "the same argv by hand", theirs, 1.05)
+    report("ovm run to the guest's first line", ours, { name: "the same argv by hand", took: theirs }, 1.05)
   } finally {
     await rm(own, { recursive: true, force: true })
   }

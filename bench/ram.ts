@@ -71,7 +71,7 @@ async function compare(folder: string, ram: string, compression: "zstd" | "lz4")
     () => timed((into) => compressRam(ram, { into, compression })),
     () => duration(packTool),
   )
-  report(`${compression} compress`, pack, name, packTheirs, 1)
+  report(`${compression} compress`, pack, { name, took: packTheirs }, 1)
 
   const unpackTool = [
     compression,
@@ -88,8 +88,18 @@ async function compare(folder: string, ram: string, compression: "zstd" | "lz4")
     () => timed((into) => inflateRam(ours, { ...options, into })),
     () => duration(unpackTool),
   )
-  report(`${compression} inflate, verified by table`, unpack, `${compression} -d`, unpackTheirs, 1)
-  report(`${compression} inflate without a table`, plain, `${compression} -d`, unpackTheirs, 2)
+  report(
+    `${compression} inflate, verified by table`,
+    unpack,
+    { name: `${compression} -d`, took: unpackTheirs },
+    1,
+  )
+  report(
+    `${compression} inflate without a table`,
+    plain,
+    { name: `${compression} -d`, took: unpackTheirs },
+    2,
+  )
 
   const size = (await stat(theirs)).size
   const ratio = made.blob.size / size

@@ -60,23 +60,18 @@ function random(root: string, mib: number): Blob {
     writeSync(fd, bytes)
   }
   closeSync(fd)
-  return named(root, path, DISK, hash.digest("hex"), mib * MIB)
+  return named(root, path, { mediaType: DISK, digest: `sha256:${hash.digest("hex")}`, size: mib * MIB })
 }
 
 function json(root: string, mediaType: string, value: object): Blob {
   const text = JSON.stringify(value)
   const path = join(root, "new")
   writeFileSync(path, text)
-  return named(
-    root,
-    path,
-    mediaType,
-    createHash("sha256").update(text).digest("hex"),
-    Buffer.byteLength(text),
-  )
+  const digest = `sha256:${createHash("sha256").update(text).digest("hex")}`
+  return named(root, path, { mediaType, digest, size: Buffer.byteLength(text) })
 }
 
-function named(root: string, path: string, mediaType: string, hex: string, size: number): Blob {
-  renameSync(path, join(root, "blobs/sha256", hex))
-  return { mediaType, digest: `sha256:${hex}`, size }
+function named(root: string, path: string, blob: Blob): Blob {
+  renameSync(path, join(root, "blobs", blob.digest.replace(":", "/")))
+  return blob
 }

@@ -108,8 +108,7 @@ async function slots(runtime: Runtime, home: string): Promise<void> {
   compare(
     "POST /start to running, no slot",
     times.without ?? [],
-    "spawn + load + cont by hand",
-    times.hand ?? [],
+    { name: "spawn + load + cont by hand", took: times.hand ?? [] },
     1.15,
   )
 }

@@ -116,7 +116,7 @@ async function turns(what: string, make: () => Promise<Machine>): Promise<void> 
       await ours.stop({ graceMs: 0 })
     }
   }
-  compare(`pause of ${what}`, mine, "by hand", theirs, 1.5)
+  compare(`pause of ${what}`, mine, { name: "by hand", took: theirs }, 1.5)
   console.log(`  goal p50 20 ms: ${median(mine) <= 20 ? "holds" : "MISSED"}`)
   spread("  until all is written", all)
 }

@@ -42,7 +42,7 @@ try {
     () => duration(["sha256sum", disk]),
     () => duration(["cp", "--sparse=always", disk, join(folder, "copy")]),
   )
-  report(`pack of ${options.size} GiB with 4 MiB in them`, pack, "sha256sum", hash, BOUND)
+  report(`pack of ${options.size} GiB with 4 MiB in them`, pack, { name: "sha256sum", took: hash }, BOUND)
   console.log(`cp --sparse=always, which does not hash: ${copy.toFixed(1)} ms`)
   const [store] = output(["du", "-sm", join(home, "store")]).split("\t")
   console.log(`the store has ${store} MiB of the disk's ${Math.round(statSync(disk).size / 2 ** 20)}`)

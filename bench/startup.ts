@@ -11,8 +11,8 @@ const [ours = Number.NaN, oras = Number.NaN, crane = Number.NaN] = await inTurns
   () => duration([peer("oras"), "version"]),
   () => duration([peer("crane"), "version"]),
 )
-report("ovm version", ours, "oras version", oras, 2)
-report("ovm version", ours, "crane version", crane, 2)
+report("ovm version", ours, { name: "oras version", took: oras }, 2)
+report("ovm version", ours, { name: "crane version", took: crane }, 2)
 
 await withHome(async (env, home) => {
   const name = "localhost/bench/debian:12"
@@ -24,5 +24,5 @@ await withHome(async (env, home) => {
     // Without --raw skopeo refuses what is not a container image.
     () => duration(["skopeo", "inspect", "--raw", layout], env),
   )
-  report("ovm inspect", inspect, "skopeo inspect --raw oci:", skopeo, 1)
+  report("ovm inspect", inspect, { name: "skopeo inspect --raw oci:", took: skopeo }, 1)
 })

@@ -22,12 +22,18 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-/** One line: both sides, their ratio, and the bound that the project sets itself. */
-export function report(what: string, ours: number, name: string, theirs: number, bound: number): void {
-  const ratio = ours / theirs
+/** What we are held against, and how long that took, in milliseconds. */
+export interface Peer<T> {
+  readonly name: string
+  readonly took: T
+}
+
+/** One line: both sides, in milliseconds, their ratio, and the bound that the project sets itself. */
+export function report(what: string, ours: number, theirs: Peer<number>, bound: number): void {
+  const ratio = ours / theirs.took
   const verdict = ratio <= bound ? "holds" : "MISSED"
   console.log(
-    `${what}: ${ours.toFixed(1)} ms, ${name}: ${theirs.toFixed(1)} ms, ratio ${ratio.toFixed(2)} (bound ${bound}: ${verdict})`,
+    `${what}: ${ours.toFixed(1)} ms, ${theirs.name}: ${theirs.took.toFixed(1)} ms, ratio ${ratio.toFixed(2)} (bound ${bound}: ${verdict})`,
   )
 }
 
@@ -47,11 +53,10 @@ function percentile99(sorted: readonly number[]): number {
 export function compare(
   what: string,
   ours: readonly number[],
-  name: string,
-  theirs: readonly number[],
+  theirs: Peer<readonly number[]>,
   bound: number,
 ): void {
-  const ratio = spread(what, ours) / spread(`  ${name}`, theirs)
+  const ratio = spread(what, ours) / spread(`  ${theirs.name}`, theirs.took)
   console.log(`  ratio ${ratio.toFixed(2)} (bound ${bound}: ${ratio <= bound ? "holds" : "MISSED"})`)
 }
 

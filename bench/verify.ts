@@ -49,7 +49,7 @@ await withHome(async (home, folder) => {
       run([OVM, "verify", "--key", `${path}.pub`, image], env, peaks[0]),
       run([cosign, "verify", "--key", `${path}.pub`, ...lenient, image], env, peaks[1]),
     )
-    report(`ovm verify, ${what}`, ours, "cosign verify", theirs, bound)
+    report(`ovm verify, ${what}`, ours, { name: "cosign verify", took: theirs }, bound)
     const [our, their] = [median(peaks[0]), median(peaks[1])]
     const verdict = our <= their ? "holds" : "MISSED"
     console.log(

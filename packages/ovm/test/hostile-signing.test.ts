@@ -157,7 +157,7 @@ describe.skipIf(Boolean(skip))("verify", () => {
   test("a signature for another repository, in either form, unless it is said to be right (OVMS-SIG-029)", async () => {
     const { store, subject, image } = await artifact("replayed")
     const at = { store, prefix: "", place: image }
-    await signLegacy(at, subject, signer, "registry.example.com/other")
+    await signLegacy(at, subject, signer, { reference: "registry.example.com/other" })
     const culprits = [image, "registry.example.com/other"]
     await box.fails(verify(image), "OVM_SIGNATURE_REFERENCE_MISMATCH", culprits)
     await sign(store, subject, signer, { reference: "registry.example.com/other" })

@@ -117,7 +117,8 @@ async function judgeEvidence({ input }: VectorOf<"evidence">): Promise<Verdict |
   const store = new MemoryStore()
   const { subject, predicateType = SIGNATURE_PREDICATE } = input
   const target = { mediaType: OCI_MANIFEST, digest: subject, size: 2 }
-  if (input.bundle) await attachBundle(store, target, bytesOfDocument(input.bundle), predicateType, {})
+  if (input.bundle)
+    await attachBundle(store, target, { bundle: bytesOfDocument(input.bundle), predicateType }, {})
   if (input.layer) {
     const { mediaType, content, annotations } = input.layer
     const layer = { ...(await pushed(store, mediaType, bytesOfDocument(content), {})), annotations }

@@ -42,12 +42,12 @@ export async function attested(
       hint: "push the image first, or name the copy on this host: store:NAME",
     })
   const reference = signedFor(subject, options.reference)
-  const attestation = { predicateType, predicate, ...(reference !== undefined && { reference }) }
+  const attestation = { ...call, predicateType, predicate, ...(reference !== undefined && { reference }) }
   if (options.legacy) {
     if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for attestations by a key")
-    return { name, target, manifest: await attestLegacy(subject, target, attestation, by, call) }
+    return { name, target, manifest: await attestLegacy(subject, target, by, attestation) }
   }
-  const manifest = await attest(subject.store, target, attestation, by, call)
+  const manifest = await attest(subject.store, target, by, attestation)
   await subject.added(manifest)
   return { name, target, manifest }
 }

@@ -28,8 +28,10 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
       if (at + length > stat.size) throw invalid(path, `${what} is truncated or lies outside the file`)
       const bytes = new Uint8Array(length)
       for (let done = 0; done < length; ) {
-        const some = length <= AT_ONCE ? readSync : readSome
-        const count = await some(fd, bytes, done, length - done, at + done)
+        const rest = bytes.subarray(done)
+        const position = at + done
+        const count =
+          length <= AT_ONCE ? readSync(fd, rest, { position }) : await readSome(fd, rest, position)
         if (count === 0) throw invalid(path, `${what} is truncated: the file shrank while it was read`)
         done += count
       }
@@ -46,14 +48,8 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
 /** Reads up to this size, in bytes, take less time than their way through the thread pool. */
 const AT_ONCE = 4096
 
-function readSome(
-  fd: number,
-  bytes: Uint8Array,
-  offset: number,
-  length: number,
-  at: number,
-): Promise<number> {
+function readSome(fd: number, bytes: Uint8Array, position: number): Promise<number> {
   return new Promise((resolve, reject) =>
-    read(fd, bytes, offset, length, at, (error, count) => (error ? reject(error) : resolve(count))),
+    read(fd, bytes, { position }, (error, count) => (error ? reject(error) : resolve(count))),
   )
 }

@@ -44,7 +44,7 @@ export async function readTables(
 async function readL1(disk: DiskReader, header: Qcow2Header): Promise<Float64Array> {
   const { l1, clusterSize } = header
   const offsets = new Float64Array(l1.entries)
-  await eachEntry(disk, l1.offset, l1.entries, "the L1 table", (high, low, index) => {
+  await eachEntry(disk, { ...l1, what: "the L1 table" }, (high, low, index) => {
     const offset = (high & OFFSET_HIGH) * TOP + ((low & OFFSET_LOW) >>> 0)
     if (high & (RESERVED_HIGH | COMPRESSED) || low & ~OFFSET_LOW)
       throw invalid(disk.path, `L1 entry ${index} has reserved bits set`)
@@ -104,7 +104,8 @@ function countL2(disk: DiskReader, header: Qcow2Header, view: DataView, l1Index:
 
 /** A layer's refcounts are never used, as it is never written to; what QEMU loads of them must be there all the same. */
 async function checkRefcounts(disk: DiskReader, { refcounts, clusterSize }: Qcow2Header): Promise<void> {
-  await eachEntry(disk, refcounts.offset, refcounts.bytes / 8, "the refcount table", (high, low, index) => {
+  const table = { offset: refcounts.offset, entries: refcounts.bytes / 8, what: "the refcount table" }
+  await eachEntry(disk, table, (high, low, index) => {
     const offset = high * TOP + low
     if (offset % clusterSize !== 0)
       throw invalid(disk.path, `refcount block ${index} is not at a cluster's start`)
@@ -113,18 +114,24 @@ async function checkRefcounts(disk: DiskReader, { refcounts, clusterSize }: Qcow
   })
 }
 
+interface Table {
+  /** In the file, in bytes. */
+  readonly offset: number
+  readonly entries: number
+  /** For messages. */
+  readonly what: string
+}
+
 /** Hands a table's big-endian 64-bit entries out as two halves: bigints would take ten times as long. */
 async function eachEntry(
   disk: DiskReader,
-  at: number,
-  entries: number,
-  what: string,
+  { offset, entries, what }: Table,
   use: (high: number, low: number, index: number) => void,
 ): Promise<void> {
   const perChunk = CHUNK / 8
   for (let first = 0; first < entries; first += perChunk) {
     const count = Math.min(perChunk, entries - first)
-    const view = await disk.read(at + first * 8, count * 8, what)
+    const view = await disk.read(offset + first * 8, count * 8, what)
     for (let i = 0; i < count; i++) use(view.getUint32(i * 8), view.getUint32(i * 8 + 4), first + i)
   }
 }

@@ -105,7 +105,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
       const name = await machine("r.example/signed/attested:1")
       await using store = await layout()
       const subject = await store.resolve(name)
-      await attest(store, subject, { predicateType: SLSA, predicate: {} }, alice)
+      await attest(store, subject, alice, { predicateType: SLSA, predicate: {} })
       expect(codes(await refused(name))).toEqual(["signed OVM_PREDICATE_MISMATCH"])
     })
 
@@ -173,7 +173,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
     await using store = await layout()
     const subject = await store.resolve(name)
     const say = (runDetails: object, by = alice) =>
-      attest(store, subject, { predicateType: SLSA, predicate: { runDetails } }, by)
+      attest(store, subject, by, { predicateType: SLSA, predicate: { runDetails } })
     const builtBy = (id: string) => ({ builder: { id } })
     await say(builtBy("https://elsewhere.example.com"))
     await say({ ...builtBy("https://ci.example.com"), debug: true })

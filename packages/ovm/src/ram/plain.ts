@@ -1,4 +1,3 @@
-import { writeSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
 import type { Digest } from "../content/digest.ts"
 import type { Bytes } from "../content/interfaces.ts"
@@ -32,7 +31,7 @@ export async function inflatePlain(
     if (isZero(chunk)) memory.addZeros(1)
     else {
       memory.add(sha256(chunk))
-      writeSparse(target.fd, chunk, at, writeSync)
+      writeSparse(target.fd, chunk, at)
     }
     at += CHUNK
     onBytes?.(at)

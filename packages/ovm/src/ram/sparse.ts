@@ -1,11 +1,9 @@
+import { writeNow } from "../files/writing.ts"
 import { isZero } from "../files/zeros.ts"
 import { PAGE } from "./format.ts"
 
-/** As writeSync of node:fs. */
-type Write = (fd: number, bytes: Uint8Array, from: number, count: number, at: number) => number
-
 /** Writes `content` at byte `at` of the open file `fd`, whose bytes there are zero, without the pages that are. */
-export function writeSparse(fd: number, content: Uint8Array, at: number, write: Write): void {
+export function writeSparse(fd: number, content: Uint8Array, at: number): void {
   const pageEnd = (from: number) => Math.min(from + PAGE, content.byteLength)
   for (let start = 0; start < content.byteLength; ) {
     if (isZero(content, start, pageEnd(start))) {
@@ -14,7 +12,7 @@ export function writeSparse(fd: number, content: Uint8Array, at: number, write: 
     }
     let end = pageEnd(start)
     while (end < content.byteLength && !isZero(content, end, pageEnd(end))) end = pageEnd(end)
-    for (let done = start; done < end; ) done += write(fd, content, done, end - done, at + done)
+    writeNow(fd, content.subarray(start, end), at + start)
     start = end
   }
 }

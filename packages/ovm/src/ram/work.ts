@@ -1,4 +1,4 @@
-import { readSync, writeSync } from "node:fs"
+import { readSync } from "node:fs"
 import { digestMismatch } from "../content/verify.ts"
 import { isZero } from "../files/zeros.ts"
 import type { Codec } from "./codec.ts"
@@ -76,7 +76,7 @@ export function inflateFrames(task: InflateTask, codec: Codec): Inflated {
       throw malformed(`chunk ${number} is ${empty ? "" : "not "}all zeros, against its flag`, "OVMS-SNP-061")
     if (empty) {
       if (zeroFrames.size < MOST_ZERO_FRAMES) zeroFrames.add(known)
-    } else writeSparse(task.to, content, number * CHUNK, writeSync)
+    } else writeSparse(task.to, content, number * CHUNK)
     chunkDigests.set(empty ? ZERO_DIGEST : sha256(content), 32 * index)
   }
   return { chunkDigests }

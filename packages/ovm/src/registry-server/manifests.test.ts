@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { describeBytes, manifestOver, text } from "../content/store.suite.ts"
-import { expectError, pushBlob, pushManifest, putManifest, startTest } from "./registry.suite.ts"
+import { expectError, pushBlob, pushManifest, putManifest, putTyped, startTest } from "./registry.suite.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)
@@ -90,7 +90,7 @@ describe("a manifest", () => {
     ] as const)
       await expectError(await putManifest(registry, "a", "v1", body), 400, "MANIFEST_INVALID", culprit)
     await expectError(
-      await putManifest(registry, "a", "v1", "{}", "nonsense"),
+      await putTyped(registry, "a/manifests/v1", "nonsense", "{}"),
       400,
       "MANIFEST_INVALID",
       "Content-Type",
@@ -132,13 +132,13 @@ describe("a manifest", () => {
       mediaType: INDEX,
       manifests: [{ ...layer, mediaType: OCI }],
     })
-    expect((await putManifest(registry, "a", "v1", index, INDEX)).status).toBe(201)
+    expect((await putTyped(registry, "a/manifests/v1", INDEX, index)).status).toBe(201)
   })
 
   test("may be of a type that nobody knows", async () => {
     await using registry = await startTest()
     const type = "application/vnd.example.thing.v3+json"
-    expect((await putManifest(registry, "a", "v1", '{"thing":true}', type)).status).toBe(201)
+    expect((await putTyped(registry, "a/manifests/v1", type, '{"thing":true}')).status).toBe(201)
     const answer = await registry.call("GET", "a/manifests/v1", { headers: { Accept: OCI } })
     expect({ type: answer.headers.get("content-type"), body: await answer.text() }).toEqual({
       type,

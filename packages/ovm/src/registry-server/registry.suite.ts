@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
 import { describeBytes, manifestOver, text } from "../content/store.suite.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
 import { type RegistryOptions, startRegistry } from "./run.ts"
@@ -116,15 +117,21 @@ export async function pushManifest(
   return target
 }
 
+/** `path` is the manifest's own, below /v2/. */
+export function putTyped(
+  registry: TestRegistry,
+  path: string,
+  type: string,
+  body: Uint8Array | string,
+): Promise<Response> {
+  return registry.call("PUT", path, { body, headers: { "Content-Type": type } })
+}
+
 export function putManifest(
   registry: TestRegistry,
   repository: string,
   reference: string,
   body: Uint8Array | string,
-  type = "application/vnd.oci.image.manifest.v1+json",
 ): Promise<Response> {
-  return registry.call("PUT", `${repository}/manifests/${reference}`, {
-    body,
-    headers: { "Content-Type": type },
-  })
+  return putTyped(registry, `${repository}/manifests/${reference}`, OCI_MANIFEST, body)
 }

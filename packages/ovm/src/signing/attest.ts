@@ -6,7 +6,7 @@ import { SIGNATURE_PREDICATE, type Signer } from "./interfaces.ts"
 import { sealer } from "./sign.ts"
 import { REFERENCE_ANNOTATION, writeStatement } from "./statement.ts"
 
-export interface Attestation {
+export interface Attestation extends Call {
   readonly predicateType: string
   readonly predicate: unknown
   /** As in SignOptions. */
@@ -21,9 +21,8 @@ export interface Attestation {
 export async function attest(
   store: Pusher,
   subject: Descriptor,
-  { predicateType, predicate, reference }: Attestation,
   by: Signer | Sealer,
-  call: Call = {},
+  { predicateType, predicate, reference, ...call }: Attestation,
 ): Promise<Descriptor> {
   if (predicateType === SIGNATURE_PREDICATE)
     throw new OvmError("OVM_PREDICATE_MISMATCH", `${predicateType} is a signature, not an attestation`, {
@@ -35,5 +34,6 @@ export async function attest(
     predicate,
     ...(reference !== undefined && { name: reference, annotations: { [REFERENCE_ANNOTATION]: reference } }),
   })
-  return attachBundle(store, subject, await sealer(by).seal(statement, call), predicateType, call)
+  const bundle = await sealer(by).seal(statement, call)
+  return attachBundle(store, subject, { bundle, predicateType }, call)
 }

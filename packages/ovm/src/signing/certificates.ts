@@ -40,10 +40,9 @@ export async function verifyCertified(
         throw new Error("it is not for code signing")
       return X509Certificate.parse(Buffer.from(certificate))
     })
-    const signer = verified(claim, { $case: "certificate", certificate: leaf }, material, trusted, {
-      ctlogThreshold: 1,
-      ...thresholds(authority, "required"),
-    })
+    const key = { $case: "certificate", certificate: leaf } as const
+    const wanted = { ctlogThreshold: 1, ...thresholds(authority, "required") }
+    const signer = verified({ claim, key, material }, trusted, wanted)
     const who = signer.identity?.subjectAlternativeName ?? ""
     const from = signer.identity?.extensions?.issuer ?? ""
     const signatory = { kind: "certificate", identity: who, issuer: from } as const
@@ -79,13 +78,8 @@ export async function verifyLogged(
   }))
   return judged(() => {
     const material = materialOf(claim)
-    verified(
-      claim,
-      { $case: "public-key", hint: key.hint },
-      material,
-      trusted,
-      thresholds(authority, "optional"),
-    )
+    const hinted = { $case: "public-key", hint: key.hint } as const
+    verified({ claim, key: hinted, material }, trusted, thresholds(authority, "optional"))
     return { status: "valid", signatory: { kind: "key", keyId: key.id }, ...signedAt(material) }
   })
 }
@@ -104,13 +98,14 @@ function thresholds(
   return { tlogThreshold: least(log), timestampThreshold: least(timestamp) }
 }
 
-function verified(
-  claim: Claim,
-  key: SignedEntity["key"],
-  material: Material,
-  trusted: TrustMaterial,
-  options: Thresholds,
-): Signer {
+/** A claim with what it is verified by. */
+interface Verifiable {
+  readonly claim: Claim
+  readonly key: SignedEntity["key"]
+  readonly material: Material
+}
+
+function verified({ claim, key, material }: Verifiable, trusted: TrustMaterial, options: Thresholds): Signer {
   const { times, tlogEntries } = material
   if (times.length === 0 && options.timestampThreshold > 0)
     throw new OvmError("OVM_TIMESTAMP_INVALID", "there is no timestamp, neither by an authority nor by a log")

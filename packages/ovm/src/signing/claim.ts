@@ -1,11 +1,10 @@
 import type { Digest } from "../content/digest.ts"
-import type { Call } from "../content/interfaces.ts"
 import { fetchAll } from "../content/read.ts"
 import { isObject } from "../objects.ts"
 import { parseBundle } from "./bundle/parse.ts"
 import { ENVELOPE, type Envelope, parseEnvelope, preAuthEncoding } from "./envelope.ts"
-import type { Piece } from "./evidence.ts"
-import { type Evidence, type EvidenceSource, SIGNATURE_PREDICATE } from "./interfaces.ts"
+import type { Inquiry, Piece } from "./evidence.ts"
+import { type Evidence, SIGNATURE_PREDICATE } from "./interfaces.ts"
 import { bytesIn, malformed, parseObject } from "./json.ts"
 import { parsePayload } from "./legacy/payload.ts"
 import { CERTIFICATE_ANNOTATION, SIGNATURE_ANNOTATION } from "./legacy/tags.ts"
@@ -37,11 +36,9 @@ export interface Claim {
  * (OVMS-SIG-020, OVMS-SIG-021).
  */
 export async function readClaim(
-  source: EvidenceSource,
-  subject: Digest,
+  { source, subject, call }: Inquiry,
   piece: Piece,
   wanted: string,
-  call: Call,
 ): Promise<Claim> {
   const { evidence } = piece
   const limit = wanted === SIGNATURE_PREDICATE ? SIGNATURE_LIMIT : ATTESTATION_LIMIT

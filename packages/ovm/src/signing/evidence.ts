@@ -75,6 +75,13 @@ async function layers(
   }
 }
 
+/** Whose evidence is read, and from where. */
+export interface Inquiry {
+  readonly source: EvidenceSource
+  readonly subject: Digest
+  readonly call: Call
+}
+
 /** A candidate that could be evidence, with the descriptor of what has to be read for it. */
 export interface Piece {
   readonly evidence: Evidence
@@ -87,14 +94,12 @@ export interface Piece {
  * faultOf understands.
  */
 export async function pieceOf(
-  source: EvidenceSource,
-  subject: Digest,
+  inquiry: Inquiry,
   candidate: Candidate,
   kind: Evidence["kind"],
-  call: Call,
 ): Promise<Piece | undefined> {
   const { manifest } = candidate
-  if (candidate.form === "bundle") return bundlePiece(source, subject, manifest, call)
+  if (candidate.form === "bundle") return bundlePiece(inquiry, manifest)
   if ("fault" in candidate) throw candidate.fault
   const { layer } = candidate
   const annotations = layer.annotations ?? {}
@@ -112,10 +117,8 @@ export async function pieceOf(
 }
 
 async function bundlePiece(
-  source: EvidenceSource,
-  subject: Digest,
+  { source, subject, call }: Inquiry,
   manifest: Descriptor,
-  call: Call,
 ): Promise<Piece | undefined> {
   const what = `the referrer ${manifest.digest}`
   let bytes: Uint8Array

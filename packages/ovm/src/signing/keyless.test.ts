@@ -74,7 +74,12 @@ describe("keyless", () => {
     const bundle = JSON.parse(Buffer.from(await fetchAll(store, manifest.layers[0])).toString())
     change(bundle)
     const other = new MemoryStore()
-    await attachBundle(other, subject, Buffer.from(JSON.stringify(bundle)), SIGNATURE_PREDICATE, {})
+    await attachBundle(
+      other,
+      subject,
+      { bundle: Buffer.from(JSON.stringify(bundle)), predicateType: SIGNATURE_PREDICATE },
+      {},
+    )
     return other
   }
 

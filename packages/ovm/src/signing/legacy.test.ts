@@ -54,12 +54,12 @@ async function layer(store: MemoryStore, mediaType: string, payload: Buffer, sig
 describe("Cosign's older form", () => {
   test("a signature says for which repository it is; a second one by the same key is not added", async () => {
     const { store, subject, at } = await artifact()
-    const first = await signLegacy(at, subject, signer, "example.com/a")
-    expect(await signLegacy(at, subject, signer, "example.com/a")).toEqual(first)
+    const first = await signLegacy(at, subject, signer, { reference: "example.com/a" })
+    expect(await signLegacy(at, subject, signer, { reference: "example.com/a" })).toEqual(first)
     expect(await judged(store, subject)).toMatchObject([
       { status: "valid", signedReference: "example.com/a", evidence: { form: "legacy", kind: "signature" } },
     ])
-    await signLegacy(at, subject, signer, "example.com/b")
+    await signLegacy(at, subject, signer, { reference: "example.com/b" })
     expect(await judged(store, subject)).toHaveLength(2)
   })
 
@@ -67,14 +67,16 @@ describe("Cosign's older form", () => {
     const { store, subject, at } = await artifact()
     const names = Array.from({ length: 8 }, (_, index) => `example.com/${index}`)
     // Places of their own: as if they were other processes.
-    await Promise.all(names.map((name) => signLegacy({ ...at, place: name }, subject, signer, name)))
+    await Promise.all(
+      names.map((name) => signLegacy({ ...at, place: name }, subject, signer, { reference: name })),
+    )
     expect((await judged(store, subject)).map(({ signedReference }) => signedReference).sort()).toEqual(names)
   })
 
   test("attestations of several types under one tag, each found by its own", async () => {
     const { store, subject, at } = await artifact()
     for (const [predicateType, predicate] of [[TYPE, { a: 1 }] as const, [`${TYPE}2`, { b: 2 }] as const])
-      await attestLegacy(at, subject, { predicateType, predicate, reference: "example.com/a" }, signer)
+      await attestLegacy(at, subject, signer, { predicateType, predicate, reference: "example.com/a" })
     expect(await judged(store, subject, TYPE)).toMatchObject([
       { status: "valid", predicate: { a: 1 }, evidence: { kind: "attestation", predicateType: TYPE } },
       { status: "unknown", code: "OVM_PREDICATE_MISMATCH" },
@@ -108,7 +110,7 @@ describe("Cosign's older form", () => {
     const [found] = await judged(store, subject)
     expect(found).toMatchObject({ status: "invalid", code: "OVM_SIGNATURE_MALFORMED" })
     expect(found?.reason).toContain(tar)
-    await expect(signLegacy(at, subject, signer, "example.com/a")).rejects.toMatchObject({
+    await expect(signLegacy(at, subject, signer, { reference: "example.com/a" })).rejects.toMatchObject({
       code: "OVM_SIGNATURE_MALFORMED",
       message: expect.stringContaining(legacyTag(subject.digest, "signature")),
     })

@@ -30,7 +30,7 @@ export async function sign(
     annotations: { ...annotations, ...(reference !== undefined && { [REFERENCE_ANNOTATION]: reference }) },
   })
   const bundle = await sealer(by).seal(statement, call)
-  return attachBundle(store, subject, bundle, SIGNATURE_PREDICATE, call)
+  return attachBundle(store, subject, { bundle, predicateType: SIGNATURE_PREDICATE }, call)
 }
 
 export function sealer(by: Signer | Sealer): Sealer {

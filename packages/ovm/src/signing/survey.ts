@@ -66,14 +66,15 @@ export class Survey {
     hint: string,
     call: Call,
   ): Promise<Finding | undefined> {
+    const inquiry = { source: this.source, subject, call }
     const { form, manifest } = candidate
     const blob = "layer" in candidate ? candidate.layer : manifest
     let evidence: Evidence = { form, kind: kindOf(hint), predicateType: hint, manifest, blob }
     try {
-      const piece = await pieceOf(this.source, subject, candidate, kindOf(hint), call)
+      const piece = await pieceOf(inquiry, candidate, kindOf(hint))
       if (!piece) return undefined
       evidence = { ...piece.evidence, predicateType: piece.evidence.predicateType || hint }
-      const claim = await readClaim(this.source, subject, piece, evidence.predicateType, call)
+      const claim = await readClaim(inquiry, piece, evidence.predicateType)
       evidence = claim.evidence
       const { status, signatory, signedAt, fault } = await judgeBy(claim, this.#judges)
       return {

@@ -62,7 +62,12 @@ async function forged(
   })
   const bundle = JSON.parse(Buffer.from(await sealBy(signer).seal(statement)).toString())
   change(bundle)
-  await attachBundle(store, subject, Buffer.from(JSON.stringify(bundle)), SIGNATURE_PREDICATE, {})
+  await attach(store, subject, Buffer.from(JSON.stringify(bundle)))
+}
+
+/** A bundle in a referrer that says it is a signature. */
+function attach(store: MemoryStore, subject: Descriptor, bundle: Uint8Array): Promise<Descriptor> {
+  return attachBundle(store, subject, { bundle, predicateType: SIGNATURE_PREDICATE }, {})
 }
 
 /** A bundle around any statement, signed as it is. */
@@ -116,7 +121,7 @@ describe("what we sign", () => {
 
   test("an attestation comes with its predicate, if it was asked for", async () => {
     const { store, subject } = await artifact()
-    await attest(store, subject, { predicateType: SPDX, predicate: { name: "x" } }, ours)
+    await attest(store, subject, ours, { predicateType: SPDX, predicate: { name: "x" } })
     const [found] = await judged(store, subject.digest, { predicateType: SPDX })
     expect(found).toMatchObject({ status: "valid", predicate: { name: "x" } })
   })
@@ -143,9 +148,9 @@ describe("what is refused", () => {
 
   test("an attestation offered as a signature, whatever the manifest around it says", async () => {
     const { store, subject } = await artifact()
-    await attest(store, subject, { predicateType: SPDX, predicate: {} }, ours)
+    await attest(store, subject, ours, { predicateType: SPDX, predicate: {} })
     const statement = writeStatement({ subject: subject.digest, predicateType: SPDX, predicate: {} })
-    await attachBundle(store, subject, await sealBy(ours).seal(statement), SIGNATURE_PREDICATE, {})
+    await attach(store, subject, await sealBy(ours).seal(statement))
     for (const found of await judged(store, subject.digest))
       expect(found).toMatchObject({
         status: "unknown",
@@ -222,7 +227,7 @@ describe("what is refused", () => {
 
   test("an oversized bundle, which is not fetched", async () => {
     const { store, subject } = await artifact()
-    await attachBundle(store, subject, Buffer.alloc((1 << 20) + 1, " "), SIGNATURE_PREDICATE, {})
+    await attach(store, subject, Buffer.alloc((1 << 20) + 1, " "))
     const [found] = await judged(store, subject.digest)
     expect(found).toMatchObject({ status: "invalid", code: "OVM_TOO_LARGE" })
     expect(found?.reason).toContain("above the limit")
@@ -288,7 +293,7 @@ describe("what is refused", () => {
   test("an attestation with the predicate type of a signature is not written (OVMS-SIG-015)", async () => {
     const { store, subject } = await artifact()
     const attestation = { predicateType: SIGNATURE_PREDICATE, predicate: {} }
-    await expect(attest(store, subject, attestation, ours)).rejects.toMatchObject({
+    await expect(attest(store, subject, ours, attestation)).rejects.toMatchObject({
       code: "OVM_PREDICATE_MISMATCH",
     })
     expect(await judged(store, subject.digest)).toEqual([])

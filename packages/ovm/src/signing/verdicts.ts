@@ -1,15 +1,7 @@
-import type { Digest } from "../content/digest.ts"
-import type { Call } from "../content/interfaces.ts"
 import { ahead } from "../files/ahead.ts"
 import { type Claim, readClaim } from "./claim.ts"
-import { type Candidate, candidates, faultOf, pieceOf } from "./evidence.ts"
-import {
-  type Evidence,
-  type EvidenceSource,
-  SIGNATURE_PREDICATE,
-  type Verdict,
-  type Verdicts,
-} from "./interfaces.ts"
+import { type Candidate, candidates, faultOf, type Inquiry, pieceOf } from "./evidence.ts"
+import { type Evidence, SIGNATURE_PREDICATE, type Verdict, type Verdicts } from "./interfaces.ts"
 import { judgeBy } from "./judge.ts"
 import type { Judgement } from "./judgement.ts"
 import { type Judge, prepare } from "./judges.ts"
@@ -37,23 +29,20 @@ export const verdicts: Verdicts = async function* (source, subject, options) {
   }
 }
 
-interface Asked {
-  readonly source: EvidenceSource
-  readonly subject: Digest
+interface Asked extends Inquiry {
   readonly wanted: string
   readonly judges: readonly Judge[]
-  readonly call: Call
 }
 
 async function verdictOf(candidate: Candidate, asked: Asked): Promise<Verdict | undefined> {
-  const { source, subject, wanted, judges, call } = asked
+  const { wanted, judges } = asked
   let evidence = placeholder(candidate, wanted)
   try {
-    const piece = await pieceOf(source, subject, candidate, kindOf(wanted), call)
+    const piece = await pieceOf(asked, candidate, kindOf(wanted))
     if (!piece) return undefined
     evidence = { ...piece.evidence, predicateType: piece.evidence.predicateType || wanted }
     if (evidence.predicateType !== wanted) return ofOtherType(evidence, wanted)
-    const claim = await readClaim(source, subject, piece, wanted, call)
+    const claim = await readClaim(asked, piece, wanted)
     evidence = claim.evidence
     if (evidence.predicateType !== wanted) return ofOtherType(evidence, wanted)
     return verdictBy(await judgeBy(claim, judges), claim)

@@ -18,7 +18,7 @@ import type {
 import { digestsIn, exists, Files, makeDirectory, namesIn, remove, textOf } from "./files.ts"
 import { repositoriesIn } from "./repositories.ts"
 import { Gate, Turns } from "./turns.ts"
-import { FolderUpload } from "./upload.ts"
+import { FolderUpload, type UploadFacts } from "./upload.ts"
 import { UPLOAD_LIMITS, type UploadLimits, Uploads } from "./uploads.ts"
 
 /** Whose uploads were begun before this process. */
@@ -120,7 +120,7 @@ export class Folder implements Writable {
 
   async beginUpload(repository: string, client: Client): Promise<Upload> {
     await this.uploads.makeRoom(client)
-    const upload = this.#register(repository, crypto.randomUUID(), client, 0)
+    const upload = this.#register({ repository, id: crypto.randomUUID(), client, size: 0 })
     try {
       await this.gate.shared(async () => {
         await makeDirectory(this.files.uploads(repository))
@@ -142,11 +142,13 @@ export class Folder implements Writable {
   async adopt(repository: string): Promise<void> {
     for (const id of (await namesIn(this.files.uploads(repository))) ?? []) {
       const found = await ifPresent(stat(join(this.files.uploads(repository), id)))
-      if (UUID.test(id) && found) this.#register(repository, id, FORMER, found.size, found.mtimeMs)
+      if (UUID.test(id) && found)
+        this.#register({ repository, id, client: FORMER, size: found.size, touched: found.mtimeMs })
     }
   }
 
-  #register(repository: string, id: string, client: Client, size: number, touched?: number): FolderUpload {
+  #register(facts: UploadFacts): FolderUpload {
+    const { repository, id } = facts
     const place = {
       path: join(this.files.uploads(repository), id),
       blob: (digest: BlobDigest) => this.files.blob(digest),
@@ -158,7 +160,7 @@ export class Folder implements Writable {
       room: () => this.uploads.admit(upload),
       ended: () => this.uploads.delete(id),
     }
-    const upload: FolderUpload = new FolderUpload(id, repository, client, place, size, touched)
+    const upload: FolderUpload = new FolderUpload(facts, place)
     this.uploads.add(upload)
     return upload
   }

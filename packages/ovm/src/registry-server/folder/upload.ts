@@ -28,6 +28,17 @@ export interface UploadPlace {
   ended(): void
 }
 
+/** What is known of an upload when it is taken up. */
+export interface UploadFacts {
+  readonly id: string
+  readonly repository: string
+  readonly client: Client
+  /** Bytes that are there. */
+  readonly size: number
+  /** When a request worked on it last, in ms since 1970; now unless told. */
+  readonly touched?: number
+}
+
 /** One file that grows at its end, and is hashed behind it by another thread. A file from before this process is hashed from its beginning. */
 export class FolderUpload implements Upload {
   readonly #turns = new Turns()
@@ -37,15 +48,23 @@ export class FolderUpload implements Upload {
   #busy = 0
   #ended = false
 
+  readonly id: string
+  readonly repository: string
+  readonly client: Client
+  size: number
+  /** When a request worked on it last, in ms since 1970. */
+  touched: number
+
   constructor(
-    readonly id: string,
-    readonly repository: string,
-    readonly client: Client,
+    { id, repository, client, size, touched = Date.now() }: UploadFacts,
     private readonly place: UploadPlace,
-    public size: number,
-    /** When a request worked on it last, in ms since 1970. */
-    public touched = Date.now(),
-  ) {}
+  ) {
+    this.id = id
+    this.repository = repository
+    this.client = client
+    this.size = size
+    this.touched = touched
+  }
 
   /** True while a request works on it. */
   get busy(): boolean {

@@ -34,6 +34,12 @@ export function sealBy(signer: Signer): Sealer {
   }
 }
 
+/** A bundle, and what the statement in it says of its subject. */
+export interface Sealed {
+  readonly bundle: Uint8Array
+  readonly predicateType: string
+}
+
 /**
  * Attaches a bundle to `subject` as its referrer, in the form that Cosign writes (OVMS-SIG-010). Returns the descriptor of the
  * referrer's manifest. Throws what the store throws.
@@ -41,8 +47,7 @@ export function sealBy(signer: Signer): Sealer {
 export async function attachBundle(
   store: Pusher,
   subject: Descriptor,
-  bundle: Uint8Array,
-  predicateType: string,
+  { bundle, predicateType }: Sealed,
   call: Call,
 ): Promise<Descriptor> {
   const config = { ...(await pushed(store, EMPTY, Buffer.from("{}"), call)), artifactType: BUNDLE }

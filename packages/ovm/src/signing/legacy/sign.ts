@@ -1,15 +1,21 @@
 import type { Descriptor } from "../../content/descriptor.ts"
-import type { Call, Store } from "../../content/interfaces.ts"
+import type { Store } from "../../content/interfaces.ts"
 import { fetchAll } from "../../content/read.ts"
 import type { Attestation } from "../attest.ts"
 import { ENVELOPE, envelopeJson, INTOTO, preAuthEncoding } from "../envelope.ts"
 import type { Signer } from "../interfaces.ts"
 import { parsePublicKey } from "../keys/public.ts"
 import { SIGNATURE_LIMIT } from "../limits.ts"
+import type { SignOptions } from "../sign.ts"
 import { writeStatement } from "../statement.ts"
 import { SIMPLE_SIGNING, writePayload } from "./payload.ts"
 import { legacyTag, PREDICATE_ANNOTATION, SIGNATURE_ANNOTATION } from "./tags.ts"
-import { addLayer } from "./write.ts"
+import { addLayer, type LegacyTag } from "./write.ts"
+
+export interface LegacySignOptions extends SignOptions {
+  /** Not left out: the payload names a reference. */
+  readonly reference: string
+}
 
 /** Where the older form keeps what belongs to a subject. */
 export interface LegacyPlace {
@@ -21,17 +27,14 @@ export interface LegacyPlace {
 }
 
 /**
- * Signs `subject` in Cosign's older form, under the tag `sha256-….sig`: for verifiers that know no bundles. `reference` is what
- * the payload says that it is for, as it has to. A second signature by the same key is not added. Throws as `sign` does, and
+ * Signs `subject` in Cosign's older form, under the tag `sha256-….sig`: for verifiers that know no bundles. A second signature by the same key is not added. Throws as `sign` does, and
  * OVM_SIGNATURE_MALFORMED if the tag means something else.
  */
 export async function signLegacy(
   at: LegacyPlace,
   subject: Descriptor,
   signer: Signer,
-  reference: string,
-  annotations: Readonly<Record<string, string>> = {},
-  call: Call = {},
+  { reference, annotations = {}, ...call }: LegacySignOptions,
 ): Promise<Descriptor> {
   const payload = writePayload(subject.digest, reference, annotations)
   const key = parsePublicKey(await signer.publicKey(call), "the signer's key")
@@ -48,16 +51,15 @@ export async function signLegacy(
       return payload.equals(bytes) && key.verifies(payload, theirs)
     },
   }
-  return addLayer(at.store, `${at.prefix}${tag}`, layer, `${at.place}:${tag}`, call)
+  return addLayer(tagAt(at, tag), layer, call)
 }
 
 /** The same for an attestation, under the tag `sha256-….att`. */
 export async function attestLegacy(
   at: LegacyPlace,
   subject: Descriptor,
-  { predicateType, predicate, reference }: Attestation,
   signer: Signer,
-  call: Call = {},
+  { predicateType, predicate, reference, ...call }: Attestation,
 ): Promise<Descriptor> {
   const payload = writeStatement({
     subject: subject.digest,
@@ -73,5 +75,9 @@ export async function attestLegacy(
     annotations: { [SIGNATURE_ANNOTATION]: "", [PREDICATE_ANNOTATION]: predicateType },
     same: async () => false,
   }
-  return addLayer(at.store, `${at.prefix}${tag}`, layer, `${at.place}:${tag}`, call)
+  return addLayer(tagAt(at, tag), layer, call)
+}
+
+function tagAt({ store, prefix, place }: LegacyPlace, tag: string): LegacyTag {
+  return { store, name: `${prefix}${tag}`, place: `${place}:${tag}` }
 }

@@ -19,23 +19,25 @@ export interface NewLayer {
   same(layer: Descriptor): Promise<boolean>
 }
 
+/** A tag of `store` that stands for a list of layers. */
+export interface LegacyTag {
+  readonly store: Store
+  readonly name: string
+  /** Where that is: for messages, and for writers to wait for each other. */
+  readonly place: string
+}
+
 /** Writers of one tag in this process: they wait for each other, so that only other processes can come between. */
 const writing = new Map<string, Promise<unknown>>()
 
 /**
- * Adds a layer to what the tag `name` of `store` means, and keeps those of others. A tag cannot be compared and swapped, so it
- * is looked at again after a moment and written again if another writer undid it (docs/design/0012, "Writing"). `place` says in
- * messages where that is. Returns the descriptor of the manifest. Throws OVM_SIGNATURE_MALFORMED if the tag means something else.
+ * Adds a layer to what the tag means, and keeps those of others. A tag cannot be compared and swapped, so it is looked at again
+ * after a moment and written again if another writer undid it (docs/design/0012, "Writing"). Returns the descriptor of the manifest. Throws OVM_SIGNATURE_MALFORMED if the tag means something else.
  */
-export async function addLayer(
-  store: Store,
-  name: string,
-  layer: NewLayer,
-  place: string,
-  call: Call,
-): Promise<Descriptor> {
+export async function addLayer(tag: LegacyTag, layer: NewLayer, call: Call): Promise<Descriptor> {
+  const { place } = tag
   const before = writing.get(place) ?? Promise.resolve()
-  const mine = before.catch(() => {}).then(() => merge(store, name, layer, place, call))
+  const mine = before.catch(() => {}).then(() => merge(tag, layer, call))
   writing.set(place, mine)
   try {
     return await mine
@@ -44,13 +46,8 @@ export async function addLayer(
   }
 }
 
-async function merge(
-  store: Store,
-  name: string,
-  layer: NewLayer,
-  place: string,
-  call: Call,
-): Promise<Descriptor> {
+async function merge(tag: LegacyTag, layer: NewLayer, call: Call): Promise<Descriptor> {
+  const { store, name, place } = tag
   const added = {
     ...(await pushed(store, layer.mediaType, layer.bytes, call)),
     annotations: layer.annotations,

@@ -210,36 +210,37 @@ describe("signedIdentity (OVMS-POL-041, OVMS-POL-043, OVMS-POL-044, OVMS-POL-045
   const exact = (repository: string): SignedIdentity => ({ type: "exactRepository", repository })
   const reference = (reference: string): SignedIdentity => ({ type: "exactReference", reference })
 
-  test.each<[string, string | undefined, SignedIdentity | undefined, Partial<Asked>, string]>([
-    ["nothing asked, nothing said", undefined, undefined, {}, HOLDS],
-    ["nothing asked, the same repository", "r.example/machines/edge", undefined, {}, HOLDS],
-    ["nothing asked, another tag of it", "r.example/machines/edge:2", undefined, {}, HOLDS],
-    ["nothing asked, another repository: a replay", "r.example/machines/core", undefined, {}, WRONG],
-    ["nothing asked, another host", "s.example/machines/edge", undefined, {}, WRONG],
-    ["nothing asked of a local name", "r.example/machines/core", undefined, local, HOLDS],
-    ["nothing asked of a path", "r.example/machines/core", undefined, path, HOLDS],
-    ["nothing said, reject", undefined, match("reject"), {}, WRONG],
-    ["nothing said, and nothing about that", undefined, match(), {}, WRONG],
-    ["nothing said, allow", undefined, match("allow"), {}, HOLDS],
-    ["matchRepository of a path", "r.example/machines/edge", match("allow"), path, WRONG],
-    ["matchRepository of a local name", "mine", match(), local, HOLDS],
-    ["matchReference, the same", "r.example/machines/edge:1", { type: "matchReference" }, {}, HOLDS],
-    ["matchReference, another tag", "r.example/machines/edge:2", { type: "matchReference" }, {}, WRONG],
-    ["matchReference, no tag said", "r.example/machines/edge", { type: "matchReference" }, {}, WRONG],
+  test.each<[string, [said: string | undefined, wanted: SignedIdentity | undefined], Partial<Asked>, string]>(
     [
-      "matchReference, no tag said, allow",
-      "r.example/machines/edge",
-      { type: "matchReference", unavailable: "allow" },
-      {},
-      HOLDS,
+      ["nothing asked, nothing said", [undefined, undefined], {}, HOLDS],
+      ["nothing asked, the same repository", ["r.example/machines/edge", undefined], {}, HOLDS],
+      ["nothing asked, another tag of it", ["r.example/machines/edge:2", undefined], {}, HOLDS],
+      ["nothing asked, another repository: a replay", ["r.example/machines/core", undefined], {}, WRONG],
+      ["nothing asked, another host", ["s.example/machines/edge", undefined], {}, WRONG],
+      ["nothing asked of a local name", ["r.example/machines/core", undefined], local, HOLDS],
+      ["nothing asked of a path", ["r.example/machines/core", undefined], path, HOLDS],
+      ["nothing said, reject", [undefined, match("reject")], {}, WRONG],
+      ["nothing said, and nothing about that", [undefined, match()], {}, WRONG],
+      ["nothing said, allow", [undefined, match("allow")], {}, HOLDS],
+      ["matchRepository of a path", ["r.example/machines/edge", match("allow")], path, WRONG],
+      ["matchRepository of a local name", ["mine", match()], local, HOLDS],
+      ["matchReference, the same", ["r.example/machines/edge:1", { type: "matchReference" }], {}, HOLDS],
+      ["matchReference, another tag", ["r.example/machines/edge:2", { type: "matchReference" }], {}, WRONG],
+      ["matchReference, no tag said", ["r.example/machines/edge", { type: "matchReference" }], {}, WRONG],
+      [
+        "matchReference, no tag said, allow",
+        ["r.example/machines/edge", { type: "matchReference", unavailable: "allow" }],
+        {},
+        HOLDS,
+      ],
+      ["matchReference by digest", ["r.example/machines/edge:2", { type: "matchReference" }], digest, HOLDS],
+      ["exactRepository", ["up.example/edge:7", exact("up.example/edge")], {}, HOLDS],
+      ["exactRepository of a path", ["up.example/edge", exact("up.example/edge")], path, HOLDS],
+      ["exactRepository, another", ["r.example/machines/edge", exact("up.example/edge")], {}, WRONG],
+      ["exactReference", ["up.example:5000/edge:7", reference("up.example:5000/edge:7")], {}, HOLDS],
+      ["exactReference, another tag", ["up.example/edge:8", reference("up.example/edge:7")], {}, WRONG],
     ],
-    ["matchReference by digest", "r.example/machines/edge:2", { type: "matchReference" }, digest, HOLDS],
-    ["exactRepository", "up.example/edge:7", exact("up.example/edge"), {}, HOLDS],
-    ["exactRepository of a path", "up.example/edge", exact("up.example/edge"), path, HOLDS],
-    ["exactRepository, another", "r.example/machines/edge", exact("up.example/edge"), {}, WRONG],
-    ["exactReference", "up.example:5000/edge:7", reference("up.example:5000/edge:7"), {}, HOLDS],
-    ["exactReference, another tag", "up.example/edge:8", reference("up.example/edge:7"), {}, WRONG],
-  ])("%s", async (_, signedReference, signedIdentity, asked, expected) => {
+  )("%s", async (_, [signedReference, signedIdentity], asked, expected) => {
     const one = verdict("signature", signedReference === undefined ? {} : { signedReference })
     const rules = [signed(signedIdentity ? { signedIdentity } : {})]
     expect(await outcome(rules, { found: { [BASE]: [one] }, asked })).toBe(expected)

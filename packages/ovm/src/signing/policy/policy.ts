@@ -66,7 +66,7 @@ export class Policy {
 
   /** Holds what is asked for against the policy and explains. Remembers nothing. Throws OVM_POLICY_INVALID, and what reading evidence throws. */
   async decide(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<Judgement> {
-    return judgeBy(await this.#current(), asked, source, this.verdicts, this.file, call)
+    return this.#judge(await this.#current(), asked, source, call)
   }
 
   /**
@@ -78,10 +78,17 @@ export class Policy {
     const before = asked.name && this.#remembered(key)
     if (before) return before
     const state = await this.#current()
-    const judgement = await judgeBy(state, asked, source, this.verdicts, this.file, call)
+    const judgement = await this.#judge(state, asked, source, call)
     if (!judgement.decision.allowed) throw refusedBy(judgement.decision)
     if (asked.name) remember(state, key, judgement)
     return judgement
+  }
+
+  async #judge({ rules }: State, asked: Asked, source: EvidenceSource, call: Call): Promise<Judgement> {
+    const { file, verdicts } = this
+    const options = { source, verdicts, now: Date.now(), ...(call.signal && { signal: call.signal }) }
+    if (rules) return (await import("./judge.ts")).judge(rules, file, asked, options)
+    return (await import("./unruled.ts")).judgeUnruled(asked, options)
   }
 
   #remembered(key: string): Judgement | undefined {
@@ -97,19 +104,6 @@ export class Policy {
     if (this.#state.failure) throw this.#state.failure
     return this.#state
   }
-}
-
-async function judgeBy(
-  { rules }: State,
-  asked: Asked,
-  source: EvidenceSource,
-  verdicts: Verdicts,
-  file: string,
-  call: Call,
-): Promise<Judgement> {
-  const options = { source, verdicts, now: Date.now(), ...(call.signal && { signal: call.signal }) }
-  if (rules) return (await import("./judge.ts")).judge(rules, file, asked, options)
-  return (await import("./unruled.ts")).judgeUnruled(asked, options)
 }
 
 async function load(file: string): Promise<State> {

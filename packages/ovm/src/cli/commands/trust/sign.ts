@@ -69,7 +69,7 @@ async function run(
     }
     if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for signatures by a key")
     const said = reference ?? subject.reference?.name ?? ""
-    const manifest = await signLegacy(subject, subject.target, by, said, annotations, { signal })
+    const manifest = await signLegacy(subject, subject.target, by, { reference: said, annotations, signal })
     return { subject, manifest, reference: said }
   })
   const { name, target } = done.subject

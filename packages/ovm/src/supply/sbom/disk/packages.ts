@@ -26,13 +26,16 @@ export function dpkgPackages(text: string): PackageList {
     if (!/ installed$/.test(field("Status") ?? "")) return undefined
     // "Source: glibc (2.36-9)": the version is given where it is another one.
     const source = field("Source")?.split(" ")[0]
-    return make("deb", field("Package"), field("Version"), field("Architecture"), source)
+    const architecture = field("Architecture")
+    return make("deb", { name: field("Package"), version: field("Version"), architecture, source })
   })
 }
 
 /** Alpine's /lib/apk/db/installed (apk(5)). */
 export function apkPackages(text: string): PackageList {
-  return collect(paragraphs(text), (field) => make("apk", field("P"), field("V"), field("A"), field("o")))
+  return collect(paragraphs(text), (field) =>
+    make("apk", { name: field("P"), version: field("V"), architecture: field("A"), source: field("o") }),
+  )
 }
 
 type Field = (name: string) => string | undefined
@@ -68,10 +71,7 @@ function* paragraphs(text: string): Iterable<string> {
 
 function make(
   manager: Package["manager"],
-  name = "",
-  version = "",
-  architecture?: string,
-  source?: string,
+  { name = "", version = "", architecture, source }: Partial<Record<keyof Package, string | undefined>>,
 ): Package | "odd" {
   if (!NAME.test(name) || !VERSION.test(version)) return "odd"
   return {
