@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test"
 import { formatAge, formatSize, shortDigest } from "./format.ts"
 import { printable } from "./output.ts"
-import { listing, table } from "./terminal/table.ts"
 
 test.each([
   [0, "0 B"],
@@ -24,28 +23,6 @@ test.each([
   [undefined, ""],
 ])("at 15:00 %s is %j", (time, text) => {
   expect(formatAge(time, Date.parse("2026-11-23T15:00:00Z"))).toBe(text)
-})
-
-test("columns are as wide as their widest cell, and nothing trails", () => {
-  expect(
-    table(
-      ["NAME", "SIZE"],
-      [
-        ["debian", "1 MiB"],
-        ["a", ""],
-      ],
-    ),
-  ).toBe("NAME    SIZE\ndebian  1 MiB\na\n")
-})
-
-test("pairs without a value are left out", () => {
-  expect(
-    listing([
-      ["id", "1"],
-      ["digest", undefined],
-      ["state", "running"],
-    ]),
-  ).toBe("id     1\nstate  running\n")
 })
 
 // OVMS-SEC-021

@@ -5,10 +5,11 @@ import { discoverLines } from "../../../supply/discover/lines.ts"
 import { type AuthorityOptions, authoritiesOf } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
-import { print, printable, printJson } from "../../output.ts"
+import { printJson } from "../../output.ts"
 import { parseCount } from "../../size.ts"
 import { openSubject } from "../../subject.ts"
 import { examples } from "../../terminal/examples.ts"
+import { printLines } from "../../terminal/lines.ts"
 
 interface DiscoverOptions extends AuthorityOptions {
   readonly type?: string
@@ -61,10 +62,5 @@ async function run(image: string, options: DiscoverOptions): Promise<void> {
     })
   })
   if (options.json) printJson({ image, ...graph })
-  else
-    print(
-      discoverLines(graph, image)
-        .map((line) => `${printable(line)}\n`)
-        .join(""),
-    )
+  else printLines(discoverLines(graph, image))
 }

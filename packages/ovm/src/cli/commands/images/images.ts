@@ -6,13 +6,23 @@ import { print, printJson } from "../../output.ts"
 import { openStoreToRead } from "../../store.ts"
 import { KINDS, type Summary, summarize } from "../../summary.ts"
 import { examples } from "../../terminal/examples.ts"
-import { table } from "../../terminal/table.ts"
+import { type Column, printTable } from "../../terminal/table.ts"
 
 interface ImagesOptions {
   readonly quiet?: boolean
   readonly json?: boolean
   readonly type?: Summary["type"]
 }
+
+const COLUMNS: readonly Column[] = [
+  { heading: "NAME", least: 16, keep: "end" },
+  { heading: "TAG", least: 8 },
+  { heading: "TYPE" },
+  { heading: "DIGEST", spare: 2 },
+  { heading: "SIZE", spare: 1 },
+  { heading: "BASE", least: 12, keep: "end", spare: 3 },
+  { heading: "CREATED" },
+]
 
 export function define(command: Command): void {
   command
@@ -30,7 +40,7 @@ async function run(options: ImagesOptions): Promise<void> {
   const images = (await collect()).filter(({ type }) => options.type === undefined || type === options.type)
   if (options.json) printJson(images)
   else if (options.quiet) print([...new Set(images.map((image) => `${image.digest}\n`))].join(""))
-  else print(table(["NAME", "TAG", "TYPE", "DIGEST", "SIZE", "BASE", "CREATED"], images.map(row)))
+  else printTable(COLUMNS, images.map(row))
 }
 
 async function collect(): Promise<Summary[]> {

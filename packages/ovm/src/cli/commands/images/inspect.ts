@@ -5,8 +5,9 @@ import type { Call } from "../../../content/interfaces.ts"
 import type { LayoutReader } from "../../../content/layout/reader.ts"
 import { interruptible } from "../../interrupt.ts"
 import { type Located, locate } from "../../locate.ts"
-import { print, printable, printJson } from "../../output.ts"
+import { printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
+import { printLines } from "../../terminal/lines.ts"
 import { virtualSize } from "../../virtual-size.ts"
 
 interface InspectOptions {
@@ -33,7 +34,7 @@ async function run(image: string, options: InspectOptions): Promise<void> {
     return await viewOf(found, { signal })
   })
   if (options.json) printJson(model)
-  else print(lines.map((line) => `${printable(line)}\n`).join(""))
+  else printLines(lines)
 }
 
 interface View {

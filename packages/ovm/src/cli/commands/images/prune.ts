@@ -3,10 +3,10 @@ import { paths } from "../../../host/paths.ts"
 import { collectImages, type Freed } from "../../../images/collect.ts"
 import { formatSize } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
-import { print, printJson } from "../../output.ts"
+import { printJson } from "../../output.ts"
 import { openStore } from "../../store.ts"
 import { examples } from "../../terminal/examples.ts"
-import { listing } from "../../terminal/table.ts"
+import { printListing } from "../../terminal/lines.ts"
 
 interface PruneOptions {
   readonly all?: boolean
@@ -35,7 +35,7 @@ async function run({ all = false, dryRun = false, json }: PruneOptions): Promise
     collectImages(paths(), { signal, dryRun, partials: all, cache: true }),
   )
   if (json) printJson(modelOf(found, dryRun))
-  else print(listing([...lines(found), [dryRun ? "would free" : "freed", formatSize(found.freed)]]))
+  else printListing([...lines(found), [dryRun ? "would free" : "freed", formatSize(found.freed)]])
 }
 
 function modelOf({ removed, bytes, unfinished, evicted, freed }: Freed, dryRun: boolean) {

@@ -5,7 +5,7 @@ import { formatAge, formatSize, shortId } from "../../format.ts"
 import { hasEnded, stateOf } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
-import { table } from "../../terminal/table.ts"
+import { type Column, printTable } from "../../terminal/table.ts"
 
 interface PsOptions {
   readonly all?: boolean
@@ -13,10 +13,36 @@ interface PsOptions {
   readonly json?: boolean
 }
 
+interface InstanceColumn extends Column {
+  readonly cell: (instance: InstanceInfo) => string
+}
+
+const EXIT: InstanceColumn = {
+  heading: "EXIT",
+  least: 14,
+  cell: ({ exit, error }) => exit?.reason ?? error?.code ?? "",
+}
+
+const COLUMNS: readonly InstanceColumn[] = [
+  { heading: "ID", cell: ({ instance_id }) => shortId(instance_id) },
+  { heading: "NAME", least: 8, cell: ({ name }) => name },
+  { heading: "IMAGE", least: 12, keep: "end", spare: 1, cell: ({ image }) => image.reference },
+  { heading: "STATE", least: 8, cell: stateOf },
+  EXIT,
+  { heading: "VMM", spare: 4, cell: ({ vmm }) => (vmm ? `${vmm.name}/${vmm.accelerator}` : "") },
+  { heading: "CPUS", spare: 3, cell: ({ resources }) => `${resources.vcpus ?? ""}` },
+  {
+    heading: "MEMORY",
+    spare: 2,
+    cell: ({ resources: { memory } }) => (memory === undefined ? "" : formatSize(memory)),
+  },
+  { heading: "CREATED", cell: ({ created }) => formatAge(created) },
+]
+
 export function define(command: Command): void {
   command
     .description(
-      "List the machines that run, are starting or stopping; with --all also those that have ended.",
+      "List the machines that run, are starting or stopping; with --all also those that have ended, and how.",
     )
     .option("-a, --all", "also list instances that have ended")
     .option("-q, --quiet", "print ids only, one a line")
@@ -32,19 +58,12 @@ async function run(options: PsOptions): Promise<void> {
   if (options.json) return printJson({ instances: listed })
   const instances = listed.toSorted((a, b) => b.created.localeCompare(a.created))
   if (options.quiet) print(instances.map((instance) => `${instance.instance_id}\n`).join(""))
-  else print(table(["ID", "NAME", "IMAGE", "STATE", "VMM", "CPUS", "MEMORY", "CREATED"], instances.map(row)))
-}
-
-function row(instance: InstanceInfo): string[] {
-  const { vmm, resources } = instance
-  return [
-    shortId(instance.instance_id),
-    instance.name,
-    instance.image.reference,
-    stateOf(instance),
-    vmm ? `${vmm.name}/${vmm.accelerator}` : "",
-    `${resources.vcpus ?? ""}`,
-    resources.memory === undefined ? "" : formatSize(resources.memory),
-    formatAge(instance.created),
-  ]
+  else {
+    // Of one that goes on there is no end to tell of.
+    const columns = COLUMNS.filter((column) => options.all || column !== EXIT)
+    printTable(
+      columns,
+      instances.map((instance) => columns.map(({ cell }) => cell(instance))),
+    )
+  }
 }

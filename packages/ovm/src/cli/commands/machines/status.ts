@@ -2,9 +2,9 @@ import type { Command } from "commander"
 import type { InstanceInfo } from "../../../runtime/interfaces.ts"
 import { formatAge, formatSize } from "../../format.ts"
 import { findInstance, stateOf } from "../../instances.ts"
-import { print, printJson } from "../../output.ts"
+import { printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
-import { listing } from "../../terminal/table.ts"
+import { printListing } from "../../terminal/lines.ts"
 
 interface StatusOptions {
   readonly json?: boolean
@@ -22,7 +22,7 @@ async function run(text: string, options: StatusOptions): Promise<void> {
   const { runtime, instance } = await findInstance(text)
   const info = await runtime.status(instance.instance_id)
   if (options.json) printJson(info)
-  else print(listing(lines(info)))
+  else printListing(lines(info))
 }
 
 function lines(info: InstanceInfo): [string, string | undefined][] {

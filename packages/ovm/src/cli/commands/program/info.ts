@@ -11,9 +11,9 @@ import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
 import { findDaemon, socketOf } from "../../daemon.ts"
 import { diskUsage } from "../../disk-usage.ts"
 import { formatSize } from "../../format.ts"
-import { print, printJson } from "../../output.ts"
+import { printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
-import { listing } from "../../terminal/table.ts"
+import { printListing } from "../../terminal/lines.ts"
 
 interface InfoOptions {
   readonly json?: boolean
@@ -64,7 +64,7 @@ export function define(command: Command): void {
 async function run(options: InfoOptions): Promise<void> {
   const info = await collect()
   if (options.json) printJson(info)
-  else print(listing(lines(info)))
+  else printListing(lines(info))
 }
 
 async function collect(): Promise<Info> {

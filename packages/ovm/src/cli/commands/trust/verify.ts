@@ -4,9 +4,10 @@ import { predicateType } from "../../../signing/predicates.ts"
 import { type AuthorityOptions, namedAuthorities } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
-import { print, printable, printJson } from "../../output.ts"
+import { printJson } from "../../output.ts"
 import { openSubject } from "../../subject.ts"
 import { examples } from "../../terminal/examples.ts"
+import { printLines } from "../../terminal/lines.ts"
 import { verified } from "../../verified.ts"
 
 interface VerifyOptions extends AuthorityOptions {
@@ -66,7 +67,7 @@ async function run(image: string, options: VerifyOptions): Promise<void> {
     return { name: subject.name, digest: subject.target.digest, findings }
   })
   if (options.json) printJson({ image: name, digest, verdicts: findings.map(model) })
-  else print([`${digest}  ${name}`, ...findings.map(line)].map((text) => `${printable(text)}\n`).join(""))
+  else printLines([`${digest}  ${name}`, ...findings.map(line)])
 }
 
 function line({ status, evidence, signatory, signedReference, signedAt, reason }: Verdict): string {

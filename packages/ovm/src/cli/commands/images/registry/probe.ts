@@ -2,11 +2,13 @@ import type { Command } from "commander"
 import { OvmError } from "../../../../errors.ts"
 import { paths } from "../../../../host/paths.ts"
 import { connectHost } from "../../../../registry/connect.ts"
-import { probe } from "../../../../registry/probe.ts"
+import { type Probe, probe } from "../../../../registry/probe.ts"
 import { parseReference } from "../../../../registry/reference.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { print, printError, printJson } from "../../../output.ts"
+import { columnsOf, widthOf } from "../../../terminal/columns.ts"
 import { examples } from "../../../terminal/examples.ts"
+import { printLines } from "../../../terminal/lines.ts"
 import { table } from "../../../terminal/table.ts"
 
 interface ProbeOptions {
@@ -42,8 +44,19 @@ async function run(text: string, options: ProbeOptions): Promise<void> {
     return probe(transport, repository, { signal })
   })
   if (options.json) return printJson(found)
-  const rows = found.findings.map(({ feature, answer, consequence }) => [feature, answer, consequence])
-  print(table(["FEATURE", host.toUpperCase(), "SO OVM"], rows))
+  show(found)
   if (found.left.length > 0)
     printError(`left there, since it cannot be deleted:\n  ${found.left.join("\n  ")}\n`)
+}
+
+/** What follows from a finding is a sentence, which a narrow terminal has below the finding and not beside it. */
+function show({ host, findings }: Probe): void {
+  const columns = [{ heading: "FEATURE" }, { heading: host.toUpperCase() }, { heading: "SO OVM" }]
+  const text = table(
+    columns,
+    findings.map(({ feature, answer, consequence }) => [feature, answer, consequence]),
+  )
+  const room = columnsOf("stdout") ?? Number.POSITIVE_INFINITY
+  if (text.split("\n").every((line) => widthOf(line) <= room)) print(text)
+  else printLines(findings.flatMap((one) => [`${one.feature}  ${one.answer}`, `  ${one.consequence}`]))
 }

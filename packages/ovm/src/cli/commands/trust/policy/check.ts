@@ -10,8 +10,9 @@ import { evidenceIn } from "../../../../signing/source.ts"
 import { nameFor } from "../../../digits.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { locate } from "../../../locate.ts"
-import { print, printable, printJson } from "../../../output.ts"
+import { printJson } from "../../../output.ts"
 import { examples } from "../../../terminal/examples.ts"
+import { printLines } from "../../../terminal/lines.ts"
 
 interface CheckOptions {
   readonly plainHttp?: boolean
@@ -40,7 +41,7 @@ async function run(text: string, options: CheckOptions): Promise<void> {
   const image = await nameFor(text)
   const decision = await interruptible((signal) => decide(image, options, { signal }))
   if (options.json) printJson(decision)
-  else print(explain(decision))
+  else printLines(explain(decision))
   if (!decision.allowed) throw refusedBy(decision)
 }
 
@@ -57,7 +58,7 @@ async function decide(image: string, options: CheckOptions, call: Call): Promise
   return decision
 }
 
-function explain({ reference, digest, policy, scope, why, rules, warnings, allowed }: Decision): string {
+function explain({ reference, digest, policy, scope, why, rules, warnings, allowed }: Decision): string[] {
   const lines = [
     `${reference} ${digest}`,
     `policy  ${policy ?? "none"}`,
@@ -70,6 +71,5 @@ function explain({ reference, digest, policy, scope, why, rules, warnings, allow
     for (const { counts, form, kind, blob, reason } of evidence)
       lines.push(`        ${counts ? "+" : "-"} ${form} ${kind} ${blob}${reason ? `: ${reason}` : ""}`)
   }
-  lines.push(...warnings.map((warning) => `warning ${warning}`), allowed ? "allowed" : "refused")
-  return `${lines.map(printable).join("\n")}\n`
+  return [...lines, ...warnings.map((warning) => `warning ${warning}`), allowed ? "allowed" : "refused"]
 }
