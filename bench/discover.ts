@@ -9,7 +9,7 @@ import { OCI_INDEX, OCI_MANIFEST, parseLinks } from "../packages/ovm/src/content
 import { MemoryStore } from "../packages/ovm/src/content/memory.ts"
 import { fetchAll } from "../packages/ovm/src/content/read.ts"
 import { limiter } from "../packages/ovm/src/files/limit.ts"
-import { connect } from "../packages/ovm/src/registry/connect.ts"
+import { connectRepository } from "../packages/ovm/src/registry/connect.ts"
 import { parseReference } from "../packages/ovm/src/registry/reference.ts"
 import type { Signer } from "../packages/ovm/src/signing/interfaces.ts"
 import { generateKeyPair } from "../packages/ovm/src/signing/keys/generate.ts"
@@ -72,7 +72,7 @@ await withHome(async (env, home) => {
   const key = join(home, "cosign.pub")
   writeFileSync(key, pair.publicKey)
   const signer = keySigner(await parsePrivateKey(pair.privateKey, async () => "", "the bench's key"))
-  const { size } = await (await connect(parseReference(name), {})).resolve(digest)
+  const { size } = await (await connectRepository(parseReference(name), {})).resolve(digest)
   await attachAll({ mediaType: OCI_MANIFEST, digest, size }, signer)
 
   const ways: Readonly<Record<string, readonly string[]>> = {

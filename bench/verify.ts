@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { startRegistry } from "@ovms/testkit/registry.ts"
-import { connect } from "../packages/ovm/src/registry/connect.ts"
+import { connectRepository } from "../packages/ovm/src/registry/connect.ts"
 import { parseReference } from "../packages/ovm/src/registry/reference.ts"
 import { generateKeyPair } from "../packages/ovm/src/signing/keys/generate.ts"
 import { keySigner, parsePrivateKey } from "../packages/ovm/src/signing/keys/private.ts"
@@ -68,7 +68,7 @@ await withHome(async (home, folder) => {
     if (program === "distribution") continue
     const many = `${registry.host}/bench/many:1`
     output([...push.with(-1, many), `${path}.pub:application/octet-stream`], env)
-    const store = await connect(parseReference(many), { plainHttp: true })
+    const store = await connectRepository(parseReference(many), { plainHttp: true })
     const subject = await store.resolve("1")
     const stranger = (await generateKeyPair("p256", "")).privateKey
     const signer = keySigner(await parsePrivateKey(stranger, async () => "", "stranger"))

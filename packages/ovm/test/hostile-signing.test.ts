@@ -4,7 +4,7 @@ import { altered, type FaultyRegistry, startFaults } from "@ovms/testkit/faults.
 import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { type Digest, digestOf } from "../src/content/digest.ts"
 import { OCI_INDEX, OCI_MANIFEST } from "../src/content/manifest.ts"
-import { connect } from "../src/registry/connect.ts"
+import { connectRepository } from "../src/registry/connect.ts"
 import type { HttpStore } from "../src/registry/http-store.ts"
 import { parseReference } from "../src/registry/reference.ts"
 import { BUNDLE } from "../src/signing/bundle/parse.ts"
@@ -45,7 +45,7 @@ describe.skipIf(Boolean(skip))("verify", () => {
 
   /** A repository of its own with one small artifact under the tag 1. */
   async function artifact(name: string, host = registry.host, repository = name) {
-    const store = await connect(parseReference(`${host}/m/${repository}:1`), { plainHttp: true })
+    const store = await connectRepository(parseReference(`${host}/m/${repository}:1`), { plainHttp: true })
     const config = await pushed(store, "application/vnd.oci.empty.v1+json", Buffer.from("{}"), {})
     const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [], annotations: { name } }
     const subject = await pushed(store, OCI_MANIFEST, Buffer.from(JSON.stringify(manifest)), {})

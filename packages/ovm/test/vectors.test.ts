@@ -3,7 +3,12 @@ import type { KeyObject } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { parseSnapshot, parseStart, parseStop, parseWarm } from "../src/api/requests.ts"
+import {
+  parseSnapshotRequest,
+  parseStartRequest,
+  parseStopRequest,
+  parseWarmRequest,
+} from "../src/api/requests.ts"
 import { type Fault, faultsError } from "../src/artifact/faults.ts"
 import { validateArtifact } from "../src/artifact/machine/mapping.ts"
 import { validateSource } from "../src/artifact/machine/source.ts"
@@ -89,7 +94,12 @@ function plain(faults: readonly VectorFault[]): string[] {
   return [...new Set(texts)].sort()
 }
 
-const PARSERS = { start: parseStart, stop: parseStop, snapshot: parseSnapshot, warm: parseWarm }
+const PARSERS = {
+  start: parseStartRequest,
+  stop: parseStopRequest,
+  snapshot: parseSnapshotRequest,
+  warm: parseWarmRequest,
+}
 
 function parseRequest({ operation, input }: VectorOf<"request">): unknown {
   return PARSERS[operation](bytesOfDocument(input))

@@ -6,7 +6,7 @@ import type { ApiRequest } from "./exchange.ts"
 export const MAX_BODY = 64 << 10
 
 /** Reads a request's body to its end or to the limit. Throws OVM_REQUEST_TOO_LARGE. */
-export async function readBody(request: Pick<ApiRequest, "body">): Promise<Uint8Array> {
+export async function readRequestBody(request: Pick<ApiRequest, "body">): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of request.body) {

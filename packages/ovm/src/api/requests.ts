@@ -14,7 +14,7 @@ import {
 import { MAX_BODY } from "./http.ts"
 
 /** The body of POST /start. Throws OVM_REQUEST_INVALID naming every fault; over a socket a path is absolute (spec/runtime-api.md). */
-export function parseStart(body: Uint8Array): StartRequest {
+export function parseStartRequest(body: Uint8Array): StartRequest {
   const request = parse<StartRequest>(body, isStartRequest, places.StartRequest)
   if (isPath(request.manifest) && !request.manifest.startsWith("/"))
     throw invalid([
@@ -27,15 +27,15 @@ export function parseStart(body: Uint8Array): StartRequest {
   return request
 }
 
-export function parseStop(body: Uint8Array): StopRequest {
+export function parseStopRequest(body: Uint8Array): StopRequest {
   return parse(body, isStopRequest, places.StopRequest)
 }
 
-export function parseSnapshot(body: Uint8Array): SnapshotRequest {
+export function parseSnapshotRequest(body: Uint8Array): SnapshotRequest {
   return parse(body, isSnapshotRequest, places.SnapshotRequest)
 }
 
-export function parseWarm(body: Uint8Array): WarmRequest {
+export function parseWarmRequest(body: Uint8Array): WarmRequest {
   return parse(body, isWarmRequest, places.WarmRequest)
 }
 

@@ -14,14 +14,14 @@ export class Router {
   }
 
   /** The operations at `pathname`; undefined if there is no such path. */
-  find(pathname: string): Found | undefined {
+  find(pathname: string): RouteMatch | undefined {
     const segments = pathname.split("/")
     const route = this.#routes.find((route) => route.fits(segments))
     return route && { operations: route.operations, parameters: () => route.parametersOf(segments) }
   }
 }
 
-export interface Found {
+export interface RouteMatch {
   /** One a method. */
   readonly operations: readonly Operation[]
   /** What stands for each name, decoded. Throws OVM_REQUEST_INVALID for a malformed escape. */

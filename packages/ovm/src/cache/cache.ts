@@ -8,7 +8,7 @@ import { guarded } from "../files/guarded.ts"
 import { ifPresent } from "../files/present.ts"
 import { lock } from "../host/lock.ts"
 import { CacheFiles, type Key, keyName, touch } from "./files.ts"
-import { hold, release } from "./holders.ts"
+import { holdKey, release } from "./holders.ts"
 import { addSource } from "./sources.ts"
 
 /** How a file is derived. */
@@ -44,7 +44,7 @@ export class Cache {
   get(key: Key, derivation: Derivation, options: GetOptions = {}): Promise<string> {
     return guarded(async () => {
       this.#files.create(key.recipe)
-      if (options.holder !== undefined) await hold(this.#files, options.holder, key)
+      if (options.holder !== undefined) await holdKey(this.#files, options.holder, key)
       if (options.source !== undefined) addSource(this.#files, key, options.source)
       const path = this.#files.file(key)
       if (await this.#isKnown(key)) {

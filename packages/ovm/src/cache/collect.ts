@@ -10,7 +10,7 @@ import { held } from "./holders.ts"
 import { sourcesOf } from "./sources.ts"
 
 /** One derived file. */
-export interface Entry extends Key {
+export interface CacheEntry extends Key {
   /** Bytes that it takes on the disk: it may be sparse. */
   readonly bytes: number
   /** When it was last asked for. */
@@ -21,7 +21,7 @@ export interface Entry extends Key {
   readonly sources: readonly Digest[]
 }
 
-export interface CollectOptions extends Call {
+export interface CollectCacheOptions extends Call {
   /** Evicts, least recently used first, until no more than this many bytes are left. 0 unless told. */
   readonly maxBytes?: number
   /** Only says what would go. */
@@ -31,7 +31,7 @@ export interface CollectOptions extends Call {
 }
 
 /** What is in the cache at `root`; nothing if there is none. */
-export function cacheEntries(root: string): Promise<readonly Entry[]> {
+export function cacheEntries(root: string): Promise<readonly CacheEntry[]> {
   return guarded(() => entriesIn(new CacheFiles(absolute(root))))
 }
 
@@ -39,7 +39,10 @@ export function cacheEntries(root: string): Promise<readonly Entry[]> {
  * Evicts what nobody uses, and removes what dead makers left. Gives what was evicted. Throws OVM_STORE_BUSY and
  * OVM_PERMISSION_DENIED.
  */
-export function collectCache(root: string, options: CollectOptions = {}): Promise<readonly Entry[]> {
+export function collectCache(
+  root: string,
+  options: CollectCacheOptions = {},
+): Promise<readonly CacheEntry[]> {
   return guarded(async () => {
     const files = new CacheFiles(absolute(root))
     if (!(await ifPresent(stat(files.files)))) return []
@@ -47,15 +50,15 @@ export function collectCache(root: string, options: CollectOptions = {}): Promis
     const wanted = await chosen(await entriesIn(files), options)
     if (options.dryRun) return wanted
     await removeAbandoned(files)
-    const evicted: Entry[] = []
+    const evicted: CacheEntry[] = []
     for (const entry of wanted) if (await evict(files, entry)) evicted.push(entry)
     return evicted
   })
 }
 
-async function entriesIn(files: CacheFiles): Promise<Entry[]> {
+async function entriesIn(files: CacheFiles): Promise<CacheEntry[]> {
   const users = await held(files)
-  const entries: Entry[] = []
+  const entries: CacheEntry[] = []
   for (const recipe of (await ifPresent(readdir(files.files))) ?? [])
     for (const hex of (await ifPresent(readdir(join(files.files, recipe)))) ?? []) {
       const key = parseKey(`${recipe}.${hex}`)
@@ -73,13 +76,13 @@ async function entriesIn(files: CacheFiles): Promise<Entry[]> {
   return entries
 }
 
-async function chosen(entries: readonly Entry[], options: CollectOptions): Promise<Entry[]> {
+async function chosen(entries: readonly CacheEntry[], options: CollectCacheOptions): Promise<CacheEntry[]> {
   const { maxBytes = 0, alive } = options
   let left = entries.reduce((sum, { bytes }) => sum + bytes, 0)
   const free = entries
     .filter(({ holders }) => holders.length === 0)
     .sort((a, b) => a.used.getTime() - b.used.getTime())
-  const orphans: Entry[] = []
+  const orphans: CacheEntry[] = []
   for (const entry of free) if (alive && (await isOrphan(entry, alive))) orphans.push(entry)
   left -= orphans.reduce((sum, { bytes }) => sum + bytes, 0)
   const rest = free.filter((entry) => {
@@ -90,7 +93,10 @@ async function chosen(entries: readonly Entry[], options: CollectOptions): Promi
   return [...orphans, ...rest]
 }
 
-async function isOrphan({ sources }: Entry, alive: (source: Digest) => Promise<boolean>): Promise<boolean> {
+async function isOrphan(
+  { sources }: CacheEntry,
+  alive: (source: Digest) => Promise<boolean>,
+): Promise<boolean> {
   const found = await Promise.all(sources.map(alive))
   return sources.length > 0 && !found.includes(true)
 }

@@ -1,5 +1,5 @@
 import { paths } from "../host/paths.ts"
-import { connect } from "../registry/connect.ts"
+import { connectRepository } from "../registry/connect.ts"
 import type { HttpStore } from "../registry/http-store.ts"
 import type { Reference } from "../registry/reference.ts"
 
@@ -14,7 +14,7 @@ export interface RegistryOptions {
  * OVM_SETTINGS_INVALID.
  */
 export function openRemote(reference: Reference, options: RegistryOptions): Promise<HttpStore> {
-  return connect(reference, {
+  return connectRepository(reference, {
     settings: paths().registries,
     ...(options.plainHttp && { plainHttp: true }),
     ...(options.pulling && { pulling: true }),

@@ -16,7 +16,7 @@ import type {
 import { isManifest } from "./manifest.ts"
 import { bytesOf } from "./read.ts"
 import { hasType, parseReferrer } from "./referrers.ts"
-import { abortable, verified } from "./verify.ts"
+import { abortable, verifiedContent } from "./verify.ts"
 
 /** A store in memory, for small things: artifacts being put together, and tests. */
 export class MemoryStore implements Store, FileIngester, Lister, Untagger, Deleter, ReferrerLister {
@@ -26,13 +26,13 @@ export class MemoryStore implements Store, FileIngester, Lister, Untagger, Delet
   async fetch(target: Descriptor): Promise<Bytes> {
     const found = this.#content.get(target.digest)
     if (!found) throw missing(target.digest)
-    return verified(bytesOf(found.bytes), target, "memory")
+    return verifiedContent(bytesOf(found.bytes), target, "memory")
   }
 
   push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
     return guarded(async () => {
       if (this.#content.has(expected.digest)) return
-      const bytes = Buffer.concat(await Array.fromAsync(verified(abortable(content, call), expected)))
+      const bytes = Buffer.concat(await Array.fromAsync(verifiedContent(abortable(content, call), expected)))
       this.#content.set(expected.digest, { target: expected, bytes })
     })
   }

@@ -9,7 +9,7 @@ import { type LayoutReader, readForeignLayout } from "./layout/reader.ts"
 import { savedAs } from "./saved.ts"
 
 /** A path, and which artifact in what is there. */
-export interface Place {
+export interface ArtifactPlace {
   readonly path: string
   readonly directory: boolean
   readonly tag?: string
@@ -21,7 +21,7 @@ export type PlaceReader = LayoutReader | ArchiveReader
  * `PATH` or `PATH:TAG`. What is there wins; else the first colon after something that is: names in a layout may have colons and
  * slashes themselves. Throws OVM_FILE_UNREADABLE.
  */
-export async function splitPlace(text: string): Promise<Place> {
+export async function splitPlace(text: string): Promise<ArtifactPlace> {
   const whole = await kindOf(text)
   if (whole) return { path: text, directory: whole === "directory" }
   for (let colon = text.indexOf(":"); colon > 0; colon = text.indexOf(":", colon + 1)) {
@@ -43,7 +43,7 @@ async function kindOf(path: string): Promise<"file" | "directory" | undefined> {
 }
 
 /** The layout or archive at a place, for reading. Throws what opening it can throw. */
-export function openPlace({ path, directory }: Place, call: Call = {}): Promise<PlaceReader> {
+export function openPlace({ path, directory }: ArtifactPlace, call: Call = {}): Promise<PlaceReader> {
   return directory ? readForeignLayout(path) : openArchive(path, call)
 }
 
@@ -56,7 +56,7 @@ const BELONGING = /^sha256-[0-9a-f]{64}(?:\.\w+)?$/
  */
 export async function rootAt(
   reader: PlaceReader,
-  { path, tag }: Place,
+  { path, tag }: ArtifactPlace,
   call: Call = {},
 ): Promise<Descriptor> {
   if (tag !== undefined) return reader.resolve(tag, call)

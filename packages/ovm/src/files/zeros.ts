@@ -18,19 +18,19 @@ export function isZero(bytes: Uint8Array, from = 0, to = bytes.byteLength): bool
 }
 
 /** Bytes in order that are all zero, or that are not. */
-export interface Run {
+export interface ByteRun {
   readonly hole: boolean
   readonly chunks: readonly Uint8Array[]
   readonly size: number
 }
 
 /** `chunks`, cut into runs of zeros, none below LEAST_HOLE, and of the rest. */
-export function runsOf(chunks: readonly Uint8Array[]): Run[] {
+export function runsOf(chunks: readonly Uint8Array[]): ByteRun[] {
   const found = joined(chunks.flatMap((chunk) => [...pieces(chunk)]))
   return joined(found.map((run) => ({ ...run, hole: run.hole && run.size >= LEAST_HOLE })))
 }
 
-function* pieces(chunk: Uint8Array): Generator<Run> {
+function* pieces(chunk: Uint8Array): Generator<ByteRun> {
   for (let from = 0; from < chunk.byteLength; ) {
     const hole = isZero(chunk, from, Math.min(from + LEAST_HOLE, chunk.byteLength))
     let to = from
@@ -42,8 +42,8 @@ function* pieces(chunk: Uint8Array): Generator<Run> {
   }
 }
 
-function joined(runs: readonly Run[]): Run[] {
-  const all: Run[] = []
+function joined(runs: readonly ByteRun[]): ByteRun[] {
+  const all: ByteRun[] = []
   for (const run of runs) {
     const last = all.at(-1)
     if (last?.hole !== run.hole) all.push(run)

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises"
 import { isSnapshotType } from "../artifact/types.ts"
-import { collectCache, type Entry } from "../cache/collect.ts"
+import { type CacheEntry, collectCache } from "../cache/collect.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
 import { LayoutFiles } from "../content/layout/files.ts"
@@ -10,7 +10,7 @@ import type { Paths } from "../host/paths.ts"
 
 export interface Freed extends Collected {
   /** Derived files, which can be made again. */
-  readonly evicted: readonly Pick<Entry, "recipe" | "digest" | "bytes">[]
+  readonly evicted: readonly Pick<CacheEntry, "recipe" | "digest" | "bytes">[]
   /** Bytes of all of it. */
   readonly freed: number
 }

@@ -10,7 +10,7 @@ import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
-import type { Finding } from "../ram/scan.ts"
+import type { SecretFinding } from "../ram/scan.ts"
 import { isPath, parseReference, type Reference } from "../registry/reference.ts"
 import { RegistryLanes } from "../registry/transfer/lanes.ts"
 import { rounded } from "../rounded.ts"
@@ -219,7 +219,7 @@ export class Images {
   async findSecrets(
     path: string,
     call: Call & { readonly beside?: string } = {},
-  ): Promise<readonly Finding[]> {
+  ): Promise<readonly SecretFinding[]> {
     // Loaded where it is used, and in threads of its own.
     const { scanRam } = await import("../ram/scan.ts")
     return await scanRam(path, call)

@@ -3,7 +3,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { Remembered } from "../content/remembered.ts"
-import { type ConnectOptions, connect } from "../registry/connect.ts"
+import { type ConnectOptions, connectRepository } from "../registry/connect.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
@@ -36,7 +36,7 @@ export async function pullImage(
   const { plainHttp, settings, lanes, signal, onWarning } = options
   const call = signal ? { signal } : {}
   await policy.check()
-  const repository = await connect(reference, {
+  const repository = await connectRepository(reference, {
     pulling: true,
     ...(settings !== undefined && { settings }),
     ...(lanes && { lanes }),

@@ -4,7 +4,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call, Fetcher } from "../content/interfaces.ts"
 import type { Reference } from "../registry/reference.ts"
-import type { Asked, Subject } from "../signing/policy/decision.ts"
+import type { Asked, PolicySubject } from "../signing/policy/decision.ts"
 
 /** A machine, and the snapshot that it goes on from: an artifact of its own, or RAM beside the machine in its own. */
 export interface Root {
@@ -41,20 +41,20 @@ export async function readRoot(source: Fetcher, root: Descriptor, call: Call): P
   return { machine, ...(snapshot && { snapshot }) }
 }
 
-function machineSubject({ descriptor, manifest }: Artifact): Subject {
+function machineSubject({ descriptor, manifest }: Artifact): PolicySubject {
   const { os, architecture, metadata } = manifest
   return subject(descriptor.digest, os, architecture, metadata?.created)
 }
 
-function snapshotSubject({ descriptor, snapshot }: Snapshot): Subject {
+function snapshotSubject({ descriptor, snapshot }: Snapshot): PolicySubject {
   return subject(descriptor.digest, snapshot.os, snapshot.architecture, snapshot.created)
 }
 
 function subject(
-  digest: Subject["digest"],
+  digest: PolicySubject["digest"],
   os = "linux",
   architecture = "amd64",
   created: string | undefined,
-): Subject {
+): PolicySubject {
   return { digest, platform: `${os}/${architecture}`, ...(created !== undefined && { created }) }
 }

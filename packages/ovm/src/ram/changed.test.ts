@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { changedPages } from "./changed.ts"
-import { CHUNK, PAGE } from "./format.ts"
+import { CHUNK, GUEST_PAGE } from "./format.ts"
 
 // Threads are started again for every comparison.
 setDefaultTimeout(180_000)
@@ -31,16 +31,18 @@ function pagesOf(map: Uint8Array): number[] {
 }
 
 test("pages that differ are found, be they data on one side only, or zeros beside a hole (OVMS-SNP-122)", async () => {
-  const both = [5, 3 * CHUNK, 20 * CHUNK + 7 * PAGE]
-  const mine = [0, PAGE - 1, CHUNK - 1, CHUNK, 9 * CHUNK + PAGE, 40 * CHUNK - 1]
-  const theirs = [PAGE, 3 * CHUNK + 1, 30 * CHUNK + 4 * PAGE]
+  const both = [5, 3 * CHUNK, 20 * CHUNK + 7 * GUEST_PAGE]
+  const mine = [0, GUEST_PAGE - 1, CHUNK - 1, CHUNK, 9 * CHUNK + GUEST_PAGE, 40 * CHUNK - 1]
+  const theirs = [GUEST_PAGE, 3 * CHUNK + 1, 30 * CHUNK + 4 * GUEST_PAGE]
   const [one, two] = [await ram(40, [...both, ...mine]), await ram(40, [...both, ...theirs])]
   // Written, and zero all the same.
   {
     await using file = await open(one, "r+")
-    await file.write(Buffer.alloc(PAGE), 0, PAGE, 25 * CHUNK)
+    await file.write(Buffer.alloc(GUEST_PAGE), 0, GUEST_PAGE, 25 * CHUNK)
   }
-  const expected = [...new Set([...mine, ...theirs].map((at) => Math.floor(at / PAGE)))].sort((a, b) => a - b)
+  const expected = [...new Set([...mine, ...theirs].map((at) => Math.floor(at / GUEST_PAGE)))].sort(
+    (a, b) => a - b,
+  )
   for (const [a, b] of [
     [one, two],
     [two, one],

@@ -2,8 +2,8 @@ import { open } from "node:fs/promises"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { guarded } from "../files/guarded.ts"
-import { runsOf } from "./extents.ts"
-import { CHUNK, PAGE } from "./format.ts"
+import { chunkRuns } from "./extents.ts"
+import { CHUNK, GUEST_PAGE } from "./format.ts"
 import { Pool } from "./pool.ts"
 import type { CompareTask } from "./tasks.ts"
 
@@ -27,12 +27,12 @@ export function changedPages(path: string, parent: string, { signal }: Call = {}
     const [{ size }, { size: other }] = await Promise.all([ours.stat(), theirs.stat()])
     if (size !== other || size % CHUNK !== 0)
       throw new OvmError("OVM_RAM_INVALID", `${path} has ${size} bytes, and its parent's RAM ${other}`)
-    const map = new Uint8Array(size / PAGE / 8)
+    const map = new Uint8Array(size / GUEST_PAGE / 8)
     await using pool = new Pool()
     const isTask = (_: CompareTask): _ is CompareTask => true
     for await (const { item, result } of pool.inOrder(tasksOf(ours.fd, theirs.fd, size), isTask, WINDOW)) {
       signal?.throwIfAborted()
-      if (result) map.set(result.map, (item.first * CHUNK) / PAGE / 8)
+      if (result) map.set(result.map, (item.first * CHUNK) / GUEST_PAGE / 8)
     }
     return { map, pages: map.reduce((sum, byte) => sum + bitsOf(byte), 0) }
   })
@@ -41,7 +41,7 @@ export function changedPages(path: string, parent: string, { signal }: Call = {}
 function* tasksOf(from: number, other: number, size: number): Generator<CompareTask> {
   const used = new Uint8Array(size / CHUNK)
   for (const fd of [from, other])
-    for (const { first, count, hole } of runsOf(fd, size, Number.MAX_SAFE_INTEGER))
+    for (const { first, count, hole } of chunkRuns(fd, size, Number.MAX_SAFE_INTEGER))
       if (!hole) used.fill(1, first, first + count)
   for (let first = used.indexOf(1); first >= 0; ) {
     const end = used.indexOf(0, first)

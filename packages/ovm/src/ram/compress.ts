@@ -6,9 +6,9 @@ import { OvmError } from "../errors.ts"
 import { guarded } from "../files/guarded.ts"
 import { zeroChunk } from "./chunk.ts"
 import { codecFor } from "./codec.ts"
-import { type Run, runsOf } from "./extents.ts"
+import { type ChunkRun, chunkRuns } from "./extents.ts"
 import { CHUNK, type RamCompression } from "./format.ts"
-import { MemoryDigest, sha256 } from "./memory-digest.ts"
+import { MemoryDigest, sha256Of } from "./memory-digest.ts"
 import { Pool } from "./pool.ts"
 import { type Frame, writeTable } from "./table.ts"
 import type { Compressed, CompressTask } from "./tasks.ts"
@@ -110,12 +110,12 @@ function* tasksOf(
   size: number,
   compression: RamCompression,
   level: number,
-): Generator<CompressTask | Run> {
-  for (const run of runsOf(from, size, BATCH))
+): Generator<CompressTask | ChunkRun> {
+  for (const run of chunkRuns(from, size, BATCH))
     yield run.hole ? run : { kind: "compress", from, first: run.first, count: run.count, compression, level }
 }
 
-function isTask(item: CompressTask | Run): item is CompressTask {
+function isTask(item: CompressTask | ChunkRun): item is CompressTask {
   return "kind" in item
 }
 
@@ -124,7 +124,7 @@ function compressedZeros(frame: Uint8Array): Compressed {
     frames: frame,
     sizes: [frame.byteLength],
     zero: [true],
-    digests: sha256(frame),
-    chunkDigests: sha256(zeroChunk),
+    digests: sha256Of(frame),
+    chunkDigests: sha256Of(zeroChunk),
   }
 }

@@ -3,11 +3,11 @@ import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
 import { guarded } from "../files/guarded.ts"
 import { isZero } from "../files/zeros.ts"
-import { runsOf } from "./extents.ts"
+import { chunkRuns } from "./extents.ts"
 import { CHUNK } from "./format.ts"
 import { inflateRam } from "./inflate.ts"
 import type { InflateOptions } from "./inflate-options.ts"
-import { MemoryDigest, sha256 } from "./memory-digest.ts"
+import { MemoryDigest, sha256Of } from "./memory-digest.ts"
 
 /**
  * How the RAM in the blob `path` becomes a file of the cache, whose key is the recipe `ram` and the memory digest: what differs
@@ -40,14 +40,14 @@ export function memoryDigestOf(path: string, size: number, call: Call = {}): Pro
     if ((await file.stat()).size !== size || size % CHUNK !== 0) return undefined
     const memory = new MemoryDigest()
     const chunk = Buffer.allocUnsafe(CHUNK)
-    for (const { first, count, hole } of runsOf(file.fd, size, 1)) {
+    for (const { first, count, hole } of chunkRuns(file.fd, size, 1)) {
       call.signal?.throwIfAborted()
       if (hole) memory.addZeros(count)
       else {
         const { bytesRead } = await file.read(chunk, 0, CHUNK, first * CHUNK)
         if (bytesRead !== CHUNK) return undefined
         if (isZero(chunk)) memory.addZeros(1)
-        else memory.add(sha256(chunk))
+        else memory.add(sha256Of(chunk))
       }
     }
     return memory.digest()

@@ -2,14 +2,14 @@ import { dataFrom } from "../files/sparse.ts"
 import { CHUNK } from "./format.ts"
 
 /** A run of chunks, and whether they are a hole of the file: then they were never read. */
-export interface Run {
+export interface ChunkRun {
   readonly first: number
   readonly count: number
   readonly hole: boolean
 }
 
 /** The chunks of the open sparse file `fd` of `size` bytes, in order, in runs of at most `most` that are not holes. */
-export function* runsOf(fd: number, size: number, most: number): Generator<Run> {
+export function* chunkRuns(fd: number, size: number, most: number): Generator<ChunkRun> {
   const chunks = size / CHUNK
   for (let first = 0; first < chunks; ) {
     const data = chunksFrom(fd, first, size)

@@ -1,7 +1,7 @@
 /** RAM is compressed, verified and inflated in pieces of this many bytes (spec/snapshot.md: "RAM on the wire"). */
 export const CHUNK = 262144
 /** Of a guest: what a map of changed pages counts. */
-export const PAGE = 4096
+export const GUEST_PAGE = 4096
 /** The largest frame that a table may name (OVMS-SNP-051). */
 export const FRAME_LIMIT = 327680
 
@@ -18,5 +18,5 @@ export function tableSize(size: number): number {
 
 /** Bytes of the map of changed pages of RAM of `size` bytes (OVMS-SNP-121): a bit for each. */
 export function pagesSize(size: number): number {
-  return size / (8 * PAGE)
+  return size / (8 * GUEST_PAGE)
 }

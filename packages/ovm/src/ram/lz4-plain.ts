@@ -1,6 +1,6 @@
 import type { Bytes } from "../content/interfaces.ts"
-import { headerLength, inflateBlock, type Lz4Header, MAGIC, parseHeader, UNCOMPRESSED } from "./lz4.ts"
-import { malformed } from "./malformed.ts"
+import { headerLength, inflateBlock, LZ4_MAGIC, type Lz4Header, parseHeader, UNCOMPRESSED } from "./lz4.ts"
+import { malformedRam } from "./malformed.ts"
 import { ByteReader } from "./reader.ts"
 
 const SKIPPABLE = 0x184d2a50
@@ -17,9 +17,9 @@ export async function* inflateLz4Stream(content: Bytes): Bytes {
   while (!(await reader.ended())) {
     const magic = (await take(reader, 4)).readUInt32LE()
     if ((magic & 0xfffffff0) === SKIPPABLE) await skip(reader, (await take(reader, 4)).readUInt32LE())
-    else if (magic === MAGIC) yield* inflateFrame(reader, await readHeader(reader))
-    else if (magic === LEGACY) throw malformed("the legacy format of LZ4 is not read", "OVMS-SNP-043")
-    else throw malformed("there is no LZ4 frame where one should begin")
+    else if (magic === LZ4_MAGIC) yield* inflateFrame(reader, await readHeader(reader))
+    else if (magic === LEGACY) throw malformedRam("the legacy format of LZ4 is not read", "OVMS-SNP-043")
+    else throw malformedRam("there is no LZ4 frame where one should begin")
   }
 }
 
@@ -36,7 +36,7 @@ async function* inflateFrame(reader: ByteReader, header: Lz4Header): Bytes {
     if (word === 0) break
     const size = word & 0x7fffffff
     if (size > header.blockLimit)
-      throw malformed(`an LZ4 block has ${size} bytes, more than ${header.blockLimit}`)
+      throw malformedRam(`an LZ4 block has ${size} bytes, more than ${header.blockLimit}`)
     const block = inflateBlock(await take(reader, size), word >= UNCOMPRESSED, header.blockLimit, before)
     if (header.blockChecksum) await take(reader, 4)
     if (header.linked)
@@ -50,7 +50,7 @@ async function* inflateFrame(reader: ByteReader, header: Lz4Header): Bytes {
 
 async function take(reader: ByteReader, count: number): Promise<Buffer> {
   const bytes = await reader.take(count)
-  if (bytes.length < count) throw malformed("the last LZ4 frame is cut off")
+  if (bytes.length < count) throw malformedRam("the last LZ4 frame is cut off")
   return bytes
 }
 

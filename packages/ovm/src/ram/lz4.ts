@@ -1,13 +1,13 @@
 import { compressSync, uncompressSync } from "lz4-napi"
 import { CHUNK } from "./format.ts"
-import { malformed } from "./malformed.ts"
+import { malformedRam } from "./malformed.ts"
 
 // One chunk, one frame of one block (LZ4 frame format 1.6). The library knows blocks; frames are ours.
 
-export const MAGIC = 0x184d2204
+export const LZ4_MAGIC = 0x184d2204
 export const UNCOMPRESSED = 0x80000000
 const HEADER = Buffer.alloc(15)
-HEADER.writeUInt32LE(MAGIC, 0)
+HEADER.writeUInt32LE(LZ4_MAGIC, 0)
 // Version 1, independent blocks, content size; blocks of at most 256 KiB.
 HEADER.set([0x68, 0x50], 4)
 HEADER.writeBigUInt64LE(BigInt(CHUNK), 6)
@@ -36,25 +36,25 @@ export function compressLz4(chunk: Uint8Array): Uint8Array {
 /** The chunk in `frame`, which must be as `compressLz4` writes them, or one of several blocks. Throws OVM_RAM_INVALID. */
 export function inflateLz4(frame: Uint8Array): Uint8Array {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
-  if (bytes.length < 11 || bytes.readUInt32LE(0) !== MAGIC) throw malformed("there is no LZ4 frame")
+  if (bytes.length < 11 || bytes.readUInt32LE(0) !== LZ4_MAGIC) throw malformedRam("there is no LZ4 frame")
   const { length, blockLimit, blockChecksum, contentChecksum, linked, contentSize } = parseHeader(
     bytes.subarray(4, 19),
   )
   if (contentSize !== CHUNK)
-    throw malformed(
+    throw malformedRam(
       `an LZ4 frame says that it holds ${contentSize ?? "an unknown number of"} bytes, not ${CHUNK}`,
     )
-  if (linked) throw malformed("the blocks of an LZ4 frame are not independent", "OVMS-SNP-041")
+  if (linked) throw malformedRam("the blocks of an LZ4 frame are not independent", "OVMS-SNP-041")
   const parts: Uint8Array[] = []
   let total = 0
   let at = 4 + length
   for (;;) {
-    if (at + 4 > bytes.length) throw malformed("an LZ4 frame is cut off")
+    if (at + 4 > bytes.length) throw malformedRam("an LZ4 frame is cut off")
     const word = bytes.readUInt32LE(at)
     at += 4
     if (word === 0) break
     const size = word & 0x7fffffff
-    if (at + size > bytes.length) throw malformed("an LZ4 frame is cut off")
+    if (at + size > bytes.length) throw malformedRam("an LZ4 frame is cut off")
     const part = inflateBlock(
       bytes.subarray(at, at + size),
       word >= UNCOMPRESSED,
@@ -64,8 +64,8 @@ export function inflateLz4(frame: Uint8Array): Uint8Array {
     total += part.length
     at += size + (blockChecksum ? 4 : 0)
   }
-  if (at + (contentChecksum ? 4 : 0) !== bytes.length) throw malformed("there is more than one LZ4 frame")
-  if (total !== CHUNK) throw malformed(`a frame holds ${total} bytes, not ${CHUNK}`)
+  if (at + (contentChecksum ? 4 : 0) !== bytes.length) throw malformedRam("there is more than one LZ4 frame")
+  if (total !== CHUNK) throw malformedRam(`a frame holds ${total} bytes, not ${CHUNK}`)
   const [first] = parts
   return parts.length === 1 && first ? first : Buffer.concat(parts)
 }
@@ -73,7 +73,7 @@ export function inflateLz4(frame: Uint8Array): Uint8Array {
 /** The content of one block, of at most `limit` bytes; `before` is what a linked block may refer to. Throws OVM_RAM_INVALID. */
 export function inflateBlock(block: Buffer, plain: boolean, limit: number, before?: Buffer): Buffer {
   if (plain) {
-    if (block.length > limit) throw malformed(`an LZ4 block holds more than ${limit} bytes`)
+    if (block.length > limit) throw malformedRam(`an LZ4 block holds more than ${limit} bytes`)
     return block
   }
   // The library wants the room that it may fill in front.
@@ -83,7 +83,7 @@ export function inflateBlock(block: Buffer, plain: boolean, limit: number, befor
   try {
     return uncompressSync(sized, before)
   } catch (cause) {
-    throw malformed("an LZ4 block is damaged, or holds more than it may", "OVMS-SNP-044", cause)
+    throw malformedRam("an LZ4 block is damaged, or holds more than it may", "OVMS-SNP-044", cause)
   }
 }
 
@@ -103,10 +103,10 @@ export function parseHeader(bytes: Buffer): Lz4Header {
   const length = headerLength(flags)
   const block = (bytes.readUInt8(1) >> 4) & 7
   if (flags >> 6 !== 1 || (flags & 2) !== 0 || block < 4 || bytes.length < length)
-    throw malformed("the header of an LZ4 frame is not known")
-  if ((flags & 1) !== 0) throw malformed("an LZ4 frame wants a dictionary", "OVMS-SNP-043")
+    throw malformedRam("the header of an LZ4 frame is not known")
+  if ((flags & 1) !== 0) throw malformedRam("an LZ4 frame wants a dictionary", "OVMS-SNP-043")
   if (headerChecksum(bytes.subarray(0, length - 1)) !== bytes.readUInt8(length - 1))
-    throw malformed("the header of an LZ4 frame is damaged")
+    throw malformedRam("the header of an LZ4 frame is damaged")
   return {
     length,
     linked: (flags & 0x20) === 0,

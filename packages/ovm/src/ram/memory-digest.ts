@@ -2,11 +2,11 @@ import { createHash } from "node:crypto"
 import type { Digest } from "../content/digest.ts"
 import { zeroChunk } from "./chunk.ts"
 
-export function sha256(bytes: Uint8Array): Uint8Array {
+export function sha256Of(bytes: Uint8Array): Uint8Array {
   return createHash("sha256").update(bytes).digest()
 }
 
-export const ZERO_DIGEST = sha256(zeroChunk)
+export const ZERO_DIGEST = sha256Of(zeroChunk)
 
 /** The memory digest: the SHA-256 of the SHA-256 digests of all chunks (OVMS-SNP-023). */
 export class MemoryDigest {

@@ -1,13 +1,13 @@
 import type { FileHandle } from "node:fs/promises"
 import type { Digest } from "../content/digest.ts"
 import type { Bytes } from "../content/interfaces.ts"
-import { verified } from "../content/verify.ts"
+import { verifiedContent } from "../content/verify.ts"
 import { readChunks } from "../files/chunks.ts"
 import { isZero } from "../files/zeros.ts"
 import { CHUNK } from "./format.ts"
 import type { InflateOptions } from "./inflate-options.ts"
-import { malformed } from "./malformed.ts"
-import { MemoryDigest, sha256 } from "./memory-digest.ts"
+import { malformedRam } from "./malformed.ts"
+import { MemoryDigest, sha256Of } from "./memory-digest.ts"
 import { ByteReader } from "./reader.ts"
 import { writeSparse } from "./sparse.ts"
 
@@ -19,18 +19,18 @@ export async function inflatePlain(
   options: InflateOptions,
 ): Promise<Digest> {
   const { ref, blobSize, size, onBytes } = options
-  const blob = verified(readChunks(path, options), { digest: ref, size: blobSize }, path)
+  const blob = verifiedContent(readChunks(path, options), { digest: ref, size: blobSize }, path)
   const memory = new MemoryDigest()
   await using reader = new ByteReader(await contentOf(blob, fd, options))
   let at = 0
   for (;;) {
     const chunk = await reader.take(CHUNK)
     if (chunk.length === 0) break
-    if (at + chunk.length > size) throw malformed(`it inflates to more than ${size} bytes`)
+    if (at + chunk.length > size) throw malformedRam(`it inflates to more than ${size} bytes`)
     if (chunk.length < CHUNK) throw tooShort(at + chunk.length, size)
     if (isZero(chunk)) memory.addZeros(1)
     else {
-      memory.add(sha256(chunk))
+      memory.add(sha256Of(chunk))
       writeSparse(target.fd, chunk, at)
     }
     at += CHUNK
@@ -48,5 +48,5 @@ async function contentOf(blob: Bytes, fd: number, { compression, blobSize }: Inf
 }
 
 function tooShort(found: number, size: number) {
-  return malformed(`it inflates to ${found} bytes, not ${size}`)
+  return malformedRam(`it inflates to ${found} bytes, not ${size}`)
 }

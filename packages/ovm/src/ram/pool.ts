@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os"
 import { OvmError } from "../errors.ts"
 import { workerUrl } from "../host/worker.ts"
-import type { Answer, Request, ResultOf, Task } from "./tasks.ts"
+import type { ResultOf, Task, TaskAnswer, TaskRequest } from "./tasks.ts"
 
 // Threads for one compression or inflation, ended with it: a daemon that waits should not hold their memory.
 
@@ -25,7 +25,7 @@ export class Pool implements AsyncDisposable {
   readonly #threads: readonly Thread[]
   readonly #waiting = new Map<number, Waiting>()
   readonly #running = new Set<Promise<unknown>>()
-  readonly #backlog: Request[] = []
+  readonly #backlog: TaskRequest[] = []
   #next = 0
 
   constructor(readonly size = Math.min(MOST, availableParallelism())) {
@@ -77,7 +77,7 @@ export class Pool implements AsyncDisposable {
 
   #start(): Thread {
     const thread = { worker: new Worker(workerUrl("ram/worker.ts")), busy: 0 }
-    thread.worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+    thread.worker.onmessage = ({ data }: MessageEvent<TaskAnswer>) => {
       thread.busy--
       this.#send()
       const waiting = this.#waiting.get(data.id)

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises"
 import { guarded } from "../files/guarded.ts"
 import { readAhead } from "../host/libc.ts"
-import { runsOf } from "./extents.ts"
+import { chunkRuns } from "./extents.ts"
 import { CHUNK } from "./format.ts"
 
 /** As much as the kernel takes at once. */
@@ -15,7 +15,7 @@ export function preloadRam(path: string): Promise<void> {
   return guarded(async () => {
     await using file = await open(path, "r")
     const { size } = await file.stat()
-    for (const { first, count, hole } of runsOf(file.fd, size, MOST))
+    for (const { first, count, hole } of chunkRuns(file.fd, size, MOST))
       if (!hole) readAhead(file.fd, first * CHUNK, count * CHUNK)
   })
 }

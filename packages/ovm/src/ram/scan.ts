@@ -1,14 +1,14 @@
 import { open } from "node:fs/promises"
 import type { Call } from "../content/interfaces.ts"
 import { guarded } from "../files/guarded.ts"
-import { runsOf } from "./extents.ts"
+import { chunkRuns } from "./extents.ts"
 import { CHUNK } from "./format.ts"
 import { Pool } from "./pool.ts"
 import { findSecrets, SECRET_KINDS } from "./secrets.ts"
 import type { ScanTask } from "./tasks.ts"
 
 /** Of one kind: how many there are, and where the first of them begin, in bytes of RAM. Never what was found. */
-export interface Finding {
+export interface SecretFinding {
   readonly kind: string
   readonly count: number
   readonly offsets: readonly number[]
@@ -27,7 +27,7 @@ const PLACES = 16
 export function scanRam(
   path: string,
   { beside = "", signal }: Call & { readonly beside?: string } = {},
-): Promise<readonly Finding[]> {
+): Promise<readonly SecretFinding[]> {
   return guarded(async () => {
     await using file = await open(path, "r")
     const { size } = await file.stat()
@@ -56,6 +56,6 @@ export function scanRam(
 }
 
 function* tasksOf(from: number, size: number): Generator<ScanTask> {
-  for (const { first, count, hole } of runsOf(from, size, BATCH))
+  for (const { first, count, hole } of chunkRuns(from, size, BATCH))
     if (!hole) yield { kind: "scan", from, at: first * CHUNK, length: count * CHUNK, places: PLACES }
 }

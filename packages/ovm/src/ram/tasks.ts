@@ -78,11 +78,11 @@ export type ResultOf<T extends Task> = T extends CompressTask
       ? Scanned
       : Compared
 
-export interface Request {
+export interface TaskRequest {
   readonly id: number
   readonly task: Task
 }
 
-export type Answer =
+export type TaskAnswer =
   | { readonly id: number; readonly result: Compressed | Inflated | Scanned | Compared }
   | { readonly id: number; readonly error: { code: ErrorCode; message: string; detail: unknown } }

@@ -1,14 +1,14 @@
 import { toOvmError } from "../errors.ts"
 import { codecFor } from "./codec.ts"
-import type { Answer, Compared, Compressed, Inflated, Request, Scanned, Task } from "./tasks.ts"
+import type { Compared, Compressed, Inflated, Scanned, Task, TaskAnswer, TaskRequest } from "./tasks.ts"
 import { compareChunks, compressChunks, inflateFrames } from "./work.ts"
 
 // The other side of pool.ts.
 
 declare const self: Worker
 
-self.onmessage = async ({ data: { id, task } }: MessageEvent<Request>) => {
-  let answer: Answer
+self.onmessage = async ({ data: { id, task } }: MessageEvent<TaskRequest>) => {
+  let answer: TaskAnswer
   try {
     answer = { id, result: await work(task) }
   } catch (thrown) {

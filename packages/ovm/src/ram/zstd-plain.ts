@@ -3,7 +3,7 @@ import { Readable } from "node:stream"
 import { createZstdDecompress } from "node:zlib"
 import type { Bytes } from "../content/interfaces.ts"
 import { CHUNK } from "./format.ts"
-import { malformed } from "./malformed.ts"
+import { malformedRam } from "./malformed.ts"
 import { endOfFrame } from "./zstd.ts"
 
 const FRAME = 0xfd2fb528
@@ -23,7 +23,7 @@ export async function* inflateZstdStream(content: Bytes): Bytes {
     yield* source.pipe(decoder)
   } catch (cause) {
     if (failure !== undefined) throw failure
-    throw malformed(`Zstandard: ${(cause as Error).message}`, "OVMS-SNP-044", cause)
+    throw malformedRam(`Zstandard: ${(cause as Error).message}`, "OVMS-SNP-044", cause)
   } finally {
     source.destroy()
     decoder.destroy()
@@ -42,7 +42,7 @@ export function checkZstdFrames(fd: number, size: number): void {
     const magic = readSync(fd, head, 0, head.length, at) === head.length ? head.readUInt32LE(0) : 0
     if ((magic & 0xfffffff0) === SKIPPABLE) at += 8 + head.readUInt32LE(4)
     else if (magic === FRAME) at = endOfFrame(head.readUInt8(4), at, wordAt)
-    else throw malformed(`there is no Zstandard frame at byte ${at}`)
-    if (at > size) throw malformed("the last Zstandard frame is cut off")
+    else throw malformedRam(`there is no Zstandard frame at byte ${at}`)
+    if (at > size) throw malformedRam("the last Zstandard frame is cut off")
   }
 }

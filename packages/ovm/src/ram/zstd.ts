@@ -1,5 +1,5 @@
 import { CHUNK } from "./format.ts"
-import { malformed } from "./malformed.ts"
+import { malformedRam } from "./malformed.ts"
 
 // One chunk, one frame (RFC 8878). Bun's own calls: the ones of node:zlib are a third slower.
 
@@ -18,28 +18,28 @@ export function compressZstd(chunk: Uint8Array, level: number): Uint8Array {
 export function inflateZstd(frame: Uint8Array): Uint8Array {
   const said = contentSize(frame)
   if (said !== CHUNK)
-    throw malformed(
+    throw malformedRam(
       `a Zstandard frame says that it holds ${said ?? "an unknown number of"} bytes, not ${CHUNK}`,
     )
   let chunk: Uint8Array
   try {
     chunk = Bun.zstdDecompressSync(frame as Uint8Array<ArrayBuffer>)
   } catch (cause) {
-    throw malformed("a Zstandard frame is damaged", "OVMS-SNP-044", cause)
+    throw malformedRam("a Zstandard frame is damaged", "OVMS-SNP-044", cause)
   }
-  if (chunk.byteLength !== CHUNK) throw malformed(`a frame holds ${chunk.byteLength} bytes, not ${CHUNK}`)
+  if (chunk.byteLength !== CHUNK) throw malformedRam(`a frame holds ${chunk.byteLength} bytes, not ${CHUNK}`)
   return chunk
 }
 
 /** The content size in the header of the one frame that `frame` is; undefined if there is none. Throws OVM_RAM_INVALID. */
 function contentSize(frame: Uint8Array): number | undefined {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
-  if (bytes.length < 5 || bytes.readUInt32LE(0) !== MAGIC) throw malformed("there is no Zstandard frame")
+  if (bytes.length < 5 || bytes.readUInt32LE(0) !== MAGIC) throw malformedRam("there is no Zstandard frame")
   const { sizeAt, sizeBytes } = header(bytes.readUInt8(4))
   const wordAt = (at: number) => (at + 3 <= bytes.length ? bytes.readUIntLE(at, 3) : undefined)
   // The library inflates whatever follows the first frame as well, and gives that all the room it wants.
   if (endOfFrame(bytes.readUInt8(4), 0, wordAt) !== bytes.length)
-    throw malformed("there is more, or less, than one Zstandard frame")
+    throw malformedRam("there is more, or less, than one Zstandard frame")
   if (sizeBytes === 0) return undefined
   if (sizeBytes === 8) return Number(bytes.readBigUInt64LE(sizeAt))
   return bytes.readUIntLE(sizeAt, sizeBytes) + (sizeBytes === 2 ? 256 : 0)
@@ -57,9 +57,9 @@ export function endOfFrame(
   const { sizeAt, sizeBytes, checksum } = header(descriptor)
   for (let at = start + sizeAt + sizeBytes; ; ) {
     const word = wordAt(at)
-    if (word === undefined) throw malformed("the last Zstandard frame is cut off")
+    if (word === undefined) throw malformedRam("the last Zstandard frame is cut off")
     const type = (word >> 1) & 3
-    if (type === RESERVED_BLOCK) throw malformed(`the Zstandard block at byte ${at} has no type`)
+    if (type === RESERVED_BLOCK) throw malformedRam(`the Zstandard block at byte ${at} has no type`)
     // A run of one byte is stored as that byte, whatever its length.
     at += 3 + (type === RUN_BLOCK ? 1 : word >> 3)
     if ((word & 1) === 1) return at + (checksum ? 4 : 0)

@@ -6,9 +6,9 @@ import { Refusal } from "./refusal.ts"
  */
 export type BlobDigest = `sha256:${string}` | `sha512:${string}`
 
-export type Algorithm = "sha256" | "sha512"
+export type DigestAlgorithm = "sha256" | "sha512"
 
-export const ALGORITHMS: readonly Algorithm[] = ["sha256", "sha512"]
+export const DIGEST_ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"]
 
 const PATTERN = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/
 
@@ -26,7 +26,7 @@ export function blobDigest(text: string): BlobDigest {
   )
 }
 
-export function algorithmOf(digest: BlobDigest): Algorithm {
+export function digestAlgorithmOf(digest: BlobDigest): DigestAlgorithm {
   return digest.startsWith("sha256:") ? "sha256" : "sha512"
 }
 

@@ -21,7 +21,7 @@ export interface Registry {
 }
 
 /** What a request came by. */
-export interface Connection extends Pick<Exchange, "near" | "patience"> {
+export interface ClientConnection extends Pick<Exchange, "near" | "patience"> {
   /** Address of the client. */
   readonly address: string
 }
@@ -30,7 +30,7 @@ export interface Connection extends Pick<Exchange, "near" | "patience"> {
 export async function handle(
   registry: Registry,
   request: Request,
-  connection: Connection,
+  connection: ClientConnection,
 ): Promise<Response> {
   const body = bodyOf(request)
   let answer: Response

@@ -5,7 +5,7 @@ import type { BlobDigest } from "./digest.ts"
 // OvmErrors only.
 
 /** A descriptor as registries list it; its digest may be sha512. */
-export interface Entry {
+export interface ListEntry {
   readonly mediaType: string
   readonly digest: BlobDigest
   /** Bytes. */
@@ -37,10 +37,10 @@ export interface Content {
   /** Digests of the manifests whose subject is `subject`, sorted. */
   referrers(repository: string, subject: BlobDigest): Promise<readonly BlobDigest[]>
   /** A referrer as it is listed; undefined if it has gone. */
-  referrer(repository: string, subject: BlobDigest, digest: BlobDigest): Promise<Entry | undefined>
+  referrer(repository: string, subject: BlobDigest, digest: BlobDigest): Promise<ListEntry | undefined>
 }
 
-export interface NewManifest extends Entry {
+export interface NewManifest extends ListEntry {
   readonly bytes: Uint8Array
   readonly subject?: BlobDigest
 }

@@ -1,7 +1,7 @@
 import { MANIFEST_LIMIT } from "../content/read.ts"
 import { type BlobDigest, blobDigest } from "./digest.ts"
 import type { Exchange } from "./exchange.ts"
-import type { Entry } from "./interfaces.ts"
+import type { ListEntry } from "./interfaces.ts"
 import { after, nextPage, PAGE_LIMIT, pageOf } from "./page.ts"
 import { unknownRepository } from "./refusal.ts"
 
@@ -30,7 +30,7 @@ export async function getReferrers(exchange: Exchange, repository: string, id: s
   const subject = blobDigest(id)
   const wanted = url.searchParams.get("artifactType") || undefined
   const digests = await content.referrers(repository, subject)
-  const manifests: Entry[] = []
+  const manifests: ListEntry[] = []
   let bytes = 0
   let last: BlobDigest | undefined
   let complete = true

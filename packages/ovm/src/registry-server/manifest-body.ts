@@ -23,7 +23,7 @@ const FOREIGN = /(?:\.foreign\.|nondistributable)/
  * referrers is made of `artifactType` and `annotations` as "Listing Referrers" has it). Throws 400 MANIFEST_INVALID,
  * naming the field.
  */
-export function readManifest(bytes: Uint8Array, contentType: string | null): ManifestBody {
+export function readManifestBody(bytes: Uint8Array, contentType: string | null): ManifestBody {
   const document = parse(bytes)
   const stated = document.mediaType
   if (stated !== undefined && !isType(stated)) throw invalid("mediaType is not a media type")

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto"
 import { MANIFEST_LIMIT, readAll } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
 import { isTag } from "../registry/reference.ts"
-import { algorithmOf, type BlobDigest, blobDigest, isBlobDigest } from "./digest.ts"
+import { type BlobDigest, blobDigest, digestAlgorithmOf, isBlobDigest } from "./digest.ts"
 import { contentLength, type Exchange, writableOf } from "./exchange.ts"
-import { readManifest } from "./manifest-body.ts"
+import { readManifestBody } from "./manifest-body.ts"
 import { Refusal, unknownManifest } from "./refusal.ts"
 
 /** Tags that one PUT may set by its query. */
@@ -37,10 +37,10 @@ export async function putManifest(
   checked(reference)
   const tags = isTag(reference) ? [reference] : tagsIn(exchange.url)
   const bytes = await manifestBytes(exchange)
-  const digest = digestOf(bytes, isBlobDigest(reference) ? algorithmOf(reference) : "sha256")
+  const digest = digestOf(bytes, isBlobDigest(reference) ? digestAlgorithmOf(reference) : "sha256")
   if (isBlobDigest(reference) && digest !== reference)
     throw new Refusal(400, "DIGEST_INVALID", `the manifest has the digest ${digest}, not ${reference}`)
-  const { blobs, ...body } = readManifest(bytes, exchange.request.headers.get("content-type"))
+  const { blobs, ...body } = readManifestBody(bytes, exchange.request.headers.get("content-type"))
   for (const blob of new Set(blobs))
     if (!(await writable.blob(repository, blob)))
       throw new Refusal(

@@ -6,11 +6,11 @@ import type { Descriptor } from "../content/descriptor.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { describeBytes, manifestOver, text } from "../content/store.suite.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
-import { type RegistryOptions, startRegistry } from "./run.ts"
+import { type RegistryServerOptions, startRegistry } from "./run.ts"
 
 // What the tests of the embedded registry share: a real one in this process, and requests as they are on the wire.
 
-export type TestOptions = Partial<RegistryOptions>
+export type TestOptions = Partial<RegistryServerOptions>
 
 export interface TestRegistry extends AsyncDisposable {
   /** `127.0.0.1:PORT` */

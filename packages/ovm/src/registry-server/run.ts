@@ -4,10 +4,10 @@ import { type OpenFolder, openFolder } from "./folder/open.ts"
 import type { UploadLimits } from "./folder/uploads.ts"
 import type { Registry } from "./handler.ts"
 import { Htpasswd } from "./htpasswd.ts"
-import { type RegistryServer, type ServeOptions, serveRegistry } from "./serve.ts"
+import { type ListenOptions, type RegistryServer, serveRegistry } from "./serve.ts"
 import { openStoreView } from "./view/view.ts"
 
-export interface RegistryOptions extends ServeOptions {
+export interface RegistryServerOptions extends ListenOptions {
   /** A registry's own folder, or a content store that is only read. */
   readonly source: { readonly root: string; readonly readOnly: boolean } | { readonly store: string }
   /** File of users and bcrypt hashes; without it nobody is asked. */
@@ -27,7 +27,7 @@ const MINUTE = 60 * 1000
 const HOUR = 60 * MINUTE
 
 /** Opens what is to be served and serves it until the server is closed. Throws as the parts do. */
-export async function startRegistry(options: RegistryOptions): Promise<RegistryServer> {
+export async function startRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
   const htpasswd = options.htpasswd === undefined ? undefined : await Htpasswd.open(options.htpasswd)
   const opened = await open(options)
   const sweeping = opened.folder && sweepRegularly(opened.folder, options)
@@ -55,7 +55,7 @@ async function open({
   uploadExpiryMs,
   blobExpiryMs,
   uploads,
-}: RegistryOptions): Promise<{ registry: Registry; folder?: OpenFolder }> {
+}: RegistryServerOptions): Promise<{ registry: Registry; folder?: OpenFolder }> {
   if ("store" in source) {
     // A host without images has a store without names.
     await (await openToRead(source.store)).close()
@@ -76,7 +76,7 @@ async function open({
 
 function sweepRegularly(
   folder: OpenFolder,
-  { log, sweepMs = HOUR }: RegistryOptions,
+  { log, sweepMs = HOUR }: RegistryServerOptions,
 ): { end(): Promise<void> } {
   const sweeping = regularly(sweepMs, () => folder.sweep(), log)
   const expiring = regularly(Math.min(sweepMs, MINUTE), () => folder.expire(), log)

@@ -4,7 +4,7 @@ import { readRegular } from "../files/regular.ts"
 import { isLoopback } from "../registry/http/address.ts"
 import { handle, type Registry } from "./handler.ts"
 
-export interface ServeOptions {
+export interface ListenOptions {
   /** Host name or address to listen on. */
   readonly hostname: string
   /** 0 takes a free one. */
@@ -40,7 +40,7 @@ const IDLE = 120
  * Serves `registry` over HTTP. Throws OVM_USAGE if the address is taken or cannot be listened on, or if
  * certificate and key do not fit, OVM_FILE_UNREADABLE.
  */
-export function serveRegistry(registry: Registry, options: ServeOptions): Promise<RegistryServer> {
+export function serveRegistry(registry: Registry, options: ListenOptions): Promise<RegistryServer> {
   return guarded(async () => {
     const tls = options.tls && {
       cert: await pem(options.tls.cert),
@@ -60,7 +60,7 @@ async function pem(path: string): Promise<string> {
 
 function listen(
   registry: Registry,
-  { hostname, port, access }: ServeOptions,
+  { hostname, port, access }: ListenOptions,
   tls: { cert: string; key: string } | undefined,
 ): Bun.Server<undefined> {
   try {

@@ -8,7 +8,7 @@ import { startProxy } from "@ovms/testkit/proxy.ts"
 import { copyGraph } from "../content/copy.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { collect, describeBytes, failure, text } from "../content/store.suite.ts"
-import { connect } from "./connect.ts"
+import { connectRepository } from "./connect.ts"
 import type { HttpStore } from "./http-store.ts"
 import { parseReference } from "./reference.ts"
 import { parseSettings } from "./transport/settings.ts"
@@ -30,7 +30,7 @@ function open(
   registries: object,
   { pulling, warnings, known = [] }: Options = {},
 ): Promise<HttpStore> {
-  return connect(parseReference(`${host}/a/b:v1`), {
+  return connectRepository(parseReference(`${host}/a/b:v1`), {
     settings: parseSettings(JSON.stringify({ registries }), "/registries.json"),
     credentials: {
       get: async (asked) =>
@@ -308,7 +308,7 @@ describe.skipIf(Boolean(opensslMissing))("TLS", () => {
       const keys = { ca, clientCert: client.cert, clientKey: client.key }
       expect(await collect((await at(keys)).fetch(TARGET))).toBe("a blob that is asked for")
       // The other host would take our certificate if it got it.
-      const away = await connect(parseReference(`${host}/away/b`), {
+      const away = await connectRepository(parseReference(`${host}/away/b`), {
         settings: parseSettings(
           JSON.stringify({ registries: { [host]: { plainHttp: false, ...keys } } }),
           "/x",

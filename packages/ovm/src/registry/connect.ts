@@ -28,7 +28,10 @@ export interface ConnectOptions {
  * The repository of `reference` as a store, with this user's credentials and settings. No request is made before it is used.
  * Throws OVM_REFERENCE_INVALID without a host, OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
  */
-export async function connect(reference: Reference, options: ConnectOptions = {}): Promise<HttpStore> {
+export async function connectRepository(
+  reference: Reference,
+  options: ConnectOptions = {},
+): Promise<HttpStore> {
   if (reference.host !== undefined)
     return new HttpStore(await connectHost(reference.host, options), reference.repository)
   throw new OvmError("OVM_REFERENCE_INVALID", `${reference} has no registry host`, {

@@ -19,7 +19,7 @@ import type {
 import { isManifest, MANIFEST_TYPES, parseLinks } from "../content/manifest.ts"
 import { fetchAll, MANIFEST_LIMIT, readAll, tooLarge } from "../content/read.ts"
 import { parseReferrer, type Referrer } from "../content/referrers.ts"
-import { abortable, digestMismatch, sizeMismatch, verified } from "../content/verify.ts"
+import { abortable, digestMismatch, sizeMismatch, verifiedContent } from "../content/verify.ts"
 import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
 import { readChunks } from "../files/chunks.ts"
 import { guarded } from "../files/guarded.ts"
@@ -32,7 +32,7 @@ import { download, downloadInto, sizeHeader } from "./transfer/download.ts"
 import { checkedBody, checkedFile, upload } from "./transfer/upload.ts"
 import { cancel, locationOf, type UploadTarget } from "./transfer/upload-session.ts"
 import { pages, small } from "./transport/document.ts"
-import type { Request } from "./transport/request.ts"
+import type { RegistryRequest } from "./transport/request.ts"
 import type { Transport } from "./transport/transport.ts"
 
 const TAG = /^\w[\w.-]{0,127}$/
@@ -73,7 +73,7 @@ export class HttpStore
   /** By ranges, several at a time, and what an earlier attempt left not again. */
   download(target: Descriptor, into: Incoming, call: Progressing = {}): Promise<void> {
     return guarded(() => {
-      const request: Request = { ...this.#about(target, call), method: "GET" }
+      const request: RegistryRequest = { ...this.#about(target, call), method: "GET" }
       return downloadInto(this.transport, { target, request, into }, call.onBytes)
     })
   }
@@ -211,7 +211,7 @@ export class HttpStore
     const url = `${this.#base}/tags/list`
     const absent = "OVM_NAME_UNKNOWN"
     try {
-      const request: Request = { ...call, method: "GET", url, scope: this.#pull, what, absent }
+      const request: RegistryRequest = { ...call, method: "GET", url, scope: this.#pull, what, absent }
       for await (const { bytes } of pages(this.transport, request)) yield* this.#tagsIn(bytes, what)
     } catch (error) {
       throw toOvmError(error)
@@ -232,7 +232,7 @@ export class HttpStore
   }
 
   /** The headers of what HEAD finds; undefined if it is absent. */
-  async #head(request: Omit<Request, "method">): Promise<Headers | undefined> {
+  async #head(request: Omit<RegistryRequest, "method">): Promise<Headers | undefined> {
     try {
       const { response } = await this.transport.send({ ...request, method: "HEAD" })
       await discard(response)
@@ -244,7 +244,7 @@ export class HttpStore
   }
 
   /** A manifest's descriptor from the manifest itself. */
-  async #read(request: Request, stated: Headers): Promise<Descriptor> {
+  async #read(request: RegistryRequest, stated: Headers): Promise<Descriptor> {
     const found = await this.#whole(request)
     const promised = stated.get("docker-content-digest")
     if (isDigest(promised) && promised !== found.descriptor.digest)
@@ -256,7 +256,9 @@ export class HttpStore
     return found.descriptor
   }
 
-  async #whole(request: Request): Promise<{ descriptor: Descriptor; bytes: Uint8Array; stated: Headers }> {
+  async #whole(
+    request: RegistryRequest,
+  ): Promise<{ descriptor: Descriptor; bytes: Uint8Array; stated: Headers }> {
     const { bytes, response } = await small(this.transport, { ...request, method: "GET" })
     const { mediaType } = parseLinks(bytes, `${this.host}: ${request.what}`)
     const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.byteLength }
@@ -278,7 +280,7 @@ export class HttpStore
 
   async #checked(target: Descriptor, content: Bytes, call: Call): Promise<Uint8Array> {
     if (target.size > MANIFEST_LIMIT) throw tooLarge(`${target.mediaType} ${target.digest}`, MANIFEST_LIMIT)
-    return readAll(verified(abortable(content, call), target), MANIFEST_LIMIT, target.digest)
+    return readAll(verifiedContent(abortable(content, call), target), MANIFEST_LIMIT, target.digest)
   }
 
   /** Unless the registry said that it did, and has the API to show it (distribution-spec: "Pushing Manifests with Subject"). */
@@ -322,7 +324,7 @@ export class HttpStore
     await discard(response)
   }
 
-  #about(target: Descriptor, call: Call): Omit<Request, "method"> {
+  #about(target: Descriptor, call: Call): Omit<RegistryRequest, "method"> {
     const kind = isManifest(target) ? "manifests" : "blobs"
     return {
       ...call,
@@ -334,7 +336,7 @@ export class HttpStore
     }
   }
 
-  #named(name: string, call: Call): Request {
+  #named(name: string, call: Call): RegistryRequest {
     return {
       ...call,
       method: "HEAD",

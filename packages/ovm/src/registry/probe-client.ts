@@ -9,11 +9,11 @@ import { isObject } from "../objects.ts"
 import { bytesBody, readBody } from "./http/http.ts"
 import { Transient } from "./http/retry.ts"
 import { locationOf } from "./transfer/upload-session.ts"
-import type { Request } from "./transport/request.ts"
+import type { RegistryRequest } from "./transport/request.ts"
 import type { Transport } from "./transport/transport.ts"
 
 /** One thing that a registry does or does not. */
-export interface Finding {
+export interface ProbeFinding {
   readonly feature: string
   readonly works: boolean
   /** In words: what it answered. */
@@ -125,7 +125,7 @@ export class ProbeClient {
   }
 
   /** Removes everything again, the last first, and says whether that can be done at all. Also after a cancelled probe; never throws. */
-  async remove(): Promise<Finding> {
+  async remove(): Promise<ProbeFinding> {
     const refused = new Map<string, number>()
     const attempt = async (kind: "tags" | "manifests" | "blobs", path: string) => {
       const status = await this.#delete(path)
@@ -176,13 +176,13 @@ export class ProbeClient {
     return locationOf(response, url ?? new URL("http://invalid.invalid"), this.transport.host, "probe")
   }
 
-  #request(request: Pick<Request, "method" | "url"> & Partial<Request>): Request {
+  #request(request: Pick<RegistryRequest, "method" | "url"> & Partial<RegistryRequest>): RegistryRequest {
     const scope = `repository:${this.repository}:pull,push`
     const what = `probe of ${this.repository}`
     return { scope, what, ...(this.call.signal && { signal: this.call.signal }), ...request }
   }
 
-  async #ask(request: Pick<Request, "method" | "url"> & Partial<Request>): Promise<Plain> {
+  async #ask(request: Pick<RegistryRequest, "method" | "url"> & Partial<RegistryRequest>): Promise<Plain> {
     try {
       const answer = await this.transport.exchange(this.#request(request))
       const { response, url } = answer

@@ -3,13 +3,13 @@ import type { Call } from "../content/interfaces.ts"
 import { OCI_INDEX, OCI_MANIFEST } from "../content/manifest.ts"
 import { guarded } from "../files/guarded.ts"
 import { isObject } from "../objects.ts"
-import { type Finding, ProbeClient } from "./probe-client.ts"
+import { ProbeClient, type ProbeFinding } from "./probe-client.ts"
 import type { Transport } from "./transport/transport.ts"
 
 export interface Probe {
   readonly host: string
   readonly repository: string
-  readonly findings: readonly Finding[]
+  readonly findings: readonly ProbeFinding[]
   /** What was pushed and could not be deleted again, for an administrator. */
   readonly left: readonly string[]
 }
@@ -24,8 +24,8 @@ const OTHER_TYPE = "application/vnd.ovms.probe.other.v1+json"
 export function probe(transport: Transport, repository: string, call: Call = {}): Promise<Probe> {
   return guarded(async () => {
     const client = new ProbeClient(transport, repository, call)
-    const findings: Finding[] = []
-    let deletion: Finding
+    const findings: ProbeFinding[] = []
+    let deletion: ProbeFinding
     try {
       const blob = await client.upload(Buffer.from(`probe ${crypto.randomUUID()}\n`))
       findings.push(await chunked(client), await ranged(client, blob), await mounted(client, blob))
@@ -37,7 +37,7 @@ export function probe(transport: Transport, repository: string, call: Call = {})
   })
 }
 
-async function chunked(client: ProbeClient): Promise<Finding> {
+async function chunked(client: ProbeClient): Promise<ProbeFinding> {
   const { status, least } = await client.uploadInChunks(Buffer.from(`probe ${crypto.randomUUID()}\n`))
   const works = status === 201
   const minimum = least === undefined ? "" : `, chunks from ${least} bytes up`
@@ -51,7 +51,7 @@ async function chunked(client: ProbeClient): Promise<Finding> {
   }
 }
 
-async function ranged(client: ProbeClient, blob: Descriptor): Promise<Finding> {
+async function ranged(client: ProbeClient, blob: Descriptor): Promise<ProbeFinding> {
   const { status, bytes } = await client.get(`blobs/${blob.digest}`, { Range: "bytes=2-5" })
   const works = status === 206 && bytes.toString() === "obe "
   return {
@@ -64,7 +64,7 @@ async function ranged(client: ProbeClient, blob: Descriptor): Promise<Finding> {
   }
 }
 
-async function mounted(client: ProbeClient, blob: Descriptor): Promise<Finding> {
+async function mounted(client: ProbeClient, blob: Descriptor): Promise<ProbeFinding> {
   const status = await client.mount(blob)
   const works = status === 201
   return {
@@ -77,7 +77,7 @@ async function mounted(client: ProbeClient, blob: Descriptor): Promise<Finding> 
   }
 }
 
-async function manifests(client: ProbeClient): Promise<Finding[]> {
+async function manifests(client: ProbeClient): Promise<ProbeFinding[]> {
   const config = await client.upload(Buffer.from(JSON.stringify({ probe: crypto.randomUUID() })), TYPE)
   const image = await client.put(manifest(config, { artifactType: TYPE }), OCI_MANIFEST, { tagged: true })
   const kept =
@@ -117,7 +117,7 @@ async function referrers(
   client: ProbeClient,
   subject: Descriptor,
   pushed: { readonly target: Descriptor; readonly status: number; readonly headers: Headers },
-): Promise<Finding[]> {
+): Promise<ProbeFinding[]> {
   const said = pushed.headers.has("oci-subject")
   const listed = await client.get(`referrers/${subject.digest}`, { Accept: OCI_INDEX })
   const entry = listed.status === 200 ? entryOf(listed.bytes, pushed.target) : undefined
@@ -175,7 +175,7 @@ function entryOf(bytes: Buffer, target: Descriptor): Record<string, unknown> | u
 const MIB = 1024 * 1024
 
 /** The specification asks for 4 MiB; what is less than 1 MiB nobody has reported. */
-async function largeManifest(client: ProbeClient): Promise<Finding> {
+async function largeManifest(client: ProbeClient): Promise<ProbeFinding> {
   for (const size of [4 * MIB, MIB]) {
     const empty = JSON.stringify({
       schemaVersion: 2,

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto"
 import { OvmError } from "../errors.ts"
-import { malformed } from "./json.ts"
+import { malformedSignature } from "./json.ts"
 import { type PublicKey, publicKeyOf } from "./keys/public.ts"
 
 /** The key in a certificate (DER). Throws OVM_SIGNATURE_MALFORMED. */
@@ -8,7 +8,7 @@ export function certificateKey(der: Uint8Array): PublicKey {
   try {
     return publicKeyOf(new X509Certificate(der).publicKey, "the certificate's key")
   } catch (cause) {
-    if (cause instanceof OvmError) throw malformed(cause.message, cause)
-    throw malformed("the certificate cannot be read", cause)
+    if (cause instanceof OvmError) throw malformedSignature(cause.message, cause)
+    throw malformedSignature("the certificate cannot be read", cause)
   }
 }

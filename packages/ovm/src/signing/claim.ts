@@ -5,7 +5,7 @@ import { parseBundle } from "./bundle/parse.ts"
 import { ENVELOPE, type Envelope, parseEnvelope, preAuthEncoding } from "./envelope.ts"
 import type { Inquiry, Piece } from "./evidence.ts"
 import { type Evidence, SIGNATURE_PREDICATE } from "./interfaces.ts"
-import { bytesIn, malformed, parseObject } from "./json.ts"
+import { bytesIn, malformedSignature, parseObject } from "./json.ts"
 import { parsePayload } from "./legacy/payload.ts"
 import { CERTIFICATE_ANNOTATION, SIGNATURE_ANNOTATION } from "./legacy/tags.ts"
 import { ATTESTATION_LIMIT, SIGNATURE_LIMIT } from "./limits.ts"
@@ -89,7 +89,7 @@ function envelopeClaim(
     predicate !== undefined &&
     !(isObject(predicate) && Object.keys(predicate).length === 0)
   )
-    throw malformed(`${what} is a signature with a predicate that is not empty`)
+    throw malformedSignature(`${what} is a signature with a predicate that is not empty`)
   const reference = annotations[REFERENCE_ANNOTATION]
   return {
     evidence: { ...evidence, kind, predicateType },
@@ -106,6 +106,6 @@ function certificateIn(annotations: Piece["annotations"], what: string): Buffer 
   if (pem === undefined || pem === "") return undefined
   const [, base64] =
     /^-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/.exec(pem) ?? []
-  if (base64 === undefined) throw malformed(`${what} has a certificate that is not one PEM block`)
+  if (base64 === undefined) throw malformedSignature(`${what} has a certificate that is not one PEM block`)
   return Buffer.from(base64, "base64")
 }

@@ -1,5 +1,5 @@
 import { isObject } from "../objects.ts"
-import { bytesIn, malformed, textIn } from "./json.ts"
+import { bytesIn, malformedSignature, textIn } from "./json.ts"
 
 /** The payload type of an in-toto statement in a DSSE envelope. */
 export const INTOTO = "application/vnd.in-toto+json"
@@ -23,15 +23,15 @@ export function preAuthEncoding(payloadType: string, payload: Uint8Array): Buffe
  * Reads an envelope that has exactly one signature and a statement in it. Throws OVM_SIGNATURE_MALFORMED, naming `what`.
  */
 export function parseEnvelope(value: unknown, what: string): Envelope {
-  if (!isObject(value)) throw malformed(`${what} has no DSSE envelope`)
+  if (!isObject(value)) throw malformedSignature(`${what} has no DSSE envelope`)
   const payloadType = textIn(value, "payloadType", what)
   if (payloadType !== INTOTO)
-    throw malformed(
+    throw malformedSignature(
       `${what}: the payload type is ${JSON.stringify(payloadType.slice(0, 100))}, not ${INTOTO}`,
     )
   const { signatures } = value
   if (!Array.isArray(signatures) || signatures.length !== 1 || !isObject(signatures[0]))
-    throw malformed(`${what} does not have exactly one signature`)
+    throw malformedSignature(`${what} does not have exactly one signature`)
   return {
     payloadType,
     payload: bytesIn(value, "payload", what),

@@ -7,7 +7,7 @@ import { parseReferrer } from "../content/referrers.ts"
 import { OvmError } from "../errors.ts"
 import { BUNDLE } from "./bundle/parse.ts"
 import { type Evidence, type EvidenceSource, SIGNATURE_PREDICATE } from "./interfaces.ts"
-import { malformed } from "./json.ts"
+import { malformedSignature } from "./json.ts"
 import { layersOf } from "./legacy/layers.ts"
 import { SIMPLE_SIGNING } from "./legacy/payload.ts"
 import { legacyTag, PREDICATE_ANNOTATION } from "./legacy/tags.ts"
@@ -130,7 +130,7 @@ async function bundlePiece(
     throw error
   }
   const referrer = parseReferrer(bytes)
-  if (!referrer) throw malformed(`${what} is not a manifest with a subject`)
+  if (!referrer) throw malformedSignature(`${what} is not a manifest with a subject`)
   const { annotations = {}, artifactType } = referrer.descriptor
   // Registries that list no types list what is none of ours, too; Cosign's config has the type where artifactType was dropped.
   const { layers = [], config } = JSON.parse(new TextDecoder().decode(bytes)) as {
@@ -144,9 +144,10 @@ async function bundlePiece(
       `${what} is listed for ${subject}, but its subject is ${referrer.subject}`,
     )
   const [blob] = layers
-  if (!blob || layers.length !== 1) throw malformed(`${what} has ${layers.length} layers, not one bundle`)
+  if (!blob || layers.length !== 1)
+    throw malformedSignature(`${what} has ${layers.length} layers, not one bundle`)
   if (blob.mediaType !== BUNDLE)
-    throw malformed(`${what} has a layer of type ${blob.mediaType}, not a bundle`)
+    throw malformedSignature(`${what} has a layer of type ${blob.mediaType}, not a bundle`)
   const predicateType = annotations[PREDICATE_HINT] ?? ""
   return {
     evidence: { form: "bundle", kind: kindOf(predicateType), predicateType, manifest, blob },
@@ -166,6 +167,7 @@ const MALFORMED: readonly string[] = ["OVM_ARTIFACT_INVALID", "OVM_CONTENT_MISSI
 /** An error that is one bad piece's own and says nothing about the others. Throws anything else. */
 export function faultOf(thrown: unknown): OvmError {
   if (thrown instanceof OvmError && FAULTS.includes(thrown.code)) return thrown
-  if (thrown instanceof OvmError && MALFORMED.includes(thrown.code)) return malformed(thrown.message, thrown)
+  if (thrown instanceof OvmError && MALFORMED.includes(thrown.code))
+    return malformedSignature(thrown.message, thrown)
   throw thrown
 }

@@ -8,8 +8,8 @@ import { isObject } from "../objects.ts"
  */
 export function parseObject(bytes: Uint8Array, what: string, limit: number): Record<string, unknown> {
   const result = readJson(bytes, { bytes: limit })
-  if ("fault" in result) throw malformed(`${what}: ${result.fault.message}`)
-  if (!isObject(result.value)) throw malformed(`${what} is not a JSON object`)
+  if ("fault" in result) throw malformedSignature(`${what}: ${result.fault.message}`)
+  if (!isObject(result.value)) throw malformedSignature(`${what} is not a JSON object`)
   return result.value
 }
 
@@ -17,7 +17,7 @@ export function parseObject(bytes: Uint8Array, what: string, limit: number): Rec
 export function textIn(object: Record<string, unknown>, name: string, what: string): string {
   const value = object[name]
   if (typeof value === "string") return value
-  throw malformed(`${what} has no ${name}`)
+  throw malformedSignature(`${what} has no ${name}`)
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
@@ -25,10 +25,10 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 /** Standard base64 with its padding and nothing else: one text for one value. */
 export function bytesIn(object: Record<string, unknown>, name: string, what: string): Buffer {
   const text = textIn(object, name, what)
-  if (!BASE64.test(text)) throw malformed(`${what}: ${name} is not base64`)
+  if (!BASE64.test(text)) throw malformedSignature(`${what}: ${name} is not base64`)
   return Buffer.from(text, "base64")
 }
 
-export function malformed(message: string, cause?: unknown): OvmError {
+export function malformedSignature(message: string, cause?: unknown): OvmError {
   return new OvmError("OVM_SIGNATURE_MALFORMED", message, { cause })
 }

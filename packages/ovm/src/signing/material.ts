@@ -4,7 +4,7 @@ import type { SignedEntity } from "@sigstore/verify"
 import { isObject } from "../objects.ts"
 import type { Claim } from "./claim.ts"
 import { guard } from "./guard.ts"
-import { bytesIn, malformed, parseObject, textIn } from "./json.ts"
+import { bytesIn, malformedSignature, parseObject, textIn } from "./json.ts"
 import { LOG_ANNOTATION, TIMESTAMP_ANNOTATION } from "./legacy/tags.ts"
 import { SIGNATURE_LIMIT } from "./limits.ts"
 
@@ -24,7 +24,7 @@ export function materialOf({ material }: Claim): Material {
   const { entries, stamps } =
     "bundle" in material ? inBundle(material.bundle) : inAnnotations(material.annotations)
   if (entries.length > COUNT_LIMIT || stamps.length > COUNT_LIMIT)
-    throw malformed(`it has more than ${COUNT_LIMIT} log entries or timestamps`)
+    throw malformedSignature(`it has more than ${COUNT_LIMIT} log entries or timestamps`)
   return { tlogEntries: entries, times: [...entries.flatMap(loggedAt), ...stamps.map(stampedAt)] }
 }
 
@@ -65,7 +65,7 @@ function logEntry(json: string): TransparencyLogEntry {
   const what = "the log entry"
   const entry = read(json, what)
   const payload = entry.Payload
-  if (!isObject(payload)) throw malformed(`${what} has no Payload`)
+  if (!isObject(payload)) throw malformedSignature(`${what} has no Payload`)
   const canonicalizedBody = bytesIn(payload, "body", what)
   const body = read(canonicalizedBody.toString(), `the body of ${what}`)
   return {

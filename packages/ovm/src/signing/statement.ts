@@ -2,7 +2,7 @@ import { type Digest, hexOf } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
 import { isObject } from "../objects.ts"
 import { SIGNATURE_PREDICATE } from "./interfaces.ts"
-import { malformed, parseObject, textIn } from "./json.ts"
+import { malformedSignature, parseObject, textIn } from "./json.ts"
 
 const STATEMENT = "https://in-toto.io/Statement/v1"
 /** Cosign writes attestations of the older version. */
@@ -49,10 +49,12 @@ export function parseStatement(payload: Uint8Array, subject: Digest, what: strin
   const document = parseObject(payload, what, LIMIT)
   const type = textIn(document, "_type", what)
   if (!STATEMENT_TYPES.includes(type))
-    throw malformed(`${what} is not an in-toto statement: its _type is ${JSON.stringify(type.slice(0, 100))}`)
+    throw malformedSignature(
+      `${what} is not an in-toto statement: its _type is ${JSON.stringify(type.slice(0, 100))}`,
+    )
   const subjects = document.subject
   if (!Array.isArray(subjects) || subjects.length === 0 || !subjects.every(isObject))
-    throw malformed(`${what} is a statement without a subject`)
+    throw malformedSignature(`${what} is a statement without a subject`)
   const ours = subjects.find(({ digest }) => isObject(digest) && digest.sha256 === hexOf(subject))
   if (!ours) throw otherSubject(subjects, subject, what)
   return {

@@ -15,7 +15,7 @@ import { type Judge, prepare } from "./judges.ts"
 import { kindOf } from "./statement.ts"
 
 /** A verdict for showing: of any predicate type, and without what the predicate says. */
-export interface Finding extends Omit<Verdict, "predicate"> {
+export interface SurveyFinding extends Omit<Verdict, "predicate"> {
   /** The key that it names as its own, as `sha256:…` of the SPKI: a hint that nobody verified. */
   readonly namedKey?: string
 }
@@ -35,13 +35,13 @@ export class Survey {
   }
 
   /** The bundle in a referrer; undefined if there is none in it, or it is gone. Throws what the source throws. */
-  bundle(subject: Digest, manifest: Descriptor, call: Call = {}): Promise<Finding | undefined> {
+  bundle(subject: Digest, manifest: Descriptor, call: Call = {}): Promise<SurveyFinding | undefined> {
     const hint = manifest.annotations?.[PREDICATE_HINT] ?? SIGNATURE_PREDICATE
     return this.#judge(subject, { form: "bundle", manifest }, hint, call)
   }
 
   /** What is under the two tags of the older form. Throws what the source throws. */
-  async *legacy(subject: Digest, call: Call = {}): AsyncIterable<Finding> {
+  async *legacy(subject: Digest, call: Call = {}): AsyncIterable<SurveyFinding> {
     const { source } = this
     const tagsOnly: EvidenceSource = {
       fetch: source.fetch.bind(source),
@@ -65,7 +65,7 @@ export class Survey {
     candidate: Candidate,
     hint: string,
     call: Call,
-  ): Promise<Finding | undefined> {
+  ): Promise<SurveyFinding | undefined> {
     const inquiry = { source: this.source, subject, call }
     const { form, manifest } = candidate
     const blob = "layer" in candidate ? candidate.layer : manifest

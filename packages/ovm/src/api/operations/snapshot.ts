@@ -1,7 +1,7 @@
-import { json, readBody } from "../http.ts"
+import { json, readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
-import { parseSnapshot } from "../requests.ts"
+import { parseSnapshotRequest } from "../requests.ts"
 
 export const snapshot = operation("POST", "/snapshot", async ({ runtime, request }) =>
-  json(await runtime.snapshot(parseSnapshot(await readBody(request)))),
+  json(await runtime.snapshot(parseSnapshotRequest(await readRequestBody(request)))),
 )

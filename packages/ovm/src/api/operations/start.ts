@@ -1,7 +1,7 @@
-import { json, readBody } from "../http.ts"
+import { json, readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
-import { parseStart } from "../requests.ts"
+import { parseStartRequest } from "../requests.ts"
 
 export const start = operation("POST", "/start", async ({ runtime, request }) =>
-  json(await runtime.start(parseStart(await readBody(request)))),
+  json(await runtime.start(parseStartRequest(await readRequestBody(request)))),
 )

@@ -1,7 +1,7 @@
-import { json, readBody } from "../http.ts"
+import { json, readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
-import { parseStop } from "../requests.ts"
+import { parseStopRequest } from "../requests.ts"
 
 export const stop = operation("POST", "/stop", async ({ runtime, request }) =>
-  json(await runtime.stop(parseStop(await readBody(request)))),
+  json(await runtime.stop(parseStopRequest(await readRequestBody(request)))),
 )

@@ -1,7 +1,7 @@
-import { json, readBody } from "../http.ts"
+import { json, readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
-import { parseWarm } from "../requests.ts"
+import { parseWarmRequest } from "../requests.ts"
 
 export const warm = operation("POST", "/warm", async ({ runtime, request }) =>
-  json(await runtime.warm(parseWarm(await readBody(request)))),
+  json(await runtime.warm(parseWarmRequest(await readRequestBody(request)))),
 )

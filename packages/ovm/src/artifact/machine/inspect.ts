@@ -77,7 +77,7 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
 /** The model as a tree for people, one line an entry. */
 export function inspectLines(model: InspectModel): string[] {
   const { kernel, initrd, layers, ramSnapshot, resources, devices, metadata, hints } = model
-  const entries: Entry[] = []
+  const entries: TreeEntry[] = []
   if (kernel)
     entries.push({ text: `kernel  ${blobText(kernel)}`, below: kernel.args ? [`args  ${kernel.args}`] : [] })
   if (initrd) entries.push({ text: `initrd  ${blobText(initrd)}` })
@@ -108,13 +108,13 @@ export function inspectLines(model: InspectModel): string[] {
   return [title, `digest  ${model.digest}, ${bytesText(model.size)} in all`, ...tree(entries)]
 }
 
-export interface Entry {
+export interface TreeEntry {
   readonly text: string
-  readonly below?: readonly (string | Entry)[]
+  readonly below?: readonly (string | TreeEntry)[]
 }
 
 /** Entries as a tree, one line each. */
-export function tree(entries: readonly Entry[]): string[] {
+export function tree(entries: readonly TreeEntry[]): string[] {
   return entries.flatMap(({ text, below = [] }, index) => {
     const last = index === entries.length - 1
     const stem = last ? "   " : "│  "

@@ -1,5 +1,5 @@
 import type { Descriptor } from "../../content/descriptor.ts"
-import { blobText, bytesText, type Entry, tree } from "../machine/inspect.ts"
+import { blobText, bytesText, type TreeEntry, tree } from "../machine/inspect.ts"
 import type { SnapshotDescriptor } from "./descriptor.ts"
 import type { Snapshot } from "./read.ts"
 
@@ -34,7 +34,7 @@ export function snapshotModel(snapshot: Snapshot, reference?: string): SnapshotM
 /** The model as a tree for people, one line an entry. */
 export function snapshotLines(model: SnapshotModel): string[] {
   const { vmm, resources, devices, boot, ram, created, parent } = model.snapshot
-  const entries: Entry[] = [
+  const entries: TreeEntry[] = [
     { text: `base  ${model.base}` },
     ...(parent ? [{ text: `parent  ${parent}` }] : []),
     { text: `ram  ${blobText(model.ram)}, ${ram.compression} of ${bytesText(ram.size)}` },

@@ -9,7 +9,7 @@ import { snapshotAnnotations } from "./annotations.ts"
 import { type SnapshotDescriptor, snapshotFault, validateSnapshot } from "./descriptor.ts"
 
 /** The blobs of a snapshot by the part they play. */
-export interface SnapshotParts {
+export interface SnapshotBlobs {
   readonly ram: Descriptor
   /** Absent where plain tools made the RAM. */
   readonly table?: Descriptor
@@ -29,14 +29,14 @@ const TERMS = {
   size: "OVMS-SNP-032",
 } as const
 
-export interface SnapshotPartsVerdict {
+export interface SnapshotBlobsVerdict {
   /** Set if there is no fault. */
-  readonly parts?: SnapshotParts
+  readonly parts?: SnapshotBlobs
   readonly faults: readonly Fault[]
 }
 
 /** Finds the blob behind every ref of `snapshot` in its OCI manifest and compares what both say of it (spec/snapshot.md). */
-export function mapSnapshotParts(oci: OciManifest, snapshot: SnapshotDescriptor): SnapshotPartsVerdict {
+export function mapSnapshotBlobs(oci: OciManifest, snapshot: SnapshotDescriptor): SnapshotBlobsVerdict {
   const finder = new Finder(oci, TERMS)
   const { ram: memory } = snapshot
   const ram = finder.typed("/ram/ref", memory.ref, RAM_TYPES[memory.compression])
@@ -56,8 +56,8 @@ export function mapSnapshotParts(oci: OciManifest, snapshot: SnapshotDescriptor)
 }
 
 /** The same of a snapshot that is an artifact of its own, with what it says of its base and in its annotations. */
-export function mapSnapshot(oci: OciManifest, snapshot: SnapshotDescriptor): SnapshotPartsVerdict {
-  const { parts, faults: broken } = mapSnapshotParts(oci, snapshot)
+export function mapSnapshot(oci: OciManifest, snapshot: SnapshotDescriptor): SnapshotBlobsVerdict {
+  const { parts, faults: broken } = mapSnapshotBlobs(oci, snapshot)
   const faults = [...baseFaults(oci, snapshot), ...broken, ...annotationFaults(oci, snapshot)]
   return faults.length > 0 || !parts ? { faults } : { parts, faults }
 }
@@ -67,7 +67,7 @@ export interface SnapshotArtifactVerdict {
   readonly artifact?: {
     readonly oci: OciManifest
     readonly snapshot: SnapshotDescriptor
-    readonly parts: SnapshotParts
+    readonly parts: SnapshotBlobs
   }
   readonly faults: readonly Fault[]
 }

@@ -9,10 +9,10 @@ import type { Artifact } from "../machine/read.ts"
 import { artifactTypeOf, type OciManifest, validateOciManifest } from "../oci.ts"
 import { SNAPSHOT_TYPE } from "../types.ts"
 import { parseSnapshot, type SnapshotDescriptor, snapshotFault } from "./descriptor.ts"
-import { mapSnapshot, mapSnapshotParts, type SnapshotParts } from "./mapping.ts"
+import { mapSnapshot, mapSnapshotBlobs, type SnapshotBlobs } from "./mapping.ts"
 
 /** A snapshot whose documents are read, verified and judged; its blobs are only named. */
-export interface Snapshot extends SnapshotParts {
+export interface Snapshot extends SnapshotBlobs {
   /** Of the OCI manifest; its digest is the `snapshot_ref` of the API. */
   readonly descriptor: Descriptor
   /** The base's OCI manifest, by digest and size. Beside a machine, the machine's own. */
@@ -63,7 +63,7 @@ export async function readInlineSnapshot(
   const { oci, snapshotDescriptor, manifest } = artifact
   if (!snapshotDescriptor || !manifest.ramSnapshot) return undefined
   const snapshot = await readDescriptor(source, snapshotDescriptor, call)
-  const { parts, faults } = mapSnapshotParts(oci, snapshot)
+  const { parts, faults } = mapSnapshotBlobs(oci, snapshot)
   const all = [...faults, ...inlineFaults(snapshot, manifest.ramSnapshot)]
   if (all.length > 0 || !parts) throw faultsError(`the snapshot in ${artifact.descriptor.digest}`, all)
   return { descriptor: artifact.descriptor, base: artifact.descriptor, snapshot, oci, ...parts }

@@ -11,7 +11,7 @@ import { findDigest, findName, type Index, namesIn, rootsOf } from "../layout/na
 import { parseLinks } from "../manifest.ts"
 import { MANIFEST_LIMIT } from "../read.ts"
 import { hasType, parseReferrer } from "../referrers.ts"
-import { digestMismatch, verified } from "../verify.ts"
+import { digestMismatch, verifiedContent } from "../verify.ts"
 import { FileInput } from "./input.ts"
 import { scanArchive } from "./scan.ts"
 
@@ -97,7 +97,7 @@ export class ArchiveReader implements Fetcher, Exister, Resolver, Lister, Referr
     return guarded(async () => {
       const place = this.blobs.get(target.digest)
       if (!place) throw missing(target.digest, this.file)
-      return verified(this.#read(place, call), target, this.file)
+      return verifiedContent(this.#read(place, call), target, this.file)
     })
   }
 

@@ -11,7 +11,7 @@ import { fetchAll } from "../read.ts"
 import { padding, TAR_END, tarHeader } from "./tar.ts"
 
 /** What goes into an archive under which name. */
-export interface Named {
+export interface ArchiveRoot {
   readonly target: Descriptor
   readonly name?: string
 }
@@ -28,7 +28,7 @@ export interface ArchiveOptions extends Call {
  */
 export async function* writeArchive(
   source: Fetcher & Partial<ReferrerLister>,
-  roots: readonly Named[],
+  roots: readonly ArchiveRoot[],
   options: ArchiveOptions = {},
 ): Bytes {
   const call = options.signal ? { signal: options.signal } : {}
@@ -66,17 +66,17 @@ function* file(name: string, content: string): Iterable<Uint8Array> {
 }
 
 /** In one order, each name and each nameless digest once. */
-function unique(roots: readonly Named[]): Named[] {
+function unique(roots: readonly ArchiveRoot[]): ArchiveRoot[] {
   const named = new Set(roots.flatMap(({ target, name }) => (name === undefined ? [] : [target.digest])))
-  const key = ({ target, name }: Named) => `${name ?? ""} ${target.digest}`
-  const kept = new Map<string, Named>()
+  const key = ({ target, name }: ArchiveRoot) => `${name ?? ""} ${target.digest}`
+  const kept = new Map<string, ArchiveRoot>()
   for (const root of roots)
     if (root.name !== undefined || !named.has(root.target.digest)) kept.set(key(root), root)
   return [...kept.values()].toSorted((a, b) => (key(a) < key(b) ? -1 : 1))
 }
 
 /** What the manifest itself says, and not what the store that it came from happens to know. */
-async function indexEntry(source: Fetcher, { target, name }: Named, call: Call): Promise<object> {
+async function indexEntry(source: Fetcher, { target, name }: ArchiveRoot, call: Call): Promise<object> {
   const { mediaType, digest, size } = target
   let document: unknown
   try {

@@ -9,7 +9,7 @@ import type { Digest } from "../digest.ts"
 import { sha256 } from "../digest.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { bytesOf } from "../read.ts"
-import { digestMismatch, sizeMismatch, verified } from "../verify.ts"
+import { digestMismatch, sizeMismatch, verifiedContent } from "../verify.ts"
 import type { LayoutFiles } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
 
@@ -75,7 +75,7 @@ export class Blobs {
     refuseOthers(path, found)
     // A small file is read at once: its way through the thread pool would take longer than the reading.
     const content = found.size <= CHUNK ? bytesOf(readRegularSync(path, CHUNK)) : readChunks(path, call)
-    return verified(content, target, path)
+    return verifiedContent(content, target, path)
   }
 }
 

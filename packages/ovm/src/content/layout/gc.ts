@@ -10,7 +10,7 @@ import { isManifest, type Links, OCI_MANIFEST, parseLinks } from "../manifest.ts
 import { LayoutFiles } from "./files.ts"
 import { isAbandoned, type Leased, liveLeases } from "./leases.ts"
 import { linksOf, listBlobs } from "./manifests.ts"
-import { type Entry, nameOf, readIndex, writeIndex } from "./names.ts"
+import { type IndexEntry, nameOf, readIndex, writeIndex } from "./names.ts"
 import { JOURNAL, journalOf, PARTIAL, partialOf } from "./partial.ts"
 import { checkMarker } from "./reader.ts"
 import { keepReserve } from "./reserve.ts"
@@ -26,7 +26,7 @@ export interface Collected {
   readonly unfinished: number
 }
 
-export interface CollectOptions extends Call {
+export interface CollectGarbageOptions extends Call {
   /** Only says what would go. */
   readonly dryRun?: boolean
   /** Also what broken pulls of the last week have fetched, which the next one would go on with. */
@@ -41,7 +41,7 @@ export interface CollectOptions extends Call {
  * or as long as its subject if index.json lists it without a name. Close a store before collecting what it touched. Throws
  * OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest refers to.
  */
-export function collectGarbage(root: string, options: CollectOptions = {}): Promise<Collected> {
+export function collectGarbage(root: string, options: CollectGarbageOptions = {}): Promise<Collected> {
   return guarded(async () => {
     const files = new LayoutFiles(absolute(root))
     await checkMarker(files)
@@ -79,7 +79,7 @@ class Marking {
   ) {}
 
   /** Of an entry of index.json: by what it says itself where the manifest is not there any more. */
-  async isStanding({ digest, artifactType }: Entry): Promise<boolean> {
+  async isStanding({ digest, artifactType }: IndexEntry): Promise<boolean> {
     const links = isDigest(digest) ? await linksOf(this.files.blob(digest)) : undefined
     return links ? this.stands(links) : artifactType !== undefined && this.standing([artifactType])
   }

@@ -16,11 +16,11 @@ const LIMIT = 64 * 1024 * 1024
 
 /** index.json as it was found: entries and fields of other tools are kept as they are. */
 export interface Index {
-  readonly manifests: readonly Entry[]
+  readonly manifests: readonly IndexEntry[]
   readonly [field: string]: unknown
 }
 
-export interface Entry extends Omit<Descriptor, "digest"> {
+export interface IndexEntry extends Omit<Descriptor, "digest"> {
   /** Other tools may use other algorithms than sha256. */
   readonly digest: string
 }
@@ -85,7 +85,7 @@ export function parseIndex(text: string, fault: (reason: string, cause?: unknown
   return { ...value, manifests }
 }
 
-function isEntry(value: unknown): value is Entry {
+function isEntry(value: unknown): value is IndexEntry {
   return (
     isObject(value) &&
     typeof value.digest === "string" &&
@@ -110,7 +110,7 @@ export async function writeIndex(files: LayoutFiles, index: Index): Promise<void
   await replaceFile(files.index, text, { mode, durable: true, by: files.ingest })
 }
 
-export function nameOf(entry: Entry): string | undefined {
+export function nameOf(entry: IndexEntry): string | undefined {
   const name = entry.annotations?.[NAME]
   return typeof name === "string" ? name : undefined
 }
@@ -127,7 +127,7 @@ export function findDigest(index: Index, digest: string): Descriptor | undefined
 }
 
 /** The descriptor without its name, which belongs to the index; undefined for digests that OVMS does not take. */
-export function toDescriptor(entry: Entry): Descriptor | undefined {
+export function toDescriptor(entry: IndexEntry): Descriptor | undefined {
   const { digest, annotations, ...rest } = entry
   if (!isDigest(digest)) return undefined
   const others = Object.entries(annotations ?? {}).filter(([key]) => key !== NAME)

@@ -17,7 +17,7 @@ import type {
   Store,
   Untagger,
 } from "../interfaces.ts"
-import { abortable, digestMismatch, sizeMismatch, verified } from "../verify.ts"
+import { abortable, digestMismatch, sizeMismatch, verifiedContent } from "../verify.ts"
 import { hashFile, missing } from "./blobs.ts"
 import { LayoutFiles } from "./files.ts"
 import { Ingest, type Intake } from "./ingest.ts"
@@ -115,7 +115,7 @@ export class LayoutStore
     return guarded(async () => {
       if (await this.exists(expected, call)) return
       await using ingest = await Ingest.begin(this.#into)
-      await ingest.write(verified(abortable(content, call), expected))
+      await ingest.write(verifiedContent(abortable(content, call), expected))
       await ingest.commit(expected.digest)
     })
   }

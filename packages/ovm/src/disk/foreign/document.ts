@@ -5,7 +5,7 @@ import { notBootable } from "./tar.ts"
 const LARGEST = 4 * 1024 * 1024
 
 /** A JSON object, such as the manifest of a container image; no disk is one from its first byte to its last. */
-export async function documentOf({ size, head, read }: Sample): Promise<Foreign | undefined> {
+export async function foreignDocument({ size, head, read }: Sample): Promise<Foreign | undefined> {
   if (size > LARGEST || !/^\s*\{/.test(head.toString("latin1", 0, 64))) return undefined
   try {
     const value: unknown = JSON.parse((await read(0, size)).toString().replace(/\0*$/, ""))

@@ -3,10 +3,10 @@ import { dirname, join } from "node:path"
 import { bytesIfPresent, ifPresent } from "../../files/present.ts"
 import { replaceFile } from "../../files/replace.ts"
 import { syncDirectory } from "../../files/sync.ts"
-import { algorithmOf, type BlobDigest, encodedOf, isBlobDigest } from "../digest.ts"
+import { type BlobDigest, digestAlgorithmOf, encodedOf, isBlobDigest } from "../digest.ts"
 
 /** Where things are in a registry's folder. What belongs to a repository begins with `_`, which no name does. */
-export class Files {
+export class RegistryFiles {
   readonly marker: string
   readonly lock: string
   readonly blobs: string
@@ -23,7 +23,7 @@ export class Files {
 
   /** The bytes, whoever they belong to. */
   blob(digest: BlobDigest): string {
-    return join(this.blobs, algorithmOf(digest), encodedOf(digest))
+    return join(this.blobs, digestAlgorithmOf(digest), encodedOf(digest))
   }
 
   /** Folder of the empty files that say which blobs are the repository's. */
@@ -69,19 +69,19 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /** Takes a file away, lastingly; false if it is not there. */
-export async function remove(path: string): Promise<boolean> {
+export async function removeFile(path: string): Promise<boolean> {
   const removed = await ifPresent(unlink(path).then(() => true))
   if (removed) await syncDirectory(dirname(path))
   return removed === true
 }
 
 /** Names in a folder, sorted; undefined if there is no such folder. */
-export async function namesIn(path: string): Promise<string[] | undefined> {
+export async function namesInFolder(path: string): Promise<string[] | undefined> {
   return (await ifPresent(readdir(path)))?.sort()
 }
 
 export async function digestsIn(path: string): Promise<BlobDigest[]> {
-  return ((await namesIn(path)) ?? []).filter((name) => isBlobDigest(name))
+  return ((await namesInFolder(path)) ?? []).filter((name) => isBlobDigest(name))
 }
 
 export async function textOf(path: string): Promise<string | undefined> {

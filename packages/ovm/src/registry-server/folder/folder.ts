@@ -8,14 +8,22 @@ import { type BlobDigest, isBlobDigest } from "../digest.ts"
 import { fileContent } from "../file-content.ts"
 import type {
   Client,
-  Entry,
+  ListEntry,
   NewManifest,
   StoredBlob,
   StoredManifest,
   Upload,
   Writable,
 } from "../interfaces.ts"
-import { digestsIn, exists, Files, makeDirectory, namesIn, remove, textOf } from "./files.ts"
+import {
+  digestsIn,
+  exists,
+  makeDirectory,
+  namesInFolder,
+  RegistryFiles,
+  removeFile,
+  textOf,
+} from "./files.ts"
 import { repositoriesIn } from "./repositories.ts"
 import { Gate, Turns } from "./turns.ts"
 import { FolderUpload, type UploadFacts } from "./upload.ts"
@@ -27,14 +35,14 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
 
 /** Repositories in a folder: the bytes once, and small files that say what belongs to whom (docs/design/0010). */
 export class Folder implements Writable {
-  readonly files: Files
+  readonly files: RegistryFiles
   /** Writers share it; the sweep has it alone. */
   readonly gate = new Gate()
   readonly uploads: Uploads
   readonly #turns = new Turns()
 
   constructor(root: string, limits: UploadLimits = UPLOAD_LIMITS) {
-    this.files = new Files(root)
+    this.files = new RegistryFiles(root)
     this.uploads = new Uploads(limits)
   }
 
@@ -43,7 +51,7 @@ export class Folder implements Writable {
   }
 
   async tags(repository: string): Promise<readonly string[] | undefined> {
-    const tags = await namesIn(this.files.tags(repository))
+    const tags = await namesInFolder(this.files.tags(repository))
     if (tags) return tags
     const known = [this.files.manifestLinks(repository), this.files.blobLinks(repository)]
     return (await Promise.all(known.map(exists))).includes(true) ? [] : undefined
@@ -65,10 +73,14 @@ export class Folder implements Writable {
     return digestsIn(this.files.referrers(repository, subject))
   }
 
-  async referrer(repository: string, subject: BlobDigest, digest: BlobDigest): Promise<Entry | undefined> {
+  async referrer(
+    repository: string,
+    subject: BlobDigest,
+    digest: BlobDigest,
+  ): Promise<ListEntry | undefined> {
     const text = await textOf(join(this.files.referrers(repository, subject), digest))
     // The entry comes before the manifest, which a crash may have kept from coming.
-    return text && (await this.#link(repository, digest)) ? (parse(text) as unknown as Entry) : undefined
+    return text && (await this.#link(repository, digest)) ? (parse(text) as unknown as ListEntry) : undefined
   }
 
   putManifest(repository: string, manifest: NewManifest, tags: readonly string[]): Promise<void> {
@@ -89,22 +101,22 @@ export class Folder implements Writable {
     return this.#change(repository, async () => {
       const link = await this.#link(repository, digest)
       if (!link) return false
-      const tags = (await namesIn(this.files.tags(repository))) ?? []
+      const tags = (await namesInFolder(this.files.tags(repository))) ?? []
       for (const tag of tags)
         if ((await this.#tagged(repository, tag)) === digest)
-          await remove(join(this.files.tags(repository), tag))
-      await remove(this.#manifestLink(repository, digest))
-      if (link.subject) await remove(join(this.files.referrers(repository, link.subject), digest))
+          await removeFile(join(this.files.tags(repository), tag))
+      await removeFile(this.#manifestLink(repository, digest))
+      if (link.subject) await removeFile(join(this.files.referrers(repository, link.subject), digest))
       return true
     })
   }
 
   deleteTag(repository: string, tag: string): Promise<boolean> {
-    return this.#change(repository, () => remove(join(this.files.tags(repository), tag)))
+    return this.#change(repository, () => removeFile(join(this.files.tags(repository), tag)))
   }
 
   deleteBlob(repository: string, digest: BlobDigest): Promise<boolean> {
-    return this.#change(repository, () => remove(this.#blobLink(repository, digest)))
+    return this.#change(repository, () => removeFile(this.#blobLink(repository, digest)))
   }
 
   mount(repository: string, digest: BlobDigest, from: string | undefined): Promise<boolean> {
@@ -140,7 +152,7 @@ export class Folder implements Writable {
 
   /** Takes up the uploads that an earlier process left; whose they are is not known any more. */
   async adopt(repository: string): Promise<void> {
-    for (const id of (await namesIn(this.files.uploads(repository))) ?? []) {
+    for (const id of (await namesInFolder(this.files.uploads(repository))) ?? []) {
       const found = await ifPresent(stat(join(this.files.uploads(repository), id)))
       if (UUID.test(id) && found)
         this.#register({ repository, id, client: FORMER, size: found.size, touched: found.mtimeMs })

@@ -5,7 +5,7 @@ import { guarded } from "../../files/guarded.ts"
 import { ifPresent } from "../../files/present.ts"
 import { type Lock, lock } from "../../host/lock.ts"
 import { isObject } from "../../objects.ts"
-import { exists, makeDirectory, namesIn, textOf } from "./files.ts"
+import { exists, makeDirectory, namesInFolder, textOf } from "./files.ts"
 import { Folder } from "./folder.ts"
 import { walk } from "./repositories.ts"
 import { sweep } from "./sweep.ts"
@@ -74,7 +74,7 @@ export function openFolder(root: string, options: FolderOptions = {}): Promise<O
 async function ownedOrEmpty({ files }: Folder): Promise<string> {
   if ((await ifPresent(stat(files.root)))?.isDirectory() === false)
     throw new OvmError("OVM_FILE_UNREADABLE", `${files.root} is not a folder`)
-  const names = (await namesIn(files.root)) ?? []
+  const names = (await namesInFolder(files.root)) ?? []
   const ours = [files.marker, files.lock, files.temporary, files.repositories].map((path) => basename(path))
   if (names.includes(basename(files.marker)) || names.every((name) => ours.includes(name))) return files.root
   throw new OvmError("OVM_FILE_UNREADABLE", `${files.root} is not empty and is not a registry's folder`, {

@@ -1,10 +1,10 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { ifPresent } from "../../files/present.ts"
-import type { Files } from "./files.ts"
+import type { RegistryFiles } from "./files.ts"
 
 /** Names of all repositories that have content, sorted. */
-export async function repositoriesIn(files: Files): Promise<string[]> {
+export async function repositoriesIn(files: RegistryFiles): Promise<string[]> {
   const found: string[] = []
   await walk(files, "", (name, own) => {
     if (own.has("_manifests") || own.has("_blobs")) found.push(name)
@@ -14,7 +14,7 @@ export async function repositoriesIn(files: Files): Promise<string[]> {
 
 /** Calls `visit` for every folder below, deepest first, with what is the repository's own in it. */
 export async function walk(
-  files: Files,
+  files: RegistryFiles,
   name: string,
   visit: (name: string, own: ReadonlySet<string>) => unknown,
 ): Promise<void> {

@@ -1,8 +1,8 @@
 import { rmdir, stat, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { bytesIfPresent, ifPresent } from "../../files/present.ts"
-import { ALGORITHMS, type BlobDigest } from "../digest.ts"
-import { digestsIn, namesIn } from "./files.ts"
+import { type BlobDigest, DIGEST_ALGORITHMS } from "../digest.ts"
+import { digestsIn, namesInFolder } from "./files.ts"
 import type { Folder } from "./folder.ts"
 import { walk } from "./repositories.ts"
 
@@ -19,14 +19,14 @@ export async function sweep(folder: Folder, uploadMs: number, expiryMs: number):
   await folder.uploads.expire(uploadMs)
   return folder.gate.alone(async () => {
     const kept = new Set<BlobDigest>()
-    for (const name of (await namesIn(files.temporary)) ?? [])
+    for (const name of (await namesInFolder(files.temporary)) ?? [])
       await ifPresent(unlink(join(files.temporary, name)))
     await walk(files, "", async (repository) => {
       for (const digest of await ownedBy(folder, repository, oldest)) kept.add(digest)
       await prune(folder, repository)
     })
-    for (const algorithm of ALGORITHMS)
-      for (const encoded of (await namesIn(join(files.blobs, algorithm))) ?? [])
+    for (const algorithm of DIGEST_ALGORITHMS)
+      for (const encoded of (await namesInFolder(join(files.blobs, algorithm))) ?? [])
         if (!kept.has(`${algorithm}:${encoded}`)) await unlink(join(files.blobs, algorithm, encoded))
   })
 }
@@ -50,9 +50,10 @@ async function ownedBy({ files }: Folder, repository: string, oldest: number): P
 /** Removes folders that are empty; the others stay by themselves. */
 async function prune({ files }: Folder, repository: string): Promise<void> {
   const home = join(files.repositories, repository)
-  for (const subject of (await namesIn(join(home, "_referrers"))) ?? [])
+  for (const subject of (await namesInFolder(join(home, "_referrers"))) ?? [])
     await removeIfEmpty(join(home, "_referrers", subject))
-  for (const own of (await namesIn(home)) ?? []) if (own.startsWith("_")) await removeIfEmpty(join(home, own))
+  for (const own of (await namesInFolder(home)) ?? [])
+    if (own.startsWith("_")) await removeIfEmpty(join(home, own))
   await removeIfEmpty(home)
 }
 

@@ -8,7 +8,7 @@ import { OvmError } from "../../errors.ts"
 import { readChunks } from "../../files/chunks.ts"
 import { ifPresent } from "../../files/present.ts"
 import { syncDirectory } from "../../files/sync.ts"
-import { type Algorithm, algorithmOf, type BlobDigest } from "../digest.ts"
+import { type BlobDigest, type DigestAlgorithm, digestAlgorithmOf } from "../digest.ts"
 import type { Client, Upload } from "../interfaces.ts"
 import { Appender, BLOCK } from "./appender.ts"
 import { makeDirectory } from "./files.ts"
@@ -122,7 +122,7 @@ export class FolderUpload implements Upload {
 
   commit(digest: BlobDigest): Promise<void> {
     return this.#turn(async () => {
-      const found = await this.#digest(algorithmOf(digest))
+      const found = await this.#digest(digestAlgorithmOf(digest))
       if (found !== digest) {
         await this.#end()
         throw new OvmError("OVM_DIGEST_MISMATCH", `an upload has the digest ${found}, not ${digest}`)
@@ -140,7 +140,7 @@ export class FolderUpload implements Upload {
     })
   }
 
-  async #digest(algorithm: Algorithm): Promise<BlobDigest> {
+  async #digest(algorithm: DigestAlgorithm): Promise<BlobDigest> {
     const { path } = this.place
     if (algorithm === "sha256") {
       if (this.size < BLOCK) return digestOf(await readFile(path))

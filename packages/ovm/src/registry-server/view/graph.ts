@@ -13,7 +13,7 @@ interface Node {
 }
 
 /** The manifests of a layout and what they refer to. A blob never changes, so each is looked at once. */
-export class Graph {
+export class LayoutGraph {
   #nodes: ReadonlyMap<Digest, Node | undefined> = new Map()
 
   constructor(private readonly files: LayoutFiles) {}

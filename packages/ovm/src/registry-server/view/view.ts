@@ -8,8 +8,8 @@ import { OvmError } from "../../errors.ts"
 import { guarded } from "../../files/guarded.ts"
 import type { BlobDigest } from "../digest.ts"
 import { fileContent } from "../file-content.ts"
-import type { Content, Entry, StoredBlob, StoredManifest } from "../interfaces.ts"
-import { Graph, stampOf } from "./graph.ts"
+import type { Content, ListEntry, StoredBlob, StoredManifest } from "../interfaces.ts"
+import { LayoutGraph, stampOf } from "./graph.ts"
 import { repositoriesOf } from "./names.ts"
 
 /**
@@ -31,13 +31,13 @@ interface Repository {
 
 export class StoreView implements Content {
   readonly #reader: LayoutReaderStore
-  readonly #graph: Graph
+  readonly #graph: LayoutGraph
   #stamp = ""
   #repositories: Promise<ReadonlyMap<string, Repository>> = Promise.resolve(new Map())
 
   constructor(private readonly files: LayoutFiles) {
     this.#reader = new LayoutReaderStore(files, stampsToRead(files))
-    this.#graph = new Graph(files)
+    this.#graph = new LayoutGraph(files)
   }
 
   async repositories(): Promise<readonly string[]> {
@@ -66,7 +66,7 @@ export class StoreView implements Content {
     return members.filter((digest) => this.#graph.referrer(digest)?.subject === subject).sort()
   }
 
-  async referrer(_name: string, _subject: BlobDigest, digest: BlobDigest): Promise<Entry | undefined> {
+  async referrer(_name: string, _subject: BlobDigest, digest: BlobDigest): Promise<ListEntry | undefined> {
     return isDigest(digest) ? this.#graph.referrer(digest)?.descriptor : undefined
   }
 

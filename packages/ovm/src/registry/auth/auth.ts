@@ -3,7 +3,7 @@ import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import { failure } from "../http/failure.ts"
 import { bytesBody, type Connection, readText, roundTrip } from "../http/http.ts"
-import type { Limits } from "../http/limits.ts"
+import type { HttpLimits } from "../http/limits.ts"
 import { type Challenge, parseChallenges } from "./challenge.ts"
 import type { Credential, Credentials } from "./credentials.ts"
 import { areRelated } from "./related.ts"
@@ -26,7 +26,7 @@ export interface AuthorizerOptions {
   readonly origin: URL
   readonly host: string
   readonly credentials: Credentials
-  readonly limits: Limits
+  readonly limits: HttpLimits
   /** How to connect to a token server; throws if it must not be asked. As usual unless told. */
   connectionTo?(url: URL): Promise<Connection>
   /** Token servers elsewhere that the operator trusts with this registry's credentials. */

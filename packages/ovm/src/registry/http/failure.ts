@@ -2,7 +2,7 @@ import { type ErrorCode, OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import type { Credential } from "../auth/credentials.ts"
 import { readText } from "./http.ts"
-import type { Limits } from "./limits.ts"
+import type { HttpLimits } from "./limits.ts"
 import { parseRetryAfter, Transient } from "./retry.ts"
 
 const BODY_LIMIT = 64 * 1024
@@ -24,7 +24,7 @@ export interface Failed {
   readonly what: string
   /** What a 404 means here. */
   readonly absent: ErrorCode
-  readonly limits: Limits
+  readonly limits: HttpLimits
   /** What was asked with. */
   readonly credential?: Credential | undefined
 }

@@ -2,7 +2,7 @@ import type { Bytes, Call } from "../../content/interfaces.ts"
 import { readAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
 import { isLoopback } from "./address.ts"
-import type { Limits } from "./limits.ts"
+import type { HttpLimits } from "./limits.ts"
 import { Transient } from "./retry.ts"
 import { Watch } from "./watch.ts"
 
@@ -69,7 +69,7 @@ export interface RoundTrip extends Call {
   readonly url: URL
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Body | undefined
-  readonly limits: Limits
+  readonly limits: HttpLimits
 }
 
 /**
@@ -151,7 +151,7 @@ export interface Answer {
 }
 
 /** The body of an answer as it comes. A break, a stall or a trickle is a Transient, as above. */
-export async function* readBody({ response, url }: Answer, limits: Limits, call: Call = {}): Bytes {
+export async function* readBody({ response, url }: Answer, limits: HttpLimits, call: Call = {}): Bytes {
   const reader = response.body?.getReader()
   if (!reader) return
   using watch = new Watch(limits, () => void reader.cancel().catch(() => {}))
@@ -175,7 +175,7 @@ export async function* readBody({ response, url }: Answer, limits: Limits, call:
 /** A small body as text. Throws OVM_TOO_LARGE above `limit` bytes. */
 export async function readText(
   answer: Answer,
-  limits: Limits,
+  limits: HttpLimits,
   limit: number,
   call: Call = {},
 ): Promise<string> {

@@ -1,5 +1,5 @@
 /** How patient a client is. Times are milliseconds. */
-export interface Limits {
+export interface HttpLimits {
   /** Requests for one thing, the first included. */
   readonly attempts: number
   /** The pause after the first failure; each further one doubles it, and chance takes up to half away. */
@@ -19,7 +19,7 @@ export interface Limits {
   readonly rangeBytes: number
 }
 
-export const LIMITS: Limits = {
+export const HTTP_LIMITS: HttpLimits = {
   attempts: 5,
   backoffMs: 200,
   longestPauseMs: 30_000,

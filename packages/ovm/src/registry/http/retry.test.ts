@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test"
 import { failure } from "../../content/store.suite.ts"
 import { OvmError } from "../../errors.ts"
-import { LIMITS } from "./limits.ts"
+import { HTTP_LIMITS } from "./limits.ts"
 import { parseRetryAfter, retry, Transient } from "./retry.ts"
 
-const limits = { ...LIMITS, attempts: 3, backoffMs: 1, longestPauseMs: 50 }
+const limits = { ...HTTP_LIMITS, attempts: 3, backoffMs: 1, longestPauseMs: 50 }
 const passing = new OvmError("OVM_REGISTRY_FAILED", "busy")
 
 test("tries again while the failure may pass, and no further", async () => {

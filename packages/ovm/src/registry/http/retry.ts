@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { type OvmError, toOvmError } from "../../errors.ts"
-import type { Limits } from "./limits.ts"
+import type { HttpLimits } from "./limits.ts"
 
 /** A failure that may pass by itself; `error` is what it means if it does not. Only `retry` lets it out of here. */
 export class Transient extends Error {
@@ -15,7 +15,7 @@ export class Transient extends Error {
 }
 
 /** Runs `work` until it neither throws a Transient nor has used up its attempts. Throws OvmErrors only. */
-export async function retry<T>(limits: Limits, call: Call, work: () => Promise<T>): Promise<T> {
+export async function retry<T>(limits: HttpLimits, call: Call, work: () => Promise<T>): Promise<T> {
   const pauses = new Pauses(limits, call)
   while (true) {
     try {
@@ -32,7 +32,7 @@ export class Pauses {
   #failures = 0
 
   constructor(
-    private readonly limits: Limits,
+    private readonly limits: HttpLimits,
     private readonly call: Call,
   ) {}
 

@@ -1,9 +1,9 @@
-import type { Limits } from "./limits.ts"
+import type { HttpLimits } from "./limits.ts"
 
 /** How often a stall is noticed: a part of the time that it may last. */
 const TICKS = 8
 
-export type Patience = Pick<Limits, "stallMs" | "rateMs" | "slowestDownload">
+export type Patience = Pick<HttpLimits, "stallMs" | "rateMs" | "slowestDownload">
 
 /** Milliseconds after which a reader looks whether to go on waiting. */
 export function tickOf({ stallMs, rateMs }: Patience): number {

@@ -7,7 +7,7 @@ import { hasType, isAnnotations, parseReferrer } from "../../content/referrers.t
 import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import { pages, type Small, small } from "../transport/document.ts"
-import type { Request } from "../transport/request.ts"
+import type { RegistryRequest } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 import { Completion, hasOwnType } from "./completion.ts"
 
@@ -114,7 +114,7 @@ export class Referrers {
     }
     const { bytes } = found
     const digest = digestOf(bytes)
-    const index = digest === subject ? undefined : parseIndex(bytes)
+    const index = digest === subject ? undefined : parseReferrersIndex(bytes)
     if (index) return { index, digest, size: bytes.byteLength }
     throw new OvmError(
       "OVM_REGISTRY_FAILED",
@@ -138,7 +138,7 @@ export class Referrers {
     }
   }
 
-  #request(path: string, what: string, call: Call): Request {
+  #request(path: string, what: string, call: Call): RegistryRequest {
     return {
       ...(call.signal && { signal: call.signal }),
       method: "GET",
@@ -165,7 +165,7 @@ function otherThanIndex({ bytes, response }: Small, isSubject: boolean): string 
 }
 
 /** An index with the entries that can be referrers; undefined if it is no index. */
-export function parseIndex(bytes: Uint8Array): ReferrersIndex | undefined {
+export function parseReferrersIndex(bytes: Uint8Array): ReferrersIndex | undefined {
   if (bytes.byteLength > LIST_LIMIT) return undefined
   let value: unknown
   try {
@@ -185,7 +185,7 @@ export function parseIndex(bytes: Uint8Array): ReferrersIndex | undefined {
 /** The entries of an answer of the API; undefined for the page that another service puts in its place. */
 function entriesOf({ bytes, response }: Small): readonly Descriptor[] | undefined {
   const type = response.headers.get("content-type")?.split(";")[0]?.trim()
-  return type === OCI_INDEX || type === "application/json" ? parseIndex(bytes)?.manifests : undefined
+  return type === OCI_INDEX || type === "application/json" ? parseReferrersIndex(bytes)?.manifests : undefined
 }
 
 function isEntry(value: unknown): value is Descriptor {

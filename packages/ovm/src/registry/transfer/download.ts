@@ -1,12 +1,12 @@
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Bytes } from "../../content/interfaces.ts"
 import { bytesOf } from "../../content/read.ts"
-import { sizeMismatch, verified } from "../../content/verify.ts"
+import { sizeMismatch, verifiedContent } from "../../content/verify.ts"
 import { OvmError } from "../../errors.ts"
 import type { Extent } from "../../files/extents.ts"
 import { type Answer, discard, readBody } from "../http/http.ts"
 import { Pauses, Transient } from "../http/retry.ts"
-import type { Request } from "../transport/request.ts"
+import type { RegistryRequest } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 import { pour } from "./answer.ts"
 import { type Filling, Ranged } from "./ranged.ts"
@@ -19,10 +19,14 @@ const COLLECTED = 4 * 1024 * 1024
  * connection that breaks later is made again, up to the limit of attempts. Throws OVM_CONTENT_MISSING,
  * OVM_SIZE_MISMATCH, OVM_DIGEST_MISMATCH and what the transport throws.
  */
-export async function download(transport: Transport, request: Request, target: Descriptor): Promise<Bytes> {
+export async function download(
+  transport: Transport,
+  request: RegistryRequest,
+  target: Descriptor,
+): Promise<Bytes> {
   const first = await checkedLength(transport, request, target, await transport.send(request))
   const content = persistent(transport, request, target, first)
-  const checked = verified(content, target, `${transport.host}'s copy`)
+  const checked = verifiedContent(content, target, `${transport.host}'s copy`)
   if (!transport.hasMirrors || target.size > COLLECTED) return blaming(transport, target, checked)
   try {
     return bytesOf(...(await Array.fromAsync(checked)))
@@ -85,7 +89,7 @@ function sizeOf(extents: readonly Extent[]): number {
 
 async function checkedLength(
   transport: Transport,
-  request: Request,
+  request: RegistryRequest,
   target: Descriptor,
   answer: Answer,
 ): Promise<Answer> {
@@ -99,7 +103,12 @@ async function checkedLength(
 
 // A further attempt begins at the first byte and drops what was passed on before: the hash that goes along covers both
 // parts, so that the pieces of two answers cannot be mixed into something else.
-async function* persistent(transport: Transport, request: Request, target: Descriptor, first: Answer): Bytes {
+async function* persistent(
+  transport: Transport,
+  request: RegistryRequest,
+  target: Descriptor,
+  first: Answer,
+): Bytes {
   const pauses = new Pauses(transport.limits, request)
   let answer: Answer | undefined = first
   let seen = 0

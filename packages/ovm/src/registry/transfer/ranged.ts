@@ -6,7 +6,7 @@ import type { Extent } from "../../files/extents.ts"
 import { isObject } from "../../objects.ts"
 import { type Answer, discard, readBody } from "../http/http.ts"
 import { Pauses, Transient } from "../http/retry.ts"
-import type { Request } from "../transport/request.ts"
+import type { RegistryRequest } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 import { type Position, pour } from "./answer.ts"
 import { rangeFault } from "./content-range.ts"
@@ -28,7 +28,7 @@ class Unusable extends Error {}
 /** A blob, how it is asked for, and where it is put. */
 export interface Filling {
   readonly target: Descriptor
-  readonly request: Request
+  readonly request: RegistryRequest
   readonly into: Incoming
 }
 

@@ -13,7 +13,7 @@ import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { MemoryStore } from "../../content/memory.ts"
 import { manifestOver, pushBytes } from "../../content/store.suite.ts"
 import { limiter } from "../../files/limit.ts"
-import type { Limits } from "../http/limits.ts"
+import type { HttpLimits } from "../http/limits.ts"
 import { HttpStore } from "../http-store.ts"
 import { Transport, type TransportOptions } from "../transport/transport.ts"
 
@@ -36,7 +36,7 @@ interface Transfer {
 /** One copy between a layout and a repository; also what the processes run that are killed. */
 async function transfer(
   { direction, root, host, repository, image }: Transfer,
-  limits: Partial<Limits>,
+  limits: Partial<HttpLimits>,
   options: TransportOptions = {},
 ) {
   const transport = new Transport(host, { limits, ...options })

@@ -1,7 +1,7 @@
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
 import { type Answer, type Body, discard } from "../http/http.ts"
-import type { Request } from "../transport/request.ts"
+import type { RegistryRequest } from "../transport/request.ts"
 import type { Transport } from "../transport/transport.ts"
 
 /** The repository that is uploaded to: its path under /v2/, and the permission that it takes. */
@@ -15,7 +15,7 @@ export class UploadSession {
   private constructor(
     private readonly transport: Transport,
     /** What all its requests have in common. */
-    private readonly about: Pick<Request, "scope" | "what" | "signal">,
+    private readonly about: Pick<RegistryRequest, "scope" | "what" | "signal">,
     /** The newest one that the registry gave. */
     private location: URL,
     /** The least size of a chunk that the registry takes, if it said so; bytes. */
@@ -82,7 +82,7 @@ export class UploadSession {
     return cancel(this.transport, this.about, this.location)
   }
 
-  async #exchange(request: Pick<Request, "method" | "url" | "headers" | "body">): Promise<Answer> {
+  async #exchange(request: Pick<RegistryRequest, "method" | "url" | "headers" | "body">): Promise<Answer> {
     const answer = await this.transport.exchange({ ...this.about, ...request })
     await discard(answer.response)
     return answer
@@ -113,7 +113,7 @@ const CANCEL_MS = 5_000
 /** Ends an upload that is not wanted any more, if the registry can. */
 export async function cancel(
   transport: Transport,
-  { scope, what }: Pick<Request, "scope" | "what">,
+  { scope, what }: Pick<RegistryRequest, "scope" | "what">,
   location: URL,
 ): Promise<void> {
   try {

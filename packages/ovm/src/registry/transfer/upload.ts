@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Bytes, Call, Progressing } from "../../content/interfaces.ts"
-import { abortable, verified } from "../../content/verify.ts"
+import { abortable, verifiedContent } from "../../content/verify.ts"
 import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
 import { type Body, bytesBody, fileBody, streamBody } from "../http/http.ts"
@@ -17,7 +17,7 @@ const SMALL_CHUNK = 4 * 1024 * 1024
 
 /** Content as a request body that the server gets whole only if it is what `expected` names. */
 export async function checkedBody(expected: Descriptor, content: Bytes, call: Call): Promise<Body> {
-  const checked = verified(abortable(content, call), expected)
+  const checked = verifiedContent(abortable(content, call), expected)
   if (expected.size > COLLECTED) return streamBody(lastWhenVerified(checked), expected.size)
   return bytesBody(Buffer.concat(await Array.fromAsync(checked)))
 }

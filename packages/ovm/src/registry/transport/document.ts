@@ -2,7 +2,7 @@ import { MANIFEST_LIMIT, readAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
 import { readBody } from "../http/http.ts"
 import { retry } from "../http/retry.ts"
-import type { Request } from "./request.ts"
+import type { RegistryRequest } from "./request.ts"
 import type { Transport } from "./transport.ts"
 
 /** A small document, whole. */
@@ -17,7 +17,11 @@ export interface Small {
 const PAGES = 1000
 
 /** Throws OVM_TOO_LARGE above `limit` bytes, and what the transport throws. An answer that breaks off is asked for again. */
-export function small(transport: Transport, request: Request, limit = MANIFEST_LIMIT): Promise<Small> {
+export function small(
+  transport: Transport,
+  request: RegistryRequest,
+  limit = MANIFEST_LIMIT,
+): Promise<Small> {
   return retry(transport.limits, request, async () => {
     const answer = await transport.send(request)
     const body = readBody(answer, transport.limits, request)
@@ -32,7 +36,7 @@ export function small(transport: Transport, request: Request, limit = MANIFEST_L
  */
 export async function* pages(
   transport: Transport,
-  request: Request,
+  request: RegistryRequest,
   limit = MANIFEST_LIMIT,
 ): AsyncIterable<Small> {
   const seen = new Set<string>()

@@ -1,11 +1,11 @@
 import { toOvmError } from "../../errors.ts"
 import type { Answer } from "../http/http.ts"
 import { Transient } from "../http/retry.ts"
-import type { Exchange, Request } from "./request.ts"
+import type { Exchanger, RegistryRequest } from "./request.ts"
 
 /** A mirror as a transport uses it. */
 export interface MirrorTransport {
-  readonly transport: Exchange
+  readonly transport: Exchanger
   readonly prefix?: string
   /** Whether it is asked for tags. */
   readonly resolve: boolean
@@ -36,7 +36,7 @@ export class MirrorChoice {
   }
 
   /** The answer of the first mirror that has it; undefined if the registry itself is to be asked. */
-  async answer(request: Request): Promise<Answer | undefined> {
+  async answer(request: RegistryRequest): Promise<Answer | undefined> {
     if (this.mirrors.length === 0 || (request.method !== "GET" && request.method !== "HEAD")) return undefined
     const path = String(request.url)
     for (const mirror of this.mirrors) {
@@ -71,7 +71,7 @@ export class MirrorChoice {
 
   async #ask(
     { transport, prefix }: MirrorTransport,
-    request: Request,
+    request: RegistryRequest,
     repository: string,
   ): Promise<Answer | undefined> {
     const there = prefix === undefined ? repository : `${prefix}/${repository}`

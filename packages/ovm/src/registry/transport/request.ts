@@ -2,7 +2,7 @@ import type { Call } from "../../content/interfaces.ts"
 import type { ErrorCode } from "../../errors.ts"
 import type { Answer, Body } from "../http/http.ts"
 
-export interface Request extends Call {
+export interface RegistryRequest extends Call {
   readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE"
   /** A path on the registry, or a whole URL that it gave. */
   readonly url: string | URL
@@ -17,7 +17,7 @@ export interface Request extends Call {
 }
 
 /** Answers a request in one attempt. */
-export interface Exchange {
+export interface Exchanger {
   readonly host: string
-  exchange(request: Request): Promise<Answer>
+  exchange(request: RegistryRequest): Promise<Answer>
 }

@@ -7,7 +7,7 @@ import { startFaults } from "@ovms/testkit/faults.ts"
 import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
 import { bytesOf } from "../../content/read.ts"
 import { collect, describeBytes, failure, text } from "../../content/store.suite.ts"
-import { connect } from "../connect.ts"
+import { connectRepository } from "../connect.ts"
 import { parseReference } from "../reference.ts"
 import { parseSettings } from "./settings.ts"
 
@@ -19,7 +19,7 @@ const BLOB = text("a blob that is asked for")
 const TARGET = describeBytes(BLOB)
 
 const open = (host: string, settings: object = {}, plainHttp?: boolean) =>
-  connect(parseReference(`${host}/a/b:v1`), {
+  connectRepository(parseReference(`${host}/a/b:v1`), {
     settings: parseSettings(JSON.stringify({ registries: { [host]: settings } }), "/etc/registries.json"),
     credentials: { get: async () => undefined },
     onWarning: () => {},

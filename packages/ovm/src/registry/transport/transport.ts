@@ -6,11 +6,11 @@ import { isLoopback, isPrivateHost } from "../http/address.ts"
 import { failure } from "../http/failure.ts"
 import type { Answer } from "../http/http.ts"
 import { type Connection, discard, isProxied, roundTrip } from "../http/http.ts"
-import { LIMITS, type Limits } from "../http/limits.ts"
+import { HTTP_LIMITS, type HttpLimits } from "../http/limits.ts"
 import { retry, Transient } from "../http/retry.ts"
 import { RegistryLanes } from "../transfer/lanes.ts"
 import { MirrorChoice, type MirrorTransport } from "./mirrors.ts"
-import type { Request } from "./request.ts"
+import type { RegistryRequest } from "./request.ts"
 import type { TlsFiles } from "./settings.ts"
 import { speaksTls } from "./tls-probe.ts"
 import { type OnWarning, Warnings } from "./warnings.ts"
@@ -22,7 +22,7 @@ export interface TransportOptions {
   readonly credentials?: Credentials
   /** HTTP without TLS. Unless told: for loopback addresses only. */
   readonly plainHttp?: boolean
-  readonly limits?: Partial<Limits>
+  readonly limits?: Partial<HttpLimits>
   readonly tls?: TlsFiles
   /** `http://[USER:PASSWORD@]HOST:PORT`. Without it HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment count. */
   readonly proxy?: string
@@ -54,7 +54,7 @@ export interface Plain {
  * nobody else, wherever it sends us.
  */
 export class Transport {
-  readonly limits: Limits
+  readonly limits: HttpLimits
   readonly maxConcurrency: number | undefined
   readonly lanes: RegistryLanes
   readonly chunkBytes: number | undefined
@@ -76,7 +76,7 @@ export class Transport {
     readonly host: string,
     options: TransportOptions = {},
   ) {
-    this.limits = { ...LIMITS, ...options.limits }
+    this.limits = { ...HTTP_LIMITS, ...options.limits }
     // Docker Hub's API has another name than its images.
     const address = host === "docker.io" ? "registry-1.docker.io" : host
     this.#origin = new URL(`${(options.plainHttp ?? isLoopback(host)) ? "http" : "https"}://${address}`)
@@ -110,12 +110,12 @@ export class Transport {
   }
 
   /** The 2xx answer to `request`, tried again while the failure may pass. Throws OvmErrors as in spec/errors.json. */
-  send(request: Request): Promise<Answer> {
+  send(request: RegistryRequest): Promise<Answer> {
     return retry(this.limits, request, () => this.exchange(request))
   }
 
   /** The same in one attempt: a failure that may pass is a Transient. For requests that cannot be repeated alone. */
-  async exchange(request: Request): Promise<Answer> {
+  async exchange(request: RegistryRequest): Promise<Answer> {
     return (await this.#mirrors.answer(request)) ?? (await this.#found(request))
   }
 
@@ -132,7 +132,7 @@ export class Transport {
    * `request` as it can be sent by a plain socket, its credentials included; undefined where that takes more: TLS, a proxy,
    * mirrors. Throws as `send`.
    */
-  async plain(request: Request): Promise<Plain | undefined> {
+  async plain(request: RegistryRequest): Promise<Plain | undefined> {
     const url = this.#resolve(request.url, this.#origin)
     if (!this.#direct || url.protocol !== "http:" || this.hasMirrors || this.#indirect.has(url.origin))
       return undefined
@@ -156,7 +156,7 @@ export class Transport {
     if (warning !== null && this.#isOwn(url)) this.#warnings.read(new Headers({ warning }))
   }
 
-  async #found(request: Request): Promise<Answer> {
+  async #found(request: RegistryRequest): Promise<Answer> {
     if (!this.#assumed) return this.#exchange(request)
     try {
       return await this.#exchange(request)
@@ -175,7 +175,7 @@ export class Transport {
     return secure
   }
 
-  async #exchange(request: Request): Promise<Answer> {
+  async #exchange(request: RegistryRequest): Promise<Answer> {
     let url = this.#resolve(request.url, this.#origin)
     for (let hops = 0; ; hops++) {
       const response = await this.#authorized(request, url)
@@ -187,7 +187,7 @@ export class Transport {
     }
   }
 
-  async #authorized(request: Request, url: URL): Promise<Response> {
+  async #authorized(request: RegistryRequest, url: URL): Promise<Response> {
     // Absent for other origins: a redirect or upload location that leads elsewhere is signed by itself or open.
     const authorizer = this.#isOwn(url) ? this.#authorizer : undefined
     const connection = await this.#connectionTo(url)
@@ -259,7 +259,7 @@ export class Transport {
     )
   }
 
-  #failure(request: Request, response: Response, url: URL): Promise<Error> {
+  #failure(request: RegistryRequest, response: Response, url: URL): Promise<Error> {
     const { what, absent = "OVM_REGISTRY_FAILED" } = request
     const credential = this.#isOwn(url) ? this.#authorizer.behind(request.scope) : undefined
     return failure({ response, url, host: this.host, what, absent, limits: this.limits, credential })
@@ -276,7 +276,7 @@ export class Transport {
  */
 async function isMet(
   { status, headers }: Response,
-  request: Request,
+  request: RegistryRequest,
   authorizer: Authorizer,
   sent: string | undefined,
 ): Promise<boolean> {
@@ -311,7 +311,7 @@ function refusedText({ origin, scope }: Credential): string {
   return `${ours} are refused, and are left out${next}`
 }
 
-function isRedirect(request: Request, response: Response): boolean {
+function isRedirect(request: RegistryRequest, response: Response): boolean {
   const reading = request.method === "GET" || request.method === "HEAD"
   return reading && [301, 302, 303, 307, 308].includes(response.status) && response.headers.has("location")
 }

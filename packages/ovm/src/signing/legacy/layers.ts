@@ -4,7 +4,7 @@ import { parseLinks } from "../../content/manifest.ts"
 import { fetchAll, MANIFEST_LIMIT } from "../../content/read.ts"
 import { isAnnotations } from "../../content/referrers.ts"
 import { ENVELOPE } from "../envelope.ts"
-import { malformed } from "../json.ts"
+import { malformedSignature } from "../json.ts"
 import { SIMPLE_SIGNING } from "./payload.ts"
 
 /**
@@ -20,9 +20,11 @@ export async function layersOf(
   const bytes = await fetchAll(store, manifest, MANIFEST_LIMIT, call)
   parseLinks(bytes, place)
   const { layers } = JSON.parse(new TextDecoder().decode(bytes)) as { layers?: readonly Descriptor[] }
-  if (!layers || layers.length === 0) throw malformed(`${place} is no list of signatures: it has no layers`)
+  if (!layers || layers.length === 0)
+    throw malformedSignature(`${place} is no list of signatures: it has no layers`)
   const other = layers.find(({ mediaType }) => mediaType !== SIMPLE_SIGNING && mediaType !== ENVELOPE)
-  if (other) throw malformed(`${place} is no list of signatures: it has a layer of type ${other.mediaType}`)
+  if (other)
+    throw malformedSignature(`${place} is no list of signatures: it has a layer of type ${other.mediaType}`)
   return layers.map(({ annotations, ...layer }) => ({
     ...layer,
     ...(isAnnotations(annotations) && { annotations }),

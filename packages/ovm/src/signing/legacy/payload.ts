@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from "../../content/digest.ts"
 import { OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
-import { malformed, parseObject, textIn } from "../json.ts"
+import { malformedSignature, parseObject, textIn } from "../json.ts"
 
 /** The media type of a simple-signing payload. */
 export const SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -34,10 +34,10 @@ export function writePayload(
 export function parsePayload(bytes: Uint8Array, subject: Digest, what: string): Payload {
   const { critical } = parseObject(bytes, what, LIMIT)
   if (!isObject(critical) || !isObject(critical.image))
-    throw malformed(`${what} is not a simple-signing payload`)
+    throw malformedSignature(`${what} is not a simple-signing payload`)
   const type = textIn(critical, "type", what)
   if (type !== TYPE)
-    throw malformed(
+    throw malformedSignature(
       `${what} is not a simple-signing payload: its type is ${JSON.stringify(type.slice(0, 100))}`,
     )
   const digest = textIn(critical.image, "docker-manifest-digest", what)

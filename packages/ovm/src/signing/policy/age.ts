@@ -1,5 +1,5 @@
 import type { Verdict } from "../interfaces.ts"
-import type { Subject } from "./decision.ts"
+import type { PolicySubject } from "./decision.ts"
 
 const HOUR = 3_600_000
 /** Clocks differ. */
@@ -13,7 +13,7 @@ export interface Age {
 }
 
 /** OVMS-POL-060, OVMS-POL-061: by the signatures that count, else by what the artifact says. `now` in ms since 1970. Pure. */
-export function ageOf(subject: Subject, counting: readonly Verdict[], hours: number, now: number): Age {
+export function ageOf(subject: PolicySubject, counting: readonly Verdict[], hours: number, now: number): Age {
   const signed = counting.flatMap(({ signedAt }) => (signedAt === undefined ? [] : Date.parse(signedAt)))
   const [time, what] = signed.length > 0 ? [Math.max(...signed), "signed"] : [said(subject), "made"]
   if (Number.isNaN(time)) return { holds: false, reason: "nothing says when it was made", expires: 0 }
@@ -30,6 +30,6 @@ export function ageOf(subject: Subject, counting: readonly Verdict[], hours: num
   }
 }
 
-function said({ created }: Subject): number {
+function said({ created }: PolicySubject): number {
   return created === undefined ? Number.NaN : Date.parse(created)
 }

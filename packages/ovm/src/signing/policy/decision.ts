@@ -6,7 +6,7 @@ import type { Name } from "./scope.ts"
 // What is asked of a policy, and what it answers: every rule with its reason.
 
 /** One artifact, as far as a policy looks at it. */
-export interface Subject {
+export interface PolicySubject {
   readonly digest: Digest
   /** RFC 3339: what the artifact says itself. */
   readonly created?: string
@@ -23,8 +23,8 @@ export interface Asked {
   /** What the name stands for: one of the two below. */
   readonly digest: Digest
   /** Of a snapshot, its base. */
-  readonly machine: Subject
-  readonly snapshot?: Subject
+  readonly machine: PolicySubject
+  readonly snapshot?: PolicySubject
 }
 
 /** A piece of evidence and whether it counts for a rule. */
@@ -42,7 +42,7 @@ export interface Weighed {
   readonly reason?: string
 }
 
-export interface Finding {
+export interface RuleFinding {
   /** JSON pointer into the policy; empty where there is none. */
   readonly pointer: string
   readonly type: string
@@ -64,13 +64,13 @@ export interface Decision {
   readonly policy?: string
   readonly scope?: string
   readonly why: string
-  readonly rules: readonly Finding[]
+  readonly rules: readonly RuleFinding[]
   /** What was found wanting, and no policy forbids. */
   readonly warnings: readonly string[]
 }
 
 /** What `Policy.decide` answers beside the decision. */
-export interface Judgement {
+export interface PolicyJudgement {
   readonly decision: Decision
   /** The evidence that counted, by the digest of its subject: what a host needs to come to the same decision again. */
   readonly relied: readonly { readonly subject: Digest; readonly evidence: Evidence }[]

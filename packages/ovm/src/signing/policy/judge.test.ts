@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { digestOf } from "../../content/digest.ts"
 import type { Evidence, EvidenceSource, Signatory, Verdict, Verdicts } from "../interfaces.ts"
-import type { Asked, Judgement } from "./decision.ts"
+import type { Asked, PolicyJudgement } from "./decision.ts"
 import type { Condition, SignedIdentity } from "./document.ts"
 import { judge } from "./judge.ts"
 import type { Rule, Rules, Scope } from "./rules.ts"
@@ -76,7 +76,10 @@ interface Case {
   readonly snapshots?: Scope["snapshots"]
 }
 
-function decide(rules: readonly Rule[], { found = {}, asked, snapshots }: Case = {}): Promise<Judgement> {
+function decide(
+  rules: readonly Rule[],
+  { found = {}, asked, snapshots }: Case = {},
+): Promise<PolicyJudgement> {
   const { digest } = asked?.snapshot ?? machine
   const whole: Asked = { reference: "r.example/machines/edge:1", name: EDGE, digest, machine, ...asked }
   const options = { source: nowhere, verdicts: verdictsOf(found), now: NOW }

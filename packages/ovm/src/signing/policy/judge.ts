@@ -1,7 +1,7 @@
 import type { Call } from "../../content/interfaces.ts"
 import type { EvidenceSource, Verdict, Verdicts } from "../interfaces.ts"
 import { ageOf } from "./age.ts"
-import type { Asked, Finding, Judgement, Subject } from "./decision.ts"
+import type { Asked, PolicyJudgement, PolicySubject, RuleFinding } from "./decision.ts"
 import type { AttestedRule, Rule, Rules, Scope, SignedRule } from "./rules.ts"
 import { chooseScope } from "./scope.ts"
 import { type Evidenced, signatoryKey, signatoryName, weigh } from "./weigh.ts"
@@ -19,7 +19,7 @@ export async function judge(
   policy: string,
   asked: Asked,
   options: JudgeOptions,
-): Promise<Judgement> {
+): Promise<PolicyJudgement> {
   const { scope, why } = chooseScope(rules, asked.name)
   const list = new List(asked, options)
   const same = scope.snapshots === "sameSignerAsBase" && asked.snapshot !== undefined
@@ -42,7 +42,7 @@ export async function judge(
   }
 }
 
-async function judgeSnapshot(list: List, { pointer, rules, snapshots }: Scope, subject: Subject) {
+async function judgeSnapshot(list: List, { pointer, rules, snapshots }: Scope, subject: PolicySubject) {
   if (snapshots === "reject")
     return list.add({
       pointer: `${pointer}/snapshots`,
@@ -61,8 +61,8 @@ async function judgeSnapshot(list: List, { pointer, rules, snapshots }: Scope, s
 
 /** The findings about one start, one after the other. */
 class List {
-  readonly findings: Finding[] = []
-  readonly relied: { subject: Subject["digest"]; evidence: Verdict["evidence"] }[] = []
+  readonly findings: RuleFinding[] = []
+  readonly relied: { subject: PolicySubject["digest"]; evidence: Verdict["evidence"] }[] = []
   expires = Number.POSITIVE_INFINITY
   /** Who signed the base, by the pointer of the rule. */
   readonly #signatories = new Map<string, ReadonlySet<string>>()
@@ -72,12 +72,12 @@ class List {
     private readonly options: JudgeOptions,
   ) {}
 
-  add(finding: Finding): void {
+  add(finding: RuleFinding): void {
     this.findings.push(finding)
   }
 
   /** `sameSigner`: of the base, remember who signed it; of the snapshot, count nobody else. */
-  async judge(rules: readonly Rule[], of: Finding["of"], subject: Subject, sameSigner: boolean) {
+  async judge(rules: readonly Rule[], of: RuleFinding["of"], subject: PolicySubject, sameSigner: boolean) {
     const timed = rules.some(({ type }) => type === "maxAge")
     const signed: Verdict[] = []
     for (const rule of rules) {
@@ -100,13 +100,13 @@ class List {
     }
   }
 
-  #weigh(rule: SignedRule | AttestedRule, subject: Subject, all: boolean) {
+  #weigh(rule: SignedRule | AttestedRule, subject: PolicySubject, all: boolean) {
     const { now: _, ...options } = this.options
     const whole = subject.digest === this.asked.digest
     return weigh(rule, subject.digest, { ...options, name: this.asked.name, whole, all })
   }
 
-  #bySame(rule: SignedRule | AttestedRule, of: Finding["of"], counting: readonly Verdict[]) {
+  #bySame(rule: SignedRule | AttestedRule, of: RuleFinding["of"], counting: readonly Verdict[]) {
     if (rule.type !== "signed") return counting
     if (of === "machine") {
       this.#signatories.set(rule.pointer, new Set(counting.map(keyOf)))
@@ -124,7 +124,7 @@ function keyOf({ signatory }: Verdict): string {
 }
 
 /** Of rules that look at nothing but the artifact. */
-function plain(rule: Exclude<Rule, { type: "signed" | "attested" | "maxAge" }>, { platform }: Subject) {
+function plain(rule: Exclude<Rule, { type: "signed" | "attested" | "maxAge" }>, { platform }: PolicySubject) {
   if (rule.type === "reject")
     return { holds: false, reason: "the policy has nothing started here", ...REFUSED }
   if (rule.type === "digestOnly")
@@ -138,7 +138,7 @@ function found(
   rule: SignedRule | AttestedRule,
   { counting, weighed, looked }: Evidenced,
   taken: readonly Verdict[],
-): Pick<Finding, "holds" | "reason" | "code"> {
+): Pick<RuleFinding, "holds" | "reason" | "code"> {
   const what = rule.type === "signed" ? "signature" : `attestation of the type ${rule.predicateType}`
   const [first] = taken
   if (first) {

@@ -1,7 +1,7 @@
 import { pointerToken } from "../../artifact/json.ts"
 import type { PolicyDocument, ScopeDocument } from "./document.ts"
 
-export interface Place {
+export interface ScopePlace {
   /** `default`, `local`, or the name of a scope. */
   readonly name: string
   /** JSON pointer into the policy. */
@@ -10,7 +10,7 @@ export interface Place {
 }
 
 /** All scopes of a policy, `default` first. */
-export function placesOf({ default: fallback, local, scopes = {} }: PolicyDocument): Place[] {
+export function placesOf({ default: fallback, local, scopes = {} }: PolicyDocument): ScopePlace[] {
   return [
     { name: "default", pointer: "/default", scope: fallback },
     ...(local ? [{ name: "local", pointer: "/local", scope: local }] : []),

@@ -2,7 +2,7 @@ import type { Digest } from "../../content/digest.ts"
 import type { Call } from "../../content/interfaces.ts"
 import { type OvmError, toOvmError } from "../../errors.ts"
 import type { EvidenceSource, Verdicts } from "../interfaces.ts"
-import type { Asked, Judgement } from "./decision.ts"
+import type { Asked, PolicyJudgement } from "./decision.ts"
 import { ABSENT, fileIdentity } from "./file.ts"
 import { refusedBy } from "./refused.ts"
 import type { Rules } from "./rules.ts"
@@ -18,7 +18,7 @@ interface State {
   readonly rules?: Rules
   readonly failure?: OvmError
   /** By reference and digests: what `admit` answered, until it expires. */
-  readonly admitted: Map<string, Judgement>
+  readonly admitted: Map<string, PolicyJudgement>
 }
 
 export interface PolicyInfo {
@@ -65,7 +65,7 @@ export class Policy {
   }
 
   /** Holds what is asked for against the policy and explains. Remembers nothing. Throws OVM_POLICY_INVALID, and what reading evidence throws. */
-  async decide(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<Judgement> {
+  async decide(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<PolicyJudgement> {
     return this.#judge(await this.#current(), asked, source, call)
   }
 
@@ -73,7 +73,7 @@ export class Policy {
    * The same as an order: throws OVM_POLICY_REFUSED with every rule as `detail`, or without a policy what is wrong with a
    * signature. What was admitted under the same name and digest is not looked at again.
    */
-  async admit(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<Judgement> {
+  async admit(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<PolicyJudgement> {
     const key = keyOf(asked.reference, asked.machine.digest, asked.snapshot?.digest)
     const before = asked.name && this.#remembered(key)
     if (before) return before
@@ -84,14 +84,14 @@ export class Policy {
     return judgement
   }
 
-  async #judge({ rules }: State, asked: Asked, source: EvidenceSource, call: Call): Promise<Judgement> {
+  async #judge({ rules }: State, asked: Asked, source: EvidenceSource, call: Call): Promise<PolicyJudgement> {
     const { file, verdicts } = this
     const options = { source, verdicts, now: Date.now(), ...(call.signal && { signal: call.signal }) }
     if (rules) return (await import("./judge.ts")).judge(rules, file, asked, options)
     return (await import("./unruled.ts")).judgeUnruled(asked, options)
   }
 
-  #remembered(key: string): Judgement | undefined {
+  #remembered(key: string): PolicyJudgement | undefined {
     const state = this.#state
     if (!state || state.failure || !isCurrent(state)) return undefined
     const found = state.admitted.get(key)
@@ -107,7 +107,7 @@ export class Policy {
 }
 
 async function load(file: string): Promise<State> {
-  const admitted = new Map<string, Judgement>()
+  const admitted = new Map<string, PolicyJudgement>()
   if (fileIdentity(file) === ABSENT) return { seen: new Map([[file, ABSENT]]), admitted }
   const { loadPolicy } = await import("./load.ts")
   const seen = new Map<string, string>()
@@ -122,7 +122,7 @@ function isCurrent({ seen }: State): boolean {
   return seen.entries().every(([path, identity]) => fileIdentity(path) === identity)
 }
 
-function remember({ admitted }: State, key: string, judgement: Judgement): void {
+function remember({ admitted }: State, key: string, judgement: PolicyJudgement): void {
   if (judgement.expires <= Date.now()) return
   const [oldest] = admitted.keys()
   if (admitted.size >= REMEMBERED && oldest !== undefined) admitted.delete(oldest)

@@ -1,6 +1,6 @@
 import { type OvmError, ofRegistry } from "../../errors.ts"
 import type { Verdict } from "../interfaces.ts"
-import type { Asked, Finding, Judgement, Subject } from "./decision.ts"
+import type { Asked, PolicyJudgement, PolicySubject, RuleFinding } from "./decision.ts"
 import type { JudgeOptions } from "./judge.ts"
 import { told } from "./weigh.ts"
 
@@ -13,15 +13,15 @@ const TOLD = 32
  * What holds where there is no policy (OVMS-POL-090, OVMS-POL-091): signatures that are there must fit what they stand beside;
  * that there are none, or by whom they are, is said and no more. Throws what `verdicts` throws.
  */
-export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise<Judgement> {
-  const parts: [Finding["of"], Subject][] = [
+export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise<PolicyJudgement> {
+  const parts: [RuleFinding["of"], PolicySubject][] = [
     ["machine", asked.machine],
     // RAM beside a machine is signed with it.
     ...(asked.snapshot && asked.snapshot.digest !== asked.machine.digest
-      ? [["snapshot", asked.snapshot] as [Finding["of"], Subject]]
+      ? [["snapshot", asked.snapshot] as [RuleFinding["of"], PolicySubject]]
       : []),
   ]
-  const rules: Finding[] = []
+  const rules: RuleFinding[] = []
   const warnings: string[] = []
   for (const [of, subject] of parts) {
     const { finding, warning } = await look(of, subject, options)
@@ -43,8 +43,8 @@ export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise
 }
 
 async function look(
-  of: Finding["of"],
-  { digest }: Subject,
+  of: RuleFinding["of"],
+  { digest }: PolicySubject,
   { source, verdicts, now: _, ...call }: JudgeOptions,
 ) {
   const evidence = []

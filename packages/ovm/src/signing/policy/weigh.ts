@@ -44,7 +44,7 @@ export async function weigh(
   }
   for await (const verdict of verdicts(source, subject, options)) {
     looked++
-    const refusal = refusalOf(rule, verdict, name, whole)
+    const refusal = evidenceRefusalOf(rule, verdict, name, whole)
     if (!refusal) counting.push(verdict)
     if (!refusal || weighed.length < TOLD) weighed.push(told(verdict, refusal))
     if (!refusal && !all) break
@@ -52,18 +52,18 @@ export async function weigh(
   return { counting, weighed, looked }
 }
 
-export interface Refusal {
+export interface EvidenceRefusal {
   readonly code: ErrorCode
   readonly reason: string
 }
 
 /** Why a verdict does not count for a rule; undefined if it does. Pure. */
-export function refusalOf(
+export function evidenceRefusalOf(
   rule: SignedRule | AttestedRule,
   { status, code, reason, evidence, signedReference, predicate }: Verdict,
   name: Name | undefined,
   whole: boolean,
-): Refusal | undefined {
+): EvidenceRefusal | undefined {
   const { kind, predicateType } = evidence
   // Cosign takes the one for the other; here they are kept apart (OVMS-POL-030).
   if (rule.type === "signed" && kind !== "signature")
@@ -82,7 +82,7 @@ export function refusalOf(
 }
 
 /** What is told of a verdict. */
-export function told(verdict: Verdict, refusal: Refusal | undefined): Weighed {
+export function told(verdict: Verdict, refusal: EvidenceRefusal | undefined): Weighed {
   const { evidence, status, signatory, signedReference, signedAt } = verdict
   return {
     manifest: evidence.manifest.digest,

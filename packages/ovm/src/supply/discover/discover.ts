@@ -7,9 +7,15 @@ import { BUNDLE } from "../../signing/bundle/parse.ts"
 import { type Authority, type EvidenceSource, SIGNATURE_PREDICATE } from "../../signing/interfaces.ts"
 import { AT_A_TIME } from "../../signing/limits.ts"
 import { heldAgainst } from "../../signing/reference.ts"
-import { type Finding, Survey } from "../../signing/survey.ts"
-import { type ArtifactNode, isSbomPredicate, type Rejected, type Statement, statementOf } from "./graph.ts"
-import { kindOf, type Manifest, readManifest } from "./manifest.ts"
+import { Survey, type SurveyFinding } from "../../signing/survey.ts"
+import {
+  type ArtifactNode,
+  type AttachedStatement,
+  isSbomPredicate,
+  type Rejected,
+  statementOf,
+} from "./graph.ts"
+import { artifactKindOf, type Manifest, readManifest } from "./manifest.ts"
 
 export interface DiscoverOptions extends Call {
   /** Whose signatures are valid. */
@@ -60,7 +66,7 @@ class Walk {
 
   async node(manifest: Manifest, depth: number): Promise<ArtifactNode> {
     const { descriptor, subject } = manifest
-    const kind = kindOf(descriptor)
+    const kind = artifactKindOf(descriptor)
     this.#seen.add(descriptor.digest)
     if (this.#seen.size > NODE_LIMIT)
       throw new OvmError("OVM_TOO_LARGE", `the graph has more than ${NODE_LIMIT} artifacts`, {
@@ -94,7 +100,7 @@ class Walk {
   }
 
   async #attached(subject: Descriptor, depth: number): Promise<Attached> {
-    const statements: Statement[] = []
+    const statements: AttachedStatement[] = []
     const manifests: Manifest[] = []
     const rejected: Rejected[] = []
     const { artifactType, predicateType } = this.options
@@ -121,13 +127,13 @@ class Walk {
   }
 
   /** Snapshots of it may have tags of their own. */
-  #statement(finding: Finding, depth: number): Statement {
+  #statement(finding: SurveyFinding, depth: number): AttachedStatement {
     const { expected } = this.options
     return statementOf(heldAgainst(finding, depth === this.options.depth ? expected : undefined))
   }
 
   async #nodes(manifests: readonly Manifest[], depth: number): Promise<readonly ArtifactNode[]> {
-    const isSnapshot = ({ descriptor }: Manifest) => kindOf(descriptor) === "snapshot"
+    const isSnapshot = ({ descriptor }: Manifest) => artifactKindOf(descriptor) === "snapshot"
     const [snapshots, others] = [manifests.filter(isSnapshot), manifests.filter((one) => !isSnapshot(one))]
     const ordered = (async function* () {
       yield* snapshots
@@ -144,7 +150,7 @@ class Walk {
   async #look(
     subject: Digest,
     entry: Descriptor,
-  ): Promise<{ readonly finding: Finding } | Manifest | Rejected | undefined> {
+  ): Promise<{ readonly finding: SurveyFinding } | Manifest | Rejected | undefined> {
     const { digest } = entry
     try {
       if (entry.artifactType === BUNDLE) {
@@ -194,7 +200,7 @@ const NOTHING: Attached = {
 }
 
 function sorted(
-  statements: readonly Statement[],
+  statements: readonly AttachedStatement[],
   nodes: readonly ArtifactNode[],
   rejected: readonly Rejected[],
   predicateType: string | undefined,
@@ -202,8 +208,8 @@ function sorted(
   const wanted = statements.filter(
     (one) => predicateType === undefined || one.predicate_type === predicateType,
   )
-  const isSignature = ({ predicate_type: type }: Statement) => type === SIGNATURE_PREDICATE
-  const isSbom = ({ predicate_type: type }: Statement) => isSbomPredicate(type)
+  const isSignature = ({ predicate_type: type }: AttachedStatement) => type === SIGNATURE_PREDICATE
+  const isSbom = ({ predicate_type: type }: AttachedStatement) => isSbomPredicate(type)
   return {
     signatures: wanted.filter(isSignature),
     sboms: wanted.filter(isSbom),

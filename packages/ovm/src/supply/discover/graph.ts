@@ -1,6 +1,6 @@
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Digest } from "../../content/digest.ts"
-import type { Finding } from "../../signing/survey.ts"
+import type { SurveyFinding } from "../../signing/survey.ts"
 
 /** An artifact, and what others attached to it. `ovm discover --json` prints it as it is. Sizes are bytes. */
 export interface ArtifactNode {
@@ -14,10 +14,10 @@ export interface ArtifactNode {
   readonly created?: string
   /** Of a snapshot. */
   readonly base?: ArtifactNode
-  readonly signatures: readonly Statement[]
+  readonly signatures: readonly AttachedStatement[]
   /** Those about its content among the attestations. */
-  readonly sboms: readonly Statement[]
-  readonly attestations: readonly Statement[]
+  readonly sboms: readonly AttachedStatement[]
+  readonly attestations: readonly AttachedStatement[]
   readonly snapshots: readonly ArtifactNode[]
   /** Other artifacts that name it as their subject; documents that were attached without a signature are among them. */
   readonly referrers: readonly ArtifactNode[]
@@ -28,8 +28,8 @@ export interface ArtifactNode {
 }
 
 /** A signature or attestation, and what to think of it; members are called as `ovm verify --json` calls them. */
-export interface Statement {
-  readonly status: Finding["status"]
+export interface AttachedStatement {
+  readonly status: SurveyFinding["status"]
   readonly predicate_type: string
   readonly form: "bundle" | "legacy"
   /** Of the OCI manifest that it was found in. */
@@ -42,7 +42,7 @@ export interface Statement {
   readonly named_key?: string
   readonly signed_for?: string
   readonly signed_at?: string
-  readonly code?: Finding["code"]
+  readonly code?: SurveyFinding["code"]
   readonly reason?: string
 }
 
@@ -51,7 +51,7 @@ export interface Rejected {
   readonly reason: string
 }
 
-export function statementOf(finding: Finding): Statement {
+export function statementOf(finding: SurveyFinding): AttachedStatement {
   const { evidence, status, signatory, namedKey, signedReference, signedAt, code, reason } = finding
   const { predicateType, form, manifest } = evidence
   return {

@@ -1,12 +1,12 @@
-import { bytesText, type Entry, tree } from "../../artifact/machine/inspect.ts"
-import type { ArtifactNode, Rejected, Statement } from "./graph.ts"
+import { bytesText, type TreeEntry, tree } from "../../artifact/machine/inspect.ts"
+import type { ArtifactNode, AttachedStatement, Rejected } from "./graph.ts"
 
 /** The graph as a tree for people, one line an entry. `name` is what was asked for. */
 export function discoverLines(node: ArtifactNode, name: string): string[] {
   return [`${name}  (${titleOf(node)})`, `digest  ${node.digest}`, ...tree(below(node))]
 }
 
-function below(node: ArtifactNode): Entry[] {
+function below(node: ArtifactNode): TreeEntry[] {
   const { base, signatures, sboms, attestations, snapshots, referrers, rejected } = node
   return [
     ...(base ? [{ text: `base  ${base.digest}`, below: below(base) }] : []),
@@ -21,11 +21,11 @@ function below(node: ArtifactNode): Entry[] {
   ]
 }
 
-function group<T>(title: string, items: readonly T[], entry: (item: T) => Entry): Entry[] {
+function group<T>(title: string, items: readonly T[], entry: (item: T) => TreeEntry): TreeEntry[] {
   return items.length > 0 ? [{ text: `${title}  ${items.length}`, below: items.map(entry) }] : []
 }
 
-function artifact(node: ArtifactNode): Entry {
+function artifact(node: ArtifactNode): TreeEntry {
   const { digest, created, artifactType, kind, unexplored } = node
   const about = kind === "snapshot" ? (created ?? "snapshot") : (artifactType ?? node.mediaType)
   return { text: `${digest}  ${about}${unexplored ? ", not looked behind" : ""}`, below: below(node) }
@@ -35,12 +35,12 @@ function titleOf({ kind, artifactType, mediaType, size }: ArtifactNode): string 
   return kind === "machine" || kind === "snapshot" ? kind : `${artifactType ?? mediaType}, ${bytesText(size)}`
 }
 
-function rejectedEntry({ digest, reason }: Rejected): Entry {
+function rejectedEntry({ digest, reason }: Rejected): TreeEntry {
   return { text: `${digest}  ${reason}` }
 }
 
 /** Its state, whose it is as far as that is known, and why it is not valid. */
-function statementText(one: Statement): string {
+function statementText(one: AttachedStatement): string {
   const { status, key_id, identity, issuer, named_key, signed_for, signed_at, form, reason } = one
   const facts = [
     key_id && `key ${key_id}`,

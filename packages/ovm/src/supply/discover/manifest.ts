@@ -41,7 +41,7 @@ export async function readManifest(source: Fetcher, target: Descriptor, call: Ca
 }
 
 /** What it is by its type, in the words of a graph. */
-export function kindOf(descriptor: Descriptor): ArtifactNode["kind"] {
+export function artifactKindOf(descriptor: Descriptor): ArtifactNode["kind"] {
   const type = canonicalType(descriptor.artifactType ?? "")
   if (type === MANIFEST_TYPE) return "machine"
   if (type === SNAPSHOT_TYPE) return "snapshot"

@@ -37,7 +37,7 @@ export interface Part {
 }
 
 /** A store whose blobs are files here. */
-export type Files = Fetcher & LocalFile
+export type LocalStore = Fetcher & LocalFile
 
 export interface InventoryOptions extends Call {
   /** For a temporary copy of the disk. */
@@ -49,7 +49,7 @@ export interface InventoryOptions extends Call {
  * what reading the artifact throws, OVM_CONTENT_MISSING, OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export async function takeInventory(
-  files: Files,
+  files: LocalStore,
   target: Descriptor,
   options: InventoryOptions,
 ): Promise<Inventory> {
@@ -82,7 +82,7 @@ export async function takeInventory(
   }
 }
 
-async function machineParts(files: Files, machine: Artifact, options: Call): Promise<Part[]> {
+async function machineParts(files: LocalStore, machine: Artifact, options: Call): Promise<Part[]> {
   options.signal?.throwIfAborted()
   const { kernel, initrd, layers } = machine
   const version = kernel && (await kernelVersion(await pathOf(files, kernel)))
@@ -116,7 +116,7 @@ function snapshotParts({ ram, table, changed, state, overlays }: Snapshot, of: P
   ]
 }
 
-async function pathOf(files: Files, target: Descriptor): Promise<string> {
+async function pathOf(files: LocalStore, target: Descriptor): Promise<string> {
   const path = await files.path(target)
   if (path !== undefined) return path
   throw new OvmError("OVM_CONTENT_MISSING", `${target.mediaType} ${target.digest} is not on this host`)

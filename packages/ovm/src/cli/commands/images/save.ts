@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import { type ArchiveOptions, type Named, writeArchive } from "../../../content/archive/write.ts"
+import { type ArchiveOptions, type ArchiveRoot, writeArchive } from "../../../content/archive/write.ts"
 import type { LayoutReader } from "../../../content/layout/reader.ts"
 import { OvmError } from "../../../errors.ts"
 import { batches } from "../../../files/batch.ts"
@@ -71,8 +71,8 @@ function archiveOptions(
   return { signal, includeReferrers, ...(onProgress && { onProgress }) }
 }
 
-async function resolveAll(store: LayoutReader, images: readonly string[]): Promise<Named[]> {
-  const roots: Named[] = []
+async function resolveAll(store: LayoutReader, images: readonly string[]): Promise<ArchiveRoot[]> {
+  const roots: ArchiveRoot[] = []
   for (const image of images) {
     const name = storeName(await nameFor(image))
     try {

@@ -11,11 +11,11 @@ import { hexOf } from "../../../content/digest.ts"
 import { openLayout } from "../../../content/layout/store.ts"
 import { describeBytes, failure, pushBytes } from "../../../content/store.suite.ts"
 import type { ErrorCode } from "../../../errors.ts"
-import { LIMITS } from "../../http/limits.ts"
+import { HTTP_LIMITS } from "../../http/limits.ts"
 import { HttpStore } from "../../http-store.ts"
 import { Transport, type TransportOptions } from "../../transport/transport.ts"
 import { fetchDirectly } from "./fetch.ts"
-import { parseHead } from "./head.ts"
+import { parseResponseHead } from "./head.ts"
 
 const PIECE = 256 * 1024
 const BYTES = randomBytes(4 * PIECE - 100)
@@ -290,7 +290,7 @@ test("a file that cannot be written to is named", async () => {
     extent: { start: 0, end: PIECE },
     size: BYTES.length,
     tag: undefined,
-    limits: LIMITS,
+    limits: HTTP_LIMITS,
   }
   const written: unknown[] = []
   const file = {
@@ -307,18 +307,18 @@ test("a file that cannot be written to is named", async () => {
 })
 
 test("a head is read strictly", () => {
-  const head = parseHead("HTTP/1.1 206 Partial Content\r\nContent-Length:  5 \r\nconnection: Close")
+  const head = parseResponseHead("HTTP/1.1 206 Partial Content\r\nContent-Length:  5 \r\nconnection: Close")
   expect(head?.status).toBe(206)
   expect(head?.headers.get("content-length")).toBe("5")
   expect(head?.keep).toBe(false)
-  expect(parseHead("HTTP/1.1 200\r\nA: b")?.keep).toBe(true)
+  expect(parseResponseHead("HTTP/1.1 200\r\nA: b")?.keep).toBe(true)
   for (const text of [
     "HTTP/2 200 OK",
     "HTTP/1.1 20 OK",
     "HTTP/1.1 200 OK\r\nA : b",
     "HTTP/1.1 200 OK\r\nA: \u0001",
   ])
-    expect(parseHead(text)).toBeUndefined()
+    expect(parseResponseHead(text)).toBeUndefined()
 })
 
 test("TLS, proxies and mirrors are not for plain sockets", async () => {

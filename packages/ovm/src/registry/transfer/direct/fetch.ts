@@ -3,7 +3,7 @@ import type { IncomingFile } from "../../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { Extent } from "../../../files/extents.ts"
 import { timedOut, USUAL } from "../../http/http.ts"
-import type { Limits } from "../../http/limits.ts"
+import type { HttpLimits } from "../../http/limits.ts"
 import { Transient } from "../../http/retry.ts"
 import type { Plain } from "../../transport/transport.ts"
 import { isWhole } from "./head.ts"
@@ -16,7 +16,7 @@ export interface Question extends Plain {
   readonly size: number
   /** The ETag that earlier pieces had. */
   readonly tag: string | null | undefined
-  readonly limits: Limits
+  readonly limits: HttpLimits
 }
 
 /**

@@ -12,7 +12,7 @@ export interface Head {
 }
 
 /** The head of an HTTP/1.1 answer (RFC 9112, 4 and 5); undefined for what is not one without doubt. */
-export function parseHead(text: string): Head | undefined {
+export function parseResponseHead(text: string): Head | undefined {
   const [first = "", ...lines] = text.split("\r\n")
   const status = /^HTTP\/1\.1 (\d{3})(?: |$)/.exec(first)?.[1]
   if (status === undefined) return undefined

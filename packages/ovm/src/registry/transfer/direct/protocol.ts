@@ -1,6 +1,6 @@
 import type { Digest } from "../../../content/digest.ts"
 import type { Extent } from "../../../files/extents.ts"
-import type { Limits } from "../../http/limits.ts"
+import type { HttpLimits } from "../../http/limits.ts"
 
 // What threads.ts and its threads say to each other.
 
@@ -18,7 +18,7 @@ export interface Job {
   readonly tag?: string | null | undefined
   /** Of this process, shared by its threads. */
   readonly fd: number
-  readonly limits: Pick<Limits, "responseMs" | "stallMs" | "rateMs" | "slowestDownload">
+  readonly limits: Pick<HttpLimits, "responseMs" | "stallMs" | "rateMs" | "slowestDownload">
 }
 
 export interface Order {

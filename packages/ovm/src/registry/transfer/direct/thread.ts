@@ -4,7 +4,7 @@ import type { Extent } from "../../../files/extents.ts"
 import { overwriteNow } from "../../../files/sparse.ts"
 import { reserve } from "../../../host/libc.ts"
 import { Pace, tickOf } from "../../http/watch.ts"
-import { HEAD_LIMIT, type Head, isPlain, isWhole, parseHead } from "./head.ts"
+import { HEAD_LIMIT, type Head, isPlain, isWhole, parseResponseHead } from "./head.ts"
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
 import { Socket } from "./socket.ts"
 
@@ -106,7 +106,7 @@ class Moving {
       count += came
       const end = buffer.subarray(0, Math.min(count, HEAD_LIMIT)).indexOf("\r\n\r\n")
       if (end >= 0) {
-        const head = parseHead(buffer.toString("latin1", 0, end))
+        const head = parseResponseHead(buffer.toString("latin1", 0, end))
         buffer.copyWithin(0, end + 4, count)
         return head ? { ...head, over: count - end - 4 } : { kind: "refused", status: undefined }
       }

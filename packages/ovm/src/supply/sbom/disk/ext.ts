@@ -1,7 +1,7 @@
 import { basename, dirname } from "node:path"
 import type { Call } from "../../../content/interfaces.ts"
 import type { RawDisk } from "./flatten.ts"
-import { runTool, type ToolResult, unreadable } from "./tool.ts"
+import { runTool, type ToolResult, unreadableDisk } from "./tool.ts"
 import type { Volume } from "./volumes.ts"
 
 const MS = 60_000
@@ -19,7 +19,7 @@ export class ExtFiles {
   async needsRecovery(): Promise<boolean> {
     const { stdout } = await this.#run("show_super_stats -h", WORDS)
     const features = /^Filesystem features:(.*)$/m.exec(stdout.toString("latin1"))?.[1]
-    if (features === undefined) throw unreadable("debugfs cannot read its superblock")
+    if (features === undefined) throw unreadableDisk("debugfs cannot read its superblock")
     return /\bneeds_recovery\b/.test(features)
   }
 
@@ -34,13 +34,14 @@ export class ExtFiles {
     const size = Number(/^User:.*\bSize: (\d+)$/m.exec(about)?.[1])
     if (type === undefined || !Number.isSafeInteger(size)) {
       if (/File not found/.test(stderr)) return undefined
-      throw unreadable(`debugfs cannot read ${path}`)
+      throw unreadableDisk(`debugfs cannot read ${path}`)
     }
-    if (type !== "regular") throw unreadable(`${path} is no regular file but: ${type}`)
-    if (size > limit) throw unreadable(`${path} says that it has ${size} bytes, above the limit of ${limit}`)
+    if (type !== "regular") throw unreadableDisk(`${path} is no regular file but: ${type}`)
+    if (size > limit)
+      throw unreadableDisk(`${path} says that it has ${size} bytes, above the limit of ${limit}`)
     const content = (await this.#run(`cat ${path}`, size)).stdout
     if (content.byteLength === size) return content
-    throw unreadable(`${path} has ${content.byteLength} bytes, but says that it has ${size}`)
+    throw unreadableDisk(`${path} has ${content.byteLength} bytes, but says that it has ${size}`)
   }
 
   /** Whether there is anything at `path`. */
@@ -55,7 +56,7 @@ export class ExtFiles {
     const options = { ...this.call, cwd: dirname(path) }
     const result = await runTool("debugfs", ["-R", request, device], { ms: MS, output }, options)
     const broken = /^(?:\.\/|\/).*: (.*) while (?:opening|trying to open|reading)/m.exec(result.stderr)
-    if (broken) throw unreadable(`debugfs cannot open it: ${broken[1]}`)
+    if (broken) throw unreadableDisk(`debugfs cannot open it: ${broken[1]}`)
     return result
   }
 }

@@ -4,7 +4,7 @@ import type { Call } from "../../../content/interfaces.ts"
 import { checkChain } from "../../../disk/chain.ts"
 import { type DiskInfo, inspectDisk } from "../../../disk/inspect.ts"
 import { toOvmError } from "../../../errors.ts"
-import { runTool, unreadable } from "./tool.ts"
+import { runTool, unreadableDisk } from "./tool.ts"
 
 /** A layer's own file; base first. */
 export interface LayerFile {
@@ -37,11 +37,12 @@ export async function flatten(
     infos.push(await inspectDisk(path, { format, role: index === 0 ? "base" : "diff", ...call }))
   checkChain(infos)
   const top = infos.at(-1)
-  if (!top) throw unreadable("there is no disk")
+  if (!top) throw unreadableDisk("there is no disk")
   const size = top.virtualSize
   if (top.format === "raw") return { path: top.path, size, [Symbol.asyncDispose]: async () => {} }
   const copied = infos.reduce((sum, info) => sum + allocated(info), 0)
-  if (copied > COPY_LIMIT) throw unreadable(`${copied} bytes would have to be copied, above ${COPY_LIMIT}`)
+  if (copied > COPY_LIMIT)
+    throw unreadableDisk(`${copied} bytes would have to be copied, above ${COPY_LIMIT}`)
   const home = await mkdtemp(join(folder, "disk-")).catch((thrown: unknown) => {
     throw toOvmError(thrown)
   })
@@ -50,7 +51,7 @@ export async function flatten(
     const path = join(home, "raw")
     const args = ["convert", "-O", "raw", `json:${JSON.stringify(nodeOf(infos))}`, path]
     const { status } = await runTool("qemu-img", args, LIMITS, call)
-    if (status !== 0) throw unreadable("qemu-img could not copy it out of its layers")
+    if (status !== 0) throw unreadableDisk("qemu-img could not copy it out of its layers")
     return { path, size, [Symbol.asyncDispose]: remove }
   } catch (thrown) {
     await remove()

@@ -28,13 +28,13 @@ const STDERR_LIMIT = 4096
 const PATH = `${process.env.PATH ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`
 
 /** Says why a disk, or part of one, cannot be looked into: caught by scanDisk, which writes it down. */
-export function unreadable(reason: string, cause?: unknown): OvmError {
+export function unreadableDisk(reason: string, cause?: unknown): OvmError {
   return new OvmError("OVM_DISK_INVALID", reason, { cause })
 }
 
 /**
  * Runs a program, without a shell and with an empty environment, under util-linux's `prlimit`: bounded time, memory and output.
- * Throws what `unreadable` makes if it is missing or hits a bound, OVM_INTERRUPTED.
+ * Throws what `unreadableDisk` makes if it is missing or hits a bound, OVM_INTERRUPTED.
  */
 export function runTool(
   name: string,
@@ -57,11 +57,13 @@ export function runTool(
       reject(error)
     }
     const interrupt = () => end(new OvmError("OVM_INTERRUPTED", "interrupted"))
-    const timer = setTimeout(() => end(unreadable(`${name} took longer than ${limits.ms} ms`)), limits.ms)
-    child.on("error", (cause) => reject(unreadable("prlimit (of util-linux) could not be started", cause)))
+    const timer = setTimeout(() => end(unreadableDisk(`${name} took longer than ${limits.ms} ms`)), limits.ms)
+    child.on("error", (cause) =>
+      reject(unreadableDisk("prlimit (of util-linux) could not be started", cause)),
+    )
     child.stdout.on("data", (chunk: Buffer) => {
       size += chunk.byteLength
-      if (size > limits.output) end(unreadable(`${name} wrote more than ${limits.output} bytes`))
+      if (size > limits.output) end(unreadableDisk(`${name} wrote more than ${limits.output} bytes`))
       else chunks.push(chunk)
     })
     child.stderr.on("data", (chunk: Buffer) => {
@@ -70,8 +72,9 @@ export function runTool(
     child.on("close", (status, killed) => {
       clearTimeout(timer)
       signal?.removeEventListener("abort", interrupt)
-      if (status === 127 || /failed to execute/.test(stderr)) reject(unreadable(`${name} is not installed`))
-      else if (killed) reject(unreadable(`${name} was ended by ${killed}`))
+      if (status === 127 || /failed to execute/.test(stderr))
+        reject(unreadableDisk(`${name} is not installed`))
+      else if (killed) reject(unreadableDisk(`${name} was ended by ${killed}`))
       else resolve({ status: status ?? -1, stdout: Buffer.concat(chunks), stderr })
     })
     if (signal?.aborted) interrupt()

@@ -1,6 +1,6 @@
 import type { Call } from "../../../content/interfaces.ts"
 import type { RawDisk } from "./flatten.ts"
-import { runTool, unreadable } from "./tool.ts"
+import { runTool, unreadableDisk } from "./tool.ts"
 
 /** A part of a disk that may hold a file system. Bytes. */
 export interface Volume {
@@ -30,7 +30,7 @@ export async function volumesOf({ path, size }: RawDisk, call: Call = {}): Promi
     return { volumes: [volume("the whole disk", 0, size, whole.TYPE)], gaps: [] }
   const listed = ["--raw", "--noheadings", "--bytes", "--output", "NR,START,SECTORS", path]
   const { status, stdout } = await runTool("partx", listed, LIMITS, call)
-  if (status !== 0) throw unreadable(`its partition table (${whole.PTTYPE}) cannot be read`)
+  if (status !== 0) throw unreadableDisk(`its partition table (${whole.PTTYPE}) cannot be read`)
   const rows = stdout.toString("latin1").trim().split("\n").filter(Boolean)
   const volumes: Volume[] = []
   const gaps: string[] = []
@@ -62,7 +62,7 @@ async function probe(
   const shown = ["--output", "export", "--match-tag", "TYPE", "--match-tag", "PTTYPE"]
   // Status 2: nothing that it knows. 8: several things at once, which is nothing that can be relied on.
   const { status, stdout } = await runTool("blkid", ["--probe", ...stretch, ...shown, path], LIMITS, call)
-  if (status !== 0 && status !== 2 && status !== 8) throw unreadable("blkid could not look at it")
+  if (status !== 0 && status !== 2 && status !== 8) throw unreadableDisk("blkid could not look at it")
   return Object.fromEntries(
     [...stdout.toString("latin1").matchAll(/^(TYPE|PTTYPE)=([\w.-]{1,40})$/gm)].map(([, name, value]) => [
       name,
