@@ -1,5 +1,5 @@
 import { codes } from "./generated/codes.ts"
-import type { ErrorCode, ErrorEntry } from "./wire.ts"
+import type { ErrorClass, ErrorCode, ErrorEntry } from "./wire.ts"
 
 /** The only error that this package throws, but for an abort, which is thrown as its signal's reason. */
 export class ApiError extends Error {
@@ -18,12 +18,17 @@ export class ApiError extends Error {
     this.detail = options.detail
     this.status = options.status
   }
+
+  /** What it is about, and whether trying again makes sense (spec/errors.json). */
+  get class(): ErrorClass {
+    return codes[this.code]
+  }
 }
 
 /** What an answer of 400 or above says; OVM_INTERNAL for a body that is not as spec/errors.md has it. */
 export function errorOf(status: number, text: string, path: string): ApiError {
   const first = firstEntry(text)
-  if (!first || !codes.includes(first.code as ErrorCode))
+  if (!first || !Object.hasOwn(codes, String(first.code)))
     return new ApiError(
       "OVM_INTERNAL",
       `the daemon answered ${path} with status ${status} and no known error`,

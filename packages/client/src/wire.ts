@@ -1,3 +1,4 @@
+import type { codes } from "./generated/codes.ts"
 import type { components } from "./generated/openapi.ts"
 
 // What goes over the socket (spec/api/openapi.yaml), under the names that it has there. Sizes in bytes, durations in ms, times in
@@ -29,3 +30,5 @@ export type VmmInfo = Schemas["VmmInfo"]
 export type ErrorEntry = Schemas["ErrorEntry"]
 /** The closed list of error codes (spec/errors.json). */
 export type ErrorCode = ErrorEntry["code"]
+/** What an error is about, by its code. */
+export type ErrorClass = (typeof codes)[ErrorCode]

@@ -77,7 +77,7 @@ export const cases = {
   "what the daemon refuses": async () => {
     const runtime = connect(SOCKET)
     const unknown = await refusal(runtime.status("no/such?id"))
-    assert.deepEqual([unknown.code, unknown.status], ["OVM_INSTANCE_UNKNOWN", 404])
+    assert.deepEqual([unknown.code, unknown.class, unknown.status], ["OVM_INSTANCE_UNKNOWN", "absent", 404])
     assert.match(unknown.message, /no\/such\?id/)
     const invalid = await refusal(runtime.start({ manifest, nonsense: 1 }))
     assert.deepEqual([invalid.code, invalid.status], ["OVM_REQUEST_INVALID", 400])

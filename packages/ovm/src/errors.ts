@@ -2,6 +2,8 @@ import table from "@ovms/spec/errors.json" with { type: "json" }
 
 /** The closed list of error codes (spec/errors.md). */
 export type ErrorCode = keyof typeof table.codes
+/** What an error is about, of a closed list as well. */
+export type ErrorClass = keyof typeof table.classes
 
 export interface ErrorOptions {
   cause?: unknown
@@ -27,6 +29,10 @@ export class OvmError extends Error {
     this.hint = options.hint
   }
 
+  get class(): ErrorClass {
+    return table.codes[this.code].class as ErrorClass
+  }
+
   /** HTTP status of an API answer that carries this error; 500 for codes that should not travel. */
   get httpStatus(): number {
     return table.codes[this.code].http || 500
@@ -45,7 +51,7 @@ export function isErrorCode(code: unknown): code is ErrorCode {
 
 /** True for a registry's trouble: it could not be reached, refused, or failed. */
 export function ofRegistry(thrown: unknown): thrown is OvmError {
-  return thrown instanceof OvmError && thrown.code.startsWith("OVM_REGISTRY_")
+  return thrown instanceof OvmError && thrown.class === "registry"
 }
 
 const SYSTEM: Record<string, readonly [code: ErrorCode, reason: string]> = {

@@ -24,7 +24,8 @@ const DOCUMENTS = (readdirSync(SPEC, { recursive: true }) as string[])
   .sort()
 const ERRORS = JSON.parse(read("errors.json")) as {
   exits: Record<string, string>
-  codes: Record<string, { http: number; exit: number; meaning: string }>
+  classes: Record<string, string>
+  codes: Record<string, { class: string; http: number; exit: number; meaning: string }>
 }
 
 interface Fence {
@@ -185,6 +186,11 @@ test("error codes have a known exit status and an HTTP status", () => {
     expect(http === 0 || (http >= 400 && http < 600)).toBe(true)
     expect(meaning).toMatch(/\.$/)
   }
+})
+
+test("every error code is of a class, and every class has one", () => {
+  const used = new Set(Object.values(ERRORS.codes).map((code) => code.class))
+  expect([...used].sort()).toEqual(Object.keys(ERRORS.classes).sort())
 })
 
 test("every code that the text names is on the list", () => {

@@ -32,7 +32,7 @@ export async function judgeImage(text: string, options: RegistryOptions & Call):
 function faultsOf(error: OvmError): readonly AnyFault[] {
   const { detail } = error
   if (Array.isArray(detail) && detail.every((fault) => typeof fault?.requirement === "string")) return detail
-  if (error.exitStatus !== 4 && error.exitStatus !== 5) throw error
+  if (error.class !== "invalid" && error.class !== "refused") throw error
   return [toFault("", error)]
 }
 

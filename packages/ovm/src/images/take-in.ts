@@ -1,10 +1,10 @@
 import { type LayoutOptions, type LayoutStore, openLayout } from "../content/layout/store.ts"
-import { toOvmError } from "../errors.ts"
+import { type ErrorClass, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import { collectImages } from "./collect.ts"
 
-/** Invalid, refused, no room (spec/errors.json): what was fetched before such an end is of no use to a next attempt. */
-const IN_VAIN = [4, 5, 9]
+/** What was fetched before such an end is of no use to a next attempt. */
+const IN_VAIN: readonly ErrorClass[] = ["invalid", "refused", "host"]
 
 /**
  * Opens the store of `place`, made if absent, for `work`, which brings content in, and closes it. Where that fails in vain, all
@@ -21,7 +21,7 @@ export async function takeIn<T>(
     return await work(store)
   } catch (thrown) {
     const error = toOvmError(thrown)
-    if (IN_VAIN.includes(error.exitStatus)) {
+    if (IN_VAIN.includes(error.class)) {
       // What went wrong before is what the user has to know.
       await collectImages(place, { partials: error.code === "OVM_NO_SPACE" }).catch(() => {})
     }
