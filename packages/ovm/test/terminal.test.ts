@@ -62,7 +62,7 @@ describe.skipIf(Boolean(skip))("on 60 columns", () => {
     expect(heading).toMatch(/^ID +NAME +.*STATE .*CREATED$/)
     expect(heading).not.toContain("EXIT")
     expect(running).toHaveLength(1)
-    expect(running[0]).toMatch(/^[0-9a-f]{8} +a-machine\S* .*running .*(just now|ago)$/)
+    expect(running[0]).toMatch(/^[0-9a-f]{8} +a-mach\S* .*running .*(just now|ago)$/)
     const [all, ...rows] = await lines("ps", "--all")
     expect(all).toMatch(/^ID +NAME +.*STATE +EXIT .*CREATED$/)
     expect(rows).toHaveLength(3)
