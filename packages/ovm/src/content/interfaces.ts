@@ -75,9 +75,10 @@ export interface FilePusher {
 export interface FileIngester {
   /**
    * Stores a copy of the file `path`, whatever is in it, and says what it is. The copy, not the file, is what was hashed, so a
-   * file that is written to meanwhile does no harm. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
+   * file that is written to meanwhile does no harm. A file that may be there already is read first, and told of as far as it was
+   * read. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
    */
-  ingestFile(path: string, mediaType: string, call?: Call): Promise<Descriptor>
+  ingestFile(path: string, mediaType: string, call?: Progressing): Promise<Descriptor>
 }
 
 export interface ReferencePusher {

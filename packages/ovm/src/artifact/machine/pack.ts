@@ -45,6 +45,8 @@ export interface PackOptions<Info> extends Call {
   readonly disks: DiskChecks<Info>
   /** As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created. */
   readonly sourceDateEpoch?: string | undefined
+  /** Told how many bytes of a file are stored, of how many. */
+  readonly onFile?: (path: string, done: number, total: number) => void
   /** Told of each blob that was stored. */
   readonly onBlob?: (blob: { readonly path: string; readonly descriptor: Descriptor }) => void
 }
@@ -146,7 +148,10 @@ async function taken<Info>(
   store: FileIngester,
   options: PackOptions<Info>,
 ): Promise<BlobFile> {
-  const found = await store.ingestFile(path, mediaType, options)
+  const total = Number(before.size)
+  const onBytes = (done: number) => options.onFile?.(path, done, total)
+  const found = await store.ingestFile(path, mediaType, { ...options, onBytes })
+  onBytes(total)
   const after = await stat(path, { bigint: true })
   if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || after.ino !== before.ino)
     throw new OvmError("OVM_DIGEST_MISMATCH", `${path} changed while it was packed`, { detail: { path } })

@@ -1,5 +1,5 @@
 import { guarded } from "../../files/guarded.ts"
-import { copyGraph, type Destination, type Source } from "../copy.ts"
+import { type CopyEvent, copyGraph, type Destination, type Source } from "../copy.ts"
 import type { Descriptor } from "../descriptor.ts"
 import type { Bytes, Call } from "../interfaces.ts"
 import { nameOf, toDescriptor } from "../layout/names.ts"
@@ -13,6 +13,10 @@ export interface LoadedEntry {
   readonly target: Descriptor
 }
 
+export interface LoadOptions extends Call {
+  onProgress?(event: CopyEvent): void
+}
+
 /**
  * Stores the blobs of the archive that `content` is, in the order in which they come, and returns what its index lists once
  * all of it is there, whole and verified. Nothing is named: that is for the caller, who thereby decides between all and
@@ -24,12 +28,21 @@ export function loadArchive(
   store: Source & Destination,
   content: Bytes,
   what: string,
-  call: Call = {},
+  { onProgress, ...call }: LoadOptions = {},
 ): Promise<LoadedEntry[]> {
   return guarded(async () => {
     const input = new StreamInput(uncompressed(content, what), call)
     const index = await scanArchive(input, what, async ({ digest, size, content }) => {
-      await store.push({ mediaType: "application/octet-stream", digest, size }, content(), call)
+      const descriptor = { mediaType: "application/octet-stream", digest, size }
+      const report = (phase: CopyEvent["phase"], done: number) =>
+        onProgress?.({ phase, descriptor, done, total: size })
+      const there = onProgress !== undefined && (await store.exists(descriptor, call))
+      await store.push(
+        descriptor,
+        there ? content() : counted(content(), (done) => report("transfer", done)),
+        call,
+      )
+      report(there ? "exists" : "done", size)
     })
     // A pipe's writer would see a broken pipe if what fills its last block were left unread.
     await input.skip(Number.MAX_SAFE_INTEGER)
@@ -42,6 +55,15 @@ export function loadArchive(
     for (const { target } of entries) await copyGraph(store, target, store, call)
     return entries
   })
+}
+
+async function* counted(content: Bytes, onBytes: (done: number) => void): Bytes {
+  let done = 0
+  for await (const chunk of content) {
+    yield chunk
+    done += chunk.byteLength
+    onBytes(done)
+  }
 }
 
 async function* uncompressed(content: Bytes, what: string): Bytes {

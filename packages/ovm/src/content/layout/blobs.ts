@@ -7,7 +7,7 @@ import { openRegularSync, readRegularSync, refuseOthers } from "../../files/regu
 import type { Descriptor } from "../descriptor.ts"
 import type { Digest } from "../digest.ts"
 import { sha256 } from "../digest.ts"
-import type { Bytes, Call } from "../interfaces.ts"
+import type { Bytes, Call, Progressing } from "../interfaces.ts"
 import { bytesOf } from "../read.ts"
 import { digestMismatch, sizeMismatch, verifiedContent } from "../verify.ts"
 import type { LayoutFiles } from "./files.ts"
@@ -85,8 +85,13 @@ export function missing(digest: Digest, where: string): OvmError {
   return new OvmError("OVM_CONTENT_MISSING", `${digest} is not in ${where}`, { detail: { digest } })
 }
 
-export async function hashFile(path: string, call: Call = {}): Promise<Digest> {
+export async function hashFile(path: string, call: Progressing = {}): Promise<Digest> {
   const hash = sha256()
-  for await (const chunk of readChunks(path, call)) hash.update(chunk)
+  let done = 0
+  for await (const chunk of readChunks(path, call)) {
+    hash.update(chunk)
+    done += chunk.byteLength
+    call.onBytes?.(done)
+  }
   return hash.digest()
 }

@@ -12,7 +12,7 @@ import { flock, shareBlocks } from "../../host/libc.ts"
 import { lock } from "../../host/lock.ts"
 import type { Digest } from "../digest.ts"
 import { sha256 } from "../digest.ts"
-import type { Bytes, Call } from "../interfaces.ts"
+import type { Bytes, Progressing } from "../interfaces.ts"
 import { hashFile } from "./blobs.ts"
 import type { LayoutFiles } from "./files.ts"
 import type { Stamps } from "./stamps.ts"
@@ -61,7 +61,7 @@ export class Ingest implements AsyncDisposable {
    * Fills the file with a copy of `source` and says what was written. Where the file system can share blocks, the
    * copy is free and the hash reads it; elsewhere both are done in one reading.
    */
-  async copyOf(source: string, call: Call): Promise<{ digest: Digest; size: number }> {
+  async copyOf(source: string, call: Progressing): Promise<{ digest: Digest; size: number }> {
     if (await this.#clone(source)) {
       const { size } = await this.handle.stat()
       return { digest: await hashFile(this.path, call), size }
@@ -73,6 +73,7 @@ export class Ingest implements AsyncDisposable {
         hash.update(chunk)
         size += chunk.byteLength
         yield chunk
+        call.onBytes?.(size)
       }
     }
     await this.write(hashing(readChunks(source, call)))

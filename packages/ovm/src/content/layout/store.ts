@@ -14,6 +14,7 @@ import type {
   FilePusher,
   Incoming,
   Ingester,
+  Progressing,
   Store,
   Untagger,
 } from "../interfaces.ts"
@@ -141,7 +142,7 @@ export class LayoutStore
   }
 
   /** Read once, but where a blob of the same size is here: it may be the same, and then nothing has to be copied. */
-  ingestFile(path: string, mediaType: string, call: Call = {}): Promise<Descriptor> {
+  ingestFile(path: string, mediaType: string, call: Progressing = {}): Promise<Descriptor> {
     return guarded(async () => {
       const { size } = await stat(path)
       if (await this.blobs.anyOf(size)) {

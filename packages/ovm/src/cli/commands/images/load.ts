@@ -1,6 +1,6 @@
 import type { Command } from "commander"
-import { type LoadedEntry, loadArchive } from "../../../content/archive/load.ts"
-import type { Bytes, Call } from "../../../content/interfaces.ts"
+import { type LoadOptions as LoadCall, type LoadedEntry, loadArchive } from "../../../content/archive/load.ts"
+import type { Bytes } from "../../../content/interfaces.ts"
 import type { LayoutStore } from "../../../content/layout/store.ts"
 import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
@@ -13,6 +13,7 @@ import { interruptible } from "../../interrupt.ts"
 import { storeName } from "../../names.ts"
 import { isTerminal, print, printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
+import { openProgress } from "../../terminal/progress.ts"
 
 interface LoadOptions {
   readonly input: string
@@ -43,9 +44,13 @@ async function run(options: LoadOptions): Promise<void> {
   if (input === "-" && isTerminal("stdin"))
     throw new OvmError("OVM_USAGE", "standard input is a terminal", { hint: "ovm load -i FILE" })
   const given = name === undefined ? undefined : storeName(name)
-  const loaded = await interruptible((signal) =>
-    takeIn(paths(), { durable: true }, (store) => load(store, input, given, { signal })),
-  )
+  const loaded = await interruptible(async (signal) => {
+    using progress = await openProgress()
+    const { onProgress } = progress
+    return await takeIn(paths(), { durable: true }, (store) =>
+      load(store, input, given, { signal, onProgress }),
+    )
+  })
   if (options.json) printJson(loaded)
   else print(loaded.map(({ reference, digest }) => `${digest}  ${reference}\n`).join(""))
 }
@@ -54,12 +59,13 @@ async function load(
   store: LayoutStore,
   input: string,
   given: string | undefined,
-  call: Call,
+  options: LoadCall,
 ): Promise<Loaded[]> {
+  const call = options.signal ? { signal: options.signal } : {}
   const piped = input === "-"
   const what = piped ? "standard input" : input
   const content: Bytes = piped ? process.stdin : argumentBytes(input, call)
-  const entries = await loadArchive(store, content, what, call)
+  const entries = await loadArchive(store, content, what, options)
   const named = nameAll(entries, given, what)
   // What could not be run is not named, so that an archive is taken whole or not at all.
   for (const { target } of named) await readRoot(store, target, call)

@@ -18,6 +18,7 @@ import { savedAsQcow2 } from "../../raw-disk.ts"
 import { signerOptions } from "../../signer-options.ts"
 import { parseCount, parseMemory } from "../../size.ts"
 import { examples } from "../../terminal/examples.ts"
+import { openProgress } from "../../terminal/progress.ts"
 
 interface PackOptions extends ProvenanceOptions {
   readonly file?: string
@@ -94,12 +95,14 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   const files: Run["files"][number][] = []
   const remarks: string[] = []
   const descriptor = await interruptible(async (signal) => {
+    using progress = await openProgress()
     return await takeIn(paths(), { durable: true }, async (store) => {
       const packed = await pack(source, store, {
         base,
         disks: { inspect: inspectAloud, checkChain },
         sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
         signal,
+        onFile: progress.onFile,
         onBlob: (blob) => files.push(blob),
       })
       await store.tag(packed, reference.toString(), { signal })
