@@ -7,8 +7,8 @@ import { FAULTS, type Fault, inject, injectMissing } from "@ovms/testkit/inject/
 import { Random } from "@ovms/testkit/random.ts"
 import { collectGarbage } from "../src/content/layout/gc.ts"
 import { openLayout } from "../src/content/layout/store.ts"
-import { pushReferrer } from "../src/content/store.suite.ts"
-import { startTest, type TestRegistry } from "../src/registry-server/registry.suite.ts"
+import { pushReferrer } from "../src/content/store.testing.ts"
+import { startTest, type TestRegistry } from "../src/registry-server/registry.testing.ts"
 import { expectSuccess, PROGRAM, Sandbox } from "./sandbox.ts"
 import { faultsOf } from "./store-whole.ts"
 

@@ -72,6 +72,7 @@ describe("the rules themselves", () => {
     ["runtime/local.ts", "../api/server.ts", "runtime/ does not build on api/"],
     ["errors.ts", "./content/digest.ts", "files directly in src/ build on no folder but files/"],
     ["content/layout.ts", "./store.suite.ts", "it is a test"],
+    ["content/layout.ts", "./store.testing.ts", "it is a test"],
     ["content/layout.ts", "@ovms/testkit/disks.ts", "only tests may use testkit"],
     ["content/layout.test.ts", "../../../testkit/src/disks.ts", "it is called @ovms/testkit"],
     ["content/layout.ts", "../../test/imports.ts", "it is not part of ovm's sources"],

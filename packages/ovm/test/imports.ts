@@ -31,6 +31,11 @@ const API: ReadonlySet<string> = new Set(["api", "runtime"])
 
 export const folders: readonly string[] = Object.keys(BUILDS_ON)
 
+/** True for tests, suites that several tests share, and what tests are helped by. */
+export function isTest(file: string): boolean {
+  return /\.(test|suite|testing)\.tsx?$/.test(file)
+}
+
 /** Every module specifier in a source text, those of types too, which a transpiler would drop. */
 export function specifiers(text: string): string[] {
   return [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(([, name = ""]) => name)
@@ -38,7 +43,7 @@ export function specifiers(text: string): string[] {
 
 /** What `file` (a path from the repository's root) imports against the rules, each as one sentence. */
 export function violations(file: string, text: string): string[] {
-  const test = /\.(test|suite)\.tsx?$/.test(file)
+  const test = isTest(file)
   return specifiers(text).flatMap((specifier) => {
     const target = specifier.startsWith(".") ? normalize(join(dirname(file), specifier)) : specifier
     const reason = refusal(file, target, test)
@@ -56,7 +61,7 @@ function refusal(file: string, target: string, test: boolean): string | undefine
   if (!target.startsWith("packages/") || test) return undefined
   if (!target.startsWith(SOURCE))
     return target === "packages/ovm/package.json" ? undefined : "it is not part of ovm's sources"
-  if (/\.(test|suite)\.tsx?$/.test(target)) return "it is a test"
+  if (isTest(target)) return "it is a test"
   const from = folderOf(file)
   const to = folderOf(target)
   if (to === undefined || from === to) return undefined

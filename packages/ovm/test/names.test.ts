@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { exportedNames } from "../../../scripts/declarations.ts"
+import { isTest } from "./imports.ts"
 
 const SOURCE = join(import.meta.dir, "../src")
 
@@ -22,7 +23,7 @@ const NOT_YET: readonly string[] = [
 test("one exported name means one thing in all of packages/ovm/src", async () => {
   const homes = new Map<string, string[]>()
   for await (const file of new Bun.Glob("**/*.ts").scan(SOURCE)) {
-    if (/(^|\/)generated\/|\.(test|suite)\.ts$/.test(file)) continue
+    if (/(^|\/)generated\//.test(file) || isTest(file)) continue
     for (const name of exportedNames(file, await Bun.file(join(SOURCE, file)).text()))
       if (name !== OF_EVERY_COMMAND || !file.startsWith("cli/commands/"))
         homes.set(name, [...(homes.get(name) ?? []), file])

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { openLayout } from "../content/layout/store.ts"
-import { pushImage } from "../content/store.suite.ts"
+import { pushImage } from "../content/store.testing.ts"
 import { parseReference } from "../registry/reference.ts"
 import { siblingOf } from "./sibling.ts"
 

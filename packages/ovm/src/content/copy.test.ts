@@ -7,7 +7,7 @@ import type { Bytes, Call } from "./interfaces.ts"
 import { OCI_INDEX, OCI_MANIFEST } from "./manifest.ts"
 import { MemoryStore } from "./memory.ts"
 import { bytesOf } from "./read.ts"
-import { collect, describeBytes, failure, pushBytes, pushImage, pushReferrer, text } from "./store.suite.ts"
+import { collect, describeBytes, failure, pushBytes, pushImage, pushReferrer, text } from "./store.testing.ts"
 
 /** Writes down in which order content arrives. */
 class Recording extends MemoryStore {

@@ -28,7 +28,7 @@ import { hashBehind } from "./hasher.ts"
 import type { Bytes } from "./interfaces.ts"
 import { type LayoutStore, openLayout } from "./layout/store.ts"
 import { OCI_MANIFEST } from "./manifest.ts"
-import { describeBytes, pushBytes } from "./store.suite.ts"
+import { describeBytes, pushBytes } from "./store.testing.ts"
 
 const MiB = 2 ** 20
 const folder = mkdtempSync(join(tmpdir(), "ovm-sparse-"))

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { failure } from "../content/store.suite.ts"
+import { failure } from "../content/store.testing.ts"
 import { lock, tryLock } from "./lock.ts"
 
 async function withFile(run: (path: string) => Promise<void>): Promise<void> {

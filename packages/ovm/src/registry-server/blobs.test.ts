@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { createHash } from "node:crypto"
 import { digestOf } from "../content/digest.ts"
-import { beginUpload, expectError, pushBlob, startTest } from "./registry.suite.ts"
+import { beginUpload, expectError, pushBlob, startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
 import { type Digest, digestOf } from "../content/digest.ts"
-import { manifestOver } from "../content/store.suite.ts"
+import { manifestOver } from "../content/store.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { openRepository } from "@ovms/testkit/repository.ts"
-import { failure, pushBytes, text } from "../content/store.suite.ts"
+import { failure, pushBytes, text } from "../content/store.testing.ts"
 import { parseReference } from "../registry/reference.ts"
 import { Htpasswd } from "./htpasswd.ts"
-import { expectError, startTest, type TestRegistry } from "./registry.suite.ts"
+import { expectError, startTest, type TestRegistry } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { describeBytes, manifestOver } from "../content/store.suite.ts"
+import { describeBytes, manifestOver } from "../content/store.testing.ts"
 import { pageOf } from "./page.ts"
 import {
   expectError,
@@ -8,7 +8,7 @@ import {
   putManifest,
   startTest,
   type TestRegistry,
-} from "./registry.suite.ts"
+} from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

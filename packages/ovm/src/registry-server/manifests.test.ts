@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { describeBytes, manifestOver, text } from "../content/store.suite.ts"
-import { expectError, pushBlob, pushManifest, putManifest, putTyped, startTest } from "./registry.suite.ts"
+import { describeBytes, manifestOver, text } from "../content/store.testing.ts"
+import { expectError, pushBlob, pushManifest, putManifest, putTyped, startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

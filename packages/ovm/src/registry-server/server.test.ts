@@ -2,7 +2,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { openRepository } from "@ovms/testkit/repository.ts"
 import { storeSuite } from "../content/store.suite.ts"
 import { parseReference } from "../registry/reference.ts"
-import { expectError, startTest } from "./registry.suite.ts"
+import { expectError, startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)
@@ -69,7 +69,7 @@ describe("the registry", () => {
   test("serves a repository whose name has words of the API in it", async () => {
     await using registry = await startTest()
     const store = openRepository(parseReference(`${registry.host}/blobs/uploads/manifests/tags:list`))
-    const { pushImage } = await import("../content/store.suite.ts")
+    const { pushImage } = await import("../content/store.testing.ts")
     const image = await pushImage(store, "odd", "{}", "layer")
     await store.tag(image, "list")
     expect((await store.resolve("list")).digest).toBe(image.digest)

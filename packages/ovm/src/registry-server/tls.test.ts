@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { failure } from "../content/store.suite.ts"
-import { startTest } from "./registry.suite.ts"
+import { failure } from "../content/store.testing.ts"
+import { startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

@@ -12,7 +12,7 @@ import {
   pushBlob,
   startTest,
   type TestRegistry,
-} from "./registry.suite.ts"
+} from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

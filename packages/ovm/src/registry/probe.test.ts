@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { refusal, startFaults } from "@ovms/testkit/faults.ts"
 import { findPeer, startRegistry } from "@ovms/testkit/registry.ts"
-import { failure } from "../content/store.suite.ts"
+import { failure } from "../content/store.testing.ts"
 import { HttpStore } from "./http-store.ts"
 import { type Probe, probe } from "./probe.ts"
 import { Transport } from "./transport/transport.ts"

@@ -5,7 +5,7 @@ import { digestOf } from "../content/digest.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
 import { MemoryStore } from "../content/memory.ts"
 import { bytesOf } from "../content/read.ts"
-import { collect, describeBytes, failure, manifestOver, text } from "../content/store.suite.ts"
+import { collect, describeBytes, failure, manifestOver, text } from "../content/store.testing.ts"
 import { HttpStore } from "./http-store.ts"
 import { Transport } from "./transport/transport.ts"
 

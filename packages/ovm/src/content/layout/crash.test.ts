@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { digestOf, hexOf } from "../digest.ts"
-import { collect, describeBytes } from "../store.suite.ts"
+import { collect, describeBytes } from "../store.testing.ts"
 import { collectGarbage } from "./gc.ts"
 import { openLayout } from "./store.ts"
 
@@ -25,7 +25,7 @@ async function inStore(run: (root: string) => Promise<void>): Promise<void> {
 function pusher(root: string, pause: string): string[] {
   const code = `
     const { openLayout } = await import(${JSON.stringify(join(import.meta.dir, "store.ts"))})
-    const { describeBytes } = await import(${JSON.stringify(join(import.meta.dir, "../store.suite.ts"))})
+    const { describeBytes } = await import(${JSON.stringify(join(import.meta.dir, "../store.testing.ts"))})
     const bytes = new Uint8Array(${SIZE}).fill(7)
     await using store = await openLayout(${JSON.stringify(root)})
     await store.push(describeBytes(bytes), (async function* () {
@@ -76,7 +76,7 @@ test.skipIf(!namespaces)("a full disk is named, and nothing is left behind", asy
     const code = `
       const { readdir } = await import("node:fs/promises")
       const { openLayout } = await import(${JSON.stringify(join(import.meta.dir, "store.ts"))})
-      const { describeBytes } = await import(${JSON.stringify(join(import.meta.dir, "../store.suite.ts"))})
+      const { describeBytes } = await import(${JSON.stringify(join(import.meta.dir, "../store.testing.ts"))})
       const root = ${JSON.stringify(join(mountPoint, "store"))}
       const bytes = new Uint8Array(4 << 20).fill(1)
       await using store = await openLayout(root, { create: true })
@@ -105,7 +105,7 @@ test("an index is never seen half written", () =>
   inStore(async (root) => {
     const code = `
       const { openLayout } = await import(${JSON.stringify(join(import.meta.dir, "store.ts"))})
-      const { pushImage } = await import(${JSON.stringify(join(import.meta.dir, "../store.suite.ts"))})
+      const { pushImage } = await import(${JSON.stringify(join(import.meta.dir, "../store.testing.ts"))})
       await using store = await openLayout(${JSON.stringify(root)}, { durable: false })
       const image = await pushImage(store, process.argv[1], "{}")
       for (let at = 0; at < 20; at++) await store.tag(image, process.argv[1] + at)`

@@ -7,7 +7,7 @@ import type { Descriptor } from "../descriptor.ts"
 import { hexOf } from "../digest.ts"
 import { OCI_INDEX, OCI_MANIFEST } from "../manifest.ts"
 import { MemoryStore } from "../memory.ts"
-import { failure, manifestOver, pushBytes, pushImage, text } from "../store.suite.ts"
+import { failure, manifestOver, pushBytes, pushImage, text } from "../store.testing.ts"
 import { collectGarbage } from "./gc.ts"
 import { type LayoutStore, openLayout } from "./store.ts"
 

@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } f
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { hexOf } from "../digest.ts"
-import { collect, describeBytes, failure } from "../store.suite.ts"
+import { collect, describeBytes, failure } from "../store.testing.ts"
 import { collectGarbage } from "./gc.ts"
 import { type LayoutStore, openLayout } from "./store.ts"
 

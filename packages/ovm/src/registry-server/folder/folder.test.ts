@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
 import { digestOf, hexOf } from "../../content/digest.ts"
-import { failure } from "../../content/store.suite.ts"
+import { failure } from "../../content/store.testing.ts"
 import {
   beginUpload,
   expectError,
@@ -13,7 +13,7 @@ import {
   pushManifest,
   startTest,
   type TestRegistry,
-} from "../registry.suite.ts"
+} from "../registry.testing.ts"
 import { openFolder } from "./open.ts"
 
 // What is acknowledged is on the disk, which others use as well.

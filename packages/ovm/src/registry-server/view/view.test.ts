@@ -7,9 +7,9 @@ import type { Descriptor } from "../../content/descriptor.ts"
 import { digestOf, hexOf } from "../../content/digest.ts"
 import { collectGarbage } from "../../content/layout/gc.ts"
 import { type LayoutStore, openLayout } from "../../content/layout/store.ts"
-import { collect, manifestOver, pushBytes, pushImage, text } from "../../content/store.suite.ts"
+import { collect, manifestOver, pushBytes, pushImage, text } from "../../content/store.testing.ts"
 import { parseReference } from "../../registry/reference.ts"
-import { expectError, startTest, type TestRegistry } from "../registry.suite.ts"
+import { expectError, startTest, type TestRegistry } from "../registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
 setDefaultTimeout(180_000)

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { type Fault, refusal, startFaults } from "@ovms/testkit/faults.ts"
 import { bytesOf } from "../../content/read.ts"
-import { collect, describeBytes, failure, text } from "../../content/store.suite.ts"
+import { collect, describeBytes, failure, text } from "../../content/store.testing.ts"
 import { type ErrorCode, OvmError } from "../../errors.ts"
 import { HTTP_LIMITS as DEFAULTS } from "../http/limits.ts"
 import { HttpStore } from "../http-store.ts"

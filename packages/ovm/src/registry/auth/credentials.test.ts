@@ -13,7 +13,7 @@ import {
 } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { failure } from "../../content/store.suite.ts"
+import { failure } from "../../content/store.testing.ts"
 import { DockerCredentials } from "./credentials.ts"
 
 const SECRET = "s3cr3t:with:colons"

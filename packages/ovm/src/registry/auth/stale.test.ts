@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { refusal, startFaults } from "@ovms/testkit/faults.ts"
 import { bytesOf } from "../../content/read.ts"
-import { collect, describeBytes, failure, text } from "../../content/store.suite.ts"
+import { collect, describeBytes, failure, text } from "../../content/store.testing.ts"
 import { HttpStore } from "../http-store.ts"
 import { Transport } from "../transport/transport.ts"
 import type { Credential } from "./credentials.ts"

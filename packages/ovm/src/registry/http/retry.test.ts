@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { failure } from "../../content/store.suite.ts"
+import { failure } from "../../content/store.testing.ts"
 import { OvmError } from "../../errors.ts"
 import { HTTP_LIMITS } from "./limits.ts"
 import { parseRetryAfter, retry, Transient } from "./retry.ts"

@@ -12,7 +12,7 @@ import {
   pushBytes,
   pushReferrer,
   text,
-} from "../../content/store.suite.ts"
+} from "../../content/store.testing.ts"
 import { HttpStore } from "../http-store.ts"
 import { Transport } from "../transport/transport.ts"
 import { fallbackTag } from "./referrers.ts"

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { failure } from "../../content/store.suite.ts"
+import { failure } from "../../content/store.testing.ts"
 import { OvmError } from "../../errors.ts"
 import schema from "./settings.schema.json" with { type: "json" }
 import { parseSettings, readSettings, readTls } from "./settings.ts"

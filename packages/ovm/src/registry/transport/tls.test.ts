@@ -6,7 +6,7 @@ import { type Certificates, makeCertificates, opensslMissing } from "@ovms/testk
 import { startFaults } from "@ovms/testkit/faults.ts"
 import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
 import { bytesOf } from "../../content/read.ts"
-import { collect, describeBytes, failure, text } from "../../content/store.suite.ts"
+import { collect, describeBytes, failure, text } from "../../content/store.testing.ts"
 import { connectRepository } from "../connect.ts"
 import { parseReference } from "../reference.ts"
 import { parseSettings } from "./settings.ts"
@@ -108,11 +108,11 @@ describe.skipIf(Boolean(opensslMissing))("TLS", () => {
       const host = `127.0.0.1:${registry.port}`
       await writeFile(
         script,
-        `const { connect } = await import(${JSON.stringify(join(import.meta.dir, "../connect.ts"))})
+        `const { connectRepository } = await import(${JSON.stringify(join(import.meta.dir, "../connect.ts"))})
          const { parseSettings } = await import(${JSON.stringify(join(import.meta.dir, "settings.ts"))})
          const { parseReference } = await import(${JSON.stringify(join(import.meta.dir, "../reference.ts"))})
          const settings = parseSettings(${JSON.stringify(JSON.stringify({ registries: { [host]: { ca: other.ca } } }))}, "/x")
-         const store = await connect(parseReference("${host}/a/b"), { settings })
+         const store = await connectRepository(parseReference("${host}/a/b"), { settings })
          for await (const chunk of await store.fetch(${JSON.stringify(TARGET)})) process.stdout.write(chunk)`,
       )
       const value = name === "SSL_CERT_DIR" ? join(folder, "certs") : made.ca

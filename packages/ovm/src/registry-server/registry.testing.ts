@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
-import { describeBytes, manifestOver, text } from "../content/store.suite.ts"
+import { describeBytes, manifestOver, text } from "../content/store.testing.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
 import { type RegistryServerOptions, startRegistry } from "./run.ts"
 
