@@ -6,9 +6,10 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import { readConsole } from "../packages/ovm/src/vmm/console.ts"
-import type { Machine, MachineRecord, SnapshotParts } from "../packages/ovm/src/vmm/interfaces.ts"
+import type { Machine, MachineRecord } from "../packages/ovm/src/vmm/machine.ts"
 import { kill } from "../packages/ovm/src/vmm/process/identity.ts"
 import { qemu } from "../packages/ovm/src/vmm/qemu/index.ts"
+import type { SnapshotParts } from "../packages/ovm/src/vmm/snapshot.ts"
 import { monitor, snapshotByHand, topOf } from "./by-hand.ts"
 import { MACHINE, untilSaid } from "./programs.ts"
 import { compare, median, spread } from "./turns.ts"
@@ -40,12 +41,14 @@ async function overlay(): Promise<string> {
   return made
 }
 
+const written = { size: DISK, writable: true }
+
 async function boot(memory: number, word: string): Promise<Machine> {
   const machine = await vmm.launch({
     ...(await place(memory)),
     kernel: { path: join(MACHINE, "vmlinuz"), args: `console=ttyS0 root=/dev/vda rw quiet panic=-1 ${word}` },
     initrd: { path: join(MACHINE, "initrd.img") },
-    disk: { layers: base, overlay: await overlay() },
+    disk: { ...written, layers: base },
   })
   const console = readConsole(machine.record.directory, { follow: true, ended: machine.exited })
   await untilSaid(console, "OVM-DISK")
@@ -61,14 +64,13 @@ async function take(machine: Machine): Promise<SnapshotParts> {
 }
 
 async function forget({ origin }: SnapshotParts): Promise<void> {
-  await Promise.all([origin.ram, origin.state].map((file) => rm(file)))
+  await Promise.all([origin.ram.path, origin.state].map((file) => rm(file)))
 }
 
 async function cloneOf({ origin, disk }: SnapshotParts, memory: number): Promise<Machine> {
   const layers = [...base, { path: disk?.frozen ?? "", format: "qcow2" as const }]
-  const plan = { ...(await place(memory)), origin, disk: { layers, overlay: await overlay() } }
-  const machine = await (await vmm.load?.(plan))?.resume()
-  if (!machine) throw new Error("the VMM cannot load")
+  const plan = { ...(await place(memory)), origin, disk: { ...written, layers } }
+  const machine = await (await vmm.loader.load(plan)).resume()
   return machine
 }
 

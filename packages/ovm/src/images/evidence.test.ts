@@ -70,7 +70,11 @@ test("ten thousand entries that lead nowhere cost some hundred requests, and hid
   const bundle = { mediaType: BUNDLE, digest: signature.digest, size: 1 }
   const kind = { form: "bundle", kind: "signature", predicateType: "" } as const
   const evidence = { ...kind, manifest: signature, blob: bundle }
-  await copyEvidence(source, store, "r.example/a", subject, [{ subject: subject.digest, evidence }])
+  await copyEvidence(
+    source,
+    { store, repository: "r.example/a" },
+    { subject, relied: [{ subject: subject.digest, evidence }] },
+  )
   expect((await copied()).map(({ digest }) => digest)).toEqual([signature.digest])
   expect(source.asked).toBeLessThan(600)
 })
@@ -84,7 +88,7 @@ test("what is not about the subject, is too large or has manifests in it is pass
     await pushed(remote, OCI_MANIFEST, about(subject, [other]), {}),
   ]
   const good = await sign(remote, subject, await makeSigner())
-  await copyEvidence(withJunk(junk), store, "r.example/a", subject, [])
+  await copyEvidence(withJunk(junk), { store, repository: "r.example/a" }, { subject, relied: [] })
   expect((await copied()).map(({ digest }) => digest)).toEqual([good.digest])
 })
 
@@ -92,7 +96,9 @@ test("what was relied on and cannot be had any more fails the pull", async () =>
   const gone = { mediaType: OCI_MANIFEST, digest: `sha256:${"0".repeat(64)}` as const, size: 10 }
   const kind = { form: "bundle", kind: "signature", predicateType: "" } as const
   const relied = [{ subject: subject.digest, evidence: { ...kind, manifest: gone, blob: gone } }]
-  const error = await refusal(copyEvidence(evidenceIn(remote), store, "r.example/a", subject, relied))
+  const error = await refusal(
+    copyEvidence(evidenceIn(remote), { store, repository: "r.example/a" }, { subject, relied }),
+  )
   expect(error.code).toBe("OVM_CONTENT_MISSING")
   expect(error.message).toContain(gone.digest)
 })

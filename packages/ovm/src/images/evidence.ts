@@ -66,10 +66,8 @@ export type Relied = readonly { readonly subject: Digest; readonly evidence: Evi
  */
 export async function copyEvidence(
   source: EvidenceSource,
-  store: LayoutStore,
-  repository: string,
-  subject: Descriptor,
-  relied: Relied,
+  { store, repository }: { readonly store: LayoutStore; readonly repository: string },
+  { subject, relied }: { readonly subject: Descriptor; readonly relied: Relied },
   call: Call = {},
 ): Promise<void> {
   const copier = new Copier(source, store, subject.digest, call)

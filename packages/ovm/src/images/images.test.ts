@@ -10,16 +10,24 @@ import { collectGarbage } from "../content/layout/gc.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { pushed } from "../signing/bundle/write.ts"
 import { Policy } from "../signing/policy/policy.ts"
-import { type Images, openImages, type PrepareOptions } from "./images.ts"
+import { type Images, openImages } from "./images.ts"
+import type { OpenOptions } from "./open.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(180_000)
 
 const UNSIGNED = "the machine is not signed, and no policy asks for that"
-const NEVER: PrepareOptions = { lease: "test", pull: "never" }
+const NEVER: OpenOptions = { lease: "test", pull: "never" }
 
 let root: string
 let images: Images
+
+/** What is known of an image that was opened, and is leased since. */
+async function opened(reference: string, options: OpenOptions) {
+  const open = await images.open(reference, options)
+  await open.close()
+  return open.image
+}
 
 /** The blobs of the store, by file name. */
 const blobs = async () => (await readdir(join(root, "store/blobs/sha256"))).sort()
@@ -38,7 +46,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
 
   test("a name gives verified files, which the lease holds against the collector until it is released", async () => {
     await packGuest(join(root, "store"), "gone:latest", "ticks=7")
-    const image = await images.prepare("gone", NEVER)
+    const image = await opened("gone", NEVER)
     expect(image).toMatchObject({
       reference: "gone:latest",
       layers: [],
@@ -55,7 +63,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
 
   test("leases of instances that are no more are given back", async () => {
     await packGuest(join(root, "store"), "kept:latest", "ticks=8")
-    await images.prepare("kept", { ...NEVER, lease: "a" })
+    await opened("kept", { ...NEVER, lease: "a" })
     await images.keepLeases(new Map())
     await writeFile(join(root, "store/index.json"), '{"schemaVersion":2,"manifests":[]}')
     expect((await collectGarbage(join(root, "store"))).removed).toHaveLength(3)
@@ -63,21 +71,19 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
 
   // OVMS-REF-010
   test("a layout of one artifact is named by its folder, one of several by folder and tag", async () => {
-    const one = await images.prepare(join(root, "other"), NEVER)
+    const one = await opened(join(root, "other"), NEVER)
     expect(one).toMatchObject({
       reference: "localhost/test/guest",
       manifest: { kernel: { args: "ticks=1" } },
     })
     await packGuest(join(root, "other"), "two:latest", "ticks=2")
-    const error = await refusal(images.prepare(join(root, "other"), NEVER))
+    const error = await refusal(opened(join(root, "other"), NEVER))
     expect(error.code).toBe("OVM_ARTIFACT_INVALID")
     expect(error.hint).toContain("one:latest")
-    const two = await images.prepare(`${join(root, "other")}:two:latest`, NEVER)
+    const two = await opened(`${join(root, "other")}:two:latest`, NEVER)
     expect(two.manifest.kernel?.args).toBe("ticks=2")
-    expect((await refusal(images.prepare(`${join(root, "other")}:three`, NEVER))).code).toBe(
-      "OVM_NAME_UNKNOWN",
-    )
-    expect((await refusal(images.prepare(join(root, "nowhere:x"), NEVER))).code).toBe("OVM_FILE_UNREADABLE")
+    expect((await refusal(opened(`${join(root, "other")}:three`, NEVER))).code).toBe("OVM_NAME_UNKNOWN")
+    expect((await refusal(opened(join(root, "nowhere:x"), NEVER))).code).toBe("OVM_FILE_UNREADABLE")
   })
 
   // OVMS-REF-010, OVMS-REF-011
@@ -91,25 +97,23 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
     const oci = JSON.parse(await readFile(blob(digest), "utf8"))
     await cp(blob(oci.config.digest), join(folder, "manifest.json"))
     await cp(blob(oci.layers[0].digest), join(folder, "kernel.bin"))
-    const error = await refusal(images.prepare(join(folder, "manifest.json"), NEVER))
+    const error = await refusal(opened(join(folder, "manifest.json"), NEVER))
     expect(error.code).toBe("OVM_CONTENT_MISSING")
     expect(error.message).toContain("/initrd/ref")
     await cp(blob(oci.layers[1].digest), join(folder, "any name"))
-    const image = await images.prepare(join(folder, "manifest.json"), NEVER)
+    const image = await opened(join(folder, "manifest.json"), NEVER)
     expect(image.digest).toBe(digest)
     expect(image.manifest.kernel?.args).toBe("ticks=3")
     expect(await readFile(image.initrd?.path ?? "")).toEqual(await readFile(import.meta.path))
     await writeFile(join(folder, "broken.json"), "{}")
-    expect((await refusal(images.prepare(join(folder, "broken.json"), NEVER))).code).toBe(
-      "OVM_MANIFEST_INVALID",
-    )
+    expect((await refusal(opened(join(folder, "broken.json"), NEVER))).code).toBe("OVM_MANIFEST_INVALID")
   })
 
   // OVMS-REF-012
   test("an archive that is compressed is refused as such", async () => {
     for (const name of ["layout.tar.gz", "layout"]) {
       await writeFile(join(root, name), gzipSync(Buffer.alloc(10_240)))
-      const error = await refusal(images.prepare(join(root, name), NEVER))
+      const error = await refusal(opened(join(root, name), NEVER))
       expect([error.code, error.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("gzip")])
     }
   })
@@ -128,7 +132,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
       const bytes = Buffer.from(JSON.stringify({ ...oci, config }))
       await store.tag(await pushed(store, oci.mediaType, bytes, {}), "wrong:1")
     }
-    const judged = await refusal(images.prepare(`${folder}:wrong:1`, NEVER))
+    const judged = await refusal(opened(`${folder}:wrong:1`, NEVER))
     expect([judged.code, judged.message]).toEqual([
       "OVM_MANIFEST_INVALID",
       expect.stringContaining("/kernel/args"),
@@ -136,7 +140,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
     const kernel = await readFile(blob(oci.layers[0].digest))
     await chmod(blob(oci.layers[0].digest), 0o600)
     await writeFile(blob(oci.layers[0].digest), kernel.with(-1, (kernel.at(-1) ?? 0) ^ 1))
-    const verified = await refusal(images.prepare(`${folder}:spoilt:1`, NEVER))
+    const verified = await refusal(opened(`${folder}:spoilt:1`, NEVER))
     expect([verified.code, verified.message]).toEqual([
       "OVM_DIGEST_MISMATCH",
       expect.stringContaining(oci.layers[0].digest),
@@ -144,7 +148,7 @@ describe.skipIf(guestMissing !== "")(`images ${guestMissing}`, () => {
   })
 
   test("only a name with a host is worth a pull", async () => {
-    const unknown = await refusal(images.prepare("nothing:1", NEVER))
+    const unknown = await refusal(opened("nothing:1", NEVER))
     expect(unknown.code).toBe("OVM_NAME_UNKNOWN")
     expect(images.canPull("nothing:1", unknown)).toBe(false)
     expect(images.canPull("localhost:5000/nothing:1", unknown)).toBe(true)

@@ -1,4 +1,3 @@
-import type { Artifact } from "../artifact/machine/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -11,43 +10,18 @@ import { OCI_MANIFEST } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import type { SecretFinding } from "../ram/scan.ts"
-import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import { isPath, parseReference } from "../registry/reference.ts"
 import { RegistryLanes } from "../registry/transfer/lanes.ts"
 import { rounded } from "../rounded.ts"
-import type { EvidenceSource } from "../signing/interfaces.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
-import { isRefusal } from "../signing/policy/refused.ts"
-import { evidenceIn } from "../signing/source.ts"
 import { collectImages } from "./collect.ts"
 import { machineOf } from "./machine.ts"
-import { namedSnapshots } from "./named-snapshots.ts"
-import { importPath } from "./path.ts"
-import type { PreparedImage, UntimedImage } from "./prepared.ts"
-import { type PullOptions, pullImage } from "./pull.ts"
-import { resolveHere } from "./resolve.ts"
-import { askedOf, type Root, readRoot } from "./root.ts"
-import { prepareSnapshot, refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
-import { takeIn } from "./take-in.ts"
-
-/** The snapshot to go on from, if any, or why there is none, in words. */
-export interface Choice {
-  readonly snapshot?: Snapshot
-  readonly warnings?: readonly string[]
-}
-
-export interface PrepareOptions extends Call {
-  /** Id of the instance that will use it; its lease holds the content until `release`. */
-  readonly lease: string
-  /** never: throw what is missing. missing: fetch what is not here. */
-  readonly pull: "never" | "missing"
-  /** Of a machine that the name stands for: what of its local snapshots to go on from. The newest comes first. */
-  readonly choose?: (machine: UntimedImage, snapshots: () => Promise<readonly Snapshot[]>) => Promise<Choice>
-  /** False: a snapshot's base, or a machine with RAM beside it, is to boot. */
-  readonly resume?: boolean
-  readonly onPhase?: (phase: "resolving" | "pulling" | "verifying") => void | Promise<void>
-}
-
-const LEASE = "instance-"
+import { admit, LEASE, leaseOf, locate, OpenImage, type OpenOptions } from "./open.ts"
+import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
+import type { PullOptions } from "./pull.ts"
+import { type Root, readRoot } from "./root.ts"
+import { refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
+import { collectInVain } from "./take-in.ts"
 
 /** How registries are reached; their lanes are what all pulls of one daemon have in common. */
 type Registries = Pick<PullOptions, "settings" | "lanes">
@@ -96,32 +70,48 @@ export class Images {
 
   /**
    * From a name or path to files that a VMM may open (spec/oci-mapping.md, spec/disk.md, spec/policy.md, spec/security.md).
-   * Resolves once and pins the digest. Throws OVM_POLICY_REFUSED, OVM_POLICY_INVALID, OVM_NAME_UNKNOWN, OVM_CONTENT_MISSING,
-   * OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID, OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry
-   * can fail with; then nothing is leased.
+   * Resolves once and pins the digest. Whoever opens it closes it. Throws OVM_POLICY_REFUSED, OVM_POLICY_INVALID, OVM_NAME_UNKNOWN,
+   * OVM_CONTENT_MISSING, OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID, OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and
+   * what a registry can fail with; then nothing is leased.
    */
-  async prepare(reference: string, options: PrepareOptions): Promise<PreparedImage> {
+  async open(reference: string, options: OpenOptions): Promise<OpenImage> {
+    const { place } = this
     // Whatever it has to fetch can be fetched again, and no machine that holds something outlives the host.
-    return await takeIn(this.place, { durable: false }, async (store) => {
-      const lease = store.lease(LEASE + options.lease)
-      try {
-        const began = performance.now()
-        const { active } = await this.policy.check()
-        const found = await locate(store, reference, this.policy, active, { ...options, ...this.registries })
-        await lease.add(found.target)
-        const resolved = performance.now()
-        await options.onPhase?.("verifying")
-        const root = await this.rootOf(store, found.target, options)
-        const image = await verify(store, this.cache, this.policy, found, root, options)
-        return {
-          ...image,
-          timings: { resolve: rounded(resolved - began), verify: rounded(performance.now() - resolved) },
-        }
-      } catch (error) {
-        await lease.release()
-        throw error
-      }
-    })
+    const store = await openLayout(place.store, { create: true, durable: false })
+    try {
+      return await this.#open(store, reference, options)
+    } catch (error) {
+      await store.lease(leaseOf(options.lease)).release()
+      await store.close()
+      await collectInVain(place, error)
+      throw error
+    }
+  }
+
+  async #open(store: LayoutStore, text: string, options: OpenOptions): Promise<OpenImage> {
+    const { place, cache, policy } = this
+    const lease = leaseOf(options.lease)
+    const began = performance.now()
+    const { active } = await policy.check()
+    const found = { policy, strict: active }
+    const located = await locate(store, text, found, { ...options, ...this.registries })
+    const { reference, target } = located
+    await store.lease(lease).add(target)
+    const resolved = performance.now()
+    await options.onPhase?.("verifying")
+    const { machine: artifact, snapshot } = await this.rootOf(store, target, options)
+    // A name may stand for a machine, perhaps with RAM beside it, or for a snapshot, which brings its base along.
+    const root = { machine: artifact, ...(snapshot && options.resume !== false && { snapshot }) }
+    if (artifact.descriptor.digest !== target.digest) await store.lease(lease).add(artifact.descriptor)
+    const warnings = await admit(policy, located, root, options)
+    const { machine, chain } = await machineOf(store, artifact, reference?.toString(), options)
+    const image = {
+      ...machine,
+      digest: target.digest,
+      warnings: [...machine.warnings, ...warnings],
+      timings: { resolve: rounded(resolved - began), verify: rounded(performance.now() - resolved) },
+    }
+    return new OpenImage({ place, cache, policy }, store, { located, root, chain, lease }, image)
   }
 
   /** Read once, and then only looked for: it may have gone, or be damaged. */
@@ -154,8 +144,14 @@ export class Images {
   }
 
   /** True if the policy as it is now let an image pass by that name, and need not be asked again (OVMS-POL-084). */
-  isAdmitted(reference: string, { base, snapshot }: Pick<PreparedImage, "base" | "snapshot">): boolean {
-    return this.policy.isAdmitted(reference, base.digest, snapshot?.digest)
+  isAdmitted(
+    reference: string,
+    used: {
+      readonly image: Pick<PreparedImage, "base">
+      readonly snapshot?: Pick<PreparedSnapshot, "digest">
+    },
+  ): boolean {
+    return this.policy.isAdmitted(reference, used.image.base.digest, used.snapshot?.digest)
   }
 
   /** What policy holds here. */
@@ -183,8 +179,8 @@ export class Images {
 
   /** Gives back what the instance held; the next garbage collection may remove it. */
   async release(instance: string): Promise<void> {
-    await releaseLease(this.place.store, LEASE + instance)
-    await this.cache.release(LEASE + instance)
+    await releaseLease(this.place.store, leaseOf(instance))
+    await this.cache.release(leaseOf(instance))
   }
 
   /**
@@ -204,7 +200,7 @@ export class Images {
     await using store = await openLayout(this.place.store)
     const before = await refuseOther(store, name, call)
     const descriptor = await storeSnapshot(store, this.cache, taken, call)
-    const lease = store.lease(LEASE + taken.lease)
+    const lease = store.lease(leaseOf(taken.lease))
     await lease.add(descriptor)
     const snapshot = await readSnapshot(store, descriptor, call)
     const overlays = snapshot.overlays.map((overlay) => overlay.descriptor)
@@ -241,123 +237,10 @@ export class Images {
         await this.cache.release(id)
       }
     for (const [instance, digests] of instances) {
-      const id = LEASE + instance
+      const id = leaseOf(instance)
       const lost = digests.filter((digest) => !held.get(id)?.includes(digest))
       if (lost.length > 0)
         await store.lease(id).add(...lost.map((digest) => ({ digest, mediaType: OCI_MANIFEST })))
     }
   }
-}
-
-interface Located {
-  /** As it was asked for: a name in canonical form, or a path. */
-  readonly text: string
-  /** Undefined for a path. */
-  readonly reference?: Reference
-  readonly target: Descriptor
-  readonly evidence: EvidenceSource
-}
-
-/** `strict`: there is a policy, whose scopes a client could choose by the name of a digest. */
-async function locate(
-  store: LayoutStore,
-  text: string,
-  policy: Policy,
-  strict: boolean,
-  options: PrepareOptions & Registries,
-): Promise<Located> {
-  if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
-  const reference = parseReference(text)
-  const located = (target: Descriptor): Located => {
-    return {
-      text: reference.toString(),
-      reference,
-      target,
-      evidence: evidenceIn(store, `${reference.name}:`),
-    }
-  }
-  try {
-    return located(await resolveHere(store, reference, strict, options))
-  } catch (error) {
-    if (options.pull === "never" || !(error instanceof OvmError && error.code === "OVM_NAME_UNKNOWN"))
-      throw error
-  }
-  await options.onPhase?.("pulling")
-  return located(await pullImage(store, reference, policy, options))
-}
-
-/** A name may stand for a machine, perhaps with RAM beside it, or for a snapshot, which brings its base along. */
-async function verify(
-  store: LayoutStore,
-  cache: Cache,
-  policy: Policy,
-  located: Located,
-  root: Root,
-  options: PrepareOptions,
-): Promise<UntimedImage> {
-  const { reference, target } = located
-  const resumes = options.resume !== false
-  if (root.machine.descriptor.digest !== target.digest)
-    await store.lease(LEASE + options.lease).add(root.machine.descriptor)
-  const named = resumes ? root : { machine: root.machine }
-  const warnings = await admit(policy, located, named, options)
-  const { machine, chain } = await machineOf(store, root.machine, reference?.toString(), options)
-  const image = { ...machine, digest: target.digest, warnings: [...machine.warnings, ...warnings] }
-  if (!resumes) return image
-  const choice: Choice = root.snapshot
-    ? { snapshot: root.snapshot }
-    : await choose(store, policy, located, root.machine, image, options)
-  const told = [...image.warnings, ...(choice.warnings ?? [])]
-  if (!choice.snapshot) return { ...image, warnings: told }
-  const call = { ...options, holder: LEASE + options.lease }
-  const on = { reference: machine.reference, chain }
-  const snapshot = await prepareSnapshot(store, cache, choice.snapshot, on, call)
-  return { ...image, warnings: told, snapshot }
-}
-
-/** Throws what Policy.admit throws; returns what is to be said. */
-async function admit(
-  policy: Policy,
-  { text, reference, target, evidence }: Located,
-  root: Root,
-  call: Call,
-): Promise<readonly string[]> {
-  const asked = askedOf(text, reference, target.digest, root)
-  return (await policy.admit(asked, evidence, call)).decision.warnings
-}
-
-/** A snapshot of a machine on this host to go on from though the machine's own name was given; none that the policy refuses. */
-async function choose(
-  store: LayoutStore,
-  policy: Policy,
-  located: Located,
-  machine: Artifact,
-  image: UntimedImage,
-  options: PrepareOptions,
-): Promise<Choice> {
-  const admitted = new Map<Digest, readonly string[]>()
-  const refused: OvmError[] = []
-  const choice = await options.choose?.(image, async () => {
-    const found = await namedSnapshots(store, machine.descriptor, options)
-    for (const snapshot of found)
-      try {
-        admitted.set(snapshot.descriptor.digest, await admit(policy, located, { machine, snapshot }, options))
-      } catch (error) {
-        if (!isRefusal(error)) throw error
-        refused.push(error)
-      }
-    // Where a start insists on a snapshot, and this is why there is none, it is told so.
-    if (options.resume && admitted.size === 0 && refused[0]) throw refused[0]
-    return found.filter(({ descriptor }) => admitted.has(descriptor.digest))
-  })
-  if (!choice) return {}
-  const warnings = [
-    ...(choice.warnings ?? []),
-    ...refused.map(({ message }) => `a snapshot was passed over: ${message}`),
-  ]
-  if (!choice.snapshot) return { warnings }
-  const { descriptor } = choice.snapshot
-  await store.lease(LEASE + options.lease).add(descriptor)
-  const told = (admitted.get(descriptor.digest) ?? []).filter((one) => !image.warnings.includes(one))
-  return { ...choice, warnings: [...warnings, ...told] }
 }

@@ -9,7 +9,7 @@ import { checkKernel } from "../kernel.ts"
 import type { PreparedImage } from "./prepared.ts"
 
 type Layer = Artifact["layers"][number]
-type Machine = Omit<PreparedImage, "digest" | "snapshot" | "timings">
+type Machine = Omit<PreparedImage, "digest" | "timings">
 
 /** Files of layers, base first, with what was found in them. */
 export interface Chain {
@@ -30,7 +30,7 @@ export async function machineOf(
   const { manifest, kernel, initrd, warnings } = artifact
   const reference = asked ?? `localhost/${manifest.name}`
   const file = async (target: Descriptor) => ({ path: await localFile(store, reference, target, call) })
-  const chain = await chainOf(store, reference, artifact.layers, call)
+  const chain = await chainOf({ store, reference }, artifact.layers, call)
   const kernelFile = kernel && (await file(kernel))
   if (kernelFile) await named(reference, "kernel", () => checkKernel(kernelFile.path))
   const machine = {
@@ -58,10 +58,15 @@ export function virtualSizeOf({ infos }: Chain): number {
   return infos.at(-1)?.virtualSize ?? 0
 }
 
+/** Where layers are, and the name of the image that they are of. */
+export interface Source {
+  readonly store: LayoutStore
+  readonly reference: string
+}
+
 /** The files of layers, the lowest first, on top of `below`: judged one by one and as one chain. */
 export async function chainOf(
-  store: LayoutStore,
-  reference: string,
+  { store, reference }: Source,
   layers: readonly Layer[],
   call: Call,
   below: Chain = { files: [], infos: [] },

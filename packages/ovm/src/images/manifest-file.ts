@@ -58,18 +58,20 @@ interface Wanted {
 }
 
 function wantedBy({ kernel, initrd, diskLayers = [], ramSnapshot }: OvmsManifest): Wanted[] {
-  const want = (pointer: string, digest: Digest, mediaType: string, title: string, more = {}): Wanted => ({
+  const want = (pointer: string, digest: Digest, mediaType: string, title: string): Wanted => ({
     pointer,
     digest,
     mediaType,
-    annotations: { [TITLE_ANNOTATION]: title, ...more },
+    annotations: { [TITLE_ANNOTATION]: title },
   })
+  const layer = ({ ref, format }: { ref: Digest; format: string }, at: number): Wanted => {
+    const plain = want(`/diskLayers/${at}/ref`, ref, DISK_TYPE, `disk${at}.${format}`)
+    return { ...plain, annotations: { ...plain.annotations, [FORMAT_ANNOTATION]: format } }
+  }
   return [
     ...(kernel ? [want("/kernel/ref", kernel.ref, KERNEL_TYPE, "kernel.bin")] : []),
     ...(initrd ? [want("/initrd/ref", initrd.ref, INITRD_TYPE, "initrd.img")] : []),
-    ...diskLayers.map(({ ref, format }, at) =>
-      want(`/diskLayers/${at}/ref`, ref, DISK_TYPE, `disk${at}.${format}`, { [FORMAT_ANNOTATION]: format }),
-    ),
+    ...diskLayers.map(layer),
     ...(ramSnapshot
       ? [want("/ramSnapshot/ref", ramSnapshot.ref, RAM_TYPES[ramSnapshot.compression], "ram.snapshot")]
       : []),

@@ -22,6 +22,7 @@ import type { Decision } from "../signing/policy/decision.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { sign } from "../signing/sign.ts"
 import { type Images, openImages } from "./images.ts"
+import type { PreparedImage } from "./prepared.ts"
 
 // Real signatures in a real store and a real registry. What follows from verdicts is in signing/policy/judge.test.ts.
 
@@ -66,8 +67,14 @@ async function signAs(signer: TestSigner, name: string, reference?: string): Pro
   await sign(store, subject, signer, reference === undefined ? {} : { reference })
 }
 
-const prepare = (reference: string, more: { onPhase?: () => Promise<void>; pull?: "missing" } = {}) =>
-  images.prepare(reference, { lease: "test", pull: "never", ...more })
+async function prepare(
+  reference: string,
+  more: { onPhase?: () => Promise<void>; pull?: "missing" } = {},
+): Promise<PreparedImage> {
+  const opened = await images.open(reference, { lease: "test", pull: "never", ...more })
+  await opened.close()
+  return opened.image
+}
 
 /** The decision against a start that must be refused. */
 async function refused(reference: string): Promise<Decision> {
@@ -199,10 +206,10 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
     const created = new Date(Date.now() - 1_800_000).toISOString()
     await packGuest(path("store"), "r.example/young:1", "ticks=1", { metadata: { created } })
     const young = await prepare("r.example/young:1")
-    expect(images.isAdmitted("r.example/young:1", young)).toBe(true)
+    expect(images.isAdmitted("r.example/young:1", { image: young })).toBe(true)
     try {
       setSystemTime(new Date(Date.now() + 1_800_001))
-      expect(images.isAdmitted("r.example/young:1", young)).toBe(false)
+      expect(images.isAdmitted("r.example/young:1", { image: young })).toBe(false)
       expect((await refused("r.example/young:1")).rules[0]?.reason).toContain("hours ago")
     } finally {
       setSystemTime()
@@ -350,7 +357,7 @@ describe.skipIf(guestMissing !== "")(`a policy ${guestMissing}`, () => {
   describe("that changes", () => {
     const admitted = async (name: string) => {
       const digest = (await images.resolve(name))?.digest ?? "sha256:"
-      return images.isAdmitted(name, { base: { mediaType: "", digest, size: 0 } })
+      return images.isAdmitted(name, { image: { base: { mediaType: "", digest, size: 0 } } })
     }
 
     test("is asked again about what it let pass, and so is a changed key file (OVMS-POL-008, OVMS-POL-037)", async () => {

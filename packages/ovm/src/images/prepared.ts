@@ -18,13 +18,9 @@ export interface PreparedImage {
   /** Of the disk that the guest sees, in bytes; 0 without a disk. */
   readonly virtualSize: number
   readonly warnings: readonly string[]
-  /** What to go on from, where the name stands for a snapshot; everything else is its base's then. */
-  readonly snapshot?: PreparedSnapshot
   /** Milliseconds. */
   readonly timings: { readonly resolve: number; readonly verify: number }
 }
-
-export type UntimedImage = Omit<PreparedImage, "timings">
 
 /** A snapshot whose every byte is local and verified. */
 export interface PreparedSnapshot {

@@ -58,7 +58,8 @@ export async function pullImage(
   for (const part of parts)
     await copyGraph(source, part, store, { ...options, ...(concurrency && { concurrency }) })
   if (options.includeReferrers) await enterSnapshots(store, parts, call)
-  for (const part of parts) await copyEvidence(evidence, store, reference.name, part, relied, call)
+  for (const subject of parts)
+    await copyEvidence(evidence, { store, repository: reference.name }, { subject, relied }, call)
   await store.tag(root, reference.toString(), call)
   return root
 }

@@ -18,8 +18,7 @@ const RECIPE = "ram"
 
 /** Its RAM is inflated once a host, and held for `holder`. Throws as machineOf and inflateRam do. */
 export async function prepareSnapshot(
-  store: LayoutStore,
-  cache: Cache,
+  { store, cache }: { readonly store: LayoutStore; readonly cache: Cache },
   snapshot: Snapshot,
   base: { readonly reference: string; readonly chain: Chain },
   options: Call & { readonly holder: string },
@@ -39,7 +38,7 @@ export async function prepareSnapshot(
     }),
     { ...options, source: ref },
   )
-  const chain = await chainOf(store, base.reference, overlays, options, base.chain)
+  const chain = await chainOf({ store, reference: base.reference }, overlays, options, base.chain)
   refuseOtherSize(base, chain)
   return {
     descriptor: facts,

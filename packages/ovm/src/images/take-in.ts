@@ -20,11 +20,15 @@ export async function takeIn<T>(
     await using store = await openLayout(place.store, { ...options, create: true })
     return await work(store)
   } catch (thrown) {
-    const error = toOvmError(thrown)
-    if (IN_VAIN.includes(error.class)) {
-      // What went wrong before is what the user has to know.
-      await collectImages(place, { partials: error.code === "OVM_NO_SPACE" }).catch(() => {})
-    }
-    throw error
+    await collectInVain(place, thrown)
+    throw toOvmError(thrown)
   }
+}
+
+/** Removes what was fetched before such an end as `thrown`, if that was in vain; of what has a name or a user nothing goes. */
+export async function collectInVain(place: Pick<Paths, "store" | "cache">, thrown: unknown): Promise<void> {
+  const error = toOvmError(thrown)
+  if (!IN_VAIN.includes(error.class)) return
+  // What went wrong before is what the user has to know.
+  await collectImages(place, { partials: error.code === "OVM_NO_SPACE" }).catch(() => {})
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import { OvmError } from "../errors.ts"
 import { Instance } from "./instance.ts"
-import type { InstanceInfo, Overrides, StartRequest } from "./interfaces.ts"
+import type { InstanceInfo, StartRequest } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
@@ -32,10 +32,10 @@ export function accept(
   admission: Admission,
   id: string,
   request: StartRequest,
-  overrides: Overrides,
   facts: Partial<InstanceInfo> = {},
 ): Instance {
   const { folder, instances, limits } = admission
+  const overrides = request.overrides ?? {}
   assertRoomToRun(admission)
   if (instances.size >= limits.instances)
     throw new OvmError("OVM_TOO_MANY", `${limits.instances} instances are on record, which is the limit`, {

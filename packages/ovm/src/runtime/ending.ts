@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
-import type { Machine, StopMethod } from "../vmm/interfaces.ts"
+import type { Machine, StopMethod } from "../vmm/machine.ts"
 import { readExit } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { endStray } from "../vmm/process/stray.ts"

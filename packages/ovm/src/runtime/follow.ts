@@ -1,4 +1,4 @@
-import type { Guest, Machine } from "../vmm/interfaces.ts"
+import type { Guest, Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 

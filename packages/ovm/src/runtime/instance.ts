@@ -1,5 +1,5 @@
 import type { OvmError } from "../errors.ts"
-import type { Exit, Machine, MachineRecord } from "../vmm/interfaces.ts"
+import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
 import type { ErrorEntry, InstanceInfo, State, StopMethod } from "./interfaces.ts"
 import { Keeper } from "./keeper.ts"

@@ -5,7 +5,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
-import type { MachineRecord } from "../vmm/interfaces.ts"
+import type { MachineRecord } from "../vmm/machine.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 
 /** What outlives the daemon of an instance: what its status says and how to find its machine again. */

@@ -2,7 +2,7 @@ import { rmdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
-import type { MachineRecord } from "../vmm/interfaces.ts"
+import type { MachineRecord } from "../vmm/machine.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { isAlive } from "../vmm/process/identity.ts"
 import { ProcessMachine } from "../vmm/process/machine.ts"
@@ -163,8 +163,8 @@ async function livingOf(record: MachineRecord): Promise<MachineRecord | undefine
 }
 
 function placeOf(directory: string, { vmm }: InstanceInfo) {
-  const { name = "vmm", version = "", accelerator } = vmm ?? {}
-  return { vmm: name, version, accelerator: accelerator === "kvm" ? "kvm" : "tcg", directory } as const
+  const { name = "vmm", version = "", accelerator = "" } = vmm ?? {}
+  return { vmm: name, version, accelerator, directory }
 }
 
 function shownOf(

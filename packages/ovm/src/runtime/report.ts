@@ -1,6 +1,6 @@
 import { toOvmError } from "../errors.ts"
 import { rounded } from "../rounded.ts"
-import type { Vmm } from "../vmm/interfaces.ts"
+import type { Vmm } from "../vmm/vmm.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
 import { suspension } from "./suspended.ts"

@@ -19,7 +19,8 @@ import { inspectDisk } from "../disk/inspect.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
-import type { Machine, Vmm } from "../vmm/interfaces.ts"
+import type { Machine } from "../vmm/machine.ts"
+import type { Vmm } from "../vmm/vmm.ts"
 import type { Overrides, SnapshotRequest } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 
@@ -41,20 +42,27 @@ const store = () => join(root, "store")
 let hold = false
 
 function holding(vmm: Vmm): Vmm {
-  const { load } = vmm
+  const { loader } = vmm
   const held = async (machine: Machine) => {
     if (hold) await machine.pause()
     return machine
   }
   return {
-    ...vmm,
+    name: vmm.name,
+    capabilities: (call) => vmm.capabilities(call),
+    check: (plan, call) => vmm.check(plan, call),
+    adopt: (record, call) => vmm.adopt(record, call),
     launch: async (plan, call) => await held(await vmm.launch(plan, call)),
-    ...(load && {
-      load: async (plan, call) => {
-        const loaded = await load(plan, hold ? { ...call, goesOn: false } : call)
-        const { record, timings, exited } = loaded
-        const resume = async () => await held(await loaded.resume())
-        return { record, timings, exited, resume, discard: () => loaded.discard() }
+    ...(loader && {
+      loader: {
+        model: (plan, devices) => loader.model(plan, devices),
+        check: (plan, call) => loader.check(plan, call),
+        load: async (plan, call) => {
+          const loaded = await loader.load(plan, hold ? { ...call, goesOn: false } : call)
+          const { record, timings, exited } = loaded
+          const resume = async () => await held(await loaded.resume())
+          return { record, timings, exited, resume, discard: () => loaded.discard() }
+        },
       },
     }),
   }

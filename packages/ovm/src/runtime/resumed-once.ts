@@ -4,6 +4,9 @@ import { type Digest, hexOf } from "../content/digest.ts"
 import { OvmError } from "../errors.ts"
 import { syncDirectory } from "../files/sync.ts"
 
+/** Where it is remembered which snapshots were resumed that may be resumed once. */
+export const resumedIn = (root: string) => join(root, "resumed")
+
 /**
  * Remembers in `folder`, durably, that the snapshot was resumed on this host. Throws OVM_RESUME_DENIED if it was before
  * (OVMS-SNP-091, OVMS-SNP-092): the file's very existence is the memory, so two at once cannot both succeed.

@@ -399,7 +399,15 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
       // With an empty cache: RAM that is inflated already needs neither its blob nor the table.
       const cache = join(root, "empty", digest.slice(7))
       const images = await openImages(store(), cache, new Policy(join(root, "policy.json")))
-      const error = await refusal(images.prepare(name, { lease: "x", pull: "never" }))
+      const prepared = async () => {
+        const opened = await images.open(name, { lease: "x", pull: "never" })
+        try {
+          if (opened.snapshot) await opened.resume(opened.snapshot)
+        } finally {
+          await opened.close()
+        }
+      }
+      const error = await refusal(prepared())
       expect([mediaType, error.code, error.message]).toEqual([
         mediaType,
         "OVM_DIGEST_MISMATCH",

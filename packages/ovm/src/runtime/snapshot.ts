@@ -1,34 +1,32 @@
 import type { Snapshot } from "../artifact/snapshot/read.ts"
-import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import { type HostCpu, hostCpu } from "../host/cpu.ts"
+import { hostCpu } from "../host/cpu.ts"
 import type { Images } from "../images/images.ts"
 import type { PreparedSnapshot } from "../images/prepared.ts"
 import type { TakenSnapshot } from "../images/snapshot.ts"
 import { parseReference } from "../registry/reference.ts"
 import { rounded } from "../rounded.ts"
-import type { Machine, SnapshotParts, Snapshotter } from "../vmm/interfaces.ts"
+import type { Machine, MachineRecord } from "../vmm/machine.ts"
+import type { SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
 import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
+import type { Planned } from "./plan.ts"
 import type { Lineage, SnapshotPolicy } from "./record.ts"
 import { hold, letGo, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
-export function lineageOf(
-  base: Descriptor,
-  snapshot: PreparedSnapshot | undefined,
-  top: string | undefined,
-): Lineage {
+/** Of a machine that has just been started as planned. */
+export function lineageOf({ image, snapshot }: Planned, { overlay }: MachineRecord): Lineage {
   return {
-    base,
+    base: image.base,
     overlays: snapshot?.overlays ?? [],
     ...(snapshot && {
       parent: snapshot.digest,
       parentRam: snapshot.descriptor.ram.digest,
       policy: policyOf(snapshot.descriptor),
     }),
-    ...(top && { top }),
+    ...(overlay !== undefined && { top: overlay }),
   }
 }
 
@@ -78,9 +76,10 @@ export async function takeSnapshot(
     await instance.update({})
     const scanning = performance.now()
     const scrub =
-      request.scrub_check && (await scrubbed(images, sink.ram, parts.boot?.args, request.scrub_check, call))
+      request.scrub_check &&
+      (await scrubbed(images, { ...parts, ram: sink.ram, mode: request.scrub_check }, call))
     const scanned = performance.now()
-    const facts = takenOf(instance, taken, parts, hostCpu(), request)
+    const facts = takenOf(instance, taken, parts, request)
     stored = await images.storeSnapshot({ ...facts, ...(scrub && { scrub }) }, name, call)
     instance.lineage = {
       ...taken,
@@ -146,12 +145,10 @@ function givenUp(instance: Instance, thrown: unknown): unknown {
 /** Nothing has left the machine's own directory yet (OVMS-SNP-097). The report tells kinds and places, never what is there. */
 async function scrubbed(
   images: Images,
-  ram: string,
-  args: string | undefined,
-  mode: "refuse" | "report",
+  { ram, boot, mode }: Pick<SnapshotParts, "boot"> & { ram: string; mode: "refuse" | "report" },
   call: Call,
 ): Promise<ScrubReport> {
-  const findings = await images.findSecrets(ram, { ...call, ...(args !== undefined && { beside: args }) })
+  const findings = await images.findSecrets(ram, { ...call, ...(boot && { beside: boot.args }) })
   if (findings.length > 0 && mode === "refuse") {
     const list = findings.map(({ kind, count }) => `${count} ${kind}`).join(", ")
     throw new OvmError("OVM_SECRETS_FOUND", `the snapshot holds what looks like secrets: ${list}`, {
@@ -175,7 +172,7 @@ function frozen(lineage: Lineage, old: string, top: string): Lineage {
   return { ...lineage, overlays: [...lineage.overlays, ...unnoted, old], top }
 }
 
-/** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/interfaces.ts, Snapshotter.overlay). */
+/** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/snapshot.ts, Snapshotter.overlay). */
 export async function settleSnapshot(instance: Instance): Promise<void> {
   await removeScratch(instance)
   const { lineage } = instance
@@ -201,9 +198,9 @@ function takenOf(
   instance: Instance,
   { base, parent, parentRam, policy, overlays }: Lineage,
   { origin, generationId, boot }: SnapshotParts,
-  { architecture: _, kernel: __, ...host }: HostCpu,
   request: SnapshotRequest,
 ): TakenSnapshot {
+  const { architecture: _, kernel: __, ...host } = hostCpu()
   const { multi_resume = "allow", preload_hint, mlock_required } = { ...policy, ...request }
   const { format, machineType, cpu, vcpus, memory, devices } = origin.model
   return {
@@ -233,7 +230,7 @@ function takenOf(
       ...(preload_hint !== undefined && { preload_hint }),
       ...(mlock_required !== undefined && { mlock_required }),
     },
-    ramFile: origin.ram,
+    ramFile: origin.ram.path,
     stateFile: origin.state,
     compression: request.compression ?? "zstd",
     overlays,

@@ -1,16 +1,13 @@
 import type { Call } from "../content/interfaces.ts"
-import { createOverlay } from "../disk/overlay.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
-import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
-import type { Machine, MachineRecord } from "../vmm/interfaces.ts"
+import type { Machine, MachineRecord } from "../vmm/machine.ts"
 import { type Admission, accept } from "./admission.ts"
-import { chooseSnapshot } from "./choose.ts"
 import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
-import type { InstanceInfo, Overrides, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
-import type { Planned } from "./plan.ts"
-import { factsOf, type PlanContext, planImage } from "./plan-image.ts"
+import type { InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
+import type { PlanContext, Planned } from "./plan.ts"
+import { factsOf, prepare } from "./prepare.ts"
 import { since } from "./report.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
@@ -22,7 +19,6 @@ export interface StartsContext extends Omit<PlanContext, "claims"> {
   readonly instances: string
   /** By id. */
   readonly running: Map<string, Instance>
-  readonly images: Images
   readonly slots: Slots
   readonly ending: Ending
   /** Called with an instance that has got its machine. */
@@ -44,12 +40,11 @@ export class Starts {
   /** See Runtime.start. */
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
     const received = performance.now()
-    const overrides = request.overrides ?? {}
-    const resumed = await this.#startWarm(request, overrides, received)
+    const resumed = await this.#startWarm(request, received)
     if (resumed) return resumed
-    const instance = await this.#admit(request, overrides)
+    const instance = await this.#admit(request)
     try {
-      const planned = await this.#prepare(instance, request, overrides, "never", call)
+      const planned = await this.#prepare(instance, request, "never", call)
       this.#carryOn(instance, received, async () => planned)
     } catch (thrown) {
       const error = toOvmError(thrown)
@@ -58,7 +53,7 @@ export class Starts {
         throw error
       }
       this.#carryOn(instance, received, () =>
-        this.#prepare(instance, request, overrides, "missing", { signal: instance.starting.signal }),
+        this.#prepare(instance, request, "missing", { signal: instance.starting.signal }),
       )
     }
     return { instance_id: instance.id, status: "starting" }
@@ -87,11 +82,8 @@ export class Starts {
    * before the answer: without one, the next daemon ends it, and nobody was told. Undefined where there is no slot, or none
    * that lives: then the start takes the long way.
    */
-  async #startWarm(
-    request: StartRequest,
-    { name, ...others }: Overrides,
-    received: number,
-  ): Promise<StartAnswer | undefined> {
+  async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
+    const { name: _, ...others } = request.overrides ?? {}
     if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
       return undefined
     const { images } = this.#context
@@ -99,12 +91,12 @@ export class Starts {
     const resolve = since(received)
     const slot = found && this.#context.slots.next(found.digest)
     // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
-    if (!slot || !images.isAdmitted(found.reference, slot.image)) return undefined
+    if (!slot || !images.isAdmitted(found.reference, slot.planned)) return undefined
     const once = slot.planned.snapshot?.descriptor.uniqueness.multiResume === "deny"
     const release = once ? this.#claims.hold(found.digest) : undefined
     try {
-      const instance = accept(this.#admission, slot.id, request, name === undefined ? {} : { name }, {
-        ...factsOf(slot.image, slot.planned),
+      const instance = accept(this.#admission, slot.id, request, {
+        ...factsOf(slot.planned),
         image: found,
         phase: "launching",
         timings_ms: { resolve },
@@ -117,8 +109,7 @@ export class Starts {
 
   async #take(instance: Instance, slot: Slot, received: number): Promise<StartAnswer | undefined> {
     const { slots, running, told } = this.#context
-    const { snapshot, plan } = slot.planned
-    instance.lineage = lineageOf(slot.image.base, snapshot, plan.disk?.overlay)
+    instance.lineage = lineageOf(slot.planned, slot.loaded.record)
     slots.take(slot)
     try {
       await this.#letGo(instance, slot, received)
@@ -139,12 +130,12 @@ export class Starts {
     const again = planned.snapshot?.descriptor.uniqueness.multiResume === "allow"
     const foreseen = again && instance.foresee(loaded.record, enteredAt(loaded.record))
     const [machine] = await Promise.all([going, foreseen])
-    await this.#entered(instance, machine, received, {}, again)
+    await this.#entered(instance, machine, received, { foreseen: again })
   }
 
   /** Takes the request on, or says which limit forbids it. */
-  async #admit(request: StartRequest, overrides: Overrides): Promise<Instance> {
-    const instance = accept(this.#admission, crypto.randomUUID(), request, overrides)
+  async #admit(request: StartRequest): Promise<Instance> {
+    const instance = accept(this.#admission, crypto.randomUUID(), request)
     try {
       await instance.create()
       return instance
@@ -158,22 +149,20 @@ export class Starts {
   async #prepare(
     instance: Instance,
     request: StartRequest,
-    overrides: Overrides,
     pull: "never" | "missing",
     call: Call,
   ): Promise<Planned> {
+    const { id, directory } = instance
+    const overrides = request.overrides ?? {}
     const context = { ...this.#context, claims: this.#claims }
-    const image = await this.#context.images.prepare(request.manifest, {
-      lease: instance.id,
-      pull,
-      ...(overrides.resume !== undefined && { resume: overrides.resume }),
-      choose: (machine, snapshots) => chooseSnapshot(context, instance, overrides, machine, snapshots, call),
-      onPhase: (phase) => instance.note({ phase }),
-      ...call,
-    })
-    const planned = await planImage(context, instance, image, overrides, call)
-    instance.note({ phase: "preparing", ...factsOf(image, planned), timings_ms: image.timings })
-    instance.lineage = lineageOf(image.base, planned.snapshot, planned.plan.disk?.overlay)
+    const wanted = { id, directory, overrides, consoleLimit: this.#context.limits.console }
+    const onPhase = (phase: NonNullable<InstanceInfo["phase"]>) => instance.note({ phase })
+    const began = performance.now()
+    const planned = await prepare(context, wanted, request.manifest, { pull, onPhase, ...call })
+    const { resolve, verify } = planned.image.timings
+    const prepared = rounded(Math.max(0, performance.now() - began - resolve - verify))
+    const timings_ms = { resolve, verify, prepare: prepared }
+    instance.note({ phase: "preparing", ...factsOf(planned), timings_ms })
     return planned
   }
 
@@ -202,20 +191,16 @@ export class Starts {
     }
   }
 
-  async #go(instance: Instance, received: number, { plan, virtualSize, go }: Planned): Promise<void> {
+  async #go(instance: Instance, received: number, planned: Planned): Promise<void> {
     const { signal } = instance.starting
-    const began = performance.now()
-    if (plan.disk?.overlay) await createOverlay(plan.disk.overlay, virtualSize)
     // The first record will do until it runs: whatever is found to run without another one is ended.
-    instance.note({
-      phase: "launching",
-      timings_ms: { ...instance.info.timings_ms, prepare: since(began) },
-    })
+    instance.note({ phase: "launching" })
     signal.throwIfAborted()
-    const machine = await go({ signal })
+    const machine = await planned.go({ signal })
+    instance.lineage = lineageOf(planned, machine.record)
     const { spawn, load } = machine.timings
     const timings = { spawn: rounded(spawn), load: rounded(load) }
-    await this.#entered(instance, machine, received, timings)
+    await this.#entered(instance, machine, received, { timings })
   }
 
   /** The guest runs; and so does the instance, unless somebody stopped it while there was no machine to stop. */
@@ -223,8 +208,7 @@ export class Starts {
     instance: Instance,
     machine: Machine,
     received: number,
-    timings: Timings,
-    foreseen = false,
+    { timings = {}, foreseen = false }: { readonly timings?: Timings; readonly foreseen?: boolean },
   ): Promise<void> {
     if (instance.state !== "starting") {
       await instance.attach(machine)

@@ -1,5 +1,5 @@
 import { OvmError } from "../errors.ts"
-import type { Unsupported } from "../vmm/interfaces.ts"
+import type { Unsupported } from "../vmm/plan.ts"
 
 /** OVM_UNSUPPORTED with every fatal one of `findings`, after `what` cannot be done; undefined if none is. */
 export function refusalOf(what: string, findings: readonly Unsupported[]): OvmError | undefined {

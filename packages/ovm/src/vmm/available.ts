@@ -1,6 +1,6 @@
 import { OvmError } from "../errors.ts"
-import type { Vmm } from "./interfaces.ts"
 import { qemu } from "./qemu/index.ts"
+import type { Vmm } from "./vmm.ts"
 
 /**
  * Every VMM that this program has an adapter for, the preferred one first; whether it is installed is `capabilities`' answer. `names`:

@@ -2,7 +2,9 @@ import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { readConsole } from "./console.ts"
-import type { LaunchPlan, Machine, MachineRecord, Vmm } from "./interfaces.ts"
+import type { Machine, MachineRecord } from "./machine.ts"
+import type { LaunchPlan } from "./plan.ts"
+import type { Vmm } from "./vmm.ts"
 
 export const MiB = 2 ** 20
 
@@ -12,8 +14,12 @@ export interface VmmUnderTest {
   readonly factory: string
   /** Why the VMM cannot run here; empty if it can. */
   readonly missing: string
-  /** It has the powers of Loader, and its machines those of Snapshotter. */
+  /** It runs no code of a guest: only the life of its machines is looked at. */
+  readonly lifeOnly?: boolean
+  /** It has a Loader, and its machines the powers of Snapshotter. */
   readonly snapshots: boolean
+  /** Of one with snapshots: what it says of the state of a disk for a machine that has none. */
+  readonly strangeDisk?: string
 }
 
 /** What the parts of the suite share: a VMM, the bare-metal guest, and folders that are looked at in the end. */
@@ -25,7 +31,7 @@ export class Bench {
 
   constructor(
     readonly root: string,
-    private readonly under: VmmUnderTest,
+    readonly under: VmmUnderTest,
   ) {}
 
   async open(guest: string): Promise<void> {

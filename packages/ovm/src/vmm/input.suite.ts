@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test"
 import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
-import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, hash, linux, MiB, sizeOf } from "./bench.suite.ts"
+
+const WRITABLE = { size: MiB, writable: true }
 
 /** What a machine is made of: disks, kernels, strings of a manifest; good and hostile ones. */
 export function inputSuite(bench: Bench): void {
@@ -14,20 +15,19 @@ export function inputSuite(bench: Bench): void {
     const bytes = Buffer.alloc(MiB)
     for (const sector of [0, 1, 2]) bytes.write(`base ${sector}`, sector * 512)
     writeFileSync(base, bytes)
-    const diff = join(bench.root, "diff.qcow2")
-    await createOverlay(diff, MiB)
-    const [first, overlay] = [join(bench.root, "first.qcow2"), join(bench.root, "overlay.qcow2")]
-    await createOverlay(first, MiB)
-    await createOverlay(overlay, MiB)
     const layers = [{ path: base, format: "raw" as const }]
-    await (
-      await bench.vmm.launch(bench.planOf("write=1 tick_ms=1 ticks=1", { disk: { layers, overlay: first } }))
-    ).exited
+    const plan = bench.planOf("write=1 tick_ms=1 ticks=1", { disk: { layers, ...WRITABLE } })
+    const writer = await bench.vmm.launch(plan)
+    await writer.exited
+    const { overlay: first = "" } = writer.record
+    expect(dirname(first)).toBe(plan.directory)
     for (const path of [base, first]) chmodSync(path, 0o444)
     const before = [base, first].map(hash)
     const chain = [...layers, { path: first, format: "qcow2" as const }]
     const machine = await bench.vmm.launch(
-      bench.planOf("write=2 read=0 read=1 read=2 tick_ms=1 ticks=1", { disk: { layers: chain, overlay } }),
+      bench.planOf("write=2 read=0 read=1 read=2 tick_ms=1 ticks=1", {
+        disk: { layers: chain, ...WRITABLE },
+      }),
     )
     const text = await bench.until(machine)
     expect(text).toContain(`DISK sectors=${MiB / 512}`)
@@ -50,7 +50,8 @@ export function inputSuite(bench: Bench): void {
       qemuImg.run("create", "-q", "-f", "qcow2", base, "1M")
       qemuImg.run("create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", diff)
       for (const layers of [[base, diff], [diff]]) {
-        const disk = { layers: layers.map((path) => ({ path, format: "qcow2" as const })) }
+        const files = layers.map((path) => ({ path, format: "qcow2" as const }))
+        const disk = { layers: files, size: MiB, writable: false }
         const text = await bench.until(
           await bench.vmm.launch(bench.planOf("read=0 tick_ms=1 ticks=1", { disk })),
         )
@@ -62,7 +63,7 @@ export function inputSuite(bench: Bench): void {
   test("a machine without an overlay cannot write", async () => {
     const path = join(bench.root, "read-only.raw")
     writeFileSync(path, Buffer.alloc(MiB, "as it was "))
-    const disk = { layers: [{ path, format: "raw" as const }] }
+    const disk = { layers: [{ path, format: "raw" as const }], size: MiB, writable: false }
     const text = await bench.until(
       await bench.vmm.launch(bench.planOf("write=0 read=0 tick_ms=1 ticks=1", { disk })),
     )
@@ -108,7 +109,7 @@ export function inputSuite(bench: Bench): void {
   ] as const)
     test(`${what} in the kernel's arguments is refused before anything starts`, async () => {
       const plan = bench.planOf(args)
-      expect(bench.vmm.check(plan)).toMatchObject([{ pointer: "/kernel/args", severity: "fatal" }])
+      expect(await bench.vmm.check(plan)).toMatchObject([{ pointer: "/kernel/args", severity: "fatal" }])
       const error = await refusal(bench.vmm.launch(plan))
       expect(error).toMatchObject({
         code: "OVM_UNSUPPORTED",
@@ -130,7 +131,9 @@ export function inputSuite(bench: Bench): void {
 
   test("a VMM that dies at start says why, and nothing is left", async () => {
     const path = join(bench.root, "missing.qcow2")
-    const plan = bench.planOf("", { disk: { layers: [{ path, format: "qcow2" }] } })
+    const plan = bench.planOf("", {
+      disk: { layers: [{ path, format: "qcow2" }], size: MiB, writable: false },
+    })
     const error = await refusal(bench.vmm.launch(plan))
     expect(error.code).toBe("OVM_VMM_FAILED")
     expect(error.message).toContain(path)
@@ -147,12 +150,10 @@ export function inputSuite(bench: Bench): void {
   test.skipIf(linux.note !== "")(
     `boots Debian's kernel with both layers ${linux.note}`,
     async () => {
-      const overlay = join(bench.root, "linux.qcow2")
-      await createOverlay(overlay, linux.diskSize)
       const plan = bench.planOf("", {
         kernel: linux.kernel,
         initrd: linux.initrd,
-        disk: { layers: linux.layers, overlay },
+        disk: { layers: linux.layers, size: linux.diskSize, writable: true },
         resources: { vcpus: 1, memory: linux.memory },
       })
       const machine = await bench.vmm.launch(plan)

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { DISK_READ, writeBootDisk } from "@ovms/testkit/bios.ts"
 import { OvmError } from "../errors.ts"
 import { type Bench, linux, MiB } from "./bench.suite.ts"
-import type { DiskFile, LaunchPlan, SnapshotParts } from "./interfaces.ts"
+import type { DiskLayer, LaunchPlan } from "./plan.ts"
+import type { SnapshotParts } from "./snapshot.ts"
 import { SnapshotBench } from "./snapshot-bench.suite.ts"
 
 /** How long a clone may take to say something, in ms: one that never does is dead. */
@@ -27,7 +28,7 @@ interface Moment {
   /** How long the guest had run, in ms. */
   readonly at: number
   readonly parts: SnapshotParts
-  readonly layers: readonly DiskFile[] | undefined
+  readonly layers: readonly DiskLayer[] | undefined
 }
 
 const GUEST = "tick_ms=10 hlt=1"
@@ -52,10 +53,11 @@ export function momentsSuite(bench: Bench): void {
     {
       what: "a disk that is booted, and read, by BIOS",
       plan: async () => {
-        const [path, overlay] = [bench.path("boot.raw"), await shots.overlay(2 * MiB)]
+        const path = bench.path("boot.raw")
         await writeBootDisk(path)
         const { kernel: _, ...plan } = bench.planOf("")
-        const disk = { layers: [{ path, format: "raw" as const }], overlay }
+        const layers = [{ path, format: "raw" as const }]
+        const disk = { layers, size: 2 * MiB, writable: true }
         return { ...plan, disk, resources: { vcpus: 1, memory: 16 * MiB } }
       },
       steps: times(20, 8),
@@ -67,7 +69,7 @@ export function momentsSuite(bench: Bench): void {
       plan: async () => {
         const { kernel, initrd, layers, memory, diskSize } = linux
         const args = `${kernel.args} ovm.count`
-        const disk = { layers, overlay: await shots.overlay(diskSize) }
+        const disk = { layers, size: diskSize, writable: true }
         const resources = { vcpus: 1, memory }
         return bench.planOf("", { kernel: { ...kernel, args }, initrd, disk, resources })
       },
@@ -106,7 +108,7 @@ export function momentsSuite(bench: Bench): void {
     const { kernel, initrd } = plan
     const booting = parts.boot &&
       kernel && { kernel: { ...kernel, ...parts.boot }, ...(initrd && { initrd }) }
-    const loaded = await shots.load(await shots.resumePlan(parts.origin, layers, booting))
+    const loaded = await shots.load(shots.resumePlan(parts.origin, layers, booting))
     const clone = await loaded.resume()
     const late = setTimeout(() => clone.stop({ graceMs: 0 }).catch(() => {}), DEAD_MS)
     const said = await bench.until(clone, words)

@@ -2,18 +2,11 @@ import { expect } from "bun:test"
 import { closeSync, existsSync, ftruncateSync, openSync } from "node:fs"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
-import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, MiB } from "./bench.suite.ts"
-import type {
-  DiskFile,
-  LaunchPlan,
-  Loaded,
-  Machine,
-  Origin,
-  ResumePlan,
-  SnapshotParts,
-  SnapshotSink,
-} from "./interfaces.ts"
+import type { Loaded } from "./loader.ts"
+import type { Machine } from "./machine.ts"
+import type { DiskFile, DiskLayer, LaunchPlan, Origin, ResumePlan } from "./plan.ts"
+import type { SnapshotParts, SnapshotSink } from "./snapshot.ts"
 
 export const DISK = 8 * MiB
 
@@ -46,14 +39,8 @@ export class SnapshotBench {
     ftruncateSync(file, DISK)
     closeSync(file)
     const layers: DiskFile[] = [{ path: base, format: "raw" }]
-    const overlay = await this.overlay()
-    return { plan: this.bench.planOf(COUNTING, { resources, disk: { layers, overlay }, ...more }), layers }
-  }
-
-  async overlay(size = DISK): Promise<string> {
-    const path = this.bench.path("overlay.qcow2")
-    await createOverlay(path, size)
-    return path
+    const disk = { layers, size: DISK, writable: true }
+    return { plan: this.bench.planOf(COUNTING, { resources, disk, ...more }), layers }
   }
 
   sink(): Required<SnapshotSink> {
@@ -72,25 +59,26 @@ export class SnapshotBench {
     return await machine.snapshot(into)
   }
 
-  /** A plan to go on from `origin` with an overlay of its own on top of `layers`. */
-  async resumePlan(
+  /** A plan to go on from `origin` with a disk of its own on top of `layers`. */
+  resumePlan(
     origin: Origin,
-    layers: readonly DiskFile[] | undefined,
+    layers: readonly DiskLayer[] | undefined,
     more: Partial<ResumePlan> = {},
-  ): Promise<ResumePlan> {
+  ): ResumePlan {
     const { kernel, ...plan } = this.bench.planOf("")
     const { vcpus, memory } = origin.model
-    const disk = layers && { disk: { layers, overlay: await this.overlay(origin.diskSize) } }
+    const disk = layers && { disk: { layers, size: origin.diskSize ?? DISK, writable: true } }
     return { ...plan, resources: { vcpus, memory }, ...disk, origin, ...more }
   }
 
   async load(plan: ResumePlan, signal?: AbortSignal): Promise<Loaded> {
-    if (!this.bench.vmm.load) throw new Error("it cannot load snapshots")
-    return await this.bench.vmm.load(plan, signal && { signal })
+    const { loader } = this.bench.vmm
+    if (!loader) throw new Error("it cannot load snapshots")
+    return await loader.load(plan, signal && { signal })
   }
 
-  async clone(origin: Origin, layers?: readonly DiskFile[]): Promise<Machine> {
-    return await (await this.load(await this.resumePlan(origin, layers))).resume()
+  async clone(origin: Origin, layers?: readonly DiskLayer[]): Promise<Machine> {
+    return await (await this.load(this.resumePlan(origin, layers))).resume()
   }
 
   /** The ticks on the console so far, all of them without a gap and none with a complaint; waits for `more` further ones. */

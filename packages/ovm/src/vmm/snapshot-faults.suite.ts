@@ -5,9 +5,11 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
+import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, hash, MiB } from "./bench.suite.ts"
-import type { DiskFile, MachineRecord, Origin, ResumePlan } from "./interfaces.ts"
-import { LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
+import type { MachineRecord } from "./machine.ts"
+import type { DiskFile, Origin, ResumePlan } from "./plan.ts"
+import { DISK, LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
 
 const resources = { vcpus: 1, memory: MEMORY }
 const qcow2 = (path = "") => ({ path, format: "qcow2" as const })
@@ -149,7 +151,7 @@ export function snapshotFaultsSuite(bench: Bench): void {
         const machine = await bench.vmm.adopt(record as MachineRecord)
         const now = await machine.overlay?.()
         // Either nothing of it is left, or it was through.
-        if (now === plan.disk?.overlay) await shots.unharmed(machine, sink, now)
+        if (now === machine.record.overlay) await shots.unharmed(machine, sink, now)
         else {
           expect(now).toBe(sink.overlay)
           expect(existsSync(sink.ram)).toBe(true)
@@ -174,38 +176,29 @@ export function snapshotFaultsSuite(bench: Bench): void {
         change(path)
         return path
       }
+      const written = { size: DISK, writable: true }
+      const ram = (change: (path: string) => void) => ({ path: copy(origin.ram.path, change) })
       const state = (change: (bytes: Buffer) => Uint8Array) =>
         copy(origin.state, (path) => writeFileSync(path, change(readFileSync(path))))
-      const other = await shots.overlay(4 * MiB)
+      const other = bench.path("other.qcow2")
+      await createOverlay(other, 4 * MiB)
       const wrong: [string, string, Partial<Origin>, Partial<ResumePlan>?][] = [
-        ["OVM_FILE_UNREADABLE", "no-ram", { ram: join(bench.root, "no-ram") }],
-        ["OVM_SIZE_MISMATCH", "RAM has 0 bytes", { ram: copy(origin.ram, (path) => truncateSync(path)) }],
-        [
-          "OVM_SIZE_MISMATCH",
-          "RAM has",
-          { ram: copy(origin.ram, (path) => truncateSync(path, MEMORY + MiB)) },
-        ],
+        ["OVM_FILE_UNREADABLE", "no-ram", { ram: { path: join(bench.root, "no-ram") } }],
+        ["OVM_SIZE_MISMATCH", "RAM has 0 bytes", { ram: ram((path) => truncateSync(path)) }],
+        ["OVM_SIZE_MISMATCH", "RAM has", { ram: ram((path) => truncateSync(path, MEMORY + MiB)) }],
         ["OVM_FILE_UNREADABLE", "no-state", { state: join(bench.root, "no-state") }],
         ["OVM_SIZE_MISMATCH", "0 bytes", { state: state(() => Buffer.alloc(0)) }],
         ["OVM_VMM_FAILED", "description", { state: state((bytes) => bytes.subarray(0, -1)) }],
         ["OVM_VMM_FAILED", "follow", { state: state((bytes) => Buffer.concat([bytes, bytes])) }],
         ["OVM_VMM_FAILED", "magic", { state: state((bytes) => bytes.fill(0, 0, 1)) }],
-        ["OVM_UNSUPPORTED", "/vmm/version", { version: "0.0.1" }],
-        ["OVM_UNSUPPORTED", "/vmm/machine", { model: { ...origin.model, machineType: "pc-q35-99.9" } }],
-        ["OVM_UNSUPPORTED", "/vmm/cpuModel", { model: { ...origin.model, cpu: "qemu64" } }],
-        ["OVM_UNSUPPORTED", "/resources/vcpus", {}, { resources: { vcpus: 2, memory: MEMORY } }],
-        ["OVM_UNSUPPORTED", "/resources/memory", {}, { resources: { vcpus: 1, memory: 128 * MiB } }],
-        ["OVM_UNSUPPORTED", "/devices", {}, { disk: undefined } as unknown as Partial<ResumePlan>],
-        ["OVM_DISK_INVALID", other, {}, { disk: { layers: chain, overlay: other } }],
-        [
-          "OVM_DISK_INVALID",
-          other,
-          {},
-          { disk: { layers: [...chain, qcow2(other)], overlay: await shots.overlay() } },
-        ],
+        ["OVM_UNSUPPORTED", "/disk", {}, { disk: undefined } as unknown as Partial<ResumePlan>],
+        ["OVM_UNSUPPORTED", "/disk", {}, { disk: { ...written, layers: [] } }],
+        ["OVM_UNSUPPORTED", "/accelerator", {}, { accelerator: "no such" }],
+        ["OVM_DISK_INVALID", "plan", {}, { disk: { ...written, size: 4 * MiB, layers: chain } }],
+        ["OVM_DISK_INVALID", other, {}, { disk: { ...written, layers: [...chain, qcow2(other)] } }],
       ]
       for (const [code, words, change, more] of wrong) {
-        const plan = await shots.resumePlan({ ...origin, ...change }, chain, more)
+        const plan = shots.resumePlan({ ...origin, ...change }, chain, more)
         const resources = { resources: { vcpus: 1, memory: MEMORY }, ...more }
         const error = await refusal(shots.load({ ...plan, ...resources }))
         expect([words, error.code, error.message]).toEqual([words, code, expect.stringContaining(words)])
@@ -229,28 +222,28 @@ export function snapshotFaultsSuite(bench: Bench): void {
       const bare = await shots.take(none, sink)
       await shots.end(machine, none)
       const chain: DiskFile[] = [...layers, qcow2(disk?.frozen)]
-      const before = hash(origin.ram)
+      const before = hash(origin.ram.path)
       // The state of a machine with a disk, for one without.
-      const plan = await shots.resumePlan({ ...bare.origin, state: origin.state }, undefined)
+      const plan = shots.resumePlan({ ...bare.origin, state: origin.state }, undefined)
       const error = await refusal(shots.load(plan))
       expect(error.code).toBe("OVM_VMM_FAILED")
-      expect(error.message).toContain("virtio-blk")
+      expect(error.message).toContain(bench.under.strangeDisk ?? "")
       expect(processesIn(plan.directory)).toEqual([])
       // And a RAM file that it may not write to, unless one is root.
       if (process.getuid?.() !== 0) {
-        chmodSync(origin.ram, 0o400)
-        const refused = await refusal(shots.load(await shots.resumePlan(origin, chain)))
+        chmodSync(origin.ram.path, 0o400)
+        const refused = await refusal(shots.load(shots.resumePlan(origin, chain)))
         expect(refused.code).toBe("OVM_PERMISSION_DENIED")
-        chmodSync(origin.ram, 0o600)
+        chmodSync(origin.ram.path, 0o600)
       }
       for (const ms of [0, 5, 20, 50]) {
-        const aborted = await shots.resumePlan(origin, chain)
+        const aborted = shots.resumePlan(origin, chain)
         const result = await shots.load(aborted, AbortSignal.timeout(ms)).catch((thrown: unknown) => thrown)
         if (result instanceof Error) expect(result).toMatchObject({ code: "OVM_INTERRUPTED" })
         else await (result as Awaited<ReturnType<typeof shots.load>>).discard()
         expect(processesIn(aborted.directory)).toEqual([])
       }
-      expect(hash(origin.ram)).toBe(before)
+      expect(hash(origin.ram.path)).toBe(before)
     },
     LONG,
   )

@@ -5,7 +5,8 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { lockLikeQemu } from "@ovms/testkit/ofd-lock.ts"
 import { until } from "@ovms/testkit/until.ts"
 import type { Bench } from "./bench.suite.ts"
-import type { Machine, SnapshotSink } from "./interfaces.ts"
+import type { Machine } from "./machine.ts"
+import type { SnapshotSink } from "./snapshot.ts"
 import { LONG, SnapshotBench } from "./snapshot-bench.suite.ts"
 
 /** A guest that cannot go on at once after a snapshot is said to stand still, and goes on as soon as it can. */

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { type Bench, hash, linux, MiB } from "./bench.suite.ts"
-import type { DiskFile, Machine } from "./interfaces.ts"
+import type { Machine } from "./machine.ts"
+import type { DiskFile } from "./plan.ts"
 import { LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
 
 const resources = { vcpus: 1, memory: MEMORY }
@@ -25,7 +26,15 @@ export function snapshotSuite(bench: Bench): void {
       const { ram, state } = sink
       const model = { vcpus: 1, memory: MEMORY }
       expect(parts).toMatchObject({
-        origin: { vmm: bench.vmm.name, version, accelerator, diskSize: 8 * MiB, ram, state, model },
+        origin: {
+          vmm: bench.vmm.name,
+          version,
+          accelerator,
+          diskSize: 8 * MiB,
+          ram: { path: ram },
+          state,
+          model,
+        },
         disk: { frozen: before, overlay: sink.overlay },
         stateSize: statSync(state).size,
         running: true,
@@ -65,7 +74,7 @@ export function snapshotSuite(bench: Bench): void {
       const parts = await shots.take(machine)
       await shots.end(machine)
       const { origin, disk } = parts
-      const files = [origin.ram, origin.state, disk?.frozen ?? "", layers[0]?.path ?? ""]
+      const files = [origin.ram.path, origin.state, disk?.frozen ?? "", layers[0]?.path ?? ""]
       const before = files.map(hash)
       const clones = await Promise.all(
         [1, 2].map(() => shots.clone(origin, [...layers, qcow2(disk?.frozen)])),
@@ -152,7 +161,7 @@ export function snapshotSuite(bench: Bench): void {
       const path = bench.path("read-only.raw")
       await Bun.write(path, Buffer.alloc(MiB, "as it was "))
       const layers: DiskFile[] = [{ path, format: "raw" }]
-      for (const disk of [undefined, { layers }]) {
+      for (const disk of [undefined, { layers, size: MiB, writable: false }]) {
         const machine = await bench.vmm.launch(
           bench.planOf("tick_ms=10 hlt=1", { ...(disk && { disk }), resources }),
         )
@@ -161,7 +170,7 @@ export function snapshotSuite(bench: Bench): void {
         const parts = await shots.take(machine, sink)
         expect(parts.disk).toBeUndefined()
         expect(parts.origin.diskSize).toBe(disk && MiB)
-        const plan = await shots.resumePlan(parts.origin, undefined, disk && { disk })
+        const plan = shots.resumePlan(parts.origin, undefined, disk && { disk })
         const clone = await (await shots.load(plan)).resume()
         await shots.ticks(clone, 5)
         await shots.ticks(machine, 5)
@@ -179,7 +188,7 @@ export function snapshotSuite(bench: Bench): void {
       await shots.end(machine)
       const chain = [...layers, qcow2(disk?.frozen)]
       const generationId = crypto.randomUUID()
-      const plan = await shots.resumePlan(origin, chain, { generationId })
+      const plan = shots.resumePlan(origin, chain, { generationId })
       const loaded = await shots.load(plan)
       expect(loaded.record).toMatchObject({ generationId, model: origin.model })
       await sleep(30)
@@ -194,12 +203,12 @@ export function snapshotSuite(bench: Bench): void {
       await shots.take(adopted)
       await shots.end(adopted)
 
-      const other = await shots.load(await shots.resumePlan(origin, chain))
+      const other = await shots.load(shots.resumePlan(origin, chain))
       await other.discard()
       expect(await other.exited).toMatchObject({ reason: "quit" })
       expect(processesIn(other.record.directory)).toEqual([])
 
-      const dead = await shots.load(await shots.resumePlan(origin, chain))
+      const dead = await shots.load(shots.resumePlan(origin, chain))
       process.kill(dead.record.pid, "SIGKILL")
       expect(await dead.exited).toMatchObject({ status: 137 })
       expect((await refusal(dead.resume())).code).toBe("OVM_VMM_FAILED")
@@ -210,20 +219,18 @@ export function snapshotSuite(bench: Bench): void {
   test.skipIf(linux.note !== "")(
     `Debian's Linux goes on where it was ${linux.note}`,
     async () => {
-      const overlay = await shots.overlay(linux.diskSize)
       const { kernel, initrd, layers, memory } = linux
       const resources = { vcpus: 1, memory }
-      const machine = await bench.vmm.launch(
-        bench.planOf("", { kernel, initrd, disk: { layers, overlay }, resources }),
-      )
+      const disk = { layers, size: linux.diskSize, writable: true }
+      const machine = await bench.vmm.launch(bench.planOf("", { kernel, initrd, disk, resources }))
       await bench.until(machine, "OVM-DISK")
-      const { origin, disk } = await shots.take(machine)
+      const { origin, disk: written } = await shots.take(machine)
       await shots.end(machine)
-      const clone = await shots.clone(origin, [...layers, qcow2(disk?.frozen)])
+      const clone = await shots.clone(origin, [...layers, qcow2(written?.frozen)])
       // Its kernel and userspace are alive: they hear the button, unmount and power off.
       expect(await clone.stop({ graceMs: 60_000 })).toBe("guest")
       expect(await clone.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
-      expect(readFileSync(origin.ram).length).toBe(memory)
+      expect(readFileSync(origin.ram.path).length).toBe(memory)
     },
     120_000,
   )

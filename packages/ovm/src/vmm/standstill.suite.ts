@@ -3,22 +3,21 @@ import { closeSync, ftruncateSync, openSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
-import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, MiB } from "./bench.suite.ts"
-import type { Guest, LaunchPlan, Machine } from "./interfaces.ts"
+import type { Guest, Machine } from "./machine.ts"
+import type { LaunchPlan } from "./plan.ts"
 
 /** A guest that stands still says why, and goes on where it was. */
 export function standstillSuite(bench: Bench): void {
   /** A machine that writes to ever more of its disk, which is below `folder`. */
-  async function growing(folder: string): Promise<LaunchPlan> {
+  function growing(folder: string): LaunchPlan {
     const base = bench.path("base.raw")
     const file = openSync(base, "wx")
     ftruncateSync(file, 64 * MiB)
     closeSync(file)
-    const overlay = join(folder, "overlay.qcow2")
-    await createOverlay(overlay, 64 * MiB)
     const layers = [{ path: base, format: "raw" as const }]
-    return bench.planOf("tick_ms=10 grow=4", { disk: { layers, overlay } })
+    const disk = { layers, size: 64 * MiB, writable: true }
+    return bench.planOf("tick_ms=10 grow=4", { directory: join(folder, "machine"), disk })
   }
 
   const next = (machine: Machine, wanted: (guest: Guest) => boolean) =>
@@ -36,7 +35,7 @@ export function standstillSuite(bench: Bench): void {
       await withTmpfs(folder, 8 * MiB, async () => {
         const ballast = join(folder, "ballast")
         writeFileSync(ballast, Buffer.alloc(5 * MiB))
-        const launched = await bench.vmm.launch(await growing(folder))
+        const launched = await bench.vmm.launch(growing(folder))
         await next(launched, ({ running }) => !running)
         expect(launched.guest).toMatchObject({ reason: "disk-full", message: expect.stringMatching(/space/) })
         // Resumed too early.
@@ -63,7 +62,7 @@ export function standstillSuite(bench: Bench): void {
     async () => {
       const folder = bench.path("tiny")
       await withTmpfs(folder, 3 * MiB, async () => {
-        const machine = await bench.vmm.launch(await growing(folder))
+        const machine = await bench.vmm.launch(growing(folder))
         await next(machine, ({ running }) => !running)
         expect(await machine.stop({ graceMs: 50 })).toBe("ended")
       })

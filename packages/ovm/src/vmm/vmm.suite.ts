@@ -14,7 +14,7 @@ import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
 import { snapshotReturnSuite } from "./snapshot-return.suite.ts"
 import { standstillSuite } from "./standstill.suite.ts"
 
-/** What every VMM adapter must do (vmm/interfaces.ts), shown with the bare-metal guest and one Linux. */
+/** What every VMM adapter must do (vmm/vmm.ts), shown with the bare-metal guest and one Linux. */
 export function vmmSuite(name: string, under: VmmUnderTest): void {
   const note = under.missing || guestMissing
   describe.skipIf(note !== "")(`${name} as a Vmm ${note}`, () => {
@@ -28,6 +28,7 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
       rmSync(bench.root, { recursive: true })
     })
     lifecycleSuite(bench)
+    if (under.lifeOnly) return
     standstillSuite(bench)
     inputSuite(bench)
     if (!under.snapshots) return

@@ -2,18 +2,14 @@ import { statSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Call } from "../../content/interfaces.ts"
-import { createOverlay } from "../../disk/overlay.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import type { Images } from "../../images/images.ts"
-import type { PreparedImage } from "../../images/prepared.ts"
-import type { Loaded } from "../../vmm/interfaces.ts"
-import type { Planned } from "../plan.ts"
-import { type PlanContext, planImage } from "../plan-image.ts"
+import type { Loaded } from "../../vmm/loader.ts"
+import type { PlanContext, Planned } from "../plan.ts"
+import { prepare } from "../prepare.ts"
 import { createDirectory } from "../record.ts"
 
 export interface SlotContext extends PlanContext {
   readonly instances: string
-  readonly images: Images
 }
 
 /**
@@ -22,7 +18,6 @@ export interface SlotContext extends PlanContext {
  */
 export interface Slot {
   readonly id: string
-  readonly image: PreparedImage
   readonly planned: Planned
   readonly loaded: Loaded
   /** True as long as the VMM's program is the one that was started, and the policy admits the snapshot by the name it was loaded by. */
@@ -33,7 +28,7 @@ export interface Slot {
 
 /** Loads the local snapshot called `reference`. Throws what a start of it can throw, and leaves nothing behind then. */
 export async function makeSlot(context: SlotContext, reference: string, call: Call): Promise<Slot> {
-  const { instances, images } = context
+  const { instances, images, limits } = context
   const id = crypto.randomUUID()
   const directory = join(instances, id)
   const forget = async () => {
@@ -42,22 +37,20 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
   }
   try {
     createDirectory(directory)
-    const image = await images.prepare(reference, { lease: id, pull: "never", ...call })
-    const planned = await planImage(context, { id, directory }, image, {}, call)
-    const { plan, virtualSize, capabilities, load } = planned
+    const request = { id, directory, overrides: {}, consoleLimit: limits.console }
+    const planned = await prepare(context, request, reference, { pull: "never", ...call })
+    const { image, capabilities, load } = planned
     if (!load) throw new OvmError("OVM_UNSUPPORTED", `${reference} is not a snapshot any more`)
     const program = identityOf(capabilities.binary)
-    if (plan.disk?.overlay) await createOverlay(plan.disk.overlay, virtualSize)
     const loaded = await load(call)
     return {
       id,
-      image,
       planned,
       loaded,
       current: () =>
         program !== undefined &&
         identityOf(capabilities.binary) === program &&
-        images.isAdmitted(image.reference, image),
+        images.isAdmitted(image.reference, planned),
       discard: () => loaded.discard().finally(forget),
     }
   } catch (error) {

@@ -4,8 +4,7 @@ import { availableMemory } from "../../host/memory.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { entryOf } from "../instance.ts"
 import type { WarmAnswer, WarmInfo, WarmRequest } from "../interfaces.ts"
-import { resumedIn } from "../plan-image.ts"
-import { wasResumed } from "../resumed-once.ts"
+import { resumedIn, wasResumed } from "../resumed-once.ts"
 import { makeSlot, type Slot, type SlotContext } from "./slot.ts"
 import { readWishes, writeWishes } from "./wanted.ts"
 
@@ -129,7 +128,7 @@ export class Slots {
   /** A slot of that snapshot, which stays here until it is taken. */
   next(snapshot: Digest): Slot | undefined {
     for (const { slots } of this.#wishes.values())
-      for (const slot of slots) if (slot.image.digest === snapshot && slot.current()) return slot
+      for (const slot of slots) if (slot.planned.image.digest === snapshot && slot.current()) return slot
     return undefined
   }
 
@@ -212,7 +211,7 @@ export class Slots {
     })
     await this.#drop(
       slots,
-      [...slots].filter((slot) => slot.image.digest !== wish.digest || !slot.current()),
+      [...slots].filter((slot) => slot.planned.image.digest !== wish.digest || !slot.current()),
     )
     await this.#drop(slots, [...slots].slice(wanted))
     while (slots.size < Math.min(wanted, wish.wanted) && !signal.aborted) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import type { Exit, Machine, MachineRecord, StopMethod } from "../interfaces.ts"
+import type { Exit, Machine, MachineRecord, StopMethod } from "../machine.ts"
 import { exitOf, waitForExit } from "./exit.ts"
 import { isAlive, kill, usageOf } from "./identity.ts"
 import { unkillable } from "./stray.ts"

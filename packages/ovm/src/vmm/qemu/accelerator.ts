@@ -1,10 +1,9 @@
 import { spawn } from "node:child_process"
 import { access, constants, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import type { Accelerator } from "../interfaces.ts"
 
 export interface Verdict {
-  readonly accelerator: Accelerator
+  readonly accelerator: "kvm" | "tcg"
   /** Why, in words. */
   readonly reason: string
 }

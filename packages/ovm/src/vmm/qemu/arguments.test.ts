@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import type { LaunchPlan } from "../interfaces.ts"
+import type { LaunchPlan } from "../plan.ts"
 import { type MachineOptions, qemuArguments } from "./arguments.ts"
 import { modelOf } from "./model.ts"
 
@@ -12,9 +12,7 @@ const plan: LaunchPlan = {
 }
 const generationId = "01234567-89ab-4def-8123-456789abcdef"
 function options(accelerator: "kvm" | "tcg"): MachineOptions {
-  const machineTypes = { latest: "pc-q35-7.2", all: ["pc-q35-7.2"] }
-  const found = { name: "qemu", version: "7.2.0", binary: "/q", accelerator, acceleratorReason: "" }
-  return { accelerator, generationId, model: modelOf(plan, { ...found, machineTypes }) }
+  return { accelerator, generationId, model: modelOf(plan, { accelerator, machineType: "pc-q35-7.2" }) }
 }
 const tcg = options("tcg")
 const valuesOf = (argv: readonly string[], option: string) =>
@@ -44,13 +42,7 @@ test("has no defaults, a sandbox and as few devices as possible", () => {
 
 // OVMS-SNP-140
 test("a snapshot of before there was a pvpanic is gone on from without; any other difference shows", () => {
-  const found = {
-    name: "qemu",
-    version: "7.2.0",
-    binary: "/q",
-    accelerator: "tcg",
-    acceleratorReason: "",
-  } as const
+  const found = { accelerator: "tcg", machineType: "pc-q35-7.2" }
   const devicesFor = (theirs: readonly string[]) => modelOf(plan, found, theirs).devices
   expect(devicesFor(["isa-serial", "vmgenid"])).toEqual(["isa-serial", "vmgenid"])
   for (const theirs of [
@@ -112,7 +104,8 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
     { path: "/b", format: "raw" as const },
     { path: "/d", format: "qcow2" as const },
   ]
-  const argv = qemuArguments({ ...plan, disk: { layers, overlay: "/o" } }, tcg)
+  const disk = { layers, size: 1 << 20, writable: true }
+  const argv = qemuArguments({ ...plan, disk }, { ...tcg, overlay: "/o" })
   const writable = { discard: "unmap", cache: { "no-flush": true } }
   expect(json(argv, "-blockdev")).toEqual([
     { driver: "file", "node-name": "file0", filename: "/b", "read-only": true },
@@ -131,33 +124,39 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
   ])
   const device = { driver: "virtio-blk-pci", id: "disk", rerror: "stop" }
   expect(json(argv, "-device")).toContainEqual({ ...device, drive: "layer2", werror: "stop" })
-  const readOnly = qemuArguments({ ...plan, disk: { layers } }, tcg)
+  const readOnly = qemuArguments({ ...plan, disk: { ...disk, writable: false } }, tcg)
   expect(json(readOnly, "-device")).toContainEqual({ ...device, drive: "layer1", werror: "report" })
 })
 
 test("a qcow2 at the bottom has no backing node, whatever its header says", () => {
-  const argv = qemuArguments({ ...plan, disk: { layers: [{ path: "/b", format: "qcow2" }] } }, tcg)
+  const disk = { layers: [{ path: "/b", format: "qcow2" as const }], size: 1 << 20, writable: false }
+  const argv = qemuArguments({ ...plan, disk }, tcg)
   expect(json(argv, "-blockdev")).toContainEqual(expect.objectContaining({ driver: "qcow2", backing: null }))
 })
 
 test("hostile strings are whole arguments or JSON strings, never options", () => {
   const evil = `a,mem-path=/etc/passwd,file.filename="/etc/shadow"\\"}\n-S`
+  const served = { socket: `/${evil}`, export: evil, format: "raw" as const }
   const argv = qemuArguments(
     {
       ...plan,
       id: evil,
       kernel: { path: `/${evil}`, args: evil },
       initrd: { path: `/${evil}` },
-      disk: { layers: [{ path: `/${evil}`, format: "qcow2" }], overlay: `/${evil}` },
+      disk: { layers: [{ path: `/${evil}`, format: "qcow2" }, served], size: 1 << 20, writable: true },
       devices: [{ type: "ivshmem", name: evil, size: 1 << 20, mmioAddr: evil, required: true }],
     },
-    tcg,
+    { ...tcg, overlay: `/${evil}` },
   )
   expect(valuesOf(argv, "-append")).toEqual([evil])
   expect(valuesOf(argv, "-kernel")).toEqual([`/${evil}`])
   expect(valuesOf(argv, "-initrd")).toEqual([`/${evil}`])
   expect(json(argv, "-blockdev")).toContainEqual(
     expect.objectContaining({ driver: "file", filename: `/${evil}` }),
+  )
+  const server = { type: "unix", path: `/${evil}` }
+  expect(json(argv, "-blockdev")).toContainEqual(
+    expect.objectContaining({ driver: "nbd", server, export: evil }),
   )
   expect(json(argv, "-object").slice(1)).toEqual([
     { "qom-type": "memory-backend-file", id: "shm0", size: 1 << 20, "mem-path": "shm0.ram", share: true },

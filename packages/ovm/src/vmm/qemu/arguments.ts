@@ -1,10 +1,10 @@
-import type { Accelerator, DevicePlan, DiskFile, GuestModel, LaunchPlan } from "../interfaces.ts"
+import type { DevicePlan, DiskLayer, GuestModel, LaunchPlan } from "../plan.ts"
 import { isSharedMemory } from "./check.ts"
 import { PVPANIC, RAM_ID } from "./model.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 
 export interface MachineOptions {
-  readonly accelerator: Accelerator
+  readonly accelerator: string
   readonly model: GuestModel
   /** A UUID. */
   readonly generationId: string
@@ -12,6 +12,8 @@ export interface MachineOptions {
   readonly ram?: string
   /** All memory of the process, once it is there. */
   readonly lockMemory?: boolean
+  /** The qcow2 on top of the disk's layers; absent for a machine that cannot write. */
+  readonly overlay?: string
 }
 
 /**
@@ -44,7 +46,7 @@ export function qemuArguments(plan: LaunchPlan, options: MachineOptions): string
     ...["-action", "panic=pause"],
     ...boot(plan),
     ...(ram === undefined ? [] : ["-incoming", "defer"]),
-    ...disk(plan),
+    ...disk(plan, options.overlay),
     // What check found fatal never comes so far; what it found degraded is left out.
     ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
   ]
@@ -68,16 +70,16 @@ function boot({ kernel, initrd }: LaunchPlan): string[] {
  * One node a layer, each with an explicit backing node, the bottom with none: what a header claims is never opened
  * (CVE-2024-32498), and the read-only files keep their digests.
  */
-function disk(plan: LaunchPlan): string[] {
-  if (!plan.disk) return []
-  const { layers, overlay } = plan.disk
-  const files: (DiskFile & { readonly writable?: true })[] = [...layers]
-  if (overlay !== undefined) files.push({ path: overlay, format: "qcow2", writable: true })
-  const nodes = files.flatMap(({ path, format, writable }, index) => {
+function disk({ disk }: LaunchPlan, overlay: string | undefined): string[] {
+  if (!disk) return []
+  const layers: (DiskLayer & { readonly writable?: true })[] = [...disk.layers]
+  if (overlay !== undefined) layers.push({ path: overlay, format: "qcow2", writable: true })
+  const nodes = layers.flatMap((layer, index) => {
+    const { format, writable } = layer
     const access = { "read-only": !writable, ...(writable ? WRITABLE : {}) }
     const backing = format === "raw" ? {} : { backing: index === 0 ? null : node(index - 1) }
     return [
-      ...json("-blockdev", { driver: "file", "node-name": `file${index}`, filename: path, ...access }),
+      ...json("-blockdev", { ...bytesOf(layer), "node-name": `file${index}`, ...access }),
       ...json("-blockdev", {
         driver: format,
         "node-name": node(index),
@@ -87,10 +89,16 @@ function disk(plan: LaunchPlan): string[] {
       }),
     ]
   })
-  const top = node(files.length - 1)
+  const top = node(layers.length - 1)
   // A write to a disk that is read-only is the guest's own fault.
   const onError = overlay === undefined ? { ...ON_ERROR, werror: "report" } : ON_ERROR
   return [...nodes, ...json("-device", { driver: "virtio-blk-pci", id: "disk", drive: top, ...onError })]
+}
+
+/** Where the bytes of a layer come from, for QEMU's protocol driver. */
+function bytesOf(layer: DiskLayer): Record<string, unknown> {
+  if ("path" in layer) return { driver: "file", filename: layer.path }
+  return { driver: "nbd", server: { type: "unix", path: layer.socket }, export: layer.export }
 }
 
 /**

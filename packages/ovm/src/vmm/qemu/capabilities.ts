@@ -2,7 +2,7 @@ import { mkdir, readFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { replaceFile, sweepTemporaries } from "../../files/replace.ts"
 import { bootId } from "../../host/boot-id.ts"
-import type { Capabilities } from "../interfaces.ts"
+import type { Capabilities } from "../vmm.ts"
 import { probeAccelerator } from "./accelerator.ts"
 import { type Binary, findQemu, machineTypesOf, versionOf } from "./find.ts"
 
@@ -13,13 +13,19 @@ interface Key extends Binary {
   readonly schema: number
 }
 
-const SCHEMA = 2
+const SCHEMA = 3
+
+/** What an installed QEMU can do, and what only its adapter asks for. */
+export interface QemuCapabilities extends Capabilities {
+  /** The machine type of new machines: the newest, or just `q35` of a QEMU that does not name its versions. */
+  readonly machineType: string
+}
 
 /**
  * Finds QEMU, asks its version and probes the accelerator; the answer is kept in `folder` until the host restarts or another QEMU
  * is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
  */
-export async function qemuCapabilities(folder: string): Promise<Capabilities> {
+export async function qemuCapabilities(folder: string): Promise<QemuCapabilities> {
   const key: Key = { ...(await findQemu()), bootId: bootId(), schema: SCHEMA }
   const file = join(folder, "qemu.json")
   const kept = await readKept(file, key)
@@ -27,14 +33,17 @@ export async function qemuCapabilities(folder: string): Promise<Capabilities> {
   const version = await versionOf(key)
   const { accelerator, reason } = await probeAccelerator(key.path, folder)
   const all = await machineTypesOf(key)
-  const [latest] = all
   const found = {
     name: "qemu",
     version,
     binary: key.path,
     accelerator,
     acceleratorReason: reason,
-    ...(latest === undefined ? {} : { machineTypes: { latest, all } }),
+    // Emulation works wherever QEMU does.
+    accelerators: accelerator === "tcg" ? ["tcg"] : [accelerator, "tcg"],
+    machineType: all[0] ?? "q35",
+    // One that does not name its versions cannot be resumed, but runs.
+    ...(all.length > 0 && { snapshots: { machineTypes: all } }),
   }
   // A cache that cannot be written costs time, not the answer.
   await keep(file, { key, capabilities: found }).catch(() => {})
@@ -43,13 +52,13 @@ export async function qemuCapabilities(folder: string): Promise<Capabilities> {
 
 interface Kept {
   readonly key: Key
-  readonly capabilities: Capabilities
+  readonly capabilities: QemuCapabilities
 }
 
 /** What was found last in this process, by file: every start asks. */
 const remembered = new Map<string, Kept>()
 
-async function readKept(file: string, key: Key): Promise<Capabilities | undefined> {
+async function readKept(file: string, key: Key): Promise<QemuCapabilities | undefined> {
   try {
     const kept = remembered.get(file) ?? (JSON.parse(await readFile(file, "utf8")) as Kept)
     remembered.set(file, kept)

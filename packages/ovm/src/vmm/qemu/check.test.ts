@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import type { DevicePlan, LaunchPlan } from "../interfaces.ts"
+import type { DevicePlan, LaunchPlan } from "../plan.ts"
 import { checkPlan } from "./check.ts"
 
 const plan: LaunchPlan = {
@@ -10,19 +10,22 @@ const plan: LaunchPlan = {
   devices: [],
   consoleLimit: 1024,
 }
+const HERE = { accelerators: ["tcg"] }
 const found = (change: Partial<LaunchPlan>) =>
-  checkPlan({ ...plan, ...change }).map(({ pointer, severity }) => `${severity} ${pointer}`)
+  checkPlan({ ...plan, ...change }, HERE).map(({ pointer, severity }) => `${severity} ${pointer}`)
 const device = (change: Partial<DevicePlan>): Partial<LaunchPlan> => ({
   devices: [{ type: "ivshmem", name: "shared", size: 1 << 20, required: true, ...change }],
 })
 
 test("a plain plan has no findings", () => {
-  expect(checkPlan(plan)).toEqual([])
+  expect(checkPlan(plan, HERE)).toEqual([])
   expect(found(device({}))).toEqual([])
 })
 
 const resources = (vcpus: number, memory: number) => ({ resources: { vcpus, memory } })
 const cases: [string, Partial<LaunchPlan>, string[]][] = [
+  ["an accelerator that is not here", { accelerator: "kvm" }, ["fatal /accelerator"]],
+  ["one that is", { accelerator: "tcg" }, []],
   ["no vCPU", resources(0, 64 << 20), ["fatal /resources/vcpus"]],
   ["half a vCPU", resources(1.5, 64 << 20), ["fatal /resources/vcpus"]],
   ["too many vCPUs", resources(256, 64 << 20), ["fatal /resources/vcpus"]],
@@ -44,6 +47,6 @@ for (const [name, change, findings] of cases) test(name, () => expect(found(chan
 test("nothing to boot from, an initrd without a kernel, a device without a size", () => {
   const { kernel: _, ...bare } = plan
   const devices = [{ type: "ivshmem", name: "shared", required: true }]
-  const pointers = checkPlan({ ...bare, initrd: { path: "/i" }, devices }).map(({ pointer }) => pointer)
+  const pointers = checkPlan({ ...bare, initrd: { path: "/i" }, devices }, HERE).map(({ pointer }) => pointer)
   expect(pointers).toEqual(["/kernel", "/initrd", "/devices/0/size"])
 })

@@ -1,4 +1,5 @@
-import type { DevicePlan, LaunchPlan, Unsupported } from "../interfaces.ts"
+import type { DevicePlan, LaunchPlan, Unsupported } from "../plan.ts"
+import type { Capabilities } from "../vmm.ts"
 
 const MiB = 2 ** 20
 /** q35's bound without an interrupt remapping unit; TCG is slow long before. */
@@ -11,12 +12,28 @@ const MIN_SHARED = 2 ** 12
 const MAX_SHARED = 2 ** 36
 
 /** Everything that QEMU cannot honour of `plan`, all at once (Vmm.check). */
-export function checkPlan(plan: LaunchPlan): readonly Unsupported[] {
-  return [...resources(plan), ...boot(plan), ...plan.devices.flatMap((one, index) => [...device(one, index)])]
+export function checkPlan(
+  plan: LaunchPlan,
+  found: Pick<Capabilities, "accelerators">,
+): readonly Unsupported[] {
+  return [
+    ...accelerator(plan, found),
+    ...resources(plan),
+    ...boot(plan),
+    ...plan.devices.flatMap((one, index) => [...device(one, index)]),
+  ]
 }
 
 function fatal(pointer: string, reason: string): Unsupported {
   return { pointer, severity: "fatal", reason }
+}
+
+function* accelerator(
+  { accelerator }: LaunchPlan,
+  { accelerators }: Pick<Capabilities, "accelerators">,
+): Iterable<Unsupported> {
+  if (accelerator === undefined || accelerators.includes(accelerator)) return
+  yield fatal("/accelerator", `QEMU has ${accelerators.join(", ")} here, not ${JSON.stringify(accelerator)}`)
 }
 
 function* resources({ resources: { vcpus, memory } }: LaunchPlan): Iterable<Unsupported> {

@@ -1,24 +1,59 @@
-import type { Vmm } from "../interfaces.ts"
+import type { Call } from "../../content/interfaces.ts"
+import type { Loaded, Loader, Loading } from "../loader.ts"
+import type { Machine, MachineRecord } from "../machine.ts"
+import type { LaunchPlan, ResumePlan } from "../plan.ts"
+import type { Vmm } from "../vmm.ts"
 import { adoptQemu } from "./adopt.ts"
-import { qemuCapabilities } from "./capabilities.ts"
+import { type QemuCapabilities, qemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
 import { checkResume } from "./check-resume.ts"
 import { launchQemu } from "./launch.ts"
 import { modelOf } from "./model.ts"
 
 /** QEMU ≥ 7.2. `cacheFolder` keeps what was found out about it. */
-export function qemu(cacheFolder: string): Vmm {
-  return {
-    name: "qemu",
-    capabilities: () => qemuCapabilities(cacheFolder),
-    check: checkPlan,
-    launch: async (plan, call) => await launchQemu(await qemuCapabilities(cacheFolder), plan, call),
-    adopt: adoptQemu,
-    model: modelOf,
-    checkResume,
-    load: async (plan, call) => {
-      const { loadQemu } = await import("./load.ts")
-      return await loadQemu(await qemuCapabilities(cacheFolder), plan, call)
-    },
+export function qemu(cacheFolder: string): Vmm & { readonly loader: Loader } {
+  return new Qemu(cacheFolder)
+}
+
+class Qemu implements Vmm {
+  readonly name = "qemu"
+  readonly loader: Loader
+
+  constructor(private readonly cacheFolder: string) {
+    this.loader = new QemuLoader(cacheFolder)
+  }
+
+  capabilities(): Promise<QemuCapabilities> {
+    return qemuCapabilities(this.cacheFolder)
+  }
+
+  async check(plan: LaunchPlan) {
+    return checkPlan(plan, await this.capabilities())
+  }
+
+  async launch(plan: LaunchPlan, call?: Call): Promise<Machine> {
+    return await launchQemu(await this.capabilities(), plan, call)
+  }
+
+  adopt(record: MachineRecord, call?: Call): Promise<Machine> {
+    return adoptQemu(record, call)
+  }
+}
+
+class QemuLoader implements Loader {
+  constructor(private readonly cacheFolder: string) {}
+
+  async model(plan: LaunchPlan, devices?: readonly string[]) {
+    return modelOf(plan, await qemuCapabilities(this.cacheFolder), devices)
+  }
+
+  async check(plan: ResumePlan) {
+    return checkResume(plan, await qemuCapabilities(this.cacheFolder))
+  }
+
+  async load(plan: ResumePlan, call?: Loading): Promise<Loaded> {
+    // Few machines are ever resumed.
+    const { loadQemu } = await import("./load.ts")
+    return await loadQemu(await qemuCapabilities(this.cacheFolder), plan, call)
   }
 }

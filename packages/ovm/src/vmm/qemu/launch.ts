@@ -1,22 +1,31 @@
 import type { Call } from "../../content/interfaces.ts"
 import { checkKernel } from "../../kernel.ts"
-import type { Capabilities, LaunchPlan, Machine } from "../interfaces.ts"
+import type { Machine } from "../machine.ts"
+import type { LaunchPlan } from "../plan.ts"
+import type { QemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
+import { makeOverlay } from "./disk.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
 import { refuseFatal, START_MS, startQemu } from "./start.ts"
 
 /** Vmm.launch of QEMU. */
-export async function launchQemu(found: Capabilities, plan: LaunchPlan, call: Call = {}): Promise<Machine> {
-  refuseFatal(checkPlan(plan))
+export async function launchQemu(
+  found: QemuCapabilities,
+  plan: LaunchPlan,
+  call: Call = {},
+): Promise<Machine> {
+  refuseFatal(checkPlan(plan, found))
   if (plan.kernel) await checkKernel(plan.kernel.path)
+  const overlay = await makeOverlay(plan)
   const options = {
     accelerator: plan.accelerator ?? found.accelerator,
     model: modelOf(plan, found),
     generationId: plan.generationId ?? crypto.randomUUID(),
+    ...(overlay !== undefined && { overlay }),
   }
-  return await startQemu(found, plan, options, call, async ({ record, qmp, watch, timings }) => {
+  return await startQemu({ found, plan, options }, call, async ({ record, qmp, watch, timings }) => {
     await letGo(qmp, watch, START_MS)
     return new QemuMachine(record, await timings(), qmp, watch)
   })

@@ -7,17 +7,12 @@ import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
-import type {
-  Capabilities,
-  DiskFile,
-  GuestModel,
-  Loaded,
-  Loading,
-  Machine,
-  Origin,
-  ResumePlan,
-} from "../interfaces.ts"
+import type { Loaded, Loading } from "../loader.ts"
+import type { Machine } from "../machine.ts"
+import type { GuestModel, Origin, RamFile, RamSource, ResumePlan } from "../plan.ts"
+import type { QemuCapabilities } from "./capabilities.ts"
 import { checkResume } from "./check-resume.ts"
+import { makeOverlay } from "./disk.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
@@ -34,19 +29,28 @@ const LOAD_SOCKET = "load.sock"
 const LOAD_MS = 30_000
 
 /** Loader.load of QEMU. */
-export async function loadQemu(found: Capabilities, plan: ResumePlan, call: Loading = {}): Promise<Loaded> {
+export async function loadQemu(
+  found: QemuCapabilities,
+  plan: ResumePlan,
+  call: Loading = {},
+): Promise<Loaded> {
   refuseFatal(checkResume(plan, found))
   const { origin } = plan
-  checkRam(origin)
+  const ram = fileOf(origin.ram)
+  checkRam(ram.path, origin.model)
   await checkDisk(plan)
   if (plan.kernel) await checkKernel(plan.kernel.path)
   const generationId = plan.generationId ?? crypto.randomUUID()
-  const { accelerator, model, ram } = origin
+  const { accelerator, model } = origin
   // Read and checked while QEMU starts.
   const state = readState(origin)
   state.catch(() => {})
-  const options = { accelerator, model, generationId, ram, lockMemory: plan.lockMemory ?? false }
-  return await startQemu(found, plan, options, call, async (started) => {
+  const overlay = await makeOverlay(plan)
+  const options = {
+    ...{ accelerator, model, generationId, ram: ram.path, lockMemory: plan.lockMemory ?? false },
+    ...(overlay !== undefined && { overlay }),
+  }
+  return await startQemu({ found, plan, options }, call, async (started) => {
     let runs = false
     const unsubscribe = started.qmp.subscribe(({ event }) => {
       runs ||= event === "RESUME"
@@ -133,8 +137,14 @@ class QemuLoaded implements Loaded {
   }
 }
 
+/** checkResume has refused everything else. */
+function fileOf(ram: RamSource): RamFile {
+  if ("path" in ram) return ram
+  throw new OvmError("OVM_INTERNAL", "RAM that is served came as far as QEMU")
+}
+
 /** QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write to. */
-function checkRam({ ram, model }: Origin): void {
+function checkRam(ram: string, model: GuestModel): void {
   const found = guardedSync(() => statSync(ram))
   if (!found.isFile() || found.size !== model.memory)
     throw new OvmError(
@@ -170,19 +180,22 @@ function splitState(bytes: Uint8Array, { memory }: GuestModel): DeviceState {
   return splitter.end()
 }
 
-/** QEMU takes a disk of any size, and none for the guest's own. */
+/** QEMU takes a disk of any size, and none for the guest's own. What is served has the size that the plan says. */
 async function checkDisk({ disk, origin }: ResumePlan): Promise<void> {
-  const top: DiskFile | undefined = disk?.layers.at(-1)
-  const files: DiskFile[] = top ? [top] : []
-  if (disk?.overlay !== undefined) files.push({ path: disk.overlay, format: "qcow2" })
-  for (const { path, format } of files) {
-    const size = await withDisk(path, async (file) =>
-      format === "raw" ? file.size : (await readHeader(file, MAX_VIRTUAL_SIZE)).virtualSize,
-    )
-    if (size !== origin.diskSize)
-      throw new OvmError(
-        "OVM_DISK_INVALID",
-        `${path}: the disk has ${size} bytes, the snapshot's had ${origin.diskSize ?? "none"}`,
-      )
-  }
+  if (!disk) return
+  refuseOtherSize("the plan's disk", disk.size, origin)
+  const top = disk.layers.at(-1)
+  if (!top || !("path" in top)) return
+  const size = await withDisk(top.path, async (file) =>
+    top.format === "raw" ? file.size : (await readHeader(file, MAX_VIRTUAL_SIZE)).virtualSize,
+  )
+  refuseOtherSize(`${top.path}: the disk`, size, origin)
+}
+
+function refuseOtherSize(what: string, size: number, { diskSize }: Origin): void {
+  if (size === diskSize) return
+  throw new OvmError(
+    "OVM_DISK_INVALID",
+    `${what} has ${size} bytes, the snapshot's had ${diskSize ?? "none"}`,
+  )
 }

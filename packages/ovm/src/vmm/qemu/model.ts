@@ -1,4 +1,5 @@
-import type { Accelerator, Capabilities, GuestModel, LaunchPlan } from "../interfaces.ts"
+import type { GuestModel, LaunchPlan } from "../plan.ts"
+import type { QemuCapabilities } from "./capabilities.ts"
 import { isSharedMemory } from "./check.ts"
 
 /** QEMU's migration stream split by us (docs/design/0014-qemu-snapshots.md). */
@@ -11,7 +12,7 @@ export const RAM_ID = "ram0"
  * KVM passes the host's processor on. Under TCG every feature that it has, so that userlands built for x86-64-v2 run; five-level
  * page tables would only make each of its page walks longer.
  */
-const CPU: Readonly<Record<Accelerator, string>> = { kvm: "host", tcg: "max,la57=off" }
+const cpuUnder = (accelerator: string) => (accelerator === "tcg" ? "max,la57=off" : "host")
 
 /**
  * By which a guest's kernel says that it has panicked (QEMU: docs/specs/pvpanic). An ISA device: it takes no slot of the PCI bus from
@@ -25,16 +26,15 @@ export const PVPANIC = "pvpanic"
  */
 export function modelOf(
   plan: LaunchPlan,
-  found: Capabilities,
+  found: Pick<QemuCapabilities, "accelerator" | "machineType">,
   snapshot: readonly string[] = [PVPANIC],
 ): GuestModel {
   const { resources, disk, devices } = plan
-  const drive = disk && (disk.overlay === undefined ? "virtio-blk-pci,read-only" : "virtio-blk-pci")
+  const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
   return {
     format: SNAPSHOT_FORMAT,
-    // A QEMU that does not name its versions cannot be resumed, but runs.
-    machineType: found.machineTypes?.latest ?? "q35",
-    cpu: CPU[plan.accelerator ?? found.accelerator],
+    machineType: found.machineType,
+    cpu: cpuUnder(plan.accelerator ?? found.accelerator),
     vcpus: resources.vcpus,
     memory: resources.memory,
     devices: [

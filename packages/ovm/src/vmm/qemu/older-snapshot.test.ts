@@ -4,10 +4,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { Bench } from "../bench.suite.ts"
-import type { DiskFile } from "../interfaces.ts"
+import type { DiskFile } from "../plan.ts"
 import { endStray } from "../process/stray.ts"
 import { SnapshotBench } from "../snapshot-bench.suite.ts"
 import { qemuCapabilities } from "./capabilities.ts"
+import { makeOverlay } from "./disk.ts"
 import { findQemu } from "./find.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
@@ -39,8 +40,12 @@ describe.skipIf(missing !== "")(`a snapshot of an earlier version ${missing}`, (
     const found = await qemuCapabilities(join(bench.root, "cache"))
     const model = modelOf(plan, found, [])
     expect(model.devices).not.toContain("pvpanic")
-    const options = { accelerator: found.accelerator, model, generationId: crypto.randomUUID() }
-    const machine = await startQemu(found, plan, options, {}, async ({ record, qmp, watch, timings }) => {
+    const overlay = await makeOverlay(plan)
+    const options = {
+      ...{ accelerator: found.accelerator, model, generationId: crypto.randomUUID() },
+      ...(overlay !== undefined && { overlay }),
+    }
+    const machine = await startQemu({ found, plan, options }, {}, async ({ record, qmp, watch, timings }) => {
       await letGo(qmp, watch)
       return new QemuMachine(record, await timings(), qmp, watch)
     })

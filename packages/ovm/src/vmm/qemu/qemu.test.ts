@@ -1,9 +1,14 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { qemuImg } from "@ovms/testkit/disks.ts"
+import { buildGuest } from "@ovms/testkit/guest.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { Bench } from "../bench.suite.ts"
 import { readConsole } from "../console.ts"
 import { endStray } from "../process/stray.ts"
+import { SnapshotBench } from "../snapshot-bench.suite.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 import { findQemu } from "./find.ts"
 import { qemu } from "./index.ts"
@@ -16,7 +21,9 @@ const missing = await findQemu().then(
   (error: unknown) => `(skipped: ${error instanceof Error ? error.message : error})`,
 )
 
-vmmSuite("qemu", { module: join(import.meta.dir, "index.ts"), factory: "qemu", missing, snapshots: true })
+const UNDER = { module: join(import.meta.dir, "index.ts"), factory: "qemu", snapshots: true }
+
+vmmSuite("qemu", { ...UNDER, missing, strangeDisk: "virtio-blk" })
 
 describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
   const root = mkdtempSync(join(tmpdir(), "ovm-bios-"))
@@ -43,7 +50,14 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
     writeFileSync(disk, sector)
     const resources = { vcpus: 1, memory: 32 << 20 }
     const layers = [{ path: disk, format: "raw" as const }]
-    const plan = { id: "bios", directory, resources, disk: { layers }, devices, consoleLimit: 4096 }
+    const plan = {
+      id: "bios",
+      directory,
+      resources,
+      disk: { layers, size: 1 << 20, writable: false },
+      devices,
+      consoleLimit: 4096,
+    }
     const machine = await qemu(join(root, "cache")).launch(plan)
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-reset" })
     let text = ""
@@ -54,6 +68,59 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
   // OVMS-MAN-026
   test("boots from the disk by BIOS when there is no kernel", async () => {
     expect(await bootSector([])).toBe("BOOTED")
+  })
+
+  test.skipIf(!qemuImg.present)(`a layer may be served ${qemuImg.note}`, async () => {
+    const bench = new Bench(join(root, "served"), { ...UNDER, missing })
+    mkdirSync(bench.root)
+    await bench.open(await buildGuest())
+    const [disk, socket] = [join(root, "served.raw"), join(root, "served.sock")]
+    const bytes = Buffer.alloc(1 << 20)
+    bytes.write("served by NBD", 512)
+    writeFileSync(disk, bytes)
+    const options = ["-t", "-r", "-e", "4", "-f", "raw", "-x", "layer", "-k", socket, disk]
+    const server = Bun.spawn(["qemu-nbd", ...options], { stdio: ["ignore", "ignore", "inherit"] })
+    try {
+      await until("the server listens", () => existsSync(socket))
+      const layers = [{ socket, export: "layer", format: "raw" as const }]
+      const written = { layers, size: 1 << 20, writable: true }
+      const plan = bench.planOf("write=0 read=1 tick_ms=10 hlt=1", { disk: written })
+      const machine = await bench.vmm.launch(plan)
+      expect(await bench.until(machine, "TICK 1")).toContain("SECTOR 1 [served by NBD]")
+      const shots = new SnapshotBench(bench)
+      const { origin, disk: overlay } = await shots.take(machine)
+      const chain = [...layers, { path: overlay?.frozen ?? "", format: "qcow2" as const }]
+      const clone = await shots.clone(origin, chain)
+      await shots.ticks(clone, 2)
+      await shots.end(machine, clone)
+      expect(readFileSync(disk).equals(bytes)).toBe(true)
+    } finally {
+      server.kill()
+      await server.exited
+      await Promise.all(bench.folders.map(endStray))
+    }
+  })
+
+  test("a guest that powered off is not said to be killed, however long QEMU takes to end", async () => {
+    const slow = join(root, "slow-qemu")
+    const { path } = await findQemu()
+    const script = `case "$*" in *-S*) trap '' TERM; ${path} "$@"; status=$?; sleep 3; exit $status;; esac\nexec ${path} "$@"\n`
+    writeFileSync(slow, `#!/bin/sh\n${script}`, { mode: 0o755 })
+    const bench = new Bench(join(root, "slow"), { ...UNDER, missing })
+    mkdirSync(bench.root)
+    await bench.open(await buildGuest())
+    const before = process.env.OVM_QEMU
+    process.env.OVM_QEMU = slow
+    try {
+      const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
+      await bench.until(machine, "TICK")
+      expect(await machine.stop()).toBe("guest")
+      expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-shutdown" })
+    } finally {
+      if (before === undefined) delete process.env.OVM_QEMU
+      else process.env.OVM_QEMU = before
+      await Promise.all(bench.folders.map(endStray))
+    }
   })
 
   // OVMS-MAN-058

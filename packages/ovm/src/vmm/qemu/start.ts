@@ -3,12 +3,14 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import type { Capabilities, LaunchPlan, MachineRecord, Unsupported } from "../interfaces.ts"
+import type { MachineRecord } from "../machine.ts"
+import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { startedIn } from "../process/identity.ts"
 import { spawnWrapped } from "../process/wrapper.ts"
 import { type MachineOptions, qemuArguments } from "./arguments.ts"
+import type { QemuCapabilities } from "./capabilities.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { GuestWatch } from "./watch.ts"
 
@@ -28,14 +30,19 @@ export interface Started {
   timings(): Promise<{ readonly spawn: number; readonly load: number }>
 }
 
+/** What is started: which QEMU, for what, and with which of the adapter's own decisions. */
+export interface Start {
+  readonly found: QemuCapabilities
+  readonly plan: LaunchPlan
+  readonly options: MachineOptions
+}
+
 /**
  * Spawns QEMU and gives it to `then`. If that fails, or the call is aborted before it is through, QEMU is killed, and what it
  * said itself is the reason.
  */
 export async function startQemu<T>(
-  found: Capabilities,
-  plan: LaunchPlan,
-  options: MachineOptions,
+  { found, plan, options }: Start,
   { signal }: Call,
   then: (started: Started) => Promise<T>,
 ): Promise<T> {
@@ -66,9 +73,9 @@ export async function startQemu<T>(
     }
     const identity = await startedIn(plan.directory)
     if (!identity) throw noPid(plan.directory)
-    const { accelerator, model, generationId } = options
+    const { accelerator, model, generationId, overlay } = options
     const what = { vmm: "qemu", version: found.version, accelerator, directory: plan.directory }
-    const record = { ...what, ...identity, model, generationId }
+    const record = { ...what, ...identity, model, generationId, ...(overlay !== undefined && { overlay }) }
     return await Promise.race([then({ record, qmp, watch, timings }), aborted.promise])
   } catch (thrown) {
     const error = await inItsOwnWords(plan.directory, toOvmError(thrown), patience)

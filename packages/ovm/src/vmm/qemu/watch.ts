@@ -1,8 +1,8 @@
-import type { Guest } from "../interfaces.ts"
+import type { Guest } from "../machine.ts"
 import { reasonOf } from "../process/exit.ts"
 import type { QmpEvent } from "./qmp.ts"
 
-/** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/interfaces.ts; others are passed on. */
+/** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/machine.ts; others are passed on. */
 const REASONS: Record<string, string> = {
   "host-qmp-quit": "quit",
   "host-signal": "signal",
@@ -72,7 +72,8 @@ export class GuestWatch {
   }
 
   reason(status: number | undefined): string {
-    if (this.#hopeless && this.#end) return this.#end
+    // Whatever it took to see it out.
+    if ((this.#hopeless || this.#over) && this.#end) return this.#end
     return reasonOf(status, this.#end)
   }
 

@@ -4,7 +4,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
 import { qemuArguments } from "../arguments.ts"
-import { findQemu, machineTypesOf, versionOf } from "../find.ts"
+import { findQemu, machineTypesOf } from "../find.ts"
 import { modelOf } from "../model.ts"
 import { connectQmp } from "../qmp.ts"
 
@@ -12,16 +12,14 @@ import { connectQmp } from "../qmp.ts"
 export async function record(directory: string, guest: string, memory: number): Promise<Buffer> {
   mkdirSync(directory)
   const binary = await findQemu()
-  const all = await machineTypesOf(binary)
-  const what = { name: "qemu", version: await versionOf(binary), binary: binary.path, acceleratorReason: "" }
-  const found = { ...what, accelerator: "tcg" as const, machineTypes: { latest: all[0] ?? "", all } }
+  const [machineType = ""] = await machineTypesOf(binary)
   const plan = {
     ...{ id: "recorded", directory, consoleLimit: 0, devices: [], resources: { vcpus: 1, memory } },
     kernel: { path: guest, args: "tick_ms=10" },
   }
   const options = {
-    accelerator: "tcg" as const,
-    model: modelOf(plan, found),
+    accelerator: "tcg",
+    model: modelOf(plan, { accelerator: "tcg", machineType }),
     generationId: crypto.randomUUID(),
   }
   const child = spawn(binary.path, qemuArguments(plan, options), {

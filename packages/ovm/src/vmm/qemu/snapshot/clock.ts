@@ -1,4 +1,4 @@
-import type { SnapshotTimings } from "../../interfaces.ts"
+import type { SnapshotTimings } from "../../snapshot.ts"
 import type { Qmp } from "../qmp.ts"
 
 type Phase = "prepare" | "copy" | "disk" | "state" | "finish"

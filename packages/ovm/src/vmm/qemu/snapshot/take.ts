@@ -2,8 +2,10 @@ import { chmod, stat, writeFile } from "node:fs/promises"
 import type { Call } from "../../../content/interfaces.ts"
 import { createOverlay } from "../../../disk/overlay.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
-import type { GuestModel, MachineRecord, SnapshotParts, SnapshotSink } from "../../interfaces.ts"
+import type { MachineRecord } from "../../machine.ts"
+import type { GuestModel } from "../../plan.ts"
 import { isAlive } from "../../process/identity.ts"
+import type { SnapshotParts, SnapshotSink } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
 import { type WaitOptions, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
@@ -42,6 +44,13 @@ const LOCK_PATIENCE_MS = 1000
 /** Bytes a second: as fast as it goes. */
 const BANDWIDTH = 1e11
 
+interface Taking {
+  readonly record: MachineRecord
+  readonly qmp: Qmp
+  readonly into: SnapshotSink
+  readonly clock: Clock
+}
+
 /** Snapshotter.snapshot of QEMU (docs/design/0014-qemu-snapshots.md). `qmp` is the machine's monitor. */
 export async function takeSnapshot(
   record: MachineRecord,
@@ -50,6 +59,7 @@ export async function takeSnapshot(
   call: Call = {},
 ): Promise<SnapshotParts> {
   const clock = new Clock(qmp)
+  const taking: Taking = { record, qmp, into, clock }
   let attempt: Attempt | undefined
   let receiver: Receiver | undefined
   try {
@@ -71,11 +81,11 @@ export async function takeSnapshot(
       await attachOverlay(qmp, overlay.nodes, overlay.path)
     }
     receiver = await listenForStream(record.directory, { name: RAM_ID, size: model.memory }, into.ram)
-    await migrate(qmp, attempt, receiver, clock, call)
+    await migrate({ ...taking, receiver }, attempt, call)
     const received = await receivedIn(receiver)
     if (call.signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "it was interrupted")
     await refuseInstant(received, into.ram, record.generationId)
-    const parts = await complete(record, model, into, attempt, drive, received, clock)
+    const parts = await complete(taking, { ...attempt, model, drive }, received)
     return { ...parts, ...(boot && !wasRead(boot, received) && { boot: { args: boot.args } }) }
   } catch (thrown) {
     await receiver?.close()
@@ -88,10 +98,8 @@ export async function takeSnapshot(
 
 /** From a running guest to a guest that runs on, with its RAM and state on their way to the receiver. */
 async function migrate(
-  qmp: Qmp,
+  { qmp, receiver, clock }: Taking & { readonly receiver: Receiver },
   { overlay, running }: Attempt,
-  receiver: Receiver,
-  clock: Clock,
   { signal }: Call,
 ): Promise<void> {
   const wait = { unless: receiver.done, ...(signal && { signal }) }
@@ -149,19 +157,15 @@ async function receivedIn({ done }: Receiver): Promise<Received> {
 }
 
 async function complete(
-  record: MachineRecord,
-  model: GuestModel,
-  into: SnapshotSink,
-  attempt: Attempt,
-  drive: Drive | undefined,
+  { record, into, clock }: Taking,
+  attempt: Attempt & { readonly model: GuestModel; readonly drive: Drive | undefined },
   received: Received,
-  clock: Clock,
 ): Promise<SnapshotParts> {
+  const { overlay, running, model, drive } = attempt
   const { machineType } = received.configuration
   if (machineType !== model.machineType)
     throw new OvmError("OVM_VMM_FAILED", `QEMU's machine is a ${machineType}, not a ${model.machineType}`)
   await writeFile(into.state, received.bytes, { flag: "wx", mode: 0o600 })
-  const { overlay, running } = attempt
   if (overlay && drive) await chmod(drive.path, 0o444)
   await forgetAttempt(record.directory)
   clock.lap("finish")
@@ -172,7 +176,7 @@ async function complete(
       accelerator: record.accelerator,
       model,
       ...(drive ? { diskSize: drive.size } : {}),
-      ram: into.ram,
+      ram: { path: into.ram },
       state: into.state,
     },
     ramData: received.ramData,

@@ -1,0 +1,165 @@
+import type { Snapshot } from "../artifact/snapshot/read.ts"
+import type { Cache } from "../cache/cache.ts"
+import type { Descriptor } from "../content/descriptor.ts"
+import type { Call } from "../content/interfaces.ts"
+import type { LayoutStore } from "../content/layout/store.ts"
+import { OvmError } from "../errors.ts"
+import type { Paths } from "../host/paths.ts"
+import { isPath, parseReference, type Reference } from "../registry/reference.ts"
+import type { EvidenceSource } from "../signing/interfaces.ts"
+import type { Policy } from "../signing/policy/policy.ts"
+import { isRefusal } from "../signing/policy/refused.ts"
+import { evidenceIn } from "../signing/source.ts"
+import type { Chain } from "./machine.ts"
+import { namedSnapshots } from "./named-snapshots.ts"
+import { importPath } from "./path.ts"
+import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
+import { type PullOptions, pullImage } from "./pull.ts"
+import { resolveHere } from "./resolve.ts"
+import { askedOf, type Root } from "./root.ts"
+import { prepareSnapshot } from "./snapshot.ts"
+import { collectInVain } from "./take-in.ts"
+
+export interface OpenOptions extends Call {
+  /** Id of the instance that will use it; its lease holds the content until `Images.release`. */
+  readonly lease: string
+  /** never: throw what is missing. missing: fetch what is not here. */
+  readonly pull: "never" | "missing"
+  /** False: a snapshot's base, or a machine with RAM beside it, is to boot. */
+  readonly resume?: boolean
+  readonly onPhase?: (phase: "resolving" | "pulling" | "verifying") => void | Promise<void>
+}
+
+/** Names of instances' leases begin with it. */
+export const LEASE = "instance-"
+
+export const leaseOf = (instance: string) => LEASE + instance
+
+/** Where images live, and who says which of them may be used. */
+export interface Premises {
+  readonly place: Pick<Paths, "store" | "cache">
+  readonly cache: Cache
+  readonly policy: Policy
+}
+
+/** What a name stands for, once it was found. */
+export interface Located {
+  /** As it was asked for: a name in canonical form, or a path. */
+  readonly text: string
+  /** Undefined for a path. */
+  readonly reference?: Reference
+  readonly target: Descriptor
+  readonly evidence: EvidenceSource
+}
+
+/** A snapshot of a machine on this host, admitted by the policy, with what that has to say of it. */
+export interface Candidate {
+  readonly snapshot: Snapshot
+  readonly warnings: readonly string[]
+}
+
+/**
+ * A machine that is local, verified and leased, and what may be gone on from. As long as it is open nothing that was looked at is
+ * taken away; the lease outlives that.
+ */
+export class OpenImage {
+  /** What the name itself says to go on from: it stands for a snapshot, or has RAM beside the machine. */
+  readonly snapshot: Snapshot | undefined
+
+  constructor(
+    private readonly premises: Premises,
+    private readonly store: LayoutStore,
+    private readonly opened: {
+      readonly located: Located
+      readonly root: Root
+      readonly chain: Chain
+      readonly lease: string
+    },
+    readonly image: PreparedImage,
+  ) {
+    this.snapshot = opened.root.snapshot
+  }
+
+  /**
+   * Named snapshots of the machine on this host, the newest first (OVMS-SNP-110), without those that the policy refuses: these are
+   * `refused`, with its words. Throws OVM_POLICY_INVALID, OVM_INTERRUPTED.
+   */
+  async snapshots(
+    call: Call = {},
+  ): Promise<{ candidates: readonly Candidate[]; refused: readonly OvmError[] }> {
+    const { machine } = this.opened.root
+    const candidates: Candidate[] = []
+    const refused: OvmError[] = []
+    for (const snapshot of await namedSnapshots(this.store, machine.descriptor, call))
+      try {
+        const told = await admit(this.premises.policy, this.opened.located, { machine, snapshot }, call)
+        const warnings = told.filter((one) => !this.image.warnings.includes(one))
+        candidates.push({ snapshot, warnings })
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        refused.push(error)
+      }
+    return { candidates, refused }
+  }
+
+  /**
+   * Makes everything of `snapshot` local and leases it: RAM inflated, state and overlays verified (spec/snapshot.md). Throws
+   * OVM_CONTENT_MISSING, OVM_SNAPSHOT_INVALID, OVM_DISK_INVALID, OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH, OVM_NO_SPACE.
+   */
+  async resume(snapshot: Snapshot, call: Call = {}): Promise<PreparedSnapshot> {
+    const { store, premises, image } = this
+    const { chain, lease } = this.opened
+    if (snapshot !== this.snapshot) await store.lease(lease).add(snapshot.descriptor)
+    const from = { store, cache: premises.cache }
+    const base = { reference: image.reference, chain }
+    return await prepareSnapshot(from, snapshot, base, { ...call, holder: lease })
+  }
+
+  /** `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in vain. */
+  async close(failure?: unknown): Promise<void> {
+    if (failure === undefined) return await this.store.close()
+    const { place, cache } = this.premises
+    await this.store.lease(this.opened.lease).release()
+    await cache.release(this.opened.lease)
+    await this.store.close()
+    await collectInVain(place, failure)
+  }
+}
+
+/** Throws what Policy.admit throws; returns what is to be said. */
+export async function admit(
+  policy: Policy,
+  { text, reference, target, evidence }: Located,
+  root: Root,
+  call: Call,
+): Promise<readonly string[]> {
+  const asked = askedOf(text, reference, target.digest, root)
+  return (await policy.admit(asked, evidence, call)).decision.warnings
+}
+
+/** `strict`: there is a policy, whose scopes a client could choose by the name of a digest. */
+export async function locate(
+  store: LayoutStore,
+  text: string,
+  { policy, strict }: { readonly policy: Policy; readonly strict: boolean },
+  options: OpenOptions & Pick<PullOptions, "settings" | "lanes">,
+): Promise<Located> {
+  if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
+  const reference = parseReference(text)
+  const located = (target: Descriptor): Located => {
+    return {
+      text: reference.toString(),
+      reference,
+      target,
+      evidence: evidenceIn(store, `${reference.name}:`),
+    }
+  }
+  try {
+    return located(await resolveHere(store, reference, strict, options))
+  } catch (error) {
+    if (options.pull === "never" || !(error instanceof OvmError && error.code === "OVM_NAME_UNKNOWN"))
+      throw error
+  }
+  await options.onPhase?.("pulling")
+  return located(await pullImage(store, reference, policy, options))
+}

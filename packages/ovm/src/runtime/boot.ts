@@ -1,0 +1,60 @@
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import type { PreparedImage } from "../images/prepared.ts"
+import type { Vmm } from "../vmm/vmm.ts"
+import type { Overrides } from "./interfaces.ts"
+import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
+import { refusalOf, sentence } from "./unsupported.ts"
+
+/**
+ * How the image is booted: by the first VMM, in the order of override, manifest's hint and installation, that is there and can
+ * honour the plan. Throws OVM_UNSUPPORTED with every fatal finding of the first candidate, OVM_UEFI_UNSUPPORTED, OVM_VMM_MISSING.
+ */
+export async function planBoot(
+  vmms: readonly Vmm[],
+  request: LaunchRequest,
+  image: PreparedImage,
+  call: Call = {},
+): Promise<Planned> {
+  const plan = planOf(request, image)
+  let refusal: OvmError | undefined
+  for (const vmm of candidates(vmms, image, request.overrides))
+    try {
+      const findings = await vmm.check(plan, call)
+      const refused = refusalOf(`${vmm.name} cannot run ${image.reference}`, findings)
+      if (refused) {
+        refusal ??= refused
+        continue
+      }
+      return {
+        image,
+        capabilities: await vmm.capabilities(call),
+        plan,
+        warnings: [...image.warnings, ...findings.map(sentence)],
+        go: (call) => vmm.launch(plan, call),
+      }
+    } catch (error) {
+      if (!(error instanceof OvmError && error.code === "OVM_VMM_MISSING")) throw error
+      refusal ??= error
+    }
+  throw refusal ?? new OvmError("OVM_VMM_MISSING", "this runtime has no VMM")
+}
+
+/** `preferredRuntime` only orders what the operator enabled; it is the artifact's wish, not a right. */
+function candidates(vmms: readonly Vmm[], image: PreparedImage, overrides: Overrides): readonly Vmm[] {
+  if (overrides.vmm !== undefined) {
+    const named = vmms.filter((vmm) => vmm.name === overrides.vmm)
+    if (named.length > 0) return named
+    const names = vmms.map((vmm) => vmm.name)
+    throw new OvmError(
+      "OVM_UNSUPPORTED",
+      `vmm: there is no VMM ${JSON.stringify(overrides.vmm)} here, only ${names.join(", ")}`,
+      {
+        detail: [{ pointer: "vmm", reason: `not one of ${names.join(", ")}` }],
+      },
+    )
+  }
+  const preferred = image.manifest.runtimeHints?.preferredRuntime ?? []
+  const rank = (vmm: Vmm) => (preferred.includes(vmm.name) ? preferred.indexOf(vmm.name) : preferred.length)
+  return vmms.toSorted((a, b) => rank(a) - rank(b))
+}

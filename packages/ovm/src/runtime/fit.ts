@@ -1,0 +1,98 @@
+import { compare, type HostFacts, incompatible } from "../artifact/snapshot/compatibility.ts"
+import type { SnapshotDescriptor } from "../artifact/snapshot/descriptor.ts"
+import type { Snapshot } from "../artifact/snapshot/read.ts"
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import { hostCpu } from "../host/cpu.ts"
+import type { PreparedImage } from "../images/prepared.ts"
+import type { Loader } from "../vmm/loader.ts"
+import type { GuestModel, LaunchPlan } from "../vmm/plan.ts"
+import type { Capabilities, Vmm } from "../vmm/vmm.ts"
+import { type LaunchRequest, planOf } from "./plan.ts"
+
+/** A snapshot that fits this host, and what it is resumed by. */
+export interface Fit {
+  readonly snapshot: Snapshot
+  readonly vmm: Vmm
+  readonly loader: Loader
+  readonly capabilities: Capabilities
+  /** Everything of the resume but the snapshot's files. */
+  readonly plan: LaunchPlan
+}
+
+/**
+ * Holds `snapshot` of the machine `image` against this host (spec/snapshot.md, "Compatibility"): the one place where that is
+ * compared. Throws OVM_SNAPSHOT_INCOMPATIBLE or OVM_BASE_MISMATCH with every field that differs, OVM_UNSUPPORTED,
+ * OVM_SNAPSHOT_INVALID, OVM_VMM_MISSING.
+ */
+export async function fitOf(
+  vmms: readonly Vmm[],
+  request: LaunchRequest,
+  { image, snapshot }: { readonly image: PreparedImage; readonly snapshot: Snapshot },
+  call: Call,
+): Promise<Fit> {
+  const { snapshot: descriptor } = snapshot
+  const what = `the snapshot ${snapshot.descriptor.digest}`
+  const booting = bootingOf(request, image, descriptor)
+  const vmm = vmms.find(({ name }) => name === descriptor.vmm.name)
+  const loader = vmm?.loader
+  if (!loader) throw incompatible(what, [{ field: "/vmm/name", snapshot: descriptor.vmm.name }])
+  const capabilities = await vmm.capabilities(call)
+  const { overrides } = request
+  const plan: LaunchPlan = {
+    ...booting,
+    resources: {
+      vcpus: overrides.vcpus ?? descriptor.resources.vcpus,
+      memory: overrides.memory ?? descriptor.resources.memory,
+    },
+    accelerator: acceleratorFor(descriptor, capabilities),
+  }
+  const model = await loader.model(plan, descriptor.devices)
+  const mismatches = compare(descriptor, { ...factsOf(model, plan, capabilities), base: image.base.digest })
+  if (mismatches.length > 0) throw incompatible(what, mismatches)
+  return { snapshot, vmm, loader, capabilities, plan }
+}
+
+/**
+ * The plan with kernel and initrd, and the arguments that the machine was started with, where its guest may still read them, else
+ * without (OVMS-SNP-132).
+ */
+function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: SnapshotDescriptor): LaunchPlan {
+  if (request.overrides.args !== undefined)
+    throw new OvmError("OVM_UNSUPPORTED", "args: a machine that is resumed has booted already", {
+      detail: [{ pointer: "args", reason: "the machine is resumed" }],
+    })
+  const { kernel, initrd, ...plan } = planOf(request, image)
+  if (!boot) return plan
+  if (!kernel)
+    throw new OvmError(
+      "OVM_SNAPSHOT_INVALID",
+      `${image.reference}: the snapshot's guest still reads a kernel, and its base has none [OVMS-SNP-133]`,
+      { detail: { requirement: "OVMS-SNP-133" } },
+    )
+  return { ...plan, kernel: { ...kernel, args: boot.args }, ...(initrd && { initrd }) }
+}
+
+/** The snapshot's own where this host has it, as it has emulation; else what this host has, which will not fit. */
+function acceleratorFor({ vmm }: SnapshotDescriptor, found: Capabilities): string {
+  return found.accelerators.includes(vmm.accelerator) ? vmm.accelerator : found.accelerator
+}
+
+function factsOf(model: GuestModel, plan: LaunchPlan, found: Capabilities): HostFacts {
+  const { architecture, ...host } = hostCpu()
+  const { format, cpu, vcpus, memory, devices } = model
+  return {
+    architecture,
+    host,
+    vmm: {
+      name: found.name,
+      version: found.version,
+      format,
+      machine: found.snapshots?.machineTypes ?? [],
+      accelerator: plan.accelerator ?? found.accelerator,
+      cpuModel: cpu,
+    },
+    resources: { vcpus, memory },
+    devices,
+  }
+}

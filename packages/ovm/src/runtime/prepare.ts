@@ -1,0 +1,60 @@
+import type { Call } from "../content/interfaces.ts"
+import type { OpenImage, OpenOptions } from "../images/open.ts"
+import { planBoot } from "./boot.ts"
+import { chooseSnapshot } from "./choose.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
+import { since } from "./report.ts"
+import { planResume } from "./resume.ts"
+
+/**
+ * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one to go on from,
+ * and all is checked by the VMM. Throws what Images.open, chooseSnapshot, planResume and planBoot throw; then nothing is leased to the
+ * instance.
+ */
+export async function prepare(
+  context: PlanContext,
+  request: LaunchRequest,
+  reference: string,
+  options: Omit<OpenOptions, "lease" | "resume">,
+): Promise<Planned> {
+  const { resume } = request.overrides
+  const wanted = { ...options, lease: request.id, ...(resume !== undefined && { resume }) }
+  const opened = await context.images.open(reference, wanted)
+  let failure: unknown
+  try {
+    return await plan(context, request, opened, options)
+  } catch (thrown) {
+    failure = thrown
+    throw thrown
+  } finally {
+    await opened.close(failure)
+  }
+}
+
+async function plan(
+  context: PlanContext,
+  request: LaunchRequest,
+  opened: OpenImage,
+  call: Call,
+): Promise<Planned> {
+  const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
+  const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings] }
+  if (!fit) return await planBoot(context.vmms, request, image, call)
+  const began = performance.now()
+  const snapshot = await opened.resume(fit.snapshot, call)
+  const timings = { ...image.timings, verify: image.timings.verify + since(began) }
+  return await planResume(fit, { ...image, timings }, snapshot, context)
+}
+
+/** What a status says of a plan. */
+export function factsOf({ image, capabilities, plan, warnings, snapshot }: Planned) {
+  const { name, version, accelerator } = capabilities
+  return {
+    image: { reference: image.reference, digest: image.digest },
+    vmm: { name, version, accelerator },
+    resources: plan.resources,
+    warnings,
+    ...(snapshot && { snapshot: snapshot.digest }),
+  } satisfies Partial<InstanceInfo>
+}

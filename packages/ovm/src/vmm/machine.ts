@@ -1,0 +1,76 @@
+import type { Call } from "../content/interfaces.ts"
+import type { GuestModel } from "./plan.ts"
+import type { Snapshotter } from "./snapshot.ts"
+
+/** All that is needed to find the machine again after this process died; kept on disk as JSON. */
+export interface MachineRecord {
+  readonly vmm: string
+  readonly version: string
+  readonly accelerator: string
+  readonly directory: string
+  readonly bootId: string
+  readonly pid: number
+  /** Start time of the process in clock ticks since boot (proc(5), field 22): a pid alone may be someone else's. */
+  readonly startTime: number
+  /** Where the pid counts, by number; absent in records of earlier versions. */
+  readonly pidNamespace?: string
+  /** Absent in records of versions without snapshots. */
+  readonly model?: GuestModel
+  /** The VM generation ID that the guest has, a UUID. */
+  readonly generationId?: string
+  /** The file that the guest's writes go to at first, in `directory`; absent if it cannot write. */
+  readonly overlay?: string
+  /** What the adapter has to know besides, as JSON; nobody else looks at it. */
+  readonly own?: Readonly<Record<string, unknown>>
+}
+
+export interface Machine extends Partial<Snapshotter> {
+  readonly record: MachineRecord
+  /** Milliseconds that launching took, by phase. */
+  readonly timings: { readonly spawn: number; readonly load: number; readonly resume?: number }
+  /** Settles when the VMM's process has ended; never rejects. After `detach` it does not settle any more. */
+  readonly exited: Promise<Exit>
+  /** Settles when the VMM cannot be given commands any more, be it because it ends; absent if that cannot be told. */
+  readonly cut?: Promise<void>
+  /** Resident memory in bytes and CPU time in ms of the VMM's process; undefined once it has ended. */
+  usage(): Promise<{ readonly rss: number; readonly cpuTime: number } | undefined>
+  /** What the guest does, whoever had it do that, as far as the VMM has told. */
+  readonly guest: Guest
+  /** Calls `listener`, the last one given, whenever `guest` has changed. */
+  onGuest(listener: () => void): void
+  /** Tries at once what is tried again and again behind the scenes: to have a guest go on after a snapshot that failed. */
+  settle?(): Promise<void>
+  pause(): Promise<void>
+  /** Lets the guest go on. Throws OVM_NO_SPACE or OVM_VMM_FAILED if it stands still again at once, for want of its disk. */
+  resume(): Promise<void>
+  /** Asks the guest to power off, after `graceMs` ends the VMM, then kills it. Says which of them it took. */
+  stop(options?: Call & { readonly graceMs?: number }): Promise<StopMethod>
+  /** Forget the machine, leave it running. */
+  detach(): void
+}
+
+export interface Guest {
+  readonly running: boolean
+  /**
+   * Why it does not run: it was told to stop, the host could not do what it asked of its disk, for want of room or otherwise, or it has not gone
+   * on yet after a snapshot.
+   */
+  readonly reason?: "request" | "disk-full" | "io-error" | "snapshot"
+  /** What the host said to that. */
+  readonly message?: string
+}
+
+export type StopMethod = "guest" | "ended" | "killed" | "already"
+
+export interface Exit {
+  /** Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its wrapper). */
+  readonly status?: number
+  /**
+   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit", "signal";
+   * "internal-error" if the VMM could not go on itself.
+   * If nobody was there to be told: "ended" (status 0) or "failed"; "lost" if there is not even a status.
+   */
+  readonly reason: string
+  /** The last words of the VMM on standard error, bounded. */
+  readonly message?: string
+}

@@ -1,0 +1,111 @@
+/** All paths absolute. Strings come from hostile manifests: an adapter never lets them become option syntax. */
+export interface LaunchPlan {
+  readonly id: string
+  /** The instance's own directory, mode 0700: sockets, console, pid and exit files go here, and the disk that the guest writes to. */
+  readonly directory: string
+  readonly resources: { readonly vcpus: number; readonly memory: number /* bytes */ }
+  /** Absent: boot from the disk by BIOS. */
+  readonly kernel?: { readonly path: string; readonly args: string }
+  readonly initrd?: { readonly path: string }
+  readonly disk?: DiskPlan
+  readonly devices: readonly DevicePlan[]
+  /** Bound on the kept console output, in bytes. */
+  readonly consoleLimit: number
+  /** Absent: the fastest that works here. */
+  readonly accelerator?: string
+  /** VM generation ID, a UUID in lower case; a new random one unless given. */
+  readonly generationId?: string
+}
+
+export interface DiskPlan {
+  /** From base to top, never written to. */
+  readonly layers: readonly DiskLayer[]
+  /** What the guest sees, in bytes. */
+  readonly size: number
+  /** The adapter makes what the guest's writes go to, in the machine's directory, and says it (MachineRecord.overlay). */
+  readonly writable: boolean
+}
+
+/** A file, or what somebody serves at a Unix socket by the NBD protocol. */
+export type DiskLayer = DiskFile | ServedDisk
+
+export interface DiskFile {
+  readonly path: string
+  readonly format: "qcow2" | "raw"
+}
+
+export interface ServedDisk {
+  readonly socket: string
+  /** The name of the NBD export. */
+  readonly export: string
+  /** Of the bytes that are served. */
+  readonly format: "qcow2" | "raw"
+}
+
+export interface DevicePlan {
+  readonly type: string
+  readonly name: string
+  /** Bytes. */
+  readonly size?: number
+  /** As in the manifest: hexadecimal. */
+  readonly mmioAddr?: string
+  readonly required: boolean
+}
+
+/**
+ * `disk.layers` are the base's and then the snapshot's overlays. Kernel and initrd are there if, and only if, the guest may still
+ * read them (SnapshotParts.boot): else they are in RAM, and cost neither time nor memory.
+ */
+export interface ResumePlan extends LaunchPlan {
+  readonly origin: Origin
+  /** Lock all memory of the VMM: the guest's is then its own alone. */
+  readonly lockMemory?: boolean
+}
+
+/** Where a snapshot came from, and what there is of it. */
+export interface Origin {
+  readonly vmm: string
+  readonly version: string
+  readonly accelerator: string
+  readonly model: GuestModel
+  /** The disk that the guest saw, in bytes; absent without a disk. */
+  readonly diskSize?: number
+  readonly ram: RamSource
+  /** File of the device state. */
+  readonly state: string
+}
+
+/** Guest RAM as it was, `GuestModel.memory` bytes: a sparse file that every clone maps copy on write, or pages that somebody serves. */
+export type RamSource = RamFile | ServedRam
+
+export interface RamFile {
+  readonly path: string
+}
+
+export interface ServedRam {
+  /** Unix socket, in the VMM's own protocol. */
+  readonly socket: string
+}
+
+/** What a guest sees of its machine: fixed at its cold boot, the same through all its snapshots and resumes. */
+export interface GuestModel {
+  /** How RAM and state of a snapshot are written, such as `qemu-split-1`. */
+  readonly format: string
+  /** The versioned machine type, such as `pc-q35-7.2`. */
+  readonly machineType: string
+  /** The CPU model that the guest gets, in the VMM's words. */
+  readonly cpu: string
+  readonly vcpus: number
+  /** Bytes. */
+  readonly memory: number
+  /** Every device in order, in the VMM's words. */
+  readonly devices: readonly string[]
+}
+
+export interface Unsupported {
+  /** JSON pointer into the OVMS manifest, or the override's name. */
+  readonly pointer: string
+  /** fatal: the machine is not started. degraded: it is, with a warning. */
+  readonly severity: "fatal" | "degraded"
+  readonly reason: string
+}

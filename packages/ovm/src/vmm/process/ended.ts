@@ -1,0 +1,24 @@
+import { OvmError } from "../../errors.ts"
+import type { Machine, MachineRecord } from "../machine.ts"
+import { exitOf, waitForExit } from "./exit.ts"
+
+/** A machine that has ended while nobody looked. */
+export function endedMachine(record: MachineRecord): Machine {
+  const ended = async () => {
+    throw new OvmError("OVM_STATE_CONFLICT", `the machine in ${record.directory} has ended`)
+  }
+  return {
+    record,
+    timings: { spawn: 0, load: 0 },
+    guest: { running: false },
+    onGuest: () => {},
+    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status)),
+    usage: async () => undefined,
+    pause: ended,
+    resume: ended,
+    snapshot: ended,
+    overlay: ended,
+    stop: async () => "already",
+    detach: () => {},
+  }
+}

@@ -1,0 +1,17 @@
+import { join } from "node:path"
+import { createOverlay } from "../../disk/overlay.ts"
+import type { LaunchPlan } from "../plan.ts"
+
+/** In the machine's directory. */
+const OVERLAY = "overlay.qcow2"
+
+/**
+ * Makes the empty qcow2 that the guest of `plan` writes to, and gives its path; undefined where it cannot write. Throws as createOverlay
+ * does, and OVM_FILE_UNREADABLE where there is one already.
+ */
+export async function makeOverlay({ directory, disk }: LaunchPlan): Promise<string | undefined> {
+  if (!disk?.writable) return undefined
+  const path = join(directory, OVERLAY)
+  await createOverlay(path, disk.size)
+  return path
+}

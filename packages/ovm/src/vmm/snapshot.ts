@@ -1,0 +1,63 @@
+import type { Call } from "../content/interfaces.ts"
+import type { Origin, RamFile } from "./plan.ts"
+
+/** The optional power of a machine to be snapshotted, cold-booted or resumed, running or paused. */
+export interface Snapshotter {
+  /**
+   * Takes RAM, device state and disk at one instant. The machine goes on afterwards, or stays paused if it was; it writes to
+   * `into.overlay` from then on, and what it wrote to until then (`disk.frozen`) is never written again.
+   * After any failure the machine is as it was and none of the files is left. One at a time.
+   * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT, OVM_INTERRUPTED.
+   */
+  snapshot(into: SnapshotSink, call?: Call): Promise<SnapshotParts>
+  /**
+   * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks this after
+   * `adopt`, which has taken back what was not complete.
+   */
+  overlay(): Promise<string | undefined>
+}
+
+/**
+ * Absolute paths of files that do not exist yet, all on file systems with holes. Only those in the machine's directory are removed by
+ * whoever adopts it after a crash.
+ */
+export interface SnapshotSink {
+  readonly ram: string
+  readonly state: string
+  /** Needed if the machine can write to its disk: what it writes to afterwards. */
+  readonly overlay?: string
+}
+
+/** Everything that a snapshot's descriptor needs of the VMM. Sizes in bytes. */
+export interface SnapshotParts {
+  readonly origin: Origin & { readonly ram: RamFile }
+  /** Of RAM, those bytes that are not zero pages. */
+  readonly ramData: number
+  readonly stateSize: number
+  /** Absent if the guest has no disk that it can write to. */
+  readonly disk?: { readonly frozen: string; readonly overlay: string }
+  /** The source's, which it keeps. */
+  readonly generationId?: string
+  /** What the machine was started with, where the guest may still read that: a resume has to give it again. */
+  readonly boot?: { readonly args: string }
+  /** True if the guest ran, and runs on. */
+  readonly running: boolean
+  readonly timings: SnapshotTimings
+}
+
+/** Milliseconds. */
+export interface SnapshotTimings {
+  /** Making and attaching the new overlay, opening the files. */
+  readonly prepare: number
+  /** Copying RAM while the guest runs. */
+  readonly copy: number
+  /** From the guest's last instruction to its next; 0 if it was paused anyway. */
+  readonly paused: number
+  /** Within `paused`: changing to the new overlay. */
+  readonly disk: number
+  /** Within `paused`: the last pages and the device state. */
+  readonly state: number
+  /** After the guest went on: the rest of what was received, written and checked. */
+  readonly finish: number
+  readonly total: number
+}

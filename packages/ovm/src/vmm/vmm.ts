@@ -1,0 +1,42 @@
+import type { Call } from "../content/interfaces.ts"
+import type { Loader } from "./loader.ts"
+import type { Machine, MachineRecord } from "./machine.ts"
+import type { LaunchPlan, Unsupported } from "./plan.ts"
+
+/**
+ * A virtual machine monitor. One file a method in an adapter's folder; all of them pass vmm.suite.ts. An adapter may be a class: its
+ * methods are called on it.
+ */
+export interface Vmm {
+  readonly name: string
+  /** What is installed here. Throws OVM_VMM_MISSING. */
+  capabilities(call?: Call): Promise<Capabilities>
+  /** Everything in `plan` that this VMM, as it is installed here, cannot honour, all at once. Starts nothing. Throws OVM_VMM_MISSING. */
+  check(plan: LaunchPlan, call?: Call): Promise<readonly Unsupported[]>
+  /**
+   * Starts the machine and returns once it runs. The VMM lives in its own session and outlives this process.
+   * Throws OVM_VMM_MISSING, OVM_VMM_FAILED or OVM_VMM_TIMEOUT, with the VMM's own words, and leaves no process behind.
+   */
+  launch(plan: LaunchPlan, call?: Call): Promise<Machine>
+  /**
+   * Takes over a machine that an earlier process launched. Resolves also if it has ended meanwhile (`exited` is settled then).
+   * Throws OVM_VMM_UNREACHABLE if its process lives and cannot be given commands, which may be tried again as often as wanted.
+   */
+  adopt(record: MachineRecord, call?: Call): Promise<Machine>
+  /** Absent: it takes no snapshots, and goes on from none. */
+  readonly loader?: Loader
+}
+
+export interface Capabilities {
+  readonly name: string
+  readonly version: string
+  readonly binary: string
+  /** What machines run on unless told otherwise, such as `kvm`: a name, which snapshots have too. */
+  readonly accelerator: string
+  /** Why that accelerator: the probe's verdict in words. */
+  readonly acceleratorReason: string
+  /** All that work here. */
+  readonly accelerators: readonly string[]
+  /** Present if machines can be snapshotted and resumed: the machine types of snapshots that can be gone on from. */
+  readonly snapshots?: { readonly machineTypes: readonly string[] }
+}
