@@ -10,7 +10,7 @@ const MOST = 4
 const FOLDERS = ["packages/*/src/**", "packages/*/test/**", "bench", "scripts"]
 
 /** Being reworked; whoever is done with one takes it out of here. */
-const NOT_YET = /^packages\/ovm\/src\/(cli|images|runtime|vmm)\//
+const NOT_YET = /^packages\/ovm\/src\/cli\//
 
 test(`no function takes more than ${MOST} parameters`, async () => {
   const found: string[] = []

@@ -1,7 +1,8 @@
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
+import { hasEnded } from "../runtime/states.ts"
 import { refuseBadEnd } from "./end.ts"
-import { hasEnded, waitFor } from "./instances.ts"
+import { waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
 import { isTerminal, printBytes, printError } from "./output.ts"
 

@@ -1,14 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { InstanceInfo, Runtime, State } from "../runtime/interfaces.ts"
+import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { useDaemonOfInstances } from "./daemon.ts"
 
 const SHORTEST_PREFIX = 4
-
-export function hasEnded(state: State): boolean {
-  return state === "stopped" || state === "failed"
-}
 
 /**
  * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and read, as in

@@ -16,7 +16,7 @@ import { rounded } from "../rounded.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
 import { collectImages } from "./collect.ts"
 import { machineOf } from "./machine.ts"
-import { admit, LEASE, leaseOf, locate, OpenImage, type OpenOptions } from "./open.ts"
+import { admit, findImage, LEASE, leaseOf, OpenImage, type OpenOptions } from "./open.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
 import type { PullOptions } from "./pull.ts"
 import { type Root, readRoot } from "./root.ts"
@@ -94,7 +94,7 @@ export class Images {
     const began = performance.now()
     const { active } = await policy.check()
     const found = { policy, strict: active }
-    const located = await locate(store, text, found, { ...options, ...this.registries })
+    const located = await findImage(store, text, found, { ...options, ...this.registries })
     const { reference, target } = located
     await store.lease(lease).add(target)
     const resolved = performance.now()

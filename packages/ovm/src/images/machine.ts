@@ -59,14 +59,14 @@ export function virtualSizeOf({ infos }: Chain): number {
 }
 
 /** Where layers are, and the name of the image that they are of. */
-export interface Source {
+export interface LayerSource {
   readonly store: LayoutStore
   readonly reference: string
 }
 
 /** The files of layers, the lowest first, on top of `below`: judged one by one and as one chain. */
 export async function chainOf(
-  { store, reference }: Source,
+  { store, reference }: LayerSource,
   layers: readonly Layer[],
   call: Call,
   below: Chain = { files: [], infos: [] },

@@ -43,7 +43,7 @@ export interface Premises {
 }
 
 /** What a name stands for, once it was found. */
-export interface Located {
+export interface ImageTarget {
   /** As it was asked for: a name in canonical form, or a path. */
   readonly text: string
   /** Undefined for a path. */
@@ -53,7 +53,7 @@ export interface Located {
 }
 
 /** A snapshot of a machine on this host, admitted by the policy, with what that has to say of it. */
-export interface Candidate {
+export interface LocalSnapshot {
   readonly snapshot: Snapshot
   readonly warnings: readonly string[]
 }
@@ -70,7 +70,7 @@ export class OpenImage {
     private readonly premises: Premises,
     private readonly store: LayoutStore,
     private readonly opened: {
-      readonly located: Located
+      readonly located: ImageTarget
       readonly root: Root
       readonly chain: Chain
       readonly lease: string
@@ -86,9 +86,9 @@ export class OpenImage {
    */
   async snapshots(
     call: Call = {},
-  ): Promise<{ candidates: readonly Candidate[]; refused: readonly OvmError[] }> {
+  ): Promise<{ candidates: readonly LocalSnapshot[]; refused: readonly OvmError[] }> {
     const { machine } = this.opened.root
-    const candidates: Candidate[] = []
+    const candidates: LocalSnapshot[] = []
     const refused: OvmError[] = []
     for (const snapshot of await namedSnapshots(this.store, machine.descriptor, call))
       try {
@@ -129,7 +129,7 @@ export class OpenImage {
 /** Throws what Policy.admit throws; returns what is to be said. */
 export async function admit(
   policy: Policy,
-  { text, reference, target, evidence }: Located,
+  { text, reference, target, evidence }: ImageTarget,
   root: Root,
   call: Call,
 ): Promise<readonly string[]> {
@@ -138,15 +138,15 @@ export async function admit(
 }
 
 /** `strict`: there is a policy, whose scopes a client could choose by the name of a digest. */
-export async function locate(
+export async function findImage(
   store: LayoutStore,
   text: string,
   { policy, strict }: { readonly policy: Policy; readonly strict: boolean },
   options: OpenOptions & Pick<PullOptions, "settings" | "lanes">,
-): Promise<Located> {
+): Promise<ImageTarget> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)
-  const located = (target: Descriptor): Located => {
+  const located = (target: Descriptor): ImageTarget => {
     return {
       text: reference.toString(),
       reference,

@@ -12,7 +12,7 @@ import { planResume } from "./resume.ts"
  * and all is checked by the VMM. Throws what Images.open, chooseSnapshot, planResume and planBoot throw; then nothing is leased to the
  * instance.
  */
-export async function prepare(
+export async function prepareStart(
   context: PlanContext,
   request: LaunchRequest,
   reference: string,

@@ -4,7 +4,7 @@ import { assertLockable } from "../host/lock-limit.ts"
 import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import { preloadRam } from "../ram/preload.ts"
 import type { Loaded, Loading } from "../vmm/loader.ts"
-import type { Origin, ResumePlan } from "../vmm/plan.ts"
+import type { ResumePlan, SnapshotOrigin } from "../vmm/plan.ts"
 import type { Fit } from "./fit.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { resumedIn, resumeOnce } from "./resumed-once.ts"
@@ -75,7 +75,7 @@ function onlyOnce(loaded: Loaded, resumed: string, digest: Digest): Loaded {
   }
 }
 
-function originOf({ descriptor, ram, state, virtualSize }: PreparedSnapshot): Origin {
+function originOf({ descriptor, ram, state, virtualSize }: PreparedSnapshot): SnapshotOrigin {
   const { vmm, resources, devices } = descriptor
   return {
     vmm: vmm.name,

@@ -62,7 +62,7 @@ export async function hold(instance: Instance, machine: Machine): Promise<void> 
  * Has a guest go on that `hold` stopped, if one did: if it cannot yet, as soon as it can. Settles once it was tried. Unless it `goesOn`,
  * it is only no longer held.
  */
-export async function letGo(instance: Instance, goesOn = true): Promise<void> {
+export async function letGoOn(instance: Instance, goesOn = true): Promise<void> {
   if (!goesOn) return await rm(heldFile(instance), { force: true })
   if (!existsSync(heldFile(instance)) || (await tryLetGo(instance))) return
   void keepTrying(instance)

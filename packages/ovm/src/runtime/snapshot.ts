@@ -13,7 +13,7 @@ import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
 import type { Lineage, SnapshotPolicy } from "./record.ts"
-import { hold, letGo, removeScratch, sinkOf } from "./scratch.ts"
+import { hold, letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
 /** Of a machine that has just been started as planned. */
@@ -102,7 +102,7 @@ export async function takeSnapshot(
     if (deeper && !stored) warnOfDepth(instance)
     throw givenUp(instance, thrown)
   } finally {
-    await letGo(instance, !stored)
+    await letGoOn(instance, !stored)
     await removeScratch(instance)
     instance.snapshotting = undefined
     over.resolve()
@@ -176,7 +176,7 @@ function frozen(lineage: Lineage, old: string, top: string): Lineage {
 export async function settleSnapshot(instance: Instance): Promise<void> {
   await removeScratch(instance)
   const { lineage } = instance
-  await letGo(instance)
+  await letGoOn(instance)
   const top = await instance.machine?.overlay?.().catch(() => undefined)
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)

@@ -7,7 +7,7 @@ import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
 import type { PlanContext, Planned } from "./plan.ts"
-import { factsOf, prepare } from "./prepare.ts"
+import { factsOf, prepareStart } from "./prepare.ts"
 import { since } from "./report.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
@@ -158,7 +158,7 @@ export class Starts {
     const wanted = { id, directory, overrides, consoleLimit: this.#context.limits.console }
     const onPhase = (phase: NonNullable<InstanceInfo["phase"]>) => instance.note({ phase })
     const began = performance.now()
-    const planned = await prepare(context, wanted, request.manifest, { pull, onPhase, ...call })
+    const planned = await prepareStart(context, wanted, request.manifest, { pull, onPhase, ...call })
     const { resolve, verify } = planned.image.timings
     const prepared = rounded(Math.max(0, performance.now() - began - resolve - verify))
     const timings_ms = { resolve, verify, prepare: prepared }

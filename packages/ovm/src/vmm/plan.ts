@@ -57,13 +57,13 @@ export interface DevicePlan {
  * read them (SnapshotParts.boot): else they are in RAM, and cost neither time nor memory.
  */
 export interface ResumePlan extends LaunchPlan {
-  readonly origin: Origin
+  readonly origin: SnapshotOrigin
   /** Lock all memory of the VMM: the guest's is then its own alone. */
   readonly lockMemory?: boolean
 }
 
 /** Where a snapshot came from, and what there is of it. */
-export interface Origin {
+export interface SnapshotOrigin {
   readonly vmm: string
   readonly version: string
   readonly accelerator: string

@@ -5,7 +5,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { type Bench, MiB } from "./bench.suite.ts"
 import type { Loaded } from "./loader.ts"
 import type { Machine } from "./machine.ts"
-import type { DiskFile, DiskLayer, LaunchPlan, Origin, ResumePlan } from "./plan.ts"
+import type { DiskFile, DiskLayer, LaunchPlan, ResumePlan, SnapshotOrigin } from "./plan.ts"
 import type { SnapshotParts, SnapshotSink } from "./snapshot.ts"
 
 export const DISK = 8 * MiB
@@ -61,7 +61,7 @@ export class SnapshotBench {
 
   /** A plan to go on from `origin` with a disk of its own on top of `layers`. */
   resumePlan(
-    origin: Origin,
+    origin: SnapshotOrigin,
     layers: readonly DiskLayer[] | undefined,
     more: Partial<ResumePlan> = {},
   ): ResumePlan {
@@ -77,7 +77,7 @@ export class SnapshotBench {
     return await loader.load(plan, signal && { signal })
   }
 
-  async clone(origin: Origin, layers?: readonly DiskLayer[]): Promise<Machine> {
+  async clone(origin: SnapshotOrigin, layers?: readonly DiskLayer[]): Promise<Machine> {
     return await (await this.load(this.resumePlan(origin, layers))).resume()
   }
 

@@ -8,7 +8,7 @@ import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { type Bench, hash, MiB } from "./bench.suite.ts"
 import type { MachineRecord } from "./machine.ts"
-import type { DiskFile, Origin, ResumePlan } from "./plan.ts"
+import type { DiskFile, ResumePlan, SnapshotOrigin } from "./plan.ts"
 import { DISK, LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
 
 const resources = { vcpus: 1, memory: MEMORY }
@@ -182,7 +182,7 @@ export function snapshotFaultsSuite(bench: Bench): void {
         copy(origin.state, (path) => writeFileSync(path, change(readFileSync(path))))
       const other = bench.path("other.qcow2")
       await createOverlay(other, 4 * MiB)
-      const wrong: [string, string, Partial<Origin>, Partial<ResumePlan>?][] = [
+      const wrong: [string, string, Partial<SnapshotOrigin>, Partial<ResumePlan>?][] = [
         ["OVM_FILE_UNREADABLE", "no-ram", { ram: { path: join(bench.root, "no-ram") } }],
         ["OVM_SIZE_MISMATCH", "RAM has 0 bytes", { ram: ram((path) => truncateSync(path)) }],
         ["OVM_SIZE_MISMATCH", "RAM has", { ram: ram((path) => truncateSync(path, MEMORY + MiB)) }],

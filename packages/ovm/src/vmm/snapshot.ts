@@ -1,5 +1,5 @@
 import type { Call } from "../content/interfaces.ts"
-import type { Origin, RamFile } from "./plan.ts"
+import type { RamFile, SnapshotOrigin } from "./plan.ts"
 
 /** The optional power of a machine to be snapshotted, cold-booted or resumed, running or paused. */
 export interface Snapshotter {
@@ -30,7 +30,7 @@ export interface SnapshotSink {
 
 /** Everything that a snapshot's descriptor needs of the VMM. Sizes in bytes. */
 export interface SnapshotParts {
-  readonly origin: Origin & { readonly ram: RamFile }
+  readonly origin: SnapshotOrigin & { readonly ram: RamFile }
   /** Of RAM, those bytes that are not zero pages. */
   readonly ramData: number
   readonly stateSize: number

@@ -5,7 +5,7 @@ import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import type { Loaded } from "../../vmm/loader.ts"
 import type { PlanContext, Planned } from "../plan.ts"
-import { prepare } from "../prepare.ts"
+import { prepareStart } from "../prepare.ts"
 import { createDirectory } from "../record.ts"
 
 export interface SlotContext extends PlanContext {
@@ -38,7 +38,7 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
   try {
     createDirectory(directory)
     const request = { id, directory, overrides: {}, consoleLimit: limits.console }
-    const planned = await prepare(context, request, reference, { pull: "never", ...call })
+    const planned = await prepareStart(context, request, reference, { pull: "never", ...call })
     const { image, capabilities, load } = planned
     if (!load) throw new OvmError("OVM_UNSUPPORTED", `${reference} is not a snapshot any more`)
     const program = identityOf(capabilities.binary)

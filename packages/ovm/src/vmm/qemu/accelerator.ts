@@ -2,7 +2,7 @@ import { spawn } from "node:child_process"
 import { access, constants, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 
-export interface Verdict {
+export interface Probed {
   readonly accelerator: "kvm" | "tcg"
   /** Why, in words. */
   readonly reason: string
@@ -28,7 +28,7 @@ export async function probeAccelerator(
   folder: string,
   device = KVM,
   boundMs = BOUND_MS,
-): Promise<Verdict> {
+): Promise<Probed> {
   const openable = await access(device, constants.R_OK | constants.W_OK).then(() => undefined, reasonOf)
   if (openable !== undefined) return { accelerator: "tcg", reason: `${device} cannot be used: ${openable}` }
   try {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import type { LaunchPlan } from "../plan.ts"
-import { type MachineOptions, qemuArguments } from "./arguments.ts"
+import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import { modelOf } from "./model.ts"
 
 const plan: LaunchPlan = {
@@ -11,7 +11,7 @@ const plan: LaunchPlan = {
   consoleLimit: 1024,
 }
 const generationId = "01234567-89ab-4def-8123-456789abcdef"
-function options(accelerator: "kvm" | "tcg"): MachineOptions {
+function options(accelerator: "kvm" | "tcg"): QemuOptions {
   return { accelerator, generationId, model: modelOf(plan, { accelerator, machineType: "pc-q35-7.2" }) }
 }
 const tcg = options("tcg")

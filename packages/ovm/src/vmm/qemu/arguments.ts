@@ -3,7 +3,7 @@ import { isSharedMemory } from "./check.ts"
 import { PVPANIC, RAM_ID } from "./model.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 
-export interface MachineOptions {
+export interface QemuOptions {
   readonly accelerator: string
   readonly model: GuestModel
   /** A UUID. */
@@ -21,7 +21,7 @@ export interface MachineOptions {
  * line) or inside JSON (paths), where neither comma nor quote means anything; check.ts has refused NUL, which no argument can hold.
  * QEMU runs in the instance's directory, so that the names of its own files are fixed and short.
  */
-export function qemuArguments(plan: LaunchPlan, options: MachineOptions): string[] {
+export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] {
   const { accelerator, model, generationId, ram, lockMemory } = options
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],

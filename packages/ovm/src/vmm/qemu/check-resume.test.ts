@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import type { Origin, ResumePlan } from "../plan.ts"
+import type { ResumePlan, SnapshotOrigin } from "../plan.ts"
 import { checkResume } from "./check-resume.ts"
 import { modelOf } from "./model.ts"
 
@@ -9,7 +9,7 @@ const launch = {
   resources: { vcpus: 2, memory: 64 << 20 },
   disk: { layers: [{ path: "/b", format: "raw" as const }], size: 1 << 20, writable: true },
 }
-const origin: Origin = {
+const origin: SnapshotOrigin = {
   ...{ vmm: "qemu", version: "7.2.22", accelerator: "tcg", diskSize: 1 << 20, state: "/s" },
   ram: { path: "/r" },
   model: modelOf(launch, found),
@@ -34,7 +34,7 @@ describe("what QEMU's adapter asks of a resume, once the models fit", () => {
   const wrong: [string, Partial<ResumePlan>][] = [
     ["/accelerator", { accelerator: "kvm" }],
     ["/disk", { disk: { ...launch.disk, layers: [] } }],
-    ["/disk", { origin: { ...origin, diskSize: undefined } as unknown as Origin }],
+    ["/disk", { origin: { ...origin, diskSize: undefined } as unknown as SnapshotOrigin }],
     ["/ram", { origin: { ...origin, ram: { socket: "/served" } } }],
   ]
   for (const [pointer, change] of wrong)

@@ -9,7 +9,7 @@ import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
 import type { Loaded, Loading } from "../loader.ts"
 import type { Machine } from "../machine.ts"
-import type { GuestModel, Origin, RamFile, RamSource, ResumePlan } from "../plan.ts"
+import type { GuestModel, RamFile, RamSource, ResumePlan, SnapshotOrigin } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkResume } from "./check-resume.ts"
 import { makeOverlay } from "./disk.ts"
@@ -155,7 +155,7 @@ function checkRam(ram: string, model: GuestModel): void {
 }
 
 /** Damage that QEMU would not notice: a stream that does not fit the machine, or is cut off, or goes on. */
-async function readState({ state, model }: Origin): Promise<Uint8Array> {
+async function readState({ state, model }: SnapshotOrigin): Promise<Uint8Array> {
   const bytes = await readFile(state).catch((thrown: unknown) => {
     throw toOvmError(thrown)
   })
@@ -192,7 +192,7 @@ async function checkDisk({ disk, origin }: ResumePlan): Promise<void> {
   refuseOtherSize(`${top.path}: the disk`, size, origin)
 }
 
-function refuseOtherSize(what: string, size: number, { diskSize }: Origin): void {
+function refuseOtherSize(what: string, size: number, { diskSize }: SnapshotOrigin): void {
   if (size === diskSize) return
   throw new OvmError(
     "OVM_DISK_INVALID",

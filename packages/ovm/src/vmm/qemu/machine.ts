@@ -159,7 +159,7 @@ export class QemuMachine implements Machine {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
-    const taking = takeSnapshotLater(this.record, this.qmp, into, signals)
+    const taking = snapshotLater(this.record, this.qmp, into, signals)
     this.#snapshot = { abort, done: taking.catch(() => {}) }
     try {
       return await taking
@@ -260,12 +260,12 @@ export class QemuMachine implements Machine {
 }
 
 /** Loaded where it is used: few machines are ever snapshotted. */
-async function takeSnapshotLater(
+async function snapshotLater(
   record: MachineRecord,
   qmp: Qmp,
   into: SnapshotSink,
   signal: AbortSignal,
 ): Promise<SnapshotParts> {
-  const { takeSnapshot } = await import("./snapshot/take.ts")
-  return await takeSnapshot(record, qmp, into, { signal })
+  const { snapshotQemu } = await import("./snapshot/take.ts")
+  return await snapshotQemu(record, qmp, into, { signal })
 }

@@ -9,7 +9,7 @@ import { readExit, readStderr } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { startedIn } from "../process/identity.ts"
 import { spawnWrapped } from "../process/wrapper.ts"
-import { type MachineOptions, qemuArguments } from "./arguments.ts"
+import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { GuestWatch } from "./watch.ts"
@@ -34,7 +34,7 @@ export interface Started {
 export interface Start {
   readonly found: QemuCapabilities
   readonly plan: LaunchPlan
-  readonly options: MachineOptions
+  readonly options: QemuOptions
 }
 
 /**

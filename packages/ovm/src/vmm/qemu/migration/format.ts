@@ -3,7 +3,7 @@ import { OvmError } from "../../../errors.ts"
 // QEMU's migration format, version 3, as far as a snapshot has it. QEMU: migration/savevm.h, migration/savevm.c, migration/ram.c.
 
 export const MAGIC = 0x5145564d // "QEVM"
-export const VERSION = 3
+export const STREAM_VERSION = 3
 
 /** Types of what comes at the top level (migration/savevm.h). */
 export const Section = {

@@ -8,7 +8,7 @@ import {
   RAM_VERSION,
   Ram,
   Section,
-  VERSION,
+  STREAM_VERSION,
 } from "./format.ts"
 
 /** Where the guest's pages go. Offsets are bytes in its RAM, multiples of 4 KiB; `bytes` are valid during the call only. */
@@ -74,7 +74,8 @@ export function* parseHead(
 
   const header = yield* kept(8)
   if (header.readUInt32BE() !== MAGIC) throw refuse("it does not start with QEMU's magic number")
-  if (header.readUInt32BE(4) !== VERSION) throw refuse(`version ${header.readUInt32BE(4)} is not known`)
+  if (header.readUInt32BE(4) !== STREAM_VERSION)
+    throw refuse(`version ${header.readUInt32BE(4)} is not known`)
   if ((yield* byte()) !== Section.CONFIGURATION) throw refuse("the configuration is missing")
 
   // vmstate_configuration in migration/savevm.c

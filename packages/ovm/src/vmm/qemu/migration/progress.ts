@@ -21,7 +21,7 @@ export async function migrationStatus(qmp: Qmp): Promise<{ status: string; reaso
   }
 }
 
-export interface WaitOptions extends Call {
+export interface MigrationWait extends Call {
   readonly timeoutMs: number
   /** Ends the wait when it fails. */
   readonly unless?: Promise<unknown>
@@ -36,7 +36,7 @@ export interface WaitOptions extends Call {
 export async function waitForMigration(
   qmp: Qmp,
   states: readonly string[],
-  { timeoutMs, unless, signal, begun = false }: WaitOptions,
+  { timeoutMs, unless, signal, begun = false }: MigrationWait,
 ): Promise<string> {
   const deadline = performance.now() + timeoutMs
   let failed: unknown

@@ -11,7 +11,7 @@ const ZEROS = new Uint8Array(PAGE)
  * synchronous: they go to the page cache, and so the stream is read no faster than it can be stored.
  * Throws OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_FILE_UNREADABLE.
  */
-export class RamFile implements PageSink {
+export class RamWriter implements PageSink {
   readonly #file: number
   /** One bit a page: there is something in the file. */
   readonly #written: Uint8Array

@@ -4,7 +4,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../../../errors.ts"
 import type { RamBlock } from "./head.ts"
-import { RamFile } from "./ram-file.ts"
+import { RamWriter } from "./ram-file.ts"
 import { type DeviceState, StreamSplitter } from "./splitter.ts"
 
 /** In the instance's directory, where QEMU runs: it knows the socket by this name. */
@@ -26,7 +26,7 @@ export interface Receiver {
 export async function listenForStream(directory: string, block: RamBlock, ram: string): Promise<Receiver> {
   const path = join(directory, SNAPSHOT_SOCKET)
   await rm(path, { force: true })
-  const file = new RamFile(ram, block.size)
+  const file = new RamWriter(ram, block.size)
   const done = Promise.withResolvers<Received>()
   done.promise.catch(() => {})
   const splitter = new StreamSplitter(block, file)

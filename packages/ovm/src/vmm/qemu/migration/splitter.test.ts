@@ -8,7 +8,7 @@ import { OvmError } from "../../../errors.ts"
 import { findQemu } from "../find.ts"
 import { MAX_STATE, PAGE, Ram, Section } from "./format.ts"
 import type { PageSink } from "./head.ts"
-import { RamFile } from "./ram-file.ts"
+import { RamWriter } from "./ram-file.ts"
 import { record } from "./record.suite.ts"
 import { type DeviceState, StreamSplitter } from "./splitter.ts"
 
@@ -319,7 +319,7 @@ describe.skipIf(missing !== "")(`a stream of QEMU's own ${missing}`, () => {
 
   test("becomes a sparse file", () => {
     const path = join(root, "ram")
-    const file = new RamFile(path, size)
+    const file = new RamWriter(path, size)
     const splitter = new StreamSplitter(real, file)
     splitter.push(stream)
     file.flush()
@@ -327,7 +327,7 @@ describe.skipIf(missing !== "")(`a stream of QEMU's own ${missing}`, () => {
     expect(digest(readFileSync(path))).toBe(digest(expected.ram))
     expect(file.data).toBeLessThan(1 << 20)
     expect(statSync(path).blocks * 512).toBeLessThanOrEqual(file.data + (64 << 10))
-    expect(refusalOf(() => new RamFile(join(path, "below-a-file"), size)).code).toBe("OVM_FILE_UNREADABLE")
+    expect(refusalOf(() => new RamWriter(join(path, "below-a-file"), size)).code).toBe("OVM_FILE_UNREADABLE")
   })
 
   test("damaged, is refused or passes, but does nothing else", () => {

@@ -7,7 +7,7 @@ import type { GuestModel } from "../../plan.ts"
 import { isAlive } from "../../process/identity.ts"
 import type { SnapshotParts, SnapshotSink } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
-import { type WaitOptions, waitForMigration } from "../migration/progress.ts"
+import { type MigrationWait, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
 import { RAM_ID } from "../model.ts"
 import type { Qmp } from "../qmp.ts"
@@ -52,7 +52,7 @@ interface Taking {
 }
 
 /** Snapshotter.snapshot of QEMU (docs/design/0014-qemu-snapshots.md). `qmp` is the machine's monitor. */
-export async function takeSnapshot(
+export async function snapshotQemu(
   record: MachineRecord,
   qmp: Qmp,
   into: SnapshotSink,
@@ -129,7 +129,7 @@ async function migrate(
 }
 
 /** Waits until no more is left than the guest may stand still for. */
-async function copied(qmp: Qmp, wait: Omit<WaitOptions, "timeoutMs">): Promise<void> {
+async function copied(qmp: Qmp, wait: Omit<MigrationWait, "timeoutMs">): Promise<void> {
   for (const [step, { downtime, within }] of COPYING.entries()) {
     if (step > 0) await qmp.execute("migrate-set-parameters", { "downtime-limit": downtime })
     try {
