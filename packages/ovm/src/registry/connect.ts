@@ -73,7 +73,7 @@ async function transportOptions(
   const settings = all.for(host)
   const tls = await readTls(settings)
   return {
-    credentials: options.credentials ?? new DockerCredentials(),
+    credentials: options.credentials ?? new DockerCredentials({ env: process.env }),
     onWarning: options.onWarning ?? writeWarning,
     ...(options.lanes && { lanes: options.lanes }),
     ...(settings.plainHttp !== undefined && { plainHttp: settings.plainHttp }),

@@ -1,3 +1,4 @@
+import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
@@ -108,9 +109,6 @@ export async function takeSnapshot(
     over.resolve()
   }
 }
-
-/** Overlays that a snapshot's disk may have (OVMS-SNP-027). */
-const MOST_OVERLAYS = 64
 
 /** Throws OVM_TOO_MANY before anything is changed: one more snapshot could not be written down. */
 function refuseDeep({ overlays, top }: Lineage): void {

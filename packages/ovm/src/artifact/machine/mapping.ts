@@ -1,7 +1,7 @@
 import type { Descriptor } from "../../content/descriptor.ts"
 import { excerpt, type Fault } from "../faults.ts"
 import { Finder } from "../finder.ts"
-import { type OciManifest, validateOciManifest } from "../oci.ts"
+import type { OciManifest } from "../oci.ts"
 import {
   canonicalType,
   diskType,
@@ -12,7 +12,6 @@ import {
   STATE_TYPE,
 } from "../types.ts"
 import { type DiskFormat, INITRD_TYPE, KERNEL_TYPE, type OvmsManifest } from "./manifest.ts"
-import { validateManifest } from "./validate.ts"
 
 /** The blobs of a machine by the part they play. */
 export interface Parts {
@@ -81,23 +80,4 @@ function descriptorBeside(oci: OciManifest): Descriptor | undefined {
 function isSnapshotPart(mediaType: string): boolean {
   const type = canonicalType(mediaType)
   return diskType(type).isDisk || [SNAPSHOT_TYPE, STATE_TYPE, RAM_TABLE_TYPE].includes(type)
-}
-
-export interface ArtifactVerdict {
-  /** Set if there is no fault. */
-  readonly artifact?: { readonly oci: OciManifest; readonly manifest: OvmsManifest; readonly parts: Parts }
-  readonly faults: readonly Fault[]
-}
-
-/**
- * Judges an OCI manifest together with the OVMS manifest that it carries, as far as bytes alone tell (spec/oci-mapping.md).
- * That the two belong together by digest is for whoever fetched them. Throws nothing.
- */
-export function validateArtifact(ociBytes: Uint8Array, manifestBytes: Uint8Array): ArtifactVerdict {
-  const { oci, faults: ociFaults } = validateOciManifest(ociBytes)
-  const { manifest, faults: manifestFaults } = validateManifest(manifestBytes)
-  const before = [...ociFaults, ...manifestFaults]
-  if (!oci || !manifest) return { faults: before }
-  const { parts, faults } = mapParts(oci, manifest)
-  return faults.length > 0 ? { faults } : { artifact: { oci, manifest, parts }, faults }
 }

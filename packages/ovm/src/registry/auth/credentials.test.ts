@@ -179,7 +179,7 @@ test.each([
 
 test("a helper that hangs is given up", () =>
   withHelper("slow", "exec sleep 60", { credsStore: "slow" }, async (_, folder) => {
-    const impatient = new DockerCredentials({ path: join(folder, "config.json"), helperMs: 100 })
+    const impatient = new DockerCredentials({ path: join(folder, "config.json") }, { helperMs: 100 })
     const error = await failure(impatient.get("r.example"), "OVM_CREDENTIALS_UNAVAILABLE")
     expect(error.message).toContain("within 100 ms")
   }))

@@ -27,6 +27,8 @@ export interface Credentials {
 
 export const ANONYMOUS: Credentials = { get: async () => undefined }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** What a helper answers in place of a user name when the secret is a token. */
 const TOKEN_USER = "<token>"
 
@@ -38,11 +40,12 @@ export class DockerCredentials implements Credentials {
   readonly #path: string | undefined
   readonly #helperMs: number
 
-  constructor(options: { path?: string; helperMs?: number; env?: Record<string, string | undefined> } = {}) {
-    const env = options.env ?? process.env
-    const home = homeFolder(env)
-    const folder = env.DOCKER_CONFIG || (home && join(home, ".docker"))
-    this.#path = options.path ?? (folder && join(folder, "config.json"))
+  /** `source`: the file, or the environment that says where it is. */
+  constructor(
+    source: { readonly path: string } | { readonly env: Environment },
+    options: { helperMs?: number } = {},
+  ) {
+    this.#path = "path" in source ? source.path : configPath(source.env)
     this.#helperMs = options.helperMs ?? HELPER_MS
   }
 
@@ -170,6 +173,12 @@ export class DockerCredentials implements Credentials {
     const ours = before?.uid === process.getuid?.() && before?.gid === process.getgid?.()
     if (before && !ours) await chown(path, before.uid, before.gid).catch(() => {})
   }
+}
+
+function configPath(env: Environment): string | undefined {
+  const home = homeFolder(env)
+  const folder = env.DOCKER_CONFIG || (home && join(home, ".docker"))
+  return folder && join(folder, "config.json")
 }
 
 /** Its mode, where that keeps others out; what had no secret may have been readable by everybody. */

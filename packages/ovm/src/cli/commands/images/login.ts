@@ -58,7 +58,7 @@ async function run(name: string, options: LoginOptions): Promise<void> {
       ...(options.plainHttp && { plainHttp: true }),
     })
     await verify(registry, signal)
-    await new DockerCredentials().store(scope, username, password)
+    await new DockerCredentials({ env: process.env }).store(scope, username, password)
   })
   printError(`Logged in to ${name} as ${username}.\n`)
 }

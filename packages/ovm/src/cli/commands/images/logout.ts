@@ -18,7 +18,7 @@ export function define(command: Command): void {
 
 async function run(name: string): Promise<void> {
   const { host, scope } = parseScope(name, "ovm logout registry.example.com")
-  const credentials = new DockerCredentials()
+  const credentials = new DockerCredentials({ env: process.env })
   if (await credentials.erase(scope)) return printError(`Logged out of ${name}.\n`)
   const others = (await credentials.scopesOf(host)).filter((other) => other !== scope)
   throw new OvmError("OVM_CREDENTIALS_UNAVAILABLE", `there are no credentials for ${JSON.stringify(name)}`, {
