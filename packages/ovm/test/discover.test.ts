@@ -128,7 +128,7 @@ for (const [registry, program] of Object.entries(REGISTRIES))
       expect(judged(graph.sboms)).toEqual(["valid bundle"])
       expect(judged(graph.attestations)).toEqual(["unknown bundle"])
       expect(graph.snapshots).toMatchObject([{ kind: "snapshot", signatures: [{ status: "valid" }] }])
-      expect(graph.referrers).toMatchObject([{ kind: "sbom", artifactType: CYCLONEDX }])
+      expect(graph.referrers).toMatchObject([{ kind: "sbom", artifact_type: CYCLONEDX }])
       expect(graph).toMatchObject({ kind: "machine", rejected: [] })
     })
 
@@ -153,7 +153,7 @@ for (const [registry, program] of Object.entries(REGISTRIES))
         referrers: [],
       })
       const plain = await box.json(["discover", "--artifact-type", CYCLONEDX, `${name}:1`])
-      expect(plain).toMatchObject({ signatures: [], sboms: [], referrers: [{ artifactType: CYCLONEDX }] })
+      expect(plain).toMatchObject({ signatures: [], sboms: [], referrers: [{ artifact_type: CYCLONEDX }] })
     })
 
     test("a layout and an archive of it show the same", async () => {

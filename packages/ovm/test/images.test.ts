@@ -121,7 +121,7 @@ describe.skipIf(Boolean(skip))("images", () => {
       expect(model.layers).toHaveLength(2)
       expect(model.layers[0]).toMatchObject({
         format: "qcow2",
-        virtualSize: 1 << 20,
+        virtual_size: 1 << 20,
         size: (await stat(box.path("base.qcow2"))).size,
       })
     })

@@ -14,17 +14,25 @@ export interface InspectModel {
   readonly kernel?: BlobModel & { readonly args: string }
   readonly initrd?: BlobModel
   /** Base first. */
-  readonly layers: readonly (BlobModel & { readonly format: DiskFormat; readonly virtualSize?: number })[]
-  readonly ramSnapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
+  readonly layers: readonly (BlobModel & { readonly format: DiskFormat; readonly virtual_size?: number })[]
+  readonly ram_snapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
   readonly resources: { readonly vcpus?: number; readonly memory?: number }
   readonly devices: NonNullable<OvmsManifest["devices"]>
   readonly metadata: NonNullable<OvmsManifest["metadata"]>
-  readonly hints: NonNullable<OvmsManifest["runtimeHints"]>
+  /** What the author wishes for, under the names of this model. */
+  readonly hints: Hints
   readonly annotations: Readonly<Record<string, string>>
   /** Of all blobs and both manifests. */
   readonly size: number
   readonly warnings: readonly string[]
   readonly manifest: OvmsManifest
+}
+
+interface Hints {
+  readonly preferred_runtime?: readonly string[]
+  readonly cold_start_target_ms?: number
+  readonly resume?: boolean
+  readonly cold_boot_on_mismatch?: boolean
 }
 
 interface BlobModel {
@@ -57,16 +65,16 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
     ...(initrd && { initrd: blob(initrd) }),
     layers: artifact.layers.map(({ descriptor, format }, index) => {
       const virtualSize = details.virtualSizes?.[index]
-      return { ...blob(descriptor), format, ...(virtualSize !== undefined && { virtualSize }) }
+      return { ...blob(descriptor), format, ...(virtualSize !== undefined && { virtual_size: virtualSize }) }
     }),
     ...(ramSnapshot &&
       manifest.ramSnapshot && {
-        ramSnapshot: { ...blob(ramSnapshot), compression: manifest.ramSnapshot.compression },
+        ram_snapshot: { ...blob(ramSnapshot), compression: manifest.ramSnapshot.compression },
       }),
     resources: manifest.resources ?? {},
     devices: manifest.devices ?? [],
     metadata: manifest.metadata ?? {},
-    hints: manifest.runtimeHints ?? {},
+    hints: hintsOf(manifest.runtimeHints ?? {}),
     annotations: oci.annotations ?? {},
     size: [...blobs.values()].reduce((sum, size) => sum + size, 0),
     warnings: artifact.warnings,
@@ -74,16 +82,30 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
   }
 }
 
+function hintsOf({
+  preferredRuntime,
+  coldStartTargetMs,
+  resume,
+  coldBootOnMismatch,
+}: NonNullable<OvmsManifest["runtimeHints"]>): Hints {
+  return {
+    ...(preferredRuntime && { preferred_runtime: preferredRuntime }),
+    ...(coldStartTargetMs !== undefined && { cold_start_target_ms: coldStartTargetMs }),
+    ...(resume !== undefined && { resume }),
+    ...(coldBootOnMismatch !== undefined && { cold_boot_on_mismatch: coldBootOnMismatch }),
+  }
+}
+
 /** The model as a tree for people, one line an entry. */
 export function inspectLines(model: InspectModel): string[] {
-  const { kernel, initrd, layers, ramSnapshot, resources, devices, metadata, hints } = model
+  const { kernel, initrd, layers, ram_snapshot: ram, resources, devices, metadata, manifest } = model
   const entries: TreeEntry[] = []
   if (kernel)
     entries.push({ text: `kernel  ${blobText(kernel)}`, below: kernel.args ? [`args  ${kernel.args}`] : [] })
   if (initrd) entries.push({ text: `initrd  ${blobText(initrd)}` })
   if (layers.length > 0)
     entries.push({ text: `disk  ${count(layers.length, "layer")}`, below: layers.map(layerText) })
-  if (ramSnapshot) entries.push({ text: `ram  ${blobText(ramSnapshot)}, ${ramSnapshot.compression}` })
+  if (ram) entries.push({ text: `ram  ${blobText(ram)}, ${ram.compression}` })
   entries.push({
     text: `resources  ${resources.vcpus ?? "default"} vCPU, ${resources.memory ? bytesText(resources.memory) : "default"} memory`,
   })
@@ -99,7 +121,7 @@ export function inspectLines(model: InspectModel): string[] {
     ([key, value]) => `${key}  ${typeof value === "object" ? JSON.stringify(value) : value}`,
   )
   if (about.length > 0) entries.push({ text: "metadata", below: about })
-  const wishes = Object.entries(hints).map(
+  const wishes = Object.entries(manifest.runtimeHints ?? {}).map(
     ([key, value]) => `${key}  ${Array.isArray(value) ? value.join(", ") : value}`,
   )
   if (wishes.length > 0) entries.push({ text: "hints", below: wishes })
@@ -124,7 +146,7 @@ export function tree(entries: readonly TreeEntry[]): string[] {
 }
 
 function layerText(layer: InspectModel["layers"][number], index: number): string {
-  const virtual = layer.virtualSize === undefined ? "" : ` (disk of ${bytesText(layer.virtualSize)})`
+  const virtual = layer.virtual_size === undefined ? "" : ` (disk of ${bytesText(layer.virtual_size)})`
   return `${index}  ${layer.format}  ${blobText(layer)}${virtual}`
 }
 

@@ -261,11 +261,11 @@ test("inspect shows parts, sizes and wishes", async () => {
     kernel: { size: 4096, args: "console=ttyS0" },
     initrd: { size: 6 },
     layers: [
-      { format: "raw", size: 1024, virtualSize: 1024 },
-      { format: "qcow2", size: 512, virtualSize: 2048 },
+      { format: "raw", size: 1024, virtual_size: 1024 },
+      { format: "qcow2", size: 512, virtual_size: 2048 },
     ],
     resources: { vcpus: 2, memory: 268435456 },
-    hints: { preferredRuntime: ["qemu"] },
+    hints: { preferred_runtime: ["qemu"] },
     warnings: [],
   })
   const config = await readAll(await store.fetch(artifact.oci.config), 1 << 20, "config")

@@ -36,7 +36,7 @@ export async function readArtifact(
       "OVM_ARTIFACT_INVALID",
       `${digest} is ${notManifest(mediaType)}, not an OCI image manifest [OVMS-OCI-002]`,
       {
-        detail: { digest, mediaType, requirement: "OVMS-OCI-002" },
+        detail: { digest, media_type: mediaType, requirement: "OVMS-OCI-002" },
         hint: "Name one manifest of it: REPOSITORY@sha256:…",
       },
     )

@@ -40,7 +40,7 @@ export async function readSnapshot(
   const { digest, mediaType } = descriptor
   if (mediaType !== OCI_MANIFEST)
     throw new OvmError("OVM_SNAPSHOT_INVALID", `${digest} is not an OCI image manifest [OVMS-SNP-001]`, {
-      detail: { digest, mediaType, requirement: "OVMS-SNP-001" },
+      detail: { digest, media_type: mediaType, requirement: "OVMS-SNP-001" },
     })
   const bytes = await fetchAll(source, descriptor, DOCUMENT_BYTES, call)
   const { oci, manifestDescriptor, faults } = validateOciManifest(bytes, "snapshot")

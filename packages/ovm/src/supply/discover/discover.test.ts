@@ -62,7 +62,7 @@ describe("the graph", () => {
   test("has everything that refers to the machine, with what to think of it", async () => {
     const { source, machine, snapshot, plain, scan } = await everything()
     const graph = await found(source, machine)
-    expect(graph).toMatchObject({ kind: "machine", digest: machine.digest, artifactType: MACHINE })
+    expect(graph).toMatchObject({ kind: "machine", digest: machine.digest, artifact_type: MACHINE })
     const byStatus = graph.signatures.toSorted((a, b) => (a.status < b.status ? -1 : 1))
     expect(byStatus).toEqual([
       {

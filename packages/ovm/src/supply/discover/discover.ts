@@ -79,8 +79,8 @@ class Walk {
     return {
       digest: descriptor.digest,
       size: descriptor.size,
-      mediaType: descriptor.mediaType,
-      ...(descriptor.artifactType !== undefined && { artifactType: descriptor.artifactType }),
+      media_type: descriptor.mediaType,
+      ...(descriptor.artifactType !== undefined && { artifact_type: descriptor.artifactType }),
       kind,
       ...(created !== undefined && { created }),
       ...(base && { base }),

@@ -6,9 +6,9 @@ import type { SurveyFinding } from "../../signing/survey.ts"
 export interface ArtifactNode {
   readonly digest: Digest
   readonly size: number
-  readonly mediaType: string
+  readonly media_type: string
   /** Or the type of the config, where there is none. */
-  readonly artifactType?: string
+  readonly artifact_type?: string
   readonly kind: "machine" | "snapshot" | "sbom" | "other"
   /** As its annotations say. */
   readonly created?: string

@@ -26,13 +26,15 @@ function group<T>(title: string, items: readonly T[], entry: (item: T) => TreeEn
 }
 
 function artifact(node: ArtifactNode): TreeEntry {
-  const { digest, created, artifactType, kind, unexplored } = node
-  const about = kind === "snapshot" ? (created ?? "snapshot") : (artifactType ?? node.mediaType)
+  const { digest, created, artifact_type, kind, unexplored } = node
+  const about = kind === "snapshot" ? (created ?? "snapshot") : (artifact_type ?? node.media_type)
   return { text: `${digest}  ${about}${unexplored ? ", not looked behind" : ""}`, below: below(node) }
 }
 
-function titleOf({ kind, artifactType, mediaType, size }: ArtifactNode): string {
-  return kind === "machine" || kind === "snapshot" ? kind : `${artifactType ?? mediaType}, ${bytesText(size)}`
+function titleOf({ kind, artifact_type, media_type, size }: ArtifactNode): string {
+  return kind === "machine" || kind === "snapshot"
+    ? kind
+    : `${artifact_type ?? media_type}, ${bytesText(size)}`
 }
 
 function rejectedEntry({ digest, reason }: Rejected): TreeEntry {

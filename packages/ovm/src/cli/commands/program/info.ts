@@ -4,7 +4,7 @@ import { toOvmError } from "../../../errors.ts"
 import { lockHolder } from "../../../host/lock-holder.ts"
 import { type Paths, paths } from "../../../host/paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../../runtime/interfaces.ts"
-import type { DaemonSettings } from "../../../runtime/settings.ts"
+import type { Limits } from "../../../runtime/limits.ts"
 import { VERSION } from "../../../version.ts"
 import type { Vmm } from "../../../vmm/vmm.ts"
 import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
@@ -36,9 +36,11 @@ interface Info {
   readonly settings: Settings
 }
 
-interface Settings extends Partial<DaemonSettings> {
+interface Settings {
   readonly path: string
   readonly present: boolean
+  readonly limits?: ReturnType<typeof limitsModel>
+  readonly vmms?: readonly string[]
   readonly error?: { readonly code: string; readonly message: string }
 }
 
@@ -103,11 +105,17 @@ async function settingsAt(path: string): Promise<Settings> {
   const where = { path, present: existsSync(path) }
   try {
     const { readDaemonSettings } = await import("../../../runtime/settings.ts")
-    return { ...where, ...(await readDaemonSettings(path)) }
+    const { limits, vmms } = await readDaemonSettings(path)
+    return { ...where, limits: limitsModel(limits), ...(vmms && { vmms }) }
   } catch (thrown) {
     const { code, message } = toOvmError(thrown)
     return { ...where, error: { code, message } }
   }
+}
+
+/** Under the names that all JSON of this program has; the file has its own. */
+function limitsModel({ running, instances, console, warmMemory, warmReserve }: Limits) {
+  return { running, instances, console, warm_memory: warmMemory, warm_reserve: warmReserve }
 }
 
 /** What a daemon would find: the answer does not depend on one. */
@@ -173,8 +181,8 @@ function describeDaemon({ running, pid, version, error }: Daemon): string {
 function describeSettings({ path, present, limits, error }: Settings): string {
   if (error) return `${error.code}: ${error.message}; nothing starts`
   if (!present || !limits) return `none (${path})`
-  const { running, instances, console, warmMemory, warmReserve } = limits
-  const memory = `slots of ${formatSize(warmMemory)} that leave ${formatSize(warmReserve)}`
+  const { running, instances, console, warm_memory, warm_reserve } = limits
+  const memory = `slots of ${formatSize(warm_memory)} that leave ${formatSize(warm_reserve)}`
   return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${memory}`
 }
 
