@@ -24,6 +24,15 @@ test("one exported name means one thing in all of packages/ovm/src", async () =>
   expect(shared.map(([name, files]) => `${name}: ${files.sort().join(", ")}`)).toEqual([])
 })
 
+test("a file of a common suite has that suite and nothing else; what helps tests is in .testing.ts", async () => {
+  const suites = await Array.fromAsync(new Bun.Glob("**/*.suite.ts").scan(SOURCE))
+  expect(suites).toContain("content/store.suite.ts")
+  for (const file of suites) {
+    const [name, ...others] = exportedNames(file, await Bun.file(join(SOURCE, file)).text())
+    expect([file, name, others]).toEqual([file, expect.stringMatching(/Suite$/), []])
+  }
+})
+
 test("what is declared and exported counts, and nothing else", () => {
   const text = `
     export const a = 1, b = 2

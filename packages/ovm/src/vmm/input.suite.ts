@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:
 import { dirname, join } from "node:path"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
-import { type Bench, hash, linux, MiB, sizeOf } from "./bench.suite.ts"
+import { type Bench, hash, linux, MiB, sizeOf } from "./bench.testing.ts"
 
 const WRITABLE = { size: MiB, writable: true }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { type Bench, MiB, sizeOf } from "./bench.suite.ts"
+import { type Bench, MiB, sizeOf } from "./bench.testing.ts"
 import type { Machine } from "./machine.ts"
 
 /** From launch to exit, and everything that may come between. */

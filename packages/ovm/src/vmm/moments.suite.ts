@@ -2,10 +2,10 @@ import { expect, test } from "bun:test"
 import { setTimeout as sleep } from "node:timers/promises"
 import { DISK_READ, writeBootDisk } from "@ovms/testkit/bios.ts"
 import { OvmError } from "../errors.ts"
-import { type Bench, linux, MiB } from "./bench.suite.ts"
+import { type Bench, linux, MiB } from "./bench.testing.ts"
 import type { DiskLayer, LaunchPlan } from "./plan.ts"
 import type { SnapshotParts } from "./snapshot.ts"
-import { SnapshotBench } from "./snapshot-bench.suite.ts"
+import { SnapshotBench } from "./snapshot-bench.testing.ts"
 
 /** How long a clone may take to say something, in ms: one that never does is dead. */
 const DEAD_MS = 60_000

@@ -6,10 +6,10 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { createOverlay } from "../disk/overlay.ts"
-import { type Bench, hash, MiB } from "./bench.suite.ts"
+import { type Bench, hash, MiB } from "./bench.testing.ts"
 import type { MachineRecord } from "./machine.ts"
 import type { DiskFile, ResumePlan, SnapshotOrigin } from "./plan.ts"
-import { DISK, LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
+import { DISK, LONG, MEMORY, SnapshotBench } from "./snapshot-bench.testing.ts"
 
 const resources = { vcpus: 1, memory: MEMORY }
 const qcow2 = (path = "") => ({ path, format: "qcow2" as const })

@@ -4,10 +4,10 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { lockLikeQemu } from "@ovms/testkit/ofd-lock.ts"
 import { until } from "@ovms/testkit/until.ts"
-import type { Bench } from "./bench.suite.ts"
+import type { Bench } from "./bench.testing.ts"
 import type { Machine } from "./machine.ts"
 import type { SnapshotSink } from "./snapshot.ts"
-import { LONG, SnapshotBench } from "./snapshot-bench.suite.ts"
+import { LONG, SnapshotBench } from "./snapshot-bench.testing.ts"
 
 /** A guest that cannot go on at once after a snapshot is said to stand still, and goes on as soon as it can. */
 export function snapshotReturnSuite(bench: Bench): void {

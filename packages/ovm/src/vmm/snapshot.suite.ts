@@ -3,10 +3,10 @@ import { readFileSync, statSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
-import { type Bench, hash, linux, MiB } from "./bench.suite.ts"
+import { type Bench, hash, linux, MiB } from "./bench.testing.ts"
 import type { Machine } from "./machine.ts"
 import type { DiskFile } from "./plan.ts"
-import { LONG, MEMORY, SnapshotBench } from "./snapshot-bench.suite.ts"
+import { LONG, MEMORY, SnapshotBench } from "./snapshot-bench.testing.ts"
 
 const resources = { vcpus: 1, memory: MEMORY }
 const qcow2 = (path = "") => ({ path, format: "qcow2" as const })

@@ -3,7 +3,7 @@ import { closeSync, ftruncateSync, openSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
-import { type Bench, MiB } from "./bench.suite.ts"
+import { type Bench, MiB } from "./bench.testing.ts"
 import type { Guest, Machine } from "./machine.ts"
 import type { LaunchPlan } from "./plan.ts"
 

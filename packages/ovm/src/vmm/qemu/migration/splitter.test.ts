@@ -9,7 +9,7 @@ import { findQemu } from "../find.ts"
 import { MAX_STATE, PAGE, Ram, Section } from "./format.ts"
 import type { PageSink } from "./head.ts"
 import { RamWriter } from "./ram-file.ts"
-import { record } from "./record.suite.ts"
+import { record } from "./record.testing.ts"
 import { type DeviceState, StreamSplitter } from "./splitter.ts"
 
 const u8 = (value: number) => Buffer.of(value)
