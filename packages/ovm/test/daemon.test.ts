@@ -95,6 +95,29 @@ describe.skipIf(Boolean(skip))("the daemon", () => {
     await host.ok(["daemon", "--stop"])
   })
 
+  // OVMS-MAN-063, OVMS-MAN-064, OVMS-API-040
+  test("gives a machine that says nothing what daemon.json says, and its guest that long to power off", async () => {
+    await using host = await Sandbox.create()
+    await packGuest(host)
+    await host.ok(["pack", "--kernel", "kernel", "--args", "tick_ms=50 hlt=1", "-t", "silent:1"])
+    const defaults = { vcpus: 2, memory: 64 << 20, graceMs: 300 }
+    await writeFile(join(host.home, "daemon.json"), JSON.stringify({ defaults }))
+    const id = await host.ok(["run", "-d", "silent:1"])
+    expect((await host.json(["status", id])).resources).toMatchObject({ vcpus: 2, memory: 64 << 20 })
+    expect((await host.json(["info"])).settings.defaults).toEqual({
+      vcpus: 2,
+      memory: 64 << 20,
+      grace_ms: 300,
+    })
+    expect(await host.ok(["info"])).toContain("2 vCPU, 64 MiB and 300 ms to power off unless told")
+    const began = performance.now()
+    expect(await host.json(["stop", id])).toMatchObject({ stop_method: "ended" })
+    expect(performance.now() - began).toBeLessThan(9000)
+    const other = await host.ok(["run", "-d", "m:1"])
+    expect((await host.json(["status", other])).resources).toMatchObject({ vcpus: 2, memory: 32 << 20 })
+    await host.ok(["rm", "--force", other])
+  })
+
   test("works below a path that is too long for a socket, and by a link to its root", async () => {
     await using host = await Sandbox.create()
     const home = join(host.directory, "deep".repeat(38))

@@ -193,7 +193,10 @@ describe.skipIf(Boolean(skip))("run for real", () => {
   test("machines and snapshots", async () => {
     await shaped("daemon", ["--detach"])
     const limits = { running: 8, warmMemory: 1 << 30 }
-    await writeFile(join(box.home, "daemon.json"), JSON.stringify({ limits, vmms: ["qemu"] }))
+    await writeFile(
+      join(box.home, "daemon.json"),
+      JSON.stringify({ limits, defaults: { vcpus: 2 }, vmms: ["qemu"] }),
+    )
     expect((await shaped("info")).settings.limits).toMatchObject({ running: 8, warm_memory: 1 << 30 })
     const { instance_id } = await shaped("run", ["--detach", "--name", "web", "guest:1"])
     await shaped("start", ["--name", "other", "guest:1"])

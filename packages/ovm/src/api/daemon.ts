@@ -67,10 +67,10 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
 async function settingsOf(
   paths: Paths,
   report: (error: OvmError) => void,
-): Promise<Pick<LocalRuntimeOptions, "limits" | "vmms" | "fault">> {
+): Promise<Pick<LocalRuntimeOptions, "limits" | "defaults" | "vmms" | "fault">> {
   try {
-    const { limits, vmms } = await readDaemonSettings(paths.settings)
-    return { limits, vmms: availableVmms(paths.cache, vmms) }
+    const { limits, defaults, vmms } = await readDaemonSettings(paths.settings)
+    return { limits, defaults, vmms: availableVmms(paths.cache, vmms) }
   } catch (thrown) {
     const fault = toOvmError(thrown)
     report(fault)

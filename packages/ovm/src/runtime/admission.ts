@@ -2,7 +2,7 @@ import { join } from "node:path"
 import { OvmError } from "../errors.ts"
 import { Instance } from "./instance.ts"
 import type { InstanceInfo, StartRequest } from "./interfaces.ts"
-import type { Limits } from "./limits.ts"
+import type { Defaults, Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
 import { hasEnded } from "./states.ts"
@@ -12,6 +12,7 @@ export interface Admission {
   readonly folder: string
   readonly instances: Map<string, Instance>
   readonly limits: Limits
+  readonly defaults: Defaults
 }
 
 /** How many have not ended. */
@@ -34,7 +35,7 @@ export function accept(
   request: StartRequest,
   facts: Partial<InstanceInfo> = {},
 ): Instance {
-  const { folder, instances, limits } = admission
+  const { folder, instances, limits, defaults } = admission
   const overrides = request.overrides ?? {}
   assertRoomToRun(admission)
   if (instances.size >= limits.instances)
@@ -51,7 +52,7 @@ export function accept(
     state: "starting",
     phase: "resolving",
     image: { reference: request.manifest },
-    resources: resourcesOf(undefined, overrides),
+    resources: resourcesOf(undefined, overrides, defaults),
     timings_ms: {},
     warnings: [],
     created: new Date().toISOString(),

@@ -15,13 +15,15 @@ export class Ending {
     private readonly instances: Map<string, Instance>,
     private readonly images: Pick<Images, "release">,
     private readonly log: Log,
+    /** What a guest may take to power off unless told, in ms. */
+    private readonly usualGraceMs: number,
   ) {}
 
   /**
    * Ends a machine; one that is still starting is cancelled. What goes wrong is in the log, and in the answer of whoever waits for
-   * it: settles when the machine's process is gone. Rejects with OVM_VMM_TIMEOUT if it cannot be brought to an end.
+   * it: settles when the machine's process is gone. Without `graceMs` it is what an earlier stop gave it, else what is usual. Rejects with OVM_VMM_TIMEOUT if it cannot be brought to an end.
    */
-  end(instance: Instance, graceMs: number): Promise<unknown> {
+  end(instance: Instance, graceMs = instance.graceMs ?? this.usualGraceMs): Promise<unknown> {
     instance.graceMs = graceMs
     if (!instance.machine) {
       instance.starting.abort()

@@ -29,8 +29,8 @@ export class Instance {
   unreadable: OvmError | undefined
   /** It is being removed, and nothing else is to be done about it. */
   removing = false
-  /** How long its guest may take to power off, in ms, once a stop was asked for; what nobody said is ten seconds. */
-  graceMs = 10_000
+  /** How long its guest may take to power off, in ms, once a stop was asked for. */
+  graceMs: number | undefined
   /** Known once the image is prepared; kept on disk with the next change. */
   lineage: Lineage | undefined
   /** Gives up what is done for it alone: nobody will ask for it any more. */

@@ -20,5 +20,13 @@ export const LIMITS: Limits = {
   warmReserve: 256 << 20,
 }
 
-/** A start that names neither its own nor the manifest's resources gets these (spec/manifest.md). */
-export const DEFAULT_RESOURCES = { vcpus: 1, memory: 512 << 20 } as const
+/** What counts where neither the request nor the manifest says anything (spec/manifest.md, spec/limits.md). */
+export interface Defaults {
+  readonly vcpus: number
+  /** Bytes. */
+  readonly memory: number
+  /** How long a guest may take to power off, in ms. */
+  readonly graceMs: number
+}
+
+export const DEFAULTS: Defaults = { vcpus: 1, memory: 512 << 20, graceMs: 10_000 }

@@ -28,7 +28,7 @@ import type {
   WarmAnswer,
   WarmRequest,
 } from "./interfaces.ts"
-import { LIMITS, type Limits } from "./limits.ts"
+import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
 import { describe, shown } from "./report.ts"
 import { takeSnapshot } from "./snapshot.ts"
@@ -45,6 +45,7 @@ export interface LocalRuntimeOptions {
   readonly images: Images
   readonly vmms: readonly Vmm[]
   readonly limits?: Partial<Limits>
+  readonly defaults?: Partial<Defaults>
   /** Why nothing may be started: what the operator has said cannot be understood. */
   readonly fault?: OvmError
   /** Hears of every change of state and of what went wrong behind an answer. */
@@ -71,13 +72,15 @@ export class LocalRuntime implements Runtime {
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
-    this.#slots = new Slots({ ...options, limits: this.#limits })
+    const defaults = { ...DEFAULTS, ...options.defaults }
+    this.#slots = new Slots({ ...options, limits: this.#limits, defaults })
     const onMachine = (instance: Instance) => this.#watch(instance)
     const log: Log = (event, instance, fields) => this.#log(event, instance, fields)
-    this.#ending = new Ending(this.#instances, options.images, log)
+    this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
     this.#starts = new Starts({
       ...options,
       limits: this.#limits,
+      defaults,
       running: this.#instances,
       slots: this.#slots,
       ending: this.#ending,
@@ -141,7 +144,7 @@ export class LocalRuntime implements Runtime {
       const first = instance.state !== "stopping"
       if (first) await instance.become("stopping")
       // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
-      if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms ?? instance.graceMs)
+      if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms)
     }
     return { status: instance.state }
   }
@@ -265,7 +268,7 @@ export class LocalRuntime implements Runtime {
       .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
       .catch(this.#unrecorded(instance))
     if (!silence) this.#adoption.watch(instance, machine)
-    if (silence && instance.state === "stopping") void this.#ending.end(instance, instance.graceMs)
+    if (silence && instance.state === "stopping") void this.#ending.end(instance)
   }
 
   #unrecorded(instance: Instance): (problem: unknown) => void {

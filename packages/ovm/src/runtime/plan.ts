@@ -8,7 +8,7 @@ import type { Machine } from "../vmm/machine.ts"
 import type { DevicePlan, LaunchPlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import type { Overrides } from "./interfaces.ts"
-import { DEFAULT_RESOURCES, type Limits } from "./limits.ts"
+import type { Defaults, Limits } from "./limits.ts"
 import type { Claims } from "./resumed-once.ts"
 
 /** Where a machine is going to live, and what was said of it. */
@@ -19,6 +19,8 @@ export interface LaunchRequest {
   readonly overrides: Overrides
   /** Bound on the kept console output, in bytes. */
   readonly consoleLimit: number
+  /** For what neither the manifest nor the overrides say. */
+  readonly defaults: Defaults
 }
 
 /** What plans are made with. */
@@ -27,6 +29,7 @@ export interface PlanContext {
   readonly images: Images
   readonly vmms: readonly Vmm[]
   readonly limits: Limits
+  readonly defaults: Defaults
   /** Where the plan is for a start; absent where it is for a slot, which resumes nothing yet. */
   readonly claims?: Claims
 }
@@ -49,17 +52,21 @@ export interface Planned {
 }
 
 /** An override wins over the manifest, the manifest over the defaults (spec/manifest.md, "resources"). */
-export function resourcesOf(image: PreparedImage | undefined, overrides: Overrides): LaunchPlan["resources"] {
+export function resourcesOf(
+  image: PreparedImage | undefined,
+  overrides: Overrides,
+  defaults: Defaults,
+): LaunchPlan["resources"] {
   const wanted = image?.manifest.resources
   return {
-    vcpus: overrides.vcpus ?? wanted?.vcpus ?? DEFAULT_RESOURCES.vcpus,
-    memory: overrides.memory ?? wanted?.memory ?? DEFAULT_RESOURCES.memory,
+    vcpus: overrides.vcpus ?? wanted?.vcpus ?? defaults.vcpus,
+    memory: overrides.memory ?? wanted?.memory ?? defaults.memory,
   }
 }
 
 /** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED. */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
-  const { id, directory, overrides, consoleLimit } = request
+  const { id, directory, overrides, consoleLimit, defaults } = request
   const { manifest, kernel, initrd, layers, virtualSize } = image
   refuseUefi(manifest)
   if (overrides.args !== undefined && !kernel)
@@ -69,7 +76,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
   return {
     id,
     directory,
-    resources: resourcesOf(image, overrides),
+    resources: resourcesOf(image, overrides, defaults),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && { disk: { layers, size: virtualSize, writable: !overrides.readOnly } }),

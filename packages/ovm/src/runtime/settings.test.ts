@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
-import { LIMITS } from "./limits.ts"
+import { DEFAULTS, LIMITS } from "./limits.ts"
 import schema from "./settings.schema.json" with { type: "json" }
 import { readDaemonSettings } from "./settings.ts"
 
@@ -21,9 +21,10 @@ async function read(value: unknown) {
 }
 
 test("without a file everything is as specified; what is set stands beside that", async () => {
-  expect(await readDaemonSettings(join(folder, "none.json"))).toEqual({ limits: LIMITS })
+  expect(await readDaemonSettings(join(folder, "none.json"))).toEqual({ limits: LIMITS, defaults: DEFAULTS })
   expect(await read({ $schema: "x", limits: { running: 3 }, vmms: ["qemu"] })).toEqual({
     limits: { ...LIMITS, running: 3 },
+    defaults: DEFAULTS,
     vmms: ["qemu"],
   })
 })
@@ -44,6 +45,22 @@ test("each limit goes as far as the schema says", async () => {
   }
 })
 
+test("each default goes as far as the schema says, memory in steps of 1 MiB", async () => {
+  const { properties } = schema.properties.defaults
+  expect(Object.keys(properties).sort()).toEqual(Object.keys(DEFAULTS).sort())
+  for (const [name, { minimum, maximum }] of Object.entries(properties)) {
+    for (const value of [minimum, maximum])
+      expect((await read({ defaults: { [name]: value } })).defaults).toEqual({ ...DEFAULTS, [name]: value })
+    for (const value of [minimum - 1, maximum + 1, 1.5, "1", null]) {
+      const error = await refusal(read({ defaults: { [name]: value } }))
+      expect(error.message).toContain(`${file}: defaults.${name}`)
+    }
+  }
+  expect((await refusal(read({ defaults: { memory: (1 << 20) + 1 } }))).message).toContain(
+    "in steps of 1048576",
+  )
+})
+
 test.each([
   ["{", "it is not JSON"],
   ["[]", "it is not an object"],
@@ -51,6 +68,8 @@ test.each([
   ['{"limits":[]}', "limits: it is not an object"],
   ['{"limits":{"machines":1}}', "limits.machines: there is no such field"],
   ['{"limits":{"__proto__":1}}', "limits.__proto__: there is no such field"],
+  ['{"defaults":1}', "defaults: it is not an object"],
+  ['{"defaults":{"cpus":1}}', "defaults.cpus: there is no such field"],
   ['{"vmms":[]}', "vmms: it is not a list of names"],
   ['{"vmms":"qemu"}', "vmms: it is not a list of names"],
 ])("%s is refused by its name", async (text, words) => {

@@ -1,25 +1,41 @@
+import type { OvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
 import { settingsError, settingsIn } from "../files/settings-file.ts"
 import { isObject } from "../objects.ts"
-import { LIMITS, type Limits } from "./limits.ts"
+import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 
 /** What an operator says about one host's daemon (docs/daemon.md). */
 export interface DaemonSettings {
   readonly limits: Limits
+  readonly defaults: Defaults
   /** Names of the VMMs that may be used, the preferred one first; all that there are unless said. */
   readonly vmms?: readonly string[]
 }
 
 const FILE_LIMIT = 64 << 10
 
-/** From and up to which number an operator may set each. */
-const RANGES: Readonly<Record<keyof Limits, readonly [from: number, to: number]>> = {
-  running: [1, 4096],
-  instances: [1, 65_536],
-  console: [4096, 2 ** 32],
-  warmMemory: [0, 2 ** 44],
-  warmReserve: [0, 2 ** 44],
+/** From and up to which number an operator may set something. */
+interface Range {
+  readonly from: number
+  readonly to: number
+  /** It is to be a multiple of this. */
+  readonly step?: number
+}
+
+const LIMIT_RANGES: Readonly<Record<keyof Limits, Range>> = {
+  running: { from: 1, to: 4096 },
+  instances: { from: 1, to: 65_536 },
+  console: { from: 4096, to: 2 ** 32 },
+  warmMemory: { from: 0, to: 2 ** 44 },
+  warmReserve: { from: 0, to: 2 ** 44 },
+}
+
+/** As a manifest may ask for them (spec/limits.md), and a request for a stop. */
+const DEFAULT_RANGES: Readonly<Record<keyof Defaults, Range>> = {
+  vcpus: { from: 1, to: 255 },
+  memory: { from: 2 ** 20, to: 2 ** 44, step: 2 ** 20 },
+  graceMs: { from: 0, to: 600_000 },
 }
 
 /**
@@ -28,26 +44,47 @@ const RANGES: Readonly<Record<keyof Limits, readonly [from: number, to: number]>
  */
 export async function readDaemonSettings(path: string): Promise<DaemonSettings> {
   const bytes = await ifPresent(readRegular(path, FILE_LIMIT))
-  return bytes === undefined ? { limits: LIMITS } : parse(new TextDecoder().decode(bytes), path)
+  return bytes === undefined
+    ? { limits: LIMITS, defaults: DEFAULTS }
+    : parse(new TextDecoder().decode(bytes), path)
 }
 
 function parse(text: string, path: string): DaemonSettings {
   const invalid = (field: string, reason: string) => settingsError(path, field, reason)
   const settings = settingsIn(text, (reason, cause) => settingsError(path, "", reason, { cause }))
-  const { $schema: _, limits = {}, vmms, ...unknown } = settings
+  const { $schema: _, limits = {}, defaults = {}, vmms, ...unknown } = settings
   const [odd] = Object.keys(unknown)
   if (odd !== undefined) throw invalid(odd, "there is no such field")
-  if (!isObject(limits)) throw invalid("limits", "it is not an object")
-  const set = Object.entries(limits).map(([name, value]) => {
-    const range = Object.hasOwn(RANGES, name) ? RANGES[name as keyof Limits] : undefined
-    if (!range) throw invalid(`limits.${name}`, "there is no such field")
-    const [from, to] = range
-    if (!Number.isSafeInteger(value) || Number(value) < from || Number(value) > to)
-      throw invalid(`limits.${name}`, `it is not a whole number from ${from} to ${to}`)
-    return [name, value]
-  })
   if (vmms !== undefined && !isNames(vmms)) throw invalid("vmms", "it is not a list of names")
-  return { limits: { ...LIMITS, ...Object.fromEntries(set) }, ...(vmms !== undefined && { vmms }) }
+  return {
+    limits: { ...LIMITS, ...numbers("limits", limits, LIMIT_RANGES, invalid) },
+    defaults: { ...DEFAULTS, ...numbers("defaults", defaults, DEFAULT_RANGES, invalid) },
+    ...(vmms !== undefined && { vmms }),
+  }
+}
+
+/** The members of the object at `field`, each of which is to be a number in its range. Throws what `invalid` makes. */
+function numbers<Name extends string>(
+  field: string,
+  value: unknown,
+  ranges: Readonly<Record<Name, Range>>,
+  invalid: (field: string, reason: string) => OvmError,
+): Partial<Record<Name, number>> {
+  if (!isObject(value)) throw invalid(field, "it is not an object")
+  for (const [name, number] of Object.entries(value)) {
+    if (!Object.hasOwn(ranges, name)) throw invalid(`${field}.${name}`, "there is no such field")
+    const { from, to, step = 1 } = ranges[name as Name]
+    if (
+      Number.isSafeInteger(number) &&
+      Number(number) >= from &&
+      Number(number) <= to &&
+      Number(number) % step === 0
+    )
+      continue
+    const steps = step === 1 ? "" : ` in steps of ${step}`
+    throw invalid(`${field}.${name}`, `it is not a whole number from ${from} to ${to}${steps}`)
+  }
+  return value as Partial<Record<Name, number>>
 }
 
 function isNames(value: unknown): value is readonly string[] {

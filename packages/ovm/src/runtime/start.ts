@@ -73,8 +73,8 @@ export class Starts {
   }
 
   get #admission(): Admission {
-    const { instances, running, limits } = this.#context
-    return { folder: instances, instances: running, limits }
+    const { instances, running, limits, defaults } = this.#context
+    return { folder: instances, instances: running, limits, defaults }
   }
 
   /**
@@ -155,7 +155,8 @@ export class Starts {
     const { id, directory } = instance
     const overrides = request.overrides ?? {}
     const context = { ...this.#context, claims: this.#claims }
-    const wanted = { id, directory, overrides, consoleLimit: this.#context.limits.console }
+    const { limits, defaults } = this.#context
+    const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults }
     const onPhase = (phase: NonNullable<InstanceInfo["phase"]>) => instance.note({ phase })
     const began = performance.now()
     const planned = await prepareStart(context, wanted, request.manifest, { pull, onPhase, ...call })
@@ -213,7 +214,7 @@ export class Starts {
     if (instance.state !== "starting") {
       await instance.attach(machine)
       this.#context.onMachine(instance)
-      if (instance.state === "stopping") void this.#context.ending.end(instance, instance.graceMs)
+      if (instance.state === "stopping") void this.#context.ending.end(instance)
       return
     }
     const { resume } = machine.timings

@@ -28,7 +28,7 @@ export interface Slot {
 
 /** Loads the local snapshot called `reference`. Throws what a start of it can throw, and leaves nothing behind then. */
 export async function makeSlot(context: SlotContext, reference: string, call: Call): Promise<Slot> {
-  const { instances, images, limits } = context
+  const { instances, images, limits, defaults } = context
   const id = crypto.randomUUID()
   const directory = join(instances, id)
   const forget = async () => {
@@ -37,7 +37,7 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
   }
   try {
     createDirectory(directory)
-    const request = { id, directory, overrides: {}, consoleLimit: limits.console }
+    const request = { id, directory, overrides: {}, consoleLimit: limits.console, defaults }
     const planned = await prepareStart(context, request, reference, { pull: "never", ...call })
     const { image, capabilities, load } = planned
     if (!load) throw new OvmError("OVM_UNSUPPORTED", `${reference} is not a snapshot any more`)

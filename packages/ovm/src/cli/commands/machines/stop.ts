@@ -9,12 +9,14 @@ import { parseCount } from "../../size.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface StopOptions {
-  readonly time: number
+  readonly time?: number
   readonly json?: boolean
 }
 
 /** How long ending and killing the VMM may take after the grace time, in ms. */
 const MARGIN_MS = 30_000
+/** More than that nobody gives (spec/runtime-api.md). */
+const MOST_GRACE_MS = 600_000
 
 export function define(command: Command): void {
   command
@@ -24,9 +26,8 @@ export function define(command: Command): void {
     .argument("<instance...>", "id, start of an id, or name")
     .option(
       "-t, --time <seconds>",
-      "how long the guest may take",
+      "how long the guest may take; 10 unless told, or what daemon.json says",
       (text) => parseCount(text, "--time", 0),
-      10,
     )
     .option("--json", "print JSON")
     .action(run)
@@ -37,10 +38,11 @@ async function run(names: readonly string[], options: StopOptions): Promise<void
   const stop = async (name: string) => {
     const { runtime, instance } = await findInstance(name)
     const { instance_id } = instance
-    const grace_ms = options.time * 1000
-    const timeout = AbortSignal.timeout(grace_ms + MARGIN_MS)
+    const grace_ms = options.time === undefined ? undefined : options.time * 1000
+    // What the daemon gives it unless told is its to know.
+    const timeout = AbortSignal.timeout((grace_ms ?? MOST_GRACE_MS) + MARGIN_MS)
     try {
-      await runtime.stop({ instance_id, grace_ms })
+      await runtime.stop({ instance_id, ...(grace_ms !== undefined && { grace_ms }) })
       const { state, stop_method } = await ended(runtime, instance_id, timeout)
       if (options.json) printJson({ instance_id, status: state, ...(stop_method && { stop_method }) })
       else print(`${instance_id}\n`)

@@ -4,7 +4,7 @@ import { toOvmError } from "../../../errors.ts"
 import { lockHolder } from "../../../host/lock-holder.ts"
 import { type Paths, paths } from "../../../host/paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../../runtime/interfaces.ts"
-import type { Limits } from "../../../runtime/limits.ts"
+import type { Defaults, Limits } from "../../../runtime/limits.ts"
 import { VERSION } from "../../../version.ts"
 import type { Vmm } from "../../../vmm/vmm.ts"
 import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
@@ -40,6 +40,7 @@ interface Settings {
   readonly path: string
   readonly present: boolean
   readonly limits?: ReturnType<typeof limitsModel>
+  readonly defaults?: ReturnType<typeof defaultsModel>
   readonly vmms?: readonly string[]
   readonly error?: { readonly code: string; readonly message: string }
 }
@@ -105,8 +106,9 @@ async function settingsAt(path: string): Promise<Settings> {
   const where = { path, present: existsSync(path) }
   try {
     const { readDaemonSettings } = await import("../../../runtime/settings.ts")
-    const { limits, vmms } = await readDaemonSettings(path)
-    return { ...where, limits: limitsModel(limits), ...(vmms && { vmms }) }
+    const { limits, defaults, vmms } = await readDaemonSettings(path)
+    const read = { limits: limitsModel(limits), defaults: defaultsModel(defaults) }
+    return { ...where, ...read, ...(vmms && { vmms }) }
   } catch (thrown) {
     const { code, message } = toOvmError(thrown)
     return { ...where, error: { code, message } }
@@ -116,6 +118,10 @@ async function settingsAt(path: string): Promise<Settings> {
 /** Under the names that all JSON of this program has; the file has its own. */
 function limitsModel({ running, instances, console, warmMemory, warmReserve }: Limits) {
   return { running, instances, console, warm_memory: warmMemory, warm_reserve: warmReserve }
+}
+
+function defaultsModel({ vcpus, memory, graceMs }: Defaults) {
+  return { vcpus, memory, grace_ms: graceMs }
 }
 
 /** What a daemon would find: the answer does not depend on one. */
@@ -178,12 +184,13 @@ function describeDaemon({ running, pid, version, error }: Daemon): string {
   return running ? `running, pid ${pid}, version ${version}` : "not running"
 }
 
-function describeSettings({ path, present, limits, error }: Settings): string {
+function describeSettings({ path, present, limits, defaults, error }: Settings): string {
   if (error) return `${error.code}: ${error.message}; nothing starts`
-  if (!present || !limits) return `none (${path})`
+  if (!present || !limits || !defaults) return `none (${path})`
   const { running, instances, console, warm_memory, warm_reserve } = limits
   const memory = `slots of ${formatSize(warm_memory)} that leave ${formatSize(warm_reserve)}`
-  return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${memory}`
+  const usual = `${defaults.vcpus} vCPU, ${formatSize(defaults.memory)} and ${defaults.grace_ms} ms to power off unless told`
+  return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${memory}; ${usual}`
 }
 
 function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string {
