@@ -23,9 +23,9 @@ import { abortable, digestMismatch, sizeMismatch, verifiedContent } from "../con
 import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
 import { readChunks } from "../files/chunks.ts"
 import { guarded } from "../files/guarded.ts"
-import { isObject } from "../objects.ts"
+import { descriptorIn, tagsIn } from "./answer.ts"
 import { bytesBody, discard } from "./http/http.ts"
-import { parseReference } from "./reference.ts"
+import { isTag, parseReference } from "./reference.ts"
 import { addReferrer, type Fallback, removeReferrer } from "./referrers/fallback.ts"
 import { Referrers } from "./referrers/referrers.ts"
 import { download, downloadInto, sizeHeader } from "./transfer/download.ts"
@@ -35,7 +35,6 @@ import { pages, small } from "./transport/document.ts"
 import type { RegistryRequest } from "./transport/request.ts"
 import type { Transport } from "./transport/transport.ts"
 
-const TAG = /^\w[\w.-]{0,127}$/
 const ACCEPT = { Accept: MANIFEST_TYPES.join(", ") }
 
 /** References to it are tags, digests, or full names in this repository. */
@@ -212,23 +211,11 @@ export class HttpStore
     const absent = "OVM_NAME_UNKNOWN"
     try {
       const request: RegistryRequest = { ...call, method: "GET", url, scope: this.#pull, what, absent }
-      for await (const { bytes } of pages(this.transport, request)) yield* this.#tagsIn(bytes, what)
+      for await (const { bytes } of pages(this.transport, request))
+        yield* tagsIn(bytes, `${this.host}: ${what}`)
     } catch (error) {
       throw toOvmError(error)
     }
-  }
-
-  #tagsIn(bytes: Uint8Array, what: string): string[] {
-    let body: unknown
-    try {
-      body = JSON.parse(new TextDecoder().decode(bytes))
-    } catch {
-      // Judged below, like any other answer of the wrong shape.
-    }
-    const tags = isObject(body) ? (body.tags ?? []) : undefined
-    if (!Array.isArray(tags))
-      throw new OvmError("OVM_REGISTRY_FAILED", `${this.host}: ${what}: its answer is no list`)
-    return tags.filter((tag): tag is string => typeof tag === "string" && TAG.test(tag))
   }
 
   /** The headers of what HEAD finds; undefined if it is absent. */
@@ -350,19 +337,9 @@ export class HttpStore
 
   /** Tag or digest. Throws OVM_REFERENCE_INVALID for a name of another repository. */
   #nameIn(reference: string): string | Digest {
-    if (isDigest(reference) || TAG.test(reference)) return reference
+    if (isDigest(reference) || isTag(reference)) return reference
     const parsed = parseReference(reference)
     if (parsed.host === this.host && parsed.repository === this.repository) return parsed.target
     throw new OvmError("OVM_REFERENCE_INVALID", `${reference} is not in ${this.host}/${this.repository}`)
   }
-}
-
-/** A manifest's descriptor from headers alone, if they say everything. */
-function descriptorIn(headers: Headers, what: string): Descriptor | undefined {
-  const digest = headers.get("docker-content-digest")
-  const mediaType = headers.get("content-type")?.split(";")[0]?.trim()
-  const size = sizeHeader(headers, what)
-  if (!isDigest(digest) || !mediaType || !MANIFEST_TYPES.includes(mediaType) || size === undefined)
-    return undefined
-  return { mediaType, digest, size }
 }
