@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-cycles bench-sparse clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-throughput bench-cycles bench-sparse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -50,6 +50,9 @@ bench-sparse: build ## how fast a disk of holes is packed, beside sha256sum and 
 
 bench-discover: build peers machine ## how fast a thousand signatures are shown and judged, beside cosign and oras
 	@node_modules/.bin/bun bench/discover.ts $(BENCH)
+
+bench-throughput: build ## how many clones of a snapshot a second, twenty at a time, by slot and without, beside the same by hand
+	@node_modules/.bin/bun bench/throughput.ts
 
 bench-adopt: build ## how soon a daemon that was killed has its fifty machines again, beside their monitors by hand
 	@node_modules/.bin/bun bench/adopt.ts $(BENCH)
