@@ -1,3 +1,4 @@
+import { KeptConnections } from "./kept.ts"
 import type { Bytes, Call } from "./runtime.ts"
 import { shortPath } from "./short-path.ts"
 
@@ -17,18 +18,27 @@ export interface Answer {
   body(): Bytes
 }
 
-type Transport = (socket: string, question: Question, keep: boolean) => Promise<Answer>
+type Transport = (socket: string, question: Question, keep: KeptConnections | undefined) => Promise<Answer>
+
+const kept = new Map<string, KeptConnections>()
+
+function keptOf(socket: string): KeptConnections {
+  const known = kept.get(socket) ?? new KeptConnections()
+  kept.set(socket, known)
+  return known
+}
 
 /**
- * One request over the Unix socket. Under Bun a connection may be kept for the next one, which saves half a millisecond, but not
- * for what is asked `anew`, and not by a descriptor's path, which may mean another folder then.
+ * One request over the Unix socket. Under Bun a connection may be kept for the next one if that comes soon, which saves half a
+ * millisecond, but not for what is asked `anew`, and not by a descriptor's path, which may mean another folder then.
  * Answers as soon as the answer begins. There is no time limit: a console may be silent for hours. Throws what the connection
  * came to. A body throws if it breaks off; leaving it closes the connection.
  */
 export async function exchange(socket: string, question: Question): Promise<Answer> {
   const short = shortPath(socket)
   try {
-    return await transport(short.text, question, short.text === socket && !question.anew)
+    const keep = short.text === socket && !question.anew ? keptOf(socket) : undefined
+    return await transport(short.text, question, keep)
   } finally {
     short.close()
   }
@@ -40,8 +50,9 @@ const transport: Transport = "Bun" in globalThis ? overFetch : overHttp
 async function overFetch(
   unix: string,
   { method, path, body, signal }: Question,
-  keepalive: boolean,
+  keep: KeptConnections | undefined,
 ): Promise<Answer> {
+  const keepalive = keep?.take() ?? false
   const response = await fetch(`http://ovm${path}`, {
     unix,
     timeout: false,
@@ -52,8 +63,15 @@ async function overFetch(
   })
   return {
     status: response.status,
-    text: () => response.text(),
-    body: () => response.body ?? nothing(),
+    text: async () => {
+      const text = await response.text()
+      if (keepalive) keep?.done()
+      return text
+    },
+    body: async function* () {
+      yield* response.body ?? nothing()
+      if (keepalive) keep?.done()
+    },
   }
 }
 
