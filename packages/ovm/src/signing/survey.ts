@@ -1,18 +1,10 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
-import { readClaim } from "./claim.ts"
-import { type Candidate, candidates, faultOf, PREDICATE_HINT, pieceOf } from "./evidence.ts"
-import {
-  type Authority,
-  type Evidence,
-  type EvidenceSource,
-  SIGNATURE_PREDICATE,
-  type Verdict,
-} from "./interfaces.ts"
-import { judgeBy } from "./judge.ts"
+import { type Candidate, candidates, PREDICATE_HINT } from "./evidence.ts"
+import { type Authority, type EvidenceSource, SIGNATURE_PREDICATE, type Verdict } from "./interfaces.ts"
 import { type Judge, prepare } from "./judges.ts"
-import { kindOf } from "./statement.ts"
+import { judgeCandidate } from "./verdict.ts"
 
 /** A verdict for showing: of any predicate type, and without what the predicate says. */
 export interface SurveyFinding extends Omit<Verdict, "predicate"> {
@@ -66,30 +58,13 @@ export class Survey {
     hint: string,
     call: Call,
   ): Promise<SurveyFinding | undefined> {
-    const inquiry = { source: this.source, subject, call }
-    const { form, manifest } = candidate
-    const blob = "layer" in candidate ? candidate.layer : manifest
-    let evidence: Evidence = { form, kind: kindOf(hint), predicateType: hint, manifest, blob }
-    try {
-      const piece = await pieceOf(inquiry, candidate, kindOf(hint))
-      if (!piece) return undefined
-      evidence = { ...piece.evidence, predicateType: piece.evidence.predicateType || hint }
-      const claim = await readClaim(inquiry, piece, evidence.predicateType)
-      evidence = claim.evidence
-      const { status, signatory, signedAt, fault } = await judgeBy(claim, this.#judges)
-      return {
-        evidence,
-        status,
-        ...(signatory && { signatory }),
-        ...(claim.signedReference !== undefined && { signedReference: claim.signedReference }),
-        ...(signedAt !== undefined && { signedAt }),
-        ...(fault && { code: fault.code, reason: fault.message }),
-        ...(claim.hint !== undefined && { namedKey: keyIdOf(claim.hint) }),
-      }
-    } catch (thrown) {
-      const { code, message } = faultOf(thrown)
-      return { evidence, status: "invalid", code, reason: message }
-    }
+    const { source } = this
+    const asked = { source, subject, type: hint, ofThatTypeOnly: false, judges: this.#judges, call }
+    const judged = await judgeCandidate(candidate, asked)
+    if (!judged) return undefined
+    const { predicate: _, ...verdict } = judged.verdict
+    const named = judged.claim?.hint
+    return { ...verdict, ...(named !== undefined && { namedKey: keyIdOf(named) }) }
   }
 }
 

@@ -6,7 +6,6 @@ import { type Paths, paths } from "../../../host/paths.ts"
 import type { RuntimeInfo, VmmInfo } from "../../../runtime/interfaces.ts"
 import type { Defaults, Limits } from "../../../runtime/limits.ts"
 import { VERSION } from "../../../version.ts"
-import type { Vmm } from "../../../vmm/vmm.ts"
 import { type CacheUse, cacheUse, describeCache } from "../../cache-use.ts"
 import { findDaemon, socketOf } from "../../daemon.ts"
 import { diskUsage } from "../../disk-usage.ts"
@@ -127,23 +126,14 @@ function defaultsModel({ vcpus, memory, graceMs }: Defaults) {
 /** What a daemon would find: the answer does not depend on one. */
 async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
   const { availableVmms } = await import("../../../vmm/available.ts")
-  return Promise.all(availableVmms(place.cache).map(probe))
+  const { describe } = await import("../../../runtime/report.ts")
+  return Promise.all(availableVmms(place.cache).map(describe))
 }
 
 async function localPolicy(place: Paths): Promise<RuntimeInfo["policy"]> {
   const { Policy } = await import("../../../signing/policy/policy.ts")
   const { error, ...policy } = await new Policy(place.policy).info()
   return { ...policy, ...(error && { error: { code: error.code, message: error.message } }) }
-}
-
-async function probe(vmm: Vmm): Promise<VmmInfo> {
-  try {
-    const { name, version, binary, accelerator, acceleratorReason } = await vmm.capabilities()
-    return { name, version, binary, accelerator, accelerator_reason: acceleratorReason }
-  } catch (thrown) {
-    const { code, message } = toOvmError(thrown)
-    return { name: vmm.name, error: { code, message } }
-  }
 }
 
 function lines({

@@ -1,6 +1,7 @@
 import type { Command } from "commander"
 import type { Verdict } from "../../../signing/interfaces.ts"
 import { predicateType } from "../../../signing/predicates.ts"
+import { verified } from "../../../signing/verified.ts"
 import { type AuthorityOptions, namedAuthorities } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
@@ -8,7 +9,6 @@ import { printJson } from "../../output.ts"
 import { openSubject } from "../../subject.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
-import { verified } from "../../verified.ts"
 
 interface VerifyOptions extends AuthorityOptions {
   readonly type?: string

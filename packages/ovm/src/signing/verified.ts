@@ -1,8 +1,16 @@
+import type { Descriptor } from "../content/descriptor.ts"
 import { type ErrorCode, OvmError } from "../errors.ts"
-import type { Verdict, VerdictOptions } from "../signing/interfaces.ts"
-import { heldAgainst } from "../signing/reference.ts"
-import { verdicts } from "../signing/verdicts.ts"
-import type { Subject } from "./subject.ts"
+import type { EvidenceSource, Verdict, VerdictOptions } from "./interfaces.ts"
+import { heldAgainst } from "./reference.ts"
+import { verdicts } from "./verdicts.ts"
+
+/** What is to be verified, and where what vouches for it is looked for. */
+export interface Examined {
+  /** For messages. */
+  readonly name: string
+  readonly target: Descriptor
+  readonly evidence: EvidenceSource
+}
 
 export interface VerifiedOptions extends VerdictOptions {
   /** The reference that it has to be signed for, where it says for which. */
@@ -16,9 +24,9 @@ const SHOWN = 20
 
 /**
  * The valid signatures of a subject, or attestations where a predicate type is given: the first one, or all. Throws the most
- * telling refusal if there is none; its detail has the others.
+ * telling refusal if there is none, whose detail has the others, and what `verdicts` throws.
  */
-export async function verified(subject: Subject, options: VerifiedOptions): Promise<readonly Verdict[]> {
+export async function verified(subject: Examined, options: VerifiedOptions): Promise<readonly Verdict[]> {
   const findings: Verdict[] = []
   const refused: Verdict[] = []
   let valid = false
@@ -44,7 +52,7 @@ const TELLING: readonly ErrorCode[] = [
 ]
 
 function refusal(
-  { name }: Subject,
+  { name }: Examined,
   refused: readonly Verdict[],
   others: number,
   predicateType: string | undefined,
