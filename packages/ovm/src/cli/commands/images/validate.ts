@@ -1,13 +1,17 @@
 import { stat } from "node:fs/promises"
 import type { Command } from "commander"
+import { DOCUMENT_BYTES } from "../../../artifact/json.ts"
+import { judgeDocument } from "../../../artifact/judge-document.ts"
 import { isArchive } from "../../../content/archive/reader.ts"
+import { OvmError } from "../../../errors.ts"
+import { type ImageFault, judgeImage } from "../../../images/judge.ts"
 import { isPath } from "../../../registry/reference.ts"
+import { readArgument } from "../../argument-file.ts"
+import { faultLine } from "../../failure.ts"
 import { interruptible } from "../../interrupt.ts"
-import { judgeFile } from "../../judge-file.ts"
-import { judgeImage } from "../../judge-image.ts"
+import { locate } from "../../locate.ts"
 import { print, printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
-import { refusal } from "../../verdict.ts"
 
 interface ValidateOptions {
   readonly plainHttp?: boolean
@@ -31,14 +35,24 @@ export function define(command: Command): void {
 async function run(text: string, options: ValidateOptions): Promise<void> {
   const { kind, faults } = await interruptible(async (signal) => {
     const path = await existing(text)
-    if (path === "file" && !(await isArchive(text))) return judgeFile(text)
+    if (path === "file" && !(await isArchive(text)))
+      return judgeDocument(await readArgument(text, DOCUMENT_BYTES))
     const image = path !== undefined && !isPath(text) ? `./${text}` : text
-    return judgeImage(image, { ...options, signal })
+    await using found = await locate(image, { ...options, signal, hold: true })
+    return await judgeImage(found, { signal })
   })
   if (options.json) printJson({ valid: faults.length === 0, kind, faults })
   const [first, ...others] = faults
   if (first) throw refusal(text, [first, ...others])
   if (!options.json) print(`${text}: valid (${kind})\n`)
+}
+
+/** The error for `faults`; its code is that of the first which is more than a name reserved for later. */
+function refusal(what: string, faults: readonly [ImageFault, ...ImageFault[]]): OvmError {
+  const { code } = faults.find((fault) => fault.code !== "OVM_UNSUPPORTED") ?? faults[0]
+  const message =
+    faults.length === 1 ? `${what}: ${faultLine(faults[0])}` : `${what} has ${faults.length} faults`
+  return new OvmError(code, message, { detail: faults })
 }
 
 /** A file wins over an image of the same name: it is what one has in front of oneself. */

@@ -1,15 +1,16 @@
-import { DOCUMENT_BYTES, readJson } from "../artifact/json.ts"
-import { validateSource } from "../artifact/machine/source.ts"
-import { validateManifest } from "../artifact/machine/validate.ts"
-import { validateOciManifest } from "../artifact/oci.ts"
 import { isManifest } from "../content/manifest.ts"
 import { isObject } from "../objects.ts"
-import { readArgument } from "./argument-file.ts"
-import type { Verdict } from "./verdict.ts"
+import type { Fault } from "./faults.ts"
+import { readJson } from "./json.ts"
+import { validateSource } from "./machine/source.ts"
+import { validateManifest } from "./machine/validate.ts"
+import { validateOciManifest } from "./oci.ts"
 
-/** Judges one document by itself, as what it looks most like. Throws OVM_FILE_UNREADABLE, OVM_TOO_LARGE. */
-export async function judgeFile(path: string): Promise<Verdict> {
-  const bytes = await readArgument(path, DOCUMENT_BYTES)
+/** Judges a document by itself, as what it looks most like: what it was taken for, and all that is wrong with it. */
+export function judgeDocument(bytes: Uint8Array): {
+  readonly kind: "manifest" | "oci-manifest" | "pack-source"
+  readonly faults: readonly Fault[]
+} {
   const kind = kindOf(bytes)
   const judge = {
     manifest: validateManifest,

@@ -1,35 +1,45 @@
+import type { Fault } from "../artifact/faults.ts"
 import { type Artifact, readArtifact } from "../artifact/machine/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
-import type { Call, LocalFile } from "../content/interfaces.ts"
+import type { Call, Fetcher, LocalFile, ReferrerLister } from "../content/interfaces.ts"
 import { checkChain } from "../disk/chain.ts"
 import { type DiskInfo, inspectDisk } from "../disk/inspect.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
-import { locate } from "./locate.ts"
-import type { RegistryOptions } from "./registry.ts"
-import type { AnyFault, Verdict } from "./verdict.ts"
+
+/** A fault of a document, or of content, which breaks no single requirement. */
+export type ImageFault = Omit<Fault, "requirement"> & Partial<Pick<Fault, "requirement">>
+
+/** Where an artifact is: its documents, and where its content is in files of this host these. */
+export interface ImageSource {
+  readonly source: Fetcher & ReferrerLister
+  readonly target: Descriptor
+  readonly files?: LocalFile
+}
 
 /**
  * Judges an artifact: its documents, and where its content is on this host also digests, kernel and disks. Throws what kept it from
- * judging: OVM_NAME_UNKNOWN, OVM_FILE_UNREADABLE, what a registry fails with.
+ * judging: OVM_INTERRUPTED, and what the source fails with.
  */
-export async function judgeImage(text: string, options: RegistryOptions & Call): Promise<Verdict> {
-  await using found = await locate(text, { ...options, hold: true })
+export async function judgeImage(
+  { source, target, files }: ImageSource,
+  call: Call = {},
+): Promise<{ readonly kind: "image" | "snapshot"; readonly faults: readonly ImageFault[] }> {
   try {
-    if (await isSnapshot(found.source, found.target, options)) {
-      const snapshot = await readSnapshot(found.source, found.target, options)
-      return { kind: "snapshot", faults: found.files ? await blobFaults(snapshot, found.files) : [] }
+    if (await isSnapshot(source, target, call)) {
+      const snapshot = await readSnapshot(source, target, call)
+      return { kind: "snapshot", faults: files ? await blobFaults(snapshot, files) : [] }
     }
-    const artifact = await readArtifact(found.source, found.target, options)
-    return { kind: "image", faults: found.files ? await contentFaults(artifact, found.files, options) : [] }
+    const artifact = await readArtifact(source, target, call)
+    return { kind: "image", faults: files ? await contentFaults(artifact, files, call) : [] }
   } catch (thrown) {
     return { kind: "image", faults: faultsOf(toOvmError(thrown)) }
   }
 }
 
 /** The faults that a reader refused a document for; an error of another kind is passed on. */
-function faultsOf(error: OvmError): readonly AnyFault[] {
+function faultsOf(error: OvmError): readonly ImageFault[] {
   const { detail } = error
   if (Array.isArray(detail) && detail.every((fault) => typeof fault?.requirement === "string")) return detail
   if (error.class !== "invalid" && error.class !== "refused") throw error
@@ -37,8 +47,8 @@ function faultsOf(error: OvmError): readonly AnyFault[] {
 }
 
 /** The base is an image of its own. */
-async function blobFaults({ oci }: Snapshot, files: LocalFile): Promise<AnyFault[]> {
-  const faults: AnyFault[] = []
+async function blobFaults({ oci }: Snapshot, files: LocalFile): Promise<ImageFault[]> {
+  const faults: ImageFault[] = []
   for (const [index, layer] of oci.layers.entries())
     await pathOf(files, layer).catch((thrown: unknown) =>
       faults.push(toFault(`/layers/${index}`, toOvmError(thrown))),
@@ -46,8 +56,8 @@ async function blobFaults({ oci }: Snapshot, files: LocalFile): Promise<AnyFault
   return faults
 }
 
-async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): Promise<AnyFault[]> {
-  const faults: AnyFault[] = []
+async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): Promise<ImageFault[]> {
+  const faults: ImageFault[] = []
   const attempt = async <T>(pointer: string, work: () => Promise<T> | T): Promise<T | undefined> => {
     try {
       return await work()
@@ -79,7 +89,7 @@ async function pathOf(files: LocalFile, target: Descriptor): Promise<string> {
   throw new OvmError("OVM_CONTENT_MISSING", `${target.mediaType} ${target.digest} is missing`)
 }
 
-function toFault(pointer: string, { code, message, detail }: OvmError): AnyFault {
+function toFault(pointer: string, { code, message, detail }: OvmError): ImageFault {
   const { requirement } = (detail ?? {}) as { requirement?: unknown }
   return {
     document: "manifest",
