@@ -1,13 +1,11 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
-import { OvmError } from "../errors.ts"
-import { attest } from "../signing/attest.ts"
+import { attach } from "../signing/attach.ts"
 import type { Sealer } from "../signing/bundle/write.ts"
 import type { Signer } from "../signing/interfaces.ts"
-import { attestLegacy } from "../signing/legacy/sign.ts"
+import { openWritable, signedFor } from "./place/subject.ts"
 import type { RegistryOptions } from "./registry.ts"
-import { openWritable, signedFor } from "./subject.ts"
 
 export interface AttestedOptions extends RegistryOptions, Call {
   readonly predicateType: string
@@ -27,27 +25,23 @@ export interface Attested {
   readonly manifest: Descriptor
 }
 
-/** Says something about `image` over a signature, where that is. Throws OVM_DIGEST_MISMATCH, and what attesting throws. */
+/** Says something about `image` over a signature, where that is. Throws as `openWritable` and `attach` do. */
 export async function attested(
   image: string,
   by: Signer | Sealer,
-  options: AttestedOptions,
+  { plainHttp, signal, reference, ...about }: AttestedOptions,
 ): Promise<Attested> {
-  const { predicateType, predicate, expected, signal } = options
   const call = signal ? { signal } : {}
-  await using subject = await openWritable(image, options)
-  const { name, target } = subject
-  if (expected !== undefined && target.digest !== expected)
-    throw new OvmError("OVM_DIGEST_MISMATCH", `${name} is ${target.digest} there, not ${expected}`, {
-      hint: "push the image first, or name the copy on this host: store:NAME",
-    })
-  const reference = signedFor(subject, options.reference)
-  const attestation = { ...call, predicateType, predicate, ...(reference !== undefined && { reference }) }
-  if (options.legacy) {
-    if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for attestations by a key")
-    return { name, target, manifest: await attestLegacy(subject, target, by, attestation) }
-  }
-  const manifest = await attest(subject.store, target, by, attestation)
-  await subject.added(manifest)
-  return { name, target, manifest }
+  await using subject = await openWritable(image, { ...call, ...(plainHttp && { plainHttp }) })
+  const said = signedFor(subject, reference)
+  const { predicateType, predicate, expected, legacy } = about
+  const manifest = await attach(subject, by, {
+    ...call,
+    predicateType,
+    predicate,
+    ...(said !== undefined && { reference: said }),
+    ...(expected !== undefined && { expected }),
+    ...(legacy && { legacy }),
+  })
+  return { name: subject.name, target: subject.target, manifest }
 }

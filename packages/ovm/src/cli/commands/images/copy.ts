@@ -2,11 +2,12 @@ import type { Command } from "commander"
 import type { CopyOptions as CopyCall } from "../../../content/copy.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
-import { copyTo, openOrigin } from "../../places.ts"
+import { copyTo } from "../../place/copy.ts"
+import { open } from "../../place/open.ts"
+import { findWhere, parseWhere } from "../../place/where.ts"
 import { examples } from "../../terminal/examples.ts"
 import { helpSection } from "../../terminal/help.ts"
 import { openProgress } from "../../terminal/progress.ts"
-import { findWhere, parseWhere } from "../../where.ts"
 
 interface CopyOptions {
   readonly includeReferrers?: boolean
@@ -41,11 +42,11 @@ async function run(from: string, to: string, options: CopyOptions): Promise<void
   const [origin, destination] = [await findWhere(from), parseWhere(to)]
   const plainHttp = options.plainHttp ?? false
   const { digest, name } = await interruptible(async (signal) => {
-    await using opened = await openOrigin(origin, { signal, plainHttp })
+    await using opened = await open(origin, { signal, plainHttp, once: true })
     using progress = await openProgress()
     const includeReferrers = options.includeReferrers ?? false
     const call: CopyCall = { signal, includeReferrers, onProgress: progress.onProgress }
-    return { digest: opened.root.digest, name: await copyTo(destination, opened, { ...call, plainHttp }) }
+    return { digest: opened.target.digest, name: await copyTo(destination, opened, { ...call, plainHttp }) }
   })
   if (options.json) printJson({ from, to: name, digest })
   else print(`${digest}  ${name}\n`)

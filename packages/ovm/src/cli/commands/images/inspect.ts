@@ -4,8 +4,9 @@ import { type Artifact, readArtifact } from "../../../artifact/machine/read.ts"
 import type { Call } from "../../../content/interfaces.ts"
 import type { LayoutReader } from "../../../content/layout/reader.ts"
 import { interruptible } from "../../interrupt.ts"
-import { type Located, locate } from "../../locate.ts"
 import { printJson } from "../../output.ts"
+import { locate } from "../../place/locate.ts"
+import type { Opened } from "../../place/open.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
 import { virtualSize } from "../../virtual-size.ts"
@@ -42,8 +43,8 @@ interface View {
   readonly lines: readonly string[]
 }
 
-async function viewOf(found: Located, call: Call): Promise<View> {
-  const { source, target, reference, files } = found
+async function viewOf(found: Opened, call: Call): Promise<View> {
+  const { source, target, name: reference, files } = found
   try {
     const artifact = await readArtifact(source, target, call)
     const virtualSizes = files && sizes(artifact, files)

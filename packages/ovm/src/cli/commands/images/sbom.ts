@@ -2,7 +2,6 @@ import { mkdir } from "node:fs/promises"
 import type { Command } from "commander"
 import { epochTime } from "../../../artifact/epoch.ts"
 import type { Descriptor } from "../../../content/descriptor.ts"
-import type { Digest } from "../../../content/digest.ts"
 import { bytesOf } from "../../../content/read.ts"
 import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
@@ -11,14 +10,15 @@ import type { Signer } from "../../../signing/interfaces.ts"
 import { SBOM_PREDICATES, type SbomFormat, sbomDocument } from "../../../supply/sbom/document.ts"
 import { takeInventory } from "../../../supply/sbom/inventory.ts"
 import { VERSION } from "../../../version.ts"
+import type { AttestedOptions } from "../../attested.ts"
 import { interruptible } from "../../interrupt.ts"
-import { locate } from "../../locate.ts"
 import { print, printable, printError, printJson } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
+import { locate } from "../../place/locate.ts"
+import { findWhere } from "../../place/where.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
 import { examples } from "../../terminal/examples.ts"
-import { findWhere } from "../../where.ts"
 
 interface SbomOptions extends SignerOptions {
   readonly format: SbomFormat
@@ -76,26 +76,26 @@ async function run(image: string, options: SbomOptions): Promise<void> {
   if (output === undefined && !by) return print(text)
   if (output !== undefined) await writeOutput(output, bytesOf(Buffer.from(text)))
   const { digest } = inventory.subject
-  const manifest = by && (await attachTo(image, digest, document, by, options))
+  const about = { predicateType: SBOM_PREDICATES[format], predicate: document, expected: digest }
+  const manifest =
+    by && (await attachTo(image, by, { ...about, ...(options.plainHttp && { plainHttp: true }) }))
   const packages = inventory.installed.reduce((sum, { packages: { length } }) => sum + length, 0)
   const attestation = manifest && { attestation: manifest.digest }
   if (options.json) printJson({ digest, format, output, packages, gaps: inventory.gaps, ...attestation })
   else
     print(
-      `${output ?? `${digest}  ${image}`}: ${inventory.parts.length} blobs, ${packages} packages${manifest ? ", attached" : ""}\n`,
+      `${output ?? `${digest}  ${image}`}: ${inventory.parts.length} blobs, ${packages} packages` +
+        `${manifest ? ", attached" : ""}\n`,
     )
 }
 
 async function attachTo(
   image: string,
-  expected: Digest,
-  predicate: unknown,
   by: Signer | Sealer,
-  { format, plainHttp }: SbomOptions,
+  about: Omit<AttestedOptions, "signal">,
 ): Promise<Descriptor> {
+  // Loaded only where it is wanted.
   const { attested } = await import("../../attested.ts")
-  const predicateType = SBOM_PREDICATES[format]
-  const about = { predicateType, predicate, expected, ...(plainHttp && { plainHttp }) }
   return (await interruptible((signal) => attested(image, by, { ...about, signal }))).manifest
 }
 
@@ -106,8 +106,8 @@ async function inventoryOf(image: string, signal: AbortSignal) {
   if (!found.files)
     throw new OvmError(
       "OVM_CONTENT_MISSING",
-      `${found.reference} is not on this host, where its disk can be read`,
-      { hint: `ovm pull ${found.reference}` },
+      `${found.name} is not on this host, where its disk can be read`,
+      { hint: `ovm pull ${found.name}` },
     )
   // Beside the store, and not in /tmp, which may be memory: a disk may have to be copied.
   const folder = paths().root

@@ -9,8 +9,8 @@ import { isPath } from "../../../registry/reference.ts"
 import { readArgument } from "../../argument-file.ts"
 import { faultLine } from "../../failure.ts"
 import { interruptible } from "../../interrupt.ts"
-import { locate } from "../../locate.ts"
 import { print, printJson } from "../../output.ts"
+import { locate } from "../../place/locate.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface ValidateOptions {

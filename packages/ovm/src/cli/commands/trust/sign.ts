@@ -4,9 +4,9 @@ import { signLegacy } from "../../../signing/legacy/sign.ts"
 import { sign } from "../../../signing/sign.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
+import { openWritable, signedFor } from "../../place/subject.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
-import { openWritable, signedFor } from "../../subject.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface SignCommandOptions extends SignerOptions {

@@ -6,7 +6,7 @@ import { type AuthorityOptions, namedAuthorities } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
 import { printJson } from "../../output.ts"
-import { openSubject } from "../../subject.ts"
+import { openSubject } from "../../place/subject.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
 

@@ -9,8 +9,8 @@ import { refusedBy } from "../../../../signing/policy/refused.ts"
 import { evidenceIn } from "../../../../signing/source.ts"
 import { nameFor } from "../../../digits.ts"
 import { interruptible } from "../../../interrupt.ts"
-import { locate } from "../../../locate.ts"
 import { printJson } from "../../../output.ts"
+import { locate } from "../../../place/locate.ts"
 import { examples } from "../../../terminal/examples.ts"
 import { printLines } from "../../../terminal/lines.ts"
 
@@ -49,12 +49,16 @@ async function decide(image: string, options: CheckOptions, call: Call): Promise
   const policy = new Policy(paths().policy)
   await policy.check()
   await using found = await locate(image, { ...options, ...call, hold: true })
-  const { source, target, reference, files } = found
-  const name = isPath(image) ? undefined : parseReference(image)
+  const { source, target, name: reference, files } = found
+  const asName = isPath(image) ? undefined : parseReference(image)
   const root = await readRoot(source, target, call)
-  const asked = askedOf(reference, name, target.digest, root)
+  const asked = askedOf(reference, asName, target.digest, root)
   // Only this host's own store has whole names.
-  const { decision } = await policy.decide(asked, evidenceIn(source, files && name && `${name.name}:`), call)
+  const { decision } = await policy.decide(
+    asked,
+    evidenceIn(source, files && asName && `${asName.name}:`),
+    call,
+  )
   return decision
 }
 

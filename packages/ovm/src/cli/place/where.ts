@@ -1,6 +1,6 @@
-import { OvmError } from "../errors.ts"
-import { isPath, parseReference, type Reference } from "../registry/reference.ts"
-import { nameFor } from "./digits.ts"
+import { OvmError } from "../../errors.ts"
+import { isPath, parseReference, type Reference } from "../../registry/reference.ts"
+import { nameFor } from "../digits.ts"
 
 /** Where `ovm copy` reads or writes (docs/air-gap.md). */
 export type Where =
