@@ -1,5 +1,6 @@
-// How long a daemon that was killed takes until its successor has all its machines again, beside a bare connection to the monitor
-// of each and one question. `make bench-adopt`; with `BENCH=busy` the guests burn all the processor time that they get.
+// How long a daemon that was killed takes until its successor has all its machines again, beside a bare connection to
+// the monitor of each and one question. `make bench-adopt`; with `BENCH=busy` the guests burn all the processor time
+// that they get.
 import { type ChildProcess, spawn } from "node:child_process"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"

@@ -1,5 +1,5 @@
-// How long a machine takes from `ovm run` to its first line, beside the same QEMU command line by hand; and what the daemon
-// needs of memory. `make bench-boot`.
+// How long a machine takes from `ovm run` to its first line, beside the same QEMU command line by hand; and what the
+// daemon needs of memory. `make bench-boot`.
 import { spawn } from "node:child_process"
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -12,7 +12,10 @@ const RECORDS = 200
 const FIRST_LINE = "OVM-USERSPACE"
 const NAME = "localhost/bench/boot:1"
 
-/** Milliseconds from spawning to the guest's first line on the program's standard output; returns when the program has ended. */
+/**
+ * Milliseconds from spawning to the guest's first line on the program's standard output; returns when the program has
+ * ended.
+ */
 function firstLine(
   argv: readonly string[],
   options: { env?: NodeJS.ProcessEnv; cwd?: string },

@@ -39,8 +39,8 @@ export async function topOf(qmp: Qmp): Promise<string> {
 }
 
 /**
- * A snapshot whose stream goes into a file as it is, onto the new empty overlay in `file`, on top of the node `top`. How long the
- * guest stood still, in milliseconds, and the new top.
+ * A snapshot whose stream goes into a file as it is, onto the new empty overlay in `file`, on top of the node `top`.
+ * How long the guest stood still, in milliseconds, and the new top.
  */
 export async function snapshotByHand(
   qmp: Qmp,
@@ -98,8 +98,9 @@ export interface Loaded {
 }
 
 /**
- * Runs the command line of a machine that waits for a state in `folder`, gives it `state` and lets it go on. In a session of its
- * own, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new session less of the processors at first.
+ * Runs the command line of a machine that waits for a state in `folder`, gives it `state` and lets it go on. In a
+ * session of its own, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new session
+ * less of the processors at first.
  */
 export async function loadByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Loaded> {
   const [program = "", ...args] = argv

@@ -1,5 +1,5 @@
-// What clones of one snapshot cost: memory and time of each, beside the same command line by hand; and the daemon's memory for
-// each. `make bench-restore` runs it after restore.ts.
+// What clones of one snapshot cost: memory and time of each, beside the same command line by hand; and the daemon's
+// memory for each. `make bench-restore` runs it after restore.ts.
 import { mkdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"

@@ -1,5 +1,6 @@
-// How fast, and in how much memory, ovm shows and judges what is attached to one machine, beside cosign, which verifies it, and
-// oras, which only lists it. `make bench-discover`; bench/discover.ts [--referrers N] [--registry ggcr-registry|distribution].
+// How fast, and in how much memory, ovm shows and judges what is attached to one machine, beside cosign, which verifies
+// it, and oras, which only lists it. `make bench-discover`;
+// bench/discover.ts [--referrers N] [--registry ggcr-registry|distribution].
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -29,8 +30,8 @@ const { values: options } = parseArgs({
 const COUNT = Number(options.referrers)
 
 /**
- * Signs `subject` many times over. The list of referrers, where it is ours to keep, is written once and not a thousand times: what
- * is measured is reading.
+ * Signs `subject` many times over. The list of referrers, where it is ours to keep, is written once and not a thousand
+ * times: what is measured is reading.
  */
 async function attachAll(subject: Descriptor, signer: Signer): Promise<void> {
   const memory = new MemoryStore()

@@ -1,5 +1,6 @@
-// What a policy costs at POST /start for an image that was verified before: its own calls, by the clock, and the whole request to
-// two daemons in turns, one of which has a policy and the other none. Then what verifying costs the first time.
+// What a policy costs at POST /start for an image that was verified before: its own calls, by the clock, and the whole
+// request to two daemons in turns, one of which has a policy and the other none. Then what verifying costs the first
+// time.
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

@@ -43,7 +43,9 @@ export async function withHome(use: (env: NodeJS.ProcessEnv, home: string) => Pr
   }
 }
 
-/** Waits until a console has said `words`, or anything; they may come in pieces. Throws what it said if it ends before. */
+/**
+ * Waits until a console has said `words`, or anything; they may come in pieces. Throws what it said if it ends before.
+ */
 export async function untilSaid(console: AsyncIterable<Uint8Array>, words: string): Promise<void> {
   let text = ""
   for await (const bytes of console) {

@@ -118,7 +118,10 @@ async function compare(folder: string, ram: string, compression: "zstd" | "lz4")
   }
 }
 
-/** Runs of pages of a program, which is what a guest's memory mostly is, between runs of nothing. Gives the bytes in use. */
+/**
+ * Runs of pages of a program, which is what a guest's memory mostly is, between runs of nothing. Gives the bytes in
+ * use.
+ */
 async function writeRam(path: string): Promise<number> {
   const program = new Uint8Array(await Bun.file(OVM).arrayBuffer())
   await using file = await open(path, "w")

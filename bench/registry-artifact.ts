@@ -15,8 +15,8 @@ interface Blob {
 }
 
 /**
- * Makes an OCI layout at `root` with one OVMS artifact, called v1, of `count` random layers of `mib` MiB each. The machine's
- * disk is the first of them; the others are layers that nobody refers to, which are moved all the same.
+ * Makes an OCI layout at `root` with one OVMS artifact, called v1, of `count` random layers of `mib` MiB each. The
+ * machine's disk is the first of them; the others are layers that nobody refers to, which are moved all the same.
  */
 export function makeArtifact(root: string, count: number, mib: number): void {
   mkdirSync(join(root, "blobs/sha256"), { recursive: true })

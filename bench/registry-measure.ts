@@ -46,8 +46,8 @@ function peakOf(pid: number): number {
 }
 
 /**
- * Each in turn, `rounds` times, after one round that is not counted. Every round begins with another one, because what a
- * program leaves to the disk (writes, discards) is paid by the next.
+ * Each in turn, `rounds` times, after one round that is not counted. Every round begins with another one, because what
+ * a program leaves to the disk (writes, discards) is paid by the next.
  */
 export async function measure<T>(all: readonly T[], rounds: number, once: (one: T) => Promise<Run>) {
   const runs = new Map<T, Run[]>(all.map((one) => [one, []]))

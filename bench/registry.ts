@@ -1,5 +1,6 @@
-// How fast ovm moves a gigabyte from and to a registry, beside oras, crane, regctl and skopeo, each with an OCI layout as the
-// other end. `make bench-registry`; bench/registry.ts [--rounds N] [--registry docker-registry|distribution] [--only one|many].
+// How fast ovm moves a gigabyte from and to a registry, beside oras, crane, regctl and skopeo, each with an OCI layout
+// as the other end. `make bench-registry`;
+// bench/registry.ts [--rounds N] [--registry docker-registry|distribution] [--only one|many].
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

@@ -1,5 +1,5 @@
-// How long it takes until a snapshot runs: with a warm slot and without, beside the same command line by hand; beside a boot; and
-// out of a registry with nothing here. `make bench-restore`.
+// How long it takes until a snapshot runs: with a warm slot and without, beside the same command line by hand; beside a
+// boot; and out of a registry with nothing here. `make bench-restore`.
 import { mkdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
@@ -16,8 +16,9 @@ const FEW = 5
 const DISK = 1 << 20
 
 /**
- * Starts it and waits until it runs; milliseconds. Where the answer does not say so already, how long it took is what the status
- * says, from the arrival of the request: asking often enough to know it from outside would take the time of the same two cores.
+ * Starts it and waits until it runs; milliseconds. Where the answer does not say so already, how long it took is what
+ * the status says, from the arrival of the request: asking often enough to know it from outside would take the time of
+ * the same two cores.
  */
 async function running(runtime: Runtime, manifest: string) {
   const began = performance.now()

@@ -1,5 +1,5 @@
-// How long a snapshot stops a machine, beside the same steps by hand over the same monitor. `make bench-snapshot`. The adapter
-// alone: no daemon, no artifact.
+// How long a snapshot stops a machine, beside the same steps by hand over the same monitor. `make bench-snapshot`. The
+// adapter alone: no daemon, no artifact.
 import { mkdir, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -89,8 +89,8 @@ async function without<T>({ pid }: MachineRecord, work: () => Promise<T>): Promi
 }
 
 /**
- * Pairs of machines of a kind, snapshotted in turns, one of them by hand. Each snapshot leaves one more overlay, and QEMU takes
- * longer to let go of and take back a chain of fifty: so there is a new pair every few rounds.
+ * Pairs of machines of a kind, snapshotted in turns, one of them by hand. Each snapshot leaves one more overlay, and
+ * QEMU takes longer to let go of and take back a chain of fifty: so there is a new pair every few rounds.
  */
 async function turns(what: string, make: () => Promise<Machine>): Promise<void> {
   const [mine, theirs, all]: [number[], number[], number[]] = [[], [], []]

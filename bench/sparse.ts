@@ -1,5 +1,5 @@
-// How long ovm packs a raw disk that is nearly all holes, beside sha256sum of it, which is the least that can be done, and
-// cp --sparse=always, which does not hash. `make bench-sparse`; bench/sparse.ts [--size GIB].
+// How long ovm packs a raw disk that is nearly all holes, beside sha256sum of it, which is the least that can be done,
+// and cp --sparse=always, which does not hash. `make bench-sparse`; bench/sparse.ts [--size GIB].
 import { randomBytes } from "node:crypto"
 import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { open } from "node:fs/promises"

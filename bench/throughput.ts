@@ -1,5 +1,5 @@
-// How many clones of one snapshot a second, twenty starts at a time: with warm slots and without, beside the same command line by
-// hand. `make bench-throughput`.
+// How many clones of one snapshot a second, twenty starts at a time: with warm slots and without, beside the same
+// command line by hand. `make bench-throughput`.
 import { mkdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
@@ -38,7 +38,10 @@ async function measure({ rates, each }: Way, start: (nth: number) => Promise<num
   rates.push((CLONES * 1000) / (performance.now() - began))
 }
 
-/** Starts one, and waits until it runs: its id, and milliseconds since the request. It is not asked often: that takes the same cores. */
+/**
+ * Starts one, and waits until it runs: its id, and milliseconds since the request. It is not asked often: that takes
+ * the same cores.
+ */
 async function running(runtime: Runtime): Promise<{ id: string; took: number }> {
   const began = performance.now()
   const { instance_id: id, status } = await runtime.start({ manifest: warm })

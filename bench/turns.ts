@@ -1,6 +1,6 @@
 /**
- * Two ways of doing the same thing, measured in turns, so that whatever else the machine does strikes both. Each way returns
- * how long it took, in milliseconds; the first round of each warms caches and is not counted.
+ * Two ways of doing the same thing, measured in turns, so that whatever else the machine does strikes both. Each way
+ * returns how long it took, in milliseconds; the first round of each warms caches and is not counted.
  */
 export async function inTurns(
   rounds: number,

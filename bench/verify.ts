@@ -14,8 +14,9 @@ import { inTurns, median, report } from "./turns.ts"
 const MANY = 1000
 
 /**
- * Runs a program from a small process, and prints the milliseconds that it took and the KiB that it had resident at most. The
- * system counts what a process was before it became that program, and this one is larger than what is measured here.
+ * Runs a program from a small process, and prints the milliseconds that it took and the KiB that it had resident at
+ * most. The system counts what a process was before it became that program, and this one is larger than what is
+ * measured here.
  */
 const LAUNCHER = `
 import os, resource, subprocess, sys, time

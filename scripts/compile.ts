@@ -4,8 +4,8 @@ import { rm } from "node:fs/promises"
 const [outfile = "dist/ovm"] = process.argv.slice(2)
 
 /**
- * CycloneDX's library asks for these when it is loaded and does without them: they read and write XML and judge documents. Left
- * out here, since a compiled program must not find any in the folder that it is started in.
+ * CycloneDX's library asks for these when it is loaded and does without them: they read and write XML and judge
+ * documents. Left out here, since a compiled program must not find any in the folder that it is started in.
  */
 const leanCycloneDx: Bun.BunPlugin = {
   name: "lean-cyclonedx",
@@ -39,8 +39,8 @@ await Bun.build({
   plugins: [leanCycloneDx],
   compile: {
     outfile,
-    // Compiling hot code forty times later than usual saves a short command 3 ms and the daemon 10 MiB, and costs nothing:
-    // hashing and copying are native.
+    // Compiling hot code forty times later than usual saves a short command 3 ms and the daemon 10 MiB, and costs
+    // nothing: hashing and copying are native.
     jitPolicy: 40,
     // A compiled program would otherwise take settings, and code, from files in whatever folder it is started in.
     autoloadDotenv: false,

@@ -6,8 +6,8 @@ function parse(file: string, text: string): ts.SourceFile {
 }
 
 /**
- * Every function, method, constructor and type of one in a source text that takes more than `most` parameters, `this` not
- * counted: each as "FILE:LINE NAME(COUNT)". Parameters that are destructured count as one.
+ * Every function, method, constructor and type of one in a source text that takes more than `most` parameters, `this`
+ * not counted: each as "FILE:LINE NAME(COUNT)". Parameters that are destructured count as one.
  */
 export function wideFunctions(file: string, text: string, most: number): string[] {
   const source = parse(file, text)

@@ -10,7 +10,10 @@ import {
   validatorsTypes,
 } from "./validators.ts"
 
-/** What is derived from spec/api/openapi.yaml: types, a validator of every named schema, and of the requests what each place in them requires. Path → content. */
+/**
+ * What is derived from spec/api/openapi.yaml: types, a validator of every named schema, and of the requests what each
+ * place in them requires. Path → content.
+ */
 export async function generatedApi(root: string): Promise<Record<string, string>> {
   const text = await readFile(join(root, "spec/api/openapi.yaml"), "utf8")
   const document = parse(text) as JsonSchema & { components: { schemas: Record<string, JsonSchema> } }
@@ -30,7 +33,10 @@ export async function generatedApi(root: string): Promise<Record<string, string>
   }
 }
 
-/** Types of all that goes over the socket, in which an error's code is one of the closed list; and that list, with classes. */
+/**
+ * Types of all that goes over the socket, in which an error's code is one of the closed list; and that list, with
+ * classes.
+ */
 async function clientFiles(root: string, text: string): Promise<Record<string, string>> {
   const errors = JSON.parse(await readFile(join(root, "spec/errors.json"), "utf8")) as {
     codes: Record<string, { class: string }>

@@ -1,6 +1,6 @@
 /**
- * Writes what is derived from the specification: validators, tables and types. `bun scripts/generate.ts`; with `--check`
- * nothing is written and the exit status is 1 if a file is out of date.
+ * Writes what is derived from the specification: validators, tables and types. `bun scripts/generate.ts`; with
+ * `--check` nothing is written and the exit status is 1 if a file is out of date.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"

@@ -1,6 +1,7 @@
 /**
- * Writes spec/requirements.json from the text of the specification, the vectors and the tests: `bun scripts/requirements.ts`, or
- * scripts/generate.ts together with all else. The exit status is 1 if the text is at fault.
+ * Writes spec/requirements.json from the text of the specification, the vectors and the tests: `bun
+ * scripts/requirements.ts`, or scripts/generate.ts together with all else. The exit status is 1 if the text is at
+ * fault.
  */
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"

@@ -2,8 +2,8 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-// Everything that a run of the tests makes lies below one folder, which is the TMPDIR of its children: so whatever is left
-// of it, processes too, can be found and removed, by itself or by the next run.
+// Everything that a run of the tests makes lies below one folder, which is the TMPDIR of its children: so whatever is
+// left of it, processes too, can be found and removed, by itself or by the next run.
 
 const PREFIX = "ovm-run-"
 /** Beside the folder of temporary files: whose it is. */

@@ -1,6 +1,6 @@
 // Runs all tests, or those under the paths given, and ends with the one line that CI reads:
-// `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed. However it ends, no process and no file
-// of it is left: where it could not see to that itself, the next one does.
+// `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed. However it ends, no process and
+// no file of it is left: where it could not see to that itself, the next one does.
 import { type ChildProcess, spawn } from "node:child_process"
 import { readFile } from "node:fs/promises"
 import { constants } from "node:os"

@@ -14,8 +14,8 @@ const LENGTH = `const ucs2length = (text) => {
 `
 
 /**
- * Source text of an ES module that exports one validating function a schema. `prepare` may leave references in place: then the
- * functions are shared, and places begin at `#/$defs/…`.
+ * Source text of an ES module that exports one validating function a schema. `prepare` may leave references in place:
+ * then the functions are shared, and places begin at `#/$defs/…`.
  */
 export function validatorsSource(
   schemas: Readonly<Record<string, JsonSchema>>,
@@ -43,8 +43,8 @@ export function validatorsSource(
 }
 
 /**
- * The function of a shared definition gives places from its own top on; here they get its place in the whole schema, which is
- * what requirementTable lists.
+ * The function of a shared definition gives places from its own top on; here they get its place in the whole schema,
+ * which is what requirementTable lists.
  */
 function placed(ajv: Ajv2020, code: string, names: Readonly<Record<string, string>>): string {
   const places = new Map<string, string>()
@@ -83,8 +83,8 @@ ${names.map((name) => `export declare const ${name}: Validator`).join("\n")}
 
 /**
  * For each subschema that has an x-requirement: its place (as in an error's schemaPath) and the requirement's ID.
- * An x-requirement-KEYWORD stands at the place with the keyword added. A description that limits a text is kept as well,
- * because "does not match a pattern" helps nobody.
+ * An x-requirement-KEYWORD stands at the place with the keyword added. A description that limits a text is kept as
+ * well, because "does not match a pattern" helps nobody.
  */
 export function requirementTable(
   schema: JsonSchema,

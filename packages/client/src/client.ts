@@ -4,8 +4,8 @@ import type { Bytes, Call, Runtime } from "./runtime.ts"
 import type { InstanceInfo } from "./wire.ts"
 
 /**
- * The runtime behind a socket, which nobody need serve yet. Every method throws an ApiError: OVM_DAEMON_UNREACHABLE if nobody
- * answers, else what the daemon says; or the reason of the call's signal.
+ * The runtime behind a socket, which nobody need serve yet. Every method throws an ApiError: OVM_DAEMON_UNREACHABLE if
+ * nobody answers, else what the daemon says; or the reason of the call's signal.
  */
 export function connect(socket: string): Runtime {
   const get = <T>(path: string, call?: Call) => ask<T>(socket, { ...call, method: "GET", path })

@@ -29,10 +29,10 @@ function keptOf(socket: string): KeptConnections {
 }
 
 /**
- * One request over the Unix socket. Under Bun a connection may be kept for the next one if that comes soon, which saves half a
- * millisecond, but not for what is asked `anew`, and not by a descriptor's path, which may mean another folder then.
- * Answers as soon as the answer begins. There is no time limit: a console may be silent for hours. Throws what the connection
- * came to. A body throws if it breaks off; leaving it closes the connection.
+ * One request over the Unix socket. Under Bun a connection may be kept for the next one if that comes soon, which saves
+ * half a millisecond, but not for what is asked `anew`, and not by a descriptor's path, which may mean another folder
+ * then. Answers as soon as the answer begins. There is no time limit: a console may be silent for hours. Throws what
+ * the connection came to. A body throws if it breaks off; leaving it closes the connection.
  */
 export async function exchange(socket: string, question: Question): Promise<Answer> {
   const short = shortPath(socket)

@@ -4,8 +4,9 @@ const FRESH_MS = 2_000
 const GONE_MS = 120_000
 
 /**
- * When the connections to one socket that Bun keeps were last used. It does not say which one it takes next: so one is used again
- * only if all of them are fresh. A request that meets the end of its connection might have been done or not, and nobody could say.
+ * When the connections to one socket that Bun keeps were last used. It does not say which one it takes next: so one is
+ * used again only if all of them are fresh. A request that meets the end of its connection might have been done or not,
+ * and nobody could say.
  */
 export class KeptConnections {
   /** The oldest first. */

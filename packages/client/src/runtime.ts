@@ -27,21 +27,26 @@ export interface Call {
  */
 export interface Runtime {
   /**
-   * Starts a machine. Where its content is local, planning and every check are done before the answer and their errors are
-   * thrown here; otherwise the answer comes first and later trouble is in the status (spec/runtime-api.md).
+   * Starts a machine. Where its content is local, planning and every check are done before the answer and their errors
+   * are thrown here; otherwise the answer comes first and later trouble is in the status (spec/runtime-api.md).
    */
   start(request: StartRequest, call?: Call): Promise<StartAnswer>
-  /** Begins to stop it; the end shows in its status. Stopping what has ended is no error. Throws OVM_INSTANCE_UNKNOWN. */
+  /**
+   * Begins to stop it; the end shows in its status. Stopping what has ended is no error. Throws OVM_INSTANCE_UNKNOWN.
+   */
   stop(request: StopRequest, call?: Call): Promise<StopAnswer>
   /** Throws OVM_UNSUPPORTED where the instance's VMM cannot take snapshots. */
   snapshot(request: SnapshotRequest, call?: Call): Promise<SnapshotAnswer>
   /**
-   * Keeps that many machines loaded and paused for a local snapshot, so that a start of it is one command; answers once they are
-   * ready or cannot be. 0 ends it. Throws OVM_UNSUPPORTED for what is no snapshot, OVM_TOO_MANY above the memory granted, and
-   * what a start can throw if not one slot could be made.
+   * Keeps that many machines loaded and paused for a local snapshot, so that a start of it is one command; answers once
+   * they are ready or cannot be. 0 ends it. Throws OVM_UNSUPPORTED for what is no snapshot, OVM_TOO_MANY above the
+   * memory granted, and what a start can throw if not one slot could be made.
    */
   warm(request: WarmRequest, call?: Call): Promise<WarmAnswer>
-  /** Has the guest stand still, or go on; one that does already is no error. Throws OVM_STATE_CONFLICT, and what the VMM can throw. */
+  /**
+   * Has the guest stand still, or go on; one that does already is no error. Throws OVM_STATE_CONFLICT, and what the VMM
+   * can throw.
+   */
   pause(instanceId: string, call?: Call): Promise<PauseAnswer>
   resume(instanceId: string, call?: Call): Promise<PauseAnswer>
   status(instanceId: string, call?: Call): Promise<InstanceInfo>

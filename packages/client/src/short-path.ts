@@ -8,8 +8,8 @@ export interface ShortPath {
 }
 
 /**
- * A path to the same socket that fits in the 108 bytes which unix(7) allows, however deep its directory is; that must exist.
- * It is this process's alone.
+ * A path to the same socket that fits in the 108 bytes which unix(7) allows, however deep its directory is; that must
+ * exist. It is this process's alone.
  */
 export function shortPath(socket: string): ShortPath {
   if (Buffer.byteLength(socket) < 108) return { text: socket, close: () => {} }

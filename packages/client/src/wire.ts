@@ -1,8 +1,8 @@
 import type { codes } from "./generated/codes.ts"
 import type { components } from "./generated/openapi.ts"
 
-// What goes over the socket (spec/api/openapi.yaml), under the names that it has there. Sizes in bytes, durations in ms, times in
-// RFC 3339.
+// What goes over the socket (spec/api/openapi.yaml), under the names that it has there. Sizes in bytes, durations in
+// ms, times in RFC 3339.
 
 type Schemas = components["schemas"]
 

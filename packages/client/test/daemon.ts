@@ -9,7 +9,10 @@ const PROGRAM = process.env.OVM_BIN ?? join(import.meta.dir, "../../../dist/ovm"
 /** The name of its image: a guest that ticks until it is stopped. */
 export const IMAGE = "m:1"
 
-/** A real daemon with an image, in a folder of its own that is so deep that its socket's path is too long for the kernel. */
+/**
+ * A real daemon with an image, in a folder of its own that is so deep that its socket's path is too long for the
+ * kernel.
+ */
 export class Daemon implements AsyncDisposable {
   private constructor(
     readonly folder: string,

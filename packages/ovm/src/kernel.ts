@@ -32,8 +32,9 @@ const OTHERS: readonly (readonly [magic: string, name: string, command: string])
 ]
 
 /**
- * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, or an ELF64 for x86_64 with an entry
- * (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, or an ELF64 for x86_64 with an
+ * entry (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE,
+ * OVM_PERMISSION_DENIED.
  */
 export async function checkKernel(path: string): Promise<KernelFormat> {
   return await reading(path, HEAD, async (head, size, read) => {
@@ -76,8 +77,8 @@ function sizeOf(head: Buffer): number {
 }
 
 /**
- * What a bzImage says of its version (boot.rst: kernel_version), such as `6.1.0-56-amd64 (…) #1 SMP …`. Undefined where it says
- * nothing, and of an ELF file, which has no such place. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ * What a bzImage says of its version (boot.rst: kernel_version), such as `6.1.0-56-amd64 (…) #1 SMP …`. Undefined where
+ * it says nothing, and of an ELF file, which has no such place. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
  */
 export async function kernelVersion(path: string): Promise<string | undefined> {
   return await reading(path, SETUP_LIMIT, async (head) => {

@@ -71,8 +71,8 @@ function categories({ apis, data }: Results, verdict: (status: string) => boolea
 }
 
 describe.skipIf(missing)("the embedded registry passes the distribution-spec's conformance program", () => {
-  // What a version of the standard does not have; and manifests of which parts are missing, which the standard leaves to
-  // registries, and which this one refuses by MANIFEST_BLOB_UNKNOWN.
+  // What a version of the standard does not have; and manifests of which parts are missing, which the standard leaves
+  // to registries, and which this one refuses by MANIFEST_BLOB_UNKNOWN.
   test.each([
     [
       "1.1",

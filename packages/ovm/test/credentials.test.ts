@@ -8,7 +8,8 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { Sandbox } from "./sandbox.ts"
 
-// Whose credentials go where: every request is watched, on its way to a real registry (OVMS-REF-020, OVMS-REF-022, OVMS-REF-024).
+// Whose credentials go where: every request is watched, on its way to a real registry (OVMS-REF-020, OVMS-REF-022,
+// OVMS-REF-024).
 
 setDefaultTimeout(180_000)
 

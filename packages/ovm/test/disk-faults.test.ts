@@ -14,9 +14,9 @@ import { faultsOf } from "./store-whole.ts"
 
 setDefaultTimeout(300_000)
 
-// A system call fails, writes half of what it should, or is the last one before a kill -9: at random points of every command
-// that writes to the store. After each of them the store is whole, and the same command succeeds. OVM_FAULT_SEED=N repeats
-// a run, OVM_FAULT_POINTS=N makes it longer.
+// A system call fails, writes half of what it should, or is the last one before a kill -9: at random points of every
+// command that writes to the store. After each of them the store is whole, and the same command succeeds.
+// OVM_FAULT_SEED=N repeats a run, OVM_FAULT_POINTS=N makes it longer.
 
 const SEED = Number(process.env.OVM_FAULT_SEED ?? 1)
 const POINTS = Number(process.env.OVM_FAULT_POINTS ?? 38)

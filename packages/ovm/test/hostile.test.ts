@@ -16,8 +16,9 @@ import { Sandbox } from "./sandbox.ts"
 setDefaultTimeout(180_000)
 
 // OVMS-DSK-008, OVMS-ERR-004, OVMS-ERR-005, OVMS-ERR-008, OVMS-LIM-004, OVMS-OCI-041, OVMS-SEC-003, OVMS-SEC-014:
-// what strangers pushed to a real registry, and what `ovm run` says to it: the code, the culprit, and nothing left behind.
-// Every single rule has a vector (spec/vectors) and a test beside its code; here all of them are seen from outside.
+// what strangers pushed to a real registry, and what `ovm run` says to it: the code, the culprit, and nothing left
+// behind. Every single rule has a vector (spec/vectors) and a test beside its code; here all of them are seen from
+// outside.
 
 const skip =
   guestMissing ||

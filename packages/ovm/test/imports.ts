@@ -2,8 +2,8 @@ import { dirname, join, normalize } from "node:path"
 
 /**
  * Which folders of packages/ovm/src a folder builds on (docs/architecture.md). What those build on is allowed too.
- * Files directly in src/ (errors, version) build on spec/ and files/ alone, and everything may build on them. Every other
- * package but testkit is for others, and builds on spec/ alone.
+ * Files directly in src/ (errors, version) build on spec/ and files/ alone, and everything may build on them. Every
+ * other package but testkit is for others, and builds on spec/ alone.
  */
 const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   host: [],
@@ -98,8 +98,8 @@ export function diagram(): string {
 }
 
 /**
- * Files of `texts` (by their paths) that import each other in circles, types too: each circle once, as the way round from its
- * first file in the order of the alphabet.
+ * Files of `texts` (by their paths) that import each other in circles, types too: each circle once, as the way round
+ * from its first file in the order of the alphabet.
  */
 export function circles(texts: ReadonlyMap<string, string>): string[] {
   const found = new Set<string>()

@@ -8,7 +8,8 @@ import { Sandbox } from "./sandbox.ts"
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
 
-// The main job on real input: a Debian kernel, an initrd and two stacked disks, from files to a running machine and back to rest.
+// The main job on real input: a Debian kernel, an initrd and two stacked disks, from files to a running machine and
+// back to rest.
 
 const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const skip =

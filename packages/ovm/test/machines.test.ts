@@ -27,8 +27,8 @@ describe.skipIf(Boolean(skip))("machines", () => {
   afterAll(() => box?.[Symbol.asyncDispose]())
 
   /**
-   * brief: ends by itself. steady: goes on until it is stopped. deaf: does not hear the power button. The others end as nobody would
-   * want them to.
+   * brief: ends by itself. steady: goes on until it is stopped. deaf: does not hear the power button. The others end as
+   * nobody would want them to.
    */
   async function packGuests(host: Sandbox): Promise<void> {
     const store = join(host.home, "store")

@@ -7,8 +7,8 @@ import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
 import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
-// Every client with every registry, both ways, byte for byte: what a client pushed is read by ovm, and what ovm pushed is
-// read by the client (docs/registries.md has the table).
+// Every client with every registry, both ways, byte for byte: what a client pushed is read by ovm, and what ovm pushed
+// is read by the client (docs/registries.md has the table).
 
 interface Client {
   /** From the layout `from:1`, or its files, to `to`. */

@@ -10,8 +10,8 @@ import { Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(180_000)
 
-// A machine needs no tool of ours to be published or fetched: oras and skopeo do (OVMS-OCI-036, OVMS-OCI-052, OVMS-OCI-053,
-// OVMS-OCI-055, OVMS-OCI-070, OVMS-SRC-016).
+// A machine needs no tool of ours to be published or fetched: oras and skopeo do (OVMS-OCI-036, OVMS-OCI-052,
+// OVMS-OCI-053, OVMS-OCI-055, OVMS-OCI-070, OVMS-SRC-016).
 
 const skip =
   guestMissing ||

@@ -77,7 +77,10 @@ export class Sandbox implements AsyncDisposable {
     return (await this.json(["ps", ...args])).instances
   }
 
-  /** Runs a command that must fail with `code`: said on standard error, with every culprit, the status of the table, no trace. */
+  /**
+   * Runs a command that must fail with `code`: said on standard error, with every culprit, the status of the table, no
+   * trace.
+   */
   async fails(
     args: readonly string[],
     code: ErrorCode,

@@ -12,7 +12,8 @@ import { expectFailure, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(180_000)
 
-// A running machine becomes an image, travels, and goes on elsewhere: from a terminal, with a real registry and a real QEMU.
+// A running machine becomes an image, travels, and goes on elsewhere: from a terminal, with a real registry and a real
+// QEMU.
 
 const noMachine =
   guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")

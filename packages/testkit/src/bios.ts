@@ -14,7 +14,10 @@ const SIZE = 2 << 20
 export const DISK_BOOTS = "DISK-BOOT"
 export const DISK_READ = "DISK-READ"
 
-/** Writes a raw disk that boots by BIOS, and has itself read sector by sector through INT 13h. Needs gcc and ld, as the guest does. */
+/**
+ * Writes a raw disk that boots by BIOS, and has itself read sector by sector through INT 13h. Needs gcc and ld, as the
+ * guest does.
+ */
 export async function writeBootDisk(path: string): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "ovm-bios-"))
   const [object, boot] = [join(work, "sector.o"), join(work, "sector.bin")]

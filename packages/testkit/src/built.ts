@@ -5,8 +5,8 @@ import { join, resolve } from "node:path"
 const CACHE = resolve(import.meta.dir, "../../../.cache/built")
 
 /**
- * Path of the program that `build` makes of the files in `sources`, in the folder that it is given: made the first time that it
- * is asked for, and again when the files or the `flags` are others.
+ * Path of the program that `build` makes of the files in `sources`, in the folder that it is given: made the first time
+ * that it is asked for, and again when the files or the `flags` are others.
  */
 export async function built(
   name: string,

@@ -1,7 +1,10 @@
 import { spawnSync } from "node:child_process"
 import { OvmError } from "../../ovm/src/errors.ts"
 
-/** Debian's qemu-img and qemu-io: what other implementations think of a disk. Tests skip, with the note, where they are not. */
+/**
+ * Debian's qemu-img and qemu-io: what other implementations think of a disk. Tests skip, with the note, where they are
+ * not.
+ */
 export const qemuImg = {
   present: spawnSync("qemu-img", ["--version"]).status === 0,
   get note() {

@@ -5,12 +5,14 @@ import { closeSync, openSync } from "node:fs"
 const F_OFD_SETLK = 37
 const F_RDLCK = 0
 
-/** What QEMU's block/file-posix.c takes to say that nobody else may do any of a hundred things: the second is to write. */
+/**
+ * What QEMU's block/file-posix.c takes to say that nobody else may do any of a hundred things: the second is to write.
+ */
 const NOBODY_ELSE_WRITES = 201
 
 /**
- * Holds `path` as a program does that reads a disk image with QEMU's code (`qemu-img info`), until the function that it gives is
- * called: no QEMU can open it for writing meanwhile, or go on with one that it had let go.
+ * Holds `path` as a program does that reads a disk image with QEMU's code (`qemu-img info`), until the function that it
+ * gives is called: no QEMU can open it for writing meanwhile, or go on with one that it had let go.
  */
 export function lockLikeQemu(path: string): () => void {
   const { symbols } = dlopen("libc.so.6", {

@@ -12,7 +12,10 @@ export interface Proxy extends AsyncDisposable {
   readonly seen: readonly Proxied[]
 }
 
-/** A forward proxy as companies have them: CONNECT and absolute-form requests. `hosts` maps `host:port` to where it really is. */
+/**
+ * A forward proxy as companies have them: CONNECT and absolute-form requests. `hosts` maps `host:port` to where it
+ * really is.
+ */
 export async function startProxy(hosts: Readonly<Record<string, string>> = {}): Promise<Proxy> {
   const seen: Proxied[] = []
   const sockets = new Set<Socket>()

@@ -9,8 +9,8 @@ export interface RawAnswer {
 }
 
 /**
- * Sends bytes to a Unix socket and reads until the other side has ended, or for `ms`: what no client would send, and what none
- * would show. The socket's path must fit unix(7).
+ * Sends bytes to a Unix socket and reads until the other side has ended, or for `ms`: what no client would send, and
+ * what none would show. The socket's path must fit unix(7).
  */
 export function rawRequest(socket: string, bytes: string | Uint8Array, ms = 10_000): Promise<RawAnswer> {
   return new Promise((resolve) => {

@@ -39,8 +39,8 @@ export const registryMissing = findRegistry()
 if (registryMissing) console.warn(`skipped: tests against a real registry: ${registryMissing}`)
 
 /**
- * Starts Debian's docker-registry, or the one that `program` names, on a free loopback port over an empty folder. `htpasswd`
- * (bcrypt lines) turns basic authentication on; ggcr's has none.
+ * Starts Debian's docker-registry, or the one that `program` names, on a free loopback port over an empty folder.
+ * `htpasswd` (bcrypt lines) turns basic authentication on; ggcr's has none.
  */
 export async function startRegistry(
   options: {

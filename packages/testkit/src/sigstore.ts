@@ -9,7 +9,9 @@ import {
   tsaHandler,
 } from "@sigstore/mock"
 
-/** A private Sigstore: a certificate authority with its log, a transparency log and a timestamp authority, over HTTP. */
+/**
+ * A private Sigstore: a certificate authority with its log, a transparency log and a timestamp authority, over HTTP.
+ */
 export interface Sigstore extends AsyncDisposable {
   /** Of all three services. */
   readonly url: string
@@ -19,7 +21,9 @@ export interface Sigstore extends AsyncDisposable {
   token(subject: string, issuer: string): string
 }
 
-/** Their clocks stand at `clock`, a whole second; at the next one unless told, so that their own certificates are older. */
+/**
+ * Their clocks stand at `clock`, a whole second; at the next one unless told, so that their own certificates are older.
+ */
 export async function startSigstore(
   clock = new Date(Math.ceil(Date.now() / 1000) * 1000),
 ): Promise<Sigstore> {

@@ -8,7 +8,10 @@ const [, capabilities = "0"] = /^CapEff:\s+(\w+)/m.exec(readFileSync("/proc/self
 export const mountMissing =
   (BigInt(`0x${capabilities}`) >> 21n) & 1n ? "" : "(skipped: a tmpfs cannot be mounted here)"
 
-/** A file system of its own at `path`, with room for `size` bytes: so that it can be full. Unmounted with all in it in the end. */
+/**
+ * A file system of its own at `path`, with room for `size` bytes: so that it can be full. Unmounted with all in it in
+ * the end.
+ */
 export async function withTmpfs<T>(path: string, size: number, work: () => Promise<T>): Promise<T> {
   mkdirSync(path, { recursive: true })
   const mount = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path])

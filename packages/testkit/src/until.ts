@@ -11,8 +11,8 @@ const DEADLINE_MS = 60_000
 const SHOWN = 2000
 
 /**
- * Looks again and again until it sees what is waited for, and gives it: the one way in which a test waits. Throws what `look`
- * throws, and after the deadline an error that names `what` and the last value seen.
+ * Looks again and again until it sees what is waited for, and gives it: the one way in which a test waits. Throws what
+ * `look` throws, and after the deadline an error that names `what` and the last value seen.
  */
 export async function until<T>(
   what: string,

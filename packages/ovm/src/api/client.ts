@@ -6,7 +6,10 @@ import type { Health, Runtime } from "../runtime/interfaces.ts"
 /** How long a daemon may take to say that it is well, in ms. */
 const HEALTH_MS = 5_000
 
-/** The runtime behind a socket. Every method throws OVM_DAEMON_UNREACHABLE if nobody serves it, else what the daemon answered. */
+/**
+ * The runtime behind a socket. Every method throws OVM_DAEMON_UNREACHABLE if nobody serves it, else what the daemon
+ * answered.
+ */
 export function connect(socket: string): Runtime {
   const client = connectTo(socket)
   return {
@@ -25,7 +28,10 @@ export function connect(socket: string): Runtime {
   }
 }
 
-/** What a daemon says that serves the socket; undefined if none does. Throws OVM_DAEMON_UNREACHABLE for one that is there and does not answer. */
+/**
+ * What a daemon says that serves the socket; undefined if none does. Throws OVM_DAEMON_UNREACHABLE for one that is
+ * there and does not answer.
+ */
 export async function healthOf(socket: string): Promise<Health | undefined> {
   const signal = AbortSignal.timeout(HEALTH_MS)
   try {

@@ -16,7 +16,10 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   stalledMs: 30_000,
 }
 
-/** What is open at a socket: whoever asks for nothing, or takes for ever to ask, is cut off (OVMS-LIM-020, OVMS-LIM-021). */
+/**
+ * What is open at a socket: whoever asks for nothing, or takes for ever to ask, is cut off (OVMS-LIM-020,
+ * OVMS-LIM-021).
+ */
 export class Connections {
   /** When each is cut off; infinite while something is done for it. */
   readonly #until = new Map<Socket, number>()

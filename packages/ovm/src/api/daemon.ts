@@ -63,7 +63,10 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
   log("ended", {})
 }
 
-/** Settings that cannot be understood keep no machine from being taken over, stopped and removed; nothing starts (OVMS-STA-029). */
+/**
+ * Settings that cannot be understood keep no machine from being taken over, stopped and removed; nothing starts
+ * (OVMS-STA-029).
+ */
 async function settingsOf(
   paths: Paths,
   report: (error: OvmError) => void,

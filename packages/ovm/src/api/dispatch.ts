@@ -19,7 +19,10 @@ const ROUTER = new Router(OPERATIONS)
 /** Query parameters of each operation that has some, by its method and path. */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = parameters
 
-/** Parses a request to its operation and runs it. Throws OVM_ROUTE_UNKNOWN, OVM_REQUEST_INVALID and what the runtime throws. */
+/**
+ * Parses a request to its operation and runs it. Throws OVM_ROUTE_UNKNOWN, OVM_REQUEST_INVALID and what the runtime
+ * throws.
+ */
 export async function dispatch({ runtime, streams }: Served, request: ApiRequest): Promise<Response> {
   const { pathname, searchParams: query } = urlOf(request.target)
   const found = ROUTER.find(pathname)

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Bytes } from "../content/interfaces.ts"
 
-/** What an operation is told of a request: no more than it needs of the web's Request, which refuses some that can come. */
+/**
+ * What an operation is told of a request: no more than it needs of the web's Request, which refuses some that can come.
+ */
 export interface ApiRequest {
   readonly method: string
   /** Path and query as they came. */
@@ -40,8 +42,8 @@ export function isComing({ headers, readableEnded }: IncomingMessage): boolean {
 }
 
 /**
- * Sends an answer, no faster than it is taken. False if the client has gone, or took nothing for `stalledMs`: then what is left
- * of the answer is let go of.
+ * Sends an answer, no faster than it is taken. False if the client has gone, or took nothing for `stalledMs`: then what
+ * is left of the answer is let go of.
  */
 export async function send(
   answer: Response,

@@ -7,7 +7,9 @@ import type { Paths } from "../host/paths.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { connect, healthOf } from "./client.ts"
 
-/** How long a daemon that lives may be without a socket that leads to it, in ms. It looks each second (kept-socket.ts). */
+/**
+ * How long a daemon that lives may be without a socket that leads to it, in ms. It looks each second (kept-socket.ts).
+ */
 const PATIENCE_MS = 10_000
 
 export interface FindCall extends Call {
@@ -15,8 +17,9 @@ export interface FindCall extends Call {
 }
 
 /**
- * The runtime of the daemon that has this root, wherever its socket is; undefined if there is none. One that is starting, or
- * whose socket was removed, is waited for. Throws OVM_DAEMON_UNREACHABLE, with its pid, for one that does not answer.
+ * The runtime of the daemon that has this root, wherever its socket is; undefined if there is none. One that is
+ * starting, or whose socket was removed, is waited for. Throws OVM_DAEMON_UNREACHABLE, with its pid, for one that does
+ * not answer.
  */
 export async function findRuntime(paths: Paths, call: FindCall = {}): Promise<Runtime | undefined> {
   for (const deadline = Date.now() + (call.patienceMs ?? PATIENCE_MS); ; await sleep(20)) {
@@ -28,7 +31,9 @@ export async function findRuntime(paths: Paths, call: FindCall = {}): Promise<Ru
   }
 }
 
-/** The link in the root; a daemon of an earlier version has made none, and is where this environment has it or nowhere. */
+/**
+ * The link in the root; a daemon of an earlier version has made none, and is where this environment has it or nowhere.
+ */
 async function socketOf(paths: Paths): Promise<string | undefined> {
   for (const socket of new Set([paths.link, paths.socket])) {
     if (socket !== paths.link && !isMine(socket)) continue
@@ -45,8 +50,8 @@ async function socketOf(paths: Paths): Promise<string | undefined> {
 }
 
 /**
- * Others may have put a socket where the environment says: it is not spoken to. What cannot be looked at, such as the folder of
- * whoever ran `su`, is not mine either.
+ * Others may have put a socket where the environment says: it is not spoken to. What cannot be looked at, such as the
+ * folder of whoever ran `su`, is not mine either.
  */
 function isMine(socket: string): boolean {
   try {

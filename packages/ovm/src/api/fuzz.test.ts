@@ -12,8 +12,8 @@ import { Policy } from "../signing/policy/policy.ts"
 import * as validators from "./generated/validators.js"
 import { type Server, serve } from "./server.ts"
 
-// Every operation of the OpenAPI file is asked for in every wrong way that this can think of, and each answer is held against
-// the file. The seed is fixed: what fails, fails again. OVM_FUZZ_SEED and OVM_FUZZ_REQUESTS try others.
+// Every operation of the OpenAPI file is asked for in every wrong way that this can think of, and each answer is held
+// against the file. The seed is fixed: what fails, fails again. OVM_FUZZ_SEED and OVM_FUZZ_REQUESTS try others.
 const SEED = Number(process.env.OVM_FUZZ_SEED ?? 11)
 const REQUESTS = Number(process.env.OVM_FUZZ_REQUESTS ?? 4000)
 const JUDGES = new Map(Object.entries(validators))

@@ -16,9 +16,10 @@ export interface KeptSocket {
 }
 
 /**
- * Has `listen` make the socket where the environment wants it, else in the root, and a link in the root that leads to it
- * (docs/design/0028-finding-the-daemon.md). What is removed or replaced is made anew as long as the daemon lives, wherever that is
- * possible by then. Throws what `listen` throws where it is nowhere possible at first; later that is told to `log`.
+ * Has `listen` make the socket where the environment wants it, else in the root, and a link in the root that leads to
+ * it (docs/design/0028-finding-the-daemon.md). What is removed or replaced is made anew as long as the daemon lives,
+ * wherever that is possible by then. Throws what `listen` throws where it is nowhere possible at first; later that is
+ * told to `log`.
  */
 export async function keepSocket(
   paths: Paths,

@@ -4,11 +4,17 @@ import { OvmError } from "../errors.ts"
 /** Console streams of each kind that one daemon serves at a time (spec/limits.md). */
 const MOST = 128
 
-/** The console streams that a daemon has open: those that follow do not keep others from a look (OVMS-LIM-011, OVMS-LIM-022). */
+/**
+ * The console streams that a daemon has open: those that follow do not keep others from a look (OVMS-LIM-011,
+ * OVMS-LIM-022).
+ */
 export class LogStreams {
   readonly #open = { following: 0, reading: 0 }
 
-  /** `bytes`, counted for as long as they are read. `open` is asked for them only if there is room; throws OVM_TOO_MANY otherwise. */
+  /**
+   * `bytes`, counted for as long as they are read. `open` is asked for them only if there is room; throws OVM_TOO_MANY
+   * otherwise.
+   */
   async stream(kind: "following" | "reading", open: () => Promise<Bytes>): Promise<Bytes> {
     if (this.#open[kind] >= MOST)
       throw new OvmError("OVM_TOO_MANY", `${MOST} log streams are open (${kind}), which is the limit`)

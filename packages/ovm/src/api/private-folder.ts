@@ -24,8 +24,8 @@ export function privateFolder(path: string): void {
 }
 
 /**
- * Throws OVM_PERMISSION_DENIED if others could put something of theirs in the place of the folder `path`: what is around it
- * belongs to somebody else, or everybody may rename there.
+ * Throws OVM_PERMISSION_DENIED if others could put something of theirs in the place of the folder `path`: what is
+ * around it belongs to somebody else, or everybody may rename there.
  */
 export function refuseShared(path: string): void {
   const around = dirname(path)

@@ -11,7 +11,10 @@ export function flag(query: URLSearchParams, name: string): boolean {
   )
 }
 
-/** Throws OVM_REQUEST_INVALID naming a parameter that the operation does not have, or that is there twice (OVMS-API-162). */
+/**
+ * Throws OVM_REQUEST_INVALID naming a parameter that the operation does not have, or that is there twice
+ * (OVMS-API-162).
+ */
 export function refuseUnknown(query: URLSearchParams, known: readonly string[]): void {
   const names = [...query.keys()]
   const unknown = names.find((name) => !known.includes(name))

@@ -13,7 +13,10 @@ import {
 } from "./generated/validators.js"
 import { MAX_BODY } from "./http.ts"
 
-/** The body of POST /start. Throws OVM_REQUEST_INVALID naming every fault; over a socket a path is absolute (spec/runtime-api.md). */
+/**
+ * The body of POST /start. Throws OVM_REQUEST_INVALID naming every fault; over a socket a path is absolute
+ * (spec/runtime-api.md).
+ */
 export function parseStartRequest(body: Uint8Array): StartRequest {
   const request = parse<StartRequest>(body, isStartRequest, places.StartRequest)
   if (isPath(request.manifest) && !request.manifest.startsWith("/"))

@@ -20,7 +20,8 @@ import { shortPath } from "./socket.ts"
 // Real machines, on a host that may be busy.
 setDefaultTimeout(180_000)
 
-// Every answer, errors included, is held against spec/api/openapi.yaml (OVMS-API-010, OVMS-ERR-001, OVMS-ERR-002, OVMS-ERR-003).
+// Every answer, errors included, is held against spec/api/openapi.yaml (OVMS-API-010, OVMS-ERR-001, OVMS-ERR-002,
+// OVMS-ERR-003).
 
 let root: string
 let socket: string

@@ -33,8 +33,8 @@ export interface ServeOptions {
 
 /**
  * Serves `runtime` on a Unix socket of mode 0600 in a directory of mode 0700 (spec/runtime-api.md, "Socket").
- * Throws OVM_DAEMON_RUNNING if something listens there already, and OVM_PERMISSION_DENIED or OVM_FILE_UNREADABLE if no such
- * folder can be had; a socket that nobody serves, or another file in its place, is replaced in one step.
+ * Throws OVM_DAEMON_RUNNING if something listens there already, and OVM_PERMISSION_DENIED or OVM_FILE_UNREADABLE if no
+ * such folder can be had; a socket that nobody serves, or another file in its place, is replaced in one step.
  */
 export async function serve(
   runtime: Runtime,

@@ -2,8 +2,8 @@ import type { Descriptor } from "../content/descriptor.ts"
 import { digestOf } from "../content/digest.ts"
 
 /**
- * JSON with members in the order of their names' UTF-16 code units and no white space (as RFC 8785), so that the same value
- * has the same bytes on every machine. Members that are undefined are left out.
+ * JSON with members in the order of their names' UTF-16 code units and no white space (as RFC 8785), so that the same
+ * value has the same bytes on every machine. Members that are undefined are left out.
  */
 export function canonicalJson(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(sorted(value)))

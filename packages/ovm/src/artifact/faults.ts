@@ -41,8 +41,8 @@ export function faultOfJson(document: FaultDocument, code: ErrorCode, fault: Jso
 }
 
 /**
- * The error for `faults` of `what`, with all of them as `detail`. Its code is OVM_UNSUPPORTED if only reserved names are at
- * fault, OVM_TOO_LARGE if the size is, else the first that says more than that.
+ * The error for `faults` of `what`, with all of them as `detail`. Its code is OVM_UNSUPPORTED if only reserved names
+ * are at fault, OVM_TOO_LARGE if the size is, else the first that says more than that.
  */
 export function faultsError(what: string, faults: readonly Fault[]): OvmError {
   const first = faults.find((fault) => fault.code !== "OVM_UNSUPPORTED") ?? faults[0]

@@ -79,7 +79,10 @@ export class Finder {
     return undefined
   }
 
-  /** The annotation decides, else the OVMS manifest; they and the media type must not contradict (OVMS-OCI-034, OVMS-OCI-035). */
+  /**
+   * The annotation decides, else the OVMS manifest; they and the media type must not contradict (OVMS-OCI-034,
+   * OVMS-OCI-035).
+   */
   private checkFormat(descriptor: Descriptor, declared: DiskFormat): void {
     const layer = `/layers/${this.oci.layers.indexOf(descriptor)}`
     const annotated = descriptor.annotations?.[FORMAT_ANNOTATION]

@@ -23,9 +23,9 @@ export const DOCUMENT_BYTES = 4 << 20
 export const DOCUMENT_DEPTH = 64
 
 /**
- * Reads hostile JSON (RFC 8259): valid UTF-8 without a byte order mark, no member twice, bounded size and depth, numbers that
- * a double holds. Time is linear in the input and nothing recurses. Throws nothing.
- * Implements OVMS-LIM-001, OVMS-LIM-002 and OVMS-SEC-010 to OVMS-SEC-013.
+ * Reads hostile JSON (RFC 8259): valid UTF-8 without a byte order mark, no member twice, bounded size and depth,
+ * numbers that a double holds. Time is linear in the input and nothing recurses. Throws nothing. Implements
+ * OVMS-LIM-001, OVMS-LIM-002 and OVMS-SEC-010 to OVMS-SEC-013.
  */
 export function readJson(bytes: Uint8Array, limits: JsonLimits = {}): JsonResult {
   const most = limits.bytes ?? DOCUMENT_BYTES
@@ -57,8 +57,8 @@ export function readJson(bytes: Uint8Array, limits: JsonLimits = {}): JsonResult
 }
 
 /**
- * The value of a text that the runtime would write just so: then no member is there twice, no number overflows and no byte is
- * left over, and reading it takes a tenth of the time. Undefined for any other text, which Reader judges.
+ * The value of a text that the runtime would write just so: then no member is there twice, no number overflows and no
+ * byte is left over, and reading it takes a tenth of the time. Undefined for any other text, which Reader judges.
  */
 function readCanonical(text: string, depth: number): unknown {
   // Half of a surrogate pair could only be there as an escape.

@@ -101,7 +101,10 @@ export function ociFault(
   return { document: "oci-manifest", pointer, requirement, code, message }
 }
 
-/** The type of the artifact whose OCI manifest has these bytes (OVMS-OCI-010, OVMS-OCI-014); undefined if they are none, or say none. */
+/**
+ * The type of the artifact whose OCI manifest has these bytes (OVMS-OCI-010, OVMS-OCI-014); undefined if they are none,
+ * or say none.
+ */
 export function artifactTypeOf(bytes: Uint8Array): string | undefined {
   const read = readJson(bytes)
   if ("fault" in read || indexFault(read.value) || schemaFaults(SCHEMA, read.value).length > 0)

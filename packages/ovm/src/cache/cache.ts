@@ -15,7 +15,9 @@ import { addSource } from "./sources.ts"
 export interface Derivation {
   /** Makes the file at `into`, where nothing is. May throw; what is left there is removed. */
   make(into: string, call: Call): Promise<unknown>
-  /** Whether the file at `path` is still what `make` would make. Asked if it may have changed since, and after a boot. */
+  /**
+   * Whether the file at `path` is still what `make` would make. Asked if it may have changed since, and after a boot.
+   */
   verify(path: string, call: Call): Promise<boolean>
 }
 
@@ -38,8 +40,8 @@ export class Cache {
   }
 
   /**
-   * Absolute path of the file for `key`, made now if there is none: once, however many processes ask. Nobody may write to it.
-   * Throws what `make` and `verify` throw, OVM_STORE_BUSY, OVM_NO_SPACE, OVM_INTERRUPTED.
+   * Absolute path of the file for `key`, made now if there is none: once, however many processes ask. Nobody may write
+   * to it. Throws what `make` and `verify` throw, OVM_STORE_BUSY, OVM_NO_SPACE, OVM_INTERRUPTED.
    */
   get(key: Key, derivation: Derivation, options: GetOptions = {}): Promise<string> {
     return guarded(async () => {

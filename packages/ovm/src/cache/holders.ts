@@ -10,7 +10,10 @@ import { type CacheFiles, type Key, keyName } from "./files.ts"
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
-/** Writes down that `holder` uses `key`. Under the shared lock, so that no collector is between its look and its removal. */
+/**
+ * Writes down that `holder` uses `key`. Under the shared lock, so that no collector is between its look and its
+ * removal.
+ */
 export async function holdKey(files: CacheFiles, holder: string, key: Key): Promise<void> {
   const path = holderPath(files, holder)
   using _ = await lock(files.lock, "shared")

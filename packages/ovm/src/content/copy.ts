@@ -36,7 +36,9 @@ export interface CopyEvent {
 export interface CopyOptions extends Call {
   /** Transfers at a time; 6 unless told. */
   readonly concurrency?: number
-  /** Blobs from so many bytes on come in pieces, and a later copy goes on where one was broken off; 4 MiB unless told. */
+  /**
+   * Blobs from so many bytes on come in pieces, and a later copy goes on where one was broken off; 4 MiB unless told.
+   */
   readonly largeBytes?: number
   /** A repository of the destination's registry that may have the blobs already. */
   readonly mountFrom?: string
@@ -64,9 +66,10 @@ const REFERRER_LIMIT = 20_000
 
 /**
  * Copies what `reference` stands for in `source`, with all that it refers to, and gives it a name in
- * `destination` if one is given. The reference is resolved once: one that moves meanwhile gives what it meant first, whole. Children go before
- * their manifest, so that an interrupted copy leaves no manifest without them. Returns the descriptor of the root.
- * Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE (a manifest above 4 MiB), OVM_INTERRUPTED, and what the stores throw.
+ * `destination` if one is given. The reference is resolved once: one that moves meanwhile gives what it meant first,
+ * whole. Children go before their manifest, so that an interrupted copy leaves no manifest without them. Returns the
+ * descriptor of the root. Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE (a manifest above 4 MiB), OVM_INTERRUPTED, and
+ * what the stores throw.
  */
 export async function copy(
   source: Source & Resolver,
@@ -155,7 +158,10 @@ class GraphCopy {
     return copying
   }
 
-  /** Copies the referrers of all manifests so far, and of those, and so on. Throws OVM_UNSUPPORTED if the source cannot list any. */
+  /**
+   * Copies the referrers of all manifests so far, and of those, and so on. Throws OVM_UNSUPPORTED if the source cannot
+   * list any.
+   */
   async referrers(): Promise<void> {
     const { source, options } = this
     if (!source.referrers) throw new OvmError("OVM_UNSUPPORTED", "the source cannot list referrers")

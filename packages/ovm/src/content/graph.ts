@@ -16,8 +16,9 @@ export interface Graph {
 }
 
 /**
- * All content that `roots` refer to, themselves included; with `includeReferrers` also what refers to any of it, and so on.
- * Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE, OVM_UNSUPPORTED for a source that cannot list referrers, and what it throws.
+ * All content that `roots` refer to, themselves included; with `includeReferrers` also what refers to any of it, and so
+ * on. Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE, OVM_UNSUPPORTED for a source that cannot list referrers, and what it
+ * throws.
  */
 export async function graphOf(
   source: Fetcher & Partial<ReferrerLister>,

@@ -1,6 +1,8 @@
 // What hasher.ts and its worker say to each other.
 
-/** Begins, continues or asks the result of the job `id`; the descriptor is this process's own, shared by its threads. */
+/**
+ * Begins, continues or asks the result of the job `id`; the descriptor is this process's own, shared by its threads.
+ */
 export interface HashRequest {
   readonly id: number
   readonly begin?: { readonly fd: number; readonly control: SharedArrayBuffer }

@@ -15,7 +15,8 @@ export interface Call {
 export interface Fetcher {
   /**
    * The content of `target`, verified while it streams: the iteration throws OVM_DIGEST_MISMATCH or OVM_SIZE_MISMATCH
-   * instead of ending if the bytes are not those that `target` names. Throws OVM_CONTENT_MISSING at once if it is absent.
+   * instead of ending if the bytes are not those that `target` names. Throws OVM_CONTENT_MISSING at once if it is
+   * absent.
    */
   fetch(target: Descriptor, call?: Call): Promise<Bytes>
 }
@@ -63,20 +64,24 @@ export interface Untagger {
 }
 
 export interface LocalFile {
-  /** Absolute path of a file that holds exactly the content of `target`, never to be written to; undefined if absent. */
+  /**
+   * Absolute path of a file that holds exactly the content of `target`, never to be written to; undefined if absent.
+   */
   path(target: Descriptor): Promise<string | undefined>
 }
 
 export interface FilePusher {
-  /** The same as `push`, with the content in the file `path`: for transports and file systems that copy files faster. */
+  /**
+   * The same as `push`, with the content in the file `path`: for transports and file systems that copy files faster.
+   */
   pushFile(expected: Descriptor, path: string, call?: Progressing & Pushing): Promise<void>
 }
 
 export interface FileIngester {
   /**
-   * Stores a copy of the file `path`, whatever is in it, and says what it is. The copy, not the file, is what was hashed, so a
-   * file that is written to meanwhile does no harm. A file that may be there already is read first, and told of as far as it was
-   * read. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
+   * Stores a copy of the file `path`, whatever is in it, and says what it is. The copy, not the file, is what was
+   * hashed, so a file that is written to meanwhile does no harm. A file that may be there already is read first, and
+   * told of as far as it was read. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
    */
   ingestFile(path: string, mediaType: string, call?: Progressing): Promise<Descriptor>
 }
@@ -102,11 +107,14 @@ export interface Incoming extends AsyncDisposable {
   missing(): readonly Extent[]
   /** Puts `chunks`, one after the other, at byte `at`. They must not change before it returns. */
   writeAt(chunks: readonly Uint8Array[], at: number): Promise<void>
-  /** The file that it is in, for threads of this process that write to it by themselves, not after the end of `commit` or `abort`. */
+  /**
+   * The file that it is in, for threads of this process that write to it by themselves, not after the end of `commit`
+   * or `abort`.
+   */
   readonly file?: IncomingFile
   /**
-   * Makes it a blob, once nothing is missing. Throws OVM_DIGEST_MISMATCH if it is not what was expected; then everything
-   * is missing again, and it may be filled once more.
+   * Makes it a blob, once nothing is missing. Throws OVM_DIGEST_MISMATCH if it is not what was expected; then
+   * everything is missing again, and it may be filled once more.
    */
   commit(): Promise<void>
   /** Forgets what is written: everything is missing again. */
@@ -126,20 +134,26 @@ export interface Progressing extends Call {
 }
 
 export interface Downloader {
-  /** Fills `into`, which was begun for `target`, with its content and commits it: for sources that read from several places at once. */
+  /**
+   * Fills `into`, which was begun for `target`, with its content and commits it: for sources that read from several
+   * places at once.
+   */
   download(target: Descriptor, into: Incoming, call?: Progressing): Promise<void>
 }
 
 export interface Mounter {
-  /** Makes `target` available here out of another repository of the same registry, without moving bytes; false if it could not. */
+  /**
+   * Makes `target` available here out of another repository of the same registry, without moving bytes; false if it
+   * could not.
+   */
   mount(target: Descriptor, fromRepository: string, call?: Call): Promise<boolean>
 }
 
 export interface ReferrerFilter extends Call {
   readonly artifactType?: string
   /**
-   * Entries as a registry's list has them: annotations may be missing, and those whose type it does not say are not left out.
-   * For whoever reads the manifests anyway.
+   * Entries as a registry's list has them: annotations may be missing, and those whose type it does not say are not
+   * left out. For whoever reads the manifests anyway.
    */
   readonly unread?: boolean
 }
@@ -147,13 +161,17 @@ export interface ReferrerFilter extends Call {
 export interface ReferrerLister {
   /**
    * The manifests that have `subject` as their `subject` (distribution-spec: "Listing Referrers"), each with its
-   * artifactType, or in its place the type of its config, and its annotations; with `artifactType`, those of that type only.
-   * None if the subject is absent. What a registry lists is not proven: whoever relies on a referrer fetches and verifies it.
+   * artifactType, or in its place the type of its config, and its annotations; with `artifactType`, those of that type
+   * only. None if the subject is absent. What a registry lists is not proven: whoever relies on a referrer fetches and
+   * verifies it.
    */
   referrers(subject: Descriptor, options?: ReferrerFilter): AsyncIterable<Descriptor>
 }
 
 export interface Deleter {
-  /** Removes content and, but for a few registries, every name that stands for it. Throws OVM_CONTENT_MISSING. What it refers to stays. */
+  /**
+   * Removes content and, but for a few registries, every name that stands for it. Throws OVM_CONTENT_MISSING. What it
+   * refers to stays.
+   */
   delete(target: Descriptor, call?: Call): Promise<void>
 }

@@ -18,8 +18,8 @@ export interface ArtifactPlace {
 export type PlaceReader = LayoutReader | ArchiveReader
 
 /**
- * `PATH` or `PATH:TAG`. What is there wins; else the first colon after something that is: names in a layout may have colons and
- * slashes themselves. Throws OVM_FILE_UNREADABLE.
+ * `PATH` or `PATH:TAG`. What is there wins; else the first colon after something that is: names in a layout may have
+ * colons and slashes themselves. Throws OVM_FILE_UNREADABLE.
  */
 export async function splitPlace(text: string): Promise<ArtifactPlace> {
   const whole = await kindOf(text)
@@ -51,8 +51,9 @@ export function openPlace({ path, directory }: ArtifactPlace, call: Call = {}): 
 const BELONGING = /^sha256-[0-9a-f]{64}(?:\.\w+)?$/
 
 /**
- * The artifact that a place means: that of its tag, or the only one there. Referrers, which have no name where others have one,
- * and what has a tag of those that belong to an artifact, or is said to by `cosign save`, do not count. Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
+ * The artifact that a place means: that of its tag, or the only one there. Referrers, which have no name where others
+ * have one, and what has a tag of those that belong to an artifact, or is said to by `cosign save`, do not count.
+ * Throws OVM_NAME_UNKNOWN, and OVM_ARTIFACT_INVALID if there are several or none.
  */
 export async function rootAt(
   reader: PlaceReader,

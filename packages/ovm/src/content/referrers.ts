@@ -11,8 +11,8 @@ export interface Referrer {
 }
 
 /**
- * What `bytes` are as a referrer: a manifest or index with a `subject` (distribution-spec: "Listing Referrers"). The entry
- * has all annotations, and the type of the config where there is no artifactType. Undefined for anything else.
+ * What `bytes` are as a referrer: a manifest or index with a `subject` (distribution-spec: "Listing Referrers"). The
+ * entry has all annotations, and the type of the config where there is no artifactType. Undefined for anything else.
  */
 export function parseReferrer(bytes: Uint8Array): Referrer | undefined {
   try {

@@ -21,8 +21,8 @@ const MOST = 16 * 1024 * 1024
 type Remote = Fetcher & Downloader & ReferrerLister & Resolver
 
 /**
- * A registry as one pull asks it: a document that it sent, a list, and what a tag stands for are not asked for again. So a pull
- * takes few round trips, and sees one state of what may change meanwhile.
+ * A registry as one pull asks it: a document that it sent, a list, and what a tag stands for are not asked for again.
+ * So a pull takes few round trips, and sees one state of what may change meanwhile.
  */
 export class Remembered implements Remote {
   readonly #documents = new Map<Digest, Uint8Array>()

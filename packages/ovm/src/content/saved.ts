@@ -7,8 +7,8 @@ const KINDS: ReadonlyMap<unknown, "signature" | "attestation"> = new Map([
 ])
 
 /**
- * What an entry is for the artifact beside it, in a layout that `cosign save` wrote: it has one image, and what belongs to it
- * without a tag. Undefined for the image, and in other layouts.
+ * What an entry is for the artifact beside it, in a layout that `cosign save` wrote: it has one image, and what belongs
+ * to it without a tag. Undefined for the image, and in other layouts.
  */
 export function savedAs({ annotations }: Descriptor): "signature" | "attestation" | undefined {
   return KINDS.get(annotations?.kind)

@@ -17,8 +17,8 @@ import {
 } from "./store.testing.ts"
 
 /**
- * What every store does, whatever it is made of. `reference(tag)` is how this store writes a name. `unable` says why a test
- * is skipped for what stands behind the store.
+ * What every store does, whatever it is made of. `reference(tag)` is how this store writes a name. `unable` says why a
+ * test is skipped for what stands behind the store.
  */
 export function storeSuite(
   name: string,

@@ -16,7 +16,9 @@ export interface Sparseness {
   readonly qcow2: number
 }
 
-/** How much of the raw disk in the file `path` is data, by its holes. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED. */
+/**
+ * How much of the raw disk in the file `path` is data, by its holes. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ */
 export function sparsenessOf(path: string): Promise<Sparseness> {
   return guarded(async () => {
     await using file: FileHandle = await open(path, "r")

@@ -5,8 +5,8 @@ import type { DiskInfo } from "./inspect.ts"
 export const MAX_LAYERS = 64
 
 /**
- * Judges layers, base first, as one chain: raw only at the bottom, the virtual size never shrinks, not too many (spec: DSK).
- * Throws OVM_DISK_INVALID naming the layer's file.
+ * Judges layers, base first, as one chain: raw only at the bottom, the virtual size never shrinks, not too many (spec:
+ * DSK). Throws OVM_DISK_INVALID naming the layer's file.
  */
 export function checkChain(layers: readonly DiskInfo[]): void {
   let below: DiskInfo | undefined

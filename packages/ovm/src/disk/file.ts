@@ -18,7 +18,8 @@ export function invalid(path: string, reason: string): OvmError {
 
 /**
  * Opens `path`, which must be a regular file, for the time that `use` takes.
- * Throws OVM_FILE_UNREADABLE if it cannot be opened or is no regular file, OVM_DISK_INVALID if it is shorter than it must be.
+ * Throws OVM_FILE_UNREADABLE if it cannot be opened or is no regular file, OVM_DISK_INVALID if it is shorter than it
+ * must be.
  */
 export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promise<T>): Promise<T> {
   const fd = openRegularSync(path)

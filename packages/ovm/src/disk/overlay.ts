@@ -13,9 +13,10 @@ const HEADER_LENGTH = 112
 const REFCOUNT_ORDER = 4 // 16-bit counts
 
 /**
- * Creates an empty writable qcow2 v3 at `path`, which must not exist yet: header, refcount table and block, L1 table, each in
- * clusters of its own, nearly all of it a hole. No backing file is written into the header: the chain is explicit (spec: DSK).
- * `virtualSize` is in bytes, a multiple of 512. Throws OVM_DISK_INVALID, OVM_NO_SPACE, OVM_PERMISSION_DENIED; leaves no file then.
+ * Creates an empty writable qcow2 v3 at `path`, which must not exist yet: header, refcount table and block, L1 table,
+ * each in clusters of its own, nearly all of it a hole. No backing file is written into the header: the chain is
+ * explicit (spec: DSK). `virtualSize` is in bytes, a multiple of 512. Throws OVM_DISK_INVALID, OVM_NO_SPACE,
+ * OVM_PERMISSION_DENIED; leaves no file then.
  */
 export async function createOverlay(path: string, virtualSize: number): Promise<void> {
   if (

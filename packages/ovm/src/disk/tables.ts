@@ -102,7 +102,9 @@ function countL2(disk: DiskReader, header: Qcow2Header, view: DataView, l1Index:
   return { allocatedClusters, compressedClusters }
 }
 
-/** A layer's refcounts are never used, as it is never written to; what QEMU loads of them must be there all the same. */
+/**
+ * A layer's refcounts are never used, as it is never written to; what QEMU loads of them must be there all the same.
+ */
 async function checkRefcounts(disk: DiskReader, { refcounts, clusterSize }: Qcow2Header): Promise<void> {
   const table = { offset: refcounts.offset, entries: refcounts.bytes / 8, what: "the refcount table" }
   await eachEntry(disk, table, (high, low, index) => {

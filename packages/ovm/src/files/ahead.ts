@@ -1,4 +1,6 @@
-/** Does `work` for the items of `source`, `width` of them at a time, and gives the results in the order of the items. */
+/**
+ * Does `work` for the items of `source`, `width` of them at a time, and gives the results in the order of the items.
+ */
 export async function* ahead<T, R>(
   source: AsyncIterable<T>,
   width: number,

@@ -1,7 +1,9 @@
 import { ftruncateSync, writev } from "node:fs"
 import { runsOf } from "./zeros.ts"
 
-/** Writes `chunks` at byte `at`, where the open file ends. It ends behind them afterwards; long runs of zeros are holes. */
+/**
+ * Writes `chunks` at byte `at`, where the open file ends. It ends behind them afterwards; long runs of zeros are holes.
+ */
 export async function append(fd: number, chunks: readonly Uint8Array[], at: number): Promise<void> {
   let position = at
   let hole = false
@@ -13,7 +15,9 @@ export async function append(fd: number, chunks: readonly Uint8Array[], at: numb
   if (hole) ftruncateSync(fd, position)
 }
 
-/** Writes all of `chunks` at byte `at`, by the thread pool: the event loop goes on while the kernel waits for the disk. */
+/**
+ * Writes all of `chunks` at byte `at`, by the thread pool: the event loop goes on while the kernel waits for the disk.
+ */
 export async function writeAll(fd: number, chunks: readonly Uint8Array[], at: number): Promise<void> {
   let left = chunks.filter((chunk) => chunk.byteLength > 0)
   for (let position = at; left.length > 0; ) {

@@ -3,8 +3,8 @@ import { readSparse } from "./sparse.ts"
 import { named } from "./writing.ts"
 
 /**
- * The bytes of the regular file `path`, opened when the iteration begins and closed when it ends. Throws what opening throws, and
- * the system's errors with the path.
+ * The bytes of the regular file `path`, opened when the iteration begins and closed when it ends. Throws what opening
+ * throws, and the system's errors with the path.
  */
 export async function* readChunks(
   path: string,

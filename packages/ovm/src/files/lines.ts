@@ -4,8 +4,8 @@ import { writeNow } from "./writing.ts"
 const LINE_FEED = 0x0a
 
 /**
- * Adds lines of `text` to the file that is open for reading and appending, whole or not at all: a part of one, which a full disk
- * or a writer that died left, would spoil the next. Throws the system's error.
+ * Adds lines of `text` to the file that is open for reading and appending, whole or not at all: a part of one, which a
+ * full disk or a writer that died left, would spoil the next. Throws the system's error.
  */
 export function appendWhole(fd: number, text: string): void {
   const before = wholeLines(fd)

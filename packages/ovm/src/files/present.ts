@@ -23,7 +23,10 @@ export async function ifPresent<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** The bytes of a regular file; undefined if there is no file. Throws OVM_FILE_UNREADABLE for anything else, without waiting for it. */
+/**
+ * The bytes of a regular file; undefined if there is no file. Throws OVM_FILE_UNREADABLE for anything else, without
+ * waiting for it.
+ */
 export function bytesIfPresent(path: string): Promise<Buffer | undefined> {
   return ifPresent(
     writing(path, async () => {

@@ -5,14 +5,14 @@ import { asyncFs } from "./async.ts"
 import { named } from "./writing.ts"
 
 // The one way to open a path that somebody else may have chosen: a request, an archive, an artifact, a setting
-// (OVMS-SEC-045). What is no regular file is not even opened, since opening a device can do things; between the look and the
-// opening it may have been swapped, hence no waiting, and a second look at what was opened.
+// (OVMS-SEC-045). What is no regular file is not even opened, since opening a device can do things; between the look
+// and the opening it may have been swapped, hence no waiting, and a second look at what was opened.
 
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
- * Opens a regular file for reading without ever waiting for anybody. Throws OVM_FILE_UNREADABLE, naming the file and the reason,
- * whatever it is that stands in the way.
+ * Opens a regular file for reading without ever waiting for anybody. Throws OVM_FILE_UNREADABLE, naming the file and
+ * the reason, whatever it is that stands in the way.
  */
 export async function openRegular(path: string): Promise<FileHandle> {
   let handle: FileHandle | undefined
@@ -43,7 +43,8 @@ export function openRegularSync(path: string): number {
 
 /**
  * All bytes of a small regular file, `limit` of them at most. Throws OVM_TOO_LARGE above it, and OVM_FILE_UNREADABLE as
- * `openRegular` does and for a file that has not the size that it says: one that is written to, or that the kernel makes up.
+ * `openRegular` does and for a file that has not the size that it says: one that is written to, or that the kernel
+ * makes up.
  */
 export async function readRegular(path: string, limit: number): Promise<Uint8Array> {
   const handle = await openRegular(path)

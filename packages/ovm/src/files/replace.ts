@@ -7,7 +7,10 @@ import { batches } from "./batch.ts"
 import { syncDirectory } from "./sync.ts"
 import { named, writing } from "./writing.ts"
 
-/** A file is replaced by a temporary one of a name that nobody else has, and one rename: whoever reads sees the old or the new. */
+/**
+ * A file is replaced by a temporary one of a name that nobody else has, and one rename: whoever reads sees the old or
+ * the new.
+ */
 export interface Replacing {
   /** Of the new file, less the umask. 0600 unless told. */
   readonly mode?: number
@@ -27,8 +30,8 @@ const NAME = /^\.ovm-[0-9a-f-]{36}\.tmp$/
 const STALE_MS = 3_600_000
 
 /**
- * Replaces the small file `path` at once, not durably: handing it to a thread four times over takes longer than writing a few
- * hundred bytes. Throws the system's error with `path` in it, and leaves nothing behind then.
+ * Replaces the small file `path` at once, not durably: handing it to a thread four times over takes longer than writing
+ * a few hundred bytes. Throws the system's error with `path` in it, and leaves nothing behind then.
  */
 export function replaceAtOnce(path: string, content: string | Uint8Array, options: Replacing = {}): void {
   const temporary = temporaryFor(path, options)
@@ -46,8 +49,8 @@ export function replaceAtOnce(path: string, content: string | Uint8Array, option
 }
 
 /**
- * Replaces the file `path` with `content`, of any size. Throws the system's error with `path` in it, and what `content` throws;
- * nothing is left behind then.
+ * Replaces the file `path` with `content`, of any size. Throws the system's error with `path` in it, and what `content`
+ * throws; nothing is left behind then.
  */
 export async function replaceFile(
   path: string,
@@ -103,8 +106,8 @@ async function pour(handle: FileHandle, content: AsyncIterable<Uint8Array>): Pro
 }
 
 /**
- * Removes what writers that died have left in `folder`: what is older than `ageMs`, an hour unless told. What cannot be read or
- * removed stays: nobody needs it gone.
+ * Removes what writers that died have left in `folder`: what is older than `ageMs`, an hour unless told. What cannot be
+ * read or removed stays: nobody needs it gone.
  */
 export async function sweepTemporaries(folder: string, ageMs = STALE_MS): Promise<void> {
   const { readdir, rm, stat } = asyncFs()

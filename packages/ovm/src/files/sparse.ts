@@ -50,8 +50,8 @@ function clear({ fd, size }: Growing, at: number, length: number): boolean {
 }
 
 /**
- * The next data of the open file of `size` bytes, at or after byte `at`; empty, at its end, if there is only a hole. Where the
- * file system does not say, all is data.
+ * The next data of the open file of `size` bytes, at or after byte `at`; empty, at its end, if there is only a hole.
+ * Where the file system does not say, all is data.
  */
 export function dataFrom(fd: number, at: number, size: number): Extent {
   const start = nextData(fd, at)

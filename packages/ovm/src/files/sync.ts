@@ -14,7 +14,10 @@ export async function syncDirectory(path: string): Promise<void> {
   })
 }
 
-/** Brings the open file to the disk. By hand: node:util, which would make a promise of it, takes longer to load than that. */
+/**
+ * Brings the open file to the disk. By hand: node:util, which would make a promise of it, takes longer to load than
+ * that.
+ */
 export function synced(fd: number): Promise<void> {
   return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())))
 }

@@ -1,6 +1,9 @@
 import { writeSync } from "node:fs"
 
-/** Writes all of `bytes` at once: at byte `at` of the open file, or where it is. The system may take less than it is given. */
+/**
+ * Writes all of `bytes` at once: at byte `at` of the open file, or where it is. The system may take less than it is
+ * given.
+ */
 export function writeNow(fd: number, bytes: Uint8Array, at?: number): void {
   for (let done = 0; done < bytes.byteLength; )
     done += writeSync(fd, bytes, done, bytes.byteLength - done, at === undefined ? null : at + done)

@@ -1,6 +1,9 @@
 import { BATCH } from "./batch.ts"
 
-/** So many zeros in a row, in bytes, become a hole of a file that is written: fewer would cut it into pieces, and save little. */
+/**
+ * So many zeros in a row, in bytes, become a hole of a file that is written: fewer would cut it into pieces, and save
+ * little.
+ */
 export const LEAST_HOLE = 64 * 1024
 
 const zeros = Buffer.alloc(BATCH)
@@ -9,8 +12,8 @@ const zeros = Buffer.alloc(BATCH)
 export const ZEROS: Uint8Array = zeros
 
 /**
- * Whether the bytes of `bytes` from `from` up to `to`, a batch at most, are all zero. Three looks tell that of most that are not;
- * a loop over the rest would cost more than the hash, and memcmp does not.
+ * Whether the bytes of `bytes` from `from` up to `to`, a batch at most, are all zero. Three looks tell that of most
+ * that are not; a loop over the rest would cost more than the hash, and memcmp does not.
  */
 export function isZero(bytes: Uint8Array, from = 0, to = bytes.byteLength): boolean {
   if (bytes[from] || bytes[to - 1] || bytes[(from + to) >> 1]) return false

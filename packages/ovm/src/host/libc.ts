@@ -26,8 +26,8 @@ const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1
 let library: ReturnType<typeof open> | undefined
 
 /**
- * Takes the lock of the open file `path` without waiting; false if another one holds it. Throws OVM_LOCK_UNSUPPORTED, naming
- * the file, where the file system has no locks: waiting would not help.
+ * Takes the lock of the open file `path` without waiting; false if another one holds it. Throws OVM_LOCK_UNSUPPORTED,
+ * naming the file, where the file system has no locks: waiting would not help.
  */
 export function flock(fd: number, mode: LockMode, path: string): boolean {
   library ??= open()
@@ -55,46 +55,63 @@ export function unlock(fd: number): void {
   library.flock(fd, LOCK_UN)
 }
 
-/** Makes the file `to` share all blocks of the file `from`, at once; false where the file system cannot (ioctl_ficlone(2)). */
+/**
+ * Makes the file `to` share all blocks of the file `from`, at once; false where the file system cannot
+ * (ioctl_ficlone(2)).
+ */
 export function shareBlocks(from: number, to: number): boolean {
   library ??= open()
   return library.ioctl(to, FICLONE, from) === 0
 }
 
-/** Where the next data of the open file begins, at or after byte `at` (lseek(2)); -1 if there is none, or the file system does not say. */
+/**
+ * Where the next data of the open file begins, at or after byte `at` (lseek(2)); -1 if there is none, or the file
+ * system does not say.
+ */
 export function nextData(fd: number, at: number): number {
   library ??= open()
   return Number(library.lseek(fd, at, SEEK_DATA))
 }
 
-/** Where the next hole begins, at or after byte `at`; the end of the file counts as one. -1 if the file system does not say. */
+/**
+ * Where the next hole begins, at or after byte `at`; the end of the file counts as one. -1 if the file system does not
+ * say.
+ */
 export function nextHole(fd: number, at: number): number {
   library ??= open()
   return Number(library.lseek(fd, at, SEEK_HOLE))
 }
 
-/** Has the kernel begin to read these bytes of the open file into memory (posix_fadvise(2)); what it makes of that is its own affair. */
+/**
+ * Has the kernel begin to read these bytes of the open file into memory (posix_fadvise(2)); what it makes of that is
+ * its own affair.
+ */
 export function readAhead(fd: number, at: number, length: number): void {
   library ??= open()
   library.posix_fadvise(fd, at, length, POSIX_FADV_WILLNEED)
 }
 
 /**
- * Has the file system set these bytes of the open file aside, without making the file longer (fallocate(2)). Nothing is promised:
- * one that cannot, or has no room, says so when they are written.
+ * Has the file system set these bytes of the open file aside, without making the file longer (fallocate(2)). Nothing is
+ * promised: one that cannot, or has no room, says so when they are written.
  */
 export function reserve(fd: number, at: number, length: number): void {
   library ??= open()
   library.fallocate(fd, FALLOC_FL_KEEP_SIZE, at, length)
 }
 
-/** Makes these bytes of the open file, none of them behind its end, a hole (fallocate(2)); false where the file system cannot. */
+/**
+ * Makes these bytes of the open file, none of them behind its end, a hole (fallocate(2)); false where the file system
+ * cannot.
+ */
 export function punch(fd: number, at: number, length: number): boolean {
   library ??= open()
   return library.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length) === 0
 }
 
-/** Gives all threads of a process group this nice value, -20 to 19 (setpriority(2)); false where that is not allowed. */
+/**
+ * Gives all threads of a process group this nice value, -20 to 19 (setpriority(2)); false where that is not allowed.
+ */
 export function setGroupNice(group: number, nice: number): boolean {
   library ??= open()
   return library.setpriority(PRIO_PGRP, group, nice) === 0

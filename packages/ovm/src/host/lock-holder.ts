@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { type Lock, tryLock } from "./lock.ts"
 
-/** True if a process holds the lock of the file `path`; false if none does, or there is no such file. Throws OVM_LOCK_UNSUPPORTED. */
+/**
+ * True if a process holds the lock of the file `path`; false if none does, or there is no such file. Throws
+ * OVM_LOCK_UNSUPPORTED.
+ */
 export function isLocked(path: string): boolean {
   let free: Lock | undefined
   try {

@@ -1,7 +1,10 @@
 import { readFile } from "node:fs/promises"
 import { OvmError } from "../errors.ts"
 
-/** Bytes that a VMM locks beside its guest's memory: its program, its heap and, without KVM, the code that it translates into. */
+/**
+ * Bytes that a VMM locks beside its guest's memory: its program, its heap and, without KVM, the code that it translates
+ * into.
+ */
 const OVERHEAD = 512 << 20
 /** CAP_IPC_LOCK (capabilities(7)). */
 const MAY_LOCK = 1n << 14n

@@ -18,8 +18,8 @@ export interface LockCall {
 
 /**
  * Locks the file `path`, which is made if absent and must never be deleted, against other processes and other
- * holders in this one. Throws OVM_STORE_BUSY naming the file after `timeoutMs` (10 s unless told), OVM_LOCK_UNSUPPORTED at
- * once.
+ * holders in this one. Throws OVM_STORE_BUSY naming the file after `timeoutMs` (10 s unless told), OVM_LOCK_UNSUPPORTED
+ * at once.
  */
 export async function lock(path: string, mode: LockMode, call: LockCall = {}): Promise<Lock> {
   const fd = openSync(path, call.existing ? constants.O_RDONLY : constants.O_RDWR | constants.O_CREAT, 0o600)

@@ -23,8 +23,8 @@ export interface Paths {
 }
 
 /**
- * `OVM_HOME` isolates everything, the socket too; root has /var/lib and /run; others follow the XDG base directories. Throws
- * OVM_USAGE for somebody without a home who names no other place.
+ * `OVM_HOME` isolates everything, the socket too; root has /var/lib and /run; others follow the XDG base directories.
+ * Throws OVM_USAGE for somebody without a home who names no other place.
  */
 export function paths(env: Record<string, string | undefined> = process.env): Paths {
   if (env.OVM_HOME) return layout(resolve(env.OVM_HOME), resolve(env.OVM_HOME), resolve(env.OVM_HOME))
@@ -35,7 +35,10 @@ export function paths(env: Record<string, string | undefined> = process.env): Pa
   return layout(root, runtime ? join(runtime, "ovm") : root, config)
 }
 
-/** $HOME, else what the user database says; undefined for who has neither. Of a relative one nobody could tell what it is relative to. */
+/**
+ * $HOME, else what the user database says; undefined for who has neither. Of a relative one nobody could tell what it
+ * is relative to.
+ */
 export function homeFolder(env: Record<string, string | undefined> = process.env): string | undefined {
   return absolute(env.HOME) ?? absolute(homeOfUser())
 }

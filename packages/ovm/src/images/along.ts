@@ -7,8 +7,8 @@ import type { LayoutStore } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 
 /**
- * Lists the snapshots that came along with `roots`, as referrers, so that they live as long as what they are of though no name
- * stands for them (OVMS-SNP-152).
+ * Lists the snapshots that came along with `roots`, as referrers, so that they live as long as what they are of though
+ * no name stands for them (OVMS-SNP-152).
  */
 export async function enterSnapshots(
   store: LayoutStore,

@@ -28,8 +28,8 @@ export interface CollectOptions extends Call {
 const standing = (types: readonly string[]) => types.some(isSnapshotType)
 
 /**
- * One collection of the store and of what was derived from it: files whose blobs are gone, and that no instance uses, go with
- * them. Throws what collectGarbage throws.
+ * One collection of the store and of what was derived from it: files whose blobs are gone, and that no instance uses,
+ * go with them. Throws what collectGarbage throws.
  */
 export async function collectImages(
   { store, cache }: Pick<Paths, "store" | "cache">,

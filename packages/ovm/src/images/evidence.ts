@@ -45,8 +45,8 @@ export function evidenceOfBoth(first: EvidenceSource, second: EvidenceSource): E
 }
 
 /**
- * Has `source`, which remembers its answers, asked for what a policy and `copyEvidence` are going to want of `subject`, while
- * something else is waited for.
+ * Has `source`, which remembers its answers, asked for what a policy and `copyEvidence` are going to want of `subject`,
+ * while something else is waited for.
  */
 export function askAhead(source: EvidenceSource, subject: Digest, call: Call): void {
   const asked = [
@@ -61,8 +61,8 @@ export function askAhead(source: EvidenceSource, subject: Digest, call: Call): v
 export type Relied = readonly { readonly subject: Digest; readonly evidence: Evidence }[]
 
 /**
- * Copies the evidence of `subject` from its registry, so that this host can decide by itself later (OVMS-POL-083): all that was
- * relied on, or it throws; of the rest as much as is reasonable, and what cannot be had is passed over.
+ * Copies the evidence of `subject` from its registry, so that this host can decide by itself later (OVMS-POL-083): all
+ * that was relied on, or it throws; of the rest as much as is reasonable, and what cannot be had is passed over.
  */
 export async function copyEvidence(
   source: EvidenceSource,

@@ -32,8 +32,8 @@ export interface ImagesOptions extends Pick<Registries, "settings"> {
 }
 
 /**
- * Makes the store at `root` if there is none; `cache` is where inflated RAM goes. Nothing is prepared but what `policy` admits. A
- * store that is damaged is told to `damaged`, where that is given: what needs no image goes on without it.
+ * Makes the store at `root` if there is none; `cache` is where inflated RAM goes. Nothing is prepared but what `policy`
+ * admits. A store that is damaged is told to `damaged`, where that is given: what needs no image goes on without it.
  */
 export async function openImages(
   root: string,
@@ -69,10 +69,11 @@ export class Images {
   }
 
   /**
-   * From a name or path to files that a VMM may open (spec/oci-mapping.md, spec/disk.md, spec/policy.md, spec/security.md).
-   * Resolves once and pins the digest. Whoever opens it closes it. Throws OVM_POLICY_REFUSED, OVM_POLICY_INVALID, OVM_NAME_UNKNOWN,
-   * OVM_CONTENT_MISSING, OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID, OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and
-   * what a registry can fail with; then nothing is leased.
+   * From a name or path to files that a VMM may open (spec/oci-mapping.md, spec/disk.md, spec/policy.md,
+   * spec/security.md). Resolves once and pins the digest. Whoever opens it closes it. Throws OVM_POLICY_REFUSED,
+   * OVM_POLICY_INVALID, OVM_NAME_UNKNOWN, OVM_CONTENT_MISSING, OVM_ARTIFACT_INVALID, OVM_MANIFEST_INVALID,
+   * OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry can fail with; then nothing is
+   * leased.
    */
   async open(reference: string, options: OpenOptions): Promise<OpenImage> {
     const { place } = this
@@ -127,8 +128,8 @@ export class Images {
   }
 
   /**
-   * What a name stands for on this host, without a look at the content; undefined for paths, for what is not here and for what
-   * is no name.
+   * What a name stands for on this host, without a look at the content; undefined for paths, for what is not here and
+   * for what is no name.
    */
   async resolve(text: string): Promise<{ reference: string; digest: Digest } | undefined> {
     if (isPath(text)) return undefined
@@ -184,10 +185,10 @@ export class Images {
   }
 
   /**
-   * Stores what `take` made of a machine as a snapshot called `name`, and leases it to the instance. The RAM file becomes this
-   * host's cached copy, so that it can be resumed here at once. The instance holds no more of it than the disk, which its next
-   * snapshots refer to again. Throws OVM_STATE_CONFLICT if `name` stands for something else than a snapshot, and what compressing
-   * and storing can throw; then there is no new name.
+   * Stores what `take` made of a machine as a snapshot called `name`, and leases it to the instance. The RAM file
+   * becomes this host's cached copy, so that it can be resumed here at once. The instance holds no more of it than the
+   * disk, which its next snapshots refer to again. Throws OVM_STATE_CONFLICT if `name` stands for something else than a
+   * snapshot, and what compressing and storing can throw; then there is no new name.
    */
   async storeSnapshot(taken: TakenSnapshot, name: string, call: Call = {}): Promise<Snapshot> {
     const { snapshot, replaced } = await this.#store(taken, name, call)
@@ -227,7 +228,10 @@ export class Images {
     await refuseOther(store, name, call)
   }
 
-  /** Gives back the leases of all instances but these, which hold at least these manifests afterwards, whatever became of their leases. */
+  /**
+   * Gives back the leases of all instances but these, which hold at least these manifests afterwards, whatever became
+   * of their leases.
+   */
   async keepLeases(instances: ReadonlyMap<string, readonly Digest[]>): Promise<void> {
     await using store = await openLayout(this.place.store)
     const held = new Map((await store.leases()).map(({ id, digests }) => [id, digests]))

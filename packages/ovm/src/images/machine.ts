@@ -46,7 +46,10 @@ export async function machineOf(
   return { machine, chain }
 }
 
-/** Raw layers whose bytes are those of something else (OVMS-DSK-041): the guest sees them as they are, and hardly what was meant. */
+/**
+ * Raw layers whose bytes are those of something else (OVMS-DSK-041): the guest sees them as they are, and hardly what
+ * was meant.
+ */
 function foreignLayers({ infos }: Chain): string[] {
   return infos.flatMap(({ looksLike }, index) =>
     looksLike ? [`disk layer ${index} is declared raw, but looks like ${looksLike}`] : [],
@@ -89,7 +92,10 @@ export async function chainOf(
   return { files: [...below.files, ...files], infos }
 }
 
-/** What was found in blobs by their paths, which have their digests: the same, as long as the content is verified each time. */
+/**
+ * What was found in blobs by their paths, which have their digests: the same, as long as the content is verified each
+ * time.
+ */
 const inspected = new Map<string, DiskInfo>()
 const MOST_INSPECTED = 256
 

@@ -24,8 +24,8 @@ import { readRegular } from "../files/regular.ts"
 const MAX_FILES = 256
 
 /**
- * Stores the machine of an OVMS manifest file whose blobs lie beside it: in `blobs/sha256/`, or as files of any name in the
- * same folder, found by digest (spec/runtime-api.md). The file's own bytes become the config, so its digest stays.
+ * Stores the machine of an OVMS manifest file whose blobs lie beside it: in `blobs/sha256/`, or as files of any name in
+ * the same folder, found by digest (spec/runtime-api.md). The file's own bytes become the config, so its digest stays.
  * Throws OVM_MANIFEST_INVALID, OVM_TOO_LARGE, OVM_CONTENT_MISSING naming the ref that no file has.
  */
 export async function importManifestFile(store: Store, file: string, call: Call): Promise<Descriptor> {

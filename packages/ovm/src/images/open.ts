@@ -59,8 +59,8 @@ export interface LocalSnapshot {
 }
 
 /**
- * A machine that is local, verified and leased, and what may be gone on from. As long as it is open nothing that was looked at is
- * taken away; the lease outlives that.
+ * A machine that is local, verified and leased, and what may be gone on from. As long as it is open nothing that was
+ * looked at is taken away; the lease outlives that.
  */
 export class OpenImage {
   /** What the name itself says to go on from: it stands for a snapshot, or has RAM beside the machine. */
@@ -81,8 +81,8 @@ export class OpenImage {
   }
 
   /**
-   * Named snapshots of the machine on this host, the newest first (OVMS-SNP-110), without those that the policy refuses: these are
-   * `refused`, with its words. Throws OVM_POLICY_INVALID, OVM_INTERRUPTED.
+   * Named snapshots of the machine on this host, the newest first (OVMS-SNP-110), without those that the policy
+   * refuses: these are `refused`, with its words. Throws OVM_POLICY_INVALID, OVM_INTERRUPTED.
    */
   async snapshots(
     call: Call = {},
@@ -103,8 +103,9 @@ export class OpenImage {
   }
 
   /**
-   * Makes everything of `snapshot` local and leases it: RAM inflated, state and overlays verified (spec/snapshot.md). Throws
-   * OVM_CONTENT_MISSING, OVM_SNAPSHOT_INVALID, OVM_DISK_INVALID, OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH, OVM_NO_SPACE.
+   * Makes everything of `snapshot` local and leases it: RAM inflated, state and overlays verified (spec/snapshot.md).
+   * Throws OVM_CONTENT_MISSING, OVM_SNAPSHOT_INVALID, OVM_DISK_INVALID, OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH,
+   * OVM_NO_SPACE.
    */
   async resume(snapshot: Snapshot, call: Call = {}): Promise<PreparedSnapshot> {
     const { store, premises, image } = this
@@ -115,7 +116,10 @@ export class OpenImage {
     return await prepareSnapshot(from, snapshot, base, { ...call, holder: lease })
   }
 
-  /** `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in vain. */
+  /**
+   * `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in
+   * vain.
+   */
   async close(failure?: unknown): Promise<void> {
     if (failure === undefined) return await this.store.close()
     const { place, cache } = this.premises

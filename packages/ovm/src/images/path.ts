@@ -17,10 +17,10 @@ export interface Imported {
 }
 
 /**
- * Copies what a path names into `store`, without giving it a name there: an OCI layout or the tar archive of one with one
- * artifact, either with `:TAG`, or a manifest file with its blobs beside it (spec/runtime-api.md). Throws OVM_FILE_UNREADABLE,
- * OVM_ARTIFACT_INVALID if there are several artifacts and no tag says which, OVM_UNSUPPORTED for a compressed archive, and
- * what reading it can throw.
+ * Copies what a path names into `store`, without giving it a name there: an OCI layout or the tar archive of one with
+ * one artifact, either with `:TAG`, or a manifest file with its blobs beside it (spec/runtime-api.md). Throws
+ * OVM_FILE_UNREADABLE, OVM_ARTIFACT_INVALID if there are several artifacts and no tag says which, OVM_UNSUPPORTED for a
+ * compressed archive, and what reading it can throw.
  */
 export async function importPath(store: LayoutStore, path: string, call: Call): Promise<Imported> {
   const place = await splitPlace(path)

@@ -21,11 +21,11 @@ export interface PullOptions extends Call, Pick<ConnectOptions, "settings" | "la
 }
 
 /**
- * Copies an image from its registry into `store` and names it there, with the evidence for it. What is no OVMS artifact, one
- * that breaks the specification, and what the policy refuses, is refused before its blobs are fetched (OVMS-POL-082). The tag is
- * resolved once: the digest decides from there on. Returns the descriptor of the OCI manifest. Throws OVM_REFERENCE_INVALID
- * without a host, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry, artifact and store can throw; then the store has
- * no new name.
+ * Copies an image from its registry into `store` and names it there, with the evidence for it. What is no OVMS
+ * artifact, one that breaks the specification, and what the policy refuses, is refused before its blobs are fetched
+ * (OVMS-POL-082). The tag is resolved once: the digest decides from there on. Returns the descriptor of the OCI
+ * manifest. Throws OVM_REFERENCE_INVALID without a host, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry,
+ * artifact and store can throw; then the store has no new name.
  */
 export async function pullImage(
   store: LayoutStore,

@@ -5,8 +5,8 @@ import { OvmError } from "../errors.ts"
 import { parseReference, type Reference } from "../registry/reference.ts"
 
 /**
- * What a reference stands for in the store. With `strict`, content of a digest counts only if the store has it under a name of
- * the same repository (OVMS-POL-016). Throws OVM_NAME_UNKNOWN.
+ * What a reference stands for in the store. With `strict`, content of a digest counts only if the store has it under a
+ * name of the same repository (OVMS-POL-016). Throws OVM_NAME_UNKNOWN.
  */
 export async function resolveHere(
   store: LayoutStore,

@@ -51,7 +51,9 @@ export async function prepareSnapshot(
   }
 }
 
-/** A guest's disk does not grow by being snapshotted (OVMS-SNP-036); an overlay that is smaller was refused as a layer. */
+/**
+ * A guest's disk does not grow by being snapshotted (OVMS-SNP-036); an overlay that is smaller was refused as a layer.
+ */
 function refuseOtherSize(base: { readonly reference: string; readonly chain: Chain }, chain: Chain): void {
   const [had, has] = [virtualSizeOf(base.chain), virtualSizeOf(chain)]
   if (had === has) return
@@ -114,8 +116,8 @@ export async function storeSnapshot(
 }
 
 /**
- * The snapshot that `name` stands for, if any. Throws OVM_STATE_CONFLICT for anything else: a name that stands for a machine is not
- * taken away from it (spec/runtime-api.md).
+ * The snapshot that `name` stands for, if any. Throws OVM_STATE_CONFLICT for anything else: a name that stands for a
+ * machine is not taken away from it (spec/runtime-api.md).
  */
 export async function refuseOther(
   store: LayoutStore,

@@ -7,9 +7,9 @@ import { collectImages } from "./collect.ts"
 const IN_VAIN: readonly ErrorClass[] = ["invalid", "refused", "host"]
 
 /**
- * Opens the store of `place`, made if absent, for `work`, which brings content in, and closes it. Where that fails in vain, all
- * that has no name and no user is removed, the beginnings of blobs too if the disk is full; after trouble with a registry or an
- * interruption it stays, for the next attempt to go on with.
+ * Opens the store of `place`, made if absent, for `work`, which brings content in, and closes it. Where that fails in
+ * vain, all that has no name and no user is removed, the beginnings of blobs too if the disk is full; after trouble
+ * with a registry or an interruption it stays, for the next attempt to go on with.
  */
 export async function takeIn<T>(
   place: Pick<Paths, "store" | "cache">,
@@ -25,7 +25,10 @@ export async function takeIn<T>(
   }
 }
 
-/** Removes what was fetched before such an end as `thrown`, if that was in vain; of what has a name or a user nothing goes. */
+/**
+ * Removes what was fetched before such an end as `thrown`, if that was in vain; of what has a name or a user nothing
+ * goes.
+ */
 export async function collectInVain(place: Pick<Paths, "store" | "cache">, thrown: unknown): Promise<void> {
   const error = toOvmError(thrown)
   if (!IN_VAIN.includes(error.class)) return

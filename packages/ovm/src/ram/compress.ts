@@ -43,10 +43,10 @@ export interface CompressedRam {
 const BATCH = 4
 
 /**
- * Compresses the sparse RAM file `path`, which nobody may write to meanwhile, as spec/snapshot.md ("RAM on the wire") has it:
- * one frame for each 256 KiB, on all processors, in memory that does not depend on the size. Holes are not even read. Nothing
- * is left at `into` if it fails. Throws OVM_FILE_UNREADABLE, OVM_RAM_INVALID (not a multiple of 256 KiB), OVM_NO_SPACE,
- * OVM_INTERRUPTED.
+ * Compresses the sparse RAM file `path`, which nobody may write to meanwhile, as spec/snapshot.md ("RAM on the wire")
+ * has it: one frame for each 256 KiB, on all processors, in memory that does not depend on the size. Holes are not even
+ * read. Nothing is left at `into` if it fails. Throws OVM_FILE_UNREADABLE, OVM_RAM_INVALID (not a multiple of 256 KiB),
+ * OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export function compressRam(path: string, options: CompressOptions): Promise<CompressedRam> {
   return guarded(async () => {

@@ -10,8 +10,8 @@ import type { InflateOptions } from "./inflate-options.ts"
 import { MemoryDigest, sha256Of } from "./memory-digest.ts"
 
 /**
- * How the RAM in the blob `path` becomes a file of the cache, whose key is the recipe `ram` and the memory digest: what differs
- * in compression only is inflated once.
+ * How the RAM in the blob `path` becomes a file of the cache, whose key is the recipe `ram` and the memory digest: what
+ * differs in compression only is inflated once.
  */
 export function ramDerivation(
   path: string,

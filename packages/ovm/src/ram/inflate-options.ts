@@ -7,7 +7,10 @@ export interface InflateOptions extends Call, RamFacts {
   readonly into: string
   /** Bytes of the blob, as its descriptor says. */
   readonly blobSize: number
-  /** The bytes of the table of frames, verified by digest. Without it the whole blob is verified, and inflated by one thread. */
+  /**
+   * The bytes of the table of frames, verified by digest. Without it the whole blob is verified, and inflated by one
+   * thread.
+   */
   readonly table?: Uint8Array
   /** The memory digest that the RAM must have. Absent: it is only computed. */
   readonly digest?: Digest

@@ -17,10 +17,10 @@ const BATCH = 4
 const WINDOW = 64
 
 /**
- * Inflates the blob in the file `path` into the sparse file `into`, verified as spec/snapshot.md ("Order of verification") has
- * it; also blobs of the plain tools. Memory does not depend on any size, and no byte beyond `size` is ever written. Nothing is
- * left at `into` if it fails. Gives the memory digest. Throws OVM_SNAPSHOT_INVALID (table), OVM_RAM_INVALID,
- * OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH, OVM_NO_SPACE, OVM_INTERRUPTED.
+ * Inflates the blob in the file `path` into the sparse file `into`, verified as spec/snapshot.md ("Order of
+ * verification") has it; also blobs of the plain tools. Memory does not depend on any size, and no byte beyond `size`
+ * is ever written. Nothing is left at `into` if it fails. Gives the memory digest. Throws OVM_SNAPSHOT_INVALID (table),
+ * OVM_RAM_INVALID, OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH, OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export function inflateRam(path: string, options: InflateOptions): Promise<Digest> {
   return guarded(async () => {

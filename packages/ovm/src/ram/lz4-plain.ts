@@ -9,8 +9,8 @@ const LEGACY = 0x184c2102
 const WINDOW = 65536
 
 /**
- * The content of whatever LZ4 frames `content` has, block by block: at most 4 MiB at a time. Checksums are passed over: the
- * digest of the blob says more. Throws OVM_RAM_INVALID.
+ * The content of whatever LZ4 frames `content` has, block by block: at most 4 MiB at a time. Checksums are passed over:
+ * the digest of the blob says more. Throws OVM_RAM_INVALID.
  */
 export async function* inflateLz4Stream(content: Bytes): Bytes {
   await using reader = new ByteReader(content)

@@ -33,7 +33,9 @@ export function compressLz4(chunk: Uint8Array): Uint8Array {
   return Buffer.concat([HEADER, packed, END])
 }
 
-/** The chunk in `frame`, which must be as `compressLz4` writes them, or one of several blocks. Throws OVM_RAM_INVALID. */
+/**
+ * The chunk in `frame`, which must be as `compressLz4` writes them, or one of several blocks. Throws OVM_RAM_INVALID.
+ */
 export function inflateLz4(frame: Uint8Array): Uint8Array {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
   if (bytes.length < 11 || bytes.readUInt32LE(0) !== LZ4_MAGIC) throw malformedRam("there is no LZ4 frame")
@@ -70,7 +72,10 @@ export function inflateLz4(frame: Uint8Array): Uint8Array {
   return parts.length === 1 && first ? first : Buffer.concat(parts)
 }
 
-/** The content of one block, of at most `limit` bytes; `before` is what a linked block may refer to. Throws OVM_RAM_INVALID. */
+/**
+ * The content of one block, of at most `limit` bytes; `before` is what a linked block may refer to. Throws
+ * OVM_RAM_INVALID.
+ */
 export function inflateBlock(block: Buffer, plain: boolean, limit: number, before?: Buffer): Buffer {
   if (plain) {
     if (block.length > limit) throw malformedRam(`an LZ4 block holds more than ${limit} bytes`)

@@ -49,7 +49,10 @@ export class Pool implements AsyncDisposable {
     return done
   }
 
-  /** The results in the order of `tasks`, of which `most` are under way or waited for at a time: memory is bounded by that. */
+  /**
+   * The results in the order of `tasks`, of which `most` are under way or waited for at a time: memory is bounded by
+   * that.
+   */
   async *inOrder<T extends Task, Other>(
     tasks: Iterable<T | Other>,
     isTask: (item: T | Other) => item is T,

@@ -8,8 +8,8 @@ import { CHUNK } from "./format.ts"
 const MOST = 8
 
 /**
- * Has the kernel read the sparse RAM file `path` into memory (OVMS-SNP-100), which it does while a VMM starts. Holes cost nothing.
- * Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
+ * Has the kernel read the sparse RAM file `path` into memory (OVMS-SNP-100), which it does while a VMM starts. Holes
+ * cost nothing. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
  */
 export function preloadRam(path: string): Promise<void> {
   return guarded(async () => {

@@ -284,7 +284,8 @@ describe.each(["zstd", "lz4"] as const)("RAM as %s", (compression) => {
     writeFileSync(tableFile, table)
     const into = fresh("inflated")
     const options = { into, ref: blob.digest, blobSize: blob.size, compression, size, digest }
-    // By a process of its own, whose memory at its largest is known. Not by getrusage(2), which counts its parent's as well.
+    // By a process of its own, whose memory at its largest is known. Not by getrusage(2), which counts its parent's as
+    // well.
     const script = `
       import { readFileSync, rmSync } from "node:fs"
       import { inflateRam } from ${JSON.stringify(join(import.meta.dir, "inflate.ts"))}

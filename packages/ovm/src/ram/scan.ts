@@ -20,9 +20,9 @@ const WINDOW = 64
 const PLACES = 16
 
 /**
- * Looks for secrets in the sparse RAM file `path`, a whole number of chunks, on all processors and in memory that does not depend
- * on its size (OVMS-SNP-099), and in the short text `beside` it, where none has a place (OVMS-SNP-134). Holes are not read.
- * Throws OVM_FILE_UNREADABLE, OVM_INTERRUPTED.
+ * Looks for secrets in the sparse RAM file `path`, a whole number of chunks, on all processors and in memory that does
+ * not depend on its size (OVMS-SNP-099), and in the short text `beside` it, where none has a place (OVMS-SNP-134).
+ * Holes are not read. Throws OVM_FILE_UNREADABLE, OVM_INTERRUPTED.
  */
 export function scanRam(
   path: string,

@@ -78,7 +78,8 @@ for (const [kind, secrets] of Object.entries(SECRETS))
     for (const [index, one] of secrets.entries()) {
       const [secret, start] = Array.isArray(one) ? one : [one, 0]
       const bytes = Buffer.from(secret as Uint8Array)
-      // In the middle, at the very beginning and end, across a chunk's border, and across that of four chunks, a task's.
+      // In the middle, at the very beginning and end, across a chunk's border, and across that of four chunks, a
+      // task's.
       const middle = Math.floor(bytes.length / 2)
       const places = [
         0,

@@ -91,8 +91,8 @@ const searches = KINDS.flatMap(({ anchors, pattern }, kind) =>
 )
 
 /**
- * Calls `found` with the kind's number and the place in `memory` for everything that begins at `from` or later and before `to`.
- * What goes on behind `to` is looked at for as far as `memory` reaches, and so is the byte before `from`.
+ * Calls `found` with the kind's number and the place in `memory` for everything that begins at `from` or later and
+ * before `to`. What goes on behind `to` is looked at for as far as `memory` reaches, and so is the byte before `from`.
  */
 export function findSecrets(
   memory: Buffer,

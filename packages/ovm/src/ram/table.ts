@@ -56,8 +56,8 @@ export class RamTable {
   readonly blobSize: number
 
   /**
-   * Checks `bytes` against itself and what the descriptor says (OVMS-SNP-050 to OVMS-SNP-052). Throws OVM_SNAPSHOT_INVALID
-   * naming the field.
+   * Checks `bytes` against itself and what the descriptor says (OVMS-SNP-050 to OVMS-SNP-052). Throws
+   * OVM_SNAPSHOT_INVALID naming the field.
    */
   constructor(bytes: Uint8Array, facts: RamFacts) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -23,7 +23,10 @@ export interface Compressed {
   readonly chunkDigests: Uint8Array
 }
 
-/** Verify and inflate frames that begin at byte `at` of the file `from` into the chunks from `first` on of the file `to`. */
+/**
+ * Verify and inflate frames that begin at byte `at` of the file `from` into the chunks from `first` on of the file
+ * `to`.
+ */
 export interface InflateTask {
   readonly kind: "inflate"
   readonly from: number

@@ -9,7 +9,9 @@ import { endOfFrame } from "./zstd.ts"
 const FRAME = 0xfd2fb528
 const SKIPPABLE = 0x184d2a50
 
-/** The content of whatever Zstandard frames `content` has, in memory bounded by their windows. Throws OVM_RAM_INVALID. */
+/**
+ * The content of whatever Zstandard frames `content` has, in memory bounded by their windows. Throws OVM_RAM_INVALID.
+ */
 export async function* inflateZstdStream(content: Bytes): Bytes {
   const decoder = createZstdDecompress({ chunkSize: CHUNK })
   const source = Readable.from(content, { objectMode: false })
@@ -31,8 +33,8 @@ export async function* inflateZstdStream(content: Bytes): Bytes {
 }
 
 /**
- * Walks over the frames and blocks of the open file `fd` without inflating them, because the decoder is silent about a last
- * frame that is cut off and about what follows that is no frame. Throws OVM_RAM_INVALID.
+ * Walks over the frames and blocks of the open file `fd` without inflating them, because the decoder is silent about a
+ * last frame that is cut off and about what follows that is no frame. Throws OVM_RAM_INVALID.
  */
 export function checkZstdFrames(fd: number, size: number): void {
   const head = Buffer.alloc(8)

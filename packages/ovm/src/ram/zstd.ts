@@ -12,8 +12,8 @@ export function compressZstd(chunk: Uint8Array, level: number): Uint8Array {
 }
 
 /**
- * The chunk in `frame`. It must say in its header that it holds exactly one, and then gets no more room than that, so that a
- * bomb goes nowhere. Throws OVM_RAM_INVALID.
+ * The chunk in `frame`. It must say in its header that it holds exactly one, and then gets no more room than that, so
+ * that a bomb goes nowhere. Throws OVM_RAM_INVALID.
  */
 export function inflateZstd(frame: Uint8Array): Uint8Array {
   const said = contentSize(frame)
@@ -31,7 +31,9 @@ export function inflateZstd(frame: Uint8Array): Uint8Array {
   return chunk
 }
 
-/** The content size in the header of the one frame that `frame` is; undefined if there is none. Throws OVM_RAM_INVALID. */
+/**
+ * The content size in the header of the one frame that `frame` is; undefined if there is none. Throws OVM_RAM_INVALID.
+ */
 function contentSize(frame: Uint8Array): number | undefined {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
   if (bytes.length < 5 || bytes.readUInt32LE(0) !== MAGIC) throw malformedRam("there is no Zstandard frame")
@@ -46,8 +48,8 @@ function contentSize(frame: Uint8Array): number | undefined {
 }
 
 /**
- * Where the frame that begins at byte `start` ends, by its blocks' headers alone: `wordAt` reads the three bytes of one,
- * undefined beyond the end. `descriptor` is the byte behind its magic number. Throws OVM_RAM_INVALID.
+ * Where the frame that begins at byte `start` ends, by its blocks' headers alone: `wordAt` reads the three bytes of
+ * one, undefined beyond the end. `descriptor` is the byte behind its magic number. Throws OVM_RAM_INVALID.
  */
 export function endOfFrame(
   descriptor: number,

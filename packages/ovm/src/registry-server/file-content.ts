@@ -9,8 +9,9 @@ export function fileContent(path: string): Blob {
 const LARGE = 1024 * 1024
 
 /**
- * `content` as the body of an answer. To a client on this host large content is not sent by the kernel: the client would have to
- * fetch every byte out of memory, where what was read just before is still in the cache (docs/design/0011-transfer.md).
+ * `content` as the body of an answer. To a client on this host large content is not sent by the kernel: the client
+ * would have to fetch every byte out of memory, where what was read just before is still in the cache
+ * (docs/design/0011-transfer.md).
  */
 export function bodyTo(near: boolean, content: Blob): Blob | AsyncIterable<Uint8Array> {
   // Not the stream itself, which is known to be a file's and sent like one.

@@ -2,7 +2,10 @@ import { isObject } from "../objects.ts"
 import { type BlobDigest, isBlobDigest } from "./digest.ts"
 import { Refusal } from "./refusal.ts"
 
-/** What a registry needs to know of a manifest. Other than content/manifest.ts it takes sha512 and types that nobody knows. */
+/**
+ * What a registry needs to know of a manifest. Other than content/manifest.ts it takes sha512 and types that nobody
+ * knows.
+ */
 export interface ManifestBody {
   readonly mediaType: string
   readonly artifactType?: string

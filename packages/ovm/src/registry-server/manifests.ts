@@ -27,7 +27,9 @@ export async function getManifest(
   return new Response(exchange.request.method === "HEAD" ? null : found.content, { headers })
 }
 
-/** PUT (distribution-spec: "Pushing Manifests"), by tag or by digest; by digest also with `?tag=` as often as wanted. */
+/**
+ * PUT (distribution-spec: "Pushing Manifests"), by tag or by digest; by digest also with `?tag=` as often as wanted.
+ */
 export async function putManifest(
   exchange: Exchange,
   repository: string,

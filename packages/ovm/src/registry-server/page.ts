@@ -9,7 +9,10 @@ export interface Page<T> {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** One page of `sorted` names by the parameters `n` and `last` (distribution-spec: "Listing Tags"). Throws 400 UNSUPPORTED. */
+/**
+ * One page of `sorted` names by the parameters `n` and `last` (distribution-spec: "Listing Tags"). Throws 400
+ * UNSUPPORTED.
+ */
 export function pageOf(sorted: readonly string[], url: URL): Page<string> {
   const limit = pageSize(url)
   const from = after(sorted, url.searchParams.get("last"))

@@ -20,7 +20,10 @@ export function parseRange(header: string | null, size: number): ByteRange | "no
   return { start, end: last === "" ? size - 1 : Math.min(Number(last), size - 1) }
 }
 
-/** `Content-Range: START-END` of an upload's chunk (distribution-spec: "Pushing a blob in chunks"); undefined if it is none. */
+/**
+ * `Content-Range: START-END` of an upload's chunk (distribution-spec: "Pushing a blob in chunks"); undefined if it is
+ * none.
+ */
 export function parseChunkRange(header: string): ByteRange | undefined {
   // Some clients write it as RFC 9110 has it.
   const [, first, last] = /^(?:bytes[ =])?(\d{1,15})-(\d{1,15})(?:\/(?:\d+|\*))?$/.exec(header) ?? []

@@ -22,7 +22,10 @@ export interface RefusalOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A request answered with an error. It never leaves this folder as an exception: clients get it in the standard's shape. */
+/**
+ * A request answered with an error. It never leaves this folder as an exception: clients get it in the standard's
+ * shape.
+ */
 export class Refusal extends Error {
   constructor(
     readonly status: number,

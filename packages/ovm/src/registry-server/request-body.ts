@@ -9,8 +9,8 @@ export interface RequestBody {
 }
 
 /**
- * The body of a request. To be asked for before anything is waited for: of a connection that breaks early, what came would
- * be lost otherwise.
+ * The body of a request. To be asked for before anything is waited for: of a connection that breaks early, what came
+ * would be lost otherwise.
  */
 export function bodyOf(request: Request): RequestBody {
   const reader = request.body?.getReader()

@@ -72,7 +72,9 @@ async function orphan(manifest = "disk"): Promise<{ id: string; pid: number }> {
   return { id, pid }
 }
 
-/** Guests that never rest, several on each processor of any host that this runs on, and no more than its memory holds. */
+/**
+ * Guests that never rest, several on each processor of any host that this runs on, and no more than its memory holds.
+ */
 const BUSY = 16
 
 const isReached = ({ reachable }: InstanceInfo) => reachable === undefined

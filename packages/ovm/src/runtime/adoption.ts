@@ -28,8 +28,8 @@ export interface AdoptionOptions {
 }
 
 /**
- * Takes machines over whose processes live, and again those whose VMM stopped listening, for as long as they live (spec/
- * instance-states.md, "What cannot be reached or read").
+ * Takes machines over whose processes live, and again those whose VMM stopped listening, for as long as they live
+ * (spec/ instance-states.md, "What cannot be reached or read").
  */
 export class Adoption {
   readonly #options: AdoptionOptions

@@ -7,8 +7,9 @@ import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
 
 /**
- * How the image is booted: by the first VMM, in the order of override, manifest's hint and installation, that is there and can
- * honour the plan. Throws OVM_UNSUPPORTED with every fatal finding of the first candidate, OVM_UEFI_UNSUPPORTED, OVM_VMM_MISSING.
+ * How the image is booted: by the first VMM, in the order of override, manifest's hint and installation, that is there
+ * and can honour the plan. Throws OVM_UNSUPPORTED with every fatal finding of the first candidate,
+ * OVM_UEFI_UNSUPPORTED, OVM_VMM_MISSING.
  */
 export async function planBoot(
   vmms: readonly Vmm[],

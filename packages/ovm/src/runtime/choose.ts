@@ -14,7 +14,9 @@ export interface Choice {
   readonly warnings: readonly string[]
 }
 
-/** The snapshot that the name itself stands for; where it does not fit and the request allows it, none (OVMS-SNP-076). */
+/**
+ * The snapshot that the name itself stands for; where it does not fit and the request allows it, none (OVMS-SNP-076).
+ */
 async function fitNamed(
   vmms: readonly Vmm[],
   request: LaunchRequest,
@@ -32,9 +34,10 @@ async function fitNamed(
 }
 
 /**
- * What a start goes on from: what the name stands for (fitNamed), else what of the local snapshots of the machine fits, if the start or the manifest's
- * hint asks for that (OVMS-SNP-111): the first, which is the newest. Throws fitOf's refusals for a name, OVM_SNAPSHOT_INCOMPATIBLE where the start alone asks, and there is none
- * (OVMS-SNP-112), OVM_POLICY_REFUSED where that is why.
+ * What a start goes on from: what the name stands for (fitNamed), else what of the local snapshots of the machine fits,
+ * if the start or the manifest's hint asks for that (OVMS-SNP-111): the first, which is the newest. Throws fitOf's
+ * refusals for a name, OVM_SNAPSHOT_INCOMPATIBLE where the start alone asks, and there is none (OVMS-SNP-112),
+ * OVM_POLICY_REFUSED where that is why.
  */
 export async function chooseSnapshot(
   { root, vmms, claims }: PlanContext,

@@ -20,8 +20,9 @@ export class Ending {
   ) {}
 
   /**
-   * Ends a machine; one that is still starting is cancelled. What goes wrong is in the log, and in the answer of whoever waits for
-   * it: settles when the machine's process is gone. Without `graceMs` it is what an earlier stop gave it, else what is usual. Rejects with OVM_VMM_TIMEOUT if it cannot be brought to an end.
+   * Ends a machine; one that is still starting is cancelled. What goes wrong is in the log, and in the answer of
+   * whoever waits for it: settles when the machine's process is gone. Without `graceMs` it is what an earlier stop gave
+   * it, else what is usual. Rejects with OVM_VMM_TIMEOUT if it cannot be brought to an end.
    */
   end(instance: Instance, graceMs = instance.graceMs ?? this.usualGraceMs): Promise<unknown> {
     instance.graceMs = graceMs
@@ -42,7 +43,8 @@ export class Ending {
     instance.removing = true
     try {
       await instance.snapshotting
-      // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has ended.
+      // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has
+      // ended.
       if (
         instance.unreadable ||
         isHeld(instance.directory) ||

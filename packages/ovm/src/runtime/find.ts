@@ -27,8 +27,8 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const LIMIT = 4 << 20
 
 /**
- * All that is below `instances`. What does not have an instance's name is told to `other` and otherwise left alone. Throws
- * OVM_PERMISSION_DENIED and the like if the folder itself cannot be read.
+ * All that is below `instances`. What does not have an instance's name is told to `other` and otherwise left alone.
+ * Throws OVM_PERMISSION_DENIED and the like if the folder itself cannot be read.
  */
 export function findInstances(instances: string, other: (path: string) => void): Found[] {
   return guardedSync(() => readdirSync(instances)).flatMap((name) => {

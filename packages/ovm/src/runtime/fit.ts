@@ -21,9 +21,9 @@ export interface Fit {
 }
 
 /**
- * Holds `snapshot` of the machine `image` against this host (spec/snapshot.md, "Compatibility"): the one place where that is
- * compared. Throws OVM_SNAPSHOT_INCOMPATIBLE or OVM_BASE_MISMATCH with every field that differs, OVM_UNSUPPORTED,
- * OVM_SNAPSHOT_INVALID, OVM_VMM_MISSING.
+ * Holds `snapshot` of the machine `image` against this host (spec/snapshot.md, "Compatibility"): the one place where
+ * that is compared. Throws OVM_SNAPSHOT_INCOMPATIBLE or OVM_BASE_MISMATCH with every field that differs,
+ * OVM_UNSUPPORTED, OVM_SNAPSHOT_INVALID, OVM_VMM_MISSING.
  */
 export async function fitOf(
   vmms: readonly Vmm[],
@@ -54,8 +54,8 @@ export async function fitOf(
 }
 
 /**
- * The plan with kernel and initrd, and the arguments that the machine was started with, where its guest may still read them, else
- * without (OVMS-SNP-132).
+ * The plan with kernel and initrd, and the arguments that the machine was started with, where its guest may still read
+ * them, else without (OVMS-SNP-132).
  */
 function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: SnapshotDescriptor): LaunchPlan {
   if (request.overrides.args !== undefined)

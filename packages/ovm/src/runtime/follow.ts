@@ -8,8 +8,8 @@ const GLANCE_MS = 300
 type Log = (event: string, fields: Record<string, unknown>) => void
 
 /**
- * Keeps `state` of the instance what its guest does, whoever has it do that: the host's disk, somebody else at the VMM's monitor, or
- * this runtime (spec/instance-states.md, "Paused"). `log` hears of every change.
+ * Keeps `state` of the instance what its guest does, whoever has it do that: the host's disk, somebody else at the
+ * VMM's monitor, or this runtime (spec/instance-states.md, "Paused"). `log` hears of every change.
  */
 export function follow(instance: Instance, machine: Machine, log: Log): void {
   let timer: NodeJS.Timeout | undefined

@@ -16,7 +16,10 @@ export interface Silence {
   readonly over: Promise<unknown>
 }
 
-/** One machine from the request to its record: holds the state, keeps it on disk, and refuses what the state machine forbids. */
+/**
+ * One machine from the request to its record: holds the state, keeps it on disk, and refuses what the state machine
+ * forbids.
+ */
 export class Instance {
   /** Aborts what is under way while it starts. */
   readonly starting = new AbortController()
@@ -90,7 +93,10 @@ export class Instance {
     if (this.silence && this.machine) throw this.silence.error ?? unreachable(this.machine.record)
   }
 
-  /** Changes what the status says; the record says so with the next change. For what a later daemon would make nothing of. */
+  /**
+   * Changes what the status says; the record says so with the next change. For what a later daemon would make nothing
+   * of.
+   */
   note(patch: Patch): void {
     this.#info = { ...this.#info, ...patch }
   }
@@ -102,8 +108,9 @@ export class Instance {
   }
 
   /**
-   * Throws OVM_STATE_CONFLICT if the state machine does not allow it. What has become of a machine is true whether or not it could be
-   * written down: where there is no room, the record follows later. Once it is `failed` or `stopped`, `ended` settles.
+   * Throws OVM_STATE_CONFLICT if the state machine does not allow it. What has become of a machine is true whether or
+   * not it could be written down: where there is no room, the record follows later. Once it is `failed` or `stopped`,
+   * `ended` settles.
    */
   async become(state: State, patch: Patch = {}): Promise<void> {
     this.#enter(state, patch)
@@ -124,7 +131,10 @@ export class Instance {
     await this.#persist()
   }
 
-  /** Writes the record that `enter` would, of a machine that is just being let go: both take their time, and this is not waited for twice. */
+  /**
+   * Writes the record that `enter` would, of a machine that is just being let go: both take their time, and this is not
+   * waited for twice.
+   */
   async foresee(record: MachineRecord, patch: Patch): Promise<void> {
     this.#record = record
     await this.#persist({ ...inState(this.#info, "running"), ...patch })
@@ -163,7 +173,10 @@ export class Instance {
     else await this.become("failed", { error: entryOf(error) })
   }
 
-  /** Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by both. */
+  /**
+   * Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by
+   * both.
+   */
   async discard(): Promise<void> {
     await this.#keeper.close()
     await removeDirectory(this.directory)

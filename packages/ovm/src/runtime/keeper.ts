@@ -31,7 +31,10 @@ export class Keeper {
     })
   }
 
-  /** The same of what is true whether or not it is written: a full disk must not hold up the end of a machine (OVMS-STA-027). */
+  /**
+   * The same of what is true whether or not it is written: a full disk must not hold up the end of a machine
+   * (OVMS-STA-027).
+   */
   async writeSometime(record: () => InstanceRecord): Promise<void> {
     await this.write(record).catch(() => {
       this.#again = setTimeout(() => void this.writeSometime(record), AGAIN_MS).unref()

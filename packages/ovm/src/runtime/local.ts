@@ -97,7 +97,9 @@ export class LocalRuntime implements Runtime {
     })
   }
 
-  /** Reads what an earlier daemon left, and adopts the machines that still run (spec/instance-states.md, "Adoption"). */
+  /**
+   * Reads what an earlier daemon left, and adopts the machines that still run (spec/instance-states.md, "Adoption").
+   */
   static async open(options: LocalRuntimeOptions): Promise<LocalRuntime> {
     await mkdir(options.instances, { recursive: true, mode: 0o700 })
     // Nobody else writes there: what is temporary is of a daemon that died.
@@ -239,7 +241,10 @@ export class LocalRuntime implements Runtime {
     }
   }
 
-  /** Lets go of every machine and leaves it running; what is still starting is cancelled, slots are ended. The last thing that a daemon does. */
+  /**
+   * Lets go of every machine and leaves it running; what is still starting is cancelled, slots are ended. The last
+   * thing that a daemon does.
+   */
   async close(): Promise<void> {
     clearInterval(this.#looking)
     this.#adoption.close()

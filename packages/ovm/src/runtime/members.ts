@@ -62,8 +62,8 @@ const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "
 }
 
 /**
- * The record that `value` is, of the instance `id` in `directory`; or why it cannot be used, in words. What can be done without is
- * left out where it is not what it should be. No path in it leads out of the directory, whatever it says.
+ * The record that `value` is, of the instance `id` in `directory`; or why it cannot be used, in words. What can be done
+ * without is left out where it is not what it should be. No path in it leads out of the directory, whatever it says.
  */
 export function recordOf(value: unknown, id: string, directory: string, born: Date): InstanceRecord | string {
   if (!isObject(value)) return "it is not an object"

@@ -8,9 +8,9 @@ import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
 
 /**
- * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one to go on from,
- * and all is checked by the VMM. Throws what Images.open, chooseSnapshot, planResume and planBoot throw; then nothing is leased to the
- * instance.
+ * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
+ * to go on from, and all is checked by the VMM. Throws what Images.open, chooseSnapshot, planResume and planBoot throw;
+ * then nothing is leased to the instance.
  */
 export async function prepareStart(
   context: PlanContext,

@@ -20,7 +20,8 @@ import { LocalRuntime } from "./local.ts"
 // Real machines, on a host that may be busy.
 setDefaultTimeout(180_000)
 
-// Starts of what is not on this host: a real store, QEMU and guest, and a real registry that is made to wait or to refuse.
+// Starts of what is not on this host: a real store, QEMU and guest, and a real registry that is made to wait or to
+// refuse.
 
 const PHASES: readonly Phase[] = ["resolving", "pulling", "verifying", "preparing", "launching"]
 const note = guestMissing || (registryMissing ? "(skipped: there is no registry)" : "")

@@ -26,7 +26,10 @@ export interface Lineage {
   readonly parentRam?: Digest
   /** What that one asks of whoever resumes it, and so do those after it unless told otherwise. */
   readonly policy?: SnapshotPolicy
-  /** What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its path. */
+  /**
+   * What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its
+   * path.
+   */
   readonly overlays: readonly (Descriptor | string)[]
   /** The file that the guest writes to now; absent if it cannot write. */
   readonly top?: string
@@ -42,8 +45,8 @@ export interface SnapshotPolicy {
 /** The record's name in the instance's directory. */
 export const RECORD = "instance.json"
 /**
- * An empty file that stands for a record: as long as nobody was told of the instance, and again from the moment on that it is being
- * removed. Of what has neither, nobody can know, and so it is kept (OVMS-STA-026).
+ * An empty file that stands for a record: as long as nobody was told of the instance, and again from the moment on that
+ * it is being removed. Of what has neither, nobody can know, and so it is kept (OVMS-STA-026).
  */
 export const UNRECORDED = "unrecorded"
 
@@ -60,7 +63,10 @@ export function writeRecord(directory: string, record: InstanceRecord, first: bo
   if (first) rmSync(join(directory, UNRECORDED), { force: true })
 }
 
-/** Removes the directory with all in it, so that a crash in the middle leaves what the next daemon removes. Needs no room. */
+/**
+ * Removes the directory with all in it, so that a crash in the middle leaves what the next daemon removes. Needs no
+ * room.
+ */
 export async function removeDirectory(directory: string): Promise<void> {
   // Of a link only the link goes.
   if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) unrecord(directory)

@@ -35,8 +35,8 @@ export class Recovery {
   }
 
   /**
-   * Takes in all that is there. What that takes is done behind it: `tried` settles when everything was tried once, and never rejects.
-   * Throws if the folder of the instances cannot be read.
+   * Takes in all that is there. What that takes is done behind it: `tried` settles when everything was tried once, and
+   * never rejects. Throws if the folder of the instances cannot be read.
    */
   async begin(): Promise<{ readonly tried: Promise<unknown> }> {
     const { folder, log } = this.#options
@@ -110,7 +110,10 @@ export class Recovery {
     await removeLeftovers(directory)
   }
 
-  /** One without a machine on record was still starting: nobody holds its plan any more, so that what may run of it is ended. */
+  /**
+   * One without a machine on record was still starting: nobody holds its plan any more, so that what may run of it is
+   * ended.
+   */
   async #unrecorded(instance: Instance): Promise<MachineRecord | undefined> {
     const { directory, info } = instance
     if (hasEnded(info.state)) return undefined
@@ -187,7 +190,10 @@ function shownOf(
   }
 }
 
-/** When something was last made or removed in a directory, which is after it was made itself; long ago if nobody can say. */
+/**
+ * When something was last made or removed in a directory, which is after it was made itself; long ago if nobody can
+ * say.
+ */
 function changedAt(directory: string): Date {
   try {
     return statSync(directory).mtime

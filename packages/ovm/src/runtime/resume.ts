@@ -11,8 +11,8 @@ import { resumedIn, resumeOnce } from "./resumed-once.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
 
 /**
- * How this host goes on from the snapshot of `image`, which fits. A snapshot that may be resumed once, and was, is refused here.
- * Throws OVM_UNSUPPORTED, OVM_RESUME_DENIED.
+ * How this host goes on from the snapshot of `image`, which fits. A snapshot that may be resumed once, and was, is
+ * refused here. Throws OVM_UNSUPPORTED, OVM_RESUME_DENIED.
  */
 export async function planResume(
   { vmm, loader, capabilities, plan }: Fit,

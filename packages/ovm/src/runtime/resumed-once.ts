@@ -33,8 +33,8 @@ export async function wasResumed(folder: string, snapshot: Digest): Promise<bool
 }
 
 /**
- * Snapshots that may be resumed once, and that a start of this runtime is just going on from: between its plan and the resume itself
- * another one would be taken on in vain.
+ * Snapshots that may be resumed once, and that a start of this runtime is just going on from: between its plan and the
+ * resume itself another one would be taken on in vain.
  */
 export class Claims {
   readonly #held = new Set<Digest>()

@@ -12,8 +12,8 @@ import type { Lineage } from "./record.ts"
 const AGAIN_MS = 500
 
 /**
- * The files of one snapshot in its instance's directory. No other's have the same names: what an earlier one left, be it an overlay
- * that the guest writes to, is in nobody's way.
+ * The files of one snapshot in its instance's directory. No other's have the same names: what an earlier one left, be
+ * it an overlay that the guest writes to, is in nobody's way.
  */
 export function sinkOf(
   { directory }: Instance,
@@ -30,7 +30,10 @@ export function sinkOf(
 /** RAM, compressed RAM and device state, of any snapshot. */
 const SCRATCH = /^snapshot(-\w+)?\.(ram|state)/
 
-/** Removes what snapshots left of RAM and state in `directory`, while none is being taken. Gives what could not be, in words. */
+/**
+ * Removes what snapshots left of RAM and state in `directory`, while none is being taken. Gives what could not be, in
+ * words.
+ */
 export async function removeLeftovers(directory: string): Promise<readonly string[]> {
   const problems: string[] = []
   for (const name of (await readdir(directory).catch(() => [])).filter((name) => SCRATCH.test(name)))
@@ -59,8 +62,8 @@ export async function hold(instance: Instance, machine: Machine): Promise<void> 
 }
 
 /**
- * Has a guest go on that `hold` stopped, if one did: if it cannot yet, as soon as it can. Settles once it was tried. Unless it `goesOn`,
- * it is only no longer held.
+ * Has a guest go on that `hold` stopped, if one did: if it cannot yet, as soon as it can. Settles once it was tried.
+ * Unless it `goesOn`, it is only no longer held.
  */
 export async function letGoOn(instance: Instance, goesOn = true): Promise<void> {
   if (!goesOn) return await rm(heldFile(instance), { force: true })

@@ -39,8 +39,8 @@ const DEFAULT_RANGES: Readonly<Record<keyof Defaults, Range>> = {
 }
 
 /**
- * Reads the file `path`; without it everything is as specified (spec/limits.md). Throws OVM_SETTINGS_INVALID naming the file and
- * the field, OVM_FILE_UNREADABLE, OVM_TOO_LARGE.
+ * Reads the file `path`; without it everything is as specified (spec/limits.md). Throws OVM_SETTINGS_INVALID naming the
+ * file and the field, OVM_FILE_UNREADABLE, OVM_TOO_LARGE.
  */
 export async function readDaemonSettings(path: string): Promise<DaemonSettings> {
   const bytes = await ifPresent(readRegular(path, FILE_LIMIT))

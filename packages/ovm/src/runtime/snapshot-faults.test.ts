@@ -74,7 +74,9 @@ async function push(layout: LayoutStore, bytes: Uint8Array, mediaType: string): 
   return descriptor
 }
 
-/** The snapshot "guest:warm" with other bytes in place of its device state or overlay, all digests right, called `name`. */
+/**
+ * The snapshot "guest:warm" with other bytes in place of its device state or overlay, all digests right, called `name`.
+ */
 async function withPart(
   name: string,
   part: "state" | "overlay",
@@ -240,7 +242,8 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
   test("a machine that cannot go on is paused for that reason, and runs once it can", async () => {
     const id = await ticking("localhost/tests/guest:1")
     const directory = join(root, "instances", id)
-    // When the VMM opens the overlay and when it asks for it again is not told outside: sooner or later the lock is between the two.
+    // When the VMM opens the overlay and when it asks for it again is not told outside: sooner or later the lock is
+    // between the two.
     let paused = false
     for (let round = 0; !paused && round < 60; round++) {
       const locked = new Promise<() => void>((resolve) => {

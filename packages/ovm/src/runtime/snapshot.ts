@@ -41,9 +41,10 @@ function policyOf({ uniqueness, ram }: PreparedSnapshot["descriptor"]): Snapshot
 }
 
 /**
- * POST /snapshot (spec/snapshot.md, spec/runtime-api.md): RAM, device state and disk of one instant become an artifact called
- * `<the base's repository>:<tag>`. The machine goes on. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, and what the VMM and the
- * store can throw; OVM_SECRETS_FOUND if that was asked for. Then the machine is as it was and the store has no new name.
+ * POST /snapshot (spec/snapshot.md, spec/runtime-api.md): RAM, device state and disk of one instant become an artifact
+ * called `<the base's repository>:<tag>`. The machine goes on. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, and what the
+ * VMM and the store can throw; OVM_SECRETS_FOUND if that was asked for. Then the machine is as it was and the store has
+ * no new name.
  */
 export async function takeSnapshot(
   instance: Instance,
@@ -70,7 +71,8 @@ export async function takeSnapshot(
     await images.checkSnapshotName(name, call)
     if (held) await hold(instance, machine)
     const parts = await machine.snapshot(sink, call)
-    // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one as well.
+    // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one
+    // as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
     instance.lineage = taken
     deeper = taken !== lineage
@@ -140,7 +142,10 @@ function givenUp(instance: Instance, thrown: unknown): unknown {
   return conflict(instance, "was stopped while its snapshot was being taken: there is none", thrown)
 }
 
-/** Nothing has left the machine's own directory yet (OVMS-SNP-097). The report tells kinds and places, never what is there. */
+/**
+ * Nothing has left the machine's own directory yet (OVMS-SNP-097). The report tells kinds and places, never what is
+ * there.
+ */
 async function scrubbed(
   images: Images,
   { ram, boot, mode }: Pick<SnapshotParts, "boot"> & { ram: string; mode: "refuse" | "report" },
@@ -162,15 +167,19 @@ function inHundredths<T extends Record<string, number>>(timings: T): T {
 }
 
 /**
- * `old` is written no more: it belongs to what was written since the base. So does what the record still takes for the file that is
- * written to, if it is another one: of a snapshot that was through when nobody could write that down any more.
+ * `old` is written no more: it belongs to what was written since the base. So does what the record still takes for the
+ * file that is written to, if it is another one: of a snapshot that was through when nobody could write that down any
+ * more.
  */
 function frozen(lineage: Lineage, old: string, top: string): Lineage {
   const unnoted = lineage.top !== undefined && lineage.top !== old ? [lineage.top] : []
   return { ...lineage, overlays: [...lineage.overlays, ...unnoted, old], top }
 }
 
-/** What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/snapshot.ts, Snapshotter.overlay). */
+/**
+ * What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/snapshot.ts,
+ * Snapshotter.overlay).
+ */
 export async function settleSnapshot(instance: Instance): Promise<void> {
   await removeScratch(instance)
   const { lineage } = instance

@@ -78,9 +78,9 @@ export class Starts {
   }
 
   /**
-   * A start that a slot waits for is one command (spec/runtime-api.md, "POST /warm"). The record comes after the guest runs and
-   * before the answer: without one, the next daemon ends it, and nobody was told. Undefined where there is no slot, or none
-   * that lives: then the start takes the long way.
+   * A start that a slot waits for is one command (spec/runtime-api.md, "POST /warm"). The record comes after the guest
+   * runs and before the answer: without one, the next daemon ends it, and nobody was told. Undefined where there is no
+   * slot, or none that lives: then the start takes the long way.
    */
   async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
     const { name: _, ...others } = request.overrides ?? {}

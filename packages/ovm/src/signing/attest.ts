@@ -14,9 +14,9 @@ export interface Attestation extends Call {
 }
 
 /**
- * Says something about `subject` over a signature, and attaches it to it in `store`, as a bundle in a referrer. Returns the
- * descriptor of the referrer's manifest. Throws OVM_PREDICATE_MISMATCH for the type that is reserved for signatures,
- * OVM_KEY_INVALID, OVM_SIGNER_FAILED, and what the store throws.
+ * Says something about `subject` over a signature, and attaches it to it in `store`, as a bundle in a referrer. Returns
+ * the descriptor of the referrer's manifest. Throws OVM_PREDICATE_MISMATCH for the type that is reserved for
+ * signatures, OVM_KEY_INVALID, OVM_SIGNER_FAILED, and what the store throws.
  */
 export async function attest(
   store: Pusher,

@@ -61,7 +61,10 @@ export async function verifyCertified(
   })
 }
 
-/** Verifies the log entry or timestamp that an authority wants beside a signature by its key. Throws as verifyCertified does. */
+/**
+ * Verifies the log entry or timestamp that an authority wants beside a signature by its key. Throws as verifyCertified
+ * does.
+ */
 export async function verifyLogged(
   claim: Claim,
   key: PublicKey,
@@ -150,7 +153,9 @@ const CODES: Partial<Record<string, ErrorCode>> = {
   PUBLIC_KEY_ERROR: "OVM_SIGNATURE_KEY_UNKNOWN",
 }
 
-/** Turns what the verifier throws into a refusal: everything that it throws comes of the claim, which a stranger made. */
+/**
+ * Turns what the verifier throws into a refusal: everything that it throws comes of the claim, which a stranger made.
+ */
 function judged(work: () => Judgement): Judgement {
   try {
     return work()

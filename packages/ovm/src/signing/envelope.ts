@@ -20,7 +20,8 @@ export function preAuthEncoding(payloadType: string, payload: Uint8Array): Buffe
 }
 
 /**
- * Reads an envelope that has exactly one signature and a statement in it. Throws OVM_SIGNATURE_MALFORMED, naming `what`.
+ * Reads an envelope that has exactly one signature and a statement in it. Throws OVM_SIGNATURE_MALFORMED, naming
+ * `what`.
  */
 export function parseEnvelope(value: unknown, what: string): Envelope {
   if (!isObject(value)) throw malformedSignature(`${what} has no DSSE envelope`)

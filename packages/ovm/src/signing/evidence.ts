@@ -24,9 +24,10 @@ export type Candidate =
   | { readonly form: "legacy"; readonly manifest: Descriptor; readonly fault: OvmError }
 
 /**
- * Where evidence of `subject` should be, in both forms whatever the other has: bundles among its referrers, then the layers
- * under the tag of the older form (OVMS-SIG-001). Nothing of it is verified, and referrers of other types are passed over.
- * Throws OVM_TOO_LARGE above 20,000 candidates, and what the source throws: a list that cannot be had is no empty list.
+ * Where evidence of `subject` should be, in both forms whatever the other has: bundles among its referrers, then the
+ * layers under the tag of the older form (OVMS-SIG-001). Nothing of it is verified, and referrers of other types are
+ * passed over. Throws OVM_TOO_LARGE above 20,000 candidates, and what the source throws: a list that cannot be had is
+ * no empty list.
  */
 export async function* candidates(
   source: EvidenceSource,
@@ -48,7 +49,10 @@ export async function* candidates(
   for (const candidate of await legacy) yield counted(candidate)
 }
 
-/** What is listed for `subject` as a bundle, or without a type: it is read anyway. One question, for whoever remembers its answer. */
+/**
+ * What is listed for `subject` as a bundle, or without a type: it is read anyway. One question, for whoever remembers
+ * its answer.
+ */
 export function listedBundles(
   source: EvidenceSource,
   subject: Digest,
@@ -90,8 +94,8 @@ export interface Piece {
 }
 
 /**
- * Looks at what surrounds a candidate: the manifest of a bundle. Undefined for what is none after all, or is gone. Throws what
- * faultOf understands.
+ * Looks at what surrounds a candidate: the manifest of a bundle. Undefined for what is none after all, or is gone.
+ * Throws what faultOf understands.
  */
 export async function pieceOf(
   inquiry: Inquiry,
@@ -132,7 +136,8 @@ async function bundlePiece(
   const referrer = parseReferrer(bytes)
   if (!referrer) throw malformedSignature(`${what} is not a manifest with a subject`)
   const { annotations = {}, artifactType } = referrer.descriptor
-  // Registries that list no types list what is none of ours, too; Cosign's config has the type where artifactType was dropped.
+  // Registries that list no types list what is none of ours, too; Cosign's config has the type where artifactType was
+  // dropped.
   const { layers = [], config } = JSON.parse(new TextDecoder().decode(bytes)) as {
     layers?: Descriptor[]
     config?: Descriptor

@@ -8,7 +8,9 @@ export const SIGNATURE_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
 
 /** Where the signatures of one subject are looked for. */
 export interface EvidenceSource extends Fetcher, ReferrerLister {
-  /** The manifest under a tag of the subject's repository; undefined if there is none. The legacy forms are found by it. */
+  /**
+   * The manifest under a tag of the subject's repository; undefined if there is none. The legacy forms are found by it.
+   */
   tagged(tag: string, call?: Call): Promise<Descriptor | undefined>
 }
 

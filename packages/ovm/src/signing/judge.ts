@@ -4,7 +4,10 @@ import { type Judgement, refused } from "./judgement.ts"
 import type { Judge } from "./judges.ts"
 import type { PublicKey } from "./keys/public.ts"
 
-/** What the first judge that believes the claim says; if none does, the most telling refusal (OVMS-SIG-023 to OVMS-SIG-028). */
+/**
+ * What the first judge that believes the claim says; if none does, the most telling refusal (OVMS-SIG-023 to
+ * OVMS-SIG-028).
+ */
 export async function judgeBy(claim: Claim, judges: readonly Judge[]): Promise<Judgement> {
   if (judges.length === 0) return alone(claim)
   let refusal: Judgement | undefined

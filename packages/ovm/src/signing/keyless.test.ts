@@ -12,7 +12,8 @@ import { sign } from "./sign.ts"
 import { evidenceIn } from "./source.ts"
 import { verdicts } from "./verdicts.ts"
 
-// Certificates, logs and timestamps of a private Sigstore: the real libraries on both sides, and services of this process.
+// Certificates, logs and timestamps of a private Sigstore: the real libraries on both sides, and services of this
+// process.
 
 const WHO = "https://example.com/builders/1"
 const ISSUER = "https://accounts.example.com"

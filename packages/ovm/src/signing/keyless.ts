@@ -18,8 +18,8 @@ const TIMEOUT = 30_000
 const RETRIES = 2
 
 /**
- * Signs with a key that lives as long as the signature takes, and that a certificate binds to an identity. Its calls throw
- * OVM_SIGNER_FAILED, naming the service and never the token.
+ * Signs with a key that lives as long as the signature takes, and that a certificate binds to an identity. Its calls
+ * throw OVM_SIGNER_FAILED, naming the service and never the token.
  */
 export function keylessSealer(services: KeylessServices): Sealer {
   return {

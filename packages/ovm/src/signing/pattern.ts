@@ -9,7 +9,10 @@ export interface Pattern {
   readonly shown: string
 }
 
-/** Exactly a text, or a regular expression (ECMA-262, flag u) that matches the whole of one. Throws OVM_USAGE, naming `what`. */
+/**
+ * Exactly a text, or a regular expression (ECMA-262, flag u) that matches the whole of one. Throws OVM_USAGE, naming
+ * `what`.
+ */
 export function pattern(expected: { is: string } | { matches: string }, what: string): Pattern {
   if ("is" in expected) return { matches: (text) => text === expected.is, shown: expected.is }
   const { matches } = expected

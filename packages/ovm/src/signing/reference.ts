@@ -1,8 +1,8 @@
 import type { Verdict } from "./interfaces.ts"
 
 /**
- * True if a signature for `signed`, a repository and perhaps a tag, is one for the image that is called `expected` (OVMS-SIG-029).
- * A signature that names no tag is for all of them; one that names a tag or digest is for that.
+ * True if a signature for `signed`, a repository and perhaps a tag, is one for the image that is called `expected`
+ * (OVMS-SIG-029). A signature that names no tag is for all of them; one that names a tag or digest is for that.
  */
 export function isSignedFor(signed: string, expected: string): boolean {
   const [theirs, ours] = [parts(signed), parts(expected)]
@@ -18,7 +18,9 @@ function parts(text: string): { repository: string; tag: string | undefined; dig
   return { repository: repository.replace(/^(?:index\.)?docker\.io\//, "docker.io/"), tag, digest }
 }
 
-/** The same verdict, unless it is for another reference than `expected` (where that is given, and it says for which). */
+/**
+ * The same verdict, unless it is for another reference than `expected` (where that is given, and it says for which).
+ */
 export function heldAgainst<T extends Omit<Verdict, "predicate">>(
   verdict: T,
   expected: string | undefined,

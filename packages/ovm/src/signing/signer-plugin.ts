@@ -31,8 +31,8 @@ export function parsePluginKey(text: string): PluginKey | undefined {
 }
 
 /**
- * A key that a program has access to (spec/signing.md, "Signer programs"). What it signs is verified by what it says is the public
- * key before anything is made of it. Its calls throw OVM_SIGNER_FAILED.
+ * A key that a program has access to (spec/signing.md, "Signer programs"). What it signs is verified by what it says is
+ * the public key before anything is made of it. Its calls throw OVM_SIGNER_FAILED.
  */
 export function pluginSigner({ program, key }: PluginKey, patienceMs = PATIENCE_MS): Signer {
   let known: Promise<PublicKey> | undefined

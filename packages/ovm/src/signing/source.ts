@@ -10,8 +10,8 @@ type Listed = Fetcher & ReferrerLister & Resolver & { roots?(): Promise<readonly
 
 /**
  * A store or repository as a place to look for evidence. `prefix` makes names of tags: "" where names are tags, as in a
- * repository or a plain layout, and `HOST/REPOSITORY:` in this host's store. In a layout without the tag, what `cosign save`
- * put there is taken for it (OVMS-SIG-061).
+ * repository or a plain layout, and `HOST/REPOSITORY:` in this host's store. In a layout without the tag, what `cosign
+ * save` put there is taken for it (OVMS-SIG-061).
  */
 export function evidenceIn(store: Listed, prefix = ""): EvidenceSource {
   return {

@@ -7,7 +7,10 @@ import { malformedSignature, parseObject, textIn } from "./json.ts"
 const STATEMENT = "https://in-toto.io/Statement/v1"
 /** Cosign writes attestations of the older version. */
 const STATEMENT_TYPES: readonly string[] = [STATEMENT, "https://in-toto.io/Statement/v0.1"]
-/** The annotation of a statement's subject that says for which repository, perhaps with a tag, it was made (OVMS-SIG-022). */
+/**
+ * The annotation of a statement's subject that says for which repository, perhaps with a tag, it was made
+ * (OVMS-SIG-022).
+ */
 export const REFERENCE_ANNOTATION = "ovms.reference"
 /** Of a statement, in bytes. */
 const LIMIT = 32 << 20

@@ -13,8 +13,8 @@ export interface SurveyFinding extends Omit<Verdict, "predicate"> {
 }
 
 /**
- * Judges single pieces of evidence of `subject`, of whatever type: for those who show everything, where `verdicts` is for those who
- * decide. Throws OVM_KEY_INVALID or OVM_USAGE for an authority that cannot be understood.
+ * Judges single pieces of evidence of `subject`, of whatever type: for those who show everything, where `verdicts` is
+ * for those who decide. Throws OVM_KEY_INVALID or OVM_USAGE for an authority that cannot be understood.
  */
 export class Survey {
   readonly #judges: readonly Judge[]

@@ -7,9 +7,10 @@ import { kindOf } from "./statement.ts"
 import { type Asked, judgeCandidate } from "./verdict.ts"
 
 /**
- * Finds and judges all that vouches for `subject` (spec/signing.md, "Verifying"). Bad evidence is a verdict, never an end. What
- * is of another predicate type than was asked for is `unknown` with OVM_PREDICATE_MISMATCH. Throws OVM_KEY_INVALID or OVM_USAGE
- * for an authority that cannot be understood, OVM_TOO_LARGE for too much to look at, and what the source throws.
+ * Finds and judges all that vouches for `subject` (spec/signing.md, "Verifying"). Bad evidence is a verdict, never an
+ * end. What is of another predicate type than was asked for is `unknown` with OVM_PREDICATE_MISMATCH. Throws
+ * OVM_KEY_INVALID or OVM_USAGE for an authority that cannot be understood, OVM_TOO_LARGE for too much to look at, and
+ * what the source throws.
  */
 export const verdicts: Verdicts = async function* (source, subject, options) {
   const wanted = options.predicateType ?? SIGNATURE_PREDICATE

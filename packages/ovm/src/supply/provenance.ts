@@ -26,7 +26,10 @@ export interface PackRun {
   readonly version: string
 }
 
-/** SLSA provenance v1 of an artifact that was packed (spec/provenance.md). No path of this host gets into it (OVMS-PRV-010). */
+/**
+ * SLSA provenance v1 of an artifact that was packed (spec/provenance.md). No path of this host gets into it
+ * (OVMS-PRV-010).
+ */
 export function provenanceOf(run: PackRun): Readonly<Record<string, unknown>> {
   const { base, sourceFile, files, started, finished, sourceDateEpoch } = run
   const parts = partsOf(run.source)
@@ -77,7 +80,9 @@ function named(source: PackSource, base: string): PackSource {
   }
 }
 
-/** What lies outside of the source's folder is called by its last part: where it lies is the packing host's business. */
+/**
+ * What lies outside of the source's folder is called by its last part: where it lies is the packing host's business.
+ */
 function nameOf(path: string, base: string): string {
   const name = isAbsolute(path) ? relative(base, path) : relative(base, `${base}${sep}${path}`)
   const outside = name === "" || isAbsolute(name) || name.split(sep)[0] === ".."

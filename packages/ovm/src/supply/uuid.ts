@@ -1,4 +1,7 @@
-/** A UUID (RFC 9562, version 8) out of what a document says, so that the same has the same, and what differs has another. */
+/**
+ * A UUID (RFC 9562, version 8) out of what a document says, so that the same has the same, and what differs has
+ * another.
+ */
 export function uuidOf(value: unknown): string {
   const hex = new Bun.CryptoHasher("sha256").update(JSON.stringify(value)).digest("hex")
   const variant = (Number.parseInt(hex[16] ?? "0", 16) & 3) | 8

@@ -3,8 +3,8 @@ import { qemu } from "./qemu/index.ts"
 import type { Vmm } from "./vmm.ts"
 
 /**
- * Every VMM that this program has an adapter for, the preferred one first; whether it is installed is `capabilities`' answer. `names`:
- * only these, in this order. Throws OVM_SETTINGS_INVALID for one that there is no adapter for.
+ * Every VMM that this program has an adapter for, the preferred one first; whether it is installed is `capabilities`'
+ * answer. `names`: only these, in this order. Throws OVM_SETTINGS_INVALID for one that there is no adapter for.
  */
 export function availableVmms(cacheFolder: string, names?: readonly string[]): readonly Vmm[] {
   const all = [qemu(cacheFolder)]

@@ -9,7 +9,10 @@ import type { Vmm } from "./vmm.ts"
 export const MiB = 2 ** 20
 
 export interface VmmUnderTest {
-  /** Module that exports a function from the cache folder to the Vmm, and that function's name: another process loads it too. */
+  /**
+   * Module that exports a function from the cache folder to the Vmm, and that function's name: another process loads it
+   * too.
+   */
   readonly module: string
   readonly factory: string
   /** Why the VMM cannot run here; empty if it can. */
@@ -74,7 +77,9 @@ export class Bench {
     return text
   }
 
-  /** Runs `script` in another process, where `vmm` is the VMM; `tell(x)` ends it, by SIGKILL, and gives x to the caller. */
+  /**
+   * Runs `script` in another process, where `vmm` is the VMM; `tell(x)` ends it, by SIGKILL, and gives x to the caller.
+   */
   async elsewhere(script: string): Promise<unknown> {
     const { module, factory } = this.under
     const [from, name, cache] = [module, factory, join(this.root, "cache")].map((one) => JSON.stringify(one))

@@ -8,7 +8,9 @@ import { openRegular } from "../files/regular.ts"
 import { CONSOLE_PREFIX } from "./process/wrapper.ts"
 
 export interface ConsoleOptions extends Call {
-  /** Where to start in the whole stream, in bytes; what is no longer kept is skipped. The oldest kept byte unless given. */
+  /**
+   * Where to start in the whole stream, in bytes; what is no longer kept is skipped. The oldest kept byte unless given.
+   */
   readonly offset?: number
   /** Go on until `ended` has settled and everything is read; otherwise stop at what is there now. */
   readonly follow?: boolean
@@ -21,8 +23,9 @@ const CHUNK = 64 << 10
 const LOOK_AGAIN_MS = 500
 
 /**
- * What a machine in `directory` wrote to its console, byte for byte. Only the last two segments are kept (process/wrapper.ts): a
- * reader that is slower than the machine misses the bytes between. Ends quietly when `signal` is aborted.
+ * What a machine in `directory` wrote to its console, byte for byte. Only the last two segments are kept
+ * (process/wrapper.ts): a reader that is slower than the machine misses the bytes between. Ends quietly when `signal`
+ * is aborted.
  */
 export async function* readConsole(directory: string, options: ConsoleOptions = {}): Bytes {
   const { signal, follow = false, ended = new Promise<never>(() => {}) } = options
@@ -66,7 +69,10 @@ export async function* readConsole(directory: string, options: ConsoleOptions = 
   }
 }
 
-/** Throws what reading the console of a machine in `directory` from its beginning would throw first: before an answer has begun. */
+/**
+ * Throws what reading the console of a machine in `directory` from its beginning would throw first: before an answer
+ * has begun.
+ */
 export async function assertReadable(directory: string): Promise<void> {
   try {
     await (await segmentAt(directory, 0))?.file.close()

@@ -5,17 +5,18 @@ import type { GuestModel, LaunchPlan, ResumePlan, Unsupported } from "./plan.ts"
 /** The optional power of a VMM to go on from a snapshot. Its machines are Snapshotters then. */
 export interface Loader {
   /**
-   * What a machine started from `plan` would show its guest: whoever resumes a snapshot compares it, member by member, with what
-   * the guest has seen so far (artifact/snapshot/compatibility.ts). `devices` are the snapshot's own: what a machine may do without
-   * is there if they have it. Throws OVM_VMM_MISSING.
+   * What a machine started from `plan` would show its guest: whoever resumes a snapshot compares it, member by member,
+   * with what the guest has seen so far (artifact/snapshot/compatibility.ts). `devices` are the snapshot's own: what a
+   * machine may do without is there if they have it. Throws OVM_VMM_MISSING.
    */
   model(plan: LaunchPlan, devices?: readonly string[]): Promise<GuestModel>
   /** Vmm.check for a resume: what this VMM cannot honour of a plan whose model fits. */
   check(plan: ResumePlan, call?: Call): Promise<readonly Unsupported[]>
   /**
-   * Starts the VMM with the snapshot's state loaded and the guest paused. RAM and layers are never written to; the caller has
-   * verified their digests, and that the model fits. Throws OVM_UNSUPPORTED, OVM_SIZE_MISMATCH (RAM), OVM_DISK_INVALID,
-   * OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED or OVM_VMM_TIMEOUT, with the VMM's own words, and leaves no process behind.
+   * Starts the VMM with the snapshot's state loaded and the guest paused. RAM and layers are never written to; the
+   * caller has verified their digests, and that the model fits. Throws OVM_UNSUPPORTED, OVM_SIZE_MISMATCH (RAM),
+   * OVM_DISK_INVALID, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED or OVM_VMM_TIMEOUT, with the VMM's own
+   * words, and leaves no process behind.
    */
   load(plan: ResumePlan, call?: Loading): Promise<Loaded>
 }

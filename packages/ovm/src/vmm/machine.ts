@@ -38,10 +38,14 @@ export interface Machine extends Partial<Snapshotter> {
   readonly guest: Guest
   /** Calls `listener`, the last one given, whenever `guest` has changed. */
   onGuest(listener: () => void): void
-  /** Tries at once what is tried again and again behind the scenes: to have a guest go on after a snapshot that failed. */
+  /**
+   * Tries at once what is tried again and again behind the scenes: to have a guest go on after a snapshot that failed.
+   */
   settle?(): Promise<void>
   pause(): Promise<void>
-  /** Lets the guest go on. Throws OVM_NO_SPACE or OVM_VMM_FAILED if it stands still again at once, for want of its disk. */
+  /**
+   * Lets the guest go on. Throws OVM_NO_SPACE or OVM_VMM_FAILED if it stands still again at once, for want of its disk.
+   */
   resume(): Promise<void>
   /** Asks the guest to power off, after `graceMs` ends the VMM, then kills it. Says which of them it took. */
   stop(options?: Call & { readonly graceMs?: number }): Promise<StopMethod>
@@ -52,8 +56,8 @@ export interface Machine extends Partial<Snapshotter> {
 export interface Guest {
   readonly running: boolean
   /**
-   * Why it does not run: it was told to stop, the host could not do what it asked of its disk, for want of room or otherwise, or it has not gone
-   * on yet after a snapshot.
+   * Why it does not run: it was told to stop, the host could not do what it asked of its disk, for want of room or
+   * otherwise, or it has not gone on yet after a snapshot.
    */
   readonly reason?: "request" | "disk-full" | "io-error" | "snapshot"
   /** What the host said to that. */
@@ -63,12 +67,15 @@ export interface Guest {
 export type StopMethod = "guest" | "ended" | "killed" | "already"
 
 export interface Exit {
-  /** Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its wrapper). */
+  /**
+   * Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its
+   * wrapper).
+   */
   readonly status?: number
   /**
-   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit", "signal";
-   * "internal-error" if the VMM could not go on itself.
-   * If nobody was there to be told: "ended" (status 0) or "failed"; "lost" if there is not even a status.
+   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit",
+   * "signal"; "internal-error" if the VMM could not go on itself. If nobody was there to be told: "ended" (status 0) or
+   * "failed"; "lost" if there is not even a status.
    */
   readonly reason: string
   /** The last words of the VMM on standard error, bounded. */

@@ -34,7 +34,10 @@ interface Moment {
 const GUEST = "tick_ms=10 hlt=1"
 const times = (count: number, ms: number) => Array<number>(count).fill(ms)
 
-/** Wherever a guest is, a snapshot of it can be gone on from: firmware, option ROM, kernel, initrd, userspace, BIOS calls. */
+/**
+ * Wherever a guest is, a snapshot of it can be gone on from: firmware, option ROM, kernel, initrd, userspace, BIOS
+ * calls.
+ */
 export function momentsSuite(bench: Bench): void {
   const shots = new SnapshotBench(bench)
   const seen = { moments: 0, booting: 0 }
@@ -113,7 +116,8 @@ export function momentsSuite(bench: Bench): void {
     const late = setTimeout(() => clone.stop({ graceMs: 0 }).catch(() => {}), DEAD_MS)
     const said = await bench.until(clone, words)
     clearTimeout(late)
-    // A kernel that is found again is the same one, with the same arguments; and no two machines have the same generation ID.
+    // A kernel that is found again is the same one, with the same arguments; and no two machines have the same
+    // generation ID.
     if (said.includes("GUEST-READY")) expect(said).toContain(`CMDLINE [${GUEST}]\r\nINITRD addr=`)
     if (words === "TICK") {
       await shots.ticks(clone, 1)

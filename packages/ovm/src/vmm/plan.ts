@@ -1,7 +1,10 @@
 /** All paths absolute. Strings come from hostile manifests: an adapter never lets them become option syntax. */
 export interface LaunchPlan {
   readonly id: string
-  /** The instance's own directory, mode 0700: sockets, console, pid and exit files go here, and the disk that the guest writes to. */
+  /**
+   * The instance's own directory, mode 0700: sockets, console, pid and exit files go here, and the disk that the guest
+   * writes to.
+   */
   readonly directory: string
   readonly resources: { readonly vcpus: number; readonly memory: number /* bytes */ }
   /** Absent: boot from the disk by BIOS. */
@@ -22,7 +25,9 @@ export interface DiskPlan {
   readonly layers: readonly DiskLayer[]
   /** What the guest sees, in bytes. */
   readonly size: number
-  /** The adapter makes what the guest's writes go to, in the machine's directory, and says it (MachineRecord.overlay). */
+  /**
+   * The adapter makes what the guest's writes go to, in the machine's directory, and says it (MachineRecord.overlay).
+   */
   readonly writable: boolean
 }
 
@@ -53,8 +58,8 @@ export interface DevicePlan {
 }
 
 /**
- * `disk.layers` are the base's and then the snapshot's overlays. Kernel and initrd are there if, and only if, the guest may still
- * read them (SnapshotParts.boot): else they are in RAM, and cost neither time nor memory.
+ * `disk.layers` are the base's and then the snapshot's overlays. Kernel and initrd are there if, and only if, the guest
+ * may still read them (SnapshotParts.boot): else they are in RAM, and cost neither time nor memory.
  */
 export interface ResumePlan extends LaunchPlan {
   readonly origin: SnapshotOrigin
@@ -75,7 +80,10 @@ export interface SnapshotOrigin {
   readonly state: string
 }
 
-/** Guest RAM as it was, `GuestModel.memory` bytes: a sparse file that every clone maps copy on write, or pages that somebody serves. */
+/**
+ * Guest RAM as it was, `GuestModel.memory` bytes: a sparse file that every clone maps copy on write, or pages that
+ * somebody serves.
+ */
 export type RamSource = RamFile | ServedRam
 
 export interface RamFile {

@@ -11,8 +11,8 @@ import type { SnapshotParts, SnapshotSink } from "./snapshot.ts"
 export const DISK = 8 * MiB
 
 /**
- * What the guest does: it counts in RAM and notes on the disk, and says when the two do not agree. Idle between two ticks, as
- * several of them run at once.
+ * What the guest does: it counts in RAM and notes on the disk, and says when the two do not agree. Idle between two
+ * ticks, as several of them run at once.
  */
 export const COUNTING = "tick_ms=10 hlt=1 log=8"
 /** Small, since it is hashed. */
@@ -81,7 +81,10 @@ export class SnapshotBench {
     return await (await this.load(this.resumePlan(origin, layers))).resume()
   }
 
-  /** The ticks on the console so far, all of them without a gap and none with a complaint; waits for `more` further ones. */
+  /**
+   * The ticks on the console so far, all of them without a gap and none with a complaint; waits for `more` further
+   * ones.
+   */
   async ticks(machine: Machine, more = 0): Promise<number[]> {
     const read = async (words?: string) => {
       const text = words === undefined ? await this.now(machine) : await this.bench.until(machine, words)

@@ -11,7 +11,10 @@ import { LONG, MEMORY, SnapshotBench } from "./snapshot-bench.testing.ts"
 const resources = { vcpus: 1, memory: MEMORY }
 const qcow2 = (path = "") => ({ path, format: "qcow2" as const })
 
-/** What a VMM with the power to load, and its machines, must do: all goes well here; snapshot-faults.suite.ts has the rest. */
+/**
+ * What a VMM with the power to load, and its machines, must do: all goes well here; snapshot-faults.suite.ts has the
+ * rest.
+ */
 export function snapshotSuite(bench: Bench): void {
   const shots = new SnapshotBench(bench)
 

@@ -4,22 +4,22 @@ import type { RamFile, SnapshotOrigin } from "./plan.ts"
 /** The optional power of a machine to be snapshotted, cold-booted or resumed, running or paused. */
 export interface Snapshotter {
   /**
-   * Takes RAM, device state and disk at one instant. The machine goes on afterwards, or stays paused if it was; it writes to
-   * `into.overlay` from then on, and what it wrote to until then (`disk.frozen`) is never written again.
-   * After any failure the machine is as it was and none of the files is left. One at a time.
-   * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT, OVM_INTERRUPTED.
+   * Takes RAM, device state and disk at one instant. The machine goes on afterwards, or stays paused if it was; it
+   * writes to `into.overlay` from then on, and what it wrote to until then (`disk.frozen`) is never written again.
+   * After any failure the machine is as it was and none of the files is left. One at a time. Throws OVM_STATE_CONFLICT,
+   * OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT, OVM_INTERRUPTED.
    */
   snapshot(into: SnapshotSink, call?: Call): Promise<SnapshotParts>
   /**
-   * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks this after
-   * `adopt`, which has taken back what was not complete.
+   * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks
+   * this after `adopt`, which has taken back what was not complete.
    */
   overlay(): Promise<string | undefined>
 }
 
 /**
- * Absolute paths of files that do not exist yet, all on file systems with holes. Only those in the machine's directory are removed by
- * whoever adopts it after a crash.
+ * Absolute paths of files that do not exist yet, all on file systems with holes. Only those in the machine's directory
+ * are removed by whoever adopts it after a crash.
  */
 export interface SnapshotSink {
   readonly ram: string

@@ -4,14 +4,17 @@ import type { Machine, MachineRecord } from "./machine.ts"
 import type { LaunchPlan, Unsupported } from "./plan.ts"
 
 /**
- * A virtual machine monitor. One file a method in an adapter's folder; all of them pass vmm.suite.ts. An adapter may be a class: its
- * methods are called on it.
+ * A virtual machine monitor. One file a method in an adapter's folder; all of them pass vmm.suite.ts. An adapter may be
+ * a class: its methods are called on it.
  */
 export interface Vmm {
   readonly name: string
   /** What is installed here. Throws OVM_VMM_MISSING. */
   capabilities(call?: Call): Promise<Capabilities>
-  /** Everything in `plan` that this VMM, as it is installed here, cannot honour, all at once. Starts nothing. Throws OVM_VMM_MISSING. */
+  /**
+   * Everything in `plan` that this VMM, as it is installed here, cannot honour, all at once. Starts nothing. Throws
+   * OVM_VMM_MISSING.
+   */
   check(plan: LaunchPlan, call?: Call): Promise<readonly Unsupported[]>
   /**
    * Starts the machine and returns once it runs. The VMM lives in its own session and outlives this process.
@@ -19,8 +22,9 @@ export interface Vmm {
    */
   launch(plan: LaunchPlan, call?: Call): Promise<Machine>
   /**
-   * Takes over a machine that an earlier process launched. Resolves also if it has ended meanwhile (`exited` is settled then).
-   * Throws OVM_VMM_UNREACHABLE if its process lives and cannot be given commands, which may be tried again as often as wanted.
+   * Takes over a machine that an earlier process launched. Resolves also if it has ended meanwhile (`exited` is settled
+   * then). Throws OVM_VMM_UNREACHABLE if its process lives and cannot be given commands, which may be tried again as
+   * often as wanted.
    */
   adopt(record: MachineRecord, call?: Call): Promise<Machine>
   /** Absent: it takes no snapshots, and goes on from none. */

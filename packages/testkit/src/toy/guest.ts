@@ -1,5 +1,6 @@
-// The process behind a toy machine: no processor, but what the bare-metal guest does of its own accord (guest/README.md), by the
-// words of its command line. Arguments: bytes of memory, command line. It listens on loopback, and writes the port to `port`.
+// The process behind a toy machine: no processor, but what the bare-metal guest does of its own accord
+// (guest/README.md), by the words of its command line. Arguments: bytes of memory, command line. It listens on
+// loopback, and writes the port to `port`.
 import { renameSync, writeFileSync, writeSync } from "node:fs"
 import { createServer, type Socket } from "node:net"
 

@@ -24,8 +24,8 @@ export function toy(_cacheFolder: string): Vmm {
 }
 
 /**
- * A VMM that shares nothing with QEMU: no machine types, no processor, no disk, no snapshots, another way to be asked (guest.ts). What
- * holds it up holds up any VMM.
+ * A VMM that shares nothing with QEMU: no machine types, no processor, no disk, no snapshots, another way to be asked
+ * (guest.ts). What holds it up holds up any VMM.
  */
 class Toy implements Vmm {
   readonly name = "toy"

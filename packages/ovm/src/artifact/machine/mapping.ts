@@ -40,7 +40,10 @@ const TERMS = {
   size: "OVMS-OCI-032",
 } as const
 
-/** Finds the blob behind every `ref` of `manifest` in its OCI manifest and compares what both say of it (spec/oci-mapping.md). */
+/**
+ * Finds the blob behind every `ref` of `manifest` in its OCI manifest and compares what both say of it
+ * (spec/oci-mapping.md).
+ */
 export function mapParts(oci: OciManifest, manifest: OvmsManifest): PartsVerdict {
   const finder = new Finder(oci, TERMS)
   const kernel = manifest.kernel && finder.typed("/kernel/ref", manifest.kernel.ref, KERNEL_TYPE)
@@ -70,7 +73,9 @@ export function mapParts(oci: OciManifest, manifest: OvmsManifest): PartsVerdict
   return { parts, faults: finder.faults }
 }
 
-/** The descriptor that makes RAM beside the machine a snapshot, if there is one, and device state too (OVMS-SNP-080). */
+/**
+ * The descriptor that makes RAM beside the machine a snapshot, if there is one, and device state too (OVMS-SNP-080).
+ */
 function descriptorBeside(oci: OciManifest): Descriptor | undefined {
   const ofType = (type: string) => oci.layers.filter(({ mediaType }) => canonicalType(mediaType) === type)
   const [found, second] = ofType(SNAPSHOT_TYPE)

@@ -43,7 +43,9 @@ export interface PackOptions<Info> extends Call {
   /** The folder that the source's paths are relative to. */
   readonly base: string
   readonly disks: DiskChecks<Info>
-  /** As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created. */
+  /**
+   * As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created.
+   */
   readonly sourceDateEpoch?: string | undefined
   /** Told how many bytes of a file are stored, of how many. */
   readonly onFile?: (path: string, done: number, total: number) => void
@@ -52,10 +54,10 @@ export interface PackOptions<Info> extends Call {
 }
 
 /**
- * Makes an artifact of local files, in the written form of spec/oci-mapping.md, and pushes it, its OCI manifest last. The same
- * files and source give the same digest on any machine (OVMS-SRC-014). Nothing is pushed before everything was checked.
- * Throws OVM_SOURCE_INVALID, OVM_KERNEL_INVALID, OVM_DISK_INVALID, OVM_FILE_UNREADABLE, OVM_DIGEST_MISMATCH if a file changes
- * meanwhile, and what `store` throws.
+ * Makes an artifact of local files, in the written form of spec/oci-mapping.md, and pushes it, its OCI manifest last.
+ * The same files and source give the same digest on any machine (OVMS-SRC-014). Nothing is pushed before everything was
+ * checked. Throws OVM_SOURCE_INVALID, OVM_KERNEL_INVALID, OVM_DISK_INVALID, OVM_FILE_UNREADABLE, OVM_DIGEST_MISMATCH if
+ * a file changes meanwhile, and what `store` throws.
  */
 export async function pack<Info>(
   source: PackSource,

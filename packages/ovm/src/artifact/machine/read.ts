@@ -22,8 +22,8 @@ export interface Artifact extends Parts {
 
 /**
  * Reads the artifact behind the descriptor of an OCI manifest, in either form (spec/oci-mapping.md). Throws
- * OVM_ARTIFACT_INVALID (also for an index), OVM_MANIFEST_INVALID, OVM_TOO_LARGE or OVM_UNSUPPORTED with all faults as `detail`,
- * and what `source` throws for content that is missing or not what its digest says.
+ * OVM_ARTIFACT_INVALID (also for an index), OVM_MANIFEST_INVALID, OVM_TOO_LARGE or OVM_UNSUPPORTED with all faults as
+ * `detail`, and what `source` throws for content that is missing or not what its digest says.
  */
 export async function readArtifact(
   source: Fetcher,

@@ -16,7 +16,10 @@ const SCHEMA: DocumentSchema = {
   places,
 }
 
-/** What an artifact is packed from (spec/pack-source.md, spec/schema/pack-source.v1.json): a manifest with paths for digests. */
+/**
+ * What an artifact is packed from (spec/pack-source.md, spec/schema/pack-source.v1.json): a manifest with paths for
+ * digests.
+ */
 export interface PackSource
   extends Pick<
     OvmsManifest,

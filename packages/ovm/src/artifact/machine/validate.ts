@@ -28,8 +28,8 @@ export function validateManifest(bytes: Uint8Array): ManifestVerdict {
 }
 
 /**
- * The OVMS manifest in `bytes`; `what` names it in errors. Throws OVM_MANIFEST_INVALID (OVM_TOO_LARGE if it is too long,
- * OVM_UNSUPPORTED if nothing but reserved names is wrong) with every fault as `detail`.
+ * The OVMS manifest in `bytes`; `what` names it in errors. Throws OVM_MANIFEST_INVALID (OVM_TOO_LARGE if it is too
+ * long, OVM_UNSUPPORTED if nothing but reserved names is wrong) with every fault as `detail`.
  */
 export function parseManifest(bytes: Uint8Array, what = "the OVMS manifest"): OvmsManifest {
   const { manifest, faults } = validateManifest(bytes)
@@ -37,7 +37,9 @@ export function parseManifest(bytes: Uint8Array, what = "the OVMS manifest"): Ov
   return manifest
 }
 
-/** Throws OVM_UEFI_UNSUPPORTED for a machine that needs UEFI firmware: valid, but not to be run by v0.1 (OVMS-MAN-074). */
+/**
+ * Throws OVM_UEFI_UNSUPPORTED for a machine that needs UEFI firmware: valid, but not to be run by v0.1 (OVMS-MAN-074).
+ */
 export function refuseUefi(manifest: OvmsManifest): void {
   if (manifest.metadata?.platform?.uefi)
     throw new OvmError(

@@ -37,7 +37,9 @@ export interface SnapshotSummary {
   readonly created: string | undefined
 }
 
-/** Reads what `snapshotAnnotations` wrote. It is a hint: what was chosen by it is compared again, with the descriptor. */
+/**
+ * Reads what `snapshotAnnotations` wrote. It is a hint: what was chosen by it is compared again, with the descriptor.
+ */
 export function summaryOf(annotations: Readonly<Record<string, string>> = {}): SnapshotSummary {
   return {
     vmm: annotations[VMM],

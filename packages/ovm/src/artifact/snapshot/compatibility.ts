@@ -3,8 +3,8 @@ import { OvmError } from "../../errors.ts"
 import type { SnapshotDescriptor, SnapshotHost, SnapshotVmm } from "./descriptor.ts"
 
 /**
- * What this host would resume a machine with: gathered by the runtime, from the VMM's adapter, the plan and host.ts. What it
- * could not learn is left out, and then counts as different (OVMS-SNP-073).
+ * What this host would resume a machine with: gathered by the runtime, from the VMM's adapter, the plan and host.ts.
+ * What it could not learn is left out, and then counts as different (OVMS-SNP-073).
  */
 export interface HostFacts {
   readonly architecture?: string
@@ -32,7 +32,10 @@ export interface Mismatch {
 
 type Pair = readonly [field: string, snapshot: unknown, host: unknown]
 
-/** Everything in which a snapshot and this host differ, in the order of the descriptor; none: it fits. Pure (OVMS-SNP-070 to 073). */
+/**
+ * Everything in which a snapshot and this host differ, in the order of the descriptor; none: it fits. Pure
+ * (OVMS-SNP-070 to 073).
+ */
 export function compare(snapshot: SnapshotDescriptor, facts: HostFacts): readonly Mismatch[] {
   const { vmm, resources, host = {} } = snapshot
   // Under TCG the guest sees nothing of the host's CPU (OVMS-SNP-071).
@@ -69,8 +72,8 @@ function fits(wanted: unknown, found: unknown): boolean {
 }
 
 /**
- * The error for `mismatches` of the snapshot `what`: OVM_SNAPSHOT_INCOMPATIBLE with all of them as `detail`; OVM_BASE_MISMATCH
- * if nothing but the base is wrong, since no other host would help.
+ * The error for `mismatches` of the snapshot `what`: OVM_SNAPSHOT_INCOMPATIBLE with all of them as `detail`;
+ * OVM_BASE_MISMATCH if nothing but the base is wrong, since no other host would help.
  */
 export function incompatible(what: string, mismatches: readonly Mismatch[]): OvmError {
   const wrongBase = mismatches.every(({ field }) => field === "/base/digest")

@@ -29,7 +29,10 @@ export interface SnapshotDescriptor {
   readonly resources: { readonly vcpus: number; readonly memory: number }
   /** Every device that the VMM was given, in its words, in order. */
   readonly devices: readonly string[]
-  /** The kernel arguments that the machine was started with; there where the guest may still read what it was started with. */
+  /**
+   * The kernel arguments that the machine was started with; there where the guest may still read what it was started
+   * with.
+   */
   readonly boot?: { readonly args: string }
   readonly ram: {
     readonly ref: Digest

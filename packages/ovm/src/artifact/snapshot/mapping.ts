@@ -35,7 +35,10 @@ export interface SnapshotBlobsVerdict {
   readonly faults: readonly Fault[]
 }
 
-/** Finds the blob behind every ref of `snapshot` in its OCI manifest and compares what both say of it (spec/snapshot.md). */
+/**
+ * Finds the blob behind every ref of `snapshot` in its OCI manifest and compares what both say of it
+ * (spec/snapshot.md).
+ */
 export function mapSnapshotBlobs(oci: OciManifest, snapshot: SnapshotDescriptor): SnapshotBlobsVerdict {
   const finder = new Finder(oci, TERMS)
   const { ram: memory } = snapshot
@@ -73,8 +76,8 @@ export interface SnapshotArtifactVerdict {
 }
 
 /**
- * Judges an OCI manifest together with the snapshot descriptor that it carries, as far as bytes alone tell (spec/snapshot.md).
- * That the two belong together by digest is for whoever fetched them. Throws nothing.
+ * Judges an OCI manifest together with the snapshot descriptor that it carries, as far as bytes alone tell
+ * (spec/snapshot.md). That the two belong together by digest is for whoever fetched them. Throws nothing.
  */
 export function validateSnapshotArtifact(
   ociBytes: Uint8Array,

@@ -29,8 +29,8 @@ export async function isSnapshot(source: Fetcher, descriptor: Descriptor, call: 
 
 /**
  * Reads the snapshot behind the descriptor of an OCI manifest (spec/snapshot.md). Throws OVM_SNAPSHOT_INVALID,
- * OVM_ARTIFACT_INVALID, OVM_BASE_MISMATCH or OVM_TOO_LARGE with all faults as `detail`, and what `source` throws for content
- * that is missing or not what its digest says.
+ * OVM_ARTIFACT_INVALID, OVM_BASE_MISMATCH or OVM_TOO_LARGE with all faults as `detail`, and what `source` throws for
+ * content that is missing or not what its digest says.
  */
 export async function readSnapshot(
   source: Fetcher,
@@ -52,8 +52,8 @@ export async function readSnapshot(
 }
 
 /**
- * Reads what makes the RAM beside a machine a snapshot; undefined if the machine has none that can be resumed (OVMS-SNP-080,
- * OVMS-SNP-081). Throws OVM_SNAPSHOT_INVALID with all faults, and what `source` throws.
+ * Reads what makes the RAM beside a machine a snapshot; undefined if the machine has none that can be resumed
+ * (OVMS-SNP-080, OVMS-SNP-081). Throws OVM_SNAPSHOT_INVALID with all faults, and what `source` throws.
  */
 export async function readInlineSnapshot(
   source: Fetcher,

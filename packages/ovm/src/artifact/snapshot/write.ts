@@ -45,7 +45,9 @@ export interface SnapshotSource
   }
   /** The file of the device state. */
   readonly state: string
-  /** Those of the parent first, which are in the store already, each as its descriptor; then the file of the new one. */
+  /**
+   * Those of the parent first, which are in the store already, each as its descriptor; then the file of the new one.
+   */
   readonly overlays: readonly (Descriptor | string)[]
 }
 
@@ -56,9 +58,10 @@ interface Blob {
 }
 
 /**
- * Stores a snapshot in the written form of spec/snapshot.md, its OCI manifest last, and gives that one's descriptor. The same
- * files and facts give the same digest. Nothing is pushed before everything was checked. The base must be in the store.
- * Throws OVM_SNAPSHOT_INVALID, OVM_FILE_UNREADABLE, OVM_DIGEST_MISMATCH if a file changes meanwhile, and what `store` throws.
+ * Stores a snapshot in the written form of spec/snapshot.md, its OCI manifest last, and gives that one's descriptor.
+ * The same files and facts give the same digest. Nothing is pushed before everything was checked. The base must be in
+ * the store. Throws OVM_SNAPSHOT_INVALID, OVM_FILE_UNREADABLE, OVM_DIGEST_MISMATCH if a file changes meanwhile, and
+ * what `store` throws.
  */
 export async function writeSnapshot(
   store: Pusher & Partial<FilePusher>,

@@ -18,11 +18,11 @@ export interface LoadOptions extends Call {
 }
 
 /**
- * Stores the blobs of the archive that `content` is, in the order in which they come, and returns what its index lists once
- * all of it is there, whole and verified. Nothing is named: that is for the caller, who thereby decides between all and
- * nothing; blobs of an archive that failed go with the next garbage collection. `what` is the archive in messages.
- * Throws OVM_ARTIFACT_INVALID, OVM_UNSUPPORTED for a compressed archive, OVM_CONTENT_MISSING, OVM_DIGEST_MISMATCH, and
- * what the store throws.
+ * Stores the blobs of the archive that `content` is, in the order in which they come, and returns what its index lists
+ * once all of it is there, whole and verified. Nothing is named: that is for the caller, who thereby decides between
+ * all and nothing; blobs of an archive that failed go with the next garbage collection. `what` is the archive in
+ * messages. Throws OVM_ARTIFACT_INVALID, OVM_UNSUPPORTED for a compressed archive, OVM_CONTENT_MISSING,
+ * OVM_DIGEST_MISMATCH, and what the store throws.
  */
 export function loadArchive(
   store: Source & Destination,

@@ -21,8 +21,8 @@ interface Place {
 }
 
 /**
- * Opens the tar archive of an OCI image layout for reading, in place: it is gone through once and never unpacked. Throws
- * OVM_FILE_UNREADABLE, OVM_UNSUPPORTED for a compressed one, OVM_ARTIFACT_INVALID for what is no such archive.
+ * Opens the tar archive of an OCI image layout for reading, in place: it is gone through once and never unpacked.
+ * Throws OVM_FILE_UNREADABLE, OVM_UNSUPPORTED for a compressed one, OVM_ARTIFACT_INVALID for what is no such archive.
  */
 export function openArchive(path: string, call: Call = {}): Promise<ArchiveReader> {
   return guarded(async () => {

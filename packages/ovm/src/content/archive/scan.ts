@@ -19,8 +19,9 @@ export interface ArchiveBlob {
 }
 
 /**
- * Goes through the archive of an OCI image layout (image-spec: image-layout.md) once, in whatever order it is, handing each
- * blob to `onBlob`. Returns its index. Other files are passed over. Throws OVM_ARTIFACT_INVALID, naming `what` and the fault.
+ * Goes through the archive of an OCI image layout (image-spec: image-layout.md) once, in whatever order it is, handing
+ * each blob to `onBlob`. Returns its index. Other files are passed over. Throws OVM_ARTIFACT_INVALID, naming `what` and
+ * the fault.
  */
 export async function scanArchive(
   input: TarInput,

@@ -22,8 +22,8 @@ const EXTRA_LIMIT = 64 * 1024
 const ENTRY_LIMIT = 200_000
 
 /**
- * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: links, devices,
- * sparse files, paths that lead out of the archive, and an end before the end.
+ * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: links,
+ * devices, sparse files, paths that lead out of the archive, and an end before the end.
  */
 export async function* readTar(input: TarInput, what: string): AsyncIterable<TarEntry> {
   const fault = (reason: string) => new OvmError("OVM_ARTIFACT_INVALID", `${what}: ${reason}`)

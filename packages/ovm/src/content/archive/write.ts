@@ -22,9 +22,10 @@ export interface ArchiveOptions extends Call {
 }
 
 /**
- * The tar archive of an OCI image layout with `roots` and all that they refer to, as a stream: the same content gives the
- * same bytes, whatever store it came from. Referrers are listed in the index without a name, where other tools look for them.
- * Every blob is verified on its way; if one is not what its name says the stream ends in an error, not in an archive.
+ * The tar archive of an OCI image layout with `roots` and all that they refer to, as a stream: the same content gives
+ * the same bytes, whatever store it came from. Referrers are listed in the index without a name, where other tools look
+ * for them. Every blob is verified on its way; if one is not what its name says the stream ends in an error, not in an
+ * archive.
  */
 export async function* writeArchive(
   source: Fetcher & Partial<ReferrerLister>,

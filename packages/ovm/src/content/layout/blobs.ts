@@ -22,7 +22,9 @@ export class Blobs {
     private readonly stamps: Stamps,
   ) {}
 
-  /** Path of the file that holds exactly `target`; undefined if absent. Throws OVM_SIZE_MISMATCH, OVM_DIGEST_MISMATCH. */
+  /**
+   * Path of the file that holds exactly `target`; undefined if absent. Throws OVM_SIZE_MISMATCH, OVM_DIGEST_MISMATCH.
+   */
   async path(target: Descriptor, call: Call = {}): Promise<string | undefined> {
     const path = this.files.blob(target.digest)
     const before = statSync(path, { bigint: true, throwIfNoEntry: false })

@@ -6,9 +6,9 @@ import { LayoutFiles } from "./files.ts"
 import { type LayoutStore, openLayout } from "./store.ts"
 
 /**
- * Opens the OCI image layout at `root`, made if absent, for `work`, which copies something into it for others: what is this
- * program's own in it (locks, leases, what was verified) is gone afterwards, unless it was there before or somebody uses it.
- * Throws what openLayout and `work` throw.
+ * Opens the OCI image layout at `root`, made if absent, for `work`, which copies something into it for others: what is
+ * this program's own in it (locks, leases, what was verified) is gone afterwards, unless it was there before or
+ * somebody uses it. Throws what openLayout and `work` throw.
  */
 export async function withExported<T>(root: string, work: (store: LayoutStore) => Promise<T>): Promise<T> {
   const files = new LayoutFiles(absolute(root))

@@ -3,14 +3,17 @@ import type { Extent, Extents } from "../../files/extents.ts"
 import { openIfPresent } from "../../files/present.ts"
 import { writeNow } from "../../files/writing.ts"
 
-/** What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without one. */
+/**
+ * What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without
+ * one.
+ */
 const WORTH_MS = 500
 const WORTH_BYTES = 16 * 1024 * 1024
 
 /**
  * Which extents of a partial file are written, one line each, for whoever goes on after its writer died. A line follows
- * its bytes, so what it says was written; a torn last line says nothing. Only the digest proves the whole in the end, so
- * it needs no fsync. There is no file before there is something to lose.
+ * its bytes, so what it says was written; a torn last line says nothing. Only the digest proves the whole in the end,
+ * so it needs no fsync. There is no file before there is something to lose.
  */
 export class Journal {
   readonly #began = performance.now()

@@ -36,7 +36,10 @@ let last: { readonly file: string; readonly index: Index } | undefined
 /** The times of a file that was written to so shortly ago do not tell whether it is written to again. */
 const SETTLED_MS = 100
 
-/** Throws OVM_STORE_CORRUPT, naming the file and the fault. A daemon asks for the same one at each start: it is parsed once. */
+/**
+ * Throws OVM_STORE_CORRUPT, naming the file and the fault. A daemon asks for the same one at each start: it is parsed
+ * once.
+ */
 export async function readIndex(files: LayoutFiles): Promise<Index> {
   const fd = openedIndex(files.index)
   if (fd === undefined) throw corrupt(files, "it is missing")

@@ -39,7 +39,9 @@ export async function readLayout(root: string): Promise<LayoutReader> {
   return new LayoutReaderStore(files, new MemoryStamps())
 }
 
-/** The same of a layout that anybody may have made: what hangs or is endless does so to another thread, or is refused. */
+/**
+ * The same of a layout that anybody may have made: what hangs or is endless does so to another thread, or is refused.
+ */
 export async function readForeignLayout(root: string): Promise<LayoutReader> {
   const files = new LayoutFiles(absolute(root))
   for (const path of [files.marker, files.index]) {

@@ -8,9 +8,10 @@ import { FileStamps, MemoryStamps, type Stamps } from "./stamps.ts"
 import { openLayout } from "./store.ts"
 
 /**
- * Opens the store at `root`, made if absent, to be read only. Where it may be written to, what is touched is held until it is
- * closed, as in any store. Somebody else's, or one on a read-only file system, is read without a lock, lease or stamp: its content
- * is hashed, and whoever owns it may collect it meanwhile, which is OVM_CONTENT_MISSING. Throws what openLayout throws.
+ * Opens the store at `root`, made if absent, to be read only. Where it may be written to, what is touched is held until
+ * it is closed, as in any store. Somebody else's, or one on a read-only file system, is read without a lock, lease or
+ * stamp: its content is hashed, and whoever owns it may collect it meanwhile, which is OVM_CONTENT_MISSING. Throws what
+ * openLayout throws.
  */
 export function openToRead(root: string): Promise<LayoutReader> {
   return guarded(() => {
@@ -26,7 +27,10 @@ export function stampsToRead(files: LayoutFiles): Stamps {
   return isWritable(files) ? new FileStamps(files.verified) : new MemoryStamps()
 }
 
-/** Whether this user may write what a reader writes: the lock and leases, or the folders for them where there are none yet. */
+/**
+ * Whether this user may write what a reader writes: the lock and leases, or the folders for them where there are none
+ * yet.
+ */
 function isWritable(files: LayoutFiles): boolean {
   return [files.lock, files.leases, files.verified].every(mayWrite)
 }

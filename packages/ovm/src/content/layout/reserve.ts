@@ -6,8 +6,8 @@ import type { LayoutFiles } from "./files.ts"
 const SIZE = 64 << 10
 
 /**
- * Room that is set aside, so that on a full disk names can still be removed, which needs a new index (docs/design/0003). Where
- * there is no room for it now, or nobody may write, there is none.
+ * Room that is set aside, so that on a full disk names can still be removed, which needs a new index
+ * (docs/design/0003). Where there is no room for it now, or nobody may write, there is none.
  */
 export function keepReserve({ reserve }: LayoutFiles): void {
   if (existsSync(reserve)) return

@@ -163,7 +163,10 @@ export class LayoutStore
     })
   }
 
-  /** Lists `target` in index.json without a name, for tools that look for referrers there. It stays until the entry is removed. */
+  /**
+   * Lists `target` in index.json without a name, for tools that look for referrers there. It stays until the entry is
+   * removed.
+   */
   enter(target: Descriptor, call: Call = {}): Promise<void> {
     return guarded(async () => {
       await this.#update((index) => withRoot(index, target), call)

@@ -45,8 +45,8 @@ function isVmdk({ head }: Sample): boolean {
 }
 
 /**
- * A dynamic one begins with its footer, a fixed one has it only at its end: it is a raw disk otherwise, with its partitions. Old
- * programs wrote 511 bytes of it.
+ * A dynamic one begins with its footer, a fixed one has it only at its end: it is a raw disk otherwise, with its
+ * partitions. Old programs wrote 511 bytes of it.
  */
 function isVhd({ head, tail }: Sample): boolean {
   return isFooter(head) || isFooter(tail) || isFooter(tail.subarray(1))

@@ -23,7 +23,10 @@ function file(name: string, ...parts: readonly Uint8Array[]): string {
   return path
 }
 
-/** What the file is said to look like: by a packer that guesses, which refuses it, and by one that was told that it is raw. */
+/**
+ * What the file is said to look like: by a packer that guesses, which refuses it, and by one that was told that it is
+ * raw.
+ */
 async function looks(path: string): Promise<{ name: string | undefined; hint: string | undefined }> {
   const raw = { format: "raw", role: "base" } as const
   const name = (await inspectDisk(path, raw)).looksLike

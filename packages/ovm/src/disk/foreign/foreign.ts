@@ -23,9 +23,9 @@ const KERNELS: readonly Kind[] = [
 const KINDS = [...DISKS, ...ARCHIVES, ...KERNELS]
 
 /**
- * What the open file is by its bytes, if no raw disk (spec/disk.md, "Bytes of other formats"). Undefined for whatever may be one:
- * zeros, text, boot code, a file system, a CD-ROM, LUKS; and for anything with a table of partitions, unless it ends as a disk of
- * another format does. Throws what reading throws.
+ * What the open file is by its bytes, if no raw disk (spec/disk.md, "Bytes of other formats"). Undefined for whatever
+ * may be one: zeros, text, boot code, a file system, a CD-ROM, LUKS; and for anything with a table of partitions,
+ * unless it ends as a disk of another format does. Throws what reading throws.
  */
 export async function foreignOf(disk: DiskReader): Promise<Foreign | undefined> {
   const sample = await sampleOf(disk)

@@ -6,8 +6,8 @@ import { notBootable } from "./tar.ts"
 const SAMPLE = 16 * 1024
 
 /**
- * Whether what begins as gzip does can be inflated, and what comes out: of its magic number three bytes are too few. A tar archive
- * in it is the layer of a container image more often than anything else.
+ * Whether what begins as gzip does can be inflated, and what comes out: of its magic number three bytes are too few. A
+ * tar archive in it is the layer of a container image more often than anything else.
  */
 export async function gzipOf(sample: Sample, plain: Kind): Promise<Foreign | undefined> {
   const { gunzipSync, constants } = await import("node:zlib")

@@ -5,7 +5,10 @@ import type { Foreign, Sample } from "./sample.ts"
 const ENTRIES = 64
 const BLOCK = 512
 
-/** What is in tar archives: a machine for other programs, or a container image. None without a header whose checksum is right. */
+/**
+ * What is in tar archives: a machine for other programs, or a container image. None without a header whose checksum is
+ * right.
+ */
 export async function tarOf(sample: Sample): Promise<Foreign | undefined> {
   const names = new Set<string>()
   for (let at = 0; names.size < ENTRIES; ) {

@@ -10,8 +10,8 @@ const DIGESTS = /sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})\b/g
 
 /**
  * Takes away what nobody needs: uploads that nobody went on with for `uploadMs`; blobs of a repository that none of its
- * manifests names, when they are older than `expiryMs`; then the bytes that belong to no repository, and folders without content.
- * Writers wait meanwhile.
+ * manifests names, when they are older than `expiryMs`; then the bytes that belong to no repository, and folders
+ * without content. Writers wait meanwhile.
  */
 export async function sweep(folder: Folder, uploadMs: number, expiryMs: number): Promise<void> {
   const { files } = folder

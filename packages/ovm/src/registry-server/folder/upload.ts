@@ -39,7 +39,10 @@ export interface UploadFacts {
   readonly touched?: number
 }
 
-/** One file that grows at its end, and is hashed behind it by another thread. A file from before this process is hashed from its beginning. */
+/**
+ * One file that grows at its end, and is hashed behind it by another thread. A file from before this process is hashed
+ * from its beginning.
+ */
 export class FolderUpload implements Upload {
   readonly #turns = new Turns()
   #latest = new AbortController()
@@ -196,8 +199,8 @@ export class FolderUpload implements Upload {
   }
 }
 
-// What `content` waits for may never come, so it is not waited for. No promise here outlives its chunk: one that did, as
-// Promise.race would have it, would keep all chunks in memory.
+// What `content` waits for may never come, so it is not waited for. No promise here outlives its chunk: one that did,
+// as Promise.race would have it, would keep all chunks in memory.
 async function* untilAborted(content: Bytes, signal: AbortSignal): Bytes {
   const iterator = content[Symbol.asyncIterator]()
   let giveUp: (error: OvmError) => void = () => {}

@@ -45,15 +45,18 @@ export class Uploads {
   }
 
   /**
-   * Makes room for one more of `client`. At a limit the upload goes of which the least is lost: one without bytes, then the one
-   * that was left alone for longest. Throws OVM_TOO_MANY if a request works on each.
+   * Makes room for one more of `client`. At a limit the upload goes of which the least is lost: one without bytes, then
+   * the one that was left alone for longest. Throws OVM_TOO_MANY if a request works on each.
    */
   async makeRoom(client: Client): Promise<void> {
     if (this.#of(client).length >= this.limits.each) await this.#drop(this.#of(client))
     if (this.#open.size >= this.limits.all) await this.#drop(this.all())
   }
 
-  /** Makes room for what has come of an upload. Throws OVM_TOO_LARGE if the client has as many as it may in uploads that are worked on. */
+  /**
+   * Makes room for what has come of an upload. Throws OVM_TOO_LARGE if the client has as many as it may in uploads that
+   * are worked on.
+   */
   async admit(upload: FolderUpload): Promise<void> {
     const { client } = upload
     const most = client.named ? this.limits.namedBytes : this.limits.anonymousBytes

@@ -13,8 +13,9 @@ import { LayoutGraph, stampOf } from "./graph.ts"
 import { repositoriesOf } from "./names.ts"
 
 /**
- * The content store at `root`, looked at as a registry: names are repositories and tags, and a repository has what hangs
- * on its names. Nothing is written but stamps of what was verified. Throws OVM_FILE_UNREADABLE if there is no store.
+ * The content store at `root`, looked at as a registry: names are repositories and tags, and a repository has what
+ * hangs on its names. Nothing is written but stamps of what was verified. Throws OVM_FILE_UNREADABLE if there is no
+ * store.
  */
 export function openStoreView(root: string): Promise<StoreView> {
   return guarded(async () => {

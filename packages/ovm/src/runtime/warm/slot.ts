@@ -13,14 +13,17 @@ export interface SlotContext extends PlanContext {
 }
 
 /**
- * An instance in waiting: loaded, paused, with the id, directory, overlay, lease and generation ID that the instance will have.
- * It has no record yet, so whatever a crash leaves of it is swept by the next daemon (runtime/record.ts).
+ * An instance in waiting: loaded, paused, with the id, directory, overlay, lease and generation ID that the instance
+ * will have. It has no record yet, so whatever a crash leaves of it is swept by the next daemon (runtime/record.ts).
  */
 export interface Slot {
   readonly id: string
   readonly planned: Planned
   readonly loaded: Loaded
-  /** True as long as the VMM's program is the one that was started, and the policy admits the snapshot by the name it was loaded by. */
+  /**
+   * True as long as the VMM's program is the one that was started, and the policy admits the snapshot by the name it
+   * was loaded by.
+   */
   current(): boolean
   /** Ends the process and leaves nothing of it. */
   discard(): Promise<void>
@@ -59,7 +62,10 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
   }
 }
 
-/** Another package of the same version is another program. Not asynchronous, as between a look and a start nothing may happen. */
+/**
+ * Another package of the same version is another program. Not asynchronous, as between a look and a start nothing may
+ * happen.
+ */
 function identityOf(binary: string): string | undefined {
   const found = statSync(binary, { throwIfNoEntry: false })
   return found && `${found.dev}:${found.ino}:${found.size}:${found.mtimeMs}`

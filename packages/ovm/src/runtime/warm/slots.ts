@@ -29,7 +29,9 @@ export interface SlotsOptions extends SlotContext {
   readonly log?: (event: string, fields: Record<string, unknown>) => void
 }
 
-/** The warm slots of one daemon (docs/design/0017-warm-slots.md): made one after the other, behind what is asked for. */
+/**
+ * The warm slots of one daemon (docs/design/0017-warm-slots.md): made one after the other, behind what is asked for.
+ */
 export class Slots {
   readonly #options: SlotsOptions
   /** By canonical reference. */
@@ -59,7 +61,9 @@ export class Slots {
     this.#settle()
   }
 
-  /** What an earlier daemon was asked for, beside what this one was. While that cannot be read, it is not written over. */
+  /**
+   * What an earlier daemon was asked for, beside what this one was. While that cannot be read, it is not written over.
+   */
   async #remember(): Promise<void> {
     try {
       const kept = await readWishes(this.#options.root)

@@ -6,8 +6,8 @@ import type { WarmRequest } from "../interfaces.ts"
 const FILE = "warm.json"
 
 /**
- * The slots that were asked for below `root`, which outlive the daemon. Throws what reading throws: what cannot be read just now was
- * asked for all the same.
+ * The slots that were asked for below `root`, which outlive the daemon. Throws what reading throws: what cannot be read
+ * just now was asked for all the same.
  */
 export async function readWishes(root: string): Promise<readonly WarmRequest[]> {
   const bytes = await bytesIfPresent(join(root, FILE))

@@ -17,8 +17,8 @@ export interface Bundle {
 }
 
 /**
- * Reads a Sigstore bundle of version 0.3 around a DSSE envelope, of at most `limit` bytes. Throws OVM_SIGNATURE_MALFORMED,
- * naming `what` (OVMS-SIG-030).
+ * Reads a Sigstore bundle of version 0.3 around a DSSE envelope, of at most `limit` bytes. Throws
+ * OVM_SIGNATURE_MALFORMED, naming `what` (OVMS-SIG-030).
  */
 export function parseBundle(bytes: Uint8Array, what: string, limit: number): Bundle {
   const document = parseObject(bytes, what, limit)

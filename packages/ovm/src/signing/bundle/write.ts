@@ -41,8 +41,8 @@ export interface Sealed {
 }
 
 /**
- * Attaches a bundle to `subject` as its referrer, in the form that Cosign writes (OVMS-SIG-010). Returns the descriptor of the
- * referrer's manifest. Throws what the store throws.
+ * Attaches a bundle to `subject` as its referrer, in the form that Cosign writes (OVMS-SIG-010). Returns the descriptor
+ * of the referrer's manifest. Throws what the store throws.
  */
 export async function attachBundle(
   store: Pusher,

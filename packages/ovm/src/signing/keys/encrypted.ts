@@ -13,8 +13,9 @@ const MEMORY_LIMIT = 256 << 20
 const PARALLEL_LIMIT = 4
 
 /**
- * Opens the JSON inside Cosign's encrypted PEM: scrypt and NaCl's secretbox around a PKCS#8 key (DER). Throws OVM_KEY_INVALID,
- * before any memory is taken, if it cannot be understood or asks for too much; OVM_KEY_LOCKED for a wrong password.
+ * Opens the JSON inside Cosign's encrypted PEM: scrypt and NaCl's secretbox around a PKCS#8 key (DER). Throws
+ * OVM_KEY_INVALID, before any memory is taken, if it cannot be understood or asks for too much; OVM_KEY_LOCKED for a
+ * wrong password.
  */
 export async function decrypt(sealed: Uint8Array, password: string, what: string): Promise<Buffer> {
   const { params, salt, nonce, ciphertext } = parse(sealed, what)

@@ -12,8 +12,8 @@ export interface PemBlock {
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([\s\S]*?)-----END \1-----/g
 
 /**
- * All blocks of a text, in order. Text before, between and after them is passed over, and so are a byte order mark, carriage
- * returns and blanks at the ends of lines (OVMS-SIG-060).
+ * All blocks of a text, in order. Text before, between and after them is passed over, and so are a byte order mark,
+ * carriage returns and blanks at the ends of lines (OVMS-SIG-060).
  */
 export function pemBlocks(pem: string): PemBlock[] {
   return [...pem.matchAll(BLOCK)].map(([, label = "", inside = ""]) => {

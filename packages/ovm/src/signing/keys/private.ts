@@ -19,9 +19,9 @@ const PLAIN = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]
 const SEALED = "ENCRYPTED PRIVATE KEY"
 
 /**
- * Reads the first private key in PEM: encrypted by Cosign, PKCS#8, SEC 1 or PKCS#1, plain or encrypted, whatever stands around
- * it (OVMS-SIG-043, OVMS-SIG-060). Throws OVM_KEY_INVALID, and OVM_KEY_LOCKED if the password is missing or wrong; both name
- * `what`, and nothing that is said has any of the key in it.
+ * Reads the first private key in PEM: encrypted by Cosign, PKCS#8, SEC 1 or PKCS#1, plain or encrypted, whatever stands
+ * around it (OVMS-SIG-043, OVMS-SIG-060). Throws OVM_KEY_INVALID, and OVM_KEY_LOCKED if the password is missing or
+ * wrong; both name `what`, and nothing that is said has any of the key in it.
  */
 export async function parsePrivateKey(pem: string, password: Password, what: string): Promise<KeyObject> {
   const blocks = pemBlocks(pem)

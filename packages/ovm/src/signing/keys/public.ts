@@ -19,8 +19,8 @@ export interface PublicKey {
 const PEM_LIMIT = 16 << 10
 
 /**
- * Reads the first public key in PEM: SPKI, as `cosign.pub` has it, or PKCS#1 for RSA, whatever stands around it (OVMS-SIG-044,
- * OVMS-SIG-060). Throws OVM_KEY_INVALID, naming `what`.
+ * Reads the first public key in PEM: SPKI, as `cosign.pub` has it, or PKCS#1 for RSA, whatever stands around it
+ * (OVMS-SIG-044, OVMS-SIG-060). Throws OVM_KEY_INVALID, naming `what`.
  */
 export function parsePublicKey(pem: string, what: string): PublicKey {
   const refuse = (reason: string, cause?: unknown) =>
@@ -39,7 +39,10 @@ export function parsePublicKey(pem: string, what: string): PublicKey {
   }
 }
 
-/** The same for a key that was parsed already. Throws OVM_KEY_INVALID, naming `what`, for a kind that does not sign here. */
+/**
+ * The same for a key that was parsed already. Throws OVM_KEY_INVALID, naming `what`, for a kind that does not sign
+ * here.
+ */
 export function publicKeyOf(key: KeyObject, what: string): PublicKey {
   const algorithm = algorithmOf(key, what)
   const digest = createHash("sha256")

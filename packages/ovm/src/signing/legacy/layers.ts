@@ -9,7 +9,8 @@ import { SIMPLE_SIGNING } from "./payload.ts"
 
 /**
  * The layers of the manifest under a tag of the older form, each of which is a signature or an attestation. Throws
- * OVM_SIGNATURE_MALFORMED, naming `place`, for a manifest of anything else, and OVM_ARTIFACT_INVALID for what is no manifest.
+ * OVM_SIGNATURE_MALFORMED, naming `place`, for a manifest of anything else, and OVM_ARTIFACT_INVALID for what is no
+ * manifest.
  */
 export async function layersOf(
   store: Fetcher,

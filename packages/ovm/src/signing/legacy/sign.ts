@@ -27,8 +27,9 @@ export interface LegacyPlace {
 }
 
 /**
- * Signs `subject` in Cosign's older form, under the tag `sha256-….sig`: for verifiers that know no bundles. A second signature by the same key is not added. Throws as `sign` does, and
- * OVM_SIGNATURE_MALFORMED if the tag means something else.
+ * Signs `subject` in Cosign's older form, under the tag `sha256-….sig`: for verifiers that know no bundles. A second
+ * signature by the same key is not added. Throws as `sign` does, and OVM_SIGNATURE_MALFORMED if the tag means something
+ * else.
  */
 export async function signLegacy(
   at: LegacyPlace,

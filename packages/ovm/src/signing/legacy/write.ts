@@ -31,9 +31,9 @@ export interface LegacyTag {
 const writing = new Map<string, Promise<unknown>>()
 
 /**
- * Adds a layer to what the tag means, and keeps those of others. A tag cannot be compared and swapped, so it is looked at again
- * after a moment and written again if another writer undid it (docs/design/0012, "Writing"). Returns the descriptor of the
- * manifest. Throws OVM_SIGNATURE_MALFORMED if the tag means something else.
+ * Adds a layer to what the tag means, and keeps those of others. A tag cannot be compared and swapped, so it is looked
+ * at again after a moment and written again if another writer undid it (docs/design/0012, "Writing"). Returns the
+ * descriptor of the manifest. Throws OVM_SIGNATURE_MALFORMED if the tag means something else.
  */
 export async function addLayer(tag: LegacyTag, layer: NewLayer, call: Call): Promise<Descriptor> {
   const { place } = tag

@@ -12,7 +12,10 @@ export interface Age {
   readonly expires: number
 }
 
-/** OVMS-POL-060, OVMS-POL-061: by the signatures that count, else by what the artifact says. `now` in ms since 1970. Pure. */
+/**
+ * OVMS-POL-060, OVMS-POL-061: by the signatures that count, else by what the artifact says. `now` in ms since 1970.
+ * Pure.
+ */
 export function ageOf(subject: PolicySubject, counting: readonly Verdict[], hours: number, now: number): Age {
   const signed = counting.flatMap(({ signedAt }) => (signedAt === undefined ? [] : Date.parse(signedAt)))
   const [time, what] = signed.length > 0 ? [Math.max(...signed), "signed"] : [said(subject), "made"]

@@ -12,7 +12,8 @@ export function fileIdentity(path: string): string {
     return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    // A link to nothing, or a folder that may not be looked into, may hide a policy: that is not the same as there being none.
+    // A link to nothing, or a folder that may not be looked into, may hide a policy: that is not the same as there
+    // being none.
     if (code === "ENOTDIR") return ABSENT
     return code === "ENOENT" && !isLink(path) ? ABSENT : String(code)
   }

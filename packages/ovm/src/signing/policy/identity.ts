@@ -4,8 +4,8 @@ import type { Name } from "./scope.ts"
 const DEFAULT: SignedIdentity = { type: "matchRepository", unavailable: "allow" }
 
 /**
- * Why a signature made for `signed` does not count for `name` (OVMS-POL-040 to OVMS-POL-046); undefined if it does. `whole` is
- * false for what the name does not stand for itself, whose tag nobody named.
+ * Why a signature made for `signed` does not count for `name` (OVMS-POL-040 to OVMS-POL-046); undefined if it does.
+ * `whole` is false for what the name does not stand for itself, whose tag nobody named.
  */
 export function identityRefusal(
   signed: string | undefined,

@@ -7,7 +7,8 @@ import { judge } from "./judge.ts"
 import type { Rule, Rules, Scope } from "./rules.ts"
 import { chooseScope, type Name } from "./scope.ts"
 
-// What follows from verdicts, whatever they come from. Real signatures are in images/policy.test.ts and test/policy.test.ts.
+// What follows from verdicts, whatever they come from. Real signatures are in images/policy.test.ts and
+// test/policy.test.ts.
 
 const NOW = Date.parse("2026-01-10T00:00:00Z")
 const BASE = digestOf("base")

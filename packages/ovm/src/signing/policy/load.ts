@@ -15,8 +15,8 @@ const KEY_LIMIT = 16 << 10
 const ROOT_LIMIT = 4 << 20
 
 /**
- * Reads the policy at `path` and the keys and trusted roots that it names. What each file was before it was read is put into
- * `seen`, by absolute path, also where it throws: OVM_POLICY_INVALID naming the file, with all faults as `detail`.
+ * Reads the policy at `path` and the keys and trusted roots that it names. What each file was before it was read is put
+ * into `seen`, by absolute path, also where it throws: OVM_POLICY_INVALID naming the file, with all faults as `detail`.
  */
 export async function loadPolicy(path: string, seen: Map<string, string>): Promise<Rules> {
   seen.set(path, fileIdentity(path))

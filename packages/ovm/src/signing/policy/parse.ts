@@ -16,7 +16,10 @@ export interface PolicyVerdict {
   readonly faults: readonly Fault[]
 }
 
-/** Judges the bytes of a policy and reports all faults at once (spec/policy.md). Looks at no file that it names. Throws nothing. */
+/**
+ * Judges the bytes of a policy and reports all faults at once (spec/policy.md). Looks at no file that it names. Throws
+ * nothing.
+ */
 export function validatePolicy(bytes: Uint8Array): PolicyVerdict {
   const read = readJson(bytes, { bytes: POLICY_LIMIT })
   if ("fault" in read) {

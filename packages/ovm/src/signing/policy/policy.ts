@@ -29,8 +29,8 @@ export interface PolicyInfo {
 }
 
 /**
- * The policy of this host (spec/policy.md): one file, which is looked at anew with every question and read again when it, or a
- * file that it names, has changed. One for each process: what was admitted is remembered in it.
+ * The policy of this host (spec/policy.md): one file, which is looked at anew with every question and read again when
+ * it, or a file that it names, has changed. One for each process: what was admitted is remembered in it.
  */
 export class Policy {
   #state: State | undefined
@@ -57,21 +57,24 @@ export class Policy {
   }
 
   /**
-   * Whether `admit` let just this pass before, by files that have not changed since, and so recently that it is still true. Not
-   * asynchronous: between this and a start nothing can happen.
+   * Whether `admit` let just this pass before, by files that have not changed since, and so recently that it is still
+   * true. Not asynchronous: between this and a start nothing can happen.
    */
   isAdmitted(reference: string, machine: Digest, snapshot?: Digest): boolean {
     return this.#remembered(keyOf(reference, machine, snapshot)) !== undefined
   }
 
-  /** Holds what is asked for against the policy and explains. Remembers nothing. Throws OVM_POLICY_INVALID, and what reading evidence throws. */
+  /**
+   * Holds what is asked for against the policy and explains. Remembers nothing. Throws OVM_POLICY_INVALID, and what
+   * reading evidence throws.
+   */
   async decide(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<PolicyJudgement> {
     return this.#judge(await this.#current(), asked, source, call)
   }
 
   /**
-   * The same as an order: throws OVM_POLICY_REFUSED with every rule as `detail`, or without a policy what is wrong with a
-   * signature. What was admitted under the same name and digest is not looked at again.
+   * The same as an order: throws OVM_POLICY_REFUSED with every rule as `detail`, or without a policy what is wrong with
+   * a signature. What was admitted under the same name and digest is not looked at again.
    */
   async admit(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<PolicyJudgement> {
     const key = keyOf(asked.reference, asked.machine.digest, asked.snapshot?.digest)

@@ -10,8 +10,8 @@ const MOST = 256
 const TOLD = 32
 
 /**
- * What holds where there is no policy (OVMS-POL-090, OVMS-POL-091): signatures that are there must fit what they stand beside;
- * that there are none, or by whom they are, is said and no more. Throws what `verdicts` throws.
+ * What holds where there is no policy (OVMS-POL-090, OVMS-POL-091): signatures that are there must fit what they stand
+ * beside; that there are none, or by whom they are, is said and no more. Throws what `verdicts` throws.
  */
 export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise<PolicyJudgement> {
   const parts: [RuleFinding["of"], PolicySubject][] = [

@@ -32,13 +32,17 @@ export interface DiscoverOptions extends Call {
 
 /** Artifacts that one graph may have: each is kept until the end. */
 export const NODE_LIMIT = 20_000
-/** Artifacts whose own referrers are asked for: each is a request, and in a layout a look at everything. Snapshots come first. */
+/**
+ * Artifacts whose own referrers are asked for: each is a request, and in a layout a look at everything. Snapshots come
+ * first.
+ */
 export const LISTING_LIMIT = 500
 
 /**
- * What is known of the artifact behind `target`: what refers to it, what refers to that, and the base of a snapshot. Each manifest
- * is read and must name its subject; what a list merely claims is rejected. Bundles and documents are read and let go, so that
- * memory is bounded by the number of entries. Throws OVM_TOO_LARGE, OVM_KEY_INVALID, and what the source throws.
+ * What is known of the artifact behind `target`: what refers to it, what refers to that, and the base of a snapshot.
+ * Each manifest is read and must name its subject; what a list merely claims is rejected. Bundles and documents are
+ * read and let go, so that memory is bounded by the number of entries. Throws OVM_TOO_LARGE, OVM_KEY_INVALID, and what
+ * the source throws.
  */
 export async function discover(
   source: EvidenceSource,

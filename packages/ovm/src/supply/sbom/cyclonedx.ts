@@ -11,7 +11,9 @@ import { purlParts } from "./purl.ts"
 
 const { ComponentType } = Enums
 
-/** A CycloneDX 1.6 document: blobs and packages as components, the layer graph as dependencies, gaps as compositions. */
+/**
+ * A CycloneDX 1.6 document: blobs and packages as components, the layer graph as dependencies, gaps as compositions.
+ */
 export function cyclonedx(inventory: Inventory, { created, version }: DocumentOptions) {
   const machine = subject(inventory)
   const parts = inventory.parts.map(partComponent)
@@ -112,7 +114,9 @@ interface Components {
   readonly systems: readonly (readonly Component[])[]
 }
 
-/** Artifacts depend on their parts, a layer on the one below, the system on its packages, and the disk on the system. */
+/**
+ * Artifacts depend on their parts, a layer on the one below, the system on its packages, and the disk on the system.
+ */
 function connect(inventory: Inventory, { machine, base, parts, systems }: Components): void {
   if (base) machine.dependencies.add(base.bomRef)
   let below: Component | undefined

@@ -10,8 +10,8 @@ export const SBOM_PREDICATES: Readonly<Record<SbomFormat, string>> = {
 }
 
 /**
- * The inventory as a CycloneDX 1.6 or SPDX 2.3 document: an object, ready for JSON. The same inventory and options give the
- * same document on any machine.
+ * The inventory as a CycloneDX 1.6 or SPDX 2.3 document: an object, ready for JSON. The same inventory and options give
+ * the same document on any machine.
  */
 export async function sbomDocument(
   format: SbomFormat,

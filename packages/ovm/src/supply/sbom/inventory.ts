@@ -45,8 +45,8 @@ export interface InventoryOptions extends Call {
 }
 
 /**
- * Looks into the machine or snapshot behind `target`: its manifests, its kernel's header, the file systems of its disk. Throws
- * what reading the artifact throws, OVM_CONTENT_MISSING, OVM_NO_SPACE, OVM_INTERRUPTED.
+ * Looks into the machine or snapshot behind `target`: its manifests, its kernel's header, the file systems of its disk.
+ * Throws what reading the artifact throws, OVM_CONTENT_MISSING, OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export async function takeInventory(
   files: LocalStore,

@@ -31,7 +31,10 @@ interface Relationship {
 const MACHINE = "SPDXRef-Machine"
 const BASE = "SPDXRef-Base"
 
-/** An SPDX 2.3 document: blobs and packages as packages, the layer graph as relationships, gaps as the document's comment. */
+/**
+ * An SPDX 2.3 document: blobs and packages as packages, the layer graph as relationships, gaps as the document's
+ * comment.
+ */
 export function spdx(inventory: Inventory, { created, version }: DocumentOptions) {
   const { base, gaps, name, parts } = inventory
   const owner = (part: Part) => (part.of === "machine" && base ? BASE : MACHINE)

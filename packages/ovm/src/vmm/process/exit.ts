@@ -48,8 +48,8 @@ export interface WaitOptions {
 }
 
 /**
- * Waits until the process has ended and its wrapper has written everything down; undefined if no status was left (wrapper killed,
- * host restarted) or `signal` was aborted. Does not keep this process alive before the hint.
+ * Waits until the process has ended and its wrapper has written everything down; undefined if no status was left
+ * (wrapper killed, host restarted) or `signal` was aborted. Does not keep this process alive before the hint.
  */
 export async function waitForExit(
   directory: string,

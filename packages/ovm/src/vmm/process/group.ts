@@ -3,7 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises"
 
 const LONGEST_MS = 3000
 
-/** Kills a wrapper with all below it and waits until they are gone. Only for a group that this process has started itself. */
+/**
+ * Kills a wrapper with all below it and waits until they are gone. Only for a group that this process has started
+ * itself.
+ */
 export async function killGroup(group: number): Promise<void> {
   for (let waited = 0; waited < LONGEST_MS; waited += 2) {
     try {

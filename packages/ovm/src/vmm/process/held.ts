@@ -4,9 +4,9 @@ import { flock } from "../../host/libc.ts"
 import { isLocked } from "../../host/lock-holder.ts"
 
 /**
- * A file of the instance's directory that the VMM and its wrapper hold locked for as long as they live, having inherited it: the lock
- * can be seen from other containers, whose pids are not ours, and a copy of the directory does not have it
- * (docs/design/0023-life-of-an-instance.md).
+ * A file of the instance's directory that the VMM and its wrapper hold locked for as long as they live, having
+ * inherited it: the lock can be seen from other containers, whose pids are not ours, and a copy of the directory does
+ * not have it (docs/design/0023-life-of-an-instance.md).
  */
 export const HELD_FILE = "held"
 
@@ -24,7 +24,10 @@ export function holdFor(directory: string): { readonly fd: number } & Disposable
   }
 }
 
-/** Whether any process holds it; undefined where there is none, as in directories of earlier versions. Throws if it cannot be looked at. */
+/**
+ * Whether any process holds it; undefined where there is none, as in directories of earlier versions. Throws if it
+ * cannot be looked at.
+ */
 export function isHeld(directory: string): boolean | undefined {
   const path = join(directory, HELD_FILE)
   return existsSync(path) ? isLocked(path) : undefined

@@ -64,13 +64,19 @@ function isOfCopy({ directory, pid }: Identity): boolean {
   }
 }
 
-/** Whether it was stopped by a signal, or by a debugger: it lives and does nothing. What cannot be looked at just now is not said to be. */
+/**
+ * Whether it was stopped by a signal, or by a debugger: it lives and does nothing. What cannot be looked at just now is
+ * not said to be.
+ */
 export async function isSuspended(identity: Identity): Promise<boolean> {
   const state = (await statOf(identity).catch(() => undefined))?.[STATE]
   return state === "T" || state === "t"
 }
 
-/** Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now, and OVM_VMM_UNREACHABLE if it is foreign. */
+/**
+ * Sends a signal, 9 unless given, to that very process. False if it is gone. Throws if that cannot be seen just now,
+ * and OVM_VMM_UNREACHABLE if it is foreign.
+ */
 export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL"): Promise<boolean> {
   if (isForeign(identity) && (await isAlive(identity))) throw foreign(identity)
   if (!(await isThere(identity))) return false

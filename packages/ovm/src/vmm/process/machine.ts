@@ -10,8 +10,8 @@ const END_MS = 5000
 const LOOK_MS = 10
 
 /**
- * A machine whose VMM cannot be given commands: its process is all that is known of it, and enough to see it end and to end it by.
- * For any VMM, one that no adapter is there for included.
+ * A machine whose VMM cannot be given commands: its process is all that is known of it, and enough to see it end and to
+ * end it by. For any VMM, one that no adapter is there for included.
  */
 export class ProcessMachine implements Machine {
   readonly timings = { spawn: 0, load: 0 }
@@ -49,7 +49,10 @@ export class ProcessMachine implements Machine {
     return Promise.reject(unreachable(this.record))
   }
 
-  /** SIGTERM lets a VMM bring what it holds to its disk; there is no power button that could be pressed, so nothing waits for one. */
+  /**
+   * SIGTERM lets a VMM bring what it holds to its disk; there is no power button that could be pressed, so nothing
+   * waits for one.
+   */
   async stop(): Promise<StopMethod> {
     if (!(await kill(this.record, "SIGTERM"))) return "already"
     if (await this.#ends()) return "ended"

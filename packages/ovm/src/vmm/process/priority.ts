@@ -2,7 +2,10 @@ import { readFileSync } from "node:fs"
 import { getPriority } from "node:os"
 import { setGroupNice } from "../../host/libc.ts"
 
-/** How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a quarter of a processor. */
+/**
+ * How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a quarter
+ * of a processor.
+ */
 const NICER = 5
 const NICEST = 19
 
@@ -15,8 +18,9 @@ export function yieldToUs(group: number): void {
 }
 
 /**
- * The nice value by which a session is to yield to this process's: where the kernel weighs sessions against each other, it looks at
- * those of threads only inside one (sched(7), "The autogroup feature"). Undefined where it has no such groups.
+ * The nice value by which a session is to yield to this process's: where the kernel weighs sessions against each other,
+ * it looks at those of threads only inside one (sched(7), "The autogroup feature"). Undefined where it has no such
+ * groups.
  */
 export function sessionNice(): number | undefined {
   try {

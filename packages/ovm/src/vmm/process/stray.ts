@@ -17,8 +17,8 @@ interface Inhabitant extends Identity {
 }
 
 /**
- * The processes that a wrapper has started in `directory`, the wrapper included, whatever became of its files: they work there, in
- * a session whose leader is a wrapper or has ended. Not somebody's shell that happens to be there.
+ * The processes that a wrapper has started in `directory`, the wrapper included, whatever became of its files: they
+ * work there, in a session whose leader is a wrapper or has ended. Not somebody's shell that happens to be there.
  */
 async function inhabitants(directory: string): Promise<Inhabitant[]> {
   const here = bootId()
@@ -65,8 +65,8 @@ export async function isInhabited(directory: string): Promise<boolean> {
 }
 
 /**
- * Kills the VMM in `directory` with its wrapper and all below that, and returns once they are gone; true if there was something to
- * end. Throws OVM_VMM_TIMEOUT if they are not gone after five seconds, like those that wait for a device.
+ * Kills the VMM in `directory` with its wrapper and all below that, and returns once they are gone; true if there was
+ * something to end. Throws OVM_VMM_TIMEOUT if they are not gone after five seconds, like those that wait for a device.
  */
 export async function endStray(directory: string): Promise<boolean> {
   for (let waited = 0; ; waited += PAUSE_MS) {

@@ -21,28 +21,32 @@ const STDERR_LIMIT = 64 << 10
 const GATE_MS = 100
 
 /**
- * Runs a VMM so that nothing depends on the process that started it: this shell keeps its console within bounds and leaves its
- * exit status on disk.
+ * Runs a VMM so that nothing depends on the process that started it: this shell keeps its console within bounds and
+ * leaves its exit status on disk.
  *
  * - `pid`: the VMM's pid, start time and PID namespace, taken by the very process that becomes the VMM.
  * - `held`: locked by all of them, through descriptor 5 (held.ts).
- * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do: its count
- *   is of reads, however short, not of bytes.
- *   A reader that is killed is followed by another one, in the same segment. One that cannot write, as on a full disk, has what came
- *   meanwhile dropped, so that the VMM never waits, and the console goes on once there is room.
- * - `stderr`: the first words of standard error, complete once the VMM has ended; the rest is read and dropped, so that a chatty VMM never blocks.
- * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N. Its room is taken before
- *   the VMM starts and written over in place, so that a machine that ends on a full disk has its status too.
+ * - `console.OFFSET`: standard output in segments, of which the last two are kept. dd with a larger block would not do:
+ *   its count is of reads, however short, not of bytes. A reader that is killed is followed by another one, in the same
+ *   segment. One that cannot write, as on a full disk, has what came meanwhile dropped, so that the VMM never waits,
+ *   and the console goes on once there is room.
+ * - `stderr`: the first words of standard error, complete once the VMM has ended; the rest is read and dropped, so that
+ *   a chatty VMM never blocks.
+ * - `exit`: the status, renamed into place only when all output is on disk. Killed by signal N: 128 + N. Its room is
+ *   taken before the VMM starts and written over in place, so that a machine that ends on a full disk has its status
+ *   too.
  *
- * Standard input is a gate, which opens by its end: the programs that read the VMM's output wait for it, and leave the processor to
- * the VMM while that starts.
+ * Standard input is a gate, which opens by its end: the programs that read the VMM's output wait for it, and leave the
+ * processor to the VMM while that starts.
  *
- * The shell stays until the status is in its place: who looks whether a wrapper is there knows it by the shell (stray.ts).
+ * The shell stays until the status is in its place: who looks whether a wrapper is there knows it by the shell
+ * (stray.ts).
  *
- * The session yields to the daemon's (priority.ts). The kernel takes one such wish in a tenth of a second from all users without
- * privileges, so it may have to be said again.
+ * The session yields to the daemon's (priority.ts). The kernel takes one such wish in a tenth of a second from all
+ * users without privileges, so it may have to be said again.
  *
- * Arguments: bytes a segment, bound on stderr, PID namespace, the session's nice value or nothing, then the VMM's argv. They are never parsed as shell text.
+ * Arguments: bytes a segment, bound on stderr, PID namespace, the session's nice value or nothing, then the VMM's argv.
+ * They are never parsed as shell text.
  */
 const SCRIPT = `
 segment=$1 words=$2 namespace=$3 nice=$4
@@ -107,15 +111,16 @@ exit
 export interface Wrapped {
   /** Process group and session of the wrapper and all below it. */
   readonly group: number
-  /** Has the VMM's output read from now on; else that begins after a tenth of a second, or with the end of this process. */
+  /**
+   * Has the VMM's output read from now on; else that begins after a tenth of a second, or with the end of this process.
+   */
   open(): void
 }
 
 /**
- * Starts `argv` under the wrapper in `directory`, in a session of its own, with no environment but PATH and a lower priority than
- * this process has.
- * Returns once the wrapper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes.
- * Throws OVM_VMM_FAILED if not even the shell could be started.
+ * Starts `argv` under the wrapper in `directory`, in a session of its own, with no environment but PATH and a lower
+ * priority than this process has. Returns once the wrapper is spawned, which says nothing about the VMM. `consoleLimit`
+ * is in bytes. Throws OVM_VMM_FAILED if not even the shell could be started.
  */
 export async function spawnWrapped(
   argv: readonly string[],

@@ -21,7 +21,8 @@ const BIOS_SIZE = 64 << 10
 
 /**
  * Decides by a timed run: an openable /dev/kvm proves nothing, since a KVM that emulates in software is slower than TCG
- * (docs/architecture.md). The probe's firmware is written to `folder`. Never throws: what does not work is a reason for TCG.
+ * (docs/architecture.md). The probe's firmware is written to `folder`. Never throws: what does not work is a reason for
+ * TCG.
  */
 export async function probeAccelerator(
   binary: string,
@@ -81,7 +82,10 @@ function run(binary: string, bios: string, boundMs: number): Promise<number | st
   })
 }
 
-/** A firmware that counts down and then writes TOKEN to the debug port. The processor starts in real mode 16 bytes below its end. */
+/**
+ * A firmware that counts down and then writes TOKEN to the debug port. The processor starts in real mode 16 bytes below
+ * its end.
+ */
 export function probeBios(): Uint8Array {
   const bios = new Uint8Array(BIOS_SIZE).fill(0xf4) // hlt
   const loops = new Uint8Array(new Uint32Array([LOOPS]).buffer)

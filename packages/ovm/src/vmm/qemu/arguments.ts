@@ -17,9 +17,10 @@ export interface QemuOptions {
 }
 
 /**
- * The command line for `plan`, without the program's name. Pure. Strings of a manifest come in as whole arguments (kernel command
- * line) or inside JSON (paths), where neither comma nor quote means anything; check.ts has refused NUL, which no argument can hold.
- * QEMU runs in the instance's directory, so that the names of its own files are fixed and short.
+ * The command line for `plan`, without the program's name. Pure. Strings of a manifest come in as whole arguments
+ * (kernel command line) or inside JSON (paths), where neither comma nor quote means anything; check.ts has refused NUL,
+ * which no argument can hold. QEMU runs in the instance's directory, so that the names of its own files are fixed and
+ * short.
  */
 export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] {
   const { accelerator, model, generationId, ram, lockMemory } = options
@@ -102,14 +103,15 @@ function bytesOf(layer: DiskLayer): Record<string, unknown> {
 }
 
 /**
- * What the guest writes lives as long as the machine, and no machine outlives its host: so nothing is gained by bringing it to the
- * disk whenever the guest asks, and once more in the pause of a snapshot, which stores a copy that is.
+ * What the guest writes lives as long as the machine, and no machine outlives its host: so nothing is gained by
+ * bringing it to the disk whenever the guest asks, and once more in the pause of a snapshot, which stores a copy that
+ * is.
  */
 export const WRITABLE = { discard: "unmap", cache: { "no-flush": true } } as const
 
 /**
- * What the host cannot do has the guest stand still, with the request kept, rather than be told of a broken disk: whoever makes room
- * has it go on as if nothing had been.
+ * What the host cannot do has the guest stand still, with the request kept, rather than be told of a broken disk:
+ * whoever makes room has it go on as if nothing had been.
  */
 const ON_ERROR = { werror: "stop", rerror: "stop" } as const
 

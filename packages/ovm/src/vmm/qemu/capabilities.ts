@@ -22,8 +22,8 @@ export interface QemuCapabilities extends Capabilities {
 }
 
 /**
- * Finds QEMU, asks its version and probes the accelerator; the answer is kept in `folder` until the host restarts or another QEMU
- * is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
+ * Finds QEMU, asks its version and probes the accelerator; the answer is kept in `folder` until the host restarts or
+ * another QEMU is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
  */
 export async function qemuCapabilities(folder: string): Promise<QemuCapabilities> {
   const key: Key = { ...(await findQemu()), bootId: bootId(), schema: SCHEMA }

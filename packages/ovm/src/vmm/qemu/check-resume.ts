@@ -3,8 +3,8 @@ import type { Capabilities } from "../vmm.ts"
 import { checkPlan } from "./check.ts"
 
 /**
- * Loader.check of QEMU: what the plan alone gives, but for what is about booting, of a guest that has booted; and what of a
- * snapshot's files QEMU cannot take.
+ * Loader.check of QEMU: what the plan alone gives, but for what is about booting, of a guest that has booted; and what
+ * of a snapshot's files QEMU cannot take.
  */
 export function checkResume(
   plan: ResumePlan,

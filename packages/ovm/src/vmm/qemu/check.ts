@@ -88,7 +88,10 @@ export function isSharedMemory({ type, size }: DevicePlan): boolean {
   return type === "ivshmem" && sharedMemoryFault(size) === undefined
 }
 
-/** Why an ivshmem device of `size` bytes cannot be had; undefined if it can. Its memory is a PCI BAR, hence the power of two. */
+/**
+ * Why an ivshmem device of `size` bytes cannot be had; undefined if it can. Its memory is a PCI BAR, hence the power of
+ * two.
+ */
 export function sharedMemoryFault(size: number | undefined): string | undefined {
   if (size === undefined) return "an ivshmem device needs a size"
   if (size < MIN_SHARED || size > MAX_SHARED || !Number.isInteger(Math.log2(size)))

@@ -58,7 +58,10 @@ export async function machineTypesOf(binary: Binary): Promise<readonly string[]>
   return latest === undefined ? [] : [latest, ...all.filter((name) => name !== latest)]
 }
 
-/** What it prints; empty if it fails, takes too long, or is no program at all, which is thrown before there is a promise. */
+/**
+ * What it prints; empty if it fails, takes too long, or is no program at all, which is thrown before there is a
+ * promise.
+ */
 async function answerOf(binary: Binary, args: readonly string[]): Promise<string> {
   try {
     return (await promisify(execFile)(binary.path, args, { timeout: ANSWER_MS })).stdout

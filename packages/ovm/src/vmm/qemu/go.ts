@@ -20,8 +20,8 @@ export async function lookAt(qmp: Qmp, watch: GuestWatch): Promise<string> {
 }
 
 /**
- * Lets the guest go on, and makes sure that it does: QEMU takes `cont` in states from which nothing follows, too, and tells of
- * every guest that runs before it answers. Throws OVM_VMM_FAILED, OVM_VMM_TIMEOUT.
+ * Lets the guest go on, and makes sure that it does: QEMU takes `cont` in states from which nothing follows, too, and
+ * tells of every guest that runs before it answers. Throws OVM_VMM_FAILED, OVM_VMM_TIMEOUT.
  */
 export async function letGo(qmp: Qmp, watch: GuestWatch, timeoutMs?: number): Promise<void> {
   const before = watch.runs

@@ -143,7 +143,10 @@ function fileOf(ram: RamSource): RamFile {
   throw new OvmError("OVM_INTERNAL", "RAM that is served came as far as QEMU")
 }
 
-/** QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write to. */
+/**
+ * QEMU would make a file that is missing, fill up one that is short, and leave a dead guest on one that it cannot write
+ * to.
+ */
 function checkRam(ram: string, model: GuestModel): void {
   const found = guardedSync(() => statSync(ram))
   if (!found.isFile() || found.size !== model.memory)

@@ -17,7 +17,10 @@ const PRESS_MS = 1000
 const END_MS = 15_000
 /** From the monitor's end to the process's. */
 const CLOSING_MS = 300
-/** A monitor answers within a millisecond, or seconds on a host that is far too busy; one that does not within this is past asking. */
+/**
+ * A monitor answers within a millisecond, or seconds on a host that is far too busy; one that does not within this is
+ * past asking.
+ */
 const ANSWER_MS = 5000
 /** Within this a guest that goes on after its disk was full stands still again if it is. */
 const RETRIED_MS = 200
@@ -71,7 +74,9 @@ export class QemuMachine implements Machine {
     else this.#listener()
   }
 
-  /** It panicked, or QEMU cannot go on: it stands still until it is ended. A snapshot that is under way fails by that. */
+  /**
+   * It panicked, or QEMU cannot go on: it stands still until it is ended. A snapshot that is under way fails by that.
+   */
   async #endHopeless(): Promise<void> {
     if (this.#ending) return
     this.#ending = true
@@ -80,8 +85,8 @@ export class QemuMachine implements Machine {
   }
 
   /**
-   * A QEMU that was asked something at the moment of its end waits for that for ever, its guest gone and its disks closed
-   * (monitor_cleanup of 7.2). A signal has it look up, and end with the status that it would have had.
+   * A QEMU that was asked something at the moment of its end waits for that for ever, its guest gone and its disks
+   * closed (monitor_cleanup of 7.2). A signal has it look up, and end with the status that it would have had.
    */
   async #seeOut(): Promise<void> {
     for (const [ms, signal] of [

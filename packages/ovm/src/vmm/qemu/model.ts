@@ -9,20 +9,20 @@ export const SNAPSHOT_FORMAT = "qemu-split-1"
 export const RAM_ID = "ram0"
 
 /**
- * KVM passes the host's processor on. Under TCG every feature that it has, so that userlands built for x86-64-v2 run; five-level
- * page tables would only make each of its page walks longer.
+ * KVM passes the host's processor on. Under TCG every feature that it has, so that userlands built for x86-64-v2 run;
+ * five-level page tables would only make each of its page walks longer.
  */
 const cpuUnder = (accelerator: string) => (accelerator === "tcg" ? "max,la57=off" : "host")
 
 /**
- * By which a guest's kernel says that it has panicked (QEMU: docs/specs/pvpanic). An ISA device: it takes no slot of the PCI bus from
- * another one, has no state, and is found by kernels of all ages.
+ * By which a guest's kernel says that it has panicked (QEMU: docs/specs/pvpanic). An ISA device: it takes no slot of
+ * the PCI bus from another one, has no state, and is found by kernels of all ages.
  */
 export const PVPANIC = "pvpanic"
 
 /**
- * Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. A snapshot of before
- * there was a pvpanic is gone on from without: its own devices are `snapshot`.
+ * Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. A snapshot of
+ * before there was a pvpanic is gone on from without: its own devices are `snapshot`.
  */
 export function modelOf(
   plan: LaunchPlan,

@@ -22,8 +22,8 @@ export interface Qmp {
   /** Calls `listener` with every event until the function that it returns is called. */
   subscribe(listener: (event: QmpEvent) => void): () => void
   /**
-   * Settles when the monitor has greeted and takes commands; those that were sent before are answered after that. Throws
-   * OVM_VMM_TIMEOUT if there is no greeting in time, as when another client holds the monitor.
+   * Settles when the monitor has greeted and takes commands; those that were sent before are answered after that.
+   * Throws OVM_VMM_TIMEOUT if there is no greeting in time, as when another client holds the monitor.
    */
   readonly ready: Promise<void>
   /** Settles when the connection is closed, from either side; never rejects. */
@@ -51,14 +51,20 @@ interface QmpOptions {
   readonly onEvent?: (event: QmpEvent) => void
 }
 
-/** Connects to the monitor in `directory` and negotiates. Undefined if nothing listens there (yet). Throws as `ready` does. */
+/**
+ * Connects to the monitor in `directory` and negotiates. Undefined if nothing listens there (yet). Throws as `ready`
+ * does.
+ */
 export async function connectQmp(directory: string, options: QmpOptions): Promise<Qmp | undefined> {
   const qmp = await dialQmp(directory, options)
   await qmp?.ready
   return qmp
 }
 
-/** The same without waiting for the greeting: a VMM that has just been spawned answers all at once what was asked meanwhile. */
+/**
+ * The same without waiting for the greeting: a VMM that has just been spawned answers all at once what was asked
+ * meanwhile.
+ */
 export async function dialQmp(
   directory: string,
   { timeoutMs: greetingMs, onEvent }: QmpOptions,

@@ -17,7 +17,10 @@ import { GuestWatch } from "./watch.ts"
 /** From spawn to the monitor's greeting: some 50 ms, and a minute where forty of them share two processors. */
 export const START_MS = 120_000
 const RETRY_MS = 1
-/** How long a QEMU whose monitor is gone may take to leave its status, and one that refused something: it may be about to end. */
+/**
+ * How long a QEMU whose monitor is gone may take to leave its status, and one that refused something: it may be about
+ * to end.
+ */
 const GONE_MS = 5_000
 const ALIVE_MS = 100
 
@@ -38,8 +41,8 @@ export interface Start {
 }
 
 /**
- * Spawns QEMU and gives it to `then`. If that fails, or the call is aborted before it is through, QEMU is killed, and what it
- * said itself is the reason.
+ * Spawns QEMU and gives it to `then`. If that fails, or the call is aborted before it is through, QEMU is killed, and
+ * what it said itself is the reason.
  */
 export async function startQemu<T>(
   { found, plan, options }: Start,

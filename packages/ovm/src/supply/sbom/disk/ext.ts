@@ -7,7 +7,10 @@ import type { Volume } from "./volumes.ts"
 const MS = 60_000
 const WORDS = 1024 * 1024
 
-/** An ext2, ext3 or ext4 file system, read by e2fsprogs' debugfs. It is neither mounted nor written to, and nothing in it is run. */
+/**
+ * An ext2, ext3 or ext4 file system, read by e2fsprogs' debugfs. It is neither mounted nor written to, and nothing in
+ * it is run.
+ */
 export class ExtFiles {
   constructor(
     private readonly disk: RawDisk,
@@ -24,8 +27,8 @@ export class ExtFiles {
   }
 
   /**
-   * The content of a regular file; undefined if there is no such path. `path` is ours, never the disk's. Symbolic links are
-   * not followed. Throws OVM_DISK_INVALID if it is something else, above `limit` bytes, or not as long as it says.
+   * The content of a regular file; undefined if there is no such path. `path` is ours, never the disk's. Symbolic links
+   * are not followed. Throws OVM_DISK_INVALID if it is something else, above `limit` bytes, or not as long as it says.
    */
   async read(path: string, limit: number): Promise<Buffer | undefined> {
     const { stdout, stderr } = await this.#run(`stat ${path}`, WORDS)

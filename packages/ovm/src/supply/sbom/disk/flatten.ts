@@ -12,7 +12,10 @@ export interface LayerFile {
   readonly format: "qcow2" | "raw"
 }
 
-/** What the guest sees as its disk, as one raw file that is only read. Disposing of it removes it if it was made for this. */
+/**
+ * What the guest sees as its disk, as one raw file that is only read. Disposing of it removes it if it was made for
+ * this.
+ */
 export interface RawDisk extends AsyncDisposable {
   readonly path: string
   /** Bytes. */
@@ -24,8 +27,8 @@ export const COPY_LIMIT = 64 * 2 ** 30
 const LIMITS = { ms: 15 * 60_000, output: 64 * 1024 }
 
 /**
- * The disk that `layers` make: a raw base alone as it is, a chain copied by qemu-img over explicit nodes (spec/disk.md) into a
- * sparse file in `folder`. No blob is written to. Throws OVM_DISK_INVALID, OVM_NO_SPACE, OVM_INTERRUPTED.
+ * The disk that `layers` make: a raw base alone as it is, a chain copied by qemu-img over explicit nodes (spec/disk.md)
+ * into a sparse file in `folder`. No blob is written to. Throws OVM_DISK_INVALID, OVM_NO_SPACE, OVM_INTERRUPTED.
  */
 export async function flatten(
   layers: readonly LayerFile[],

@@ -34,8 +34,8 @@ const RPM = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"]
 const WITHOUT_SYSTEM: readonly (string | undefined)[] = ["vfat", "swap"]
 
 /**
- * What is installed on the disk that `layers` make, base first. `folder` is for a temporary copy. The disk is a stranger's:
- * everything is bounded, and what cannot be read becomes a gap. Throws OVM_INTERRUPTED, OVM_NO_SPACE.
+ * What is installed on the disk that `layers` make, base first. `folder` is for a temporary copy. The disk is a
+ * stranger's: everything is bounded, and what cannot be read becomes a gap. Throws OVM_INTERRUPTED, OVM_NO_SPACE.
  */
 export async function scanDisk(
   layers: readonly LayerFile[],

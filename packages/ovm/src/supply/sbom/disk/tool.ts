@@ -33,8 +33,8 @@ export function unreadableDisk(reason: string, cause?: unknown): OvmError {
 }
 
 /**
- * Runs a program, without a shell and with an empty environment, under util-linux's `prlimit`: bounded time, memory and output.
- * Throws what `unreadableDisk` makes if it is missing or hits a bound, OVM_INTERRUPTED.
+ * Runs a program, without a shell and with an empty environment, under util-linux's `prlimit`: bounded time, memory and
+ * output. Throws what `unreadableDisk` makes if it is missing or hits a bound, OVM_INTERRUPTED.
  */
 export function runTool(
   name: string,

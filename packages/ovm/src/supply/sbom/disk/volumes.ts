@@ -23,7 +23,10 @@ export const PARTITION_LIMIT = 32
 const SECTOR = 512
 const LIMITS = { ms: 20_000, output: 256 * 1024 }
 
-/** The whole disk where it is one file system, else the partitions of its table (MBR or GPT), by util-linux's blkid and partx. */
+/**
+ * The whole disk where it is one file system, else the partitions of its table (MBR or GPT), by util-linux's blkid and
+ * partx.
+ */
 export async function volumesOf({ path, size }: RawDisk, call: Call = {}): Promise<Volumes> {
   const whole = await probe(path, 0, size, call)
   if (whole.PTTYPE === undefined || whole.TYPE !== undefined)

@@ -16,10 +16,10 @@ export interface DeviceSection {
 const MAX_DEPTH = 32
 
 /**
- * Reads the devices' sections of a state from `start` on. Their content can only be measured with the description that QEMU puts
- * at the end (migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable; scripts/analyze-migration.py reads it too):
- * so every section's header, size and footer is checked, and that nothing is missing or left over.
- * Throws OVM_VMM_FAILED.
+ * Reads the devices' sections of a state from `start` on. Their content can only be measured with the description that
+ * QEMU puts at the end (migration/savevm.c, qemu_savevm_state_complete_precopy_non_iterable;
+ * scripts/analyze-migration.py reads it too): so every section's header, size and footer is checked, and that nothing
+ * is missing or left over. Throws OVM_VMM_FAILED.
  */
 export function readDevices(bytes: Buffer, start: number): DeviceSection[] {
   const end = findDescription(bytes, start)
@@ -79,7 +79,10 @@ function parse(bytes: Buffer, end: number): readonly Described[] {
   return list(value, "devices", end)
 }
 
-/** Bytes of a vmstate: its fields, an array's times its length, then its subsections with their headers (migration/vmstate.c). */
+/**
+ * Bytes of a vmstate: its fields, an array's times its length, then its subsections with their headers
+ * (migration/vmstate.c).
+ */
 function sizeOf(described: Described, at: number, depth: number): number {
   if (depth > MAX_DEPTH) throw malformed(at, "the description of the devices is too deep")
   let size = 0

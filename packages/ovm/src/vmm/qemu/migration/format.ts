@@ -1,6 +1,7 @@
 import { OvmError } from "../../../errors.ts"
 
-// QEMU's migration format, version 3, as far as a snapshot has it. QEMU: migration/savevm.h, migration/savevm.c, migration/ram.c.
+// QEMU's migration format, version 3, as far as a snapshot has it. QEMU: migration/savevm.h, migration/savevm.c,
+// migration/ram.c.
 
 export const MAGIC = 0x5145564d // "QEVM"
 export const STREAM_VERSION = 3

@@ -11,7 +11,9 @@ import {
   STREAM_VERSION,
 } from "./format.ts"
 
-/** Where the guest's pages go. Offsets are bytes in its RAM, multiples of 4 KiB; `bytes` are valid during the call only. */
+/**
+ * Where the guest's pages go. Offsets are bytes in its RAM, multiples of 4 KiB; `bytes` are valid during the call only.
+ */
 export interface PageSink {
   page(offset: number, bytes: Uint8Array): void
   zero(offset: number): void
@@ -40,8 +42,8 @@ const MAX_BLOCKS = 64
 const MAX_NAME = 255
 
 /**
- * Reads everything before the first device: header, configuration and the RAM's sections; ends with the type byte of the first
- * FULL section. Gives the pages of `block` to `sink` and everything else to `keep`, in order.
+ * Reads everything before the first device: header, configuration and the RAM's sections; ends with the type byte of
+ * the first FULL section. Gives the pages of `block` to `sink` and everything else to `keep`, in order.
  */
 export function* parseHead(
   block: RamBlock,

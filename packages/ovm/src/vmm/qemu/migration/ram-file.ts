@@ -7,9 +7,9 @@ import type { PageSink } from "./head.ts"
 const ZEROS = new Uint8Array(PAGE)
 
 /**
- * A sparse file that becomes a guest's RAM. A page that was never anything but zero is never written, and stays a hole. Writes are
- * synchronous: they go to the page cache, and so the stream is read no faster than it can be stored.
- * Throws OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_FILE_UNREADABLE.
+ * A sparse file that becomes a guest's RAM. A page that was never anything but zero is never written, and stays a hole.
+ * Writes are synchronous: they go to the page cache, and so the stream is read no faster than it can be stored. Throws
+ * OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_FILE_UNREADABLE.
  */
 export class RamWriter implements PageSink {
   readonly #file: number

@@ -16,7 +16,10 @@ export interface Received extends DeviceState {
 }
 
 export interface Receiver {
-  /** Settles when the stream is over, RAM is written and the state checked. Throws what splitter.ts and ram-file.ts throw. */
+  /**
+   * Settles when the stream is over, RAM is written and the state checked. Throws what splitter.ts and ram-file.ts
+   * throw.
+   */
   readonly done: Promise<Received>
   /** Stops at once; `done` fails if it was not over. */
   close(): Promise<void>

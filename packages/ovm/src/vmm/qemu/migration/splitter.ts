@@ -10,9 +10,10 @@ export interface DeviceState {
 }
 
 /**
- * Splits a migration stream, as it comes, into the pages of one RAM block and everything else. Memory is bounded, whatever the
- * stream says and however it is cut into chunks: the state (at most 64 MiB) and one record. What it does not know it refuses with
- * OVM_VMM_FAILED and the byte: a page that is not understood would be a guest that is silently broken.
+ * Splits a migration stream, as it comes, into the pages of one RAM block and everything else. Memory is bounded,
+ * whatever the stream says and however it is cut into chunks: the state (at most 64 MiB) and one record. What it does
+ * not know it refuses with OVM_VMM_FAILED and the byte: a page that is not understood would be a guest that is silently
+ * broken.
  */
 export class StreamSplitter {
   readonly #kept: Buffer[] = []

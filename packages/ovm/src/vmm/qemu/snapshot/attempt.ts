@@ -32,8 +32,8 @@ export async function noteAttempt(attempt: Attempt): Promise<void> {
 }
 
 /**
- * What an earlier process began and did not end; undefined also if that cannot be understood. Whatever the note says, it means files
- * in `directory`: they are going to be removed.
+ * What an earlier process began and did not end; undefined also if that cannot be understood. Whatever the note says,
+ * it means files in `directory`: they are going to be removed.
  */
 export async function readAttempt(directory: string): Promise<Attempt | undefined> {
   const note = await readFile(join(directory, FILE), "utf8")
@@ -65,8 +65,8 @@ export async function forgetAttempt(directory: string): Promise<void> {
 }
 
 /**
- * Brings the machine back to where it was before `attempt`, wherever that stopped, and removes its files. The note stays if that
- * fails, for `adopt` to try again. Throws OVM_VMM_FAILED or OVM_VMM_TIMEOUT.
+ * Brings the machine back to where it was before `attempt`, wherever that stopped, and removes its files. The note
+ * stays if that fails, for `adopt` to try again. Throws OVM_VMM_FAILED or OVM_VMM_TIMEOUT.
  */
 export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
   const { directory, files, overlay, running } = attempt
@@ -75,7 +75,8 @@ export async function takeBack(qmp: Qmp, attempt: Attempt): Promise<void> {
     await waitForMigration(qmp, [...IDLE], { timeoutMs: CANCEL_MS })
   }
   if (running) {
-    // After a cancelled migration QEMU goes on by itself; after a completed one, or if it was never told to stop, it does not.
+    // After a cancelled migration QEMU goes on by itself; after a completed one, or if it was never told to stop, it
+    // does not.
     const state = await runState(qmp)
     if (state !== "running" && !(state in HOPELESS)) await letRun(qmp)
   } else await leavePostmigrate(qmp)
@@ -94,8 +95,8 @@ export async function removeFiles({ directory, files }: Attempt): Promise<void> 
 }
 
 /**
- * A paused machine is left in `postmigrate` by a migration, with its disks let go and no way into another one. QEMU knows no
- * way back but to let the guest run: for less than a millisecond, both commands being sent at once.
+ * A paused machine is left in `postmigrate` by a migration, with its disks let go and no way into another one. QEMU
+ * knows no way back but to let the guest run: for less than a millisecond, both commands being sent at once.
  */
 export async function leavePostmigrate(qmp: Qmp): Promise<void> {
   if ((await finished(qmp)) !== "postmigrate") return
@@ -103,8 +104,8 @@ export async function leavePostmigrate(qmp: Qmp): Promise<void> {
 }
 
 /**
- * `cont`, as soon as QEMU takes it: a migration says `completed` or `cancelled` some µs before the machine is let go. `patienceMs`:
- * how long somebody else's lock on a disk is waited for, as that of a program that only has a look at it.
+ * `cont`, as soon as QEMU takes it: a migration says `completed` or `cancelled` some µs before the machine is let go.
+ * `patienceMs`: how long somebody else's lock on a disk is waited for, as that of a program that only has a look at it.
  */
 export async function letRun(qmp: Qmp, patienceMs = 0): Promise<void> {
   const deadline = performance.now() + patienceMs
@@ -141,7 +142,10 @@ export async function runState(qmp: Qmp): Promise<string> {
   return String(status)
 }
 
-/** What a failure with this version of QEMU is to say besides: its stream may have what ours has not (splitter.ts refuses that). */
+/**
+ * What a failure with this version of QEMU is to say besides: its stream may have what ours has not (splitter.ts
+ * refuses that).
+ */
 export function untriedNote(version: string): string {
   return /^7\.2(\.|$)/.test(version)
     ? ""

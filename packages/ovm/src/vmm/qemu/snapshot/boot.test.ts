@@ -28,7 +28,8 @@ test("a guest has read what it was started with once the last of it was read who
     return stateOf(name, state, version)
   }
   expect(wasRead(boot, at(0x15, 6))).toBe(true)
-  // In the middle, before it, at the directory of files, in a form that is not known, and where there is no such device.
+  // In the middle, before it, at the directory of files, in a form that is not known, and where there is no such
+  // device.
   for (const state of [at(0x15, 3), at(0x12, 6), at(0x19, 4), at(0x15, 6, 1), at(0x15, 6, 2, "timer")])
     expect(wasRead(boot, state)).toBe(false)
   expect(wasRead({ args: "quiet" }, at(0x15, 6))).toBe(false)

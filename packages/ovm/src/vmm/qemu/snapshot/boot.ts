@@ -10,14 +10,17 @@ export interface Boot {
 }
 
 /**
- * Items of QEMU's configuration device, fw_cfg (linux/qemu_fw_cfg.h). SeaBIOS reads a kernel by one of QEMU's option ROMs: initrd,
- * kernel and arguments of a bzImage in this order (pc-bios/optionrom/linuxboot_dma.c); arguments and entry point of an ELF file,
- * which QEMU puts into RAM itself (pvh_main.c).
+ * Items of QEMU's configuration device, fw_cfg (linux/qemu_fw_cfg.h). SeaBIOS reads a kernel by one of QEMU's option
+ * ROMs: initrd, kernel and arguments of a bzImage in this order (pc-bios/optionrom/linuxboot_dma.c); arguments and
+ * entry point of an ELF file, which QEMU puts into RAM itself (pvh_main.c).
  */
 const ARGUMENTS = 0x15
 const ENTRY_POINT = 0x10
 
-/** Undefined for a machine without a kernel. QEMU is asked, so that the answer holds for whoever started it, and however. */
+/**
+ * Undefined for a machine without a kernel. QEMU is asked, so that the answer holds for whoever started it, and
+ * however.
+ */
 export async function bootOf(qmp: Qmp): Promise<Boot | undefined> {
   const [kernel, args] = await Promise.all(
     ["kernel", "append"].map((property) => qmp.execute("qom-get", { path: "/machine", property })),
@@ -30,8 +33,8 @@ export async function bootOf(qmp: Qmp): Promise<Boot | undefined> {
 }
 
 /**
- * True if the guest has read what it was started with, and nothing of the device since: it may know by now what else is there,
- * and where.
+ * True if the guest has read what it was started with, and nothing of the device since: it may know by now what else is
+ * there, and where.
  */
 export function wasRead({ last }: Boot, { bytes, devices }: DeviceState): boolean {
   const device = devices.find(({ name }) => name === "fw_cfg")

@@ -7,8 +7,8 @@ const FIRST_MS = 50
 const LONGEST_MS = 1000
 
 /**
- * A machine that a snapshot left half way, as where another process holds a lock on its new overlay, or QEMU did not answer: brought
- * back as soon as that can be.
+ * A machine that a snapshot left half way, as where another process holds a lock on its new overlay, or QEMU did not
+ * answer: brought back as soon as that can be.
  */
 export class BringBack {
   /** Why it could not be, when it was last tried. */

@@ -41,7 +41,10 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
   return { node, path, readOnly: inserted?.ro === true, size }
 }
 
-/** The same, its file where it is by now if that is in `directory`, which may have been moved: QEMU knows where it was when it opened it. */
+/**
+ * The same, its file where it is by now if that is in `directory`, which may have been moved: QEMU knows where it was
+ * when it opened it.
+ */
 export function driveIn(directory: string, drive: Drive | undefined): Drive | undefined {
   const here = drive && join(directory, basename(drive.path))
   return here && existsSync(here) ? { ...drive, path: here } : drive
@@ -97,8 +100,8 @@ const JOB = "ovm-revert"
 const JOB_MS = 60_000
 
 /**
- * Takes the overlay off again, with what was written to it since put into the layer below; works while the guest runs. Nodes that
- * are not there (any more) are no error.
+ * Takes the overlay off again, with what was written to it since put into the layer below; works while the guest runs.
+ * Nodes that are not there (any more) are no error.
  */
 export async function detachOverlay(qmp: Qmp, nodes: OverlayNodes): Promise<void> {
   const drive = await driveOf(qmp)

@@ -8,9 +8,9 @@ const ID_AT = 40
 const PIECE = 256 * PAGE
 
 /**
- * True for some 0.1 ms of a guest's life: its firmware has the generation ID `id` in the RAM file `ram`, and has not said where, so
- * that a clone would keep it. Before that a clone's firmware reads the clone's own, and afterwards QEMU replaces it.
- * Throws OVM_FILE_UNREADABLE.
+ * True for some 0.1 ms of a guest's life: its firmware has the generation ID `id` in the RAM file `ram`, and has not
+ * said where, so that a clone would keep it. Before that a clone's firmware reads the clone's own, and afterwards QEMU
+ * replaces it. Throws OVM_FILE_UNREADABLE.
  */
 export async function isGenerationFixed(
   { bytes, devices }: DeviceState,

@@ -29,8 +29,9 @@ import { attachOverlay, type Drive, driveIn, driveOf, overlayNodes, switchTo } f
 import { refuseInstant } from "./instant.ts"
 
 /**
- * How long the guest may stand still for the last pages, and for how long there may be more of them than that, both in ms. A guest
- * may write to its memory faster than it is copied: then the pause becomes longer step by step, so that there is an end.
+ * How long the guest may stand still for the last pages, and for how long there may be more of them than that, both in
+ * ms. A guest may write to its memory faster than it is copied: then the pause becomes longer step by step, so that
+ * there is an end.
  */
 const COPYING = [
   { downtime: 30, within: 2000 },
@@ -39,7 +40,10 @@ const COPYING = [
 ] as const
 const STATE_MS = 30_000
 const RECEIVE_MS = 30_000
-/** For how long the guest may stand still, and the snapshot still succeed, because another process has the new overlay open. */
+/**
+ * For how long the guest may stand still, and the snapshot still succeed, because another process has the new overlay
+ * open.
+ */
 const LOCK_PATIENCE_MS = 1000
 /** Bytes a second: as fast as it goes. */
 const BANDWIDTH = 1e11
@@ -115,7 +119,8 @@ async function migrate(
   await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
   await copied(qmp, wait)
   clock.lap("copy")
-  // The guest stands still, and its disk is not let go yet. The monitor keeps the order: nobody has to wait for the first answer.
+  // The guest stands still, and its disk is not let go yet. The monitor keeps the order: nobody has to wait for the
+  // first answer.
   const switched = overlay && switchTo(qmp, overlay.nodes)
   const continued = qmp.execute("migrate-continue", { state: "pre-switchover" })
   continued.catch(() => {})
@@ -124,7 +129,8 @@ async function migrate(
   await continued
   await waitForMigration(qmp, ["completed"], { ...wait, timeoutMs: STATE_MS })
   clock.lap("state")
-  // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the same.
+  // What is still in the socket is read and checked while the guest runs: if that fails, all is taken back all the
+  // same.
   if (running) await letRun(qmp, LOCK_PATIENCE_MS)
 }
 
