@@ -126,7 +126,7 @@ async function writeRam(path: string): Promise<number> {
   const program = new Uint8Array(await Bun.file(OVM).arrayBuffer())
   await using file = await open(path, "w")
   await file.truncate(SIZE)
-  // The same on every run: a multiplicative generator with the constants of MINSTD.
+  // A multiplicative generator with the constants of MINSTD, so that every run has the same data.
   let seed = 1
   const random = (below: number) => {
     seed = (seed * 48271) % 2147483647

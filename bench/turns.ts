@@ -22,7 +22,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-/** What we are held against, and how long that took, in milliseconds. */
+/** Another program or way that ours is compared with, and how long it took, in milliseconds. */
 export interface Peer<T> {
   readonly name: string
   readonly took: T
@@ -49,7 +49,10 @@ function percentile99(sorted: readonly number[]): number {
   return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN
 }
 
-/** The same two of both ways, their ratio, and the bound that the project sets itself. */
+/**
+ * Three lines: `spread` of ours and of theirs, then the ratio of the medians and the bound that the project sets
+ * itself.
+ */
 export function compare(
   what: string,
   ours: readonly number[],

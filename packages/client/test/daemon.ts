@@ -35,7 +35,7 @@ export class Daemon implements AsyncDisposable {
     return join(this.home, "ovm.sock")
   }
 
-  /** The same by a path that fits. */
+  /** A link to `deepSocket` whose path fits into a socket address. */
   get socket(): string {
     return join(this.folder, "s")
   }

@@ -76,7 +76,9 @@ async function entered(shell: keyof typeof SHELLS, line: string): Promise<string
   }
 }
 
-/** The same without a line: fish says itself what it would put there, and wants a terminal of its own for the rest. */
+/**
+ * What fish completes `line` to. It says so itself (`complete -C`), and would want a terminal of its own for the rest.
+ */
 async function offered(line: string): Promise<string[]> {
   const script = await box.file("completion.fish", `${await box.ok(["completion", "fish"])}\n`)
   const fish = `fish --no-config -c 'source ${script}; complete -C "${line}"'`

@@ -12,9 +12,9 @@ import { faultsOf } from "./store-whole.ts"
 
 setDefaultTimeout(300_000)
 
-// The same for the daemon: a machine's whole life, with a fault at some system call of the daemon's about its own
-// files. The next daemon knows what there is, ends it, and the same life succeeds. OVM_FAULT_SEED and OVM_FAULT_POINTS
-// as in disk-faults.
+// As disk-faults.test.ts does with commands, but of the daemon: a machine's whole life, with a fault at some system
+// call of the daemon's about its own files. The next daemon knows what there is, ends it, and the same life succeeds.
+// OVM_FAULT_SEED and OVM_FAULT_POINTS are what they are there.
 
 const SEED = Number(process.env.OVM_FAULT_SEED ?? 1)
 const POINTS = Number(process.env.OVM_FAULT_POINTS ?? 16)

@@ -59,7 +59,9 @@ export class Sandbox implements AsyncDisposable {
     return finished(this.begin(args, options))
   }
 
-  /** The same; the test fails unless it succeeds. Returns standard output without its last newline. */
+  /**
+   * Runs one command to its end; the test fails unless it succeeds. Returns standard output without its last newline.
+   */
   async ok(args: readonly string[], options: CommandOptions = {}): Promise<string> {
     const result = await this.ovm(args, options)
     expectSuccess(result, ["ovm", ...args])

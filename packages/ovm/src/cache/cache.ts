@@ -62,7 +62,10 @@ export class Cache {
     })
   }
 
-  /** The same if the file is there and need not be looked at; otherwise undefined, and nothing is made. */
+  /**
+   * The path that `get` would give, if the file is there and need not be verified first; otherwise undefined, and
+   * nothing is made.
+   */
   peek(key: Key): Promise<string | undefined> {
     return guarded(async () => ((await this.#isKnown(key)) ? this.#files.file(key) : undefined))
   }

@@ -84,7 +84,7 @@ export async function copy(
   return root
 }
 
-/** The same for a descriptor that is known already. */
+/** Copies as `copy` does, from a descriptor that is known already, and gives it a name in `destination`. */
 export async function copyNamed(
   source: Source,
   root: Descriptor,
@@ -97,7 +97,7 @@ export async function copyNamed(
   if (!atOnce) await destination.tag(root, name, options)
 }
 
-/** The same without a name. */
+/** Copies `root` and all that it refers to, without giving it a name in `destination`. Throws as `copy` does. */
 export function copyGraph(
   source: Source,
   root: Descriptor,

@@ -72,7 +72,8 @@ export interface LocalFile {
 
 export interface FilePusher {
   /**
-   * The same as `push`, with the content in the file `path`: for transports and file systems that copy files faster.
+   * Pushes the content in the file `path`, and throws, as `push` does: for transports and file systems that copy files
+   * faster.
    */
   pushFile(expected: Descriptor, path: string, call?: Progressing & Pushing): Promise<void>
 }

@@ -9,7 +9,7 @@ export async function guarded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The same of work that is done at once. */
+/** Runs `work`, which waits for nothing, so that only OvmErrors come out of it. */
 export function guardedSync<T>(work: () => T): T {
   try {
     return work()

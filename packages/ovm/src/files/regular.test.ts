@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(root, { recursive: true }))
 
-/** The same refusal, however it is asked. */
+/** How `path` is refused, which is the same read synchronously or not. */
 async function refused(path: string): Promise<{ code: string; message: string }> {
   const { code, message } = await refusal(readRegular(path, LIMIT))
   const atOnce = await refusal(Promise.try(() => readRegularSync(path, LIMIT)))

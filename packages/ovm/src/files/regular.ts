@@ -27,7 +27,10 @@ export async function openRegular(path: string): Promise<FileHandle> {
   }
 }
 
-/** The same at once, for files on this host's own disks that are too small for the way through the thread pool. */
+/**
+ * Opens as `openRegular` does, but synchronously: for files on this host's own disks that are too small for the way
+ * through the thread pool. Gives a file descriptor.
+ */
 export function openRegularSync(path: string): number {
   let fd: number | undefined
   try {
@@ -67,7 +70,7 @@ export async function readRegular(path: string, limit: number): Promise<Uint8Arr
   }
 }
 
-/** The same at once; see `openRegularSync`. */
+/** Reads as `readRegular` does, but synchronously; see `openRegularSync` for when that is right. */
 export function readRegularSync(path: string, limit: number): Uint8Array {
   const fd = openRegularSync(path)
   try {
@@ -77,7 +80,10 @@ export function readRegularSync(path: string, limit: number): Uint8Array {
   }
 }
 
-/** The same of one that is open already. */
+/**
+ * Reads as `readRegular` does, but synchronously and from the descriptor `fd`, which stays open. `path` is for
+ * messages.
+ */
 export function readOpenSync(path: string, fd: number, limit: number): Uint8Array {
   try {
     const { size } = fstatSync(fd)

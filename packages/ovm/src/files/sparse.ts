@@ -23,7 +23,7 @@ export async function overwrite(file: Growing, chunks: readonly Uint8Array[], at
   }
 }
 
-/** The same at once; `before` is told where data is about to be written. */
+/** Overwrites as `overwrite` does, but synchronously; `before` is told where data is about to be written. */
 export function overwriteNow(
   file: Growing,
   bytes: Uint8Array,

@@ -32,7 +32,7 @@ export async function lock(path: string, mode: LockMode, call: LockCall = {}): P
   return held(fd)
 }
 
-/** The same without waiting; undefined if someone holds it. Throws ENOENT if the file is absent. */
+/** Locks `path`, which must exist, without waiting; undefined if someone holds it. Throws ENOENT if it is absent. */
 export function tryLock(path: string, mode: LockMode): Lock | undefined {
   const fd = openSync(path, constants.O_RDONLY)
   let taken = false

@@ -193,7 +193,7 @@ describe.each(["zstd", "lz4"] as const)("RAM as %s", (compression) => {
     writeFileSync(small, ram.subarray(0, CHUNK * 4))
     const made = await compressRam(small, { into: fresh("small"), compression })
     const blob = readFileSync(made.path)
-    // The same on every run: a multiplicative generator with the constants of MINSTD.
+    // A multiplicative generator with the constants of MINSTD, so that every run has the same data.
     let seed = 20250929
     const random = (below: number) => {
       seed = (seed * 48271) % 2147483647

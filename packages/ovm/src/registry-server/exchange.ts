@@ -8,7 +8,7 @@ export interface Exchange {
   readonly url: URL
   readonly body: Bytes
   readonly content: Content
-  /** The same storage, if clients may write to it. */
+  /** `content` once more, with the methods that write; undefined if clients may only read. */
   readonly writable: Writable | undefined
   /** Who asks. */
   readonly client: Client

@@ -12,7 +12,7 @@ import { deleteUpload, getUpload, patchUpload, postUpload, putUpload } from "./u
 
 export interface Registry {
   readonly content: Content
-  /** The same storage, if clients may write to it. */
+  /** `content` once more, with the methods that write; absent if clients may only read. */
   readonly writable?: Writable | undefined
   /** The user that a request comes from. Throws a Refusal with 401 unless that is somebody who may. */
   readonly authorize?: ((request: Request) => Promise<string>) | undefined

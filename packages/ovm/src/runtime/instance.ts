@@ -124,7 +124,10 @@ export class Instance {
     await this.#persistSometime()
   }
 
-  /** The same of a machine that runs: both in one write. Throws as `become` does, and if it cannot be written. */
+  /**
+   * Takes a machine that runs, and becomes `running`, in one write of the record. Throws as `become` does, and if the
+   * record cannot be written.
+   */
   async enter(machine: Machine, patch: Patch): Promise<void> {
     this.#hold(machine)
     this.#enter("running", patch)

@@ -32,8 +32,8 @@ export class Keeper {
   }
 
   /**
-   * The same of what is true whether or not it is written: a full disk must not hold up the end of a machine
-   * (OVMS-STA-027).
+   * Writes as `write` does, but tries again later instead of throwing. For what is true whether or not it is written: a
+   * full disk must not hold up the end of a machine (OVMS-STA-027).
    */
   async writeSometime(record: () => InstanceRecord): Promise<void> {
     await this.write(record).catch(() => {

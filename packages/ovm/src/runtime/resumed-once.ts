@@ -43,14 +43,17 @@ export class Claims {
     return this.#held.has(snapshot)
   }
 
-  /** Until the function that it gives is called. Not asynchronous. Throws OVM_RESUME_DENIED. */
+  /**
+   * Claims the snapshot until the function that it gives is called. Not asynchronous: nobody claims it in between.
+   * Throws OVM_RESUME_DENIED if it is claimed.
+   */
   hold(snapshot: Digest): () => void {
     if (this.#held.has(snapshot)) throw denied(snapshot, "and is just being")
     this.#held.add(snapshot)
     return () => this.#held.delete(snapshot)
   }
 
-  /** The same where it has not been resumed yet, on the word of `folder`. */
+  /** Claims it as `hold` does, and throws OVM_RESUME_DENIED also if `folder` says that it has been resumed before. */
   async take(folder: string, snapshot: Digest): Promise<() => void> {
     const release = this.hold(snapshot)
     if (!(await wasResumed(folder, snapshot))) return release

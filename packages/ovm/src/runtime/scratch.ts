@@ -43,7 +43,7 @@ export async function removeLeftovers(directory: string): Promise<readonly strin
   return problems
 }
 
-/** The same of an instance, whose `warnings` say what could not be removed. */
+/** Removes what snapshots left in the directory of `instance`, and adds to its `warnings` what could not be removed. */
 export async function removeScratch(instance: Instance): Promise<void> {
   const { warnings } = instance.info
   const problems = await removeLeftovers(instance.directory)

@@ -19,7 +19,8 @@ function parts(text: string): { repository: string; tag: string | undefined; dig
 }
 
 /**
- * The same verdict, unless it is for another reference than `expected` (where that is given, and it says for which).
+ * `verdict`; made invalid (OVM_SIGNATURE_REFERENCE_MISMATCH) where its signature says which reference it is for and
+ * that is not `expected`. Without `expected` nothing is compared.
  */
 export function heldAgainst<T extends Omit<Verdict, "predicate">>(
   verdict: T,

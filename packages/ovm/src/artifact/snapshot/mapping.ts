@@ -58,7 +58,10 @@ export function mapSnapshotBlobs(oci: OciManifest, snapshot: SnapshotDescriptor)
   return { parts: { ram, ...(table && { table }), ...(changed && { changed }), state, overlays }, faults }
 }
 
-/** The same of a snapshot that is an artifact of its own, with what it says of its base and in its annotations. */
+/**
+ * Compares as `mapSnapshotBlobs` does, and for a snapshot that is an artifact of its own also what its manifest says of
+ * the base and in its annotations.
+ */
 export function mapSnapshot(oci: OciManifest, snapshot: SnapshotDescriptor): SnapshotBlobsVerdict {
   const { parts, faults: broken } = mapSnapshotBlobs(oci, snapshot)
   const faults = [...baseFaults(oci, snapshot), ...broken, ...annotationFaults(oci, snapshot)]

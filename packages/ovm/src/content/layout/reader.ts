@@ -40,7 +40,8 @@ export async function readLayout(root: string): Promise<LayoutReader> {
 }
 
 /**
- * The same of a layout that anybody may have made: what hangs or is endless does so to another thread, or is refused.
+ * Opens a layout that anybody may have made, such as one that a request names, as `readLayout` does. A pipe or a device
+ * in the place of its files is refused instead of waited for, and so is an index above 4 MiB.
  */
 export async function readForeignLayout(root: string): Promise<LayoutReader> {
   const files = new LayoutFiles(absolute(root))

@@ -378,7 +378,7 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
   })
 })
 
-/** The same snapshot, called `name`, of which one resume is allowed. */
+/** Gives the name `name` to a copy of the snapshot WARM that may be resumed once. */
 async function allowOnce(name: string): Promise<void> {
   await using store = await openLayout(join(root, "store"))
   const read = async (target: Descriptor) =>

@@ -7,7 +7,7 @@ export interface PublicKey {
   readonly algorithm: Algorithm
   /** `sha256:` and the digest of the SPKI in hexadecimal: what the key is called wherever one is reported. */
   readonly id: string
-  /** The same digest as bundles have it, in base64. */
+  /** The digest of `id` in base64, as bundles have it. */
   readonly hint: string
   /** SPKI, PEM. */
   readonly pem: string
@@ -40,7 +40,7 @@ export function parsePublicKey(pem: string, what: string): PublicKey {
 }
 
 /**
- * The same for a key that was parsed already. Throws OVM_KEY_INVALID, naming `what`, for a kind that does not sign
+ * The public key of one that was parsed already. Throws OVM_KEY_INVALID, naming `what`, for a kind that does not sign
  * here.
  */
 export function publicKeyOf(key: KeyObject, what: string): PublicKey {

@@ -55,7 +55,10 @@ export async function signLegacy(
   return addLayer(tagAt(at, tag), layer, call)
 }
 
-/** The same for an attestation, under the tag `sha256-….att`. */
+/**
+ * Attests in Cosign's older form, under the tag `sha256-….att`. Each attestation is added, also one like another.
+ * Throws as `attest` does, and OVM_SIGNATURE_MALFORMED if the tag means something else.
+ */
 export async function attestLegacy(
   at: LegacyPlace,
   subject: Descriptor,

@@ -47,7 +47,10 @@ export class Policy {
     return { active: rules !== undefined }
   }
 
-  /** The same, as an answer. */
+  /**
+   * What `ovm info` reports: the file, and whether there is a policy. One that cannot be read counts as active, with
+   * its error. Throws nothing.
+   */
   async info(): Promise<PolicyInfo> {
     try {
       return { file: this.file, ...(await this.check()) }
@@ -73,8 +76,8 @@ export class Policy {
   }
 
   /**
-   * The same as an order: throws OVM_POLICY_REFUSED with every rule as `detail`, or without a policy what is wrong with
-   * a signature. What was admitted under the same name and digest is not looked at again.
+   * Judges as `decide` does, and refuses: throws OVM_POLICY_REFUSED with every rule as `detail`, or without a policy
+   * what is wrong with a signature. What was admitted under the same name and digest is not looked at again.
    */
   async admit(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<PolicyJudgement> {
     const key = keyOf(asked.reference, asked.machine.digest, asked.snapshot?.digest)

@@ -98,7 +98,7 @@ export function told(verdict: Verdict, refusal: EvidenceRefusal | undefined): We
   }
 }
 
-/** The same text for the same signatory. */
+/** Equal for two signatories that are one: the same key, or the same identity vouched for by the same issuer. */
 export function signatoryKey(signatory: Signatory): string {
   return signatory.kind === "key"
     ? `key ${signatory.keyId}`

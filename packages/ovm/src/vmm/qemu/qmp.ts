@@ -62,8 +62,8 @@ export async function connectQmp(directory: string, options: QmpOptions): Promis
 }
 
 /**
- * The same without waiting for the greeting: a VMM that has just been spawned answers all at once what was asked
- * meanwhile.
+ * Connects without waiting for the greeting, which `ready` does. Commands may be sent before: a VMM that has just been
+ * spawned answers them all at once when it is there.
  */
 export async function dialQmp(
   directory: string,

@@ -29,8 +29,8 @@ export async function connectIn(directory: string, name: string): Promise<Socket
 }
 
 /**
- * The same for a peer that may leave at any time, and whose last words count. node:net of Bun forgets what has come and
- * was not read yet when a write fails; only Bun's own socket goes on reading.
+ * Connects as `connectIn` does, to a peer that may leave at any time, and whose last words count. node:net of Bun
+ * forgets what has come and was not read yet when a write fails; only Bun's own socket goes on reading.
  */
 export async function dialIn(
   directory: string,

@@ -42,8 +42,8 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
 }
 
 /**
- * The same, its file where it is by now if that is in `directory`, which may have been moved: QEMU knows where it was
- * when it opened it.
+ * `drive` with the path that its file has in `directory`, if it is there: QEMU tells the path by which it opened the
+ * file, and the directory may have been moved since.
  */
 export function driveIn(directory: string, drive: Drive | undefined): Drive | undefined {
   const here = drive && join(directory, basename(drive.path))
