@@ -40,7 +40,7 @@ step rm "$clone"
 
 heading "stop it: the guest is asked to power off"
 step stop --json "$id"
-case $output in *'"acpi"'*) ;; *) fail "the guest did not answer the power button" ;; esac
+case $output in *'"stop_method": "guest"'*) ;; *) fail "the guest did not answer the power button" ;; esac
 proof=$("$ovm" logs "$id" | grep '^OVM-LAYER')
 step rm "$id"
 

@@ -29,7 +29,7 @@ export interface AdoptionOptions {
 
 /**
  * Takes machines over whose processes live, and again those whose VMM stopped listening, for as long as they live
- * (spec/ instance-states.md, "What cannot be reached or read").
+ * (spec/instance-states.md, "What cannot be reached or read").
  */
 export class Adoption {
   readonly #options: AdoptionOptions
