@@ -37,9 +37,9 @@ export interface CollectGarbageOptions extends Call {
 
 /**
  * Removes from the layout at `root` what no name, no lease and no open store holds, directly or through a manifest. A
- * referrer lives as long as its subject (design D11); one that is `standing` holds its subject, and lives by its names
- * and leases, or as long as its subject if index.json lists it without a name. Close a store before collecting what it
- * touched. Throws OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest refers to.
+ * referrer lives as long as its subject (docs/design/0003); one that is `standing` holds its subject, and lives by its
+ * names and leases, or as long as its subject if index.json lists it without a name. Close a store before collecting
+ * what it touched. Throws OVM_STORE_BUSY, and OVM_STORE_CORRUPT rather than guess what a damaged manifest refers to.
  */
 export function collectGarbage(root: string, options: CollectGarbageOptions = {}): Promise<Collected> {
   return guarded(async () => {

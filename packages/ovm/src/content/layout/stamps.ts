@@ -9,7 +9,7 @@ import { type Digest, hexOf } from "../digest.ts"
 /**
  * Remembers which blobs were verified. A stamp holds what the kernel says of the file (device, inode, size, times), so
  * that one stat tells whether the bytes may have changed since. A stamp of a blob that was not fsynced also holds the
- * boot id: after a crash of the host it counts no more (design D11, durability).
+ * boot id: after a crash of the host it counts no more (docs/design/0011, "Durability").
  */
 export interface Stamps {
   has(digest: Digest, stat: BigIntStats): Promise<boolean>

@@ -32,7 +32,9 @@ import { FileStamps } from "./stamps.ts"
 export interface LayoutOptions {
   /** Makes the layout, with mode 0700, if there is none. */
   readonly create?: boolean
-  /** Whether a push returns only when the content survives a crash of the host. True unless told; see design D11. */
+  /**
+   * Whether a push returns only when the content survives a crash of the host. True unless told; see docs/design/0011.
+   */
   readonly durable?: boolean
 }
 
