@@ -3,7 +3,9 @@ import { readAll } from "../content/read.ts"
 import { readChunks } from "../files/chunks.ts"
 import { readRegular } from "../files/regular.ts"
 
-/** What is open already, and is somebody's who typed it: standard input, and what `<(command)` of a shell stands for. */
+/**
+ * What is open already, and is somebody's who typed it: standard input, and what `<(command)` of a shell stands for.
+ */
 const OPEN = /^\/(?:dev|proc\/self)\/fd\/(\d+)$/
 
 /**
@@ -15,7 +17,7 @@ export function readArgument(path: string, limit: number): Promise<Uint8Array> {
   return pipe ? readAll(pipe, limit, path) : readRegular(path, limit)
 }
 
-/** The same of a file of any size, as it comes. */
+/** A file of any size that was named on the command line, or what comes through such a pipe, as it comes. */
 export function argumentBytes(path: string, call: Call): Bytes {
   return openPipe(path) ?? readChunks(path, call)
 }

@@ -2,8 +2,8 @@ import { OvmError } from "../errors.ts"
 import { isTerminal, printError } from "./output.ts"
 
 /**
- * Asks on the terminal; with `silent` what is typed is not shown. Throws OVM_USAGE where there is none, with `missing`, which says
- * what would have made asking needless, and a hint; OVM_INTERRUPTED if it is cancelled.
+ * Asks on the terminal; with `silent` what is typed is not shown. Throws OVM_USAGE where there is none, with
+ * `missing`, which says what would have made asking needless, and a hint; OVM_INTERRUPTED if it is cancelled.
  */
 export async function ask(prompt: string, missing: string, hint: string, silent = false): Promise<string> {
   if (!isTerminal("stdin"))

@@ -10,8 +10,9 @@ import { isTerminal, printBytes, printError } from "./output.ts"
 const LOOK_MS = 1000
 
 /**
- * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the next ends
- * the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset, OVM_INTERRUPTED if it was killed.
+ * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the
+ * next ends the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset,
+ * OVM_INTERRUPTED if it was killed.
  * `kept`: the instance stays on record.
  */
 export async function attach(runtime: Runtime, id: string, kept = true): Promise<InstanceInfo> {

@@ -17,7 +17,9 @@ export interface AuthorityOptions {
   readonly insecureIgnoreTimestamp?: boolean
 }
 
-/** The same where somebody has to be named. Throws OVM_USAGE if nobody is. */
+/**
+ * Whom the options name, where somebody has to be named. Throws as `authoritiesOf` does, and OVM_USAGE if nobody is.
+ */
 export async function namedAuthorities(options: AuthorityOptions): Promise<readonly Authority[]> {
   const found = await authoritiesOf(options)
   if (found.length > 0) return found
@@ -26,7 +28,9 @@ export async function namedAuthorities(options: AuthorityOptions): Promise<reado
   })
 }
 
-/** Whom the options name; perhaps nobody. Throws OVM_USAGE if that is half of somebody, and what reading files throws. */
+/**
+ * Whom the options name; perhaps nobody. Throws OVM_USAGE if that is half of somebody, and what reading files throws.
+ */
 export async function authoritiesOf(options: AuthorityOptions): Promise<readonly Authority[]> {
   const { keys, trustedRoot } = options
   const identity = either(
@@ -47,7 +51,8 @@ export async function authoritiesOf(options: AuthorityOptions): Promise<readonly
     if (!identity || !issuer || root === undefined)
       throw new OvmError(
         "OVM_USAGE",
-        "--certificate-identity, --certificate-oidc-issuer and --trusted-root go together: anybody can have a certificate",
+        "--certificate-identity, --certificate-oidc-issuer and --trusted-root go together: " +
+          "anybody can have a certificate",
       )
     const log = options.insecureIgnoreLog ? "optional" : "required"
     const timestamp = options.insecureIgnoreTimestamp ? "optional" : "required"

@@ -1,6 +1,9 @@
 import type { Command } from "commander"
 
-/** The options of those commands that ask who signed. Returns the list of keys, which commander would keep the last of only. */
+/**
+ * The options of those commands that ask who signed. Returns the list of keys, which commander would keep the last of
+ * only.
+ */
 export function authorityOptions(command: Command): readonly string[] {
   const keys: string[] = []
   command

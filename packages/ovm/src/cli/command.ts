@@ -2,7 +2,10 @@ import type { Command } from "commander"
 
 /** What a file of cli/commands exports. */
 export interface CommandModule {
-  /** Adds arguments, options, examples and the action to `command`, which has its name and summary already; `all` are the program's. */
+  /**
+   * Adds arguments, options, examples and the action to `command`, which has its name and summary already; `all` are
+   * the program's.
+   */
   define(command: Command, all: readonly CommandEntry[]): void
 }
 

@@ -38,14 +38,17 @@ export function socketOf({ link, socket }: Paths): string {
   return found.isSymbolicLink() ? readlinkSync(link) : link
 }
 
-/** The daemon of this root; if none answers, one is started. Throws OVM_DAEMON_UNREACHABLE with the last words of its log. */
+/**
+ * The daemon of this root; if none answers, one is started. Throws OVM_DAEMON_UNREACHABLE with the last words of its
+ * log.
+ */
 export async function useDaemon(call: Call = {}): Promise<Runtime> {
   return (await findDaemon(call)) ?? (await startDaemon(call))
 }
 
 /**
- * The daemon of this root as far as there is anything to ask it: where no instance is on record none is started, and the
- * answer is undefined. Machines outlive a daemon, so one that died is started again to see them.
+ * The daemon of this root as far as there is anything to ask it: where no instance is on record none is started, and
+ * the answer is undefined. Machines outlive a daemon, so one that died is started again to see them.
  */
 export async function useDaemonOfInstances(call: Call = {}): Promise<Runtime | undefined> {
   return (await findDaemon(call)) ?? (hasRecords(paths()) ? await startDaemon(call) : undefined)

@@ -61,7 +61,10 @@ async function namesByDigest(store: LayoutReader): Promise<Map<Digest, string[]>
   return names
 }
 
-/** Signatures of the older form have names of their own, and other tools may have put names into the layout that are no references. */
+/**
+ * Signatures of the older form have names of their own, and other tools may have put names into the layout that are
+ * no references.
+ */
 function isImageName(name: string): boolean {
   try {
     const { tag } = parseReference(name)

@@ -24,7 +24,10 @@ export function failureOf(info: InstanceInfo, kept = true): OvmError {
   return new OvmError(code, message, { detail, ...(kept && { hint: `ovm logs ${info.instance_id}` }) })
 }
 
-/** Throws what an instance that has ended failed with; OVM_GUEST_RESET if its guest reset and nobody had asked for its end. */
+/**
+ * Throws what an instance that has ended failed with; OVM_GUEST_RESET if its guest reset and nobody had asked for its
+ * end.
+ */
 export function refuseBadEnd(info: InstanceInfo, kept = true): void {
   if (info.state === "failed") throw failureOf(info, kept)
   if (info.exit?.reason !== "guest-reset" || info.stop_method !== undefined) return
@@ -33,7 +36,8 @@ export function refuseBadEnd(info: InstanceInfo, kept = true): void {
     started && finished ? ` ${(Date.parse(finished) - Date.parse(started)) / 1000} s after it was let go` : ""
   throw new OvmError(
     "OVM_GUEST_RESET",
-    `the guest of ${info.name} reset its machine${after}: a machine that resets ends, whether it rebooted or its kernel died`,
+    `the guest of ${info.name} reset its machine${after}: a machine that resets ends, ` +
+      "whether it rebooted or its kernel died",
     kept ? { hint: `ovm logs ${info.instance_id}` } : {},
   )
 }

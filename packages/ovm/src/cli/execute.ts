@@ -53,7 +53,10 @@ function lineOf(argv: readonly string[]): readonly string[] {
   return first === "help" && rest.length > 0 ? [...rest, "--help"] : argv
 }
 
-/** What is no command is that whatever stands behind it, --help too. Throws OVM_USAGE for a word that other tools have. */
+/**
+ * What is no command is that whatever stands behind it, --help too. Throws OVM_USAGE for a word that other tools
+ * have.
+ */
 function ofKnown(program: Command, line: readonly string[]): readonly string[] {
   let command = program
   for (const [at, word] of line.entries()) {
@@ -75,7 +78,9 @@ function wantsJson(argv: readonly string[]): boolean {
   return argv.slice(0, end < 0 ? argv.length : end).includes("--json")
 }
 
-/** The command that `argv` names, with its options; beside it all others by name and summary, where they may be shown. */
+/**
+ * The command that `argv` names, with its options; beside it all others by name and summary, where they may be shown.
+ */
 async function programFor(argv: readonly string[]): Promise<Command> {
   const program = new Command("ovm")
     .description(INTRODUCTION)

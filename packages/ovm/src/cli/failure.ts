@@ -24,8 +24,9 @@ class Several extends Error {
 }
 
 /**
- * Prints `thrown` on standard error: `error: CODE: message`, the faults of its detail, the hint; or with `json` one line as the runtime
- * API answers (spec/errors.md), with the hint. Never a stack trace; `OVM_DEBUG=1` adds the causes.
+ * Prints `thrown` on standard error: `error: CODE: message`, the faults of its detail, the hint; or with `json` one
+ * line as the runtime API answers (spec/errors.md), with the hint. Never a stack trace; `OVM_DEBUG=1` adds the
+ * causes.
  * @returns the exit status
  */
 export function printFailure(thrown: unknown, json = false): number {
@@ -59,8 +60,8 @@ function hintOf({ hint, code }: OvmError): string | undefined {
 }
 
 /**
- * Does `work` for each of `names`, in order, whatever becomes of the others: each error is printed when it happens, or with `json` all
- * at the end. Throws if any failed, and the first one's exit status counts.
+ * Does `work` for each of `names`, in order, whatever becomes of the others: each error is printed when it happens,
+ * or with `json` all at the end. Throws if any failed, and the first one's exit status counts.
  */
 export async function forEach(
   names: readonly string[],

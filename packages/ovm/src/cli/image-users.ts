@@ -10,7 +10,10 @@ interface Users {
   readonly slots: readonly string[]
 }
 
-/** An image that a machine uses keeps its last name, by which it can be seen and started again. Throws OVM_IMAGE_IN_USE. */
+/**
+ * An image that a machine uses keeps its last name, by which it can be seen and started again. Throws
+ * OVM_IMAGE_IN_USE.
+ */
 export async function refuseIfUsed(store: LayoutStore, name: string, target: Descriptor): Promise<void> {
   const leases = (await store.leases()).filter(({ digests }) => digests.includes(target.digest))
   if (leases.length === 0) return
@@ -29,7 +32,10 @@ export async function refuseIfUsed(store: LayoutStore, name: string, target: Des
   })
 }
 
-/** What waits in a slot has an id as well, but is no instance that could be stopped. Without a daemon there are no slots. */
+/**
+ * What waits in a slot has an id as well, but is no instance that could be stopped. Without a daemon there are no
+ * slots.
+ */
 async function usersOf(leases: readonly { id: string; digests: readonly string[] }[]): Promise<Users> {
   const ids = leases.map(({ id }) => id.replace(/^instance-/, ""))
   const runtime = await findDaemon().catch(() => undefined)

@@ -7,8 +7,8 @@ import { useDaemonOfInstances } from "./daemon.ts"
 const SHORTEST_PREFIX = 4
 
 /**
- * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and read, as in
- * `running (unreachable)` and `failed (unreadable)`.
+ * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and
+ * read, as in `running (unreachable)` and `failed (unreadable)`.
  */
 export function stateOf({ state, phase, reason, reachable, error }: InstanceInfo): string {
   const unread = error?.code === "OVM_RECORD_UNREADABLE" ? "unreadable" : undefined
@@ -16,7 +16,10 @@ export function stateOf({ state, phase, reason, reachable, error }: InstanceInfo
   return more.length > 0 ? `${state} (${more.join(", ")})` : state
 }
 
-/** The daemon and the instance that `text` means: its id, a prefix of the id of at least 4 digits that no other has, or its name. */
+/**
+ * The daemon and the instance that `text` means: its id, a prefix of the id of at least 4 digits that no other has,
+ * or its name.
+ */
 export async function findInstance(text: string): Promise<{ runtime: Runtime; instance: InstanceInfo }> {
   const runtime = await useDaemonOfInstances()
   if (!runtime) throw unknown(text)

@@ -4,8 +4,8 @@ import { fill, replaceFile } from "../files/replace.ts"
 import { named } from "../files/writing.ts"
 
 /**
- * Writes a key with `mode`, never readable by others in between, and never over a file that is there unless `force`. Throws
- * OVM_USAGE if it is there, and what the system refuses.
+ * Writes a key with `mode`, never readable by others in between, and never over a file that is there unless `force`.
+ * Throws OVM_USAGE if it is there, and what the system refuses.
  */
 export async function writeKeyFile(path: string, text: string, mode: number, force: boolean): Promise<void> {
   try {

@@ -5,9 +5,8 @@ import { waitFor } from "./instances.ts"
 import { type MachineOptions, startRequest } from "./machine-options.ts"
 
 /**
- * Starts a machine and returns when it has left the state `starting`. Throws what the start failed with, or what refuseBadEnd says of
- * a machine that has ended by then. If `signal` aborts
- * meanwhile, the machine is stopped.
+ * Starts a machine and returns when it has left the state `starting`. Throws what the start failed with, or what
+ * refuseBadEnd says of a machine that has ended by then. If `signal` aborts meanwhile, the machine is stopped.
  */
 export async function launch(
   runtime: Runtime,

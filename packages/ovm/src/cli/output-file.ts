@@ -6,8 +6,9 @@ import { ifPresent } from "../files/present.ts"
 import { fill, replaceFile, sweepTemporaries } from "../files/replace.ts"
 
 /**
- * Writes the file `path` so that it is there whole or as it was before, and on the disk when this returns. Where it is a link, as
- * /dev/stdout is, the link stays. A pipe or device is written to as it is. Throws OVM_NO_SPACE and the like, and what `content` throws.
+ * Writes the file `path` so that it is there whole or as it was before, and on the disk when this returns. Where it
+ * is a link, as /dev/stdout is, the link stays. A pipe or device is written to as it is. Throws OVM_NO_SPACE and the
+ * like, and what `content` throws.
  */
 export async function writeOutput(path: string, content: Bytes): Promise<void> {
   try {

@@ -1,14 +1,16 @@
 import { fstatSync, writeSync } from "node:fs"
 import { OvmError, toOvmError } from "../errors.ts"
 
-/** Writes results to standard output, as they are, before it returns. Loads no stream: that alone costs milliseconds. */
+/**
+ * Writes results to standard output, as they are, before it returns. Loads no stream: that alone costs milliseconds.
+ */
 export function print(text: string): void {
   writeAll(1, text)
 }
 
 /**
- * Writes remarks, errors and the daemon's log to standard error. Where nobody can read them, as in a file on a full disk, the work that
- * they are about goes on, and the exit status says what it has to say.
+ * Writes remarks, errors and the daemon's log to standard error. Where nobody can read them, as in a file on a full
+ * disk, the work that they are about goes on, and the exit status says what it has to say.
  */
 export function printError(text: string): void {
   try {
@@ -52,8 +54,8 @@ export function isClosedPipe(thrown: unknown): boolean {
 }
 
 /**
- * Text of others (registries, manifests, guests) as it may appear on a terminal: control characters, which could rewrite what is
- * on the screen, are shown as escapes.
+ * Text of others (registries, manifests, guests) as it may appear on a terminal: control characters, which could
+ * rewrite what is on the screen, are shown as escapes.
  */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>

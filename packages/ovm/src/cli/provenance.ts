@@ -29,7 +29,10 @@ export interface Wanted {
   readonly by?: Signer | Sealer
 }
 
-/** What the options ask for, with the key open: before the work begins, not after it. Throws OVM_USAGE, and as openSigner. */
+/**
+ * What the options ask for, with the key open: before the work begins, not after it. Throws OVM_USAGE, and as
+ * openSigner.
+ */
 export async function wantedProvenance(options: ProvenanceOptions): Promise<Wanted> {
   const { provenance } = options
   const signs = options.key !== undefined || options.fulcioUrl !== undefined

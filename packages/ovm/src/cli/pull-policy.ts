@@ -17,8 +17,8 @@ interface PullCall {
 }
 
 /**
- * Copies the image to this host as far as `policy` wants it: here and not in the daemon, for the bars. Throws OVM_NAME_UNKNOWN
- * for one that is not here and may not be copied.
+ * Copies the image to this host as far as `policy` wants it: here and not in the daemon, for the bars. Throws
+ * OVM_NAME_UNKNOWN for one that is not here and may not be copied.
  */
 export async function pullByPolicy(image: string, policy: PullPolicy, call: PullCall): Promise<void> {
   if (isPath(image)) return

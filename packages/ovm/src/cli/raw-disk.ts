@@ -8,8 +8,8 @@ import { formatSize } from "./format.ts"
 const WORTH = 1024 * 1024
 
 /**
- * What the raw disks among `files` would save as qcow2, each in a sentence, if that is worth one. Asked of their copies in
- * `store`, which have holes wherever there are zeros. A raw disk is sent whole, zeros and all.
+ * What the raw disks among `files` would save as qcow2, each in a sentence, if that is worth one. Asked of their
+ * copies in `store`, which have holes wherever there are zeros. A raw disk is sent whole, zeros and all.
  */
 export async function savedAsQcow2(
   files: readonly { readonly path: string; readonly descriptor: Descriptor }[],

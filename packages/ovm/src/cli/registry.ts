@@ -10,8 +10,8 @@ export interface RegistryOptions {
 }
 
 /**
- * The repository of `reference` with this user's credentials and settings. Throws OVM_REFERENCE_INVALID if it has no host,
- * OVM_SETTINGS_INVALID.
+ * The repository of `reference` with this user's credentials and settings. Throws OVM_REFERENCE_INVALID if it has no
+ * host, OVM_SETTINGS_INVALID.
  */
 export function openRemote(reference: Reference, options: RegistryOptions): Promise<HttpStore> {
   return connectRepository(reference, {

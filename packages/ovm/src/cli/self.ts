@@ -1,6 +1,9 @@
 import { resolve } from "node:path"
 
-/** The command line that runs this same program once more: the compiled file alone, or the runtime with its source file. */
+/**
+ * The command line that runs this same program once more: the compiled file alone, or the runtime with its source
+ * file.
+ */
 export function ownCommand(...args: readonly string[]): {
   readonly file: string
   readonly args: readonly string[]

@@ -14,8 +14,8 @@ const UNITS: Record<string, number> = {
 }
 
 /**
- * Bytes in `512MiB`, `512M`, `1.5GiB` or `536870912`; units are binary. `MB` and its kin are refused, because half of all
- * programs mean powers of ten by them. Throws OVM_USAGE, naming `option`.
+ * Bytes in `512MiB`, `512M`, `1.5GiB` or `536870912`; units are binary. `MB` and its kin are refused, because half of
+ * all programs mean powers of ten by them. Throws OVM_USAGE, naming `option`.
  */
 export function parseSize(text: string, option: string): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s?([a-z]*)$/i.exec(text.trim()) ?? []
@@ -27,7 +27,7 @@ export function parseSize(text: string, option: string): number {
   })
 }
 
-/** The same of a machine's memory: whoever writes `256` hardly means bytes, and hears what that would be. */
+/** Bytes of a machine's memory: whoever writes `256` hardly means bytes, and hears what that would be. */
 export function parseMemory(text: string, option: string): number {
   const bytes = parseSize(text, option)
   if (bytes >= 1 << 20) return bytes

@@ -5,12 +5,15 @@ import { type LayoutStore, openLayout } from "../content/layout/store.ts"
 import { paths } from "../host/paths.ts"
 import { isUnknown } from "./names.ts"
 
-/** This host's content store, made if there is none. Open it for one operation and close it; to bring content in use `takeIn`. */
+/**
+ * This host's content store, made if there is none. Open it for one operation and close it; to bring content in use
+ * `takeIn`.
+ */
 export function openStore(): Promise<LayoutStore> {
   return openLayout(paths().store, { create: true })
 }
 
-/** The same to be read only, by somebody who may not write to it either. */
+/** This host's content store for reading, by somebody who may not be allowed to write to it. Close it after use. */
 export function openStoreToRead(): Promise<LayoutReader> {
   return openToRead(paths().store)
 }

@@ -23,8 +23,8 @@ export interface Summary {
 const CREATED = "org.opencontainers.image.created"
 
 /**
- * The size of an image, its manifest included, and its time of creation: of any OCI manifest, whatever it holds; of a snapshot its
- * base too, whose content is not part of the size.
+ * The size of an image, its manifest included, and its time of creation: of any OCI manifest, whatever it holds; of a
+ * snapshot its base too, whose content is not part of the size.
  */
 export async function summarize(
   store: Fetcher,

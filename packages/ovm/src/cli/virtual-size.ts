@@ -5,8 +5,8 @@ const MAGIC = 0x514649fb
 const SIZE_AT = 24
 
 /**
- * Size in bytes of the disk in a layer, for show: out of the qcow2 header alone, without verifying the blob behind it. Undefined
- * where it cannot be read: missing or damaged content is the business of `ovm validate`.
+ * Size in bytes of the disk in a layer, for show: out of the qcow2 header alone, without verifying the blob behind
+ * it. Undefined where it cannot be read: missing or damaged content is the business of `ovm validate`.
  */
 export function virtualSize(
   source: Pick<LayoutReader, "peek">,

@@ -19,8 +19,8 @@ export interface ImageSource {
 }
 
 /**
- * Judges an artifact: its documents, and where its content is on this host also digests, kernel and disks. Throws what kept it from
- * judging: OVM_INTERRUPTED, and what the source fails with.
+ * Judges an artifact: its documents, and where its content is on this host also digests, kernel and disks. Throws
+ * what kept it from judging: OVM_INTERRUPTED, and what the source fails with.
  */
 export async function judgeImage(
   { source, target, files }: ImageSource,

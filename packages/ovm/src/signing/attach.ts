@@ -23,9 +23,9 @@ export interface AttachOptions extends Attestation {
 }
 
 /**
- * Says something about `at` over a signature, where it is. Returns the descriptor of the OCI manifest that the attestation is in.
- * Throws OVM_DIGEST_MISMATCH if it is not what was expected, OVM_USAGE for the older form by what is no key, and what `attest` and
- * `attestLegacy` throw.
+ * Says something about `at` over a signature, where it is. Returns the descriptor of the OCI manifest that the
+ * attestation is in. Throws OVM_DIGEST_MISMATCH if it is not what was expected, OVM_USAGE for the older form by what
+ * is no key, and what `attest` and `attestLegacy` throw.
  */
 export async function attach(
   at: Attachable,

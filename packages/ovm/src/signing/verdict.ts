@@ -21,7 +21,10 @@ export interface Judged {
   readonly claim?: Claim
 }
 
-/** Reads and judges one candidate; undefined if there is nothing in it, or it is gone. Bad evidence is a verdict. Throws what the source throws. */
+/**
+ * Reads and judges one candidate; undefined if there is nothing in it, or it is gone. Bad evidence is a verdict.
+ * Throws what the source throws.
+ */
 export async function judgeCandidate(candidate: Candidate, asked: Asked): Promise<Judged | undefined> {
   const { type, ofThatTypeOnly, judges } = asked
   const isOther = (evidence: Evidence) => ofThatTypeOnly && evidence.predicateType !== type

@@ -23,8 +23,8 @@ export interface VerifiedOptions extends VerdictOptions {
 const SHOWN = 20
 
 /**
- * The valid signatures of a subject, or attestations where a predicate type is given: the first one, or all. Throws the most
- * telling refusal if there is none, whose detail has the others, and what `verdicts` throws.
+ * The valid signatures of a subject, or attestations where a predicate type is given: the first one, or all. Throws
+ * the most telling refusal if there is none, whose detail has the others, and what `verdicts` throws.
  */
 export async function verified(subject: Examined, options: VerifiedOptions): Promise<readonly Verdict[]> {
   const findings: Verdict[] = []

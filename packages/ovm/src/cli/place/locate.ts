@@ -4,9 +4,9 @@ import { unknownHere } from "../names.ts"
 import { type Opened, type OpenOptions, openHere, openInRegistry, openPath } from "./open.ts"
 
 /**
- * Finds an image without copying anything: the OCI layout, or the archive of one, at a path (`PATH` or `PATH:TAG`), this host's
- * store, else the registry in the name. Throws OVM_NAME_UNKNOWN, OVM_FILE_UNREADABLE, OVM_ARTIFACT_INVALID, and what a registry
- * fails with.
+ * Finds an image without copying anything: the OCI layout, or the archive of one, at a path (`PATH` or `PATH:TAG`),
+ * this host's store, else the registry in the name. Throws OVM_NAME_UNKNOWN, OVM_FILE_UNREADABLE,
+ * OVM_ARTIFACT_INVALID, and what a registry fails with.
  */
 export async function locate(text: string, options: OpenOptions = {}): Promise<Opened> {
   if (isPath(text)) return openPath(text, options)

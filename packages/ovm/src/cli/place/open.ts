@@ -9,7 +9,8 @@ import { isUnknown, unknownHere } from "../names.ts"
 import type { RegistryOptions } from "../registry.ts"
 import type { Where } from "./where.ts"
 
-// What opens a place is loaded with the place: looking at what is here should cost no more than reading it, and verifying in a
+// What opens a place is loaded with the place: looking at what is here should cost no more than reading it, and
+// verifying in a
 // registry no more than asking it.
 
 /** An artifact where it is. Dispose of it when nothing more is read. */
@@ -34,7 +35,10 @@ export interface OpenOptions extends RegistryOptions, Call {
   readonly once?: boolean
 }
 
-/** Opens an artifact for reading. Throws OVM_NAME_UNKNOWN, OVM_FILE_UNREADABLE, OVM_ARTIFACT_INVALID, and what a registry fails with. */
+/**
+ * Opens an artifact for reading. Throws OVM_NAME_UNKNOWN, OVM_FILE_UNREADABLE, OVM_ARTIFACT_INVALID, and what a
+ * registry fails with.
+ */
 export async function open(where: Where, options: OpenOptions): Promise<Opened> {
   if (where.kind === "registry") return openInRegistry(where.reference, options)
   if (where.kind !== "store") return openPath(where.text, options)

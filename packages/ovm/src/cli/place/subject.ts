@@ -30,7 +30,10 @@ export function signedFor(
   return asked ?? (reference?.host === undefined ? undefined : reference.name)
 }
 
-/** An artifact that is to be verified: wherever `ovm copy` finds one, and never more than once looked up. Throws as `open` does. */
+/**
+ * An artifact that is to be verified: wherever `ovm copy` finds one, and never more than once looked up. Throws as
+ * `open` does.
+ */
 export async function openSubject(text: string, options: Options): Promise<Subject> {
   const where = await findWhere(text)
   const opened = await open(where, options)
@@ -42,8 +45,8 @@ export async function openSubject(text: string, options: Options): Promise<Subje
 }
 
 /**
- * An artifact that is to be signed. Throws OVM_UNSUPPORTED for an archive, which cannot be added to; OVM_NAME_UNKNOWN with the way
- * to sign a copy on this host if it is not in its registry.
+ * An artifact that is to be signed. Throws OVM_UNSUPPORTED for an archive, which cannot be added to; OVM_NAME_UNKNOWN
+ * with the way to sign a copy on this host if it is not in its registry.
  */
 export async function openWritable(text: string, options: Options): Promise<WritableSubject> {
   const where = await findWhere(text)

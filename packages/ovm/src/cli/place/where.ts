@@ -10,8 +10,8 @@ export type Where =
   | { readonly kind: "layout" | "archive" | "path"; readonly text: string }
 
 /**
- * `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker://NAME` and `store:NAME`; without a prefix a path, a name with a host
- * (its registry), or a name without one (this host's store). Throws OVM_REFERENCE_INVALID.
+ * `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker://NAME` and `store:NAME`; without a prefix a path, a name with a
+ * host (its registry), or a name without one (this host's store). Throws OVM_REFERENCE_INVALID.
  */
 export function parseWhere(text: string): Where {
   const [, prefix, rest = ""] = /^(oci|oci-archive|store|docker):(.*)$/s.exec(text) ?? []
@@ -29,7 +29,10 @@ export function parseWhere(text: string): Where {
   })
 }
 
-/** The same of what is there already: the digits of a digest, as `ovm images` shows them, are an image of this host's store. */
+/**
+ * Where what is there already is: as `parseWhere` has it, and the digits of a digest, as `ovm images` shows them, are
+ * an image of this host's store. Throws as `parseWhere` and `nameFor` do.
+ */
 export async function findWhere(text: string): Promise<Where> {
   const image = text.replace(/^store:/, "")
   const name = await nameFor(image)

@@ -16,8 +16,8 @@ const DIGEST = /(sha256:[0-9a-f]{12})[0-9a-f]{52}/g
 const STEM = /^(?:│ {2}|├─ |└─ | )*/
 
 /**
- * One line of a tree as lines of at most `columns`: with the first twelve digits of its digests, which name as much as all of them do
- * here, and if that is not enough broken at blanks, under where its words began.
+ * One line of a tree as lines of at most `columns`: with the first twelve digits of its digests, which name as much
+ * as all of them do here, and if that is not enough broken at blanks, under where its words began.
  */
 export function fitLine(line: string, columns: number): string[] {
   if (widthOf(line) <= columns) return [line]

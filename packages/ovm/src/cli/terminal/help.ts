@@ -6,8 +6,8 @@ import { wrapText } from "./wrap.ts"
 const NARROWEST = 40
 
 /**
- * How help is laid out: what there is on the left, what it means on the right, which has two thirds of the width at least. What is too
- * long for the left has a line to itself.
+ * How help is laid out: what there is on the left, what it means on the right, which has two thirds of the width at
+ * least. What is too long for the left has a line to itself.
  */
 export const HELP_LAYOUT: HelpConfiguration = {
   minWidthToWrap: NARROWEST,

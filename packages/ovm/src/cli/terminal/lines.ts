@@ -3,7 +3,10 @@ import { columnsOf, padTo, widthOf } from "./columns.ts"
 import { fitLine } from "./fit.ts"
 import { wrapText } from "./wrap.ts"
 
-/** Prints lines of a tree or a text, which are of others and are made printable here: within the terminal's width, elsewhere whole. */
+/**
+ * Prints lines of a tree or a text, which are of others and are made printable here: within the terminal's width,
+ * elsewhere whole.
+ */
 export function printLines(lines: readonly string[]): void {
   const columns = columnsOf("stdout") ?? Number.POSITIVE_INFINITY
   const fitted = lines.map(printable).flatMap((line) => fitLine(line, columns))

@@ -1,11 +1,17 @@
-/** How long what has come is looked back on for the speed, in ms: long enough to be steady, short enough to tell of a stall. */
+/**
+ * How long what has come is looked back on for the speed, in ms: long enough to be steady, short enough to tell of a
+ * stall.
+ */
 const WINDOW_MS = 5000
 
 /** How fast something gets on. Times are those of `performance.now()`, in ms. */
 export class Meter {
   readonly #samples: { readonly at: number; readonly done: number }[] = []
 
-  /** `done` bytes are there, at the time `at`. What is told of first was there before: an attempt may go on with an earlier one's. */
+  /**
+   * `done` bytes are there, at the time `at`. What is told of first was there before: an attempt may go on with an
+   * earlier one's.
+   */
   note(done: number, at: number): void {
     this.#samples.push({ at, done })
     while (this.#samples.length > 2 && at - (this.#samples[1]?.at ?? at) > WINDOW_MS) this.#samples.shift()

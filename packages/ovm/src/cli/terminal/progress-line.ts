@@ -22,8 +22,8 @@ const SHORTEST_BAR = 6
 const NOTICED_MS = 200
 
 /**
- * What there is to say of `item` at the time `now`, in one line of at most `columns`: what was not transferred says so and has no bar; the
- * others how much, how fast and how long still.
+ * What there is to say of `item` at the time `now`, in one line of at most `columns`: what was not transferred says
+ * so and has no bar; the others how much, how fast and how long still.
  */
 export function progressLine(item: Item, now: number, columns: number): string {
   const name = padTo(cut(item.name, nameWidth(columns)), nameWidth(columns))

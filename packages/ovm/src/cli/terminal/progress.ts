@@ -12,7 +12,7 @@ import { type Item, progressLine } from "./progress-line.ts"
 /** Shows how a copy gets on. */
 export interface Progress extends Disposable {
   onProgress(event: CopyEvent): void
-  /** The same of a file that becomes a blob. Sizes are bytes. */
+  /** `done` of the `total` bytes of a file have become part of a blob. */
   onFile(path: string, done: number, total: number): void
 }
 
@@ -20,7 +20,10 @@ const NOTHING: Progress = { onProgress() {}, onFile() {}, [Symbol.dispose]() {} 
 /** More lines than a terminal has could not be drawn anew; what comes after them goes on unseen. */
 const SPARE_ROWS = 2
 
-/** A line for each blob, on standard error, if that is a terminal; else nothing. Dispose of it before anything else is printed. */
+/**
+ * A line for each blob, on standard error, if that is a terminal; else nothing. Dispose of it before anything else is
+ * printed.
+ */
 export async function openProgress(): Promise<Progress> {
   if (!isTerminal("stderr")) return NOTHING
   const { MultiBar } = await import("cli-progress")

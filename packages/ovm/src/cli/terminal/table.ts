@@ -30,8 +30,8 @@ export function printTable(columns: readonly Column[], rows: readonly (readonly 
 }
 
 /**
- * Rows under a heading, in columns two blanks apart and lines of at most `room` columns of the terminal. Cells are text of others and
- * are made printable here.
+ * Rows under a heading, in columns two blanks apart and lines of at most `room` columns of the terminal. Cells are
+ * text of others and are made printable here.
  */
 export function table(
   columns: readonly Column[],
@@ -72,7 +72,7 @@ function chosen(columns: readonly Filled[], room: number): readonly Filled[] {
       )
 }
 
-/** The same, each time the widest a little narrower, until they fit. */
+/** `columns` with the widest of them made narrower, again and again, until they fit. */
 function narrowed(columns: readonly Filled[], room: number): readonly Filled[] {
   const widths = columns.map(({ width }) => width)
   for (let over = total(widths) - room; over > 0; over--) {

@@ -3,14 +3,17 @@ import { widthOf } from "./columns.ts"
 /** Of the later lines of a command, in columns. */
 const INDENT = 2
 
-/** `text` in lines of at most `columns`, broken at blanks; a longer word has a line to itself. Its own line breaks stay. */
+/**
+ * `text` in lines of at most `columns`, broken at blanks; a longer word has a line to itself. Its own line breaks
+ * stay.
+ */
 export function wrapText(text: string, columns: number): string[] {
   return text.split("\n").flatMap((line) => fill(line.split(/\s+/), columns, 0))
 }
 
 /**
- * A line of shell in lines of at most `columns`, as it can be typed: broken at blanks outside of quotes, with a backslash before each
- * break. The lines after the first are indented by two.
+ * A line of shell in lines of at most `columns`, as it can be typed: broken at blanks outside of quotes, with a
+ * backslash before each break. The lines after the first are indented by two.
  */
 export function wrapCommand(line: string, columns: number): string[] {
   if (widthOf(line) <= columns) return [line]

@@ -77,7 +77,10 @@ async function load(
 
 type Named = Required<LoadedEntry>
 
-/** Names are whole references; what other tools write as a name is often a tag alone. Referrers have none and get none. */
+/**
+ * Names are whole references; what other tools write as a name is often a tag alone. Referrers have none and get
+ * none.
+ */
 function nameAll(entries: readonly LoadedEntry[], given: string | undefined, what: string): Named[] {
   const candidates = entries.filter(({ name }) => name !== undefined)
   const images = candidates.length > 0 ? candidates : entries
@@ -95,10 +98,10 @@ function nameAll(entries: readonly LoadedEntry[], given: string | undefined, wha
   }
   return images.map(({ name, target }) => {
     if (name !== undefined && /[/:]/.test(name)) return { name: parseReference(name).toString(), target }
-    throw new OvmError(
-      "OVM_ARTIFACT_INVALID",
-      `${what} calls ${target.digest} ${name === undefined ? "nothing" : `${JSON.stringify(name)}, which is a tag without a repository`}`,
-      { hint: `ovm load -i ${what} --name NAME${name === undefined ? "" : `:${name}`}` },
-    )
+    const called =
+      name === undefined ? "nothing" : `${JSON.stringify(name)}, which is a tag without a repository`
+    throw new OvmError("OVM_ARTIFACT_INVALID", `${what} calls ${target.digest} ${called}`, {
+      hint: `ovm load -i ${what} --name NAME${name === undefined ? "" : `:${name}`}`,
+    })
   })
 }

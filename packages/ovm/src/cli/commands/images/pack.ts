@@ -66,7 +66,8 @@ export function define(command: Command): void {
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option(
       "--provenance [file]",
-      "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; with --key it is attached",
+      "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; " +
+        "with --key it is attached",
     )
   signerOptions(command)
   command.option("--json", "print JSON").action((options: PackOptions) => run(options, layers))
@@ -74,7 +75,8 @@ export function define(command: Command): void {
     command,
     "ovm pack -f machine.json -t debian:13",
     "ovm pack -f machine.json -t debian:13 --provenance debian.provenance.json",
-    "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --layer app.qcow2 --args 'console=ttyS0 root=/dev/vda rw' -t registry.example.com/machines/app:1",
+    "ovm pack --kernel vmlinuz --initrd initrd.img --layer base.qcow2 --layer app.qcow2 " +
+      "--args 'console=ttyS0 root=/dev/vda rw' -t registry.example.com/machines/app:1",
   )
 }
 
@@ -120,7 +122,9 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
   else print(`${descriptor.digest}  ${reference}\n`)
 }
 
-/** A disk that was declared raw is taken as that, whatever its bytes look like; but not without a word (OVMS-SRC-021). */
+/**
+ * A disk that was declared raw is taken as that, whatever its bytes look like; but not without a word (OVMS-SRC-021).
+ */
 async function inspectAloud(path: string, options: InspectOptions): Promise<DiskInfo> {
   const info = await inspectDisk(path, options)
   if (info.looksLike) warn(`${path} is packed as raw, but looks like ${info.looksLike}`)

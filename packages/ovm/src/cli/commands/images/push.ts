@@ -64,7 +64,8 @@ async function send(reference: Reference, options: PushOptions, signal: AbortSig
     ...(sibling !== undefined && { mountFrom: sibling }),
     ...(registry.maxConcurrency && { concurrency: registry.maxConcurrency }),
   }
-  // Referrers are listed by repository, so a snapshot's base goes where the snapshot goes, and before it (OVMS-SNP-005).
+  // Referrers are listed by repository, so a snapshot's base goes where the snapshot goes, and before it
+  // (OVMS-SNP-005).
   if (await isSnapshot(store, target, { signal }))
     await copyGraph(store, (await readSnapshot(store, target, { signal })).base, registry, copying)
   // By its digest: a name that moves meanwhile is not followed.

@@ -101,7 +101,10 @@ function isBase(name: string, snapshots: readonly Named[]): OvmError {
   )
 }
 
-/** Signatures in their legacy form have names of their own, which go with the last name that their subject has beside them. */
+/**
+ * Signatures in their legacy form have names of their own, which go with the last name that their subject has beside
+ * them.
+ */
 async function untagEvidence(store: LayoutStore, reference: string, target: Descriptor): Promise<void> {
   const { name } = parseReference(reference)
   for await (const other of store.list())

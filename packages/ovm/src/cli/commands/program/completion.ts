@@ -5,8 +5,8 @@ import { examples } from "../../terminal/examples.ts"
 // The scripts only ask: what could come next is worked out by `ovm __complete` from the same definitions that parse the
 // command line, so that they need not be written anew with each release.
 
-// Bash breaks words at colons, which names have: the words are taken from the line, and what stands before the last break
-// of the one under the cursor is left out of the answers.
+// Bash breaks words at colons, which names have: the words are taken from the line, and what stands before the last
+// break of the one under the cursor is left out of the answers.
 const BASH = `# bash completion for ovm
 _ovm() {
   local typed="\${COMP_LINE:0:COMP_POINT}" word breaks line kept at

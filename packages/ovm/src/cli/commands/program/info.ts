@@ -178,9 +178,10 @@ function describeSettings({ path, present, limits, defaults, error }: Settings):
   if (error) return `${error.code}: ${error.message}; nothing starts`
   if (!present || !limits || !defaults) return `none (${path})`
   const { running, instances, console, warm_memory, warm_reserve } = limits
-  const memory = `slots of ${formatSize(warm_memory)} that leave ${formatSize(warm_reserve)}`
-  const usual = `${defaults.vcpus} vCPU, ${formatSize(defaults.memory)} and ${defaults.grace_ms} ms to power off unless told`
-  return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${memory}; ${usual}`
+  const slots = `slots of ${formatSize(warm_memory)} that leave ${formatSize(warm_reserve)}`
+  const { vcpus, memory, grace_ms } = defaults
+  const usual = `${vcpus} vCPU, ${formatSize(memory)} and ${grace_ms} ms to power off unless told`
+  return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${slots}; ${usual}`
 }
 
 function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string {

@@ -46,7 +46,8 @@ export function define(command: Command): void {
     command,
     "ovm verify --key cosign.pub registry.example.com/machines/debian:13",
     "ovm verify --key cosign.pub --type cyclonedx --json registry.example.com/machines/debian:13",
-    "ovm verify --trusted-root root.json --certificate-identity builder@example.com --certificate-oidc-issuer https://accounts.example.com registry.example.com/machines/debian:13",
+    "ovm verify --trusted-root root.json --certificate-identity builder@example.com " +
+      "--certificate-oidc-issuer https://accounts.example.com registry.example.com/machines/debian:13",
   )
 }
 
