@@ -19,3 +19,8 @@ export function epochTime(seconds: string | undefined): string | undefined {
     },
   ])
 }
+
+/** Now, or the time that is to stand for it (OVMS-PRV-021), in RFC 3339. Throws as `epochTime` does. */
+export function timeNow(seconds: string | undefined): string {
+  return epochTime(seconds) ?? new Date().toISOString()
+}

@@ -1,4 +1,4 @@
-import { epochTime } from "../artifact/epoch.ts"
+import { timeNow } from "../artifact/epoch.ts"
 import type { Digest } from "../content/digest.ts"
 import { bytesOf } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
@@ -53,7 +53,7 @@ export async function keepProvenance(
   const { SOURCE_DATE_EPOCH } = process.env
   const predicate = provenanceOf({
     ...run,
-    finished: now(),
+    finished: timeNow(SOURCE_DATE_EPOCH),
     version: VERSION,
     ...(SOURCE_DATE_EPOCH && { sourceDateEpoch: SOURCE_DATE_EPOCH }),
   })
@@ -66,9 +66,4 @@ export async function keepProvenance(
     ...(file !== undefined && { provenance: file }),
     ...(attestation && { attestation: attestation.manifest.digest }),
   }
-}
-
-/** Or the time that is to stand for it (OVMS-PRV-021). */
-function now(): string {
-  return epochTime(process.env.SOURCE_DATE_EPOCH) ?? new Date().toISOString()
 }

@@ -1,6 +1,6 @@
 import { resolve } from "node:path"
 import type { Command } from "commander"
-import { epochTime } from "../../../artifact/epoch.ts"
+import { timeNow } from "../../../artifact/epoch.ts"
 import type { DiskFormat } from "../../../artifact/machine/manifest.ts"
 import { pack } from "../../../artifact/machine/pack.ts"
 import { type PackSource, readSource } from "../../../artifact/machine/source.ts"
@@ -91,7 +91,7 @@ async function run(options: PackOptions, layers: readonly string[]): Promise<voi
       },
     )
   const keep = await provenanceKeeper(options)
-  const started = epochTime(process.env.SOURCE_DATE_EPOCH) ?? new Date().toISOString()
+  const started = timeNow(process.env.SOURCE_DATE_EPOCH)
   const read = options.file === undefined ? undefined : await readSource(options.file)
   const { source, base } = read ?? { source: sourceOf(options, layers, reference), base: process.cwd() }
   const files: Run["files"][number][] = []

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises"
 import type { Command } from "commander"
-import { epochTime } from "../../../artifact/epoch.ts"
+import { timeNow } from "../../../artifact/epoch.ts"
 import type { Descriptor } from "../../../content/descriptor.ts"
 import { bytesOf } from "../../../content/read.ts"
 import { OvmError } from "../../../errors.ts"
@@ -68,7 +68,7 @@ async function run(image: string, options: SbomOptions): Promise<void> {
   if (!attach && (options.key !== undefined || options.fulcioUrl !== undefined))
     throw new OvmError("OVM_USAGE", "there is nothing to sign without --attach")
   const by = attach ? await openSigner(options) : undefined
-  const created = new Date(epochTime(process.env.SOURCE_DATE_EPOCH) ?? Date.now())
+  const created = new Date(timeNow(process.env.SOURCE_DATE_EPOCH))
   const inventory = await interruptible((signal) => inventoryOf(image, signal))
   const document = await sbomDocument(format, inventory, { created, version: VERSION })
   const text = `${JSON.stringify(document, undefined, 2)}\n`
