@@ -131,8 +131,12 @@ export class Sandbox implements AsyncDisposable {
     const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE)
     const status = await child.exited
     clearTimeout(timer)
-    // What it wrote last is in the terminal by now, and read in the next turn of the loop.
-    await Bun.sleep(100)
+    // What it wrote last is in the terminal by now, and read as soon as a busy machine gets to it.
+    const deadline = performance.now() + 2000
+    for (let seen = -1; performance.now() < deadline && (output === "" || output.length !== seen); ) {
+      seen = output.length
+      await Bun.sleep(100)
+    }
     return { status, output }
   }
 
