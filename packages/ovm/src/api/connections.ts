@@ -57,7 +57,10 @@ export class Connections {
     this.#forget(socket)
   }
 
-  /** One that has gone meanwhile stays gone: it would never go again. */
+  /**
+   * Not for a connection that has closed meanwhile: entered anew, it would never be taken out, since it closes once
+   * only.
+   */
   #cutAt(socket: Socket, when: number): void {
     if (this.#until.has(socket)) this.#until.set(socket, when)
   }

@@ -45,7 +45,7 @@ function urlOf(target: string): URL {
   throw new OvmError("OVM_ROUTE_UNKNOWN", `there is no path ${target.slice(0, 200)}`)
 }
 
-/** With what is allowed beside it, as HTTP wants it (OVMS-API-161). */
+/** The answer 405, with the methods that are allowed in its header `Allow`, as RFC 9110 demands (OVMS-API-161). */
 function notAllowed(path: string, allowed: readonly string[], method: string): Response {
   const list = allowed.join(", ")
   const answer = errorResponse(

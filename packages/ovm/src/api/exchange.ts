@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Bytes } from "../content/interfaces.ts"
 
 /**
- * What an operation is told of a request: no more than it needs of the web's Request, which refuses some that can come.
+ * What an operation is told of a request. Not the web's own Request, whose constructor refuses some requests that can
+ * come.
  */
 export interface ApiRequest {
   readonly method: string

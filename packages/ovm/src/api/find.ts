@@ -32,7 +32,8 @@ export async function findRuntime(paths: Paths, call: FindCall = {}): Promise<Ru
 }
 
 /**
- * The link in the root; a daemon of an earlier version has made none, and is where this environment has it or nowhere.
+ * Where the link in the root leads. A daemon of an earlier version made no link: its socket is where this environment
+ * has it, or nowhere.
  */
 async function socketOf(paths: Paths): Promise<string | undefined> {
   for (const socket of new Set([paths.link, paths.socket])) {
@@ -50,8 +51,8 @@ async function socketOf(paths: Paths): Promise<string | undefined> {
 }
 
 /**
- * Others may have put a socket where the environment says: it is not spoken to. What cannot be looked at, such as the
- * folder of whoever ran `su`, is not mine either.
+ * True if the socket is this user's. Others may have put one where the environment says: it is not spoken to. What
+ * cannot be looked at, such as in the folder of whoever ran `su`, is not mine either.
  */
 function isMine(socket: string): boolean {
   try {
@@ -61,7 +62,10 @@ function isMine(socket: string): boolean {
   }
 }
 
-/** Two roots may have one place for their sockets, and the other one's daemon has it. */
+/**
+ * True if the daemon at `socket` has this root: two roots may have the same place for their sockets. `told` is the root
+ * that it has named already, if it has.
+ */
 async function serves(socket: string, told: string | undefined, root: string): Promise<boolean> {
   const theirs = told ?? (await connect(socket).info()).root
   if (theirs === root) return true

@@ -5,8 +5,8 @@ import { OvmError } from "../errors.ts"
 const MOST = 128
 
 /**
- * The console streams that a daemon has open: those that follow do not keep others from a look (OVMS-LIM-011,
- * OVMS-LIM-022).
+ * The console streams that a daemon has open. Those that follow and those that only read are counted apart, so that the
+ * ones do not use up the others' room (OVMS-LIM-011, OVMS-LIM-022).
  */
 export class LogStreams {
   readonly #open = { following: 0, reading: 0 }

@@ -42,7 +42,10 @@ export function breaches(validate: Validator, places: Places, value: unknown): B
   return found
 }
 
-/** Branches of a choice, and keywords that only say that another one failed, add nothing. */
+/**
+ * False for errors that add nothing: of the branches of an `anyOf`, and of keywords that only say that another one
+ * failed.
+ */
 function tellsSomething(error: SchemaError): boolean {
   return (
     !/\/anyOf\/\d+\//.test(error.schemaPath) && error.keyword !== "if" && error.keyword !== "propertyNames"

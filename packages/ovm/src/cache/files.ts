@@ -33,7 +33,10 @@ export class CacheFiles {
     this.sources = join(root, "sources")
   }
 
-  /** Makes the folders for files of `recipe`. At once, as all that a start waits for and that is a line or a look. */
+  /**
+   * Makes the folders for files of `recipe`. Synchronously, as everything small is done here that a start waits for:
+   * the thread pool would take longer.
+   */
   create(recipe: string): void {
     if (!NAME.test(recipe))
       throw new OvmError("OVM_INTERNAL", `${JSON.stringify(recipe)} cannot name a recipe`)

@@ -8,7 +8,7 @@ type Expected = Pick<Descriptor, "digest" | "size">
 
 /**
  * Passes `content` on while hashing it. Throws OVM_SIZE_MISMATCH at the first byte over or at an early end, and
- * OVM_DIGEST_MISMATCH after the last byte (OVMS-SEC). `where` says in messages which copy is meant.
+ * OVM_DIGEST_MISMATCH after the last byte (OVMS-SEC-001, OVMS-SEC-002). `where` says in messages which copy is meant.
  */
 export async function* verifiedContent(content: Bytes, expected: Expected, where = "content"): Bytes {
   const hash = sha256()

@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises"
 import { guarded } from "../files/guarded.ts"
 import { dataFrom } from "../files/sparse.ts"
 
-// What qemu-img writes unless told otherwise: clusters of 64 KiB, and counts of 16 bits.
+// What qemu-img writes unless told otherwise: clusters of 64 KiB, and refcounts of 16 bits.
 const CLUSTER = 2 ** 16
 const PER_TABLE = CLUSTER / 8
 const PER_COUNTS = CLUSTER / 2

@@ -1,12 +1,12 @@
 import { invalid } from "./file.ts"
 import type { DiskInfo } from "./inspect.ts"
 
-/** Most layers of one disk (spec: limits). Each is an open file and one more step for a read that finds nothing. */
+/** Most layers of one disk (spec/limits.md). Each is an open file and one more step for a read that finds nothing. */
 export const MAX_LAYERS = 64
 
 /**
- * Judges layers, base first, as one chain: raw only at the bottom, the virtual size never shrinks, not too many (spec:
- * DSK). Throws OVM_DISK_INVALID naming the layer's file.
+ * Judges layers, base first, as one chain: raw only at the bottom, the virtual size never shrinks, not too many
+ * (spec/disk.md). Throws OVM_DISK_INVALID naming the layer's file.
  */
 export function checkChain(layers: readonly DiskInfo[]): void {
   let below: DiskInfo | undefined

@@ -11,7 +11,7 @@ export interface DiskReader {
   read(at: number, length: number, what: string): Promise<DataView>
 }
 
-/** The one way to refuse a disk: OVM_DISK_INVALID, naming the file and the reason (spec: DSK). */
+/** The one way to refuse a disk: OVM_DISK_INVALID, naming the file and the reason (spec/disk.md). */
 export function invalid(path: string, reason: string): OvmError {
   return new OvmError("OVM_DISK_INVALID", `${path}: ${reason}`, { detail: { path, reason } })
 }

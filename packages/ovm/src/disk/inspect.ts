@@ -42,12 +42,13 @@ export interface InspectOptions extends Call {
   readonly limit?: number
 }
 
-/** Largest virtual size of a disk, in bytes (spec: limits). */
+/** Largest virtual size of a disk, in bytes (spec/limits.md). */
 export const MAX_VIRTUAL_SIZE = 2 ** 44
 
 /**
- * Reads a disk layer's metadata and refuses what is unsafe to open or broken, without reading any of its data (spec:
- * DSK). Throws OVM_DISK_INVALID with file and reason, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_INTERRUPTED.
+ * Reads a disk layer's metadata and refuses what is unsafe to open or broken, without reading any of its data
+ * (spec/disk.md). Throws OVM_DISK_INVALID with file and reason, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED,
+ * OVM_INTERRUPTED.
  */
 export async function inspectDisk(path: string, options: InspectOptions): Promise<DiskInfo> {
   const limit = options.limit ?? MAX_VIRTUAL_SIZE

@@ -15,7 +15,7 @@ const REFCOUNT_ORDER = 4 // 16-bit counts
 /**
  * Creates an empty writable qcow2 v3 at `path`, which must not exist yet: header, refcount table and block, L1 table,
  * each in clusters of its own, nearly all of it a hole. No backing file is written into the header: the chain is
- * explicit (spec: DSK). `virtualSize` is in bytes, a multiple of 512. Throws OVM_DISK_INVALID, OVM_NO_SPACE,
+ * explicit (spec/disk.md). `virtualSize` is in bytes, a multiple of 512. Throws OVM_DISK_INVALID, OVM_NO_SPACE,
  * OVM_PERMISSION_DENIED; leaves no file then.
  */
 export async function createOverlay(path: string, virtualSize: number): Promise<void> {
@@ -47,7 +47,7 @@ export async function createOverlay(path: string, virtualSize: number): Promise<
   const counts = new DataView(new ArrayBuffer(clusters * 2))
   for (let cluster = 0; cluster < clusters; cluster++) counts.setUint16(cluster * 2, 1)
 
-  // At once: a start waits for it, and these few bytes take less time than their way through the thread pool.
+  // Synchronously: a start waits for it, and these few bytes take less time than their way through the thread pool.
   const fd = guardedSync(() => openSync(path, "wx", 0o600))
   try {
     ftruncateSync(fd, clusters * CLUSTER)

@@ -41,7 +41,7 @@ export function bytesIfPresent(path: string): Promise<Buffer | undefined> {
   )
 }
 
-/** The text of a small one, read at once. */
+/** The text of a small regular file, read synchronously; undefined if there is no file. */
 export function textIfPresent(path: string): string | undefined {
   let fd: number | undefined
   try {

@@ -30,8 +30,8 @@ const NAME = /^\.ovm-[0-9a-f-]{36}\.tmp$/
 const STALE_MS = 3_600_000
 
 /**
- * Replaces the small file `path` at once, not durably: handing it to a thread four times over takes longer than writing
- * a few hundred bytes. Throws the system's error with `path` in it, and leaves nothing behind then.
+ * Replaces the small file `path` synchronously, not durably: handing it to a thread four times over takes longer than
+ * writing a few hundred bytes. Throws the system's error with `path` in it, and leaves nothing behind then.
  */
 export function replaceAtOnce(path: string, content: string | Uint8Array, options: Replacing = {}): void {
   const temporary = temporaryFor(path, options)
@@ -97,7 +97,7 @@ async function fillSparse(handle: FileHandle, content: AsyncIterable<Uint8Array>
   }
 }
 
-/** What is no file takes every byte, and has no places. */
+/** Writes to what is no regular file, such as a pipe: all bytes in order, since it has neither positions nor holes. */
 async function pour(handle: FileHandle, content: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const { chunks } of batches(content)) {
     const bytes = Buffer.concat(chunks)

@@ -44,7 +44,8 @@ export function overwriteNow(
 
 /** Makes a hole; false where the file system cannot. */
 function clear({ fd, size }: Growing, at: number, length: number): boolean {
-  // Behind the end nothing is given back. To its last length at once: others may write to the file at the same time.
+  // No hole can be made beyond the end of the file: it gets its last length first, in one step, since others may write
+  // to it at the same time.
   if (fstatSync(fd).size < size) ftruncateSync(fd, size)
   return punch(fd, at, length)
 }

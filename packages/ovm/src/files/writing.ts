@@ -1,8 +1,8 @@
 import { writeSync } from "node:fs"
 
 /**
- * Writes all of `bytes` at once: at byte `at` of the open file, or where it is. The system may take less than it is
- * given.
+ * Writes all of `bytes` synchronously: at byte `at` of the open file, or where it stands. In a loop, since the system
+ * may take less than it is given.
  */
 export function writeNow(fd: number, bytes: Uint8Array, at?: number): void {
   for (let done = 0; done < bytes.byteLength; )

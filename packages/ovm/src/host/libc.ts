@@ -49,7 +49,10 @@ function nameOf(error: number): string {
   return UNLOCKABLE.has(error) ? `its file system does not support it (${name})` : (name ?? `errno ${error}`)
 }
 
-/** Lets go at once. Closing alone does not, while a child process that was just forked has the file open as well. */
+/**
+ * Lets go of the lock without delay. Closing alone does not, while a child process that was just forked has the file
+ * open as well.
+ */
 export function unlock(fd: number): void {
   library ??= open()
   library.flock(fd, LOCK_UN)

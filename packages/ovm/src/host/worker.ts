@@ -1,5 +1,6 @@
 /**
- * Where the worker is that stands at `path` below src/: in the compiled program all modules have the program's own URL.
+ * The URL of the worker whose source is at `path` below src/. In the compiled program all modules have the program's
+ * own URL, and workers are beside it.
  */
 export function workerUrl(path: string): string {
   const compiled = import.meta.url.includes("/$bunfs/")

@@ -51,7 +51,10 @@ export async function openImages(
   return new Images({ store: root, cache }, policy, registries)
 }
 
-/** So many artifacts are not read again, which takes longer than all else that is done for one that was run before. */
+/**
+ * So many artifacts are remembered: reading one again takes longer than all else that is done for a start of what was
+ * run before.
+ */
 const MOST_ROOTS = 64
 
 /** The images of one store. A runtime sees files and leases, never a registry. */
@@ -115,7 +118,7 @@ export class Images {
     return new OpenImage({ place, cache, policy }, store, { located, root, chain, lease }, image)
   }
 
-  /** Read once, and then only looked for: it may have gone, or be damaged. */
+  /** The artifact behind `target`. It is read once; later it is only made sure that it is still there and whole. */
   private async rootOf(store: LayoutStore, target: Descriptor, call: Call): Promise<Root> {
     const key = `${target.mediaType} ${target.digest}`
     const known = this.roots.get(key)
@@ -172,7 +175,7 @@ export class Images {
     })
   }
 
-  /** True if a `prepare` that threw `error` might succeed with `pull: "missing"`. */
+  /** True if an `open` with `pull: "never"` that threw `error` might succeed with `pull: "missing"`. */
   canPull(reference: string, error: OvmError): boolean {
     if (error.code !== "OVM_NAME_UNKNOWN" && error.code !== "OVM_CONTENT_MISSING") return false
     return !isPath(reference) && parseReference(reference).host !== undefined
@@ -185,10 +188,10 @@ export class Images {
   }
 
   /**
-   * Stores what `take` made of a machine as a snapshot called `name`, and leases it to the instance. The RAM file
-   * becomes this host's cached copy, so that it can be resumed here at once. The instance holds no more of it than the
-   * disk, which its next snapshots refer to again. Throws OVM_STATE_CONFLICT if `name` stands for something else than a
-   * snapshot, and what compressing and storing can throw; then there is no new name.
+   * Stores a snapshot of a machine, as its VMM left it in files, under the name `name`, and leases it to the instance.
+   * The RAM file becomes this host's cached copy, so that it can be resumed here at once. The instance holds no more of
+   * it than the disk, which its next snapshots refer to again. Throws OVM_STATE_CONFLICT if `name` stands for something
+   * else than a snapshot, and what compressing and storing can throw; then there is no new name.
    */
   async storeSnapshot(taken: TakenSnapshot, name: string, call: Call = {}): Promise<Snapshot> {
     const { snapshot, replaced } = await this.#store(taken, name, call)

@@ -93,8 +93,8 @@ export async function chainOf(
 }
 
 /**
- * What was found in blobs by their paths, which have their digests: the same, as long as the content is verified each
- * time.
+ * What inspecting found, by format, role and path. A blob's path has its digest in it, and its content is verified
+ * before each use: so the finding stays true.
  */
 const inspected = new Map<string, DiskInfo>()
 const MOST_INSPECTED = 256
@@ -109,7 +109,7 @@ async function inspectOnce(path: string, options: InspectOptions): Promise<DiskI
   return found
 }
 
-/** Does `work`, whose errors name a file of the store, such that they name the part of the image as well. */
+/** Does `work`. Its errors name a file of the store; they are made to name the image and its part as well. */
 async function named<T>(reference: string, part: string, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work()
@@ -120,7 +120,10 @@ async function named<T>(reference: string, part: string, work: () => T | Promise
   }
 }
 
-/** Its content is verified again if the file changed since it last was. */
+/**
+ * The path of `target` in the store. Its content is verified again if the file changed since it last was. Throws
+ * OVM_CONTENT_MISSING, OVM_DIGEST_MISMATCH, OVM_SIZE_MISMATCH.
+ */
 export async function localFile(
   store: LayoutStore,
   reference: string,

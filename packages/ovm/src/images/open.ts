@@ -130,7 +130,7 @@ export class OpenImage {
   }
 }
 
-/** Throws what Policy.admit throws; returns what is to be said. */
+/** Asks the policy about `root`. Returns its warnings; throws what Policy.admit throws. */
 export async function admit(
   policy: Policy,
   { text, reference, target, evidence }: ImageTarget,
@@ -141,7 +141,11 @@ export async function admit(
   return (await policy.admit(asked, evidence, call)).decision.warnings
 }
 
-/** `strict`: there is a policy, whose scopes a client could choose by the name of a digest. */
+/**
+ * What `text` stands for: a path is imported, a name is looked for on this host and, if `options.pull` allows, pulled.
+ * `strict`: there is a policy, and a client could choose among its scopes by putting a repository of its choice before
+ * a digest; so that digest has to be here under a name of that repository (resolve.ts).
+ */
 export async function findImage(
   store: LayoutStore,
   text: string,

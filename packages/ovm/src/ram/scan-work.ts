@@ -2,7 +2,10 @@ import { readSync } from "node:fs"
 import { findSecrets, SECRET_KINDS, SECRET_LIMIT } from "./secrets.ts"
 import type { Scanned, ScanTask } from "./tasks.ts"
 
-/** One task of scan.ts. What begins in these bytes may end behind them, and is known by what stands before it. */
+/**
+ * Does one task of scan.ts. A secret that begins in these bytes may end behind them, and whether one begins depends on
+ * the byte before it: so a little more is read on both sides.
+ */
 export function scanBytes({ from, at, length, places }: ScanTask): Scanned {
   const before = at > 0 ? 1 : 0
   const memory = Buffer.allocUnsafe(before + length + SECRET_LIMIT)

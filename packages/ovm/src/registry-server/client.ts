@@ -2,8 +2,8 @@ import { isIPv6 } from "node:net"
 import type { Client } from "./interfaces.ts"
 
 /**
- * Who asks, for the limits on what one client may take: a user by name, else an address. This host is one client by
- * whichever of its addresses, and so is a network of IPv6, whose every host has 2⁶⁴ of them.
+ * Which client asks, for the limits on what one client may take: a user by name, else an address. All addresses of this
+ * host are one client, and so are all of an IPv6 network of 64 bits, since each of its hosts has 2⁶⁴ of them.
  */
 export function clientOf(user: string | undefined, address: string, near: boolean): Client {
   if (user !== undefined) return { id: `user ${user}`, named: true }

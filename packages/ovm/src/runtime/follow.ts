@@ -48,7 +48,7 @@ export async function keepUp(instance: Instance, guest: Guest, log: Log): Promis
 
 type Reason = NonNullable<InstanceInfo["reason"]>
 
-/** A guest that somebody had paused before its snapshot is paused for that reason still. */
+/** Why the guest does not run. One that somebody had paused before its snapshot stays paused for that reason. */
 function reasonOf({ snapshotting, info }: Instance, { reason = "request" }: Guest): Reason {
   return reason === "request" && snapshotting && info.reason !== "request" ? "snapshot" : reason
 }

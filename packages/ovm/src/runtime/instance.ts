@@ -26,11 +26,11 @@ export class Instance {
   /** Settles once the instance has ended. */
   readonly ended: Promise<void>
   machine: Machine | undefined
-  /** There is a machine, and it cannot be asked. */
+  /** Set while there is a machine whose VMM cannot be asked. */
   silence: Silence | undefined
   /** Its record cannot be read, and so is not written either. */
   unreadable: OvmError | undefined
-  /** It is being removed, and nothing else is to be done about it. */
+  /** True once it is being removed: nothing else is to be done about it. */
   removing = false
   /** How long its guest may take to power off, in ms, once a stop was asked for. */
   graceMs: number | undefined
@@ -40,7 +40,7 @@ export class Instance {
   readonly removed = new AbortController()
   /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
   snapshotting: Promise<void> | undefined
-  /** What the last stop that was begun will have taken. Settles with the machine's end. */
+  /** Which method the last stop that was begun needed in the end. Settles with the machine's end. */
   stopMethod: Promise<StopMethod | undefined> | undefined
   #info: InstanceInfo
   #record: MachineRecord | undefined
@@ -93,10 +93,7 @@ export class Instance {
     if (this.silence && this.machine) throw this.silence.error ?? unreachable(this.machine.record)
   }
 
-  /**
-   * Changes what the status says; the record says so with the next change. For what a later daemon would make nothing
-   * of.
-   */
+  /** Changes what the status says. The record has it with its next write: for what is of no use to a later daemon. */
   note(patch: Patch): void {
     this.#info = { ...this.#info, ...patch }
   }
@@ -222,7 +219,7 @@ function isOrderly({ status, reason }: Exit): boolean {
   return (status === 0 || status === undefined) && ORDERLY.has(reason)
 }
 
-/** Phases are of a start, reasons of a pause. */
+/** `info` in another state: without the phase, which is of a start, and the reason, which is of a pause. */
 function inState({ phase: _, reason: __, ...info }: InstanceInfo, state: State): InstanceInfo {
   return { ...info, state }
 }

@@ -58,7 +58,7 @@ export function createDirectory(directory: string): void {
 
 /** Replaces the record: a reader, or a crash, sees the old one or the new one. `first`: it has had none so far. */
 export function writeRecord(directory: string, record: InstanceRecord, first: boolean): void {
-  // At once: an answer waits for it.
+  // Synchronously: an answer waits for it.
   replaceAtOnce(join(directory, RECORD), JSON.stringify(record))
   if (first) rmSync(join(directory, UNRECORDED), { force: true })
 }

@@ -5,7 +5,7 @@ import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
 import { suspension } from "./suspended.ts"
 
-/** What its status says: what it is, and whether it can be asked. */
+/** The status of an instance as clients see it: with how long it has run, and whether it can be asked. */
 export async function shown(instance: Instance): Promise<InstanceInfo> {
   const suspended = await suspension(instance)
   const { info, silence, unreadable } = instance
@@ -24,7 +24,7 @@ function withRunning(info: InstanceInfo): InstanceInfo {
   return { ...info, timings_ms: { ...info.timings_ms, running: Math.max(0, running) } }
 }
 
-/** Milliseconds. */
+/** Milliseconds since `start`, which is a time of performance.now(). */
 export function since(start: number): number {
   return rounded(performance.now() - start)
 }

@@ -15,7 +15,7 @@ export function isState(value: unknown): value is State {
   return typeof value === "string" && Object.hasOwn(NEXT, value)
 }
 
-/** True once the instance can no longer change: its VMM is gone. */
+/** True for the states that an instance never leaves: its VMM is gone. */
 export function hasEnded(state: State): boolean {
   return NEXT[state].length === 0
 }

@@ -1,6 +1,9 @@
 import { type ErrorCode, OvmError } from "../errors.ts"
 
-/** Reads one part of what a stranger signed, and says which part it was if it cannot be read. */
+/**
+ * Runs `read` on one part of what a stranger signed. If it throws, throws `code` with `message`, which says which part
+ * it was.
+ */
 export function guard<T>(code: ErrorCode, message: string, read: () => T): T {
   try {
     return read()

@@ -1,7 +1,7 @@
 import { type ErrorCode, OvmError } from "../errors.ts"
 import type { Signatory, Verdict } from "./interfaces.ts"
 
-/** What an authority says of a claim. */
+/** What a judge says of a claim. */
 export interface Judgement {
   readonly status: Verdict["status"]
   readonly signatory?: Signatory

@@ -4,8 +4,8 @@ import type { Machine, MachineRecord } from "./machine.ts"
 import type { LaunchPlan, Unsupported } from "./plan.ts"
 
 /**
- * A virtual machine monitor. One file a method in an adapter's folder; all of them pass vmm.suite.ts. An adapter may be
- * a class: its methods are called on it.
+ * A virtual machine monitor, as an adapter offers it to the runtime. An adapter has one file for each method in its
+ * folder, and all of them pass vmm.suite.ts. It may be a class: its methods are called on it.
  */
 export interface Vmm {
   readonly name: string

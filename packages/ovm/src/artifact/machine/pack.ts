@@ -24,14 +24,20 @@ import {
 import { checkSource, type PackSource } from "./source.ts"
 import { parseManifest } from "./validate.ts"
 
-/** How disk files are judged; disk/ has it, and is handed in because artifact/ does not build on disk/. */
+/**
+ * How disk files are judged. The functions are those of disk/; they are handed in because artifact/ does not build on
+ * disk/.
+ */
 export interface DiskChecks<Info> {
   inspect(
     path: string,
     options: Call & {
       readonly format: DiskFormat
       readonly role: "base" | "diff"
-      /** By the first bytes alone: whatever else the file may be is to be refused. */
+      /**
+       * The source names no format, and `format` was told from the first bytes: a file that looks like neither qcow2
+       * nor a raw disk is to be refused.
+       */
       readonly guessed: boolean
     },
   ): Promise<Info>

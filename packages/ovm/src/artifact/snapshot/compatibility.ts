@@ -3,8 +3,8 @@ import { OvmError } from "../../errors.ts"
 import type { SnapshotDescriptor, SnapshotHost, SnapshotVmm } from "./descriptor.ts"
 
 /**
- * What this host would resume a machine with: gathered by the runtime, from the VMM's adapter, the plan and host.ts.
- * What it could not learn is left out, and then counts as different (OVMS-SNP-073).
+ * What this host would resume a machine with: gathered by the runtime, from the VMM's adapter, the plan and
+ * host/cpu.ts. What it could not learn is left out, and then counts as different (OVMS-SNP-073).
  */
 export interface HostFacts {
   readonly architecture?: string

@@ -75,7 +75,7 @@ export interface SnapshotVmm {
 export interface SnapshotHost {
   readonly cpuVendor?: string
   readonly cpuModel?: string
-  /** As hostCpu of host.ts makes it (OVMS-SNP-019). */
+  /** As hostCpu of host/cpu.ts makes it (OVMS-SNP-019). */
   readonly cpuFeatures?: Digest
   /** Where the VMM needs the same. */
   readonly kernel?: string

@@ -75,7 +75,7 @@ export class Blobs {
     const found = statSync(path, { throwIfNoEntry: false })
     if (!found) throw missing(target.digest, this.files.root)
     refuseOthers(path, found)
-    // A small file is read at once: its way through the thread pool would take longer than the reading.
+    // A small file is read synchronously: its way through the thread pool would take longer than the reading.
     const content = found.size <= CHUNK ? bytesOf(readRegularSync(path, CHUNK)) : readChunks(path, call)
     return verifiedContent(content, target, path)
   }

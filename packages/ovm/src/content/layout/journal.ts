@@ -4,8 +4,8 @@ import { openIfPresent } from "../../files/present.ts"
 import { writeNow } from "../../files/writing.ts"
 
 /**
- * What takes no longer to fetch than this, and is not more, is not worth a file: most small blobs come and go without
- * one.
+ * A journal is begun only after so many ms or bytes of a blob: most small ones come and go without one, since fetching
+ * them again costs little.
  */
 const WORTH_MS = 500
 const WORTH_BYTES = 16 * 1024 * 1024

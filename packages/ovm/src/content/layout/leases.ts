@@ -112,7 +112,7 @@ export class NamedLease implements LongLease {
 
   async add(...targets: readonly Leased[]): Promise<void> {
     using _ = await lock(this.files.lock, "shared")
-    // At once: it is one line, and a start waits for it.
+    // Synchronously: it is one line, and a start waits for it.
     const fd = openSync(this.#path, "a+", 0o600)
     try {
       await writing(this.#path, async () => {

@@ -17,8 +17,9 @@ export interface Stamps {
 }
 
 /**
- * Stamps beside the blobs, read and written at once: a few bytes take less time than their way through the thread pool,
- * and a start waits for several of them. They need no atomic write: a torn one matches nothing and costs one more hash.
+ * Stamps beside the blobs, read and written synchronously: a few bytes take less time than their way through the thread
+ * pool, and a start waits for several of them. They need no atomic write: a torn one matches nothing and costs one more
+ * hash.
  */
 export class FileStamps implements Stamps {
   constructor(private readonly directory: string) {}

@@ -1,7 +1,7 @@
 import type { FileHandle } from "node:fs/promises"
 import { append } from "../../files/append.ts"
 
-/** Bytes that are written at once. */
+/** Bytes that are written in one call. */
 export const BLOCK = 512 * 1024
 
 /** Writes chunks at the end of a file in large blocks: while the system writes one, the next one comes in. */

@@ -24,7 +24,7 @@ function wishesOf(text: string): readonly WarmRequest[] {
   }
 }
 
-/** Replaces them. At once: of two that write, the later one has the last word. */
+/** Replaces them. Synchronously: of two that write, the later one has the last word. */
 export function writeWishes(root: string, slots: readonly WarmRequest[]): void {
   replaceAtOnce(join(root, FILE), JSON.stringify({ schema: 1, slots }))
 }

@@ -57,7 +57,8 @@ export async function signLegacy(
 
 /**
  * Attests in Cosign's older form, under the tag `sha256-….att`. Each attestation is added, also one like another.
- * Throws as `attest` does, and OVM_SIGNATURE_MALFORMED if the tag means something else.
+ * Throws OVM_KEY_INVALID, OVM_SIGNER_FAILED, OVM_SIGNATURE_MALFORMED if the tag means something else, and what the
+ * store throws.
  */
 export async function attestLegacy(
   at: LegacyPlace,

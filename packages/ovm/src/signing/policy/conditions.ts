@@ -21,7 +21,10 @@ function refusal(found: { value: unknown } | undefined, { exists, equals, in: on
   return `is ${excerpt(found.value)}, not ${oneOf ? "one of those allowed" : excerpt(equals)}`
 }
 
-/** RFC 6901; no member that only JavaScript gives an object counts. */
+/**
+ * The value at a JSON pointer (RFC 6901). Members that JavaScript gives every object, such as `constructor`, do not
+ * count.
+ */
 function valueAt(root: unknown, pointer: string): { value: unknown } | undefined {
   let value = root
   for (const token of pointer.split("/").slice(1)) {

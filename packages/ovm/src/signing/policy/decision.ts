@@ -16,7 +16,7 @@ export interface PolicySubject {
 
 /** What is to be started, or pulled. */
 export interface Asked {
-  /** As it was asked for, for people. */
+  /** The name or path as it was asked for; for messages. */
   readonly reference: string
   /** Absent for a path. */
   readonly name?: Name

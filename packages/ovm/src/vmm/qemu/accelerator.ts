@@ -20,8 +20,8 @@ const EXPECTED_STATUS = (TOKEN << 1) | 1
 const BIOS_SIZE = 64 << 10
 
 /**
- * Decides by a timed run: an openable /dev/kvm proves nothing, since a KVM that emulates in software is slower than TCG
- * (docs/architecture.md). The probe's firmware is written to `folder`. Never throws: what does not work is a reason for
+ * Decides by a timed run: that /dev/kvm can be opened proves nothing, since a KVM that is itself emulated in software
+ * is slower than TCG. The probe's firmware is written to `folder`. Never throws: what does not work is a reason for
  * TCG.
  */
 export async function probeAccelerator(

@@ -32,9 +32,9 @@ export class QemuMachine implements Machine {
   readonly exited: Promise<Exit>
   readonly cut: Promise<void>
   #ended = false
-  /** Of a guest that cannot go on. */
+  /** True once the VMM of a guest that cannot go on is being ended. */
   #ending = false
-  /** Of a machine that a snapshot left half way. */
+  /** There after a snapshot that failed left the machine half way. */
   #back: BringBack | undefined
   readonly #over = new AbortController()
   #listener = (): void => {}
@@ -85,8 +85,9 @@ export class QemuMachine implements Machine {
   }
 
   /**
-   * A QEMU that was asked something at the moment of its end waits for that for ever, its guest gone and its disks
-   * closed (monitor_cleanup of 7.2). A signal has it look up, and end with the status that it would have had.
+   * Waits for the end of a QEMU that said it ends. One that was asked something at the moment of its end waits for that
+   * for ever, its guest gone and its disks closed (monitor_cleanup of 7.2). A signal wakes it, and it ends with the
+   * status that it would have had.
    */
   async #seeOut(): Promise<void> {
     for (const [ms, signal] of [

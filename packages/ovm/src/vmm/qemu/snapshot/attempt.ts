@@ -110,7 +110,7 @@ export async function leavePostmigrate(qmp: Qmp): Promise<void> {
 export async function letRun(qmp: Qmp, patienceMs = 0): Promise<void> {
   const deadline = performance.now() + patienceMs
   for (let waited = false; ; ) {
-    // At once, as a rule it does: the guest stands still.
+    // As a rule QEMU takes it at the first try, before anything is asked: the guest stands still.
     const refused = await qmp.execute("cont").then(() => undefined, toOvmError)
     if (!refused) return
     const locked = isLocked(refused)
