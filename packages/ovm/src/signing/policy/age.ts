@@ -2,7 +2,7 @@ import type { Verdict } from "../interfaces.ts"
 import type { PolicySubject } from "./decision.ts"
 
 const HOUR = 3_600_000
-/** Clocks differ: times that lie in the future by so many ms are taken for now. */
+/** Clocks differ: a time that lies up to so many ms in the future is still believed. */
 const SKEW = 5 * 60_000
 
 export interface Age {
