@@ -8,7 +8,10 @@ import { sizeHeader } from "./transfer/download.ts"
 
 // What a registry's answers say (distribution-spec: "Pulling manifests", "Listing Tags").
 
-/** A manifest's descriptor from headers alone, if they say everything. Throws OVM_REGISTRY_FAILED, naming `what`, for a size that is none. */
+/**
+ * A manifest's descriptor from headers alone, if they say everything. Throws OVM_REGISTRY_FAILED, naming `what`, for a
+ * size that is none.
+ */
 export function descriptorIn(headers: Headers, what: string): Descriptor | undefined {
   const digest = headers.get("docker-content-digest")
   const mediaType = headers.get("content-type")?.split(";")[0]?.trim()
@@ -18,7 +21,10 @@ export function descriptorIn(headers: Headers, what: string): Descriptor | undef
   return { mediaType, digest, size }
 }
 
-/** The tags of a page of their list; what cannot be a tag is left out. Throws OVM_REGISTRY_FAILED, naming `what`, for what is no list. */
+/**
+ * The tags of a page of their list; what cannot be a tag is left out. Throws OVM_REGISTRY_FAILED, naming `what`, for
+ * what is no list.
+ */
 export function tagsIn(bytes: Uint8Array, what: string): string[] {
   let body: unknown
   try {

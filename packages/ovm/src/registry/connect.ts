@@ -25,8 +25,8 @@ export interface ConnectOptions {
 }
 
 /**
- * The repository of `reference` as a store, with this user's credentials and settings. No request is made before it is used.
- * Throws OVM_REFERENCE_INVALID without a host, OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
+ * The repository of `reference` as a store, with this user's credentials and settings. No request is made before it is
+ * used. Throws OVM_REFERENCE_INVALID without a host, OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
  */
 export async function connectRepository(
   reference: Reference,
@@ -39,7 +39,10 @@ export async function connectRepository(
   })
 }
 
-/** The same for a registry as a whole. */
+/**
+ * A registry as a whole, with this user's credentials and settings, and for pulling with its mirrors. No request is
+ * made before it is used. Throws OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
+ */
 export function connectHost(host: string, options: ConnectOptions = {}): Promise<Transport> {
   return guarded(async () => {
     const settings = await settingsOf(options)
@@ -88,7 +91,9 @@ async function transportOptions(
 
 const written = new Set<string>()
 
-/** One line on standard error, once a process. What a registry sends ends up on a terminal, so only what can be printed. */
+/**
+ * One line on standard error, once a process. What a registry sends ends up on a terminal, so only what can be printed.
+ */
 function writeWarning(host: string, text: string): void {
   const line = `warning: ${host}: ${text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ")}\n`
   if (written.has(line)) return

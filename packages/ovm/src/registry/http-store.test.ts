@@ -4,7 +4,9 @@ import { openRepository } from "@ovms/testkit/repository.ts"
 import { storeSuite } from "../content/store.suite.ts"
 import { parseReference } from "./reference.ts"
 
-/** One without the referrers API that answers in plain text, one with errors, one with the API; and what they cannot do. */
+/**
+ * One without the referrers API that answers in plain text, one with errors, one with the API; and what they cannot do.
+ */
 const REGISTRIES = {
   "docker-registry": {},
   distribution: {},

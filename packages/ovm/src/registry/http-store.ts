@@ -37,7 +37,7 @@ import type { Transport } from "./transport/transport.ts"
 
 const ACCEPT = { Accept: MANIFEST_TYPES.join(", ") }
 
-/** References to it are tags, digests, or full names in this repository. */
+/** A repository of a registry as a store. References to it are tags, digests, or full names in this repository. */
 export class HttpStore
   implements Store, Downloader, FilePusher, ReferencePusher, Mounter, Untagger, Deleter, ReferrerLister
 {
@@ -101,8 +101,8 @@ export class HttpStore
   }
 
   /**
-   * What `reference` stands for and its verified bytes, by one request; if the answer contradicts itself, as `resolve` and
-   * `fetch` get them. Throws what those throw.
+   * What `reference` stands for and its verified bytes, by one request; if the answer contradicts itself, as `resolve`
+   * and `fetch` get them. Throws what those throw.
    */
   fetchReference(
     reference: string,
@@ -118,7 +118,10 @@ export class HttpStore
     })
   }
 
-  /** A manifest with a `subject` is also entered into the list of its subject's referrers, where the registry leaves that to us. */
+  /**
+   * A manifest with a `subject` is also entered into the list of its subject's referrers, where the registry leaves
+   * that to us.
+   */
   push(expected: Descriptor, content: Bytes, call: Pushing = {}): Promise<void> {
     return guarded(async () => {
       if (isManifest(expected)) return this.#pushManifest(expected, content, call)
@@ -163,7 +166,10 @@ export class HttpStore
     })
   }
 
-  /** Deletes a manifest or blob (distribution-spec: "Content Management"). Throws OVM_REGISTRY_FAILED where it is not allowed. */
+  /**
+   * Deletes a manifest or blob (distribution-spec: "Content Management"). Throws OVM_REGISTRY_FAILED where it is not
+   * allowed.
+   */
   delete(target: Descriptor, call: Call = {}): Promise<void> {
     return guarded(async () => {
       const { url, what } = this.#about(target, call)
@@ -270,7 +276,10 @@ export class HttpStore
     return readAll(verifiedContent(abortable(content, call), target), MANIFEST_LIMIT, target.digest)
   }
 
-  /** Unless the registry said that it did, and has the API to show it (distribution-spec: "Pushing Manifests with Subject"). */
+  /**
+   * Unless the registry said that it did, and has the API to show it (distribution-spec: "Pushing Manifests with
+   * Subject").
+   */
   async #enter({ subject, descriptor }: Referrer, answer: Headers, call: Call): Promise<void> {
     if (answer.has("oci-subject") && (await this.#referrers.hasApi(subject, call))) return
     await addReferrer(this.#fallback(call), subject, descriptor, call)

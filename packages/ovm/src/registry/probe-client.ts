@@ -71,7 +71,10 @@ export class ProbeClient {
     return target
   }
 
-  /** In two chunks, or in one if the registry wants larger ones than this. Returns the status at the end or at the first refusal. */
+  /**
+   * In two chunks, or in one if the registry wants larger ones than this. Returns the status at the end or at the first
+   * refusal.
+   */
   async uploadInChunks(bytes: Buffer): Promise<{ status: number; least: number | undefined }> {
     const target = { mediaType: "application/octet-stream", digest: digestOf(bytes), size: bytes.byteLength }
     const begun = await this.#beginning()
@@ -124,7 +127,10 @@ export class ProbeClient {
     return { target, bytes, status: answer.status, headers: answer.headers }
   }
 
-  /** Removes everything again, the last first, and says whether that can be done at all. Also after a cancelled probe; never throws. */
+  /**
+   * Removes everything again, the last first, and says whether that can be done at all. Also after a cancelled probe;
+   * never throws.
+   */
   async remove(): Promise<ProbeFinding> {
     const refused = new Map<string, number>()
     const attempt = async (kind: "tags" | "manifests" | "blobs", path: string) => {

@@ -18,8 +18,9 @@ const TYPE = "application/vnd.ovms.probe.v1+json"
 const OTHER_TYPE = "application/vnd.ovms.probe.other.v1+json"
 
 /**
- * Finds out what a registry can do by doing it in `repository`, with artifacts of a few bytes that nobody else has, and removes
- * them again as far as it can (docs/registries.md). Throws OVM_REGISTRY_DENIED and the like if it may not even push.
+ * Finds out what a registry can do by doing it in `repository`, with artifacts of a few bytes that nobody else has, and
+ * removes them again as far as it can (docs/registries.md). Throws OVM_REGISTRY_DENIED and the like if it may not even
+ * push.
  */
 export function probe(transport: Transport, repository: string, call: Call = {}): Promise<Probe> {
   return guarded(async () => {

@@ -25,7 +25,7 @@ interface Parts {
   readonly digest?: Digest | undefined
 }
 
-/** The name of an image: `[host[:port]/]repository[:tag][@digest]` (OVMS-REF). Without a host it is local. */
+/** The name of an image: `[host[:port]/]repository[:tag][@digest]` (spec/references.md). Without a host it is local. */
 export class Reference implements Parts {
   readonly host: string | undefined
   readonly repository: string
@@ -60,7 +60,7 @@ export class Reference implements Parts {
   }
 }
 
-/** True for what the spec calls a path: `/…`, `./…` or `../…`, never an image's name (OVMS-REF). */
+/** True for what the spec calls a path: `/…`, `./…` or `../…`, never an image's name (spec/references.md). */
 export function isPath(text: string): boolean {
   return /^\.{0,2}\//.test(text) || text === "." || text === ".."
 }

@@ -36,9 +36,9 @@ export interface AuthorizerOptions {
 }
 
 /**
- * Answers a registry's challenges: basic, or the token flow (distribution: auth/token.md, auth/oauth.md). It speaks for one
- * origin only; the transport asks it for no other. What is sent for a repository is the credential of that repository
- * (OVMS-REF-020), so headers are kept by scope.
+ * Answers a registry's challenges: basic, or the token flow (distribution: auth/token.md, auth/oauth.md). It speaks for
+ * one origin only; the transport asks it for no other. What is sent for a repository is the credential of that
+ * repository (OVMS-REF-020), so headers are kept by scope.
  */
 export class Authorizer {
   readonly #headers = new Map<string, Header>()
@@ -54,8 +54,8 @@ export class Authorizer {
   constructor(private readonly options: AuthorizerOptions) {}
 
   /**
-   * The Authorization header for `scope`, as far as it is known. A token that has expired is replaced, so that a long upload,
-   * which cannot be sent twice, does not meet a 401. Throws as `answer`.
+   * The Authorization header for `scope`, as far as it is known. A token that has expired is replaced, so that a long
+   * upload, which cannot be sent twice, does not meet a 401. Throws as `answer`.
    */
   async header(scope: string, call: Call): Promise<string | undefined> {
     const known = this.#headers.get(scope)
@@ -66,9 +66,9 @@ export class Authorizer {
   }
 
   /**
-   * Learns from the WWW-Authenticate header of a 401 how to ask for `scope`; false if there is no way. `sent` is what the
-   * refused request had. Throws OVM_CREDENTIALS_UNAVAILABLE, and OVM_REGISTRY_UNAUTHORIZED or OVM_REGISTRY_FAILED for what
-   * the token server does.
+   * Learns from the WWW-Authenticate header of a 401 how to ask for `scope`; false if there is no way. `sent` is what
+   * the refused request had. Throws OVM_CREDENTIALS_UNAVAILABLE, and OVM_REGISTRY_UNAUTHORIZED or OVM_REGISTRY_FAILED
+   * for what the token server does.
    */
   async answer(header: string, scope: string, sent: string | undefined, call: Call): Promise<boolean> {
     const now = this.#headers.get(scope)
@@ -90,9 +90,9 @@ export class Authorizer {
   }
 
   /**
-   * Turns to asking for `scope` as nobody, after it was refused to our credentials: a login that is out of date must not stand in
-   * the way of what is open to all. Reading only, and once. Returns what has to be told whether it helped; undefined if there
-   * is nothing to be tried.
+   * Turns to asking for `scope` as nobody, after it was refused to our credentials: a login that is out of date must
+   * not stand in the way of what is open to all. Reading only, and once. Returns what has to be told whether it helped;
+   * undefined if there is nothing to be tried.
    */
   async withoutCredentials(scope: string, call: Call): Promise<((helped: boolean) => void) | undefined> {
     const [challenge, before] = [this.#challenges.get(scope), this.#headers.get(scope)]

@@ -64,8 +64,8 @@ export class DockerCredentials implements Credentials {
   }
 
   /**
-   * Keeps a credential for `name`, HOST or HOST/PATH: with the helper if one is configured for the host, else in the file, which
-   * nobody else may read.
+   * Keeps a credential for `name`, HOST or HOST/PATH: with the helper if one is configured for the host, else in the
+   * file, which nobody else may read.
    */
   store(name: string, username: string, password: string): Promise<void> {
     return guarded(async () => {
@@ -84,7 +84,9 @@ export class DockerCredentials implements Credentials {
     })
   }
 
-  /** Forgets what is kept for `name` itself; false if there was nothing in the file and no helper that may have had it. */
+  /**
+   * Forgets what is kept for `name` itself; false if there was nothing in the file and no helper that may have had it.
+   */
   erase(name: string): Promise<boolean> {
     return guarded(async () => {
       const scope = scopeOf(name)
@@ -143,7 +145,10 @@ export class DockerCredentials implements Credentials {
     )
   }
 
-  /** Writes the `auths` that `change` makes of the file as it is now, one writer at a time; nothing where it gives undefined. */
+  /**
+   * Writes the `auths` that `change` makes of the file as it is now, one writer at a time; nothing where it gives
+   * undefined.
+   */
   async #change(make: boolean, change: (config: DockerConfig) => Promise<object | undefined>): Promise<void> {
     const path = this.#path
     if (path === undefined)
@@ -186,7 +191,10 @@ function modeOf(mode: number | undefined): number {
   return mode === undefined || mode & 0o007 ? 0o600 : mode & 0o777
 }
 
-/** Undefined without such a folder, or where there are no locks: two logins at once are rare, and one is not to fail for that. */
+/**
+ * Undefined without such a folder, or where there are no locks: two logins at once are rare, and one is not to fail for
+ * that.
+ */
 function lockFolder(path: string): Promise<Lock | undefined> {
   return ifPresent(lock(path, "exclusive", { existing: true })).catch((thrown: unknown) => {
     if (toOvmError(thrown).code === "OVM_LOCK_UNSUPPORTED") return undefined

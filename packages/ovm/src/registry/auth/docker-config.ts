@@ -26,7 +26,10 @@ export class DockerConfig {
     readonly indent: string,
   ) {}
 
-  /** Reads the file `path`; one that is not there, or is empty, is `{}`. Throws OVM_CREDENTIALS_UNAVAILABLE, naming file and member. */
+  /**
+   * Reads the file `path`; one that is not there, or is empty, is `{}`. Throws OVM_CREDENTIALS_UNAVAILABLE, naming file
+   * and member.
+   */
   static async read(path: string): Promise<DockerConfig> {
     const text = await readText(path)
     const value = text.trim() === "" ? {} : parseJson(text)
@@ -54,8 +57,8 @@ export class DockerConfig {
   }
 
   /**
-   * The entry of `auths` with the longest key that contains `name`, HOST or HOST/REPOSITORY, and that holds a secret; those
-   * of paths only if `below`, which are more exact than what a helper has for the host.
+   * The entry of `auths` with the longest key that contains `name`, HOST or HOST/REPOSITORY, and that holds a secret;
+   * those of paths only if `below`, which are more exact than what a helper has for the host.
    */
   secretFor(name: string, below: boolean): { secret: Secret; scope: string; key: string } | undefined {
     const found = Object.entries(this.section("auths"))

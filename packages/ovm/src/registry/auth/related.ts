@@ -4,8 +4,8 @@ import { isIP } from "node:net"
 const SHARED = /^(ac|co|com|edu|gov|net|org)\.[a-z]{2}$/
 
 /**
- * True if two host names are likely to belong to the same people: one is below the other, or both are below one domain of at
- * least two labels, as registry-1.docker.io and auth.docker.io are.
+ * True if two host names are likely to belong to the same people: one is below the other, or both are below one domain
+ * of at least two labels, as registry-1.docker.io and auth.docker.io are.
  */
 export function areRelated(a: string, b: string): boolean {
   if (a === b) return true

@@ -3,8 +3,9 @@ const HUB = "docker.io"
 const HUB_NAMES: readonly string[] = [HUB, "index.docker.io", "registry-1.docker.io"]
 
 /**
- * What a key of `auths` or `credHelpers` is for: `HOST[:PORT]`, and with a path `HOST/PATH` (containers-auth.json(5)), in its
- * canonical form. Older tools wrote whole URLs, in which the path `/v1/` or `/v2/` is the API's and no repository's.
+ * What a key of `auths` or `credHelpers` is for: `HOST[:PORT]`, and with a path `HOST/PATH` (containers-auth.json(5)),
+ * in its canonical form. Older tools wrote whole URLs, in which the path `/v1/` or `/v2/` is the API's and no
+ * repository's.
  */
 export function scopeOf(key: string): string {
   const text = key.replace(/^https?:\/\//i, "")

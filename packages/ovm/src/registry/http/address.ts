@@ -36,8 +36,8 @@ export function isPrivateAddress(address: string): boolean {
 }
 
 /**
- * True if a host name or address, as in a URL, stands for such an address. A name that cannot be resolved does not: then
- * there is nothing to connect to, or a proxy that resolves names by itself.
+ * True if a host name or address, as in a URL, stands for such an address. A name that cannot be resolved does not:
+ * then there is nothing to connect to, or a proxy that resolves names by itself.
  */
 export async function isPrivateHost(hostname: string): Promise<boolean> {
   const name = hostname

@@ -55,7 +55,7 @@ export async function failure(failed: Failed): Promise<Error> {
   return make(known ?? "OVM_REGISTRY_FAILED")
 }
 
-/** Many registries say so as well of what they do not show to everybody. */
+/** The hint for an answer that many registries also give for what they do not show to everybody. */
 function misnamed({ host, credential }: Failed): string {
   const spelling = "look whether repository and tag are written as they are there"
   return credential?.origin === undefined ? `${spelling}; if it is private: ovm login ${host}` : spelling

@@ -36,8 +36,9 @@ export function bytesBody(bytes: Uint8Array | string): Body {
 }
 
 /**
- * A file is sent by the kernel (sendfile). Not to a receiver on this host, which would have to fetch every byte out of memory
- * then: what was read just before is still in the cache, and a registry takes a fifth less time for it (docs/design/0011-transfer.md).
+ * A file is sent by the kernel (sendfile). Not to a receiver on this host, which would have to fetch every byte out of
+ * memory then: what was read just before is still in the cache, and a registry takes a fifth less time for it
+ * (docs/design/0011-transfer.md).
  */
 export function fileBody(path: string, size: number, from = 0): Body {
   const whole = () => Bun.file(path)
@@ -73,8 +74,9 @@ export interface RoundTrip extends Call {
 }
 
 /**
- * One request and the head of its answer, whatever its status; redirects are not followed. No answer in time or a broken
- * connection is a Transient with OVM_REGISTRY_TIMEOUT or OVM_REGISTRY_UNREACHABLE. What the body's source throws comes out.
+ * One request and the head of its answer, whatever its status; redirects are not followed. No answer in time or a
+ * broken connection is a Transient with OVM_REGISTRY_TIMEOUT or OVM_REGISTRY_UNREACHABLE. What the body's source throws
+ * comes out.
  */
 export async function roundTrip(request: RoundTrip): Promise<Response> {
   const { url, limits, body, signal, connection } = request
@@ -118,9 +120,9 @@ function tlsInit({ ca, cert, key }: NonNullable<Connection["tls"]>): NonNullable
 const VARIABLES = ["no_proxy", "NO_PROXY"] as const
 
 /**
- * Bun's fetch obeys HTTP_PROXY, HTTPS_PROXY and NO_PROXY by itself, for addresses of this host too. Go's programs, and what people
- * expect, leave those out, and the environment is the only way to tell it. It is read when the call begins; after that the
- * environment is again what it was, for the programs that we start.
+ * Bun's fetch obeys HTTP_PROXY, HTTPS_PROXY and NO_PROXY by itself, for addresses of this host too. Go's programs, and
+ * what people expect, leave those out, and the environment is the only way to tell it. It is read when the call begins;
+ * after that the environment is again what it was, for the programs that we start.
  */
 function fetchPastProxies(url: URL, init: Init): Promise<Response> {
   const before = VARIABLES.map((name) => process.env[name])

@@ -12,7 +12,10 @@ export interface HttpLimits {
   readonly stallMs: number
   /** Bytes per second below which an upload counts as stalled. */
   readonly slowestUpload: number
-  /** The same of a download, over `rateMs`: whoever sends a byte now and then is cut off, and asked anew. */
+  /**
+   * Bytes per second, over `rateMs`, below which a download counts as stalled: whoever sends a byte now and then is cut
+   * off, and asked anew.
+   */
   readonly slowestDownload: number
   readonly rateMs: number
   /** Bytes of a large blob that are asked for at a time, at least. */

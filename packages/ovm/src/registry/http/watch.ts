@@ -11,8 +11,8 @@ export function tickOf({ stallMs, rateMs }: Patience): number {
 }
 
 /**
- * Judges one body: it stalls when nothing comes for `stallMs`, or less than `slowestDownload` over `rateMs`. Only the time
- * spent waiting for the network counts.
+ * Judges one body: it stalls when nothing comes for `stallMs`, or less than `slowestDownload` over `rateMs`. Only the
+ * time spent waiting for the network counts.
  */
 export class Pace {
   #silentMs = 0
@@ -47,8 +47,8 @@ export class Pace {
 }
 
 /**
- * Watches over one body that is awaited: ends it, by `cut`, when it stalls. One timer a body, because a timer a read would
- * cost as much as the read itself.
+ * Watches over one body that is awaited: ends it, by `cut`, when it stalls. One timer a body, because a timer a read
+ * would cost as much as the read itself.
  */
 export class Watch implements Disposable {
   /** Why the body was cut off. */

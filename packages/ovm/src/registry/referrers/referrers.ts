@@ -22,7 +22,10 @@ export interface ReferrersIndex {
   readonly [field: string]: unknown
 }
 
-/** The referrers of one repository, by the API or by the fallback tag (distribution-spec: "Listing Referrers"; docs/design/0012). */
+/**
+ * The referrers of one repository, by the API or by the fallback tag (distribution-spec: "Listing Referrers";
+ * docs/design/0012).
+ */
 export class Referrers {
   readonly #base: string
   readonly #scope: string
@@ -123,7 +126,9 @@ export class Referrers {
     )
   }
 
-  /** What the manifest itself says; undefined if it is gone or belongs to another subject: old lists have such entries. */
+  /**
+   * What the manifest itself says; undefined if it is gone or belongs to another subject: old lists have such entries.
+   */
   async #read(entry: Descriptor, subject: Digest, call: Call): Promise<Descriptor | undefined> {
     const request = this.#request(`manifests/${entry.digest}`, `${this.repository}@${entry.digest}`, call)
     try {

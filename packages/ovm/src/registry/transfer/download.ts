@@ -53,7 +53,8 @@ function isMismatch(error: unknown): boolean {
 
 /**
  * Fills a blob, what is missing of it by ranges, and commits it. Where a registry does not serve ranges as
- * it should, or pieces of several answers do not make up the blob, the whole is fetched once in one stream. Throws as above.
+ * it should, or pieces of several answers do not make up the blob, the whole is fetched once in one stream. Throws as
+ * above.
  */
 export async function downloadInto(
   transport: Transport,

@@ -60,8 +60,8 @@ export class Ranged {
   }
 
   /**
-   * True when nothing is missing any more. False if the registry does not serve ranges as it should; then `whole` may be
-   * its answer with everything. Throws OvmErrors; what came until then is written.
+   * True when nothing is missing any more. False if the registry does not serve ranges as it should; then `whole` may
+   * be its answer with everything. Throws OvmErrors; what came until then is written.
    */
   async fill(): Promise<boolean> {
     const width = Math.min(LANES, this.#queue.length)
@@ -122,8 +122,8 @@ export class Ranged {
   }
 
   /**
-   * Has a thread of its own fetch `piece`, where all that it takes is a plain connection. False if nothing came that way and
-   * the usual one is to be gone.
+   * Has a thread of its own fetch `piece`, where all that it takes is a plain connection. False if nothing came that
+   * way and the usual one is to be gone.
    */
   async #directly(piece: Extent, position: Position, moved: (bytes: number) => void): Promise<boolean> {
     const { file } = this.filling.into

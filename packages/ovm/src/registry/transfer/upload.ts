@@ -99,7 +99,9 @@ class Uploading {
     }
   }
 
-  /** Sends what begins at byte `from` in chunks of `wanted` bytes, smaller ones if the registry finds them too large. */
+  /**
+   * Sends what begins at byte `from` in chunks of `wanted` bytes, smaller ones if the registry finds them too large.
+   */
   async inChunks(wanted: number, from = 0): Promise<void> {
     const least = this.session.leastChunk ?? 1
     let chunk = Math.max(wanted, least)

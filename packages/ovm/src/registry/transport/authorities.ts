@@ -16,9 +16,9 @@ export async function certificatesIn(path: string): Promise<string[]> {
 let usual: Promise<readonly string[]> | undefined
 
 /**
- * The authorities that are trusted where nothing is said: those that the runtime brings along, the system's, and those of
- * NODE_EXTRA_CA_CERTS, SSL_CERT_FILE and SSL_CERT_DIR. Needed only where one is added, since to name any is to name all. What
- * cannot be read of them is passed over, as it is without an addition.
+ * The authorities that are trusted where nothing is said: those that the runtime brings along, the system's, and those
+ * of NODE_EXTRA_CA_CERTS, SSL_CERT_FILE and SSL_CERT_DIR. Needed only where one is added, since to name any is to name
+ * all. What cannot be read of them is passed over, as it is without an addition.
  */
 export function usualAuthorities(): Promise<readonly string[]> {
   usual ??= read()

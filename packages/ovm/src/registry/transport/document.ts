@@ -16,7 +16,10 @@ export interface Small {
 /** Pages of one list; more are taken for a list without an end. */
 const PAGES = 1000
 
-/** Throws OVM_TOO_LARGE above `limit` bytes, and what the transport throws. An answer that breaks off is asked for again. */
+/**
+ * Throws OVM_TOO_LARGE above `limit` bytes, and what the transport throws. An answer that breaks off is asked for
+ * again.
+ */
 export function small(
   transport: Transport,
   request: RegistryRequest,
@@ -31,8 +34,8 @@ export function small(
 }
 
 /**
- * A list page by page, as far as `Link: <…>; rel="next"` leads (distribution-spec: "Listing Tags", "Listing Referrers").
- * Throws OVM_REGISTRY_FAILED for a list that leads back to itself or has more than 1000 pages.
+ * A list page by page, as far as `Link: <…>; rel="next"` leads (distribution-spec: "Listing Tags", "Listing
+ * Referrers"). Throws OVM_REGISTRY_FAILED for a list that leads back to itself or has more than 1000 pages.
  */
 export async function* pages(
   transport: Transport,

@@ -14,12 +14,15 @@ export interface MirrorTransport {
 const BY_DIGEST = /^\/v2\/(.+)\/(?:blobs|manifests)\/(sha256:[0-9a-f]{64})$/
 const BY_TAG = /^\/v2\/(.+)\/manifests\/[^/:]+$/
 
-/** The same request more often than this means that the answers were no use: they broke off. */
+/**
+ * A mirror that was asked for one thing so many times is not asked for it again: its answers were no use, since they
+ * broke off.
+ */
 const TIMES = 3
 
 /**
- * Asks mirrors, in order, before the registry itself. What they send is named by a digest and checked against it, so a mirror
- * can be slow or broken but not wrong; its credentials are those of its own host.
+ * Asks mirrors, in order, before the registry itself. What they send is named by a digest and checked against it, so a
+ * mirror can be slow or broken but not wrong; its credentials are those of its own host.
  */
 export class MirrorChoice {
   readonly #asked = new Map<string, number>()
@@ -56,8 +59,8 @@ export class MirrorChoice {
   }
 
   /**
-   * What came for `digest` was not that: the mirrors that sent of it are not asked for it again. False if there were none, so
-   * that asking again would bring the same.
+   * Tells that what came for `digest` was something else: the mirrors that sent of it are not asked for it again. False
+   * if there were none, so that asking again would bring the same.
    */
   blame(digest: string): boolean {
     const hosts = this.#served.get(digest)
@@ -82,7 +85,8 @@ export class MirrorChoice {
         url: path,
         scope: `repository:${there}:pull`,
       })
-      // Unless it sent us on, as if it had been asked for the path itself: what comes next shall be asked of mirrors too.
+      // Unless it sent us on, as if it had been asked for the path itself: what comes next shall be asked of mirrors
+      // too.
       const direct = url.pathname === path ? new URL(String(request.url), url) : url
       return { response, url: direct }
     } catch (thrown) {

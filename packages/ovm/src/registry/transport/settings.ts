@@ -41,7 +41,9 @@ export class Settings {
 
 const LIMIT = 1024 * 1024
 
-/** Reads the file `path`; without it there are no settings. Throws OVM_SETTINGS_INVALID naming the file and the field. */
+/**
+ * Reads the file `path`; without it there are no settings. Throws OVM_SETTINGS_INVALID naming the file and the field.
+ */
 export async function readSettings(path: string): Promise<Settings> {
   let text: string | undefined
   try {
@@ -55,7 +57,10 @@ export async function readSettings(path: string): Promise<Settings> {
   return parseSettings(text, path)
 }
 
-/** The same of a text; `path` is for messages, and relative paths in it start from its folder. */
+/**
+ * The settings in `text`, as `readSettings` reads them from a file; `path` is for messages, and relative paths in it
+ * start from its folder. Throws OVM_SETTINGS_INVALID.
+ */
 export function parseSettings(text: string, path: string): Settings {
   const value = settingsIn(text, (reason, cause) => invalid(path, "", reason, cause))
   const unknown = Object.keys(value).find((key) => key !== "$schema" && key !== "registries")
@@ -93,7 +98,7 @@ const flag: Parse = (value) => (typeof value === "boolean" ? value : undefined)
 const file: Parse = (value, folder) =>
   typeof value === "string" && value !== "" ? resolve(folder, value) : undefined
 
-/** Each gives undefined for a value that it does not take. */
+/** How the value of each field is read; undefined for a value that the field does not take. */
 const FIELDS: Readonly<Record<keyof RegistrySettings, Parse>> = {
   plainHttp: flag,
   ca: file,

@@ -1,6 +1,6 @@
 /**
- * True if what listens at `url` speaks TLS, whoever it is: certificates are judged when it is asked for something. False if it
- * does not, or not within `timeoutMs`.
+ * True if what listens at `url` speaks TLS, whoever it is: certificates are judged when it is asked for something.
+ * False if it does not, or not within `timeoutMs`.
  */
 export function speaksTls(url: URL, timeoutMs: number): Promise<boolean> {
   const { connect } = process.getBuiltinModule("node:tls")

@@ -11,7 +11,8 @@ import { connectRepository } from "../connect.ts"
 import { parseReference } from "../reference.ts"
 import { parseSettings } from "./settings.ts"
 
-// TLS as registries have it: found out on this host, by authorities of one's own, and behind a proxy that does it for them.
+// TLS as registries have it: found out on this host, by authorities of one's own, and behind a proxy that does it for
+// them.
 
 if (opensslMissing) console.log(`SKIP packages/ovm/src/registry/transport/tls.test.ts: ${opensslMissing}`)
 

@@ -114,7 +114,10 @@ export class Transport {
     return retry(this.limits, request, () => this.exchange(request))
   }
 
-  /** The same in one attempt: a failure that may pass is a Transient. For requests that cannot be repeated alone. */
+  /**
+   * The 2xx answer to `request` in one attempt: a failure that may pass is thrown as a Transient. For requests that
+   * cannot be repeated alone.
+   */
   async exchange(request: RegistryRequest): Promise<Answer> {
     return (await this.#mirrors.answer(request)) ?? (await this.#found(request))
   }
@@ -129,8 +132,8 @@ export class Transport {
   }
 
   /**
-   * `request` as it can be sent by a plain socket, its credentials included; undefined where that takes more: TLS, a proxy,
-   * mirrors. Throws as `send`.
+   * `request` as it can be sent by a plain socket, its credentials included; undefined where that takes more: TLS, a
+   * proxy, mirrors. Throws as `send`.
    */
   async plain(request: RegistryRequest): Promise<Plain | undefined> {
     const url = this.#resolve(request.url, this.#origin)
@@ -167,7 +170,10 @@ export class Transport {
     }
   }
 
-  /** Looks whether there is TLS where none was assumed, and speaks it from now on. Nothing secret was sent yet: nobody had asked. */
+  /**
+   * Looks whether there is TLS where none was assumed, and speaks it from now on. Nothing secret was sent yet: nobody
+   * had asked.
+   */
   async #turnsOutSecure(): Promise<boolean> {
     this.#secure ??= speaksTls(this.#origin, this.limits.responseMs)
     const secure = await this.#secure
@@ -221,7 +227,10 @@ export class Transport {
     return helped ? open : response
   }
 
-  /** How to connect to `url`. Throws OVM_REGISTRY_FAILED where a registry elsewhere sends us into this host's own network. */
+  /**
+   * How to connect to `url`. Throws OVM_REGISTRY_FAILED where a registry elsewhere sends us into this host's own
+   * network.
+   */
   async #connectionTo(url: URL): Promise<Connection> {
     if (this.#isOwn(url)) return this.#own
     if (url.hostname === this.#origin.hostname || this.#allowPrivate) return this.#foreign
@@ -271,8 +280,8 @@ export class Transport {
 }
 
 /**
- * True if `response` is a challenge that is met now, so that `request`, which had the header `sent`, can be sent again. Throws as
- * Authorizer.answer does.
+ * True if `response` is a challenge that is met now, so that `request`, which had the header `sent`, can be sent again.
+ * Throws as Authorizer.answer does.
  */
 async function isMet(
   { status, headers }: Response,
@@ -285,7 +294,10 @@ async function isMet(
   return authorizer.answer(challenge, request.scope, sent, request)
 }
 
-/** `url` with TLS where it names the same place without: what a proxy that does the TLS has not told the registry (OVMS-OCI-091). */
+/**
+ * `url` with TLS where it names the same place without: what a proxy that does the TLS has not told the registry
+ * (OVMS-OCI-091).
+ */
 function withTls(url: URL, base: URL): URL {
   if (url.protocol !== "http:" || base.protocol !== "https:") return url
   const secure = new URL(url)

@@ -4,7 +4,9 @@ export type OnWarning = (host: string, text: string) => void
 const LIMIT = 20
 const LENGTH = 500
 
-/** The warnings that registries attach to answers (distribution-spec: "Warnings"). They are shown and never acted on. */
+/**
+ * The warnings that registries attach to answers (distribution-spec: "Warnings"). They are shown and never acted on.
+ */
 export class Warnings {
   readonly #seen = new Set<string>()
 
@@ -13,7 +15,10 @@ export class Warnings {
     private readonly onWarning: OnWarning,
   ) {}
 
-  /** Passes on what the header `Warning` says with code 299; a registry that has more than 20 to say is not listened to further. */
+  /**
+   * Passes on what the header `Warning` says with code 299; a registry that has more than 20 to say is not listened to
+   * further.
+   */
   read(headers: Headers): void {
     for (const [, quoted = ""] of (headers.get("warning") ?? "").matchAll(
       /\b299 +\S+ +"((?:[^"\\]|\\.)*)"/g,

@@ -48,7 +48,7 @@ const send = ({ socket, head, body }: Asked, lines: readonly string[] = head, by
   socket.write(bytes)
 }
 
-/** The same, and the end of the connection. */
+/** Sends the head and at most `bytes` bytes of the body, and ends the connection. */
 const finish = (asked: Asked, lines: readonly string[], bytes = asked.body.length) => {
   send(asked, lines, asked.body.subarray(0, bytes))
   asked.socket.end()

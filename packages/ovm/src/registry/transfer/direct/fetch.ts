@@ -20,9 +20,9 @@ export interface Question extends Plain {
 }
 
 /**
- * Has a thread fetch one piece of a blob into `file`, and its digest too if the piece is the whole. "refused": nothing came,
- * and whoever asks in the usual way learns why; "unsuitable": the server does not answer as this way needs it. Throws a
- * Transient for what broke off, with what came before written, and OVM_NO_SPACE and the like.
+ * Has a thread fetch one piece of a blob into `file`, and its digest too if the piece is the whole. "refused": nothing
+ * came, and whoever asks in the usual way learns why; "unsuitable": the server does not answer as this way needs it.
+ * Throws a Transient for what broke off, with what came before written, and OVM_NO_SPACE and the like.
  */
 export async function fetchDirectly(
   { url, headers, extent, size, tag, limits }: Question,

@@ -30,7 +30,9 @@ export interface Order {
 /** How a job ended. */
 export type Outcome =
   | { readonly kind: "done"; readonly digest?: Digest | undefined }
-  /** The answer was not the plain one that was asked for, or there was none: nothing is written, others may ask again. */
+  /**
+   * The answer was not the plain one that was asked for, or there was none: nothing is written, others may ask again.
+   */
   | { readonly kind: "refused"; readonly status: number | undefined }
   /** The connection broke or was cut off, for the reason given; what was told of is written. */
   | { readonly kind: "broken" | "stalled"; readonly reason: string }

@@ -2,8 +2,8 @@ import { dlopen, ptr } from "bun:ffi"
 import { isIPv4 } from "node:net"
 import { OvmError } from "../../../errors.ts"
 
-// A TCP connection that a thread waits on, by the C library: bytes come into memory that is ours and stays where it is, so
-// that they are copied once on their way to the file. (socket(7), tcp(7), recv(2), poll(2))
+// A TCP connection that a thread waits on, by the C library: bytes come into memory that is ours and stays where it is,
+// so that they are copied once on their way to the file. (socket(7), tcp(7), recv(2), poll(2))
 
 const AF_INET = 2
 const AF_INET6 = 10
@@ -26,8 +26,8 @@ export class Socket implements Disposable {
   private constructor(private readonly fd: number) {}
 
   /**
-   * A connection to `address`, which gives up each wait after `tickMs`; `waits` is asked whether to go on then. Undefined if
-   * there is none to be had.
+   * A connection to `address`, which gives up each wait after `tickMs`; `waits` is asked whether to go on then.
+   * Undefined if there is none to be had.
    */
   static connect(address: string, port: number, tickMs: number, waits: () => boolean): Socket | undefined {
     library ??= open()
@@ -54,8 +54,8 @@ export class Socket implements Disposable {
   }
 
   /**
-   * Receives into `buffer` from `at` on, `length` bytes if `all`, else what there is. Returns how many came: fewer, perhaps
-   * none, when the time was up; undefined at the end of the connection.
+   * Receives into `buffer` from `at` on, `length` bytes if `all`, else what there is. Returns how many came: fewer,
+   * perhaps none, when the time was up; undefined at the end of the connection.
    */
   receive(buffer: Uint8Array, at: number, length: number, all: boolean): number | undefined {
     const flags = all ? MSG_WAITALL : 0

@@ -8,14 +8,17 @@ import { HEAD_LIMIT, type Head, isPlain, isWhole, parseResponseHead } from "./he
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
 import { Socket } from "./socket.ts"
 
-// The other side of threads.ts: asks for a piece, receives it, hashes it if it is the whole blob, and writes it to its place,
-// all out of the same memory and waiting in the kernel (docs/design/0011-transfer.md).
+// The other side of threads.ts: asks for a piece, receives it, hashes it if it is the whole blob, and writes it to its
+// place, all out of the same memory and waiting in the kernel (docs/design/0011-transfer.md).
 
 declare const self: Worker
 
 /** Set aside ahead of what came, whatever the size of the piece (OVMS-LIM-004): a file system takes it at less cost. */
 const AHEAD = 16 * 1024 * 1024
-/** Told of at once, of a piece and of a whole blob, and after so long: what is not told of is fetched again after a kill. */
+/**
+ * Told of at once, of a piece and of a whole blob, and after so long: what is not told of is fetched again after a
+ * kill.
+ */
 const NEWS = 2 * 1024 * 1024
 const NEWS_OF_WHOLE = 8 * 1024 * 1024
 const NEWS_MS = 200

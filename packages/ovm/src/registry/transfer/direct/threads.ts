@@ -2,8 +2,9 @@ import { OvmError } from "../../../errors.ts"
 import { workerUrl } from "../../../host/worker.ts"
 import type { Job, Order, Outcome, Report } from "./protocol.ts"
 
-// A gigabyte through `fetch` is copied twice and cut into thousands of chunks, each of which wakes a thread. Where a blob
-// comes over a plain connection, threads of our own take it from the kernel to the file (docs/design/0011-transfer.md).
+// A gigabyte through `fetch` is copied twice and cut into thousands of chunks, each of which wakes a thread. Where a
+// blob comes over a plain connection, threads of our own take it from the kernel to the file
+// (docs/design/0011-transfer.md).
 
 /** More connections than this are served in the usual way. */
 const THREADS = 8
@@ -14,7 +15,10 @@ export interface Events {
   onWritten(at: number): void
 }
 
-/** Has `job` done by a thread that has nothing to do; undefined if there is none. Once it is settled nothing writes any more. */
+/**
+ * Has `job` done by a thread that has nothing to do; undefined if there is none. Once it is settled nothing writes any
+ * more.
+ */
 export function moveDirectly(job: Job, events: Events, signal?: AbortSignal): Promise<Outcome> | undefined {
   return idleThread()?.run(job, events, signal)
 }
