@@ -21,7 +21,7 @@ demo: build machine ## from files to a running machine, by way of a registry
 demo-snapshot: build machine ## a running machine through a registry, and three clones of it that go on from one point
 	@scripts/demo-snapshot.sh
 
-check: setup ## format, lint, types, import directions, generated files
+check: setup ## format, lint, types, width of comments, import directions, generated files
 	@scripts/check.sh
 
 generate: setup ## write the generated files anew

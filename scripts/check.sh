@@ -1,5 +1,5 @@
 #!/bin/sh
-# Format, lint, types, directions of imports, generated files. Does all of them, then says which failed.
+# Format, lint, types, width of comments, directions of imports, generated files. Does all of them, then says which failed.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 failed=
@@ -12,6 +12,7 @@ check() {
 
 check "format and lint" biome check
 check "types" tsc --noEmit
+check "width of comments" quietly bun test ./packages/ovm/test/width.test.ts
 check "import directions" quietly bun test ./packages/ovm/test/imports.test.ts
 check "generated files are up to date" bun scripts/generate.ts --check
 [ -z "$failed" ] || die "make check:$failed"
