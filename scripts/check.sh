@@ -1,5 +1,6 @@
 #!/bin/sh
-# Format, lint, types, width of comments, directions of imports, generated files. Does all of them, then says which failed.
+# Format, lint, types, width of comments, directions of imports, generated files. Does all of them, then says which
+# failed.
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 failed=

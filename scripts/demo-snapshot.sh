@@ -1,6 +1,6 @@
 #!/bin/sh
-# The road of a snapshot: a running machine → an artifact in a registry → nothing left here → pulled again → three clones that go
-# on from the same point, each with random bytes of its own.
+# The road of a snapshot: a running machine → an artifact in a registry → nothing left here → pulled again → three
+# clones that go on from the same point, each with random bytes of its own.
 . "$(dirname "$0")/demo-lib.sh"
 CLONES="1 2 3"
 

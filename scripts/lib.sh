@@ -53,7 +53,8 @@ apt_private() {
   "$tool" -q -q -o APT::Sandbox::User= -o Dir::State::Lists="$cache/apt/lists" -o Dir::Cache="$cache/apt" "$@"
 }
 
-# unpacked PACKAGE: its files under .cache/deb/PACKAGE, downloaded but not installed: no root is needed, no service starts.
+# unpacked PACKAGE: its files under .cache/deb/PACKAGE, downloaded but not installed: no root is needed, no service
+# starts.
 unpacked() {
   [ -d "$cache/deb/$1" ] && return
   say "unpacking from Debian: $1"

@@ -16,13 +16,14 @@ python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 # shellcheck disable=SC2086 # words on purpose
 [ -z "$missing" ] || apt_install $missing
 
-# By content, not by age: a node_modules that came from elsewhere, or from an older commit, may be newer than the lock file.
+# By content, not by age: a node_modules that came from elsewhere, or from an older commit, may be newer than the lock
+# file.
 cd "$root"
 lock_sum=$(sha256sum <package-lock.json)
 if [ "$(cat node_modules/.installed 2>/dev/null)" != "$lock_sum" ]; then
   say "installing npm packages"
-  # Not `npm ci`: it wants the lock file to have the optional packages of every platform, also of those that a mirror lacks.
-  # Versions are exact in each package.json, and what the lock file has is held to its digests all the same.
+  # Not `npm ci`: it wants the lock file to have the optional packages of every platform, also of those that a mirror
+  # lacks. Versions are exact in each package.json, and what the lock file has is held to its digests all the same.
   quietly npm install --no-save --no-progress || die "npm install failed"
   echo "$lock_sum" >node_modules/.installed
 fi

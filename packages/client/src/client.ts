@@ -34,7 +34,8 @@ export function connect(socket: string): Runtime {
       const path = `/instances/${encodeURIComponent(id)}?force=${force}`
       await text(socket, { method: "DELETE", path, ...(signal && { signal }) })
     },
-    // Whoever serves the socket now is asked.
+    // By a connection of its own: whoever serves the socket now is asked, not whoever did when a kept connection was
+    // made.
     health: (call) => ask(socket, { ...call, method: "GET", path: "/health", anew: true }),
     info: (call) => get("/info", call),
   }

@@ -29,7 +29,8 @@ export function askedOf(
 }
 
 /**
- * What a descriptor in `source` stands for. Throws as readArtifact, readSnapshot and readInlineSnapshot do.
+ * Reads what a descriptor in `source` stands for: a machine, with a snapshot if RAM lies beside it; or a snapshot with
+ * its base. Throws as readArtifact, readSnapshot and readInlineSnapshot do.
  */
 export async function readRoot(source: Fetcher, root: Descriptor, call: Call): Promise<Root> {
   if (await isSnapshot(source, root, call)) {

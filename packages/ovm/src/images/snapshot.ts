@@ -16,7 +16,11 @@ import type { PreparedSnapshot } from "./prepared.ts"
 
 const RECIPE = "ram"
 
-/** Its RAM is inflated once a host, and held for `holder`. Throws as machineOf and inflateRam do. */
+/**
+ * Makes everything of `snapshot` local, as files that a VMM may open: RAM inflated, once on a host, and held for
+ * `holder`; device state and overlays verified, the latter as one chain with the layers of `base`. Throws as machineOf
+ * and inflateRam do, and OVM_SNAPSHOT_INVALID for a disk of another size than the base's.
+ */
 export async function prepareSnapshot(
   { store, cache }: { readonly store: LayoutStore; readonly cache: Cache },
   snapshot: Snapshot,
@@ -80,7 +84,10 @@ export interface TakenSnapshot extends Omit<SnapshotSource, "ram" | "state" | "o
   readonly overlays: SnapshotSource["overlays"]
 }
 
-/** Compresses and stores it, without a name. Throws what compressRam and writeSnapshot throw. */
+/**
+ * Stores `taken` as a snapshot without a name, its RAM compressed, and gives the descriptor of its OCI manifest. Throws
+ * what compressRam and writeSnapshot throw.
+ */
 export async function storeSnapshot(
   store: LayoutStore,
   cache: Cache,

@@ -3,7 +3,7 @@ import { type ErrorClass, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import { collectImages } from "./collect.ts"
 
-/** What was fetched before such an end is of no use to a next attempt. */
+/** Classes of errors after which a next attempt could not go on from what this one has fetched. */
 const IN_VAIN: readonly ErrorClass[] = ["invalid", "refused", "host"]
 
 /**

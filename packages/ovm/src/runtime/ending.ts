@@ -60,7 +60,10 @@ export class Ending {
   }
 }
 
-/** One that cannot be asked may yet be within its grace time, in ms; after that its process is ended (OVMS-STA-023). */
+/**
+ * Ends a machine. Where it cannot be asked, this waits, for up to `graceMs`, until it can be or has ended; then it is
+ * stopped with what is left of that time, by its process if need be (OVMS-STA-023).
+ */
 async function endMachine(instance: Instance, machine: Machine, graceMs: number): Promise<StopMethod> {
   const began = performance.now()
   const { silence } = instance

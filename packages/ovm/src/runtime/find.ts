@@ -27,8 +27,8 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const LIMIT = 4 << 20
 
 /**
- * All that is below `instances`. What does not have an instance's name is told to `other` and otherwise left alone.
- * Throws OVM_PERMISSION_DENIED and the like if the folder itself cannot be read.
+ * Looks at every directory below `instances`. One whose name is no instance's is told to `other` and otherwise left
+ * alone. Throws OVM_PERMISSION_DENIED and the like if the folder itself cannot be read.
  */
 export function findInstances(instances: string, other: (path: string) => void): Found[] {
   return guardedSync(() => readdirSync(instances)).flatMap((name) => {
@@ -38,7 +38,7 @@ export function findInstances(instances: string, other: (path: string) => void):
   })
 }
 
-/** One directory; undefined if there is none (any more). */
+/** Looks at the directory of the instance `id`; undefined if there is none (any more). */
 export function look(instances: string, id: string): Found | undefined {
   const directory = join(instances, id)
   const path = join(directory, RECORD)
@@ -60,7 +60,10 @@ export function look(instances: string, id: string): Found | undefined {
   }
 }
 
-/** Undefined if there is none. A pipe in its place does not hold us, and a link is not followed. */
+/**
+ * The text of a record; undefined if there is none. A pipe in its place does not hold us up, and a link is not
+ * followed.
+ */
 function readRecord(path: string): string | undefined {
   let fd: number
   try {

@@ -22,9 +22,9 @@ export interface Lineage {
   readonly base: Descriptor
   /** The snapshot that it was resumed from. */
   readonly parent?: Digest
-  /** The memory digest of its RAM. */
+  /** The memory digest of the RAM of `parent`. */
   readonly parentRam?: Digest
-  /** What that one asks of whoever resumes it, and so do those after it unless told otherwise. */
+  /** What the parent asks of whoever resumes it; a snapshot of this instance asks the same unless told otherwise. */
   readonly policy?: SnapshotPolicy
   /**
    * What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its

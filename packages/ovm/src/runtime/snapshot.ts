@@ -17,7 +17,7 @@ import type { Lineage, SnapshotPolicy } from "./record.ts"
 import { hold, letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
-/** Of a machine that has just been started as planned. */
+/** The lineage of a machine that has just been started as planned. */
 export function lineageOf({ image, snapshot }: Planned, { overlay }: MachineRecord): Lineage {
   return {
     base: image.base,
