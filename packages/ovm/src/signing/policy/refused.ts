@@ -1,5 +1,6 @@
 import { OvmError } from "../../errors.ts"
 import type { Decision } from "./decision.ts"
+import { rulesJson } from "./json.ts"
 
 /** The error for a decision against what was asked for. */
 export function refusedBy({ reference, digest, scope, policy, rules }: Decision): OvmError {
@@ -13,7 +14,7 @@ export function refusedBy({ reference, digest, scope, policy, rules }: Decision)
     policy === undefined ? (first?.code ?? "OVM_POLICY_REFUSED") : "OVM_POLICY_REFUSED",
     message,
     {
-      detail: { reference, digest, ...(scope !== undefined && { scope }), rules },
+      detail: { reference, digest, ...(scope !== undefined && { scope }), rules: rulesJson(rules) },
       hint: `ovm policy check ${reference}`,
     },
   )

@@ -3,7 +3,8 @@ import type { Call } from "../../../../content/interfaces.ts"
 import { paths } from "../../../../host/paths.ts"
 import { askedOf, readRoot } from "../../../../images/root.ts"
 import { isPath, parseReference } from "../../../../registry/reference.ts"
-import type { Decision, Weighed } from "../../../../signing/policy/decision.ts"
+import type { Decision } from "../../../../signing/policy/decision.ts"
+import { decisionJson } from "../../../../signing/policy/json.ts"
 import { Policy } from "../../../../signing/policy/policy.ts"
 import { refusedBy } from "../../../../signing/policy/refused.ts"
 import { evidenceIn } from "../../../../signing/source.ts"
@@ -40,7 +41,7 @@ export function define(command: Command): void {
 async function run(text: string, options: CheckOptions): Promise<void> {
   const image = await nameFor(text)
   const decision = await interruptible((signal) => decide(image, options, { signal }))
-  if (options.json) printJson(decisionModel(decision))
+  if (options.json) printJson(decisionJson(decision))
   else printLines(explain(decision))
   if (!decision.allowed) throw refusedBy(decision)
 }
@@ -60,27 +61,6 @@ async function decide(image: string, options: CheckOptions, call: Call): Promise
     call,
   )
   return decision
-}
-
-/** What programs read: as `ovm verify` calls it. */
-function decisionModel({ rules, ...decision }: Decision) {
-  return {
-    ...decision,
-    rules: rules.map(({ evidence, ...rule }) => ({
-      ...rule,
-      ...(evidence && { evidence: evidence.map(weighedModel) }),
-    })),
-  }
-}
-
-function weighedModel({ signatory, signedReference, signedAt, ...one }: Weighed) {
-  return {
-    ...one,
-    ...(signatory?.kind === "key" && { key_id: signatory.keyId }),
-    ...(signatory?.kind === "certificate" && { identity: signatory.identity, issuer: signatory.issuer }),
-    ...(signedReference !== undefined && { signed_for: signedReference }),
-    ...(signedAt !== undefined && { signed_at: signedAt }),
-  }
 }
 
 function explain({ reference, digest, policy, scope, why, rules, warnings, allowed }: Decision): string[] {
