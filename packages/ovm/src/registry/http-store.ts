@@ -24,7 +24,8 @@ import { type ErrorCode, OvmError, toOvmError } from "../errors.ts"
 import { readChunks } from "../files/chunks.ts"
 import { guarded } from "../files/guarded.ts"
 import { descriptorIn, tagsIn } from "./answer.ts"
-import { bytesBody, discard } from "./http/http.ts"
+import { discard } from "./http/http.ts"
+import { putManifest } from "./put-manifest.ts"
 import { isTag, parseReference } from "./reference.ts"
 import { addReferrer, type Fallback, removeReferrer } from "./referrers/fallback.ts"
 import { Referrers } from "./referrers/referrers.ts"
@@ -296,21 +297,8 @@ export class HttpStore
     return { referrers: this.#referrers, name: `${this.host}/${this.repository}`, put }
   }
 
-  async #putManifest(target: Descriptor, name: string, bytes: Uint8Array, call: Call): Promise<Headers> {
-    const { response } = await this.transport.send({
-      ...call,
-      method: "PUT",
-      url: `${this.#base}/manifests/${name}`,
-      headers: { "Content-Type": target.mediaType },
-      body: bytesBody(bytes),
-      scope: this.#place.scope,
-      what: `manifest ${name} of ${this.repository}`,
-    })
-    await discard(response)
-    const stored = response.headers.get("docker-content-digest")
-    if (isDigest(stored) && stored !== target.digest)
-      throw digestMismatch(target, stored, `what ${this.host} stored`)
-    return response.headers
+  #putManifest(target: Descriptor, name: string, bytes: Uint8Array, call: Call): Promise<Headers> {
+    return putManifest(this.transport, this.#place, { target, name, bytes }, call)
   }
 
   async #remove(path: string, what: string, absent: ErrorCode, call: Call): Promise<void> {
