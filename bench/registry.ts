@@ -1,22 +1,24 @@
 // How fast ovm moves a gigabyte from and to a registry, beside oras, crane, regctl and skopeo, each with an OCI layout
-// as the other end. `make bench-registry`;
-// bench/registry.ts [--rounds N] [--registry docker-registry|distribution] [--only one|many].
+// as the other end, over TLS and then without. `make bench-registry`;
+// bench/registry.ts [--rounds N] [--registry docker-registry|distribution] [--only one|many] [--wire tls|plain].
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
+import { type Certificates, makeCertificates } from "@ovms/testkit/certificates.ts"
 import { startPipe } from "@ovms/testkit/pipe.ts"
 import { type RegistryProgram, type RegistryServer, startRegistry } from "@ovms/testkit/registry.ts"
 import { OVM, output, peer } from "./programs.ts"
 import { makeArtifact } from "./registry-artifact.ts"
 import { measure, print, run } from "./registry-measure.ts"
-import { type Tool, tools } from "./registry-tools.ts"
+import { type Tool, tools, type Wire } from "./registry-tools.ts"
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
     registry: { type: "string", default: "docker-registry" },
     only: { type: "string" },
+    wire: { type: "string" },
     breaks: { type: "string", default: "5" },
   },
 })
@@ -85,7 +87,7 @@ async function served(folder: string): Promise<void> {
   const to = join(folder, "crane")
   const runs = await measure(both, ROUNDS, async ({ host }) => {
     await rm(to, { recursive: true, force: true })
-    return run(crane.pull(`${host}/bench:v1`, to), crane.environment(to))
+    return run(crane.pull(`${host}/bench:v1`, to, { name: "plain" }), crane.environment(to))
   })
   print("crane pulls 1 GiB from", { goal: 1.0, floor: 0.8, synced: 0.8 }, runs)
   await rm(to, { recursive: true })
@@ -105,43 +107,67 @@ async function startOurs(root: string) {
   return { host, [Symbol.asyncDispose]: stop }
 }
 
-const program = options.registry as RegistryProgram
-const folder = await mkdtemp(join(tmpdir(), "ovm-bench-registry-"))
-try {
-  await using registry = await startRegistry({ program })
+/** TLS by `certificates` first, since that is how registries are spoken to; what was not asked for is left out. */
+function wires({ ca, server }: Certificates): Wire[] {
+  const all = [{ name: "tls", tls: { ...server, ca } }, { name: "plain" }]
+  return all.filter(({ name }) => options.wire === undefined || options.wire === name)
+}
+
+/** All artifacts from and to an empty registry of `program` over `wire`; `folder` is empty before and after. */
+async function moved(folder: string, program: RegistryProgram, wire: Wire): Promise<void> {
+  const over = wire.tls ? "over TLS" : "over plain HTTP"
+  const start = () => startRegistry({ program, ...(wire.tls && { tls: wire.tls }) })
+  await using registry = await start()
   const all = tools()
-  console.log(`${options.registry}, one process; ${all.map(({ name }) => name).join(", ")}`)
-  await mkdir(join(folder, "docker"))
-  process.env.DOCKER_CONFIG = join(folder, "docker")
   for (const { name, what, count, mib, pull, push } of ARTIFACTS) {
     const source = join(folder, "source")
     makeArtifact(source, count, mib)
     const reference = `${registry.host}/bench/${name}:v1`
-    output([peer("oras"), "copy", "--from-oci-layout", `${source}:v1`, "--to-plain-http", reference])
+    const secure = wire.tls ? "--to-ca-file" : "--to-plain-http"
+    const trust = wire.tls ? [secure, wire.tls.ca] : [secure]
+    output([peer("oras"), "copy", "--from-oci-layout", `${source}:v1`, ...trust, reference])
     await rm(source, { recursive: true })
     const place = (tool: Tool) => join(folder, tool.name)
+    const environment = (tool: Tool) => ({
+      ...tool.environment(place(tool)),
+      ...(wire.tls && { SSL_CERT_FILE: wire.tls.ca }),
+    })
     const pulls = await measure(all, ROUNDS, async (tool) => {
       await rm(place(tool), { recursive: true, force: true })
-      return run(tool.pull(reference, place(tool)), tool.environment(place(tool)))
+      return run(tool.pull(reference, place(tool), wire), environment(tool))
     })
-    print(`pull, ${what}`, pull, pulls)
+    print(`pull ${over}, ${what}`, pull, pulls)
     const pushes = await measure(all, ROUNDS, async (tool) => {
       // An empty one each time: some programs remember where a blob is and mount it from there.
-      await using empty = await startRegistry({ program })
+      await using empty = await start()
       const to = `${empty.host}/bench/${name}:v1`
-      const env = tool.environment(place(tool))
+      const env = environment(tool)
       const before = tool.prepare?.(place(tool), reference, to)
       if (before) output(before, { ...process.env, ...env })
-      return await run(tool.push(place(tool), reference, to), env)
+      return await run(tool.push(place(tool), reference, to, wire), env)
     })
-    print(`push, ${what}`, push, pushes)
-    for (const entry of await readdir(folder))
-      if (entry !== "docker") await rm(join(folder, entry), { recursive: true })
-    if (name === "one") {
+    print(`push ${over}, ${what}`, push, pushes)
+    for (const entry of await readdir(folder)) await rm(join(folder, entry), { recursive: true })
+    if (name === "one" && !wire.tls) {
       await broken(folder, registry, Number(options.breaks))
       await served(folder)
     }
   }
+}
+
+const program = options.registry as RegistryProgram
+const folder = await mkdtemp(join(tmpdir(), "ovm-bench-registry-"))
+try {
+  await using certificates = await makeCertificates()
+  console.log(
+    `${options.registry}, one process; ${tools()
+      .map(({ name }) => name)
+      .join(", ")}`,
+  )
+  await mkdir(join(folder, "docker"))
+  await mkdir(join(folder, "work"))
+  process.env.DOCKER_CONFIG = join(folder, "docker")
+  for (const wire of wires(certificates)) await moved(join(folder, "work"), program, wire)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
