@@ -17,8 +17,9 @@ export interface OutgoingManifest {
 }
 
 /**
- * Puts a manifest under a name and returns the headers of the answer. Throws OVM_DIGEST_MISMATCH if the registry says that it
- * stored something else, OVM_CONTENT_MISSING if it lacks what the manifest refers to, and what the transport throws.
+ * Puts a manifest under a name and returns the headers of the answer. Throws OVM_DIGEST_MISMATCH if the registry says
+ * that it stored something else, OVM_CONTENT_MISSING if it lacks what the manifest refers to, and what the transport
+ * throws.
  */
 export function putManifest(
   transport: Transport,
@@ -49,9 +50,9 @@ export function putManifest(
 }
 
 /**
- * Debian's docker-registry notes which blobs a repository has in files that it empties and writes anew. If another client uploads
- * a blob of this manifest at the same moment, it reads an empty one and answers 400 DIGEST_INVALID, though every digest is right:
- * ours was compared before. A moment later the note is whole.
+ * Debian's docker-registry notes which blobs a repository has in files that it empties and writes anew. If another
+ * client uploads a blob of this manifest at the same moment, it reads an empty one and answers 400 DIGEST_INVALID,
+ * though every digest is right: ours was compared before. A moment later the note is whole.
  */
 function isTorn(error: unknown): error is OvmError {
   if (!(error instanceof OvmError) || !isObject(error.detail)) return false
