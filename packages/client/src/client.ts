@@ -23,6 +23,7 @@ export function connect(socket: string): Runtime {
     warm: (request, call) => post("/warm", request, call),
     pause: (id, call) => post(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
     resume: (id, call) => post(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
+    startAgain: (id, call) => post(`/instances/${encodeURIComponent(id)}/start`, undefined, call),
     status: (id, call) => get(`/status/${encodeURIComponent(id)}`, call),
     logs: async (id, { follow = false, signal } = {}) => {
       const path = `/logs/${encodeURIComponent(id)}?follow=${follow}`

@@ -19,6 +19,7 @@ export function connect(socket: string): Runtime {
     warm: (request, call) => ours(client.warm(request, call)),
     pause: (id, call) => ours(client.pause(id, call)),
     resume: (id, call) => ours(client.resume(id, call)),
+    startAgain: (id, call) => ours(client.startAgain(id, call)),
     status: (id, call) => ours(client.status(id, call)),
     logs: async (id, options) => consoleOf(await ours(client.logs(id, options)), id),
     list: (call) => ours(client.list(call)),

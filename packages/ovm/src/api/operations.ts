@@ -8,6 +8,7 @@ import { remove } from "./operations/remove.ts"
 import { resume } from "./operations/resume.ts"
 import { snapshot } from "./operations/snapshot.ts"
 import { start } from "./operations/start.ts"
+import { startAgain } from "./operations/start-again.ts"
 import { status } from "./operations/status.ts"
 import { stop } from "./operations/stop.ts"
 import { warm } from "./operations/warm.ts"
@@ -24,6 +25,7 @@ export const OPERATIONS: readonly Operation[] = [
   remove,
   pause,
   resume,
+  startAgain,
   health,
   info,
 ]

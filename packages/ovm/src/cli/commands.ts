@@ -141,7 +141,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "start",
-    summary: "Start a machine from an image on this host and print its id",
+    summary: "Start machines again with their disks, or one from an image here",
     group: INSTANCES,
     load: () => import("./commands/machines/start.ts"),
   },
@@ -150,6 +150,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "Stop machines",
     group: INSTANCES,
     load: () => import("./commands/machines/stop.ts"),
+  },
+  {
+    name: "restart",
+    summary: "Stop machines and start them again",
+    group: INSTANCES,
+    load: () => import("./commands/machines/restart.ts"),
   },
   {
     name: "pause",

@@ -1,5 +1,5 @@
 const LATER = "not there yet"
-const NO_AGAIN = "a machine that has ended is not started again: ovm stop ID, then ovm run IMAGE"
+const AGAIN = "ovm restart ID stops a machine and starts it again"
 const INSIDE = `${LATER}: what runs in a machine is seen on its console, ovm logs --follow ID`
 const END = "ovm stop ID ends a machine, ovm rm ID forgets it"
 const REMOVE = "ovm rm ID removes a machine, ovm rmi IMAGE an image"
@@ -38,11 +38,10 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   network: LATER,
   port: LATER,
   poweroff: END,
-  reboot: NO_AGAIN,
+  reboot: AGAIN,
   remove: REMOVE,
   rename: LATER,
-  reset: NO_AGAIN,
-  restart: NO_AGAIN,
+  reset: AGAIN,
   restore: "ovm run SNAPSHOT goes on from a snapshot",
   search: LATER,
   serve: "ovm registry serve serves images, ovm daemon the runtime API",

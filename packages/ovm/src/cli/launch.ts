@@ -4,6 +4,12 @@ import { refuseBadEnd } from "./end.ts"
 import { waitFor } from "./instances.ts"
 import { type MachineOptions, startRequest } from "./machine-options.ts"
 
+/** What is printed of a machine that runs. */
+export interface Up {
+  readonly instance_id: string
+  readonly status: State
+}
+
 /**
  * Starts a machine and returns when it has left the state `starting`. Throws what the start failed with, or what
  * refuseBadEnd says of a machine that has ended by then. If `signal` aborts meanwhile, the machine is stopped.
@@ -13,8 +19,16 @@ export async function launch(
   image: string,
   options: MachineOptions,
   call: Call = {},
-): Promise<{ readonly instance_id: string; readonly status: State }> {
-  const { instance_id } = await runtime.start(startRequest(image, options), call)
+): Promise<Up> {
+  return await upOf(runtime, (await runtime.start(startRequest(image, options), call)).instance_id, call)
+}
+
+/** As `launch`, of an instance that has ended: its machine boots from its own disk. */
+export async function launchAgain(runtime: Runtime, id: string, call: Call = {}): Promise<Up> {
+  return await upOf(runtime, (await runtime.startAgain(id, call)).instance_id, call)
+}
+
+async function upOf(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
   try {
     const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)
     refuseBadEnd(info)

@@ -6,7 +6,6 @@ import type { Call } from "../content/interfaces.ts"
 import { releaseLease } from "../content/layout/leases.ts"
 import { readLayout } from "../content/layout/reader.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
-import { OCI_MANIFEST } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import type { SecretFinding } from "../ram/scan.ts"
@@ -16,12 +15,24 @@ import { rounded } from "../rounded.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
 import { collectImages } from "./collect.ts"
 import { machineOf } from "./machine.ts"
-import { admit, findImage, LEASE, leaseOf, OpenImage, type OpenOptions } from "./open.ts"
+import {
+  admit,
+  findImage,
+  type ImageTarget,
+  LEASE,
+  leaseOf,
+  OpenImage,
+  type OpenOptions,
+  pinned,
+} from "./open.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
 import type { PullOptions } from "./pull.ts"
 import { type Root, readRoot } from "./root.ts"
 import { refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
+
+/** What an instance needs as long as it is on record. */
+export type Held = Pick<Descriptor, "digest" | "mediaType">
 
 /** How registries are reached; their lanes are what all pulls of one daemon have in common. */
 type Registries = Pick<PullOptions, "settings" | "lanes">
@@ -92,13 +103,39 @@ export class Images {
     }
   }
 
+  /**
+   * `open` of what an instance was started from before, by its digest: `asked` is what it was asked for by then. What the instance holds
+   * it goes on holding, also if this fails.
+   */
+  async openAgain(asked: string, base: Descriptor, options: Omit<OpenOptions, "pull">): Promise<OpenImage> {
+    const store = await openLayout(this.place.store, { create: true, durable: false })
+    try {
+      const began = performance.now()
+      await this.policy.check()
+      const located = pinned(store, asked, base)
+      return await this.#opened(store, located, { ...options, pull: "never", resume: false }, began)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
   async #open(store: LayoutStore, text: string, options: OpenOptions): Promise<OpenImage> {
+    const began = performance.now()
+    const { active } = await this.policy.check()
+    const found = { policy: this.policy, strict: active }
+    const located = await findImage(store, text, found, { ...options, ...this.registries })
+    return await this.#opened(store, located, options, began)
+  }
+
+  async #opened(
+    store: LayoutStore,
+    located: ImageTarget,
+    options: OpenOptions,
+    began: number,
+  ): Promise<OpenImage> {
     const { place, cache, policy } = this
     const lease = leaseOf(options.lease)
-    const began = performance.now()
-    const { active } = await policy.check()
-    const found = { policy, strict: active }
-    const located = await findImage(store, text, found, { ...options, ...this.registries })
     const { reference, target } = located
     await store.lease(lease).add(target)
     const resolved = performance.now()
@@ -231,11 +268,8 @@ export class Images {
     await refuseOther(store, name, call)
   }
 
-  /**
-   * Gives back the leases of all instances but these, which hold at least these manifests afterwards, whatever became
-   * of their leases.
-   */
-  async keepLeases(instances: ReadonlyMap<string, readonly Digest[]>): Promise<void> {
+  /** Gives back the leases of all instances but these, which hold at least this afterwards, whatever became of their leases. */
+  async keepLeases(instances: ReadonlyMap<string, readonly Held[]>): Promise<void> {
     await using store = await openLayout(this.place.store)
     const held = new Map((await store.leases()).map(({ id, digests }) => [id, digests]))
     for (const id of held.keys())
@@ -243,11 +277,10 @@ export class Images {
         await store.lease(id).release()
         await this.cache.release(id)
       }
-    for (const [instance, digests] of instances) {
+    for (const [instance, wanted] of instances) {
       const id = leaseOf(instance)
-      const lost = digests.filter((digest) => !held.get(id)?.includes(digest))
-      if (lost.length > 0)
-        await store.lease(id).add(...lost.map((digest) => ({ digest, mediaType: OCI_MANIFEST })))
+      const lost = wanted.filter(({ digest }) => !held.get(id)?.includes(digest))
+      if (lost.length > 0) await store.lease(id).add(...lost)
     }
   }
 }

@@ -10,7 +10,7 @@ import type { EvidenceSource } from "../signing/interfaces.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { isRefusal } from "../signing/policy/refused.ts"
 import { evidenceIn } from "../signing/source.ts"
-import type { Chain } from "./machine.ts"
+import { type Chain, localFile } from "./machine.ts"
 import { namedSnapshots } from "./named-snapshots.ts"
 import { importPath } from "./path.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
@@ -116,10 +116,19 @@ export class OpenImage {
     return await prepareSnapshot(from, snapshot, base, { ...call, holder: lease })
   }
 
-  /**
-   * `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in
-   * vain.
-   */
+  /** The files of what was written on top of the machine's layers, each verified if it is of the store. Throws as `resume` does. */
+  async overlays(
+    written: readonly (Descriptor | string)[],
+    call: Call = {},
+  ): Promise<PreparedImage["layers"]> {
+    const file = (one: Descriptor | string) =>
+      typeof one === "string" ? one : localFile(this.store, this.image.reference, one, call)
+    return await Promise.all(
+      written.map(async (one) => ({ path: await file(one), format: "qcow2" as const })),
+    )
+  }
+
+  /** `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in vain. */
   async close(failure?: unknown): Promise<void> {
     if (failure === undefined) return await this.store.close()
     const { place, cache } = this.premises
@@ -141,6 +150,13 @@ export async function admit(
   return (await policy.admit(asked, evidence, call)).decision.warnings
 }
 
+/** What was asked for by `text` once, by its digest: what the text stands for now is not asked. */
+export function pinned(store: LayoutStore, text: string, target: Descriptor): ImageTarget {
+  if (isPath(text)) return { text, target, evidence: evidenceIn(store) }
+  const reference = parseReference(text)
+  return { text: reference.toString(), reference, target, evidence: evidenceIn(store, `${reference.name}:`) }
+}
+
 /**
  * What `text` stands for: a path is imported, a name is looked for on this host and, if `options.pull` allows, pulled.
  * `strict`: there is a policy, and a client could choose among its scopes by putting a repository of its choice before
@@ -154,14 +170,7 @@ export async function findImage(
 ): Promise<ImageTarget> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)
-  const located = (target: Descriptor): ImageTarget => {
-    return {
-      text: reference.toString(),
-      reference,
-      target,
-      evidence: evidenceIn(store, `${reference.name}:`),
-    }
-  }
+  const located = (target: Descriptor) => pinned(store, text, target)
   try {
     return located(await resolveHere(store, reference, strict, options))
   } catch (error) {

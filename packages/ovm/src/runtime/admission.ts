@@ -59,6 +59,7 @@ export function accept(
     ...facts,
   }
   const instance = new Instance(join(folder, id), info)
+  instance.request = request
   instances.set(id, instance)
   return instance
 }

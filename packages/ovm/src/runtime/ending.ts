@@ -38,19 +38,19 @@ export class Ending {
     return work
   }
 
+  /** Whatever may still work in the directory of one that has ended is ended. */
+  async quiet({ directory, unreadable }: Instance): Promise<void> {
+    // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has ended.
+    if (unreadable || isHeld(directory) || (await readExit(directory)) === undefined)
+      await endStray(directory)
+  }
+
   /** Removes all there is of an instance that has ended. */
   async forget(instance: Instance): Promise<void> {
     instance.removing = true
     try {
       await instance.snapshotting
-      // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has
-      // ended.
-      if (
-        instance.unreadable ||
-        isHeld(instance.directory) ||
-        (await readExit(instance.directory)) === undefined
-      )
-        await endStray(instance.directory)
+      await this.quiet(instance)
       await this.images.release(instance.id)
       await instance.discard()
     } finally {

@@ -1,7 +1,7 @@
 import type { OvmError } from "../errors.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
-import type { ErrorEntry, InstanceInfo, State, StopMethod } from "./interfaces.ts"
+import type { ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
 import { Keeper } from "./keeper.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { assertTransition, hasEnded } from "./states.ts"
@@ -42,6 +42,8 @@ export class Instance {
   snapshotting: Promise<void> | undefined
   /** Which method the last stop that was begun needed in the end. Settles with the machine's end. */
   stopMethod: Promise<StopMethod | undefined> | undefined
+  /** As it came; kept on disk. */
+  request: StartRequest | undefined
   #info: InstanceInfo
   #record: MachineRecord | undefined
   /** Why it is being ended though it runs: what it fails with. */
@@ -53,11 +55,12 @@ export class Instance {
   constructor(
     readonly directory: string,
     info: InstanceInfo,
-    found?: Pick<InstanceRecord, "machine" | "lineage">,
+    found?: Pick<InstanceRecord, "machine" | "lineage" | "request">,
   ) {
     this.#info = info
     this.#record = found?.machine
     this.lineage = found?.lineage
+    this.request = found?.request
     this.#keeper = new Keeper(directory, found === undefined)
     this.ended = new Promise((resolve) => {
       this.#settle = resolve
@@ -173,10 +176,12 @@ export class Instance {
     else await this.become("failed", { error: entryOf(error) })
   }
 
-  /**
-   * Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by
-   * both.
-   */
+  /** Another life of it has begun, and writes the record from now on. */
+  async retire(): Promise<void> {
+    await this.#keeper.close()
+  }
+
+  /** Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by both. */
   async discard(): Promise<void> {
     await this.#keeper.close()
     await removeDirectory(this.directory)
@@ -207,6 +212,7 @@ export class Instance {
       info,
       ...(this.#record && { machine: this.#record }),
       ...(this.lineage && { lineage: this.lineage }),
+      ...(this.request && { request: this.request }),
     }
   }
 }

@@ -1,10 +1,11 @@
 import { mkdir } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
-import { type Digest, isDigest } from "../content/digest.ts"
+import { isDigest } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
+import { OCI_MANIFEST } from "../content/manifest.ts"
 import { OvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
-import type { Images } from "../images/images.ts"
+import type { Held, Images } from "../images/images.ts"
 import { assertReadable, readConsole } from "../vmm/console.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
@@ -124,6 +125,14 @@ export class LocalRuntime implements Runtime {
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
     this.#assertSettled()
     return await this.#starts.start(request, call)
+  }
+
+  async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
+    this.#assertSettled()
+    const instance = this.#get(instanceId)
+    const { state } = instance
+    if (state === "starting" || state === "running") return { instance_id: instanceId, status: state }
+    return await this.#starts.again(instance, call)
   }
 
   #assertSettled(): void {
@@ -285,12 +294,14 @@ export class LocalRuntime implements Runtime {
   }
 }
 
-/** Manifests that each instance needs as long as it is on record. */
-function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, Digest[]> {
+/** What each instance needs as long as it is on record: manifests, and what was written since, which no manifest may have. */
+function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, Held[]> {
   return new Map(
-    Array.from(instances, ([id, { info, lineage }]) => [
-      id,
-      [...new Set([info.image.digest, lineage?.base.digest, lineage?.parent].filter(isDigest))],
-    ]),
+    Array.from(instances, ([id, { info, lineage }]) => {
+      const digests = [info.image.digest, lineage?.base.digest, lineage?.parent].filter(isDigest)
+      const manifests = [...new Set(digests)].map((digest) => ({ digest, mediaType: OCI_MANIFEST }))
+      const written = (lineage?.overlays ?? []).filter((one) => typeof one !== "string")
+      return [id, [...manifests, ...written]]
+    }),
   )
 }

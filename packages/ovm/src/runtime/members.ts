@@ -4,7 +4,7 @@ import { isDigest } from "../content/digest.ts"
 import { isErrorCode } from "../errors.ts"
 import { isObject } from "../objects.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
-import type { InstanceInfo } from "./interfaces.ts"
+import type { InstanceInfo, StartRequest } from "./interfaces.ts"
 import type { InstanceRecord, Lineage } from "./record.ts"
 import { isState } from "./states.ts"
 
@@ -75,6 +75,7 @@ export function recordOf(value: unknown, id: string, directory: string, born: Da
   const found = machine === undefined ? undefined : machineIn(machine, directory)
   if (machine !== undefined && !found) return "its machine cannot be understood"
   const line = lineageIn(lineage, directory)
+  const asked = requestIn(value.request)
   const known = sound(info)
   return {
     schema: 1,
@@ -91,6 +92,7 @@ export function recordOf(value: unknown, id: string, directory: string, born: Da
     },
     ...(found && { machine: found }),
     ...(line && { lineage: line }),
+    ...(asked && { request: asked }),
   }
 }
 
@@ -121,6 +123,18 @@ function machineIn(value: unknown, directory: string): MachineRecord | undefined
     pidNamespace: optional(isText),
   })
   return known(value) ? { ...(value as MachineRecord), directory } : undefined
+}
+
+function requestIn(value: unknown): StartRequest | undefined {
+  const overrides = object({
+    name: optional(isText),
+    vmm: optional(isText),
+    args: optional(isText),
+    vcpus: optional(isSize),
+    memory: optional(isSize),
+  })
+  const known = object({ manifest: isText, overrides: optional(overrides) })
+  return known(value) ? (value as StartRequest) : undefined
 }
 
 function lineageIn(value: unknown, directory: string): Lineage | undefined {

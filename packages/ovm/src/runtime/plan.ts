@@ -9,6 +9,7 @@ import type { DevicePlan, LaunchPlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
+import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
 
 /** Where a machine is going to live, and what was said of it. */
@@ -21,6 +22,8 @@ export interface LaunchRequest {
   readonly consoleLimit: number
   /** For what neither the manifest nor the overrides say. */
   readonly defaults: Defaults
+  /** Of a machine that is started again: what its guest wrote to. */
+  readonly overlay?: string
 }
 
 /** What plans are made with. */
@@ -39,6 +42,8 @@ export interface Planned {
   readonly image: PreparedImage
   /** The snapshot that it goes on from; absent for a machine that boots. */
   readonly snapshot?: PreparedSnapshot
+  /** Of a machine that is started again: what was written since its image, the lowest first. */
+  readonly written?: Lineage["overlays"]
   readonly capabilities: Capabilities
   readonly plan: LaunchPlan
   /** What will not be as the manifest says, in words. */
@@ -66,7 +71,7 @@ export function resourcesOf(
 
 /** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED. */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
-  const { id, directory, overrides, consoleLimit, defaults } = request
+  const { id, directory, overrides, consoleLimit, defaults, overlay } = request
   const { manifest, kernel, initrd, layers, virtualSize } = image
   refuseUefi(manifest)
   if (overrides.args !== undefined && !kernel)
@@ -79,7 +84,14 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     resources: resourcesOf(image, overrides, defaults),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
     ...(initrd && { initrd: { path: initrd.path } }),
-    ...(layers.length > 0 && { disk: { layers, size: virtualSize, writable: !overrides.readOnly } }),
+    ...(layers.length > 0 && {
+      disk: {
+        layers,
+        size: virtualSize,
+        writable: !overrides.readOnly,
+        ...(overlay !== undefined && { overlay }),
+      },
+    }),
     devices: (manifest.devices ?? []).map(devicePlan),
     consoleLimit,
   }

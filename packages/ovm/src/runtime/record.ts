@@ -6,7 +6,7 @@ import type { Digest } from "../content/digest.ts"
 import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
-import type { InstanceInfo } from "./interfaces.ts"
+import type { InstanceInfo, StartRequest } from "./interfaces.ts"
 
 /** What outlives the daemon of an instance: what its status says and how to find its machine again. */
 export interface InstanceRecord {
@@ -14,6 +14,8 @@ export interface InstanceRecord {
   readonly info: InstanceInfo
   readonly machine?: MachineRecord
   readonly lineage?: Lineage
+  /** As it came: what it is started again with. Absent in records of earlier versions. */
+  readonly request?: StartRequest
 }
 
 /** What a snapshot of the instance would refer to. */

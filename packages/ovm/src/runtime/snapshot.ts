@@ -18,10 +18,10 @@ import { hold, letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
 /** The lineage of a machine that has just been started as planned. */
-export function lineageOf({ image, snapshot }: Planned, { overlay }: MachineRecord): Lineage {
+export function lineageOf({ image, snapshot, written }: Planned, { overlay }: MachineRecord): Lineage {
   return {
     base: image.base,
-    overlays: snapshot?.overlays ?? [],
+    overlays: written ?? snapshot?.overlays ?? [],
     ...(snapshot && {
       parent: snapshot.digest,
       parentRam: snapshot.descriptor.ram.digest,

@@ -2,7 +2,8 @@ import type { Call } from "../content/interfaces.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
 import { rounded } from "../rounded.ts"
 import type { Machine, MachineRecord } from "../vmm/machine.ts"
-import { type Admission, accept } from "./admission.ts"
+import { type Admission, accept, assertRoomToRun } from "./admission.ts"
+import { nextLife, planAgain, startable } from "./again.ts"
 import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
@@ -57,6 +58,29 @@ export class Starts {
       )
     }
     return { instance_id: instance.id, status: "starting" }
+  }
+
+  /** See Runtime.startAgain. Two at once start it once. */
+  async again(before: Instance, call: Call = {}): Promise<StartAnswer> {
+    const received = performance.now()
+    const { running, ending } = this.#context
+    const machine = startable(before)
+    assertRoomToRun(this.#admission)
+    const life = nextLife(machine)
+    running.set(life.id, life)
+    try {
+      const planned = await this.#timed(life, () => planAgain(this.#context, machine, call))
+      await ending.quiet(before)
+      await before.retire()
+      await life.update({})
+      this.#carryOn(life, received, async () => planned)
+      return { instance_id: life.id, status: "starting" }
+    } catch (thrown) {
+      const error = toOvmError(thrown)
+      if (life.state === "starting") running.set(life.id, before)
+      else await life.fail(error)
+      throw error
+    }
   }
 
   /** Nothing of it is left. What cannot be removed now has failed, and is there to be removed later. */
@@ -158,12 +182,18 @@ export class Starts {
     const { limits, defaults } = this.#context
     const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults }
     const onPhase = (phase: NonNullable<InstanceInfo["phase"]>) => instance.note({ phase })
+    const options = { pull, onPhase, ...call }
+    return await this.#timed(instance, () => prepareStart(context, wanted, request.manifest, options))
+  }
+
+  async #timed(instance: Instance, prepare: () => Promise<Planned>): Promise<Planned> {
     const began = performance.now()
-    const planned = await prepareStart(context, wanted, request.manifest, { pull, onPhase, ...call })
+    const planned = await prepare()
     const { resolve, verify } = planned.image.timings
     const prepared = rounded(Math.max(0, performance.now() - began - resolve - verify))
     const timings_ms = { resolve, verify, prepare: prepared }
-    instance.note({ phase: "preparing", ...factsOf(planned), timings_ms })
+    const { image, ...facts } = factsOf(planned)
+    instance.note({ phase: "preparing", ...facts, ...(!planned.written && { image }), timings_ms })
     return planned
   }
 

@@ -29,6 +29,8 @@ export interface DiskPlan {
    * The adapter makes what the guest's writes go to, in the machine's directory, and says it (MachineRecord.overlay).
    */
   readonly writable: boolean
+  /** What the guest wrote to in an earlier life of the machine, and goes on writing to; made anew unless given. */
+  readonly overlay?: string
 }
 
 /** A file, or what somebody serves at a Unix socket by the NBD protocol. */

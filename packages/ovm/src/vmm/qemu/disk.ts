@@ -6,11 +6,12 @@ import type { LaunchPlan } from "../plan.ts"
 const OVERLAY = "overlay.qcow2"
 
 /**
- * Makes the empty qcow2 that the guest of `plan` writes to, and gives its path; undefined where it cannot write. Throws
- * as createOverlay does, and OVM_FILE_UNREADABLE where there is one already.
+ * The qcow2 that the guest of `plan` writes to: that of an earlier life, or an empty one that is made; undefined where it cannot write.
+ * Throws as createOverlay does, and OVM_FILE_UNREADABLE where there is one already.
  */
 export async function makeOverlay({ directory, disk }: LaunchPlan): Promise<string | undefined> {
   if (!disk?.writable) return undefined
+  if (disk.overlay !== undefined) return disk.overlay
   const path = join(directory, OVERLAY)
   await createOverlay(path, disk.size)
   return path

@@ -69,7 +69,10 @@ async function run(text: string, options: RunOptions): Promise<void> {
   })
   if (!options.rm) {
     const { name } = await attach(runtime, id)
-    if (isTerminal("stderr")) printError(`${name} is kept with its disk; ovm rm ${name} removes both\n`)
+    if (isTerminal("stderr"))
+      printError(
+        `${name} is kept with its disk: ovm start ${name} goes on with it, ovm rm ${name} removes it\n`,
+      )
     return
   }
   try {

@@ -1,8 +1,12 @@
 import type { Command } from "commander"
+import { OvmError } from "../../../errors.ts"
+import { isPath } from "../../../registry/reference.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
+import { forEach } from "../../failure.ts"
+import { findInstance } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
-import { launch } from "../../launch.ts"
+import { launch, launchAgain, type Up } from "../../launch.ts"
 import { defineMachineOptions, type MachineOptions } from "../../machine-options.ts"
 import { print, printJson } from "../../output.ts"
 import { pullByPolicy } from "../../pull-policy.ts"
@@ -14,23 +18,49 @@ interface StartOptions extends MachineOptions {
 
 export function define(command: Command): void {
   command.description(
-    "Start a machine from an image that is on this host, and print the instance's id once it runs. Nothing is " +
-      "pulled. Every start makes a new instance with a fresh disk; one that has stopped is not started again.",
+    "Start machines again that have ended, each with its disk as its guest left it, and print their ids once they " +
+      "run. What is the name of no machine is taken for an image on this host, which makes a new one, as " +
+      "`ovm run --detach` does; only that one can be told how it is to be with options.",
   )
-  defineMachineOptions(
-    command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive"),
-  )
+  defineMachineOptions(command.argument("<instance...>", "id, start of an id, or name; or one image"))
     .option("--json", "print JSON")
     .action(run)
-  examples(command, "ovm start debian:13", "ovm start --name web --memory 1GiB --cpus 2 ./machine.json")
+  examples(command, "ovm start web", "ovm start --name web --memory 1GiB --cpus 2 debian:13")
 }
 
-async function run(text: string, options: StartOptions): Promise<void> {
+async function run(texts: readonly string[], options: StartOptions): Promise<void> {
+  const { json, ...machine } = options
+  const say = (up: Up) => (json ? printJson(up) : print(`${up.instance_id}\n`))
+  const [only = "", ...others] = texts
+  const told = Object.keys(machine).length > 0
+  if (others.length > 0 && told)
+    throw new OvmError("OVM_USAGE", "options say how one new machine is to be", { hint: "ovm run --detach" })
+  if (others.length === 0 && (told || isPath(only) || !(await isInstance(only))))
+    return say(await startImage(only, machine))
+  await forEach(
+    texts,
+    async (text) => {
+      const { runtime, instance } = await findInstance(text)
+      say(await interruptible((signal) => launchAgain(runtime, instance.instance_id, { signal })))
+    },
+    { json: json === true },
+  )
+}
+
+async function isInstance(text: string): Promise<boolean> {
+  try {
+    await findInstance(text)
+    return true
+  } catch (thrown) {
+    if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return false
+    throw thrown
+  }
+}
+
+async function startImage(text: string, options: MachineOptions): Promise<Up> {
   const image = await nameFor(text)
-  const answer = await interruptible(async (signal) => {
+  return await interruptible(async (signal) => {
     await pullByPolicy(image, "never", { signal })
     return launch(await useDaemon({ signal }), image, options, { signal })
   })
-  if (options.json) printJson(answer)
-  else print(`${answer.instance_id}\n`)
 }

@@ -1,0 +1,54 @@
+import type { Command } from "commander"
+import { OvmError } from "../errors.ts"
+import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
+import { hasEnded } from "../runtime/states.ts"
+import { waitFor } from "./instances.ts"
+import { parseCount } from "./size.ts"
+
+/** How long ending and killing the VMM may take after the grace time, in ms. */
+const MARGIN_MS = 30_000
+/** More than that nobody gives (spec/runtime-api.md). */
+const MOST_GRACE_MS = 600_000
+
+export function defineTime(command: Command): Command {
+  return command.option(
+    "-t, --time <seconds>",
+    "how long the guest may take; 10 unless told, or what daemon.json says",
+    (text) => parseCount(text, "--time", 0),
+  )
+}
+
+/** Stops a machine and waits until it has ended. `seconds` is what its guest may take. Throws OVM_VMM_TIMEOUT. */
+export async function stopped(
+  runtime: Runtime,
+  { instance_id, name }: InstanceInfo,
+  seconds: number | undefined,
+): Promise<Pick<InstanceInfo, "state" | "stop_method">> {
+  const grace_ms = seconds === undefined ? undefined : seconds * 1000
+  // What the daemon gives it unless told is its to know.
+  const timeout = AbortSignal.timeout((grace_ms ?? MOST_GRACE_MS) + MARGIN_MS)
+  try {
+    await runtime.stop({ instance_id, ...(grace_ms !== undefined && { grace_ms }) })
+    return await ended(runtime, instance_id, timeout)
+  } catch (cause) {
+    if (!timeout.aborted) throw cause
+    throw new OvmError("OVM_VMM_TIMEOUT", `instance ${name} is still stopping`, {
+      cause,
+      hint: `ovm rm --force ${name}`,
+    })
+  }
+}
+
+/** One that somebody has removed meanwhile, as `ovm run --rm` does, has ended too. */
+async function ended(
+  runtime: Runtime,
+  id: string,
+  signal: AbortSignal,
+): Promise<Pick<InstanceInfo, "state" | "stop_method">> {
+  try {
+    return await waitFor(runtime, id, (info) => hasEnded(info.state), { signal })
+  } catch (thrown) {
+    if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return { state: "stopped" }
+    throw thrown
+  }
+}

@@ -1,0 +1,88 @@
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import { planBoot } from "./boot.ts"
+import { Instance } from "./instance.ts"
+import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
+import type { Lineage } from "./record.ts"
+import { hasEnded } from "./states.ts"
+
+/** An instance whose disk is there, and what was written to it. */
+export type Startable = Instance & { readonly lineage: Lineage }
+
+/** Throws OVM_STATE_CONFLICT for what has not ended or has no disk to go on with, OVM_RECORD_UNREADABLE (OVMS-API-165). */
+export function startable(instance: Instance): Startable {
+  const { info, lineage, unreadable, removing, snapshotting } = instance
+  if (unreadable) throw unreadable
+  const why = !hasEnded(info.state)
+    ? `is ${info.state}`
+    : removing
+      ? "is being removed"
+      : snapshotting
+        ? "is still being snapshotted"
+        : !lineage && "has never run, and there is nothing to go on with"
+  if (why)
+    throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} ${why}`, {
+      detail: { state: info.state },
+      ...(!lineage && { hint: "ovm rm it, and ovm run its image" }),
+    })
+  return instance as Startable
+}
+
+/** The next life of an instance: its id, name, disk and place, and nothing of what became of the last one. */
+export function nextLife({ directory, info, lineage, request }: Startable): Instance {
+  const { instance_id, name, image, vmm, resources, created } = info
+  const { base, overlays, top } = lineage
+  return new Instance(
+    directory,
+    {
+      instance_id,
+      name,
+      state: "starting",
+      phase: "resolving",
+      image,
+      ...(vmm && { vmm }),
+      resources,
+      timings_ms: {},
+      warnings: [],
+      created,
+    },
+    {
+      lineage: { base, overlays, ...(top !== undefined && { top }) },
+      ...(request && { request }),
+    },
+  )
+}
+
+/**
+ * How the machine boots from its disk as it is: on the content that it was started from, whatever names stand for by now, with the
+ * resources that it had, and by the VMM that wrote the disk (OVMS-API-163). Throws what Images.openAgain and planBoot throw.
+ */
+export async function planAgain(
+  { images, vmms, limits, defaults }: PlanContext,
+  { id, directory, info, lineage, request }: Startable,
+  call: Call,
+): Promise<Planned> {
+  const { vcpus, memory } = info.resources
+  const wanted: LaunchRequest = {
+    id,
+    directory,
+    overrides: {
+      ...request?.overrides,
+      ...(vcpus !== undefined && { vcpus }),
+      ...(memory !== undefined && { memory }),
+      ...(info.vmm && { vmm: info.vmm.name }),
+    },
+    consoleLimit: limits.console,
+    defaults,
+    ...(lineage.top !== undefined && { overlay: lineage.top }),
+  }
+  const asked = request?.manifest ?? info.image.reference
+  const opened = await images.openAgain(asked, lineage.base, { lease: id, ...call })
+  try {
+    const written = await opened.overlays(lineage.overlays, call)
+    const image = { ...opened.image, layers: [...opened.image.layers, ...written] }
+    return { ...(await planBoot(vmms, wanted, image, call)), written: lineage.overlays }
+  } finally {
+    await opened.close()
+  }
+}
