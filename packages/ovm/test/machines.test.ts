@@ -230,6 +230,27 @@ describe.skipIf(Boolean(skip))("machines", () => {
     })
   })
 
+  // OVMS-API-163
+  test("what has ended is started again by its name, with its disk and what it was told; restart does both", async () => {
+    const id = await box.ok(["run", "-d", "--name", "again", "--memory", "48MiB", "steady"])
+    await consoleHas(box, "again", "TICK 1")
+    await box.ok(["stop", "again"])
+    await box.fails(["run", "-d", "--name", "again", "steady"], "OVM_NAME_IN_USE", ["ovm start"])
+    await box.fails(["start", "--memory", "64MiB", "again", "other"], "OVM_USAGE", ["ovm run --detach"])
+    expect(await box.json(["start", "again"])).toEqual({ instance_id: id, status: "running" })
+    await consoleHas(box, "again", "TICK 1")
+    expect((await box.json(["status", id])).resources.memory).toBe(48 << 20)
+    expect(await box.ok(["start", "again"])).toBe(id)
+    const { started } = await box.json(["status", id])
+    expect(await box.ok(["restart", "again"])).toBe(id)
+    const now = await box.json(["status", id])
+    expect(now.state).toBe("running")
+    expect(Date.parse(now.started)).toBeGreaterThan(Date.parse(started))
+    await box.fails(["start", "again", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
+    await box.fails(["restart", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
+    await box.ok(["rm", "--force", "again"])
+  })
+
   test("run --detach, start, ps, status, logs, stop, rm", async () => {
     // Started machines are known by their id, the start of it, and their name.
     const { instance_id: id, status } = await box.json(["run", "-d", "--name", "web", "steady"])

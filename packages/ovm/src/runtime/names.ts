@@ -22,7 +22,7 @@ export function chooseName(
     throw new OvmError("OVM_REQUEST_INVALID", `name: ${JSON.stringify(wanted)} does not match ${NAME.source}`)
   if (names.has(wanted))
     throw new OvmError("OVM_NAME_IN_USE", `an instance is called ${wanted} already`, {
-      hint: `ovm start ${wanted} starts it again, ovm rm ${wanted} removes it; or take another name`,
+      hint: `ovm rm ${wanted}, or take another name`,
     })
   return wanted
 }
