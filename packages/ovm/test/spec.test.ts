@@ -217,6 +217,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /status/{instance_id} 200,default",
     "POST /instances/{instance_id}/pause 200,default",
     "POST /instances/{instance_id}/resume 200,default",
+    "POST /instances/{instance_id}/start 200,default",
     "POST /snapshot 200,default",
     "POST /start 200,default",
     "POST /stop 200,default",
