@@ -50,8 +50,8 @@ export interface Runtime {
   pause(instanceId: string, call?: Call): Promise<PauseAnswer>
   resume(instanceId: string, call?: Call): Promise<PauseAnswer>
   /**
-   * Boots a machine again that has ended, from the disk that its guest wrote to; one that starts or runs is left alone. Throws
-   * OVM_STATE_CONFLICT, and what a start can throw: then it is as it was.
+   * Boots a machine again that has ended, from the disk that its guest wrote to; one that starts or runs is left alone.
+   * Throws OVM_STATE_CONFLICT, and what a start can throw: then it is as it was.
    */
   startAgain(instanceId: string, call?: Call): Promise<StartAnswer>
   status(instanceId: string, call?: Call): Promise<InstanceInfo>

@@ -104,8 +104,8 @@ export class Images {
   }
 
   /**
-   * `open` of what an instance was started from before, by its digest: `asked` is what it was asked for by then. What the instance holds
-   * it goes on holding, also if this fails.
+   * `open` of what an instance was started from before, by its digest: `asked` is what it was asked for by then. What
+   * the instance holds it goes on holding, also if this fails.
    */
   async openAgain(asked: string, base: Descriptor, options: Omit<OpenOptions, "pull">): Promise<OpenImage> {
     const store = await openLayout(this.place.store, { create: true, durable: false })
@@ -268,7 +268,10 @@ export class Images {
     await refuseOther(store, name, call)
   }
 
-  /** Gives back the leases of all instances but these, which hold at least this afterwards, whatever became of their leases. */
+  /**
+   * Gives back the leases of all instances but these, which hold at least this afterwards, whatever became of their
+   * leases.
+   */
   async keepLeases(instances: ReadonlyMap<string, readonly Held[]>): Promise<void> {
     await using store = await openLayout(this.place.store)
     const held = new Map((await store.leases()).map(({ id, digests }) => [id, digests]))

@@ -116,7 +116,10 @@ export class OpenImage {
     return await prepareSnapshot(from, snapshot, base, { ...call, holder: lease })
   }
 
-  /** The files of what was written on top of the machine's layers, each verified if it is of the store. Throws as `resume` does. */
+  /**
+   * The files of what was written on top of the machine's layers, each verified if it is of the store. Throws as
+   * `resume` does.
+   */
   async overlays(
     written: readonly (Descriptor | string)[],
     call: Call = {},
@@ -128,7 +131,10 @@ export class OpenImage {
     )
   }
 
-  /** `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in vain. */
+  /**
+   * `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in
+   * vain.
+   */
   async close(failure?: unknown): Promise<void> {
     if (failure === undefined) return await this.store.close()
     const { place, cache } = this.premises

@@ -9,7 +9,9 @@ import { hasEnded } from "./states.ts"
 /** An instance whose disk is there, and what was written to it. */
 export type Startable = Instance & { readonly lineage: Lineage }
 
-/** Throws OVM_STATE_CONFLICT for what has not ended or has no disk to go on with, OVM_RECORD_UNREADABLE (OVMS-API-165). */
+/**
+ * Throws OVM_STATE_CONFLICT for what has not ended or has no disk to go on with, OVM_RECORD_UNREADABLE (OVMS-API-165).
+ */
 export function startable(instance: Instance): Startable {
   const { info, lineage, unreadable, removing, snapshotting } = instance
   if (unreadable) throw unreadable
@@ -54,8 +56,9 @@ export function nextLife({ directory, info, lineage, request }: Startable): Inst
 }
 
 /**
- * How the machine boots from its disk as it is: on the content that it was started from, whatever names stand for by now, with the
- * resources that it had, and by the VMM that wrote the disk (OVMS-API-163). Throws what Images.openAgain and planBoot throw.
+ * How the machine boots from its disk as it is: on the content that it was started from, whatever names stand for by
+ * now, with the resources that it had, and by the VMM that wrote the disk (OVMS-API-163). Throws what Images.openAgain
+ * and planBoot throw.
  */
 export async function planAgain(
   { images, vmms, limits, defaults }: PlanContext,

@@ -181,7 +181,10 @@ export class Instance {
     await this.#keeper.close()
   }
 
-  /** Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by both. */
+  /**
+   * Removes all of it. Nothing else is at work in the directory then: what is removed by two at once can be left by
+   * both.
+   */
   async discard(): Promise<void> {
     await this.#keeper.close()
     await removeDirectory(this.directory)

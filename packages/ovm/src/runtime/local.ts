@@ -294,7 +294,10 @@ export class LocalRuntime implements Runtime {
   }
 }
 
-/** What each instance needs as long as it is on record: manifests, and what was written since, which no manifest may have. */
+/**
+ * What each instance needs as long as it is on record: manifests, and what was written since, which no manifest may
+ * have.
+ */
 function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, Held[]> {
   return new Map(
     Array.from(instances, ([id, { info, lineage }]) => {

@@ -103,8 +103,9 @@ function bytesOf(layer: DiskLayer): Record<string, unknown> {
 }
 
 /**
- * What the guest writes is not brought to the disk whenever the guest asks, and not once more in the pause of a snapshot, which stores a
- * copy that is: it outlives the machine, and may not outlive a crash of its host (docs/design/0023).
+ * What the guest writes is not brought to the disk whenever the guest asks, and not once more in the pause of a
+ * snapshot, which stores a copy that is: it outlives the machine, and may not outlive a crash of its host
+ * (docs/design/0023).
  */
 export const WRITABLE = { discard: "unmap", cache: { "no-flush": true } } as const
 

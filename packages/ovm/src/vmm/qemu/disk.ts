@@ -6,8 +6,8 @@ import type { LaunchPlan } from "../plan.ts"
 const OVERLAY = "overlay.qcow2"
 
 /**
- * The qcow2 that the guest of `plan` writes to: that of an earlier life, or an empty one that is made; undefined where it cannot write.
- * Throws as createOverlay does, and OVM_FILE_UNREADABLE where there is one already.
+ * The qcow2 that the guest of `plan` writes to: that of an earlier life, or an empty one that is made; undefined where
+ * it cannot write. Throws as createOverlay does, and OVM_FILE_UNREADABLE where there is one already.
  */
 export async function makeOverlay({ directory, disk }: LaunchPlan): Promise<string | undefined> {
   if (!disk?.writable) return undefined
