@@ -11,19 +11,19 @@ import { openLayout } from "../content/layout/store.ts"
 import { pushed } from "../signing/bundle/write.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { type Images, openImages } from "./images.ts"
-import type { OpenOptions } from "./open.ts"
+import type { OpenImageOptions } from "./open.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(180_000)
 
 const UNSIGNED = "the machine is not signed, and no policy asks for that"
-const NEVER: OpenOptions = { lease: "test", pull: "never" }
+const NEVER: OpenImageOptions = { lease: "test", pull: "never" }
 
 let root: string
 let images: Images
 
 /** What is known of an image that was opened, and is leased since. */
-async function opened(reference: string, options: OpenOptions) {
+async function opened(reference: string, options: OpenImageOptions) {
   const open = await images.open(reference, options)
   await open.close()
   return open.image

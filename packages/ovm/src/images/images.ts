@@ -22,7 +22,7 @@ import {
   LEASE,
   leaseOf,
   OpenImage,
-  type OpenOptions,
+  type OpenImageOptions,
   pinned,
 } from "./open.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
@@ -89,7 +89,7 @@ export class Images {
    * OVM_DISK_INVALID, OVM_KERNEL_INVALID, OVM_DIGEST_MISMATCH and what a registry can fail with; then nothing is
    * leased.
    */
-  async open(reference: string, options: OpenOptions): Promise<OpenImage> {
+  async open(reference: string, options: OpenImageOptions): Promise<OpenImage> {
     const { place } = this
     // Whatever it has to fetch can be fetched again, and no machine that holds something outlives the host.
     const store = await openLayout(place.store, { create: true, durable: false })
@@ -107,7 +107,11 @@ export class Images {
    * `open` of what an instance was started from before, by its digest: `asked` is what it was asked for by then. What
    * the instance holds it goes on holding, also if this fails.
    */
-  async openAgain(asked: string, base: Descriptor, options: Omit<OpenOptions, "pull">): Promise<OpenImage> {
+  async openAgain(
+    asked: string,
+    base: Descriptor,
+    options: Omit<OpenImageOptions, "pull">,
+  ): Promise<OpenImage> {
     const store = await openLayout(this.place.store, { create: true, durable: false })
     try {
       const began = performance.now()
@@ -120,7 +124,7 @@ export class Images {
     }
   }
 
-  async #open(store: LayoutStore, text: string, options: OpenOptions): Promise<OpenImage> {
+  async #open(store: LayoutStore, text: string, options: OpenImageOptions): Promise<OpenImage> {
     const began = performance.now()
     const { active } = await this.policy.check()
     const found = { policy: this.policy, strict: active }
@@ -131,7 +135,7 @@ export class Images {
   async #opened(
     store: LayoutStore,
     located: ImageTarget,
-    options: OpenOptions,
+    options: OpenImageOptions,
     began: number,
   ): Promise<OpenImage> {
     const { place, cache, policy } = this

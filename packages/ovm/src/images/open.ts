@@ -20,7 +20,7 @@ import { askedOf, type Root } from "./root.ts"
 import { prepareSnapshot } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
 
-export interface OpenOptions extends Call {
+export interface OpenImageOptions extends Call {
   /** Id of the instance that will use it; its lease holds the content until `Images.release`. */
   readonly lease: string
   /** never: throw what is missing. missing: fetch what is not here. */
@@ -172,7 +172,7 @@ export async function findImage(
   store: LayoutStore,
   text: string,
   { policy, strict }: { readonly policy: Policy; readonly strict: boolean },
-  options: OpenOptions & Pick<PullOptions, "settings" | "lanes">,
+  options: OpenImageOptions & Pick<PullOptions, "settings" | "lanes">,
 ): Promise<ImageTarget> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)

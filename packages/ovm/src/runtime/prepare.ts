@@ -1,5 +1,5 @@
 import type { Call } from "../content/interfaces.ts"
-import type { OpenImage, OpenOptions } from "../images/open.ts"
+import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
 import type { InstanceInfo } from "./interfaces.ts"
@@ -16,7 +16,7 @@ export async function prepareStart(
   context: PlanContext,
   request: LaunchRequest,
   reference: string,
-  options: Omit<OpenOptions, "lease" | "resume">,
+  options: Omit<OpenImageOptions, "lease" | "resume">,
 ): Promise<Planned> {
   const { resume } = request.overrides
   const wanted = { ...options, lease: request.id, ...(resume !== undefined && { resume }) }

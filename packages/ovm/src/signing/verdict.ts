@@ -7,7 +7,7 @@ import type { Judge } from "./judges.ts"
 import { kindOf } from "./statement.ts"
 
 /** What is asked of one candidate. */
-export interface Asked extends Inquiry {
+export interface CandidateInquiry extends Inquiry {
   /** The predicate type that it should have, or is said to have. */
   readonly type: string
   /** What turns out to be of another type is not judged. */
@@ -25,7 +25,10 @@ export interface Judged {
  * Reads and judges one candidate; undefined if there is nothing in it, or it is gone. Bad evidence is a verdict.
  * Throws what the source throws.
  */
-export async function judgeCandidate(candidate: Candidate, asked: Asked): Promise<Judged | undefined> {
+export async function judgeCandidate(
+  candidate: Candidate,
+  asked: CandidateInquiry,
+): Promise<Judged | undefined> {
   const { type, ofThatTypeOnly, judges } = asked
   const isOther = (evidence: Evidence) => ofThatTypeOnly && evidence.predicateType !== type
   let evidence = placeholder(candidate, type)

@@ -4,7 +4,7 @@ import { SIGNATURE_PREDICATE, type Verdicts } from "./interfaces.ts"
 import { prepare } from "./judges.ts"
 import { AT_A_TIME } from "./limits.ts"
 import { kindOf } from "./statement.ts"
-import { type Asked, judgeCandidate } from "./verdict.ts"
+import { type CandidateInquiry, judgeCandidate } from "./verdict.ts"
 
 /**
  * Finds and judges all that vouches for `subject` (spec/signing.md, "Verifying"). Bad evidence is a verdict, never an
@@ -18,7 +18,14 @@ export const verdicts: Verdicts = async function* (source, subject, options) {
   // Whoever has enough stops; what was begun ahead for the rest stops with it.
   const stop = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal
-  const asked: Asked = { source, subject, type: wanted, ofThatTypeOnly: true, judges, call: { signal } }
+  const asked: CandidateInquiry = {
+    source,
+    subject,
+    type: wanted,
+    ofThatTypeOnly: true,
+    judges,
+    call: { signal },
+  }
   try {
     const found = candidates(source, subject, kindOf(wanted), asked.call)
     for await (const judged of ahead(found, AT_A_TIME, (candidate) => judgeCandidate(candidate, asked)))

@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { attach } from "../../attach.ts"
+import { showConsole } from "../../console.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
@@ -68,7 +68,7 @@ async function run(text: string, options: RunOptions): Promise<void> {
     return { runtime, id: (await runtime.start(startRequest(image, options), { signal })).instance_id }
   })
   if (!options.rm) {
-    const { name } = await attach(runtime, id)
+    const { name } = await showConsole(runtime, id)
     if (isTerminal("stderr"))
       printError(
         `${name} is kept with its disk: ovm start ${name} goes on with it, ovm rm ${name} removes it\n`,
@@ -76,7 +76,7 @@ async function run(text: string, options: RunOptions): Promise<void> {
     return
   }
   try {
-    const info = await attach(runtime, id, false)
+    const info = await showConsole(runtime, id, false)
     printError(`${info.name} ${endOf(info)}\n`)
   } finally {
     await runtime.remove(id, { force: true })

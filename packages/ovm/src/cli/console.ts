@@ -15,7 +15,7 @@ const LOOK_MS = 1000
  * OVM_INTERRUPTED if it was killed.
  * `kept`: the instance stays on record.
  */
-export async function attach(runtime: Runtime, id: string, kept = true): Promise<InstanceInfo> {
+export async function showConsole(runtime: Runtime, id: string, kept = true): Promise<InstanceInfo> {
   let signals = 0 as number
   const info = await onSignals(
     (count) => {
