@@ -4,7 +4,7 @@ import { clientOf } from "./client.ts"
 import type { Exchange } from "./exchange.ts"
 import type { Content, Writable } from "./interfaces.ts"
 import { getCatalog, getReferrers, getTags } from "./lists.ts"
-import { deleteManifest, getManifest, putManifest } from "./manifests.ts"
+import { deleteManifest, getManifest, receiveManifest } from "./manifests.ts"
 import { answerTo, Refusal } from "./refusal.ts"
 import { bodyOf } from "./request-body.ts"
 import { route, type Target } from "./routes.ts"
@@ -81,7 +81,7 @@ function handlersOf(exchange: Exchange, target: Target): Handlers {
     case "manifest":
       return {
         GET: () => getManifest(exchange, target.repository, target.id),
-        PUT: () => putManifest(exchange, target.repository, target.id),
+        PUT: () => receiveManifest(exchange, target.repository, target.id),
         DELETE: () => deleteManifest(exchange, target.repository, target.id),
       }
     case "blob":

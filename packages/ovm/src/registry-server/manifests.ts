@@ -30,7 +30,7 @@ export async function getManifest(
 /**
  * PUT (distribution-spec: "Pushing Manifests"), by tag or by digest; by digest also with `?tag=` as often as wanted.
  */
-export async function putManifest(
+export async function receiveManifest(
   exchange: Exchange,
   repository: string,
   reference: string,
