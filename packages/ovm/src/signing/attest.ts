@@ -1,10 +1,9 @@
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, Pusher } from "../content/interfaces.ts"
-import { OvmError } from "../errors.ts"
 import { attachBundle, type Sealer } from "./bundle/write.ts"
-import { SIGNATURE_PREDICATE, type Signer } from "./interfaces.ts"
+import type { Signer } from "./interfaces.ts"
 import { sealer } from "./sign.ts"
-import { REFERENCE_ANNOTATION, writeStatement } from "./statement.ts"
+import { REFERENCE_ANNOTATION, refuseSignatureType, writeStatement } from "./statement.ts"
 
 export interface Attestation extends Call {
   readonly predicateType: string
@@ -24,10 +23,7 @@ export async function attest(
   by: Signer | Sealer,
   { predicateType, predicate, reference, ...call }: Attestation,
 ): Promise<Descriptor> {
-  if (predicateType === SIGNATURE_PREDICATE)
-    throw new OvmError("OVM_PREDICATE_MISMATCH", `${predicateType} is a signature, not an attestation`, {
-      hint: "ovm sign NAME",
-    })
+  refuseSignatureType(predicateType)
   const statement = writeStatement({
     subject: subject.digest,
     predicateType,

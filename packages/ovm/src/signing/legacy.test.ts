@@ -5,7 +5,7 @@ import { OCI_MANIFEST } from "../content/manifest.ts"
 import { MemoryStore } from "../content/memory.ts"
 import { pushed } from "./bundle/write.ts"
 import { ENVELOPE } from "./envelope.ts"
-import type { Authority, Verdict } from "./interfaces.ts"
+import { type Authority, SIGNATURE_PREDICATE, type Verdict } from "./interfaces.ts"
 import { generateKeyPair } from "./keys/generate.ts"
 import { keySigner, parsePrivateKey } from "./keys/private.ts"
 import { SIMPLE_SIGNING, writePayload } from "./legacy/payload.ts"
@@ -71,6 +71,15 @@ describe("Cosign's older form", () => {
       names.map((name) => signLegacy({ ...at, place: name }, subject, signer, { reference: name })),
     )
     expect((await judged(store, subject)).map(({ signedReference }) => signedReference).sort()).toEqual(names)
+  })
+
+  test("an attestation with the predicate type of a signature is not written (OVMS-SIG-015)", async () => {
+    const { store, subject, at } = await artifact()
+    const attestation = { predicateType: SIGNATURE_PREDICATE, predicate: {} }
+    await expect(attestLegacy(at, subject, signer, attestation)).rejects.toMatchObject({
+      code: "OVM_PREDICATE_MISMATCH",
+    })
+    expect(await judged(store, subject)).toEqual([])
   })
 
   test("attestations of several types under one tag, each found by its own", async () => {

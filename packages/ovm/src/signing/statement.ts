@@ -79,3 +79,11 @@ function otherSubject(subjects: readonly Record<string, unknown>[], subject: Dig
 export function kindOf(predicateType: string): "signature" | "attestation" {
   return predicateType === SIGNATURE_PREDICATE ? "signature" : "attestation"
 }
+
+/** Throws OVM_PREDICATE_MISMATCH for the type that is reserved for signatures: nothing else may look like one. */
+export function refuseSignatureType(predicateType: string): void {
+  if (predicateType === SIGNATURE_PREDICATE)
+    throw new OvmError("OVM_PREDICATE_MISMATCH", `${predicateType} is a signature, not an attestation`, {
+      hint: "ovm sign NAME",
+    })
+}

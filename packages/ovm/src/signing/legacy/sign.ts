@@ -7,7 +7,7 @@ import type { Signer } from "../interfaces.ts"
 import { parsePublicKey } from "../keys/public.ts"
 import { SIGNATURE_LIMIT } from "../limits.ts"
 import type { SignOptions } from "../sign.ts"
-import { writeStatement } from "../statement.ts"
+import { refuseSignatureType, writeStatement } from "../statement.ts"
 import { SIMPLE_SIGNING, writePayload } from "./payload.ts"
 import { legacyTag, PREDICATE_ANNOTATION, SIGNATURE_ANNOTATION } from "./tags.ts"
 import { addLayer, type LegacyTag } from "./write.ts"
@@ -66,6 +66,7 @@ export async function attestLegacy(
   signer: Signer,
   { predicateType, predicate, reference, ...call }: Attestation,
 ): Promise<Descriptor> {
+  refuseSignatureType(predicateType)
   const payload = writeStatement({
     subject: subject.digest,
     predicateType,
