@@ -8,9 +8,6 @@ const SOURCE = join(import.meta.dir, "../src")
 /** Every command's file has one, and is read by that name (cli/commands.ts). */
 const OF_EVERY_COMMAND = "define"
 
-/** Declared in cli/, which is being reworked: whoever is done takes it out of here. */
-const NOT_YET: readonly string[] = ["Verdict"]
-
 test("one exported name means one thing in all of packages/ovm/src", async () => {
   const homes = new Map<string, string[]>()
   for await (const file of new Bun.Glob("**/*.ts").scan(SOURCE)) {
@@ -20,7 +17,7 @@ test("one exported name means one thing in all of packages/ovm/src", async () =>
         homes.set(name, [...(homes.get(name) ?? []), file])
   }
   expect(homes.size).toBeGreaterThan(1000)
-  const shared = [...homes].filter(([name, files]) => files.length > 1 && !NOT_YET.includes(name))
+  const shared = [...homes].filter(([name, files]) => files.length > 1)
   expect(shared.map(([name, files]) => `${name}: ${files.sort().join(", ")}`)).toEqual([])
 })
 

@@ -17,6 +17,9 @@ import { GuestWatch } from "./watch.ts"
 /** From spawn to the monitor's greeting: some 50 ms, and a minute where forty of them share two processors. */
 export const START_MS = 120_000
 const RETRY_MS = 1
+/** The part of the time waited so far that the next look at a start comes later, and the longest that it does. */
+const LOOKS = 32
+const MOST_RETRY_MS = 20
 /**
  * How long a QEMU whose monitor is gone may take to leave its status, and one that refused something: it may be about
  * to end.
@@ -109,9 +112,10 @@ export function refuseFatal(findings: readonly Unsupported[]): void {
 
 /** Tries until the monitor answers or QEMU has ended: the socket appears a few ms after the process. */
 async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> {
-  const deadline = performance.now() + START_MS
+  const began = performance.now()
   for (;;) {
-    const left = deadline - performance.now()
+    const waited = performance.now() - began
+    const left = START_MS - waited
     if (left <= 0)
       throw new OvmError("OVM_VMM_TIMEOUT", `QEMU did not open its monitor within ${START_MS} ms`)
     // A look costs less than a call that fails, and QEMU wants the processors now.
@@ -121,7 +125,8 @@ async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> 
     }
     if ((await readExit(directory)) !== undefined)
       throw new OvmError("OVM_VMM_FAILED", "QEMU ended before it opened its monitor")
-    await sleep(RETRY_MS)
+    // The longer it takes, the busier is the host, with other starts as a rule.
+    await sleep(Math.min(Math.max(RETRY_MS, waited / LOOKS), MOST_RETRY_MS))
   }
 }
 
