@@ -17,7 +17,7 @@ test("one exported name means one thing in all of packages/ovm/src", async () =>
         homes.set(name, [...(homes.get(name) ?? []), file])
   }
   expect(homes.size).toBeGreaterThan(1000)
-  const shared = [...homes].filter(([name, files]) => files.length > 1)
+  const shared = [...homes].filter(([, files]) => files.length > 1)
   expect(shared.map(([name, files]) => `${name}: ${files.sort().join(", ")}`)).toEqual([])
 })
 
