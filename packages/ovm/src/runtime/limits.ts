@@ -6,7 +6,7 @@ export interface Limits {
   readonly instances: number
   /** Bytes of console kept for each instance. */
   readonly console: number
-  /** Bytes of guest memory that warm slots may have in all. */
+  /** Bytes that warm slots may take in all while they wait. */
   readonly warmMemory: number
   /** Bytes that the host must have available; with less, slots are ended. */
   readonly warmReserve: number

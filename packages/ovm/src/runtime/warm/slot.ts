@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { ownMemory } from "../../host/memory.ts"
 import type { Loaded } from "../../vmm/loader.ts"
 import type { PlanContext, Planned } from "../plan.ts"
 import { prepareStart } from "../prepare.ts"
@@ -20,6 +21,8 @@ export interface Slot {
   readonly id: string
   readonly planned: Planned
   readonly loaded: Loaded
+  /** Bytes that it takes while it waits: nearly all of the guest's memory is shared with all others until it runs. */
+  readonly memory: number
   /**
    * True as long as the VMM's program is the one that was started, and the policy admits the snapshot by the name it
    * was loaded by.
@@ -50,6 +53,7 @@ export async function makeSlot(context: SlotContext, reference: string, call: Ca
       id,
       planned,
       loaded,
+      memory: (await ownMemory(loaded.record.pid)) ?? planned.plan.resources.memory,
       current: () =>
         program !== undefined &&
         identityOf(capabilities.binary) === program &&

@@ -13,6 +13,7 @@ import type { Descriptor } from "../../content/descriptor.ts"
 import { digestOf } from "../../content/digest.ts"
 import { openLayout } from "../../content/layout/store.ts"
 import { bytesOf, fetchAll } from "../../content/read.ts"
+import { ownMemory } from "../../host/memory.ts"
 import { openImages } from "../../images/images.ts"
 import { Policy } from "../../signing/policy/policy.ts"
 import { availableVmms } from "../../vmm/available.ts"
@@ -186,13 +187,19 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
   })
 
   test("no more than the memory that was granted (OVMS-API-091, OVMS-API-102)", async () => {
-    await reopen({ warmMemory: 64 << 20 })
-    const error = await refusal(runtime.warm({ manifest: WARM, slots: 3 }))
+    await runtime.warm({ manifest: WARM, slots: 1 })
+    const [pid = 0] = await vmmsBelow(root)
+    const each = (await ownMemory(pid)) ?? Number.NaN
+    // Of the guest's memory it has nearly nothing for itself.
+    expect(each).toBeLessThan(24 << 20)
+    await runtime.warm({ manifest: WARM, slots: 0 })
+    await reopen({ warmMemory: Math.round(3.2 * each) })
+    const error = await refusal(runtime.warm({ manifest: WARM, slots: 5 }))
     expect([error.code, error.message]).toEqual(["OVM_TOO_MANY", expect.stringContaining(WARM)])
     expect(await warmInfo()).toBeUndefined()
     expect(await runtime.warm({ manifest: WARM, slots: 2 })).toMatchObject({ ready: 2 })
     // What was asked for of a daemon that granted more.
-    await reopen({ warmMemory: 32 << 20 })
+    await reopen({ warmMemory: Math.round(1.4 * each) })
     expect(await until("a reason", () => warmInfo(), { is: (info) => Boolean(info?.reason) })).toMatchObject({
       wanted: 2,
       ready: 1,

@@ -19,8 +19,8 @@ interface Wish {
   readonly reference: string
   wanted: number
   digest?: Digest
-  /** Bytes of one slot. */
-  memory: number
+  /** Bytes that one slot takes at most, as far as one was made of what the name stands for. */
+  each?: number
   readonly slots: Set<Slot>
   failure?: OvmError
 }
@@ -98,25 +98,19 @@ export class Slots {
   }
 
   async #grow(reference: string, slots: number): Promise<WarmAnswer> {
-    const { images, limits } = this.#options
-    const { descriptor, snapshot } = await images.snapshot(reference)
-    const { memory } = snapshot.resources
-    const others = this.#memory((wish) => (wish.reference === reference ? 0 : wish.wanted))
-    if (others + slots * memory > limits.warmMemory)
-      throw new OvmError(
-        "OVM_TOO_MANY",
-        `slots: ${slots} of ${reference} need ${slots * memory} bytes beside the ${others} of others; ${limits.warmMemory} are granted`,
-        { hint: "ovm info, ovm warm --slots 0 for what is not needed" },
-      )
+    const { descriptor } = await this.#options.images.snapshot(reference)
     const wish = this.#wish(reference)
     const before = wish.wanted
+    if (wish.digest === descriptor.digest) this.#refuseTooMany(wish, slots)
     wish.wanted = slots
-    wish.memory = memory
     await this.#settle()
-    if (wish.slots.size === 0 && wish.failure) {
+    try {
+      if (wish.slots.size === 0 && wish.failure) throw wish.failure
+      // What one takes is known once there is one.
+      if (wish.wanted === slots) this.#refuseTooMany(wish, slots)
+    } catch (failure) {
       // Unless another request has said otherwise meanwhile.
       if (wish.wanted === slots) wish.wanted = before
-      const { failure } = wish
       await this.#settle()
       throw failure
     }
@@ -124,9 +118,22 @@ export class Slots {
     return { snapshot: descriptor.digest, slots, ready: wish.slots.size }
   }
 
+  /** Throws OVM_TOO_MANY if so many slots, with what others have asked for, take more than was granted. */
+  #refuseTooMany(wish: Wish, slots: number): void {
+    const { warmMemory } = this.#options.limits
+    const { reference, each = 0 } = wish
+    const others = this.#memory((one) => (one === wish ? 0 : one.wanted))
+    if (others + slots * each <= warmMemory) return
+    throw new OvmError(
+      "OVM_TOO_MANY",
+      `slots: ${slots} of ${reference} need ${slots * each} bytes beside the ${others} of others; ${warmMemory} are granted`,
+      { hint: "ovm info, ovm warm --slots 0 for what is not needed" },
+    )
+  }
+
   /** Bytes, with `count` slots of each wish. */
   #memory(count: (wish: Wish) => number): number {
-    return this.#wishes.values().reduce((sum, wish) => sum + count(wish) * wish.memory, 0)
+    return this.#wishes.values().reduce((sum, wish) => sum + count(wish) * (wish.each ?? 0), 0)
   }
 
   /** A slot of that snapshot, which stays here until it is taken. */
@@ -167,7 +174,7 @@ export class Slots {
   #wish(reference: string): Wish {
     const known = this.#wishes.get(reference)
     if (known) return known
-    const wish = { reference, wanted: 0, memory: 0, slots: new Set<Slot>() }
+    const wish: Wish = { reference, wanted: 0, slots: new Set<Slot>() }
     this.#wishes.set(reference, wish)
     return wish
   }
@@ -221,6 +228,7 @@ export class Slots {
     while (slots.size < Math.min(wanted, wish.wanted) && !signal.aborted) {
       await this.#assertRoom(wish)
       const slot = await makeSlot(this.#options, wish.reference, { signal })
+      wish.each = Math.max(wish.each ?? 0, slot.memory)
       slots.add(slot)
       slot.loaded.exited.then((exit) => this.#died(wish, slot, exit.message)).catch(() => {})
     }
@@ -233,8 +241,8 @@ export class Slots {
     await this.#assertAvailable()
     const { images, root } = this.#options
     const { descriptor, snapshot } = await images.snapshot(wish.reference)
+    if (wish.digest !== descriptor.digest) delete wish.each
     wish.digest = descriptor.digest
-    wish.memory = snapshot.resources.memory
     if (snapshot.uniqueness.multiResume !== "deny") return wish.wanted
     if (await wasResumed(resumedIn(root), descriptor.digest))
       throw new OvmError(
@@ -249,14 +257,17 @@ export class Slots {
     return 1
   }
 
-  async #assertRoom({ memory, reference }: Wish): Promise<void> {
-    await this.#assertAvailable(memory)
+  /** Before the first one is made nobody knows what it takes: there has to be something left. */
+  async #assertRoom({ each = 1, reference }: Wish): Promise<void> {
+    await this.#assertAvailable(each)
     const { warmMemory } = this.#options.limits
-    const used = this.#memory(({ slots }) => slots.size)
-    if (used + memory > warmMemory)
+    const used = this.#wishes
+      .values()
+      .reduce((sum, { slots }) => sum + [...slots].reduce((bytes, slot) => bytes + slot.memory, 0), 0)
+    if (used + each > warmMemory)
       throw new OvmError(
         "OVM_TOO_MANY",
-        `one more slot of ${reference} needs ${memory} bytes beside ${used}; ${warmMemory} are granted`,
+        `one more slot of ${reference} needs ${each} bytes beside ${used}; ${warmMemory} are granted`,
       )
   }
 
