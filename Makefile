@@ -42,7 +42,7 @@ bench-startup: build peers machine ## how fast ovm starts, beside oras, crane an
 bench-boot: build machine ## how fast a machine starts, beside the same QEMU by hand; the daemon's memory
 	@node_modules/.bin/bun bench/boot.ts
 
-bench-registry: build peers ## how fast a gigabyte goes from and to a registry, beside oras, crane, regctl and skopeo
+bench-registry: build peers ## how fast a gigabyte goes from and to a registry, over TLS and without, beside oras, crane, regctl and skopeo
 	@node_modules/.bin/bun bench/registry.ts $(BENCH)
 
 bench-sparse: build ## how fast a disk of holes is packed, beside sha256sum and cp
