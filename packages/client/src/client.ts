@@ -24,6 +24,10 @@ export function connect(socket: string): Runtime {
     pause: (id, call) => post(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
     resume: (id, call) => post(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
     startAgain: (id, call) => post(`/instances/${encodeURIComponent(id)}/start`, undefined, call),
+    restart: (id, { graceMs, signal } = {}) => {
+      const grace = graceMs === undefined ? "" : `?grace_ms=${graceMs}`
+      return post(`/instances/${encodeURIComponent(id)}/restart${grace}`, undefined, signal && { signal })
+    },
     status: (id, call) => get(`/status/${encodeURIComponent(id)}`, call),
     logs: async (id, { follow = false, signal } = {}) => {
       const path = `/logs/${encodeURIComponent(id)}?follow=${follow}`

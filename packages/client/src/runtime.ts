@@ -54,6 +54,11 @@ export interface Runtime {
    * Throws OVM_STATE_CONFLICT, and what a start can throw: then it is as it was.
    */
   startAgain(instanceId: string, call?: Call): Promise<StartAnswer>
+  /**
+   * Stops a machine and starts it again; what would keep it from that is thrown before it is stopped. `graceMs` is what
+   * its guest may take to power off. Goes on if the call is aborted.
+   */
+  restart(instanceId: string, options?: Call & { readonly graceMs?: number }): Promise<StartAnswer>
   status(instanceId: string, call?: Call): Promise<InstanceInfo>
   /** Raw console bytes kept so far; with `follow` also what comes, until the instance ends or `signal` aborts. */
   logs(instanceId: string, options?: Call & { readonly follow?: boolean }): Promise<Bytes>

@@ -247,8 +247,61 @@ describe.skipIf(Boolean(skip))("machines", () => {
     expect(now.state).toBe("running")
     expect(Date.parse(now.started)).toBeGreaterThan(Date.parse(started))
     await box.fails(["start", "again", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
+    await box.fails(["start", "nobody"], "OVM_NAME_UNKNOWN", ["nobody", "no machine", "ovm ps --all"])
+    await box.fails(["start", "--memory", "64MiB", "again"], "OVM_USAGE", ["again is a machine"])
+    await box.ok(["pause", "again"])
+    await box.fails(["start", "again"], "OVM_STATE_CONFLICT", ["paused", "ovm resume again"])
+    await box.ok(["resume", "again"])
+    // What would keep it from being started is known before it is stopped.
+    const policy = join(box.home, "policy.json")
+    await writeFile(policy, '{"schemaVersion":1,"default":{"rule":"reject"}}')
+    expect((await box.ovm(["restart", "again"])).stderr).toContain("OVM_POLICY")
+    await rm(policy)
+    expect((await box.json(["status", id])).state).toBe("running")
+    // One that was just killed is started, and not said to run.
+    const [pid] = (await readFile(join(box.home, "instances", id, "pid"), "utf8")).split(" ")
+    process.kill(Number(pid), "SIGKILL")
+    expect(await box.ok(["start", "again"])).toBe(id)
+    expect((await box.json(["status", id])).state).toBe("running")
     await box.fails(["restart", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
     await box.ok(["rm", "--force", "again"])
+  })
+
+  test("whoever waits for the end of a life sees it, though another one has begun", async () => {
+    const id = await box.ok(["run", "-d", "--name", "lives", "deaf"])
+    await consoleHas(box, "lives", "TICK 1")
+    const stopping = box.ovm(["stop", "--time", "30", "lives"])
+    await until("it is being stopped", () => box.json(["status", id]), {
+      is: ({ state }) => state === "stopping",
+    })
+    await box.ok(["stop", "--time", "0", "lives"])
+    await box.ok(["start", "lives"])
+    expect((await stopping).status).toBe(0)
+    await box.ok(["rm", "--force", "lives"])
+  })
+
+  // OVMS-STA-015
+  test("a grace time outlives the daemon that gave it", async () => {
+    const id = await box.ok(["run", "-d", "--name", "graced", "deaf"])
+    await consoleHas(box, "graced", "TICK 1")
+    const { pid } = (await box.json(["info"])).daemon
+    const stopping = box.ovm(["stop", "--time", "600", "graced"])
+    await until("it is being stopped", () => box.json(["status", id]), {
+      is: ({ state }) => state === "stopping",
+    })
+    const record = JSON.parse(await readFile(join(box.home, "instances", id, "instance.json"), "utf8"))
+    expect(record.stopBy - Date.now()).toBeGreaterThan(500_000)
+    process.kill(pid, "SIGKILL")
+    await stopping
+    // In place of waiting for minutes: the time that the next daemon goes by.
+    await writeFile(
+      join(box.home, "instances", id, "instance.json"),
+      JSON.stringify({ ...record, stopBy: Date.now() + 2000 }),
+    )
+    const began = Date.now()
+    await until("it is stopped", () => box.json(["status", id]), { is: ({ state }) => state === "stopped" })
+    expect(Date.now() - began).toBeGreaterThan(500)
+    await box.ok(["rm", "graced"])
   })
 
   test("run --detach, start, ps, status, logs, stop, rm", async () => {

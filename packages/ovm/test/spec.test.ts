@@ -216,6 +216,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /logs/{instance_id} 200,default",
     "GET /status/{instance_id} 200,default",
     "POST /instances/{instance_id}/pause 200,default",
+    "POST /instances/{instance_id}/restart 200,default",
     "POST /instances/{instance_id}/resume 200,default",
     "POST /instances/{instance_id}/start 200,default",
     "POST /snapshot 200,default",

@@ -140,7 +140,7 @@ describe("a word of other tools is answered, and never by a likeness of letters"
     ["ssh", "not there yet"],
     ["exec", "not there yet"],
     ["attach", "ovm logs --follow"],
-    ["restart", "ovm stop ID, then ovm run IMAGE"],
+    ["reboot", "ovm restart"],
     ["build", "ovm pack"],
     ["ls", "ovm ps"],
     ["list", "ovm images"],
@@ -223,7 +223,7 @@ describe("completion", () => {
     expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
     expect(await complete("registry", "")).toEqual(["serve", "probe"])
     expect(await complete("policy", "check", "--")).toEqual(["--plain-http", "--json", "--help"])
-    expect(await complete("help", "re")).toEqual(["registry", "resume"])
+    expect(await complete("help", "re")).toEqual(["registry", "restart", "resume"])
     expect(await complete("help", "key", "")).toEqual(["generate", "public"])
     expect(await complete("he")).toEqual(["help"])
     expect(await complete("pack", "--kernel", "")).toEqual([":files"])

@@ -20,6 +20,7 @@ export function connect(socket: string): Runtime {
     pause: (id, call) => ours(client.pause(id, call)),
     resume: (id, call) => ours(client.resume(id, call)),
     startAgain: (id, call) => ours(client.startAgain(id, call)),
+    restart: (id, options) => ours(client.restart(id, options)),
     status: (id, call) => ours(client.status(id, call)),
     logs: async (id, options) => consoleOf(await ours(client.logs(id, options)), id),
     list: (call) => ours(client.list(call)),

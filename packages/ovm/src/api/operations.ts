@@ -5,6 +5,7 @@ import { list } from "./operations/list.ts"
 import { logs } from "./operations/logs.ts"
 import { pause } from "./operations/pause.ts"
 import { remove } from "./operations/remove.ts"
+import { restart } from "./operations/restart.ts"
 import { resume } from "./operations/resume.ts"
 import { snapshot } from "./operations/snapshot.ts"
 import { start } from "./operations/start.ts"
@@ -26,6 +27,7 @@ export const OPERATIONS: readonly Operation[] = [
   pause,
   resume,
   startAgain,
+  restart,
   health,
   info,
 ]

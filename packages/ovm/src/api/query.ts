@@ -11,6 +11,15 @@ export function flag(query: URLSearchParams, name: string): boolean {
   )
 }
 
+/** A whole number from 0 to `most`; undefined if it is absent. Throws OVM_REQUEST_INVALID naming it. */
+export function count(query: URLSearchParams, name: string, most: number): number | undefined {
+  const text = query.get(name)
+  if (text === null) return undefined
+  if (/^\d{1,15}$/.test(text) && Number(text) <= most) return Number(text)
+  const shown = JSON.stringify(text.slice(0, 20))
+  throw new OvmError("OVM_REQUEST_INVALID", `${name}: ${shown} is no whole number from 0 to ${most}`)
+}
+
 /**
  * Throws OVM_REQUEST_INVALID naming a parameter that the operation does not have, or that is there twice
  * (OVMS-API-162).

@@ -2,7 +2,7 @@ import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { hasEnded } from "../runtime/states.ts"
 import { refuseBadEnd } from "./end.ts"
-import { waitFor } from "./instances.ts"
+import { hasLeft, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
 import { isTerminal, printBytes, printError } from "./output.ts"
 
@@ -25,8 +25,13 @@ export async function showConsole(runtime: Runtime, id: string, kept = true): Pr
     async () => {
       const timer = setInterval(tellStandstill(runtime, id), LOOK_MS)
       try {
-        for await (const chunk of await runtime.logs(id, { follow: true })) await printBytes(chunk)
-        return await waitFor(runtime, id, ({ state }) => hasEnded(state))
+        for (;;) {
+          const before = await waitFor(runtime, id, ({ state }) => state !== "starting")
+          for await (const chunk of await runtime.logs(id, { follow: true })) await printBytes(chunk)
+          const info = await waitFor(runtime, id, hasLeft(before))
+          // Somebody has it started again: that is shown as well.
+          if (hasEnded(info.state)) return info
+        }
       } finally {
         clearInterval(timer)
       }

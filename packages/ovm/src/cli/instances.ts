@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
+import { hasEnded } from "../runtime/states.ts"
 import { useDaemonOfInstances } from "./daemon.ts"
 
 const SHORTEST_PREFIX = 4
@@ -41,6 +42,11 @@ export function choose(instances: readonly InstanceInfo[], text: string): Instan
       .slice(0, 4)
       .join(", "),
   })
+}
+
+/** Whether the life of a machine that `before` is of has ended: somebody may have started it again in between. */
+export function hasLeft(before: InstanceInfo): (now: InstanceInfo) => boolean {
+  return (now) => hasEnded(now.state) || (before.started !== undefined && now.started !== before.started)
 }
 
 /** Asks again and again, ever more slowly, until `done`. Returns the status then. */

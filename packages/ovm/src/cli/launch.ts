@@ -28,6 +28,21 @@ export async function launchAgain(runtime: Runtime, id: string, call: Call = {})
   return await upOf(runtime, (await runtime.startAgain(id, call)).instance_id, call)
 }
 
+/**
+ * Stops it first: all of it is the daemon's work, and goes on if `call` is aborted. `graceMs` is what its guest may
+ * take.
+ */
+export async function relaunch(
+  runtime: Runtime,
+  id: string,
+  options: Call & { readonly graceMs?: number },
+): Promise<Up> {
+  const { instance_id } = await runtime.restart(id, options)
+  const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", options)
+  refuseBadEnd(info)
+  return { instance_id, status: info.state }
+}
+
 async function upOf(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
   try {
     const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)

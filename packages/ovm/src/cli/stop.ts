@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { hasEnded } from "../runtime/states.ts"
-import { waitFor } from "./instances.ts"
+import { hasLeft, waitFor } from "./instances.ts"
 import { parseCount } from "./size.ts"
 
 /** How long ending and killing the VMM may take after the grace time, in ms. */
@@ -21,15 +21,16 @@ export function defineTime(command: Command): Command {
 /** Stops a machine and waits until it has ended. `seconds` is what its guest may take. Throws OVM_VMM_TIMEOUT. */
 export async function stopped(
   runtime: Runtime,
-  { instance_id, name }: InstanceInfo,
+  instance: InstanceInfo,
   seconds: number | undefined,
 ): Promise<Pick<InstanceInfo, "state" | "stop_method">> {
+  const { instance_id, name } = instance
   const grace_ms = seconds === undefined ? undefined : seconds * 1000
   // What the daemon gives it unless told is its to know.
   const timeout = AbortSignal.timeout((grace_ms ?? MOST_GRACE_MS) + MARGIN_MS)
   try {
     await runtime.stop({ instance_id, ...(grace_ms !== undefined && { grace_ms }) })
-    return await ended(runtime, instance_id, timeout)
+    return await ended(runtime, instance, timeout)
   } catch (cause) {
     if (!timeout.aborted) throw cause
     throw new OvmError("OVM_VMM_TIMEOUT", `instance ${name} is still stopping`, {
@@ -42,11 +43,13 @@ export async function stopped(
 /** One that somebody has removed meanwhile, as `ovm run --rm` does, has ended too. */
 async function ended(
   runtime: Runtime,
-  id: string,
+  before: InstanceInfo,
   signal: AbortSignal,
 ): Promise<Pick<InstanceInfo, "state" | "stop_method">> {
   try {
-    return await waitFor(runtime, id, (info) => hasEnded(info.state), { signal })
+    const now = await waitFor(runtime, before.instance_id, hasLeft(before), { signal })
+    // Another life of it has begun: the one that was to be stopped is over.
+    return hasEnded(now.state) ? now : { state: "stopped" }
   } catch (thrown) {
     if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return { state: "stopped" }
     throw thrown

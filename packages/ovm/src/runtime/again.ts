@@ -30,6 +30,14 @@ export function startable(instance: Instance): Startable {
   return instance as Startable
 }
 
+/** Of one that runs: what `startable` says of it once it has ended. Throws OVM_STATE_CONFLICT. */
+export function restartable(instance: Instance): Startable {
+  instance.assertUsable()
+  const { info, lineage, removing, state } = instance
+  if (lineage && !removing && (state === "running" || state === "paused")) return instance as Startable
+  throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} is ${state}`, { detail: { state } })
+}
+
 /** The next life of an instance: its id, name, disk and place, and nothing of what became of the last one. */
 export function nextLife({ directory, info, lineage, request }: Startable): Instance {
   const { instance_id, name, image, vmm, resources, created } = info

@@ -38,6 +38,12 @@ export class Ending {
     return work
   }
 
+  /** Notes how long the guest of an instance may take to power off, in ms: what is usual unless told. */
+  grant(instance: Instance, graceMs = instance.graceMs ?? this.usualGraceMs): void {
+    instance.graceMs = graceMs
+    instance.stopBy = Date.now() + graceMs
+  }
+
   /** Whatever may still work in the directory of one that has ended is ended. */
   async quiet({ directory, unreadable }: Instance): Promise<void> {
     // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has ended.

@@ -6,6 +6,9 @@ import { Keeper } from "./keeper.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 
+/** More than that nobody gives (spec/runtime-api.md). */
+const MOST_GRACE_MS = 600_000
+
 type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
 
 /** A machine whose process lives and that cannot be given commands. */
@@ -34,6 +37,8 @@ export class Instance {
   removing = false
   /** How long its guest may take to power off, in ms, once a stop was asked for. */
   graceMs: number | undefined
+  /** When that is over, in ms since 1970: kept on disk, for a daemon that comes in between. */
+  stopBy: number | undefined
   /** Known once the image is prepared; kept on disk with the next change. */
   lineage: Lineage | undefined
   /** Gives up what is done for it alone: nobody will ask for it any more. */
@@ -55,12 +60,16 @@ export class Instance {
   constructor(
     readonly directory: string,
     info: InstanceInfo,
-    found?: Pick<InstanceRecord, "machine" | "lineage" | "request">,
+    found?: Pick<InstanceRecord, "machine" | "lineage" | "request" | "stopBy">,
   ) {
     this.#info = info
     this.#record = found?.machine
     this.lineage = found?.lineage
     this.request = found?.request
+    this.stopBy = found?.stopBy
+    // The clock may have been set meanwhile.
+    if (this.stopBy !== undefined)
+      this.graceMs = Math.min(Math.max(0, this.stopBy - Date.now()), MOST_GRACE_MS)
     this.#keeper = new Keeper(directory, found === undefined)
     this.ended = new Promise((resolve) => {
       this.#settle = resolve
@@ -216,6 +225,7 @@ export class Instance {
       ...(this.#record && { machine: this.#record }),
       ...(this.lineage && { lineage: this.lineage }),
       ...(this.request && { request: this.request }),
+      ...(info.state === "stopping" && this.stopBy !== undefined && { stopBy: this.stopBy }),
     }
   }
 }

@@ -8,6 +8,7 @@ import { sweepTemporaries } from "../files/replace.ts"
 import type { Held, Images } from "../images/images.ts"
 import { assertReadable, readConsole } from "../vmm/console.ts"
 import type { Machine } from "../vmm/machine.ts"
+import { isAlive } from "../vmm/process/identity.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
@@ -55,6 +56,8 @@ export interface LocalRuntimeOptions {
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
 const PATIENCE_MS = 250
+/** How long a process that has gone may take to be noticed. */
+const NOTICE_MS = 5000
 /** How often it looks again at what it could not read. */
 const LOOK_AGAIN_MS = 2000
 
@@ -130,9 +133,25 @@ export class LocalRuntime implements Runtime {
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
     this.#assertSettled()
     const instance = this.#get(instanceId)
-    const { state } = instance
-    if (state === "starting" || state === "running") return { instance_id: instanceId, status: state }
+    const { machine, state } = instance
+    // One that was just killed from outside has ended, and nobody has noticed yet.
+    if (state === "running" && machine && !(await isAlive(machine.record)))
+      await Promise.race([instance.ended, sleep(NOTICE_MS)])
+    if (instance.state === "starting" || instance.state === "running")
+      return { instance_id: instanceId, status: instance.state }
     return await this.#starts.again(instance, call)
+  }
+
+  async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
+    this.#assertSettled()
+    const instance = this.#get(instanceId)
+    if (hasEnded(instance.state)) return await this.#starts.again(instance)
+    await this.#starts.checkAgain(instance)
+    const over = instance.ended.then(() => this.#starts.again(instance))
+    // What goes wrong before is thrown first.
+    over.catch(() => {})
+    await this.stop({ instance_id: instanceId, ...(graceMs !== undefined && { grace_ms: graceMs }) })
+    return await over
   }
 
   #assertSettled(): void {
@@ -153,7 +172,9 @@ export class LocalRuntime implements Runtime {
     const { grace_ms } = request
     if (!hasEnded(instance.state)) {
       const first = instance.state !== "stopping"
+      if (first || grace_ms !== undefined) this.#ending.grant(instance, grace_ms)
       if (first) await instance.become("stopping")
+      else await instance.update({})
       // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
       if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms)
     }

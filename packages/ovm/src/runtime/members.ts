@@ -93,6 +93,7 @@ export function recordOf(value: unknown, id: string, directory: string, born: Da
     ...(found && { machine: found }),
     ...(line && { lineage: line }),
     ...(asked && { request: asked }),
+    ...(isCount(value.stopBy) && { stopBy: value.stopBy as number }),
   }
 }
 

@@ -16,6 +16,8 @@ export interface InstanceRecord {
   readonly lineage?: Lineage
   /** As it came: what it is started again with. Absent in records of earlier versions. */
   readonly request?: StartRequest
+  /** While it is being stopped: when its guest's grace time is over, in ms since 1970. */
+  readonly stopBy?: number
 }
 
 /** What a snapshot of the instance would refer to. */

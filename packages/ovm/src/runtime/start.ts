@@ -3,7 +3,7 @@ import { type OvmError, toOvmError } from "../errors.ts"
 import { rounded } from "../rounded.ts"
 import type { Machine, MachineRecord } from "../vmm/machine.ts"
 import { type Admission, accept, assertRoomToRun } from "./admission.ts"
-import { nextLife, planAgain, startable } from "./again.ts"
+import { nextLife, planAgain, restartable, startable } from "./again.ts"
 import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
@@ -81,6 +81,14 @@ export class Starts {
       else await life.fail(error)
       throw error
     }
+  }
+
+  /** Throws what would keep a machine that runs from being started again, once it has ended. Changes nothing. */
+  async checkAgain(instance: Instance): Promise<void> {
+    const { running } = this.#context
+    const others = new Map([...running].filter(([id]) => id !== instance.id))
+    assertRoomToRun({ ...this.#admission, instances: others })
+    await planAgain(this.#context, restartable(instance), {})
   }
 
   /** Nothing of it is left. What cannot be removed now has failed, and is there to be removed later. */

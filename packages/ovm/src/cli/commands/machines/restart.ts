@@ -2,9 +2,9 @@ import type { Command } from "commander"
 import { forEach } from "../../failure.ts"
 import { findInstance } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
-import { launchAgain } from "../../launch.ts"
+import { relaunch } from "../../launch.ts"
 import { print, printJson } from "../../output.ts"
-import { defineTime, stopped } from "../../stop.ts"
+import { defineTime } from "../../stop.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface RestartOptions {
@@ -14,7 +14,8 @@ interface RestartOptions {
 
 export function define(command: Command): void {
   command.description(
-    "Stop machines as `ovm stop` does, and start them again with their disks; those that have ended are only started.",
+    "Stop machines as `ovm stop` does, and start them again with their disks; those that have ended are only started. " +
+      "What keeps one from being started is said before it is stopped. Once begun, the daemon sees it through.",
   )
   defineTime(command.argument("<instance...>", "id, start of an id, or name"))
     .option("--json", "print JSON")
@@ -25,8 +26,8 @@ export function define(command: Command): void {
 async function run(names: readonly string[], options: RestartOptions): Promise<void> {
   const restart = async (name: string) => {
     const { runtime, instance } = await findInstance(name)
-    await stopped(runtime, instance, options.time)
-    const up = await interruptible((signal) => launchAgain(runtime, instance.instance_id, { signal }))
+    const grace = options.time === undefined ? {} : { graceMs: options.time * 1000 }
+    const up = await interruptible((signal) => relaunch(runtime, instance.instance_id, { ...grace, signal }))
     if (options.json) printJson(up)
     else print(`${up.instance_id}\n`)
   }

@@ -4,10 +4,12 @@ import { isPath } from "../../../registry/reference.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { forEach } from "../../failure.ts"
+import { hinted } from "../../hinted.ts"
 import { findInstance } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { launch, launchAgain, type Up } from "../../launch.ts"
 import { defineMachineOptions, type MachineOptions } from "../../machine-options.ts"
+import { isUnknown } from "../../names.ts"
 import { print, printJson } from "../../output.ts"
 import { pullByPolicy } from "../../pull-policy.ts"
 import { examples } from "../../terminal/examples.ts"
@@ -36,15 +38,38 @@ async function run(texts: readonly string[], options: StartOptions): Promise<voi
   if (others.length > 0 && told)
     throw new OvmError("OVM_USAGE", "options say how one new machine is to be", { hint: "ovm run --detach" })
   if (others.length === 0 && (told || isPath(only) || !(await isInstance(only))))
-    return say(await startImage(only, machine))
+    return say(
+      await startImage(only, machine).catch(async (thrown: unknown) => {
+        throw await inPlaceOf(only, thrown)
+      }),
+    )
   await forEach(
     texts,
     async (text) => {
       const { runtime, instance } = await findInstance(text)
-      say(await interruptible((signal) => launchAgain(runtime, instance.instance_id, { signal })))
+      const { instance_id, state } = instance
+      say(
+        await interruptible((signal) => launchAgain(runtime, instance_id, { signal })).catch((thrown) => {
+          throw state === "paused" ? hinted(thrown, "OVM_STATE_CONFLICT", `ovm resume ${text}`) : thrown
+        }),
+      )
     },
     { json: json === true },
   )
+}
+
+/** Whoever meant a machine is told so too. */
+async function inPlaceOf(text: string, thrown: unknown): Promise<unknown> {
+  if (!isUnknown(thrown) || isPath(text)) return thrown
+  if (await isInstance(text))
+    return new OvmError("OVM_USAGE", `${text} is a machine: options say how a new one is to be`, {
+      cause: thrown,
+      hint: `ovm start ${text}`,
+    })
+  return new OvmError(thrown.code, `${thrown.message}, and no machine of that name`, {
+    cause: thrown,
+    hint: `${thrown.hint}; ovm ps --all`,
+  })
 }
 
 async function isInstance(text: string): Promise<boolean> {
