@@ -267,6 +267,26 @@ describe.skipIf(Boolean(skip))("machines", () => {
     await box.ok(["rm", "--force", "again"])
   })
 
+  // OVMS-STA-014
+  test("a daemon that is killed while it starts one again leaves one that can be started again", async () => {
+    const id = await box.ok(["run", "-d", "--name", "cut", "steady"])
+    for (const ms of [0, 5, 20, 40, 80]) {
+      await box.ok(["stop", "cut"])
+      const { pid } = (await box.json(["info"])).daemon
+      const starting = box.ovm(["start", "cut"])
+      await Bun.sleep(ms)
+      process.kill(pid, "SIGKILL")
+      await starting
+      const info = await until("it runs, or has ended", () => box.json(["status", id]), {
+        is: ({ state }) => state !== "starting",
+      })
+      expect(["running", "stopped", "failed"]).toContain(info.state)
+      expect(await box.ok(["start", "cut"])).toBe(id)
+      await consoleHas(box, "cut", "TICK 1")
+    }
+    await box.ok(["rm", "--force", "cut"])
+  })
+
   test("whoever waits for the end of a life sees it, though another one has begun", async () => {
     const id = await box.ok(["run", "-d", "--name", "lives", "deaf"])
     await consoleHas(box, "lives", "TICK 1")

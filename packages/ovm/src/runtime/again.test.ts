@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
 import { openImages } from "../images/images.ts"
@@ -218,17 +219,41 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
     expect(await ticking(id)).toContain("SECTOR 7 [written by the guest]")
   })
 
-  test("a daemon that ends in the middle leaves it to be started again", async () => {
+  // OVMS-API-167
+  test("a restart is another life, begun as soon as the last one is over; whoever looks sees no end between", async () => {
     const id = await started(IMAGE)
-    await stopped(id)
-    await runtime.startAgain(id)
-    // As after kill -9: the next one finds what there is.
-    const next = await open()
-    await until("it runs, or has ended", () => next.status(id), { is: ({ state }) => state !== "starting" })
-    await runtime.close()
-    runtime = next
-    if (hasEnded((await runtime.status(id)).state)) await again(id)
-    expect(await ticking(id)).toContain("SECTOR 3 [written by the guest]")
+    const { started: before } = await runtime.status(id)
+    const states = new Set<State>()
+    let over = false
+    const looking = (async () => {
+      for (; !over; await Bun.sleep(1)) states.add((await runtime.status(id)).state)
+    })()
+    expect(await runtime.restart(id)).toEqual({ instance_id: id, status: "starting" })
+    const info = await reach(id, "running")
+    over = true
+    await looking
+    expect(info.started).not.toBe(before)
+    expect([...states].filter(hasEnded)).toEqual([])
+    await runtime.pause(id)
+    await runtime.restart(id, { graceMs: 0 })
+    await reach(id, "running")
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    await until("it has ended", () => runtime.status(id), { is: ({ state }) => hasEnded(state) })
+    expect(await runtime.restart(id)).toEqual({ instance_id: id, status: "starting" })
+    await reach(id, "running")
+  })
+
+  test("one that is removed while it is restarted is gone, and nothing of it is left", async () => {
+    for (const ms of [0, 1, 20, 60, 120]) {
+      const id = await started(IMAGE)
+      const restarting = runtime.restart(id, { graceMs: 50 }).catch(() => undefined)
+      await Bun.sleep(ms)
+      await runtime.remove(id, { force: true })
+      await restarting
+      await until("it is gone", async () => (await runtime.list()).length, { is: (count) => count === 0 })
+      expect(existsSync(folder(id))).toBe(false)
+      expect(await vmmsBelow(root)).toEqual([])
+    }
   })
 
   test("one that is removed while it is started again is gone", async () => {

@@ -33,8 +33,9 @@ export function startable(instance: Instance): Startable {
 /** Of one that runs: what `startable` says of it once it has ended. Throws OVM_STATE_CONFLICT. */
 export function restartable(instance: Instance): Startable {
   instance.assertUsable()
-  const { info, lineage, removing, state } = instance
-  if (lineage && !removing && (state === "running" || state === "paused")) return instance as Startable
+  const { info, lineage, removing, snapshotting, state } = instance
+  const lives = state === "running" || state === "paused"
+  if (lineage && !removing && !snapshotting && lives) return instance as Startable
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} is ${state}`, { detail: { state } })
 }
 

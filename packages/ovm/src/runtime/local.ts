@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { isDigest } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OCI_MANIFEST } from "../content/manifest.ts"
-import { OvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Held, Images } from "../images/images.ts"
 import { assertReadable, readConsole } from "../vmm/console.ts"
@@ -148,8 +148,8 @@ export class LocalRuntime implements Runtime {
     if (hasEnded(instance.state)) return await this.#starts.again(instance)
     await this.#starts.checkAgain(instance)
     const over = instance.ended.then(() => this.#starts.again(instance))
-    // What goes wrong before is thrown first.
-    over.catch(() => {})
+    // Whoever asked may have gone.
+    over.catch((thrown) => this.#log("not started again", instance, { error: entryOf(toOvmError(thrown)) }))
     await this.stop({ instance_id: instanceId, ...(graceMs !== undefined && { grace_ms: graceMs }) })
     return await over
   }
@@ -250,6 +250,8 @@ export class LocalRuntime implements Runtime {
       await this.#ending.end(instance, 0)
       await instance.ended
     }
+    // Another life of it may have begun with the end of this one.
+    if (this.#instances.get(instanceId) !== instance) return await this.remove(instanceId, options)
     await this.#ending.forget(instance)
   }
 
