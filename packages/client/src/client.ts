@@ -29,8 +29,8 @@ export function connect(socket: string): Runtime {
       return post(`/instances/${encodeURIComponent(id)}/restart${grace}`, undefined, signal && { signal })
     },
     status: (id, call) => get(`/status/${encodeURIComponent(id)}`, call),
-    logs: async (id, { follow = false, signal } = {}) => {
-      const path = `/logs/${encodeURIComponent(id)}?follow=${follow}`
+    logs: async (id, { follow = false, previous = false, signal } = {}) => {
+      const path = `/logs/${encodeURIComponent(id)}?follow=${follow}${previous ? "&previous=true" : ""}`
       const question: Question = { method: "GET", path, ...(signal && { signal }) }
       return bytesOf(socket, question, await send(socket, question))
     },

@@ -25,6 +25,11 @@ export interface Call {
  * What a runtime does, in the daemon's process and over its socket alike. Field names are those of the wire
  * (spec/runtime-api.md), so that nothing is translated between the two.
  */
+export interface LogsOptions extends Call {
+  readonly follow?: boolean
+  readonly previous?: boolean
+}
+
 export interface Runtime {
   /**
    * Starts a machine. Where its content is local, planning and every check are done before the answer and their errors
@@ -60,8 +65,11 @@ export interface Runtime {
    */
   restart(instanceId: string, options?: Call & { readonly graceMs?: number }): Promise<StartAnswer>
   status(instanceId: string, call?: Call): Promise<InstanceInfo>
-  /** Raw console bytes kept so far; with `follow` also what comes, until the instance ends or `signal` aborts. */
-  logs(instanceId: string, options?: Call & { readonly follow?: boolean }): Promise<Bytes>
+  /**
+   * Raw console bytes kept so far; with `follow` also what comes, until the instance ends or `signal` aborts; with
+   * `previous` those of the machine's life before, if it has had one.
+   */
+  logs(instanceId: string, options?: LogsOptions): Promise<Bytes>
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>

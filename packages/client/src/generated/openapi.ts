@@ -686,6 +686,8 @@ export interface operations {
             readonly query?: {
                 /** @description Go on until the instance has ended. */
                 readonly follow?: boolean;
+                /** @description What the machine wrote in its life before, if it was started again. */
+                readonly previous?: boolean;
             };
             readonly header?: never;
             readonly path: {

@@ -51,8 +51,8 @@ function reach(id: string, ...states: State[]): Promise<InstanceInfo> {
   })
 }
 
-async function text(id: string): Promise<string> {
-  return Buffer.concat(await Array.fromAsync(await runtime.logs(id))).toString()
+async function text(id: string, previous = false): Promise<string> {
+  return Buffer.concat(await Array.fromAsync(await runtime.logs(id, { previous }))).toString()
 }
 
 /** The console once the guest ticks. */
@@ -98,6 +98,9 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
   test("has its disk, its name, its resources, and a life of its own", async () => {
     const id = await started(IMAGE, { name: "web", memory: 48 << 20 })
     const first = await stopped(id)
+    expect(await text(id, true)).toBe("")
+    const before = await text(id)
+    expect(before).toContain("POWER-BUTTON")
     expect(first).toMatchObject({ state: "stopped", stop_method: "guest", name: "web" })
     const second = await again(id)
     expect(second).toMatchObject({ name: "web", created: first.created, image: first.image })
@@ -108,6 +111,7 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
     const said = await ticking(id)
     expect(said).toContain("TICK 1\r\n")
     expect(said.match(/GUEST-READY/g)).toHaveLength(1)
+    expect(await text(id, true)).toBe(before)
     expect(await stopped(id)).toMatchObject({ state: "stopped", exit: { status: 0 } })
     await again(id)
   })
@@ -190,6 +194,9 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
     expect(await runtime.startAgain(id)).toMatchObject({ status: "starting" })
     expect(await reach(id)).toMatchObject({ state: "failed", error: { code: "OVM_VMM_FAILED" } })
     expect(existsSync(`${overlay}.aside`)).toBe(true)
+    // A VMM that did not start has said nothing, and takes nobody's place.
+    expect(await text(id)).toBe("")
+    expect(await text(id, true)).toContain("POWER-BUTTON")
     await rename(`${overlay}.aside`, overlay)
     await again(id)
     expect(await ticking(id)).toContain("SECTOR 3 [written by the guest]")

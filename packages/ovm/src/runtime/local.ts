@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { isDigest } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
@@ -9,6 +10,7 @@ import type { Held, Images } from "../images/images.ts"
 import { assertReadable, readConsole } from "../vmm/console.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { isAlive } from "../vmm/process/identity.ts"
+import { PREVIOUS } from "../vmm/process/wrapper.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
@@ -18,6 +20,7 @@ import { entryOf, type Instance } from "./instance.ts"
 import type {
   Health,
   InstanceInfo,
+  LogsOptions,
   PauseAnswer,
   Runtime,
   RuntimeInfo,
@@ -222,13 +225,16 @@ export class LocalRuntime implements Runtime {
     return { ...info, resources: { ...info.resources, rss: usage.rss, cpu_time_ms: usage.cpuTime } }
   }
 
-  async logs(instanceId: string, options: Call & { readonly follow?: boolean } = {}): Promise<Bytes> {
+  async logs(instanceId: string, options: LogsOptions = {}): Promise<Bytes> {
     const instance = this.#get(instanceId)
-    await assertReadable(instance.directory)
-    return readConsole(instance.directory, {
+    const { follow = false, previous = false, signal } = options
+    const directory = previous ? join(instance.directory, PREVIOUS) : instance.directory
+    await assertReadable(directory)
+    return readConsole(directory, {
       ended: instance.ended,
-      follow: options.follow ?? false,
-      ...(options.signal && { signal: options.signal }),
+      // Nothing more comes of a life that is over.
+      follow: follow && !previous,
+      ...(signal && { signal }),
     })
   }
 

@@ -8,8 +8,9 @@ export const logs = operation(
   "/logs/{instance_id}",
   async ({ runtime, streams, request, query, path }) => {
     const follow = flag(query, "follow")
+    const previous = flag(query, "previous")
     const bytes = await streams.stream(follow ? "following" : "reading", () =>
-      runtime.logs(path.instance_id, { follow, signal: request.signal }),
+      runtime.logs(path.instance_id, { follow, previous, signal: request.signal }),
     )
     const ndjson = request.headers.get("accept")?.includes("application/x-ndjson") ?? false
     return new Response(ndjson ? lines(bytes) : bytes, {

@@ -21,7 +21,7 @@ interface StartOptions extends MachineOptions {
 export function define(command: Command): void {
   command.description(
     "Start machines again that have ended, each with its disk as its guest left it, and print their ids once they " +
-      "run; the console begins anew. What is the name of no machine is taken for an image on this host, which makes a new one, as " +
+      "run; `ovm logs --previous` has what they wrote before. What is the name of no machine is taken for an image on this host, which makes a new one, as " +
       "`ovm run --detach` does; only that one can be told how it is to be with options.",
   )
   defineMachineOptions(command.argument("<instance...>", "id, start of an id, or name; or one image"))
