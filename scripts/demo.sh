@@ -42,6 +42,11 @@ heading "stop it: the guest is asked to power off"
 step stop --json "$id"
 case $output in *'"stop_method": "guest"'*) ;; *) fail "the guest did not answer the power button" ;; esac
 proof=$("$ovm" logs "$id" | grep '^OVM-LAYER')
+
+heading "start it again: its disk is as it left it"
+step start "$id"
+await_line "$id" '^OVM-DISK'
+step stop "$id"
 step rm "$id"
 
 heading "the machine's own word that the second layer was read"

@@ -187,9 +187,9 @@ export class Sandbox implements AsyncDisposable {
   }
 }
 
-/** What `child` wrote and how it ended. One that does not end is killed. */
-export async function finished(child: ChildProcess): Promise<Result> {
-  const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE)
+/** What `child` wrote and how it ended. One that does not end within `patienceMs` is killed. */
+export async function finished(child: ChildProcess, patienceMs = PATIENCE): Promise<Result> {
+  const timer = setTimeout(() => child.kill("SIGKILL"), patienceMs)
   try {
     const [stdout, stderr, status] = await Promise.all([
       textOf(child.stdout),
