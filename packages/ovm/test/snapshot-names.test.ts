@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
-import { copyFile } from "node:fs/promises"
+import { copyFile, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
@@ -213,6 +213,8 @@ describe.skipIf(Boolean(skip))("prune", () => {
   test("leaves slots alone, and a host without a store as one with an empty one", async () => {
     await using host = await Sandbox.create()
     expect((await host.json(["prune"])).freed).toBe(0)
+    await mkdir(host.home, { recursive: true })
+    await writeFile(join(host.home, "daemon.json"), '{"limits":{"warmMemory":67108864}}')
     await packed(host)
     await host.ok(["run", "-d", "--name", "source", "demo:1"])
     await host.ok(["snapshot", "source", "--tag", "s1"])

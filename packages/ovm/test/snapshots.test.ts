@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync } from "node:fs"
-import { readdir, readFile } from "node:fs/promises"
+import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { startFaults } from "@ovms/testkit/faults.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
@@ -86,6 +86,7 @@ test.skipIf(Boolean(noMachine))(
   async () => {
     await using host = await Sandbox.create()
     await packGuest(join(host.home, "store"), "guest:1", "tick_ms=20")
+    await writeFile(join(host.home, "daemon.json"), '{"limits":{"warmMemory":67108864}}')
     await host.ok(["run", "-d", "--name", "source", "guest:1"])
     const { snapshot_ref } = await host.json(["snapshot", "source", "--tag", "warm", "--stop"])
     expectFailure(await host.ovm(["warm", "guest:1"]), "OVM_UNSUPPORTED", ["guest:1"])

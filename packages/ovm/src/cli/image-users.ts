@@ -23,12 +23,12 @@ export async function refuseIfUsed(store: LayoutStore, name: string, target: Des
     ...(slots.length > 0 ? [`warm slots of ${slots.join(", ")}`] : []),
   ]
   const ways = [
-    ...instances.slice(0, 1).map((id) => `ovm stop ${id}; ovm rm ${id}, which removes its disk too`),
+    ...instances.slice(0, 1).map((id) => `ovm stop ${id}; ovm rm ${id}`),
     ...slots.map((slot) => `ovm warm ${slot} --slots 0`),
   ]
   throw new OvmError("OVM_IMAGE_IN_USE", `${name} is used by ${by.join(" and by ")}`, {
     detail: { instances },
-    hint: ways.join("; "),
+    hint: ways.join("; ") + (instances.length > 0 ? ". ovm rm removes the machine's disk as well" : ""),
   })
 }
 

@@ -101,16 +101,21 @@ export class Slots {
     const { descriptor } = await this.#options.images.snapshot(reference)
     const wish = this.#wish(reference)
     const before = wish.wanted
-    if (wish.digest === descriptor.digest) this.#refuseTooMany(wish, slots)
-    wish.wanted = slots
-    await this.#settle()
-    try {
+    let asked = before
+    const want = async (count: number) => {
+      asked = count
+      wish.wanted = count
+      await this.#settle()
       if (wish.slots.size === 0 && wish.failure) throw wish.failure
+    }
+    try {
       // What one takes is known once there is one.
-      if (wish.wanted === slots) this.#refuseTooMany(wish, slots)
-    } catch (failure) {
+      if (wish.digest !== descriptor.digest || wish.each === undefined) await want(1)
+      this.#refuseTooMany(wish, slots)
       // Unless another request has said otherwise meanwhile.
-      if (wish.wanted === slots) wish.wanted = before
+      if (wish.wanted === asked) await want(slots)
+    } catch (failure) {
+      if (wish.wanted === asked) wish.wanted = before
       await this.#settle()
       throw failure
     }
