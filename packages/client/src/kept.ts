@@ -1,7 +1,7 @@
-/** How long a connection may have been idle to be used again, in ms: a runtime cuts idle ones, and may be doing so. */
-const FRESH_MS = 2_000
+/** How long a connection may have been idle to be used again, in ms: a runtime cuts idle ones (spec/limits.md). */
+const FRESH_MS = 10_000
 /** After so many ms nobody has it any more. */
-const GONE_MS = 120_000
+const GONE_MS = 60_000
 
 /**
  * When the connections to one socket that Bun keeps were last used. It does not say which one it takes next: so one is
