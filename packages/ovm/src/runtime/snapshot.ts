@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
@@ -9,7 +10,7 @@ import type { TakenSnapshot } from "../images/snapshot.ts"
 import { parseReference } from "../registry/reference.ts"
 import { rounded } from "../rounded.ts"
 import type { Machine, MachineRecord } from "../vmm/machine.ts"
-import type { SnapshotParts, Snapshotter } from "../vmm/snapshot.ts"
+import type { SnapshotParts, SnapshotSink, Snapshotter } from "../vmm/snapshot.ts"
 import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
@@ -69,8 +70,7 @@ export async function takeSnapshot(
   try {
     await refuseSuspended(instance)
     await images.checkSnapshotName(name, call)
-    if (held) await hold(instance, machine)
-    const parts = await machine.snapshot(sink, call)
+    const parts = await takeParts(instance, machine, sink, { ...call, held })
     // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one
     // as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
@@ -110,6 +110,38 @@ export async function takeSnapshot(
     instance.snapshotting = undefined
     over.resolve()
   }
+}
+
+/** How often it is tried, and how long a guest runs in between, in ms. */
+const MOST_ATTEMPTS = 10
+const RUN_ON_MS = 5
+
+/**
+ * Some instants are none to go on from, for less than a millisecond (OVMS-SNP-136): a guest that runs has left it at
+ * the next attempt. `held`: it is paused for it.
+ */
+async function takeParts(
+  instance: Instance,
+  machine: Machine & Snapshotter,
+  sink: SnapshotSink,
+  { held, ...call }: Call & { readonly held: boolean },
+): Promise<SnapshotParts> {
+  for (let attempt = 1; ; attempt++) {
+    const runs = instance.state === "running"
+    if (held) await hold(instance, machine)
+    try {
+      return await machine.snapshot(sink, call)
+    } catch (thrown) {
+      if (!(held || runs) || attempt === MOST_ATTEMPTS || !isOfInstant(thrown)) throw thrown
+      if (held) await machine.resume()
+      await sleep(RUN_ON_MS)
+    }
+  }
+}
+
+function isOfInstant(thrown: unknown): boolean {
+  const { requirement } = ((thrown as OvmError).detail ?? {}) as { readonly requirement?: string }
+  return requirement === "OVMS-SNP-136"
 }
 
 /** Throws OVM_TOO_MANY before anything is changed: one more snapshot could not be written down. */

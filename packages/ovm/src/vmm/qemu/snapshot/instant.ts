@@ -19,6 +19,7 @@ export async function refuseInstant(state: DeviceState, ram: string, generationI
     throw new OvmError("OVM_STATE_CONFLICT", `the guest came to an end meanwhile: the machine is ${then}`)
   if (await isGenerationFixed(state, ram, generationId))
     throw new OvmError("OVM_STATE_CONFLICT", "the firmware is just setting up the VM generation ID", {
+      detail: { requirement: "OVMS-SNP-136" },
       hint: "Take it again: that is over within a millisecond.",
     })
 }
