@@ -6,9 +6,10 @@ export interface Snapshotter {
   /**
    * Takes RAM, device state and disk at one instant. The machine goes on afterwards, or stays paused if it was; it
    * writes to `into.overlay` from then on, and what it wrote to until then (`disk.frozen`) is never written again.
-   * After any failure the machine is as it was and none of the files is left. One at a time. At an instant that no clone
-   * could go on from, if only for a moment, OVM_STATE_CONFLICT has the requirement OVMS-SNP-136 in its detail. Throws OVM_STATE_CONFLICT,
-   * OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT, OVM_INTERRUPTED.
+   * After any failure the machine is as it was and none of the files is left. One at a time. At an instant that no
+   * clone could go on from, if only for a moment, OVM_STATE_CONFLICT has the requirement OVMS-SNP-136 in its detail.
+   * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT,
+   * OVM_INTERRUPTED.
    */
   snapshot(into: SnapshotSink, call?: Call): Promise<SnapshotParts>
   /**
