@@ -1,14 +1,13 @@
 import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
+import { MOST_GRACE_MS } from "../runtime/limits.ts"
 import { hasEnded } from "../runtime/states.ts"
 import { hasLeft, waitFor } from "./instances.ts"
 import { parseCount } from "./size.ts"
 
 /** How long ending and killing the VMM may take after the grace time, in ms. */
 const MARGIN_MS = 30_000
-/** More than that nobody gives (spec/runtime-api.md). */
-const MOST_GRACE_MS = 600_000
 
 export function defineTime(command: Command): Command {
   return command.option(

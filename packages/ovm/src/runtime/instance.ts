@@ -3,11 +3,9 @@ import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
 import type { ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
 import { Keeper } from "./keeper.ts"
+import { MOST_GRACE_MS } from "./limits.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { assertTransition, hasEnded } from "./states.ts"
-
-/** More than that nobody gives (spec/runtime-api.md). */
-const MOST_GRACE_MS = 600_000
 
 type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
 

@@ -29,4 +29,7 @@ export interface Defaults {
   readonly graceMs: number
 }
 
+/** The longest that anybody gives a guest to power off, in ms (spec/runtime-api.md, "POST /stop"). */
+export const MOST_GRACE_MS = 600_000
+
 export const DEFAULTS: Defaults = { vcpus: 1, memory: 512 << 20, graceMs: 10_000 }

@@ -3,7 +3,7 @@ import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
 import { settingsError, settingsIn } from "../files/settings-file.ts"
 import { isObject } from "../objects.ts"
-import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
+import { DEFAULTS, type Defaults, LIMITS, type Limits, MOST_GRACE_MS } from "./limits.ts"
 
 /** What an operator says about one host's daemon (docs/daemon.md). */
 export interface DaemonSettings {
@@ -35,7 +35,7 @@ const LIMIT_RANGES: Readonly<Record<keyof Limits, Range>> = {
 const DEFAULT_RANGES: Readonly<Record<keyof Defaults, Range>> = {
   vcpus: { from: 1, to: 255 },
   memory: { from: 2 ** 20, to: 2 ** 44, step: 2 ** 20 },
-  graceMs: { from: 0, to: 600_000 },
+  graceMs: { from: 0, to: MOST_GRACE_MS },
 }
 
 /**

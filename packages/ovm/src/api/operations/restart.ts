@@ -1,8 +1,7 @@
+import { MOST_GRACE_MS } from "../../runtime/limits.ts"
 import { json } from "../http.ts"
 import { operation } from "../operation.ts"
 import { count } from "../query.ts"
-
-const MOST_GRACE_MS = 600_000
 
 export const restart = operation(
   "POST",
