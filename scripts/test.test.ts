@@ -36,11 +36,12 @@ test("sums over files, and says why tests were skipped", async () => {
   expect(status).toBe(0)
 })
 
-test("a failure is one", async () => {
-  const { last, status } = await outcome({
-    "a.test.ts": `test("one", () => { throw new Error("no") }); test("two", ${CHECK})`,
+test("a failure is one, and is told at the end", async () => {
+  const { last, status, text } = await outcome({
+    "a.test.ts": `test("one <&>", () => { throw new Error("no,\\nnever") }); test("two", ${CHECK})`,
   })
   expect(last).toBe("1 passed, 1 failed, 0 skipped")
+  expect(text).toMatch(/\nFailed:\n {2}\S*a\.test\.ts:2: one <&>: no, never\n\n1 passed/)
   expect(status).toBe(1)
 })
 

@@ -60,15 +60,25 @@ function onSignal(child: ChildProcess): void {
     })
 }
 
-/** The figures of one JUnit report and the names of the skipped tests in it. */
-function summary(xml: string): { tests: number; failures: number; skipped: string[] } {
+/** What is said of one failure where the whole output is cut: enough to know it again. */
+const MESSAGE_CHARACTERS = 200
+
+/** The figures of one JUnit report, the names of the skipped tests in it, and of the failed ones with what they said. */
+function summary(xml: string): { tests: number; failures: number; skipped: string[]; failed: string[] } {
   const totals = /<testsuites [^>]*>/.exec(xml)?.[0] ?? ""
   const total = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(totals)?.[1] ?? 0)
   const skipped = [...xml.matchAll(/<testcase name="([^"]*)"[^>]* file="([^"]*)"[^>]*>\s*<skipped/g)]
+  const failed = [
+    ...xml.matchAll(/<testcase name="([^"]*)"[^>]* file="([^"]*)" line="(\d+)"[^>]*>\s*(<failure[^>]*)/g),
+  ]
   return {
     tests: total("tests"),
     failures: total("failures"),
     skipped: skipped.map(([, name = "", file = ""]) => `${file}: ${plain(name)}`),
+    failed: failed.map(([, name = "", file = "", line = "", failure = ""]) => {
+      const message = plain(/ message="([^"]*)"/.exec(failure)?.[1] ?? "").replace(/\s+/g, " ")
+      return `${file}:${line}: ${plain(name)}: ${message.slice(0, MESSAGE_CHARACTERS)}`
+    }),
   }
 }
 
@@ -79,8 +89,9 @@ function plain(text: string): string {
     "&quot;": '"',
     "&apos;": "'",
     "&amp;": "&",
+    "&#10;": "\n",
   }
-  return text.replace(/&(lt|gt|quot|apos|amp);/g, (entity) => entities[entity] ?? entity)
+  return text.replace(/&(?:lt|gt|quot|apos|amp|#10);/g, (entity) => entities[entity] ?? entity)
 }
 
 const folder = await openRunFolder()
@@ -91,15 +102,17 @@ try {
     ["--reporter=junit", `--reporter-outfile=${report}`, `--timeout=${PATIENCE_MS}`, ...paths],
     folder.tmp,
   )
-  const { tests, failures, skipped } = summary(await readFile(report, "utf8").catch(() => ""))
+  const { tests, failures, skipped, failed } = summary(await readFile(report, "utf8").catch(() => ""))
 
-  const failed = Math.max(fails, failures, status === 0 ? 0 : 1)
+  const lost = Math.max(fails, failures, status === 0 ? 0 : 1)
   const passed = tests - failures - skipped.length
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`)
   if (reasons.length > 0) console.log(`\nReasons:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`)
+  // Last, since whoever has but the end of the output is to know what failed.
+  if (failed.length > 0) console.log(`\nFailed:\n${failed.map((one) => `  ${one}`).join("\n")}`)
   if (passed === 0) console.log("\nNo test passed.")
-  console.log(`\n${passed} passed, ${failed} failed, ${skipped.length} skipped`)
-  process.exitCode = failed > 0 || passed === 0 ? 1 : 0
+  console.log(`\n${passed} passed, ${lost} failed, ${skipped.length} skipped`)
+  process.exitCode = lost > 0 || passed === 0 ? 1 : 0
 } finally {
   const left = await removeRunFolder(folder.root)
   if (left.length > 0)
