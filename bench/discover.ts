@@ -73,7 +73,7 @@ await withHome(async (env, home) => {
   const key = join(home, "cosign.pub")
   writeFileSync(key, pair.publicKey)
   const signer = keySigner(await parsePrivateKey(pair.privateKey, async () => "", "the bench's key"))
-  const { size } = await (await connectRepository(parseReference(name), {})).resolve(digest)
+  const { size } = await (await connectRepository(parseReference(name))).resolve(digest)
   await attachAll({ mediaType: OCI_MANIFEST, digest, size }, signer)
 
   const ways: Readonly<Record<string, readonly string[]>> = {

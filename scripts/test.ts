@@ -63,7 +63,7 @@ function onSignal(child: ChildProcess): void {
 /** What is said of one failure where the whole output is cut: enough to know it again. */
 const MESSAGE_CHARACTERS = 200
 
-/** The figures of one JUnit report, the names of the skipped tests in it, and of the failed ones with what they said. */
+/** The figures of one JUnit report, the names of the skipped tests in it, and the failed ones with what they said. */
 function summary(xml: string): { tests: number; failures: number; skipped: string[]; failed: string[] } {
   const totals = /<testsuites [^>]*>/.exec(xml)?.[0] ?? ""
   const total = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(totals)?.[1] ?? 0)

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from "node:fs"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Lock, lock } from "../host/lock.ts"
 import type { Paths } from "../host/paths.ts"
-import { openImages } from "../images/images.ts"
+import { type ImagesOptions, openImages } from "../images/images.ts"
 import { LocalRuntime, type LocalRuntimeOptions } from "../runtime/local.ts"
 import { readDaemonSettings } from "../runtime/settings.ts"
 import { Policy } from "../signing/policy/policy.ts"
@@ -19,6 +19,8 @@ export interface DaemonOptions {
   readonly paths: Paths
   readonly version: string
   readonly log: (event: string, fields: Record<string, unknown>) => void
+  /** Whom registries take us for. */
+  readonly credentials: NonNullable<ImagesOptions["credentials"]>
   /** Ends the daemon; machines go on running. */
   readonly signal: AbortSignal
 }
@@ -27,7 +29,7 @@ export interface DaemonOptions {
  * The daemon from its lock to its end. One daemon a root and one a socket: throws OVM_DAEMON_RUNNING otherwise, before
  * anything is touched. Crash-only: being killed and being asked to end leave the same on disk (docs/design/0004).
  */
-export async function runDaemon({ paths, version, log, signal }: DaemonOptions): Promise<void> {
+export async function runDaemon({ paths, version, log, credentials, signal }: DaemonOptions): Promise<void> {
   // All that the daemon and its machines make is for their user alone, whatever folder it was started from.
   process.umask(0o077)
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
@@ -38,6 +40,7 @@ export async function runDaemon({ paths, version, log, signal }: DaemonOptions):
   const settings = await settingsOf(paths, report)
   const images = await openImages(paths.store, paths.cache, new Policy(paths.policy), {
     settings: paths.registries,
+    credentials,
     damaged: report,
   })
   const runtime = await LocalRuntime.open({

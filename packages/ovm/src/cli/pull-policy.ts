@@ -6,6 +6,7 @@ import { isPath, parseReference } from "../registry/reference.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { explainUnknown, isUnknown } from "./names.ts"
 import { warn } from "./output.ts"
+import { registryAccess } from "./registry.ts"
 import { openProgress } from "./terminal/progress.ts"
 
 export const PULL_POLICIES = ["missing", "always", "never"] as const
@@ -38,7 +39,7 @@ export async function pullByPolicy(image: string, policy: PullPolicy, call: Pull
     }
     using progress = await openProgress()
     await pullImage(store, reference, rules, {
-      settings: paths().registries,
+      ...registryAccess(),
       ...call,
       onProgress: progress.onProgress,
       onWarning: warn,

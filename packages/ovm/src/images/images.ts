@@ -35,9 +35,9 @@ import { collectInVain } from "./take-in.ts"
 export type Held = Pick<Descriptor, "digest" | "mediaType">
 
 /** How registries are reached; their lanes are what all pulls of one daemon have in common. */
-type Registries = Pick<PullOptions, "settings" | "lanes">
+type Registries = Pick<PullOptions, "settings" | "credentials" | "lanes">
 
-export interface ImagesOptions extends Pick<Registries, "settings"> {
+export interface ImagesOptions extends Pick<Registries, "settings" | "credentials"> {
   /** Told of a store that is damaged, which fails otherwise. */
   readonly damaged?: (error: OvmError) => void
 }
@@ -50,7 +50,7 @@ export async function openImages(
   root: string,
   cache: string,
   policy: Policy,
-  { settings, damaged }: ImagesOptions = {},
+  { settings, credentials, damaged }: ImagesOptions = {},
 ): Promise<Images> {
   try {
     await (await openLayout(root, { create: true })).close()
@@ -58,7 +58,11 @@ export async function openImages(
     if (!damaged) throw thrown
     damaged(toOvmError(thrown))
   }
-  const registries = { ...(settings !== undefined && { settings }), lanes: new RegistryLanes() }
+  const registries = {
+    ...(settings !== undefined && { settings }),
+    ...(credentials && { credentials }),
+    lanes: new RegistryLanes(),
+  }
   return new Images({ store: root, cache }, policy, registries)
 }
 

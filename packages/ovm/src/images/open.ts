@@ -172,7 +172,7 @@ export async function findImage(
   store: LayoutStore,
   text: string,
   { policy, strict }: { readonly policy: Policy; readonly strict: boolean },
-  options: OpenImageOptions & Pick<PullOptions, "settings" | "lanes">,
+  options: OpenImageOptions & Pick<PullOptions, "settings" | "credentials" | "lanes">,
 ): Promise<ImageTarget> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)

@@ -11,7 +11,7 @@ import { enterSnapshots } from "./along.ts"
 import { askAhead, copyEvidence } from "./evidence.ts"
 import { askedOf, readRoot } from "./root.ts"
 
-export interface PullOptions extends Call, Pick<ConnectOptions, "settings" | "lanes"> {
+export interface PullOptions extends Call, Pick<ConnectOptions, "settings" | "credentials" | "lanes"> {
   readonly plainHttp?: boolean
   /** Also what refers to the image (docs/design/0012). */
   readonly includeReferrers?: boolean
@@ -33,12 +33,13 @@ export async function pullImage(
   policy: Policy,
   options: PullOptions = {},
 ): Promise<Descriptor> {
-  const { plainHttp, settings, lanes, signal, onWarning } = options
+  const { plainHttp, settings, credentials, lanes, signal, onWarning } = options
   const call = signal ? { signal } : {}
   await policy.check()
   const repository = await connectRepository(reference, {
     pulling: true,
     ...(settings !== undefined && { settings }),
+    ...(credentials && { credentials }),
     ...(lanes && { lanes }),
     ...(plainHttp !== undefined && { plainHttp }),
   })

@@ -1,6 +1,6 @@
 import { OvmError } from "../errors.ts"
 import { guarded } from "../files/guarded.ts"
-import { type Credentials, DockerCredentials } from "./auth/credentials.ts"
+import type { Credentials } from "./auth/credentials.ts"
 import { HttpStore } from "./http-store.ts"
 import type { Reference } from "./reference.ts"
 import type { RegistryLanes } from "./transfer/lanes.ts"
@@ -16,7 +16,7 @@ export interface ConnectOptions {
   readonly pulling?: boolean
   /** Standard error unless told. */
   readonly onWarning?: OnWarning
-  /** Those that Docker and others share unless told. */
+  /** Anonymous unless told. */
   readonly credentials?: Credentials
   /** None unless told (docs/registries.md): as they are, or the file that has them, read anew each time. */
   readonly settings?: Settings | string
@@ -25,7 +25,7 @@ export interface ConnectOptions {
 }
 
 /**
- * The repository of `reference` as a store, with this user's credentials and settings. No request is made before it is
+ * The repository of `reference` as a store, with the credentials and settings given. No request is made before it is
  * used. Throws OVM_REFERENCE_INVALID without a host, OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
  */
 export async function connectRepository(
@@ -40,7 +40,7 @@ export async function connectRepository(
 }
 
 /**
- * A registry as a whole, with this user's credentials and settings, and for pulling with its mirrors. No request is
+ * A registry as a whole, with the credentials and settings given, and for pulling with its mirrors. No request is
  * made before it is used. Throws OVM_SETTINGS_INVALID, OVM_FILE_UNREADABLE for a certificate.
  */
 export function connectHost(host: string, options: ConnectOptions = {}): Promise<Transport> {
@@ -76,8 +76,8 @@ async function transportOptions(
   const settings = all.for(host)
   const tls = await readTls(settings)
   return {
-    credentials: options.credentials ?? new DockerCredentials({ env: process.env }),
     onWarning: options.onWarning ?? writeWarning,
+    ...(options.credentials && { credentials: options.credentials }),
     ...(options.lanes && { lanes: options.lanes }),
     ...(settings.plainHttp !== undefined && { plainHttp: settings.plainHttp }),
     ...(settings.proxy !== undefined && { proxy: settings.proxy }),

@@ -7,6 +7,7 @@ import { parseReference } from "../../../registry/reference.ts"
 import { Policy } from "../../../signing/policy/policy.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson, warn } from "../../output.ts"
+import { registryAccess } from "../../registry.ts"
 import { digestOfName } from "../../store.ts"
 import { examples } from "../../terminal/examples.ts"
 import { openProgress } from "../../terminal/progress.ts"
@@ -41,7 +42,7 @@ async function run(image: string, options: PullOptions): Promise<void> {
   const { before, digest } = await interruptible(async (signal) => {
     using progress = await openProgress()
     const call: Call = {
-      settings: paths().registries,
+      ...registryAccess(),
       signal,
       onProgress: progress.onProgress,
       onWarning: warn,

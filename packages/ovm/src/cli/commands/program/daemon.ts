@@ -7,6 +7,7 @@ import { VERSION } from "../../../version.ts"
 import { findDaemon, startDaemon } from "../../daemon.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
+import { registryAccess } from "../../registry.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface DaemonOptions {
@@ -38,7 +39,8 @@ async function run(options: DaemonOptions): Promise<void> {
   if (options.json)
     throw new OvmError("OVM_USAGE", "option '--json' needs '--detach' or '--stop': the log is JSON already")
   const { runDaemon } = await import("../../../api/daemon.ts")
-  await interruptible((signal) => runDaemon({ paths: paths(), version: VERSION, log, signal }))
+  const { credentials } = registryAccess()
+  await interruptible((signal) => runDaemon({ paths: paths(), version: VERSION, log, credentials, signal }))
 }
 
 async function detach({ json }: DaemonOptions): Promise<void> {

@@ -1,11 +1,11 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../../errors.ts"
-import { paths } from "../../../../host/paths.ts"
 import { connectHost } from "../../../../registry/connect.ts"
 import { type Probe, probe } from "../../../../registry/probe.ts"
 import { parseReference } from "../../../../registry/reference.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { print, printError, printJson } from "../../../output.ts"
+import { registryAccess } from "../../../registry.ts"
 import { columnsOf, widthOf } from "../../../terminal/columns.ts"
 import { examples } from "../../../terminal/examples.ts"
 import { printLines } from "../../../terminal/lines.ts"
@@ -38,7 +38,7 @@ async function run(text: string, options: ProbeOptions): Promise<void> {
     })
   const found = await interruptible(async (signal) => {
     const transport = await connectHost(host, {
-      settings: paths().registries,
+      ...registryAccess(),
       ...(options.plainHttp && { plainHttp: true }),
     })
     return probe(transport, repository, { signal })
