@@ -151,6 +151,8 @@ describe("a word of other tools is answered, and never by a likeness of letters"
     ["destroy", "ovm rm"],
     ["console", "ovm logs --follow"],
     ["cp", "ovm copy"],
+    ["undefine", "ovm rm"],
+    ["apply", "ovm run"],
   ])("ovm %s", async (word, hint) => {
     for (const args of [[word], [word, "web", "--help"], ["help", word]])
       expect((await box.fails(args, "OVM_USAGE", [`unknown command '${word}'`, hint])).stderr).not.toContain(

@@ -1,5 +1,5 @@
 import { cacheEntries } from "../cache/collect.ts"
-import { formatSize } from "./format.ts"
+import { formatCount, formatSize } from "./format.ts"
 
 interface Use {
   /** Bytes that it takes on the disk. */
@@ -32,7 +32,7 @@ export async function cacheUse(root: string): Promise<CacheUse> {
 export function describeCache({ kinds }: CacheUse): string {
   const parts = Object.entries(kinds).map(
     ([kind, { size, files, in_use }]) =>
-      `${kind}: ${formatSize(size)} in ${files} ${files === 1 ? "file" : "files"}, ${formatSize(in_use)} in use`,
+      `${kind}: ${formatSize(size)} in ${formatCount(files, "file")}, ${formatSize(in_use)} in use`,
   )
   return parts.join("; ") || "empty"
 }

@@ -11,6 +11,7 @@ const BUILD = `ovm pack makes an image of a kernel and disks; a build from a fil
 
 /** What to do here in place of a command that other tools have: no likeness of letters finds it. */
 export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assign(Object.create(null), {
+  apply: RUN,
   attach: "ovm logs --follow ID shows a machine's console; typing into it is not there yet",
   build: BUILD,
   checkpoint: SNAPSHOT,
@@ -20,14 +21,17 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   console: "ovm logs --follow ID shows a machine's console; typing into it is not there yet",
   cp: `${LATER} for files of a machine; ovm copy copies images between places`,
   create: RUN,
+  define: "ovm pack makes an image of a kernel and disks, ovm run starts a machine of it",
   delete: REMOVE,
   describe: SHOW,
   destroy: END,
   diff: LATER,
   down: END,
+  dumpxml: SHOW,
   events: `${LATER}: ovm ps --all --json says how machines are`,
   exec: INSIDE,
   export: "ovm save -o FILE IMAGE writes an image into a file",
+  get: LIST,
   halt: END,
   history: "ovm inspect IMAGE shows the layers of an image",
   import: "ovm load -i FILE takes images out of an archive, ovm pack --layer FILE makes one of a disk",
@@ -54,6 +58,7 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   suspend: "ovm pause ID has a guest stand still; ovm snapshot ID --tag TAG keeps it beyond that",
   tail: "ovm logs --follow ID",
   top: SHOW,
+  undefine: REMOVE,
   unpause: "ovm resume ID",
   up: RUN,
   volume: LATER,

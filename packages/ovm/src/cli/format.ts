@@ -39,7 +39,11 @@ const SPANS = [
 /** Whole seconds in the largest unit that fits at least once. */
 export function formatDuration(seconds: number): string {
   const [length, name] = SPANS.find(([span]) => seconds >= span) ?? [1, "second"]
-  const count = Math.floor(seconds / length)
+  return formatCount(Math.floor(seconds / length), name)
+}
+
+/** `1 file`, `2 files`. */
+export function formatCount(count: number, name: string): string {
   return `${count} ${name}${count === 1 ? "" : "s"}`
 }
 

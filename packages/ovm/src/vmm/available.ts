@@ -17,5 +17,6 @@ function missing(name: string): never {
   throw new OvmError(
     "OVM_SETTINGS_INVALID",
     `daemon.json: vmms: there is no adapter for ${JSON.stringify(name)}`,
+    { hint: "ovm info says where the file is" },
   )
 }

@@ -21,11 +21,11 @@ const NOTHING: Progress = { onProgress() {}, onFile() {}, [Symbol.dispose]() {} 
 const SPARE_ROWS = 2
 
 /**
- * A line for each blob, on standard error, if that is a terminal; else nothing. Dispose of it before anything else is
- * printed.
+ * A line for each blob, on standard error, if that is a terminal that can draw a line anew; else nothing. Dispose of it
+ * before anything else is printed.
  */
 export async function openProgress(): Promise<Progress> {
-  if (!isTerminal("stderr")) return NOTHING
+  if (!isTerminal("stderr") || process.env.TERM === "dumb") return NOTHING
   const { MultiBar } = await import("cli-progress")
   const { stderr } = process
   const shown = new Map<string, { readonly bar: SingleBar; readonly item: Item }>()

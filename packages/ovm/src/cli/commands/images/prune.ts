@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { paths } from "../../../host/paths.ts"
 import { collectImages, type Freed } from "../../../images/collect.ts"
-import { formatSize } from "../../format.ts"
+import { formatCount, formatSize } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
 import { printJson } from "../../output.ts"
 import { openStore } from "../../store.ts"
@@ -53,8 +53,8 @@ function modelOf({ removed, bytes, unfinished, evicted, freed }: Freed, dryRun: 
 function lines({ removed, bytes, unfinished, evicted }: Freed): [string, string][] {
   const cached = evicted.reduce((sum, entry) => sum + entry.bytes, 0)
   return [
-    ["content", `${formatSize(bytes)}, ${removed.length} blobs without a name`],
+    ["content", `${formatSize(bytes)}, ${formatCount(removed.length, "blob")} without a name`],
     ["unfinished", `${formatSize(unfinished)}, left by pulls and the like`],
-    ["cache", `${formatSize(cached)}, ${evicted.length} files`],
+    ["cache", `${formatSize(cached)}, ${formatCount(evicted.length, "file")}`],
   ]
 }

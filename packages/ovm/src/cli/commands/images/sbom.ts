@@ -11,6 +11,7 @@ import { SBOM_PREDICATES, type SbomFormat, sbomDocument } from "../../../supply/
 import { takeInventory } from "../../../supply/sbom/inventory.ts"
 import { VERSION } from "../../../version.ts"
 import type { AttestedOptions } from "../../attested.ts"
+import { formatCount } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printable, printError, printJson } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
@@ -84,7 +85,7 @@ async function run(image: string, options: SbomOptions): Promise<void> {
   if (options.json) printJson({ digest, format, output, packages, gaps: inventory.gaps, ...attestation })
   else
     print(
-      `${output ?? `${digest}  ${image}`}: ${inventory.parts.length} blobs, ${packages} packages` +
+      `${output ?? `${digest}  ${image}`}: ${formatCount(inventory.parts.length, "blob")}, ${formatCount(packages, "package")}` +
         `${manifest ? ", attached" : ""}\n`,
     )
 }

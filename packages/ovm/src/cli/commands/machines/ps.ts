@@ -49,6 +49,7 @@ export function define(command: Command): void {
     .option("-q, --quiet", "print ids only, one a line")
     .option("--json", "print JSON: the InstanceList of the runtime API")
     .action(run)
+  command.options.find((option) => option.long === "--json")?.conflicts("quiet")
   examples(command, "ovm ps", "ovm ps --all --json", "ovm stop $(ovm ps --quiet)")
 }
 
