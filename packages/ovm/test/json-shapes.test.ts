@@ -123,6 +123,7 @@ describe.skipIf(Boolean(skip))("run for real", () => {
   test("keys, images and registries", async () => {
     await shaped("version")
     await shaped("info")
+    await shaped("doctor")
     await shaped("key generate", [], PASSWORD)
     await shaped("key public", ["--key", "cosign.key"], PASSWORD)
     await shaped("pack", ["--layer", "disk.raw", "-t", "disk:1", "--provenance"])
@@ -202,6 +203,9 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     await shaped("start", ["--name", "other", "guest:1"])
     await shaped("pause", ["web"])
     expect((await shaped("status", ["web"])).reason).toBe("request")
+    expect((await shaped("stats", ["web"])).instances).toMatchObject([
+      { name: "web", cpu_percent: expect.any(Number) },
+    ])
     await shaped("resume", ["web"])
     const { snapshot_ref } = await shaped("snapshot", ["web", "--tag", "warm", "--scrub-report"])
     expect(await shaped("inspect", ["guest:warm"])).toMatchObject({ digest: snapshot_ref })

@@ -214,6 +214,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /info 200,default",
     "GET /instances 200,default",
     "GET /logs/{instance_id} 200,default",
+    "GET /metrics 200,default",
     "GET /status/{instance_id} 200,default",
     "POST /instances/{instance_id}/pause 200,default",
     "POST /instances/{instance_id}/restart 200,default",

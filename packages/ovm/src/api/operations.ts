@@ -3,6 +3,7 @@ import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
 import { list } from "./operations/list.ts"
 import { logs } from "./operations/logs.ts"
+import { metrics } from "./operations/metrics.ts"
 import { pause } from "./operations/pause.ts"
 import { remove } from "./operations/remove.ts"
 import { restart } from "./operations/restart.ts"
@@ -30,4 +31,5 @@ export const OPERATIONS: readonly Operation[] = [
   restart,
   health,
   info,
+  metrics,
 ]

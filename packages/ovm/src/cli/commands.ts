@@ -177,6 +177,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/status.ts"),
   },
   {
+    name: "stats",
+    summary: "Show what machines take of this host",
+    group: INSTANCES,
+    load: () => import("./commands/machines/stats.ts"),
+  },
+  {
     name: "logs",
     summary: "Print a machine's console",
     group: INSTANCES,
@@ -217,6 +223,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "Show paths, daemon and virtual machine monitors",
     group: PROGRAM,
     load: () => import("./commands/program/info.ts"),
+  },
+  {
+    name: "doctor",
+    summary: "Find out what is missing here, and what mends it",
+    group: PROGRAM,
+    load: () => import("./commands/program/doctor.ts"),
   },
   {
     name: "version",

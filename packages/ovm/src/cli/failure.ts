@@ -81,6 +81,11 @@ export async function forEach(
   if (first) throw json ? new Several([first, ...others]) : new Reported(first.exitStatus)
 }
 
+/** Ends the command with `status`: whatever there was to say has been printed. */
+export function endWith(status: number): never {
+  throw new Reported(status)
+}
+
 /** All faults of a document; none where there is only one, which the message tells already. */
 function faultsOf(error: OvmError): readonly Fault[] {
   const faults = Array.isArray(error.detail) ? error.detail.filter(isFault) : []

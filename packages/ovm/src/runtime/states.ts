@@ -11,6 +11,9 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   failed: [],
 }
 
+/** All of them, in the order of a life. */
+export const STATES = Object.keys(NEXT) as readonly State[]
+
 export function isState(value: unknown): value is State {
   return typeof value === "string" && Object.hasOwn(NEXT, value)
 }

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process"
+import { accessSync } from "node:fs"
 import { access, constants, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 
@@ -18,6 +19,16 @@ const TOKEN = 0x2a
 /** isa-debug-exit ends QEMU with (value << 1) | 1. */
 const EXPECTED_STATUS = (TOKEN << 1) | 1
 const BIOS_SIZE = 64 << 10
+
+/** Whether this user may use KVM here at all, which is soon asked. */
+export function canOpenKvm(): boolean {
+  try {
+    accessSync(KVM, constants.R_OK | constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
 
 /**
  * Decides by a timed run: that /dev/kvm can be opened proves nothing, since a KVM that is itself emulated in software

@@ -3,17 +3,19 @@ import { dirname, join } from "node:path"
 import { replaceFile, sweepTemporaries } from "../../files/replace.ts"
 import { bootId } from "../../host/boot-id.ts"
 import type { Capabilities } from "../vmm.ts"
-import { probeAccelerator } from "./accelerator.ts"
+import { canOpenKvm, probeAccelerator } from "./accelerator.ts"
 import { type Binary, findQemu, machineTypesOf, versionOf } from "./find.ts"
 
 /** What the answer depends on: another host start or another QEMU means asking again. */
 interface Key extends Binary {
   readonly bootId: string
+  /** Whoever was let into its group, or loads its module, is not to wait for the host's next start. */
+  readonly kvm: boolean
   /** Of what is kept. */
   readonly schema: number
 }
 
-const SCHEMA = 3
+const SCHEMA = 4
 
 /** What an installed QEMU can do, and what only its adapter asks for. */
 export interface QemuCapabilities extends Capabilities {
@@ -26,7 +28,7 @@ export interface QemuCapabilities extends Capabilities {
  * another QEMU is installed, since asking takes up to a second. Throws OVM_VMM_MISSING.
  */
 export async function qemuCapabilities(folder: string): Promise<QemuCapabilities> {
-  const key: Key = { ...(await findQemu()), bootId: bootId(), schema: SCHEMA }
+  const key: Key = { ...(await findQemu()), bootId: bootId(), kvm: canOpenKvm(), schema: SCHEMA }
   const file = join(folder, "qemu.json")
   const kept = await readKept(file, key)
   if (kept) return kept

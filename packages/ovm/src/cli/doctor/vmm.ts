@@ -1,0 +1,59 @@
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs"
+import { userInfo } from "node:os"
+import { toOvmError } from "../../errors.ts"
+import { availableVmms } from "../../vmm/available.ts"
+import type { Capabilities } from "../../vmm/vmm.ts"
+import type { Finding } from "./finding.ts"
+
+const KVM = "/dev/kvm"
+
+/** Whether there is a VMM, and one that is fast. `cache` is where what was found out about it is kept. */
+export async function checkVmms(cache: string): Promise<Finding[]> {
+  const all = await Promise.all(
+    availableVmms(cache).map(async (vmm) => {
+      try {
+        const found = await vmm.capabilities()
+        return [working(found), speed(found)]
+      } catch (thrown) {
+        const { message, hint } = toOvmError(thrown)
+        return [{ check: vmm.name, state: "failure" as const, message, ...(hint && { fix: hint }) }]
+      }
+    }),
+  )
+  return all.flat()
+}
+
+function working({ name, version, binary }: Capabilities): Finding {
+  return { check: name, state: "ok", message: `${version} (${binary})` }
+}
+
+function speed({ accelerator, acceleratorReason }: Capabilities): Finding {
+  if (accelerator !== "tcg") return { check: accelerator, state: "ok", message: acceleratorReason }
+  const fix = remedy()
+  const message = `machines are emulated, which is slow: ${acceleratorReason}`
+  return { check: "kvm", state: "warning", message, ...(fix !== undefined && { fix }) }
+}
+
+/** What there is to be done about KVM; nothing where it is there and no faster than emulation. */
+function remedy(): string | undefined {
+  if (!existsSync(KVM)) {
+    const flags = readFileSync("/proc/cpuinfo", "utf8")
+    if (/^flags\s*:.*\bvmx\b/m.test(flags)) return "modprobe kvm_intel"
+    if (/^flags\s*:.*\bsvm\b/m.test(flags)) return "modprobe kvm_amd"
+    return "turn virtualization on in the firmware's settings or, in a virtual machine, nested virtualization on its host"
+  }
+  try {
+    accessSync(KVM, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch {
+    return `usermod --append --groups ${groupOf(KVM)} ${userInfo().username}, log in again, and ovm daemon --stop`
+  }
+}
+
+function groupOf(path: string): string {
+  const { gid } = statSync(path)
+  const line = readFileSync("/etc/group", "utf8")
+    .split("\n")
+    .find((entry) => entry.split(":")[2] === `${gid}`)
+  return line?.split(":")[0] ?? `${gid}`
+}

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Sandbox } from "./sandbox.ts"
+
+setDefaultTimeout(180_000)
+
+interface Finding {
+  readonly check: string
+  readonly state: string
+  readonly message: string
+  readonly fix?: string
+}
+
+let box: Sandbox
+beforeAll(async () => {
+  box = await Sandbox.create()
+})
+afterAll(() => box[Symbol.asyncDispose]())
+
+async function findings(
+  env: Record<string, string> = {},
+): Promise<{ status: number; of: Map<string, Finding> }> {
+  const { status, stdout } = await box.ovm(["doctor", "--json"], { env })
+  const { findings } = JSON.parse(stdout) as { findings: Finding[] }
+  return { status, of: new Map(findings.map((finding) => [finding.check, finding])) }
+}
+
+test("a host without QEMU is told what to install, and the status says it", async () => {
+  const { status, of } = await findings({ OVM_QEMU: "/nowhere/qemu" })
+  expect(status).toBe(1)
+  expect(of.get("qemu")).toMatchObject({ state: "failure", fix: "apt-get install qemu-system-x86" })
+  expect(of.get("locks")?.state).toBe("ok")
+  expect(of.get("daemon")?.message).toContain("not running")
+})
+
+test("settings that cannot be understood are failures, each with its file", async () => {
+  await mkdir(box.home, { recursive: true })
+  await writeFile(join(box.home, "daemon.json"), '{"limits":{"running":0}}')
+  await writeFile(join(box.home, "registries.json"), "[]")
+  try {
+    const { status, of } = await findings()
+    expect(status).toBe(1)
+    expect(of.get("settings")).toMatchObject({
+      state: "failure",
+      message: expect.stringContaining("running"),
+    })
+    expect(of.get("registries")).toMatchObject({
+      state: "failure",
+      message: expect.stringContaining("registries.json"),
+    })
+    expect(of.get("policy")?.state).toBe("ok")
+  } finally {
+    await box.shell(`rm ${box.home}/daemon.json ${box.home}/registries.json`)
+  }
+})
+
+test("few descriptors are a warning, and no failure", async () => {
+  const { stdout } = await box.shell("ulimit -n 256; ovm doctor")
+  expect(stdout).toMatch(/^warning +descriptors: a process may have 256 files open\n +to mend it: ulimit -n/m)
+})
+
+test("a daemon that does not answer is a failure, with what ends it", async () => {
+  await box.ok(["daemon", "--detach"])
+  const pid = Number((await box.json(["info"])).daemon.pid)
+  try {
+    expect((await findings()).of.get("daemon")).toMatchObject({
+      state: "ok",
+      message: expect.stringContaining(`${pid}`),
+    })
+    process.kill(pid, "SIGSTOP")
+    expect((await findings()).of.get("daemon")).toMatchObject({
+      state: "failure",
+      fix: `kill -9 ${pid}; machines outlive it`,
+    })
+  } finally {
+    process.kill(pid, "SIGCONT")
+  }
+})

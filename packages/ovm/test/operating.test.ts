@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { Sandbox } from "./sandbox.ts"
+
+setDefaultTimeout(180_000)
+
+const skip =
+  guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
+if (skip) console.log(`SKIP packages/ovm/test/operating.test.ts: ${skip}`)
+
+// What somebody sees who looks after a host with machines on it.
+
+describe.skipIf(Boolean(skip))("a host with machines", () => {
+  let box: Sandbox
+  let busy: string
+
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    await packGuest(join(box.home, "store"), "busy:1", "tick_ms=50")
+    await packGuest(join(box.home, "store"), "idle:1", "hlt=1 tick_ms=50")
+    busy = (await box.json(["run", "--detach", "--name", "busy", "busy:1"])).instance_id
+    await box.json(["run", "--detach", "--name", "idle", "idle:1"])
+    await box.json(["run", "--detach", "--name", "over", "idle:1"])
+    await box.ok(["stop", "--time", "0", "over"])
+  })
+  afterAll(() => box[Symbol.asyncDispose]())
+
+  // OVMS-API-220
+  test("numbers for Prometheus: of every state, and of each machine that has not ended", async () => {
+    const socket = (await box.json(["info"])).paths.socket
+    const answer = await fetch("http://ovm/metrics", { unix: socket })
+    expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8")
+    const lines = (await answer.text()).split("\n")
+    const value = (what: string) =>
+      Number(
+        lines
+          .find((line) => line.startsWith(`${what} `))
+          ?.split(" ")
+          .at(-1),
+      )
+    expect(value('ovm_instances{state="running"}')).toBe(2)
+    expect(value('ovm_instances{state="stopped"}')).toBe(1)
+    expect(value('ovm_instances{state="failed"}')).toBe(0)
+    expect(value("ovm_instances_limit")).toBe(64)
+    const labels = `{instance_id="${busy}",name="busy"}`
+    expect(value(`ovm_instance_resident_bytes${labels}`)).toBeGreaterThan(1 << 20)
+    expect(value(`ovm_instance_cpu_seconds_total${labels}`)).toBeGreaterThan(0)
+    expect(value("process_open_fds")).toBeGreaterThan(3)
+    expect(lines.join("\n")).not.toContain('name="over"')
+    expect(lines).toContain("# TYPE ovm_instance_cpu_seconds_total counter")
+  })
+
+  test("stats: those that run, or those that are named, ended ones too", async () => {
+    const { instances } = await box.json(["stats"])
+    expect(instances.map(({ name }: { name: string }) => name).sort()).toEqual(["busy", "idle"])
+    const [one] = (await box.json(["stats", "busy"])).instances
+    expect(one.cpu_percent).toBeGreaterThan(0)
+    expect(one.resources.rss).toBeGreaterThan(1 << 20)
+    const text = await box.ok(["stats", "--no-stream", "busy", "over"])
+    expect(text).toMatch(
+      /^ID +NAME +STATE +CPU +VCPUS +RESIDENT +MEMORY +CPU TIME\n\w+ +busy +running +[\d.]+ % +1 /,
+    )
+    expect(text).toMatch(/\n\w+ +over +stopped/)
+    await box.fails(["stats", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
+  })
+})
