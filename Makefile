@@ -71,7 +71,7 @@ bench-verify: build peers ## how fast a signature is verified, beside cosign; wh
 	@node_modules/.bin/bun bench/verify.ts
 	@node_modules/.bin/bun bench/policy.ts
 
-bench-snapshot: setup machine ## how long a snapshot stops a machine, beside the same QMP by hand
+bench-snapshot: build machine ## how long a snapshot stops a machine, beside the same QMP by hand
 	@node_modules/.bin/bun bench/snapshot.ts
 
 clean: ## remove what was built, the cache too

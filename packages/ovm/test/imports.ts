@@ -29,6 +29,9 @@ const SOURCE = "packages/ovm/src/"
 /** Folders that say things in the words of the wire, whose source is @ovms/client. */
 const API: ReadonlySet<string> = new Set(["api", "runtime"])
 
+/** Files that are no source of ovm's, and part of the program. */
+const EMBEDDED: ReadonlySet<string> = new Set(["packages/ovm/package.json", "packages/shim/dist/ovm-keeper"])
+
 export const folders: readonly string[] = Object.keys(BUILDS_ON)
 
 /** True for tests, suites that several tests share, and what tests are helped by. */
@@ -59,8 +62,7 @@ function refusal(file: string, target: string, test: boolean): string | undefine
   if (target.startsWith("@ovms/client"))
     return test || API.has(folderOf(file) ?? "") ? undefined : "only api/ and runtime/ speak the API"
   if (!target.startsWith("packages/") || test) return undefined
-  if (!target.startsWith(SOURCE))
-    return target === "packages/ovm/package.json" ? undefined : "it is not part of ovm's sources"
+  if (!target.startsWith(SOURCE)) return EMBEDDED.has(target) ? undefined : "it is not part of ovm's sources"
   if (isTest(target)) return "it is a test"
   const from = folderOf(file)
   const to = folderOf(target)

@@ -46,7 +46,7 @@ export class Ending {
 
   /** Whatever may still work in the directory of one that has ended is ended. */
   async quiet({ directory, unreadable }: Instance): Promise<void> {
-    // Without a status its wrapper may have outlived it; and of what cannot be read nobody knows whether it has ended.
+    // Without a status its keeper may have outlived it; and of what cannot be read nobody knows whether it has ended.
     if (unreadable || isHeld(directory) || (await readExit(directory)) === undefined)
       await endStray(directory)
   }

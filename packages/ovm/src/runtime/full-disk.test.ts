@@ -104,7 +104,7 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
       fill()
       process.kill(Number((await readFile(join(root, "instances", died, "pid"), "utf8")).split(" ")[0]), 9)
       const info = await until(died, ({ state }) => hasEnded(state))
-      // The wrapper's status had its room.
+      // The keeper's status had its room.
       expect(info).toMatchObject({ state: "failed", exit: { status: 137 } })
       await runtime.remove(killed)
       expect((await runtime.list()).map((one) => one.instance_id)).toEqual([stopped, died])

@@ -5,7 +5,7 @@ import type { Bytes, Call } from "../content/interfaces.ts"
 import { toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
 import { openRegular } from "../files/regular.ts"
-import { CONSOLE_PREFIX } from "./process/wrapper.ts"
+import { CONSOLE_PREFIX } from "./process/traces.ts"
 
 export interface ConsoleOptions extends Call {
   /**
@@ -24,8 +24,8 @@ const LOOK_AGAIN_MS = 500
 
 /**
  * What a machine in `directory` wrote to its console, byte for byte. Only the last two segments are kept
- * (process/wrapper.ts): a reader that is slower than the machine misses the bytes between. Ends quietly when `signal`
- * is aborted.
+ * (docs/design/0034-keeper.md): a reader that is slower than the machine misses the bytes between. Ends quietly when
+ * `signal` is aborted.
  */
 export async function* readConsole(directory: string, options: ConsoleOptions = {}): Bytes {
   const { signal, follow = false, ended = new Promise<never>(() => {}) } = options

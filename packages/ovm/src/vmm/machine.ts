@@ -69,7 +69,7 @@ export type StopMethod = "guest" | "ended" | "killed" | "already"
 export interface Exit {
   /**
    * Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its
-   * wrapper).
+   * keeper).
    */
   readonly status?: number
   /**

@@ -8,8 +8,8 @@ import type { LaunchPlan, Unsupported } from "../../../ovm/src/vmm/plan.ts"
 import { endedMachine } from "../../../ovm/src/vmm/process/ended.ts"
 import { killGroup } from "../../../ovm/src/vmm/process/group.ts"
 import { isAlive, startedIn } from "../../../ovm/src/vmm/process/identity.ts"
+import { spawnKept } from "../../../ovm/src/vmm/process/keeper.ts"
 import { unreachable } from "../../../ovm/src/vmm/process/machine.ts"
-import { spawnWrapped } from "../../../ovm/src/vmm/process/wrapper.ts"
 import type { Capabilities, Vmm } from "../../../ovm/src/vmm/vmm.ts"
 import { Link } from "./link.ts"
 import { ToyMachine } from "./machine.ts"
@@ -57,10 +57,7 @@ class Toy implements Vmm {
     rmSync(join(directory, PORT), { force: true })
     const began = performance.now()
     const program = [process.execPath, join(import.meta.dir, "guest.ts")]
-    const { group, open } = await spawnWrapped(
-      [...program, String(resources.memory), kernel?.args ?? ""],
-      plan,
-    )
+    const { group } = await spawnKept([...program, String(resources.memory), kernel?.args ?? ""], plan)
     try {
       const { port, link } = await this.#contact(directory, call)
       const spawn = performance.now() - began
@@ -73,8 +70,6 @@ class Toy implements Vmm {
     } catch (thrown) {
       await killGroup(group)
       throw toOvmError(thrown)
-    } finally {
-      open()
     }
   }
 

@@ -6,17 +6,17 @@ import { bootId } from "../../host/boot-id.ts"
 import type { Exit, MachineRecord } from "../machine.ts"
 import { type Identity, isAlive } from "./identity.ts"
 import { isInhabited } from "./stray.ts"
-import { EXIT_FILE, STDERR_FILE } from "./wrapper.ts"
+import { EXIT_FILE, STDERR_FILE } from "./traces.ts"
 
 /** Bytes of the VMM's last words that go into messages. */
 const MESSAGE_LIMIT = 2048
-/** How long the wrapper may take from the VMM's end to the exit file: it only has to write out what is in two pipes. */
-const WRAPPER_MS = 3000
-/** From then on it is worth looking whether there still is a wrapper. */
+/** How long the keeper may take from the VMM's end to the exit file: it only has to write out what is in two pipes. */
+const KEEPER_MS = 3000
+/** From then on it is worth looking whether there still is a keeper. */
 const SURELY_MS = 15
 const WATCH_MS = 1000
 
-/** The status that the wrapper left; undefined if there is none (yet). */
+/** The status that the keeper left; undefined if there is none (yet). */
 export async function readExit(directory: string): Promise<number | undefined> {
   const text = textIfPresent(join(directory, EXIT_FILE)) ?? ""
   return /^\d+ *\n$/.test(text) ? Number(text) : undefined
@@ -48,8 +48,8 @@ export interface WaitOptions {
 }
 
 /**
- * Waits until the process has ended and its wrapper has written everything down; undefined if no status was left
- * (wrapper killed, host restarted) or `signal` was aborted. Does not keep this process alive before the hint.
+ * Waits until the process has ended and its keeper has written everything down; undefined if no status was left
+ * (keeper killed, host restarted) or `signal` was aborted. Does not keep this process alive before the hint.
  */
 export async function waitForExit(
   directory: string,
@@ -74,7 +74,7 @@ export async function waitForExit(
       if (!hinted) timer.unref()
     })
   }
-  for (let pause = 1, waited = 0; waited < WRAPPER_MS && !signal?.aborted; pause *= 2) {
+  for (let pause = 1, waited = 0; waited < KEEPER_MS && !signal?.aborted; pause *= 2) {
     const status = await readExit(directory).catch(() => undefined)
     if (status !== undefined) return status
     // Nobody is left that could write one.

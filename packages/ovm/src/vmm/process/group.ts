@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 const LONGEST_MS = 3000
 
 /**
- * Kills a wrapper with all below it and waits until they are gone. Only for a group that this process has started
+ * Kills a keeper with all below it and waits until they are gone. Only for a group that this process has started
  * itself.
  */
 export async function killGroup(group: number): Promise<void> {

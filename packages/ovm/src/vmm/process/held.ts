@@ -4,7 +4,7 @@ import { flock } from "../../host/libc.ts"
 import { isLocked } from "../../host/lock-holder.ts"
 
 /**
- * A file of the instance's directory that the VMM and its wrapper hold locked for as long as they live, having
+ * A file of the instance's directory that the VMM and its keeper hold locked for as long as they live, having
  * inherited it: the lock can be seen from other containers, whose pids are not ours, and a copy of the directory does
  * not have it (docs/design/0023-life-of-an-instance.md).
  */

@@ -6,7 +6,7 @@ import { textIfPresent } from "../../files/present.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
 import { isHeld } from "./held.ts"
-import { PID_FILE } from "./wrapper.ts"
+import { PID_FILE } from "./traces.ts"
 
 /** A process that cannot be mistaken for a later one with the same pid, not even after the host restarted. */
 export interface Identity {
@@ -24,7 +24,7 @@ export interface Identity {
 const TICKS = 100
 const PAGE = 4096
 
-/** What the wrapper in `directory` started; undefined if it has not come so far. */
+/** What the keeper in `directory` started; undefined if it has not come so far. */
 export async function startedIn(directory: string): Promise<Identity | undefined> {
   const text = textIfPresent(join(directory, PID_FILE)) ?? ""
   const [, pid, startTime, pidNamespace] = /^(\d+) (\d+)(?: (\d*))?\n$/.exec(text) ?? []
@@ -117,7 +117,7 @@ async function statOf(identity: Identity): Promise<string[] | undefined> {
     throw error
   })
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
-  // A zombie has ended: only its parent, the wrapper, has not looked yet.
+  // A zombie has ended: only its parent, the keeper, has not looked yet.
   if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
   if (Number(fields[START]) !== identity.startTime || bootId() !== identity.bootId) return undefined
   return fields

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs"
 import { getPriority } from "node:os"
-import { setGroupNice } from "../../host/libc.ts"
 
 /**
  * How much nicer a machine is than the daemon: beside a thread of the daemon's, one that is always busy gets a quarter
@@ -10,11 +9,10 @@ const NICER = 5
 const NICEST = 19
 
 /**
- * Has all threads of a process group that was just started, and all that they will start, yield to this process
- * (docs/design/0031-priority-of-machines.md). Not being allowed to is no error.
+ * The nice value by which a machine's processes yield to this one (docs/design/0031-priority-of-machines.md).
  */
-export function yieldToUs(group: number): void {
-  setGroupNice(group, Math.min(getPriority() + NICER, NICEST))
+export function processNice(): number {
+  return Math.min(getPriority() + NICER, NICEST)
 }
 
 /**

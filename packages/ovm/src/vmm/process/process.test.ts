@@ -1,6 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { getPriority, tmpdir } from "node:os"
+import { constants, getPriority, tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { pidsIn, processesIn } from "@ovms/testkit/processes.ts"
@@ -10,8 +10,9 @@ import { readConsole } from "../console.ts"
 import { readExit, readStderr, waitForExit } from "./exit.ts"
 import { killGroup } from "./group.ts"
 import { isAlive, kill, startedIn, usageOf } from "./identity.ts"
-import { endStray } from "./stray.ts"
-import { spawnWrapped } from "./wrapper.ts"
+import { spawnKept } from "./keeper.ts"
+import { spawnOlder } from "./older-keeper.testing.ts"
+import { endStray, isInhabited, vmmIn } from "./stray.ts"
 
 // Real processes, on a host that may be busy.
 setDefaultTimeout(180_000)
@@ -29,7 +30,7 @@ afterAll(async () => {
 async function run(script: string, consoleLimit = 1000, folder = root) {
   const directory = mkdtempSync(join(folder, "vmm-"))
   folders.push(directory)
-  const { group } = await spawnWrapped(["sh", "-c", script], { directory, consoleLimit })
+  const { group } = await spawnKept(["sh", "-c", script], { directory, consoleLimit })
   const identity = await until("its process", () => startedIn(directory), { everyMs: 1 })
   return { directory, group, identity, status: () => waitForExit(directory, identity) }
 }
@@ -69,18 +70,28 @@ test("yields to whoever started it, as a session and with each of its threads", 
   await killGroup(group)
 })
 
-test("the exit status is waited for as long as there is a wrapper that writes it", async () => {
-  const [folder, { PATH = "/usr/bin:/bin" }] = [mkdtempSync(join(root, "slow-")), process.env]
-  writeFileSync(join(folder, "mv"), `#!/bin/sh\nsleep 0.3\nPATH=${JSON.stringify(PATH)} exec mv "$@"\n`, {
-    mode: 0o755,
-  })
-  try {
-    process.env.PATH = `${folder}:${PATH}`
-    const { directory, identity } = await run("exit 7")
-    expect(await waitForExit(directory, identity, { hint: Promise.resolve() })).toBe(7)
-  } finally {
-    process.env.PATH = PATH
-  }
+test("the exit status is waited for as long as there is a keeper that writes it", async () => {
+  const { directory, group, identity } = await run("exec sleep 60")
+  process.kill(group, "SIGSTOP")
+  await kill(identity)
+  setTimeout(() => process.kill(group, "SIGCONT"), 300)
+  expect(await waitForExit(directory, identity, { hint: Promise.resolve() })).toBe(137)
+})
+
+test("a keeper is one process, known by its name, and nothing of the VMM's arguments is its own", async () => {
+  const { directory, group, identity } = await run("exec sleep 60")
+  await until("the VMM's name", () => pidsIn(directory, "sleep"), { is: (all) => all.length === 1 })
+  expect(pidsIn(directory, "ovm-keeper")).toEqual([group])
+  expect(
+    processesIn(directory)
+      .map((line) => line.trim())
+      .sort(),
+  ).toEqual([`ovm-keeper ${directory}`, "sleep 60"])
+  expect(getPriority(group)).toBe(Math.min(getPriority() + 5, 19))
+  expect((await vmmIn(directory))?.pid).toBe(identity.pid)
+  rmSync(join(directory, "pid"))
+  expect((await vmmIn(directory))?.pid).toBe(identity.pid)
+  await killGroup(group)
 })
 
 test("passes on every byte at once, in whatever pieces it comes", async () => {
@@ -113,23 +124,33 @@ const COUNT = `i=0; while [ $i -lt 5000 ]; do echo "$i ${"x".repeat(200)}"; slee
 const lastOf = async (directory: string) =>
   Number.parseInt((await consoleOf(directory)).trimEnd().split("\n").at(-1) || "0", 10)
 
-test("a console whose reader is killed goes on, and so does the VMM", async () => {
-  const { directory, identity, status } = await run(COUNT, 4 << 20)
-  for (let round = 0; round < 5; round++) {
-    const readers = await until("its readers", () => pidsIn(directory, "head"), {
-      is: (all) => all.length === 2,
-    })
-    const before = await lastOf(directory)
-    for (const pid of readers) process.kill(pid, "SIGKILL")
-    await until("more of it", () => lastOf(directory), { is: (last) => last > before + 5 })
+test("a console goes on, and so does the VMM, whatever signal its keeper gets but the last", async () => {
+  const { directory, group, identity, status } = await run(COUNT, 4 << 20)
+  const { SIGKILL, SIGSTOP, SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS } = constants.signals
+  const last: number[] = [SIGKILL, SIGSTOP, SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS]
+  for (const signal of Object.values(constants.signals).filter((number) => !last.includes(number))) {
+    process.kill(group, signal)
+    process.kill(group, "SIGCONT")
   }
+  const before = await lastOf(directory)
+  await until("more of it", () => lastOf(directory), { is: (last) => last > before + 5 })
   expect(await isAlive(identity)).toBe(true)
-  // What a reader had in its hands is lost with it, and no more; the segments stay as they are.
   const text = await consoleOf(directory)
   expect(text).toStartWith("0 x")
+  const numbers = text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => Number.parseInt(line, 10))
+  expect(numbers).toEqual(numbers.map((_, index) => index))
   expect(readdirSync(directory).filter((name) => name.startsWith("console."))).toEqual(["console.0"])
   await kill(identity)
   expect(await status()).toBe(137)
+})
+
+test("a signal to the whole group ends the VMM, and its status is left all the same", async () => {
+  const { group, status } = await run("exec sleep 60")
+  process.kill(-group, "SIGTERM")
+  expect(await status()).toBe(143)
 })
 
 test.skipIf(mountMissing !== "")(`a console goes on after its disk was full ${mountMissing}`, async () => {
@@ -224,7 +245,7 @@ test("knows a process by its start, and what it uses", async () => {
 
 test("a program that is not there is told by its status and words", async () => {
   const directory = mkdtempSync(join(root, "none-"))
-  await spawnWrapped(["/nowhere/vmm"], { directory, consoleLimit: 100 })
+  await spawnKept(["/nowhere/vmm"], { directory, consoleLimit: 100 })
   const status = await until("its exit", () => readExit(directory), { is: (status) => status !== undefined })
   expect(status).toBe(127)
   expect(await readStderr(directory)).toContain("/nowhere/vmm")
@@ -232,9 +253,27 @@ test("a program that is not there is told by its status and words", async () => 
 
 test("NUL in an argument starts nothing", async () => {
   const directory = mkdtempSync(join(root, "nul-"))
-  const error = await refusal(spawnWrapped(["echo", "a\0b"], { directory, consoleLimit: 100 }))
+  const error = await refusal(spawnKept(["echo", "a\0b"], { directory, consoleLimit: 100 }))
   expect(error.code).toBe("OVM_VMM_FAILED")
   expect(readdirSync(directory)).toEqual([])
+})
+
+test("a machine of a version that had a shell for a keeper is known, watched and ended", async () => {
+  for (const script of ["echo hello; sleep 0.2; exit 7", "echo hello; exec sleep 60"]) {
+    const directory = mkdtempSync(join(root, "older-"))
+    folders.push(directory)
+    await spawnOlder(["sh", "-c", script], directory, 1000)
+    const identity = await until("its process", () => startedIn(directory), { everyMs: 1 })
+    await until("its words", () => consoleOf(directory), { is: (text) => text === "hello\n" })
+    expect(await isInhabited(directory)).toBe(true)
+    if (script.endsWith("7")) expect(await waitForExit(directory, identity)).toBe(7)
+    else {
+      expect((await vmmIn(directory))?.pid).toBe(identity.pid)
+      expect(await endStray(directory)).toBe(true)
+      expect(await readExit(directory)).toBe(137)
+    }
+    expect(processesIn(directory)).toEqual([])
+  }
 })
 
 test("no stray, nothing to end", async () => {

@@ -3,22 +3,24 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
-import { WRAPPER } from "./wrapper.ts"
+import { KEEPER } from "./keeper-program.ts"
 
 const LONGEST_MS = 5000
 const PAUSE_MS = 5
-/** What is left of the wrapper after that has nobody to wait for. */
+/** What is left of the keeper after that has nobody to wait for. */
 const KEEPERS_MS = 200
-/** What the wrapper itself consists of. */
-const KEEPERS = new Set(["sh", "head", "cat", "dd", "rm", "mv", "wc"])
+/** The keeper, and what it consisted of in versions that had a shell in its place, whose machines may run still. */
+const KEEPERS = new Set([KEEPER, "sh", "head", "cat", "dd", "rm", "mv", "wc"])
+/** The name that this shell had in its arguments. */
+const OLDER_KEEPER = "ovm-vmm"
 
 interface Inhabitant extends Identity {
   readonly name: string
 }
 
 /**
- * The processes that a wrapper has started in `directory`, the wrapper included, whatever became of its files: they
- * work there, in a session whose leader is a wrapper or has ended. Not somebody's shell that happens to be there.
+ * The processes that a keeper has started in `directory`, the keeper included, whatever became of its files: they
+ * work there, in a session whose leader is a keeper or has ended. Not somebody's shell that happens to be there.
  */
 async function inhabitants(directory: string): Promise<Inhabitant[]> {
   const here = bootId()
@@ -31,33 +33,33 @@ async function inhabitants(directory: string): Promise<Inhabitant[]> {
     const end = text.lastIndexOf(")")
     const fields = text.slice(end + 2).split(" ")
     const [state, , , session, terminal] = fields
-    if (end < 0 || state === "Z" || state === "X" || terminal !== "0" || !isWrapper(session)) return []
+    if (end < 0 || state === "Z" || state === "X" || terminal !== "0" || !isKeeper(session)) return []
     const named = text.slice(text.indexOf("(") + 1, end)
     return [{ directory, bootId: here, pid: Number(name), startTime: Number(fields[19]), name: named }]
   })
 }
 
-/** The session's leader is a wrapper, or nobody any more. */
-function isWrapper(session: string | undefined): boolean {
-  const words = attempt(() => readFileSync(`/proc/${session}/cmdline`, "utf8"))
-  return words === undefined || words.split("\0").includes(WRAPPER)
+/** The session's leader is a keeper, or nobody any more. */
+function isKeeper(session: string | undefined): boolean {
+  const words = attempt(() => readFileSync(`/proc/${session}/cmdline`, "utf8"))?.split("\0")
+  return words === undefined || words[0] === KEEPER || words.includes(OLDER_KEEPER)
 }
 
-/** The VMM that lives in `directory`, by the wrapper's note or, should that be gone, by where it works. */
+/** The VMM that lives in `directory`, by the keeper's note or, should that be gone, by where it works. */
 export async function vmmIn(directory: string): Promise<Identity | undefined> {
   const noted = await livingIn(directory)
   if (noted) return noted
   return (await inhabitants(directory)).find(({ name }) => !KEEPERS.has(name))
 }
 
-/** By the wrapper's note. */
+/** By the keeper's note. */
 async function livingIn(directory: string): Promise<Identity | undefined> {
   // A note that cannot be read is none: what works there is found all the same.
   const noted = await startedIn(directory).catch(() => undefined)
   return noted && (await isAlive(noted)) ? noted : undefined
 }
 
-/** True as long as anything of a wrapper in `directory` may still write there. */
+/** True as long as anything of a keeper in `directory` may still write there. */
 export async function isInhabited(directory: string): Promise<boolean> {
   const found = await inhabitants(directory).catch(() => undefined)
   // Where nobody can look, somebody may be.
@@ -65,7 +67,7 @@ export async function isInhabited(directory: string): Promise<boolean> {
 }
 
 /**
- * Kills the VMM in `directory` with its wrapper and all below that, and returns once they are gone; true if there was
+ * Kills the VMM in `directory` with its keeper and all below that, and returns once they are gone; true if there was
  * something to end. Throws OVM_VMM_TIMEOUT if they are not gone after five seconds, like those that wait for a device.
  */
 export async function endStray(directory: string): Promise<boolean> {
@@ -75,7 +77,7 @@ export async function endStray(directory: string): Promise<boolean> {
     const all: (Identity & { name?: string })[] = noted ? [noted, ...left] : left
     if (all.length === 0) return waited > 0
     if (waited > LONGEST_MS) throw unkillable(directory, all[0]?.pid)
-    // The wrapper has a moment to write down how the VMM ended.
+    // The keeper has a moment to write down how the VMM ended.
     const now = waited < KEEPERS_MS ? all.filter(({ name }) => !KEEPERS.has(name ?? "")) : all
     await Promise.all(now.map((one) => kill(one)))
     await sleep(PAUSE_MS)

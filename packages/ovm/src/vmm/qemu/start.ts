@@ -8,7 +8,7 @@ import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { startedIn } from "../process/identity.ts"
-import { spawnWrapped } from "../process/wrapper.ts"
+import { spawnKept } from "../process/keeper.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
@@ -56,7 +56,7 @@ export async function startQemu<T>(
   if (signal?.aborted) throw interrupted()
   const watch = new GuestWatch()
   const spawned = performance.now()
-  const { group, open } = await spawnWrapped([found.binary, ...qemuArguments(plan, options)], plan)
+  const { group } = await spawnKept([found.binary, ...qemuArguments(plan, options)], plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -89,12 +89,11 @@ export async function startQemu<T>(
     await killGroup(group)
     throw error
   } finally {
-    open()
     signal?.removeEventListener("abort", abort)
   }
 }
 
-/** The wrapper could not write it down, and QEMU runs all the same. */
+/** The keeper could not write it down, and QEMU runs all the same. */
 function noPid(directory: string): OvmError {
   const why = `no pid of QEMU was left in ${directory}`
   const { bavail } = statfsSync(directory)

@@ -1,0 +1,5 @@
+/** Its path, in the compiled program too (scripts/shim.sh makes it). */
+declare module "*/shim/dist/ovm-keeper" {
+  const path: string
+  export default path
+}

@@ -1,0 +1,62 @@
+import { spawn } from "node:child_process"
+import { closeSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
+import { sealedFile } from "../../host/libc.ts"
+import { pidNamespace } from "../../host/pid-namespace.ts"
+import { HELD_FILE, holdFor } from "./held.ts"
+import { KEEPER, keeperProgram } from "./keeper-program.ts"
+import { processNice, sessionNice } from "./priority.ts"
+import { clearTraces } from "./traces.ts"
+
+/** Bytes that are kept of what the VMM says on standard error. */
+const WORDS_LIMIT = 64 << 10
+
+/** Where its descriptors are (packages/shim/src/keeper.h). */
+const PROGRAM_AT = "/proc/self/fd/4"
+
+export interface Kept {
+  /** Process group and session of the keeper and all below it. */
+  readonly group: number
+}
+
+/**
+ * Starts `argv` under a keeper in `directory`, so that nothing depends on this process: in a session of its own, with
+ * no environment but PATH and a lower priority than this process has (docs/design/0034-keeper.md). Returns once the
+ * keeper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes. Throws OVM_VMM_FAILED if not even
+ * the keeper could be started.
+ */
+export async function spawnKept(
+  argv: readonly string[],
+  { directory, consoleLimit }: { readonly directory: string; readonly consoleLimit: number },
+): Promise<Kept> {
+  try {
+    if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
+    clearTraces(directory)
+    const program = keeperProgram()
+    using held = holdFor(directory)
+    using request = requestOf(argv, Math.max(1, Math.floor(consoleLimit / 2)))
+    const child = spawn(PROGRAM_AT, [directory], {
+      argv0: KEEPER,
+      cwd: directory,
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", request.fd, program, held.fd],
+      env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
+    })
+    await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
+    child.unref()
+    if (child.pid === undefined) throw new Error("the keeper has no pid")
+    return { group: child.pid }
+  } catch (cause) {
+    rmSync(join(directory, HELD_FILE), { force: true })
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })
+  }
+}
+
+/** What the keeper is asked, as a file: it is in nobody's `ps`, and may be longer than an argument. */
+function requestOf(argv: readonly string[], segment: number): { readonly fd: number } & Disposable {
+  const texts = [segment, WORDS_LIMIT, pidNamespace(), sessionNice() ?? "", processNice(), ...argv]
+  const fd = sealedFile("ovm-machine", Buffer.from(texts.map((text) => `${text}\0`).join("")))
+  return { fd, [Symbol.dispose]: () => closeSync(fd) }
+}

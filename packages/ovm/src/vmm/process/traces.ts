@@ -1,0 +1,35 @@
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { HELD_FILE } from "./held.ts"
+
+/** Files that the keeper leaves in the instance's directory (docs/design/0034-keeper.md). */
+export const PID_FILE = "pid"
+export const EXIT_FILE = "exit"
+export const STDERR_FILE = "stderr"
+/** Followed by the segment's offset in the whole stream, in bytes. */
+export const CONSOLE_PREFIX = "console."
+
+/** In a machine's folder: the console of its life before, in the same segments. */
+export const PREVIOUS = "previous"
+
+/**
+ * What an earlier machine in the same folder left must not be taken for this one's; what it said last is kept aside.
+ */
+export function clearTraces(directory: string): void {
+  keepAside(directory)
+  const traces = new Set([HELD_FILE, PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
+  for (const name of readdirSync(directory))
+    if (traces.has(name) || name.startsWith(CONSOLE_PREFIX)) rmSync(join(directory, name), { force: true })
+}
+
+/** One that said nothing, as where the VMM did not start, takes nobody's place. */
+function keepAside(directory: string): void {
+  const said = readdirSync(directory).filter(
+    (name) => name.startsWith(CONSOLE_PREFIX) && lstatSync(join(directory, name)).size > 0,
+  )
+  if (said.length === 0) return
+  const previous = join(directory, PREVIOUS)
+  rmSync(previous, { recursive: true, force: true })
+  mkdirSync(previous, { mode: 0o700 })
+  for (const name of said) renameSync(join(directory, name), join(previous, name))
+}

@@ -1,0 +1,48 @@
+#include "keeper.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void name_of(char name[32], size_t start) {
+  snprintf(name, 32, "console.%zu", start);
+}
+
+static bool open_segment(struct console *console) {
+  char name[32];
+  name_of(name, console->start);
+  if (console->fd < 0) console->fd = open_to_write(name, O_APPEND);
+  return console->fd >= 0;
+}
+
+void console_begin(struct console *console, size_t segment) {
+  *console = (struct console){.segment = segment, .fd = -1};
+  open_segment(console);
+}
+
+// With the first byte of the next segment the one before the last goes.
+static void next_segment(struct console *console) {
+  char name[32];
+  if (console->start >= console->segment) {
+    name_of(name, console->start - console->segment);
+    unlink(name);
+  }
+  close(console->fd);
+  console->start += console->segment;
+  console->size = 0;
+  console->fd = -1;
+}
+
+void console_take(struct console *console, const char *bytes, size_t length) {
+  while (length > 0) {
+    if (console->size == console->segment) next_segment(console);
+    if (!open_segment(console)) return;
+    size_t room = console->segment - console->size;
+    size_t wanted = length < room ? length : room;
+    size_t written = write_some(console->fd, bytes, wanted);
+    console->size += written;
+    if (written < wanted) return;
+    bytes += written;
+    length -= written;
+  }
+}

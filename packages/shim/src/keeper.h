@@ -1,0 +1,70 @@
+// The keeper of one machine: docs/design/0034-keeper.md says which files it leaves and how it is started.
+#ifndef KEEPER_H
+#define KEEPER_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE // pipe2, ppoll, execvp and the like
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+// Descriptors that it is started with, beside 0, 1 and 2.
+enum { REQUEST_FD = 3, PROGRAM_FD = 4, HELD_FD = 5 };
+
+// The name in `ps`, by which others know it too (packages/ovm/src/vmm/process/stray.ts).
+#define KEEPER_NAME "ovm-keeper"
+
+// request.c: what it was asked to do. The texts are those of the mapped request and last as long as the process.
+struct request {
+  size_t segment;        // bytes a segment of the console, at least 1
+  size_t words;          // bytes that are kept of standard error
+  const char *namespace; // the PID namespace's name for the note, may be empty
+  const char *session;   // the session's nice value, may be empty: the kernel has none
+  const char *nice;      // the processes' nice value
+  char **argv;           // the VMM's, ends with NULL
+};
+// False if descriptor `fd` holds no such request.
+bool request_read(int fd, struct request *request);
+
+// console.c: the segments `console.OFFSET`, of which the last two are kept.
+struct console {
+  size_t segment; // bytes a segment
+  size_t start;   // where the current one begins in the whole stream, in bytes
+  size_t size;    // bytes in it
+  int fd;         // -1 while it could not be opened
+};
+void console_begin(struct console *console, size_t segment);
+// Takes all of it, or drops what there is no room for. Never waits for anything but the disk.
+void console_take(struct console *console, const char *bytes, size_t length);
+
+// words.c: `stderr`, the first bytes of what comes.
+struct words {
+  size_t left; // bytes that may still be kept
+  int fd;      // -1 while it could not be opened
+};
+void words_begin(struct words *words, size_t limit);
+void words_take(struct words *words, const char *bytes, size_t length);
+
+// status.c: `exit`, whose room is set aside before there is a status.
+int status_reserve(void);
+// Writes it over the room (`fd`, which may be -1) and renames it into place.
+void status_leave(int fd, int status);
+
+// vmm.c
+struct pipes {
+  int out, err; // what the VMM writes, to be read without waiting
+};
+// Pid of the VMM; -1 with errno set if it could not be started.
+pid_t vmm_start(const struct request *request, struct pipes *pipes);
+// As a shell says it: 128 + N for one that was killed by signal N.
+int vmm_status(int wait_status);
+
+// io.c
+// As write(2), and goes on after a part of it: how many bytes were written, fewer only if the rest could not be.
+size_t write_some(int fd, const char *bytes, size_t length);
+// Makes the file if need be, and opens it with `flags` of open(2) beside; -1 with errno set.
+int open_to_write(const char *name, int flags);
+
+#endif
