@@ -50,7 +50,7 @@ export async function snapshotByHand(
 ): Promise<{ readonly paused: number; readonly total: number; readonly top: string }> {
   const began = performance.now()
   const [node, stream] = [`hand${count++}`, join(folder, "hand.stream")]
-  const cache = { "no-flush": true }
+  const cache = { "no-flush": false }
   await qmp.execute("blockdev-add", { driver: "file", "node-name": `f${node}`, filename: file, cache })
   await qmp.execute("blockdev-add", {
     driver: "qcow2",

@@ -279,6 +279,8 @@ export interface components {
             readonly vmm?: string;
             /** @description True - the guest sees its disk read-only, and no overlay is made. Default false. */
             readonly readOnly?: boolean;
+            /** @description True - nobody needs what the guest writes once the machine has ended, so that its flushes need not reach the host's disk. Default false. */
+            readonly ephemeral?: boolean;
             /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */

@@ -29,8 +29,10 @@ export function defineMachineOptions(command: Command): Command {
     .option("--no-resume", "boot, whatever snapshot there is")
 }
 
-export function startRequest(image: string, options: MachineOptions): StartRequest {
+/** `ephemeral`: the instance goes when its machine has ended. */
+export function startRequest(image: string, options: MachineOptions, ephemeral = false): StartRequest {
   const overrides: Overrides = {
+    ...(ephemeral && { ephemeral }),
     ...(options.name !== undefined && { name: options.name }),
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.cpus !== undefined && { vcpus: options.cpus }),

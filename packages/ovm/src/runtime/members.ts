@@ -16,6 +16,7 @@ export type Known = Partial<Pick<InstanceInfo, "name" | "image" | "resources" | 
 type Check = (value: unknown) => boolean
 type Fields = Readonly<Record<string, unknown>>
 
+const isFlag: Check = (value) => typeof value === "boolean"
 const isText: Check = (value) => typeof value === "string"
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
 const isSize: Check = (value) => isCount(value) && value !== 0
@@ -133,6 +134,7 @@ function requestIn(value: unknown): StartRequest | undefined {
     args: optional(isText),
     vcpus: optional(isSize),
     memory: optional(isSize),
+    ephemeral: optional(isFlag),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })
   return known(value) ? (value as StartRequest) : undefined

@@ -89,6 +89,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
         layers,
         size: virtualSize,
         writable: !overrides.readOnly,
+        ephemeral: overrides.ephemeral === true,
         ...(overlay !== undefined && { overlay }),
       },
     }),

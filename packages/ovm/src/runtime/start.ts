@@ -115,7 +115,8 @@ export class Starts {
    * slot, or none that lives: then the start takes the long way.
    */
   async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
-    const { name: _, ...others } = request.overrides ?? {}
+    // A slot passes flushes on, whoever takes it.
+    const { name: _, ephemeral: __, ...others } = request.overrides ?? {}
     if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
       return undefined
     const { images } = this.#context

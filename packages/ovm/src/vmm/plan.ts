@@ -29,6 +29,11 @@ export interface DiskPlan {
    * The adapter makes what the guest's writes go to, in the machine's directory, and says it (MachineRecord.overlay).
    */
   readonly writable: boolean
+  /**
+   * True: nobody needs what is written once the machine has ended, so that the guest's flushes need not reach the
+   * host's disk. Otherwise what a guest has flushed outlives a crash of the host.
+   */
+  readonly ephemeral?: boolean
   /** What the guest wrote to in an earlier life of the machine, and goes on writing to; made anew unless given. */
   readonly overlay?: string
 }

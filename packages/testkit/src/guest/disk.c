@@ -2,11 +2,12 @@
  * virtio-blk over PCI, legacy interface (virtio 1.x, 4.1.4.8): one request at a time, polled.
  * Command line: log=N writes the number of each tick into sector N + tick, and looks whether what it wrote before is still there;
  * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
+ * flush=1 has the disk flushed after each tick's writes, and prints FLUSHED with the number of the tick;
  * write=N puts a line into sector N, read=N prints the text at the start of sector N; both may be repeated.
  */
 #include "guest.h"
 enum { FEATURES = 4, QUEUE_PAGE = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, CAPACITY = 20 };
-enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256 };
+enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256, CAN_FLUSH = 1 << 9, FLUSH = 4 };
 struct descriptor { u64 address; u32 length; u16 flags, next; };
 static struct __attribute__((aligned(4096))) {
     struct descriptor table[MAX_QUEUE];
@@ -16,7 +17,7 @@ static struct { u32 type, reserved; u64 sector; } request;
 static u8 data[512];
 static volatile u8 result;
 static u16 port, size, sent;
-static u64 capacity, logged, grow, grown;
+static u64 capacity, logged, grow, grown, flushes;
 
 static u32 pci(u32 slot, u32 reg) { outl(0xcf8, 0x80000000u | slot << 11 | reg); return inl(0xcfc); }
 
@@ -25,7 +26,8 @@ static int start(void) {
         if (pci(slot, 0) != 0x10011af4) continue;
         pci(slot, 4); outl(0xcfc, 5);          /* I/O ports, bus master */
         port = pci(slot, 0x10) & 0xfffc;
-        outb(port + STATUS, 0); outb(port + STATUS, ACKNOWLEDGE_DRIVER); outl(port + FEATURES, 0);
+        outb(port + STATUS, 0); outb(port + STATUS, ACKNOWLEDGE_DRIVER);
+        outl(port + FEATURES, CAN_FLUSH);     /* else each write is flushed by itself */
         outw(port + QUEUE_SELECT, 0); size = inw(port + QUEUE_SIZE);
         if (!size || size > MAX_QUEUE) return 0;
         outl(port + QUEUE_PAGE, (u64)&queue >> 12);
@@ -40,6 +42,7 @@ static u8 transfer(u32 type, u64 sector) {
     volatile u16 *used = (u16 *)(((u64)&avail[3 + size] + 4095) & ~4095ul);
     request.type = type; request.sector = sector; result = 0xff;
     queue.table[0] = (struct descriptor){(u64)&request, sizeof request, NEXT, 1};
+    if (type == FLUSH) queue.table[0].next = 2;
     queue.table[1] = (struct descriptor){(u64)data, sizeof data, NEXT | (type ? 0 : DEVICE_WRITES), 2};
     queue.table[2] = (struct descriptor){(u64)&result, 1, DEVICE_WRITES, 0};
     avail[2 + sent++ % size] = 0; __asm__ volatile("" ::: "memory");
@@ -60,7 +63,7 @@ void disk(const char *cmd) {
     if (!start()) { puts("DISK none\r\n"); return; }
     capacity = inl(port + CAPACITY) | (u64)inl(port + CAPACITY + 4) << 32;
     puts("DISK sectors="); dec(capacity); puts("\r\n");
-    logged = num(find(cmd, "log="), 0); grow = num(find(cmd, "grow="), 0);
+    logged = num(find(cmd, "log="), 0); grow = num(find(cmd, "grow="), 0); flushes = num(find(cmd, "flush="), 0);
     for (const char *at = cmd; (at = find(at, "write="));) {
         const char *words = "written by the guest";
         for (int i = 0; i < 512; i++) data[i] = *words ? *words++ : 0;
@@ -79,10 +82,20 @@ static void disk_grow(void) {
     grown += grow; puts("GREW "); dec(grown); puts("\r\n");
 }
 
-void disk_log(u64 tick) {
-    if (port && grow && capacity) disk_grow();
-    if (!port || !logged || logged + tick >= capacity) return;
+static void disk_flush(u64 tick) {
+    u8 status = transfer(FLUSH, 0);
+    puts(status ? "FLUSH-FAILED " : "FLUSHED "); dec(tick); puts("\r\n");
+}
+
+static void log_tick(u64 tick) {
     if (tick > 1) { look(tick - 1); look(tick / 2 ? tick / 2 : 1); }
     *(u64 *)data = tick;
     if (transfer(1, logged + tick)) { puts("DISK-FAILED "); dec(tick); puts("\r\n"); }
+}
+
+void disk_log(u64 tick) {
+    if (!port) return;
+    if (grow && capacity) disk_grow();
+    if (logged && logged + tick < capacity) log_tick(tick);
+    if (flushes) disk_flush(tick);
 }

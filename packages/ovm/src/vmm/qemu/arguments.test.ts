@@ -106,7 +106,7 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
   ]
   const disk = { layers, size: 1 << 20, writable: true }
   const argv = qemuArguments({ ...plan, disk }, { ...tcg, overlay: "/o" })
-  const writable = { discard: "unmap", cache: { "no-flush": true } }
+  const writable = { discard: "unmap", cache: { "no-flush": false } }
   expect(json(argv, "-blockdev")).toEqual([
     { driver: "file", "node-name": "file0", filename: "/b", "read-only": true },
     { driver: "raw", "node-name": "layer0", file: "file0", "read-only": true },
@@ -126,6 +126,16 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
   expect(json(argv, "-device")).toContainEqual({ ...device, drive: "layer2", werror: "stop" })
   const readOnly = qemuArguments({ ...plan, disk: { ...disk, writable: false } }, tcg)
   expect(json(readOnly, "-device")).toContainEqual({ ...device, drive: "layer1", werror: "report" })
+})
+
+// OVMS-API-039
+test("flushes of an ephemeral machine go no further than QEMU", () => {
+  const disk = { layers: [{ path: "/b", format: "raw" as const }], size: 1 << 20, writable: true }
+  const argv = qemuArguments({ ...plan, disk: { ...disk, ephemeral: true } }, { ...tcg, overlay: "/o" })
+  for (const name of ["file1", "layer1"])
+    expect(json(argv, "-blockdev")).toContainEqual(
+      expect.objectContaining({ "node-name": name, cache: { "no-flush": true } }),
+    )
 })
 
 test("a qcow2 at the bottom has no backing node, whatever its header says", () => {

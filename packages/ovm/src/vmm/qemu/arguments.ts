@@ -77,7 +77,7 @@ function disk({ disk }: LaunchPlan, overlay: string | undefined): string[] {
   if (overlay !== undefined) layers.push({ path: overlay, format: "qcow2", writable: true })
   const nodes = layers.flatMap((layer, index) => {
     const { format, writable } = layer
-    const access = { "read-only": !writable, ...(writable ? WRITABLE : {}) }
+    const access = { "read-only": !writable, ...(writable ? writes(disk.ephemeral) : {}) }
     const backing = format === "raw" ? {} : { backing: index === 0 ? null : node(index - 1) }
     return [
       ...json("-blockdev", { ...bytesOf(layer), "node-name": `file${index}`, ...access }),
@@ -103,11 +103,13 @@ function bytesOf(layer: DiskLayer): Record<string, unknown> {
 }
 
 /**
- * What the guest writes is not brought to the disk whenever the guest asks, and not once more in the pause of a
- * snapshot, which stores a copy that is: it outlives the machine, and may not outlive a crash of its host
+ * How the nodes of a disk that the guest writes to are opened. What an `ephemeral` machine writes is not brought to the
+ * host's disk when its guest asks for that, nor in the pause of a snapshot, which stores a copy that is
  * (docs/design/0023).
  */
-export const WRITABLE = { discard: "unmap", cache: { "no-flush": true } } as const
+export function writes(ephemeral = false) {
+  return { discard: "unmap", cache: { "no-flush": ephemeral } } as const
+}
 
 /**
  * What the host cannot do has the guest stand still, with the request kept, rather than be told of a broken disk:

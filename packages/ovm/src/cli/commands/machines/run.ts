@@ -65,7 +65,10 @@ async function run(text: string, options: RunOptions): Promise<void> {
   const { runtime, id } = await interruptible(async (signal) => {
     await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
     const runtime = await useDaemon({ signal })
-    return { runtime, id: (await runtime.start(startRequest(image, options), { signal })).instance_id }
+    return {
+      runtime,
+      id: (await runtime.start(startRequest(image, options, options.rm), { signal })).instance_id,
+    }
   })
   if (!options.rm) {
     const { name } = await showConsole(runtime, id)

@@ -88,7 +88,7 @@ describe.skipIf(missing !== "")(`a snapshot that nobody ended ${missing}`, () =>
     await noteAttempt(attempt)
     if (!overlay || reached("attached")) return undefined
     await createOverlay(overlay.path, (await driveOf(qmp))?.size ?? 0)
-    await attachOverlay(qmp, overlay.nodes, overlay.path)
+    await attachOverlay(qmp, overlay.nodes, overlay.path, false)
     if (reached("copied")) return undefined
     const receiver = await listenForStream(directory, { name: RAM_ID, size: 16 << 20 }, files[0] ?? "")
     const capabilities = [IGNORE_SHARED, "pause-before-switchover"].map((capability) => ({

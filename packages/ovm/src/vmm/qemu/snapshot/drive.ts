@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
-import { WRITABLE } from "../arguments.ts"
+import { writes } from "../arguments.ts"
 import type { Qmp } from "../qmp.ts"
 
 /** What the guest's disk is now. */
@@ -13,12 +13,15 @@ export interface Drive {
   readonly readOnly: boolean
   /** Bytes. */
   readonly size: number
+  /** The guest's flushes are not passed on. */
+  readonly ephemeral: boolean
 }
 
 interface BlockInfo {
   readonly inserted?: {
     readonly "node-name"?: string
     readonly ro?: boolean
+    readonly cache?: { readonly "no-flush"?: boolean }
     readonly image?: { readonly "virtual-size"?: number }
   }
 }
@@ -38,7 +41,13 @@ export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
   const name = node.replace(/^layer/, "file")
   const path = (await allNodes(qmp)).find((one) => one["node-name"] === name)?.file
   if (path === undefined) throw new OvmError("OVM_VMM_FAILED", `QEMU does not tell the file of ${node}`)
-  return { node, path, readOnly: inserted?.ro === true, size }
+  return {
+    node,
+    path,
+    readOnly: inserted?.ro === true,
+    size,
+    ephemeral: inserted?.cache?.["no-flush"] === true,
+  }
 }
 
 /**
@@ -67,9 +76,17 @@ export function overlayNodes(below: string): OverlayNodes {
   return { file: `file-${id}`, format: `layer-${id}`, below }
 }
 
-/** Opens an empty overlay, ahead of the pause. It gets its backing node when it becomes the top. */
-export async function attachOverlay(qmp: Qmp, nodes: OverlayNodes, path: string): Promise<void> {
-  const access = { "read-only": false, ...WRITABLE }
+/**
+ * Opens an empty overlay, ahead of the pause. It gets its backing node when it becomes the top. `ephemeral`: as the
+ * disk is that it goes on top of.
+ */
+export async function attachOverlay(
+  qmp: Qmp,
+  nodes: OverlayNodes,
+  path: string,
+  ephemeral: boolean,
+): Promise<void> {
+  const access = { "read-only": false, ...writes(ephemeral) }
   await qmp.execute("blockdev-add", {
     driver: "file",
     "node-name": nodes.file,

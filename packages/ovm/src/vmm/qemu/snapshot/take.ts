@@ -1,4 +1,4 @@
-import { chmod, stat, writeFile } from "node:fs/promises"
+import { chmod, open, stat, writeFile } from "node:fs/promises"
 import type { Call } from "../../../content/interfaces.ts"
 import { createOverlay } from "../../../disk/overlay.ts"
 import { OvmError, toOvmError } from "../../../errors.ts"
@@ -82,8 +82,9 @@ export async function snapshotQemu(
     await noteAttempt(attempt)
     if (overlay && drive) {
       await createOverlay(overlay.path, drive.size)
-      await attachOverlay(qmp, overlay.nodes, overlay.path)
+      await attachOverlay(qmp, overlay.nodes, overlay.path, drive.ephemeral)
     }
+    if (overlay && drive && !drive.ephemeral) await syncAhead(drive.path)
     receiver = await listenForStream(record.directory, { name: RAM_ID, size: model.memory }, into.ram)
     await migrate({ ...taking, receiver }, attempt, call)
     const received = await receivedIn(receiver)
@@ -98,6 +99,18 @@ export async function snapshotQemu(
     await receiver?.close()
     clock.stop()
   }
+}
+
+/**
+ * QEMU brings to the host's disk whatever is not there yet while the guest stands still: so most of it goes there while
+ * the guest runs. What cannot be synced is QEMU's to tell.
+ */
+async function syncAhead(path: string): Promise<void> {
+  const file = await open(path, "r").catch(() => undefined)
+  await file
+    ?.datasync()
+    .catch(() => {})
+    .finally(() => file.close())
 }
 
 /** From a running guest to a guest that runs on, with its RAM and state on their way to the receiver. */
