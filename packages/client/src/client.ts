@@ -1,4 +1,5 @@
 import { ApiError, errorOf } from "./errors.ts"
+import { eventsIn } from "./events.ts"
 import { type Answer, exchange, type Question } from "./exchange.ts"
 import type { Bytes, Call, Runtime } from "./runtime.ts"
 import type { InstanceInfo } from "./wire.ts"
@@ -33,6 +34,15 @@ export function connect(socket: string): Runtime {
       const path = `/logs/${encodeURIComponent(id)}?follow=${follow}${previous ? "&previous=true" : ""}`
       const question: Question = { method: "GET", path, ...(signal && { signal }) }
       return bytesOf(socket, question, await send(socket, question))
+    },
+    events: async ({ after, follow = false, signal } = {}) => {
+      const behind = after === undefined ? "" : `&after=${encodeURIComponent(after)}`
+      const question: Question = {
+        method: "GET",
+        path: `/events?follow=${follow}${behind}`,
+        ...(signal && { signal }),
+      }
+      return eventsIn(bytesOf(socket, question, await send(socket, question)))
     },
     list: async (call) => (await get<{ instances: InstanceInfo[] }>("/instances", call)).instances,
     remove: async (id, { force = false, signal } = {}) => {

@@ -2,6 +2,7 @@ import type {
   Health,
   InstanceInfo,
   PauseAnswer,
+  RuntimeEvent,
   RuntimeInfo,
   SnapshotAnswer,
   SnapshotRequest,
@@ -28,6 +29,12 @@ export interface Call {
 export interface LogsOptions extends Call {
   readonly follow?: boolean
   readonly previous?: boolean
+}
+
+export interface EventsOptions extends Call {
+  /** The id of the last one that was seen. */
+  readonly after?: string
+  readonly follow?: boolean
 }
 
 export interface Runtime {
@@ -73,6 +80,11 @@ export interface Runtime {
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>
+  /**
+   * What happens to instances: what is kept of it, then with `follow` what comes. An event `lost` says that something
+   * is missing (spec/runtime-api.md).
+   */
+  events(options?: EventsOptions): Promise<AsyncIterable<RuntimeEvent>>
   health(call?: Call): Promise<Health>
   info(call?: Call): Promise<RuntimeInfo>
 }

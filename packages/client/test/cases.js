@@ -72,6 +72,14 @@ export const cases = {
     for await (const chunk of rest) assert(chunk instanceof Uint8Array)
     assert.equal(await runtime.remove(instance_id), undefined)
     assert.equal((await refusal(runtime.status(instance_id))).code, "OVM_INSTANCE_UNKNOWN")
+    const told = []
+    for await (const event of await runtime.events()) told.push(event)
+    const own = told.filter((one) => one.instance_id === instance_id)
+    assert.deepEqual([own[0].type, own.at(-1).type], ["starting", "removed"])
+    for await (const event of await runtime.events({ after: own.at(-2).id, follow: true })) {
+      assert.deepEqual(event, own.at(-1))
+      break
+    }
   },
 
   "what the daemon refuses": async () => {

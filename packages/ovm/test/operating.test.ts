@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { once } from "node:events"
 import { join } from "node:path"
+import { createInterface } from "node:readline"
+import type { RuntimeEvent } from "@ovms/client"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(180_000)
@@ -50,6 +54,59 @@ describe.skipIf(Boolean(skip))("a host with machines", () => {
     expect(value("process_open_fds")).toBeGreaterThan(3)
     expect(lines.join("\n")).not.toContain('name="over"')
     expect(lines).toContain("# TYPE ovm_instance_cpu_seconds_total counter")
+  })
+
+  // OVMS-API-230, OVMS-API-232
+  test("events: what happened, in order; what comes; and on from where one was", async () => {
+    const { instance_id: id } = await box.json(["run", "--detach", "--name", "told", "idle:1"])
+    const watcher = box.begin(["events", "--follow", "--json"])
+    const seen: RuntimeEvent[] = []
+    if (!watcher.stdout) throw new Error("it has no output")
+    const lines = createInterface(watcher.stdout)
+    lines.on("line", (line) => seen.push(JSON.parse(line)))
+    const types = (): string[] => seen.filter(({ instance_id }) => instance_id === id).map(({ type }) => type)
+    try {
+      await until("its start was told", types, { is: (all) => all.includes("running") })
+      await box.ok(["pause", "told"])
+      await box.ok(["resume", "told"])
+      await box.ok(["snapshot", "told", "--tag", "told"])
+      await box.ok(["stop", "--time", "0", "told"])
+      await box.ok(["rm", "told"])
+      await until("its end was told", types, { is: (all) => all.includes("removed") })
+    } finally {
+      watcher.kill("SIGINT")
+      await once(watcher, "close")
+    }
+    const wanted = ["starting", "running", "paused", "running", "snapshot", "stopping", "stopped", "removed"]
+    expect(types()).toEqual(wanted)
+    expect(seen.find(({ type }) => type === "snapshot")?.snapshot_ref).toMatch(/^sha256:/)
+    expect(seen.find(({ type }) => type === "paused")?.reason).toBe("request")
+    const paused = seen.find(({ type }) => type === "paused")
+    const rest = (await box.ok(["events", "--after", paused?.id ?? ""])).trimEnd().split("\n")
+    expect(rest.map((line) => line.split("  ")[1])).toEqual(wanted.slice(3))
+    const socket = (await box.json(["info"])).paths.socket
+    const answer = await fetch("http://ovm/events", {
+      unix: socket,
+      headers: { "last-event-id": paused?.id ?? "" },
+    })
+    expect(answer.headers.get("content-type")).toBe("text/event-stream")
+    expect((await answer.text()).match(/^id: /gm)).toHaveLength(wanted.length - 3)
+  })
+
+  // OVMS-API-230
+  test("events: a machine that cannot be reached, and can again", async () => {
+    const pid = Number((await box.shell(`cat ${box.home}/instances/${busy}/pid`)).stdout.split(" ")[0])
+    await box.ok(["daemon", "--stop"])
+    process.kill(pid, "SIGSTOP")
+    const told = async () => (await box.ok(["events"])).split("\n").filter((line) => line.includes("busy"))
+    try {
+      await until("that it cannot be reached", told, {
+        is: (all) => all.some((one) => one.includes("unreachable")),
+      })
+    } finally {
+      process.kill(pid, "SIGCONT")
+    }
+    await until("that it can", told, { is: (all) => all.some((one) => one.includes("  reachable")) })
   })
 
   test("stats: those that run, or those that are named, ended ones too", async () => {

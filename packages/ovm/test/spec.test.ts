@@ -210,6 +210,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
   )
   expect(operations.sort()).toEqual([
     "DELETE /instances/{instance_id} 204,default",
+    "GET /events 200,default",
     "GET /health 200,default",
     "GET /info 200,default",
     "GET /instances 200,default",

@@ -238,6 +238,23 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/events": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** What happens to instances */
+        readonly get: operations["events"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/metrics": {
         readonly parameters: {
             readonly query?: never;
@@ -522,6 +539,23 @@ export interface components {
                 readonly error?: components["schemas"]["ErrorEntry"];
             };
         };
+        /** @description One thing that happened. Members that go with the type may stand beside these. */
+        readonly Event: {
+            /** @description Says where it stands among the others. */
+            readonly id: string;
+            readonly time: components["schemas"]["Time"];
+            readonly type: components["schemas"]["EventType"];
+            readonly instance_id?: components["schemas"]["Uuid"];
+            readonly name?: string;
+            /** @description Why a guest stands still. */
+            readonly reason?: string;
+            /** @description Digest of the snapshot that was taken. */
+            readonly snapshot_ref?: string;
+            readonly exit?: components["schemas"]["InstanceInfo"]["exit"];
+            readonly error?: components["schemas"]["ErrorEntry"];
+        };
+        /** @enum {string} */
+        readonly EventType: "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "removed" | "snapshot" | "unreachable" | "reachable" | "lost";
         /** @description A VMM that this runtime knows; with error instead of the rest if it cannot be used. */
         readonly VmmInfo: {
             readonly name: string;
@@ -912,6 +946,32 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["RuntimeInfo"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly events: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Go on with what comes. */
+                readonly follow?: boolean;
+                /** @description The id of an event, for those after it; the header Last-Event-ID says the same. */
+                readonly after?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description Server-sent events; the data of each is an Event. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/event-stream": components["schemas"]["Event"];
                 };
             };
             readonly default: components["responses"]["Error"];

@@ -1,7 +1,7 @@
 import { ApiError, connect as connectTo } from "@ovms/client"
 import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { Health, Runtime } from "../runtime/interfaces.ts"
+import type { Health, Runtime, RuntimeEvent } from "../runtime/interfaces.ts"
 
 /** How long a daemon may take to say that it is well, in ms. */
 const HEALTH_MS = 5_000
@@ -23,6 +23,7 @@ export function connect(socket: string): Runtime {
     restart: (id, options) => ours(client.restart(id, options)),
     status: (id, call) => ours(client.status(id, call)),
     logs: async (id, options) => consoleOf(await ours(client.logs(id, options)), id),
+    events: async (options) => eventsOf(await ours(client.events(options))),
     list: (call) => ours(client.list(call)),
     remove: (id, options) => ours(client.remove(id, options)),
     health: (call) => ours(client.health(call)),
@@ -60,6 +61,14 @@ function errorOf(cause: ApiError): OvmError {
   const { code, message, detail } = cause
   const hint = code === "OVM_DAEMON_UNREACHABLE" ? "ovm daemon" : undefined
   return new OvmError(code, message, { cause: cause.cause, detail, ...(hint && { hint }) })
+}
+
+async function* eventsOf(all: AsyncIterable<RuntimeEvent>): AsyncGenerator<RuntimeEvent> {
+  try {
+    yield* all
+  } catch (thrown) {
+    throw thrown instanceof ApiError ? errorOf(thrown) : thrown
+  }
 }
 
 async function* consoleOf(bytes: Bytes, id: string): Bytes {

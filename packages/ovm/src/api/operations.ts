@@ -1,4 +1,5 @@
 import type { Operation } from "./operation.ts"
+import { events } from "./operations/events.ts"
 import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
 import { list } from "./operations/list.ts"
@@ -32,4 +33,5 @@ export const OPERATIONS: readonly Operation[] = [
   health,
   info,
   metrics,
+  events,
 ]

@@ -177,6 +177,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/status.ts"),
   },
   {
+    name: "events",
+    summary: "Print what happens to machines",
+    group: INSTANCES,
+    load: () => import("./commands/machines/events.ts"),
+  },
+  {
     name: "stats",
     summary: "Show what machines take of this host",
     group: INSTANCES,

@@ -28,7 +28,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   diff: LATER,
   down: END,
   dumpxml: SHOW,
-  events: `${LATER}: ovm ps --all --json says how machines are`,
   exec: INSIDE,
   export: "ovm save -o FILE IMAGE writes an image into a file",
   get: LIST,

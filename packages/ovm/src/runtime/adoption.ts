@@ -6,7 +6,7 @@ import type { Machine, MachineRecord } from "../vmm/machine.ts"
 import { foreign, isAlive, isForeign } from "../vmm/process/identity.ts"
 import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import type { Instance } from "./instance.ts"
+import { entryOf, type Instance } from "./instance.ts"
 import { settleSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
 
@@ -67,7 +67,7 @@ export class Adoption {
       if (!(await isAlive(machine.record))) return
       machine.detach()
       const why = unreachable(machine.record, new OvmError("OVM_VMM_FAILED", "its monitor left us"))
-      this.#options.log("unreachable", instance, { error: why.message })
+      this.#options.log("unreachable", instance, { error: entryOf(why) })
       await this.begin(instance, machine.record, why)
     })
   }
@@ -90,7 +90,7 @@ export class Adoption {
       }
       if (!(found instanceof OvmError)) return this.#reached(instance, machine, found)
       if (instance.silence?.error?.message !== found.message)
-        this.#options.log("unreachable", instance, { error: found.message })
+        this.#options.log("unreachable", instance, { error: entryOf(found) })
       if (instance.silence) instance.silence = { ...instance.silence, error: found }
       tried()
       await Promise.race([machine.exited, this.#pause(pause)])
@@ -109,6 +109,8 @@ export class Adoption {
     before.detach()
     instance.machine = machine
     await settleSnapshot(instance)
+    // Where nobody had tried in vain, nobody was told.
+    if (instance.silence?.error) this.#options.log("reachable", instance, {})
     instance.silence = undefined
     if (instance.state === "starting")
       await instance.become("running", { started: instance.info.started ?? new Date().toISOString() })

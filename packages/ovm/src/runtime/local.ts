@@ -15,14 +15,17 @@ import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
 import { Ending, type Log } from "./ending.ts"
+import { EventLog } from "./events.ts"
 import { follow, keepUp } from "./follow.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type {
+  EventsOptions,
   Health,
   InstanceInfo,
   LogsOptions,
   PauseAnswer,
   Runtime,
+  RuntimeEvent,
   RuntimeInfo,
   SnapshotAnswer,
   SnapshotRequest,
@@ -74,6 +77,7 @@ export class LocalRuntime implements Runtime {
   readonly #ending: Ending
   readonly #adoption: Adoption
   readonly #recovery: Recovery
+  readonly #events = new EventLog()
   #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
@@ -176,8 +180,10 @@ export class LocalRuntime implements Runtime {
     if (!hasEnded(instance.state)) {
       const first = instance.state !== "stopping"
       if (first || grace_ms !== undefined) this.#ending.grant(instance, grace_ms)
-      if (first) await instance.become("stopping")
-      else await instance.update({})
+      if (first) {
+        await instance.become("stopping")
+        this.#log("stopping", instance, {})
+      } else await instance.update({})
       // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
       if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms)
     }
@@ -242,6 +248,10 @@ export class LocalRuntime implements Runtime {
     return await Promise.all(Array.from(this.#instances.values(), shown))
   }
 
+  async events(options: EventsOptions = {}): Promise<AsyncIterable<RuntimeEvent>> {
+    return this.#events.read(options)
+  }
+
   async remove(instanceId: string, options: Call & { readonly force?: boolean } = {}): Promise<void> {
     const instance = this.#get(instanceId)
     if (instance.unreadable && !options.force) throw instance.unreadable
@@ -251,7 +261,10 @@ export class LocalRuntime implements Runtime {
           detail: { state: instance.state },
           hint: `ovm stop ${instanceId}, or ovm rm --force ${instanceId}`,
         })
-      if (instance.state !== "stopping") await instance.become("stopping")
+      if (instance.state !== "stopping") {
+        await instance.become("stopping")
+        this.#log("stopping", instance, {})
+      }
       instance.removed.abort()
       await this.#ending.end(instance, 0)
       await instance.ended
@@ -259,6 +272,7 @@ export class LocalRuntime implements Runtime {
     // Another life of it may have begun with the end of this one.
     if (this.#instances.get(instanceId) !== instance) return await this.remove(instanceId, options)
     await this.#ending.forget(instance)
+    this.#log("removed", instance, {})
   }
 
   async info(): Promise<RuntimeInfo> {
@@ -320,6 +334,7 @@ export class LocalRuntime implements Runtime {
 
   #log(event: string, instance: Instance, fields: Record<string, unknown>): void {
     this.#options.log?.(event, { instance_id: instance.id, ...fields })
+    this.#events.tell(event, instance, fields)
   }
 }
 

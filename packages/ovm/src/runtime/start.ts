@@ -46,6 +46,7 @@ export class Starts {
     const instance = await this.#admit(request)
     try {
       const planned = await this.#prepare(instance, request, "never", call)
+      this.#context.told("starting", instance, {})
       this.#carryOn(instance, received, async () => planned)
     } catch (thrown) {
       const error = toOvmError(thrown)
@@ -53,6 +54,7 @@ export class Starts {
         await this.#giveUp(instance, error)
         throw error
       }
+      this.#context.told("starting", instance, {})
       this.#carryOn(instance, received, () =>
         this.#prepare(instance, request, "missing", { signal: instance.starting.signal }),
       )
@@ -73,6 +75,7 @@ export class Starts {
       await ending.quiet(before)
       await before.retire()
       await life.update({})
+      this.#context.told("starting", life, {})
       this.#carryOn(life, received, async () => planned)
       return { instance_id: life.id, status: "starting" }
     } catch (thrown) {

@@ -32,6 +32,8 @@ export declare const InstanceList: Validator
 export declare const LogLine: Validator
 export declare const Health: Validator
 export declare const RuntimeInfo: Validator
+export declare const Event: Validator
+export declare const EventType: Validator
 export declare const VmmInfo: Validator
 export declare const Errors: Validator
 export declare const ErrorEntry: Validator
