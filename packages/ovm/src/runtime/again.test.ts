@@ -12,6 +12,8 @@ import { collectGarbage } from "../content/layout/gc.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
+import type { Machine } from "../vmm/machine.ts"
+import type { Vmm } from "../vmm/vmm.ts"
 import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
@@ -30,13 +32,36 @@ let runtime: LocalRuntime
 const store = () => join(root, "store")
 const folder = (id: string) => join(root, "instances", id)
 
+/** While it is there, nobody is told what a machine uses. */
+let looking: PromiseWithResolvers<void> | undefined
+
+/** A VMM whose machines take as long to say what they use as a busy host has them take. */
+function slowToTell(vmm: Vmm): Vmm {
+  return {
+    name: vmm.name,
+    capabilities: () => vmm.capabilities(),
+    check: (plan) => vmm.check(plan),
+    adopt: (record, call) => vmm.adopt(record, call),
+    launch: async (plan, call) => {
+      const machine: Machine = await vmm.launch(plan, call)
+      const tell = machine.usage.bind(machine)
+      const usage = async () => {
+        await looking?.promise
+        return await tell()
+      }
+      return Object.defineProperty(machine, "usage", { value: usage })
+    },
+    ...(vmm.loader && { loader: vmm.loader }),
+  }
+}
+
 async function open(): Promise<LocalRuntime> {
   return LocalRuntime.open({
     version: "test",
     root,
     instances: join(root, "instances"),
     images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-    vmms: availableVmms(join(root, "cache")),
+    vmms: availableVmms(join(root, "cache")).map(slowToTell),
   })
 }
 
@@ -224,6 +249,19 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
     await until("it has ended", () => runtime.status(id), { is: ({ state }) => hasEnded(state) })
     await again(id)
     expect(await ticking(id)).toContain("SECTOR 7 [written by the guest]")
+  })
+
+  // OVMS-API-167
+  test("who looked just before a restart sees no end either", async () => {
+    const id = await started(IMAGE)
+    looking = Promise.withResolvers()
+    const [status, list] = [runtime.status(id), runtime.list()]
+    await runtime.restart(id, { graceMs: 0 })
+    looking.resolve()
+    looking = undefined
+    expect(["starting", "running"]).toContain((await status).state)
+    expect((await list).filter(({ instance_id, state }) => instance_id === id && hasEnded(state))).toEqual([])
+    await runtime.remove(id, { force: true })
   })
 
   // OVMS-API-167

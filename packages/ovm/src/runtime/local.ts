@@ -226,9 +226,16 @@ export class LocalRuntime implements Runtime {
     const instance = this.#get(instanceId)
     if (instance.info.reason === "snapshot") await instance.machine?.settle?.()
     const usage = await instance.machine?.usage()
-    const info = await shown(instance)
-    if (!usage) return info
+    const info = await this.#shown(instance)
+    if (!usage || this.#instances.get(instanceId) !== instance) return info
     return { ...info, resources: { ...info.resources, rss: usage.rss, cpu_time_ms: usage.cpuTime } }
+  }
+
+  /** Of the life that it has by the time that there is an answer: looking takes a moment, and a restart no longer. */
+  async #shown(instance: Instance): Promise<InstanceInfo> {
+    const info = await shown(instance)
+    const now = this.#instances.get(instance.id)
+    return now === undefined || now === instance ? info : await this.#shown(now)
   }
 
   async logs(instanceId: string, options: LogsOptions = {}): Promise<Bytes> {
@@ -245,7 +252,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async list(): Promise<readonly InstanceInfo[]> {
-    return await Promise.all(Array.from(this.#instances.values(), shown))
+    return await Promise.all(Array.from(this.#instances.values(), (one) => this.#shown(one)))
   }
 
   async events(options: EventsOptions = {}): Promise<AsyncIterable<RuntimeEvent>> {
