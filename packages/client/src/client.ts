@@ -24,6 +24,11 @@ export function connect(socket: string): Runtime {
     warm: (request, call) => post("/warm", request, call),
     pause: (id, call) => post(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
     resume: (id, call) => post(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
+    create: (request, call) => post("/instances", request, call),
+    rename: async (id, request, call) => {
+      const path = `/instances/${encodeURIComponent(id)}/rename`
+      await text(socket, { ...call, method: "POST", path, body: JSON.stringify(request) })
+    },
     startAgain: (id, call) => post(`/instances/${encodeURIComponent(id)}/start`, undefined, call),
     restart: (id, { graceMs, signal } = {}) => {
       const grace = graceMs === undefined ? "" : `?grace_ms=${graceMs}`

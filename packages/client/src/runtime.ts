@@ -1,7 +1,9 @@
 import type {
+  CreateAnswer,
   Health,
   InstanceInfo,
   PauseAnswer,
+  RenameRequest,
   RuntimeEvent,
   RuntimeInfo,
   SnapshotAnswer,
@@ -61,6 +63,13 @@ export interface Runtime {
    */
   pause(instanceId: string, call?: Call): Promise<PauseAnswer>
   resume(instanceId: string, call?: Call): Promise<PauseAnswer>
+  /**
+   * Makes an instance from content that is local, and does not start it: that is `startAgain`. Throws what a start can
+   * throw, and OVM_UNSUPPORTED for what would go on from a snapshot.
+   */
+  create(request: StartRequest, call?: Call): Promise<CreateAnswer>
+  /** Throws OVM_NAME_IN_USE; OVM_STATE_CONFLICT while it is starting. */
+  rename(instanceId: string, request: RenameRequest, call?: Call): Promise<void>
   /**
    * Boots a machine again that has ended, from the disk that its guest wrote to; one that starts or runs is left alone.
    * Throws OVM_STATE_CONFLICT, and what a start can throw: then it is as it was.

@@ -70,6 +70,11 @@ export const cases = {
     assert.equal((await runtime.stop({ instance_id, grace_ms: 0 })).status, "stopping")
     // It ends with its machine.
     for await (const chunk of rest) assert(chunk instanceof Uint8Array)
+    const made = await runtime.create({ manifest })
+    assert.equal(made.status, "stopped")
+    assert.equal(await runtime.rename(made.instance_id, { name: `of-${process.pid}` }), undefined)
+    assert.equal((await runtime.status(made.instance_id)).name, `of-${process.pid}`)
+    await runtime.remove(made.instance_id)
     assert.equal(await runtime.remove(instance_id), undefined)
     assert.equal((await refusal(runtime.status(instance_id))).code, "OVM_INSTANCE_UNKNOWN")
     const told = []

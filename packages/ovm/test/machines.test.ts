@@ -270,6 +270,39 @@ describe.skipIf(Boolean(skip))("machines", () => {
     await box.ok(["rm", "--force", "again"])
   })
 
+  // OVMS-API-170, OVMS-API-173
+  test("create makes one without starting it, rename calls it otherwise, wait says how it ended", async () => {
+    const id = await box.ok(["create", "--name", "made", "brief"])
+    expect(await box.ok(["ps"])).not.toContain("made")
+    expect(await box.ok(["ps", "--all"])).toContain("stopped (never started)")
+    expect(await box.ok(["wait", "made"])).toBe("stopped")
+    await box.fails(["create", "--name", "made", "brief"], "OVM_NAME_IN_USE", ["made"])
+    await box.fails(["create", "nothing"], "OVM_NAME_UNKNOWN", ["nothing"])
+    expect(await box.ok(["rename", "made", "brief-one"])).toBe(id)
+    await box.fails(["rename", "made", "x"], "OVM_INSTANCE_UNKNOWN", ["made"])
+    await box.fails(["rename", "brief-one", "-x"], "OVM_USAGE", ["-x"])
+    await box.fails(["rename", "brief-one", "a b"], "OVM_REQUEST_INVALID", ["name"])
+    await box.ok(["start", "brief-one"])
+    expect(await box.json(["wait", "brief-one"])).toMatchObject({
+      instance_id: id,
+      name: "brief-one",
+      status: "stopped",
+      exit: { reason: "guest-shutdown", status: 0 },
+    })
+    await box.ok(["rm", "brief-one"])
+    // As `ovm run` would have ended.
+    for (const [image, status, code] of [
+      ["rebooting", 10, "OVM_GUEST_RESET"],
+      ["panicking", 11, "OVM_GUEST_PANICKED"],
+    ] as const) {
+      await box.ok(["create", "--name", image, image])
+      await box.ovm(["start", image])
+      const waited = await box.ovm(["wait", image])
+      expect([waited.status, waited.stderr]).toEqual([status, expect.stringContaining(code)])
+      await box.ok(["rm", image])
+    }
+  })
+
   // OVMS-STA-014
   test("a daemon that is killed while it starts one again leaves one that can be started again", async () => {
     const id = await box.ok(["run", "-d", "--name", "cut", "steady"])

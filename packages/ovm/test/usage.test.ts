@@ -146,7 +146,7 @@ describe("a word of other tools is answered, and never by a likeness of letters"
     ["list", "ovm images"],
     ["up", "ovm run"],
     ["down", "ovm stop"],
-    ["create", "ovm run"],
+    ["domrename", "ovm rename"],
     ["delete", "ovm rmi"],
     ["destroy", "ovm rm"],
     ["console", "ovm logs --follow"],
@@ -225,7 +225,7 @@ describe("completion", () => {
     expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
     expect(await complete("registry", "")).toEqual(["serve", "probe"])
     expect(await complete("policy", "check", "--")).toEqual(["--plain-http", "--json", "--help"])
-    expect(await complete("help", "re")).toEqual(["registry", "restart", "resume"])
+    expect(await complete("help", "re")).toEqual(["registry", "restart", "resume", "rename"])
     expect(await complete("help", "key", "")).toEqual(["generate", "public"])
     expect(await complete("he")).toEqual(["help"])
     expect(await complete("pack", "--kernel", "")).toEqual([":files"])

@@ -112,7 +112,8 @@ export interface paths {
         /** All instances on record */
         readonly get: operations["list"];
         readonly put?: never;
-        readonly post?: never;
+        /** Make an instance without starting it */
+        readonly post: operations["create"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -198,6 +199,23 @@ export interface paths {
         readonly put?: never;
         /** Stop a machine and start it again */
         readonly post: operations["restart"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/rename": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Give an instance another name */
+        readonly post: operations["rename"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -310,6 +328,15 @@ export interface components {
              * @enum {string}
              */
             readonly status: "starting" | "running";
+        };
+        readonly CreateAnswer: {
+            readonly instance_id: components["schemas"]["Uuid"];
+            readonly status: components["schemas"]["State"];
+        };
+        /** @description How to call an instance. */
+        readonly RenameRequest: {
+            /** @description Unique among the instances on record. */
+            readonly name: string;
         };
         /** @description What to stop. */
         readonly StopRequest: {
@@ -785,6 +812,31 @@ export interface operations {
             readonly default: components["responses"]["Error"];
         };
     };
+    readonly create: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["StartRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description The instance exists, and can be started. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CreateAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
     readonly remove: {
         readonly parameters: {
             readonly query?: {
@@ -905,6 +957,32 @@ export interface operations {
                 content: {
                     readonly "application/json": components["schemas"]["StartAnswer"];
                 };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly rename: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["RenameRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description It has it. */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
             };
             readonly default: components["responses"]["Error"];
         };

@@ -19,6 +19,8 @@ export function connect(socket: string): Runtime {
     warm: (request, call) => ours(client.warm(request, call)),
     pause: (id, call) => ours(client.pause(id, call)),
     resume: (id, call) => ours(client.resume(id, call)),
+    create: (request, call) => ours(client.create(request, call)),
+    rename: (id, request, call) => ours(client.rename(id, request, call)),
     startAgain: (id, call) => ours(client.startAgain(id, call)),
     restart: (id, options) => ours(client.restart(id, options)),
     status: (id, call) => ours(client.status(id, call)),

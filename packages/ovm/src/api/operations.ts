@@ -1,4 +1,5 @@
 import type { Operation } from "./operation.ts"
+import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
@@ -7,6 +8,7 @@ import { logs } from "./operations/logs.ts"
 import { metrics } from "./operations/metrics.ts"
 import { pause } from "./operations/pause.ts"
 import { remove } from "./operations/remove.ts"
+import { rename } from "./operations/rename.ts"
 import { restart } from "./operations/restart.ts"
 import { resume } from "./operations/resume.ts"
 import { snapshot } from "./operations/snapshot.ts"
@@ -25,11 +27,13 @@ export const OPERATIONS: readonly Operation[] = [
   status,
   logs,
   list,
+  create,
   remove,
   pause,
   resume,
   startAgain,
   restart,
+  rename,
   health,
   info,
   metrics,

@@ -3,9 +3,16 @@ import { requirementOfJson } from "../artifact/faults.ts"
 import { readJson } from "../artifact/json.ts"
 import { OvmError } from "../errors.ts"
 import { isPath } from "../registry/reference.ts"
-import type { SnapshotRequest, StartRequest, StopRequest, WarmRequest } from "../runtime/interfaces.ts"
+import type {
+  RenameRequest,
+  SnapshotRequest,
+  StartRequest,
+  StopRequest,
+  WarmRequest,
+} from "../runtime/interfaces.ts"
 import places from "./generated/places.json" with { type: "json" }
 import {
+  RenameRequest as isRenameRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
   StopRequest as isStopRequest,
@@ -36,6 +43,10 @@ export function parseStopRequest(body: Uint8Array): StopRequest {
 
 export function parseSnapshotRequest(body: Uint8Array): SnapshotRequest {
   return parse(body, isSnapshotRequest, places.SnapshotRequest)
+}
+
+export function parseRenameRequest(body: Uint8Array): RenameRequest {
+  return parse(body, isRenameRequest, places.RenameRequest)
 }
 
 export function parseWarmRequest(body: Uint8Array): WarmRequest {

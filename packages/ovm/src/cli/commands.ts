@@ -140,6 +140,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/run.ts"),
   },
   {
+    name: "create",
+    summary: "Make a machine without starting it",
+    group: INSTANCES,
+    load: () => import("./commands/machines/create.ts"),
+  },
+  {
     name: "start",
     summary: "Start machines again with their disks, or one from an image here",
     group: INSTANCES,
@@ -168,6 +174,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "Have guests go on that stand still",
     group: INSTANCES,
     load: () => import("./commands/machines/resume.ts"),
+  },
+  {
+    name: "wait",
+    summary: "Wait until machines have ended",
+    group: INSTANCES,
+    load: () => import("./commands/machines/wait.ts"),
+  },
+  {
+    name: "rename",
+    summary: "Give a machine another name",
+    group: INSTANCES,
+    load: () => import("./commands/machines/rename.ts"),
   },
   { name: "ps", summary: "List machines", group: INSTANCES, load: () => import("./commands/machines/ps.ts") },
   {

@@ -11,9 +11,12 @@ const SHORTEST_PREFIX = 4
  * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and
  * read, as in `running (unreachable)` and `failed (unreadable)`.
  */
-export function stateOf({ state, phase, reason, reachable, error }: InstanceInfo): string {
+export function stateOf({ state, phase, reason, reachable, error, started, exit }: InstanceInfo): string {
   const unread = error?.code === "OVM_RECORD_UNREADABLE" ? "unreadable" : undefined
-  const more = [phase ?? reason, unread ?? (reachable === false ? "unreachable" : undefined)].filter(Boolean)
+  const made = state === "stopped" && !started && !exit ? "never started" : undefined
+  const more = [phase ?? reason ?? made, unread ?? (reachable === false ? "unreachable" : undefined)].filter(
+    Boolean,
+  )
   return more.length > 0 ? `${state} (${more.join(", ")})` : state
 }
 

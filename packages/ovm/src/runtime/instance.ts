@@ -125,6 +125,29 @@ export class Instance {
     if (hasEnded(state)) this.#settle()
   }
 
+  /**
+   * It has all that its machine needs, and is not started: `stopped`, without an end. Throws as `become` does, and if
+   * the record cannot be written.
+   */
+  async rest(patch: Patch): Promise<void> {
+    assertTransition(this.state, "stopped")
+    this.#info = { ...inState(this.#info, "stopped"), ...patch }
+    await this.#persist()
+    this.#settle()
+  }
+
+  /** Throws if its record cannot be written: then it is called what it was. */
+  async rename(name: string): Promise<void> {
+    const before = this.#info.name
+    this.note({ name })
+    try {
+      await this.#persist()
+    } catch (thrown) {
+      this.note({ name: before })
+      throw thrown
+    }
+  }
+
   /** Takes the launched or adopted machine, so that a later daemon finds it. */
   async attach(machine: Machine): Promise<void> {
     this.#hold(machine)

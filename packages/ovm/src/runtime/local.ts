@@ -19,11 +19,13 @@ import { EventLog } from "./events.ts"
 import { follow, keepUp } from "./follow.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type {
+  CreateAnswer,
   EventsOptions,
   Health,
   InstanceInfo,
   LogsOptions,
   PauseAnswer,
+  RenameRequest,
   Runtime,
   RuntimeEvent,
   RuntimeInfo,
@@ -38,6 +40,7 @@ import type {
 } from "./interfaces.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
+import { renameInstance } from "./rename.ts"
 import { describe, shown } from "./report.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { Starts } from "./start.ts"
@@ -135,6 +138,19 @@ export class LocalRuntime implements Runtime {
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
     this.#assertSettled()
     return await this.#starts.start(request, call)
+  }
+
+  async create(request: StartRequest, call: Call = {}): Promise<CreateAnswer> {
+    this.#assertSettled()
+    return await this.#starts.create(request, call)
+  }
+
+  async rename(instanceId: string, { name }: RenameRequest): Promise<void> {
+    await renameInstance(
+      this.#get(instanceId),
+      name,
+      this.#instances.values().map(({ info }) => info),
+    )
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {

@@ -4,9 +4,10 @@ import { rounded } from "../rounded.ts"
 import type { Machine, MachineRecord } from "../vmm/machine.ts"
 import { type Admission, accept, assertRoomToRun } from "./admission.ts"
 import { nextLife, planAgain, restartable, startable } from "./again.ts"
+import { createInstance } from "./create.ts"
 import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
-import type { InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
+import type { CreateAnswer, InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 import { since } from "./report.ts"
@@ -60,6 +61,11 @@ export class Starts {
       )
     }
     return { instance_id: instance.id, status: "starting" }
+  }
+
+  /** See Runtime.create. */
+  async create(request: StartRequest, call: Call): Promise<CreateAnswer> {
+    return await createInstance({ ...this.#context, admission: this.#admission }, request, call)
   }
 
   /** See Runtime.startAgain. Two at once start it once. */

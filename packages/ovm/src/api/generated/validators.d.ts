@@ -15,6 +15,8 @@ interface Validator {
 export declare const StartRequest: Validator
 export declare const Overrides: Validator
 export declare const StartAnswer: Validator
+export declare const CreateAnswer: Validator
+export declare const RenameRequest: Validator
 export declare const StopRequest: Validator
 export declare const StopAnswer: Validator
 export declare const PauseAnswer: Validator

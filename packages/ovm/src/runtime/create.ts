@@ -1,0 +1,83 @@
+import { join } from "node:path"
+import type { Call } from "../content/interfaces.ts"
+import { createOverlay } from "../disk/overlay.ts"
+import { OvmError, toOvmError } from "../errors.ts"
+import { type Admission, accept } from "./admission.ts"
+import type { Ending } from "./ending.ts"
+import type { Instance } from "./instance.ts"
+import type { CreateAnswer, StartRequest } from "./interfaces.ts"
+import type { PlanContext, Planned } from "./plan.ts"
+import { factsOf, prepareStart } from "./prepare.ts"
+
+interface CreateContext extends PlanContext {
+  readonly admission: Admission
+  readonly ending: Ending
+}
+
+/** In the instance's directory. */
+const OVERLAY = "overlay.qcow2"
+
+/**
+ * Makes an instance that a start finds as it finds one that has ended: with its content held, all checked, and an empty
+ * disk of its own (OVMS-API-170). Its content has to be local. Throws what a start can throw, OVM_UNSUPPORTED for a
+ * snapshot, OVM_STATE_CONFLICT where it was stopped or removed meanwhile; then nothing is left of it.
+ */
+export async function createInstance(
+  { admission, ending, ...context }: CreateContext,
+  request: StartRequest,
+  call: Call,
+): Promise<CreateAnswer> {
+  refuseResume(request)
+  // It is on record, and does not run.
+  const limits = { ...admission.limits, running: Number.POSITIVE_INFINITY }
+  const instance = accept({ ...admission, limits }, crypto.randomUUID(), request)
+  try {
+    await instance.create()
+    const { signal } = instance.starting
+    const signals = call.signal ? AbortSignal.any([call.signal, signal]) : signal
+    await ready(instance, await planned(context, instance, request, { signal: signals }))
+    return { instance_id: instance.id, status: instance.state }
+  } catch (thrown) {
+    const error = toOvmError(thrown)
+    await instance.fail(error)
+    await ending.forget(instance).catch(() => {})
+    throw error
+  }
+}
+
+async function planned(
+  context: PlanContext,
+  { id, directory }: Instance,
+  { manifest, overrides = {} }: StartRequest,
+  call: Call,
+): Promise<Planned> {
+  const { limits, defaults } = context
+  const wanted = { ...overrides, resume: false }
+  const launch = { id, directory, overrides: wanted, consoleLimit: limits.console, defaults }
+  const planned = await prepareStart(context, launch, manifest, { pull: "never", ...call })
+  const { image } = planned
+  if (image.digest !== image.base.digest && overrides.resume === undefined)
+    throw unsupported(`${image.reference} is a snapshot, and goes on when it is started`)
+  return planned
+}
+
+/** The disk is there before anything is started: whatever becomes of the first start, the next one finds it. */
+async function ready(instance: Instance, planned: Planned): Promise<void> {
+  const { base } = planned.image
+  const { disk } = planned.plan
+  const top = disk?.writable ? join(instance.directory, OVERLAY) : undefined
+  if (top !== undefined && disk) await createOverlay(top, disk.size)
+  instance.lineage = { base, overlays: [], ...(top !== undefined && { top }) }
+  await instance.rest(factsOf(planned))
+}
+
+function refuseResume({ overrides }: StartRequest): void {
+  if (overrides?.resume) throw unsupported("a machine that goes on from a snapshot goes on at once")
+}
+
+function unsupported(why: string): OvmError {
+  return new OvmError("OVM_UNSUPPORTED", `${why}: it cannot be made without starting it`, {
+    detail: [{ pointer: "/manifest", reason: "it goes on from a snapshot" }],
+    hint: "ovm run --detach, or --no-resume to have it boot",
+  })
+}

@@ -1,0 +1,22 @@
+import { OvmError } from "../errors.ts"
+import type { Instance } from "./instance.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import { chooseName } from "./names.ts"
+
+/**
+ * Gives an instance another name, which it has once this settles (OVMS-API-173). Throws OVM_NAME_IN_USE,
+ * OVM_REQUEST_INVALID, OVM_STATE_CONFLICT, OVM_RECORD_UNREADABLE, and what writing its record can throw: then it has
+ * the one that it had.
+ */
+export async function renameInstance(
+  instance: Instance,
+  name: string,
+  all: Iterable<InstanceInfo>,
+): Promise<void> {
+  const { id, info, removing, state, unreadable } = instance
+  if (unreadable) throw unreadable
+  const why = removing ? "is being removed" : state === "starting" && "is starting"
+  if (why) throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} ${why}`, { detail: { state } })
+  const others = Array.from(all).filter(({ instance_id }) => instance_id !== id)
+  await instance.rename(chooseName(name, info.image.reference, others))
+}
