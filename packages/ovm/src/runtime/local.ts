@@ -1,12 +1,10 @@
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { isDigest } from "../content/digest.ts"
 import type { Bytes, Call } from "../content/interfaces.ts"
-import { OCI_MANIFEST } from "../content/manifest.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
-import type { Held, Images } from "../images/images.ts"
+import type { Images } from "../images/images.ts"
 import { assertReadable, readConsole } from "../vmm/console.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { isAlive } from "../vmm/process/identity.ts"
@@ -17,6 +15,7 @@ import { Adoption } from "./adoption.ts"
 import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { follow, keepUp } from "./follow.ts"
+import { heldBy } from "./held.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type {
   CreateAnswer,
@@ -359,19 +358,4 @@ export class LocalRuntime implements Runtime {
     this.#options.log?.(event, { instance_id: instance.id, ...fields })
     this.#events.tell(event, instance, fields)
   }
-}
-
-/**
- * What each instance needs as long as it is on record: manifests, and what was written since, which no manifest may
- * have.
- */
-function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, Held[]> {
-  return new Map(
-    Array.from(instances, ([id, { info, lineage }]) => {
-      const digests = [info.image.digest, lineage?.base.digest, lineage?.parent].filter(isDigest)
-      const manifests = [...new Set(digests)].map((digest) => ({ digest, mediaType: OCI_MANIFEST }))
-      const written = (lineage?.overlays ?? []).filter((one) => typeof one !== "string")
-      return [id, [...manifests, ...written]]
-    }),
-  )
 }
