@@ -255,6 +255,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/program/doctor.ts"),
   },
   {
+    name: "install-service",
+    summary: "Have systemd keep the daemon",
+    group: PROGRAM,
+    load: () => import("./commands/program/install-service.ts"),
+  },
+  {
     name: "version",
     summary: "Print the version",
     group: PROGRAM,

@@ -1,13 +1,12 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { isLocked, lockHolder } from "../../../host/lock-holder.ts"
 import { paths } from "../../../host/paths.ts"
 import { VERSION } from "../../../version.ts"
 import { findDaemon, startDaemon } from "../../daemon.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
 import { registryAccess } from "../../registry.ts"
+import { stopDaemon } from "../../stop-daemon.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface DaemonOptions {
@@ -15,8 +14,6 @@ interface DaemonOptions {
   readonly stop?: boolean
   readonly json?: boolean
 }
-
-const STOP_MS = 10_000
 
 export function define(command: Command): void {
   command
@@ -52,21 +49,12 @@ async function detach({ json }: DaemonOptions): Promise<void> {
   else print(`${pid}\n`)
 }
 
-/** Whoever holds the root's lock is asked, whether its socket leads to it or not. */
 async function stop({ json }: DaemonOptions): Promise<void> {
-  const { root, lock } = paths()
-  const pid = isLocked(lock) ? (lockHolder(lock) ?? (await (await findDaemon())?.info())?.pid) : undefined
+  const pid = await stopDaemon()
   if (pid === undefined)
-    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon has ${root}`, { hint: "ovm info" })
-  process.kill(pid, "SIGTERM")
-  for (const deadline = Date.now() + STOP_MS; Date.now() < deadline; await sleep(20))
-    if (!isLocked(lock))
-      return json
-        ? printJson({ pid })
-        : print(`stopped the daemon (pid ${pid}); its machines go on running\n`)
-  throw new OvmError("OVM_DAEMON_RUNNING", `the daemon (pid ${pid}) does not end`, {
-    hint: `kill -9 ${pid}; machines outlive it`,
-  })
+    throw new OvmError("OVM_DAEMON_UNREACHABLE", `no daemon has ${paths().root}`, { hint: "ovm info" })
+  if (json) printJson({ pid })
+  else print(`stopped the daemon (pid ${pid}); its machines go on running\n`)
 }
 
 function log(event: string, fields: Record<string, unknown>): void {

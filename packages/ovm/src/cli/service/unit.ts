@@ -1,0 +1,55 @@
+import { OvmError } from "../../errors.ts"
+import { ownCommand, ownEnvironment } from "../self.ts"
+
+/** Who looks after the daemon: the system's manager, for root, or the user's own. */
+export type Manager = "system" | "user"
+
+/** What the daemon is told by its environment; all else is in files. */
+const VARIABLES = ["OVM_HOME", "OVM_QEMU"] as const
+
+/**
+ * The unit that has systemd keep a daemon (systemd.service(5)). Only the daemon itself is ever ended with it: its
+ * machines stay, in the unit's control group, and are taken over by the next one.
+ */
+export function serviceUnit(manager: Manager): string {
+  const { file, args } = ownCommand("daemon")
+  const environment = ownEnvironment()
+  const told = VARIABLES.flatMap((name) => {
+    const value = environment[name]
+    return value === undefined ? [] : [`Environment=${quoted(`${name}=${value}`)}`]
+  })
+  const network = manager === "system" ? ["Wants=network-online.target", "After=network-online.target"] : []
+  return [
+    "[Unit]",
+    "Description=OVM's daemon: machines as OCI artifacts",
+    ...network,
+    "StartLimitIntervalSec=0",
+    "",
+    "[Service]",
+    "Type=exec",
+    `ExecStart=${[file, ...args].map(quoted).join(" ").replaceAll("$", "$$$$")}`,
+    ...told,
+    "# A daemon that ends, is restarted or upgraded leaves its machines running.",
+    "KillMode=process",
+    "OOMPolicy=continue",
+    "Restart=always",
+    "RestartSec=2",
+    "LimitNOFILE=65536",
+    "TasksMax=infinity",
+    "",
+    "[Install]",
+    `WantedBy=${manager === "system" ? "multi-user.target" : "default.target"}`,
+    "",
+  ].join("\n")
+}
+
+/** One word of a unit file (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers"). */
+function quoted(text: string): string {
+  if (/[\n\r]/.test(text))
+    throw new OvmError(
+      "OVM_USAGE",
+      `a service cannot be told of a path with a line break: ${JSON.stringify(text)}`,
+    )
+  const escaped = text.replace(/[\\"]/g, "\\$&").replaceAll("%", "%%")
+  return `"${escaped}"`
+}
