@@ -34,6 +34,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "references.md": ["REF"],
   "runtime-api.md": ["API"],
   "instance-states.md": ["STA"],
+  "first-boot.md": ["FBC"],
   "errors.md": ["ERR"],
   "limits.md": ["LIM"],
   "security.md": ["SEC"],

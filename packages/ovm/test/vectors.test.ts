@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
+  parseRenameRequest,
   parseSnapshotRequest,
   parseStartRequest,
   parseStopRequest,
@@ -107,6 +108,7 @@ const PARSERS = {
   start: parseStartRequest,
   stop: parseStopRequest,
   snapshot: parseSnapshotRequest,
+  rename: parseRenameRequest,
   warm: parseWarmRequest,
 }
 

@@ -51,7 +51,10 @@ interface Kinds {
       readonly table?: VectorDocument
     }
   }
-  request: { readonly operation: "start" | "stop" | "snapshot" | "warm"; readonly input: VectorDocument }
+  request: {
+    readonly operation: "start" | "stop" | "snapshot" | "rename" | "warm"
+    readonly input: VectorDocument
+  }
   disk: {
     readonly input: {
       readonly layers: readonly { readonly format: "qcow2" | "raw"; readonly file: VectorDocument }[]

@@ -318,8 +318,22 @@ export interface components {
             readonly ephemeral?: boolean;
             /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
+            readonly config?: components["schemas"]["FirstBoot"];
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
+        };
+        /** @description What the guest is told at its first boot (first-boot.md). */
+        readonly FirstBoot: {
+            /** @description The machine's name. */
+            readonly hostname?: string;
+            /** @description Lines as in authorized_keys. */
+            readonly sshKeys?: readonly string[];
+            /** @description A document for the guest's own program. */
+            readonly userData?: string;
+            /** @description In place of what hostname and sshKeys say. */
+            readonly metaData?: string;
+            /** @description A document about the guest's network. */
+            readonly networkConfig?: string;
         };
         readonly StartAnswer: {
             readonly instance_id: components["schemas"]["Uuid"];

@@ -20,7 +20,11 @@ export async function launch(
   options: MachineOptions,
   call: Call = {},
 ): Promise<Up> {
-  return await upOf(runtime, (await runtime.start(startRequest(image, options), call)).instance_id, call)
+  return await upOf(
+    runtime,
+    (await runtime.start(await startRequest(image, options), call)).instance_id,
+    call,
+  )
 }
 
 /** As `launch`, of an instance that has ended: its machine boots from its own disk. */

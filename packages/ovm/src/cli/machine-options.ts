@@ -2,10 +2,11 @@ import { resolve } from "node:path"
 import type { Command } from "commander"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
+import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
 import { parseCount, parseMemory } from "./size.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
-export interface MachineOptions {
+export interface MachineOptions extends FirstBootOptions {
   readonly name?: string
   readonly memory?: number
   readonly cpus?: number
@@ -17,7 +18,7 @@ export interface MachineOptions {
 }
 
 export function defineMachineOptions(command: Command): Command {
-  return command
+  const all = command
     .option("--name <name>", "name the instance; made from the image's name otherwise")
     .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseMemory(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
@@ -27,10 +28,16 @@ export function defineMachineOptions(command: Command): Command {
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
     .option("--resume", "go on from the newest snapshot of the image on this host that fits")
     .option("--no-resume", "boot, whatever snapshot there is")
+  return defineFirstBootOptions(all)
 }
 
-/** `ephemeral`: the instance goes when its machine has ended. */
-export function startRequest(image: string, options: MachineOptions, ephemeral = false): StartRequest {
+/** `ephemeral`: the instance goes when its machine has ended. Throws what firstBootOf does. */
+export async function startRequest(
+  image: string,
+  options: MachineOptions,
+  ephemeral = false,
+): Promise<StartRequest> {
+  const config = await firstBootOf(options)
   const overrides: Overrides = {
     ...(ephemeral && { ephemeral }),
     ...(options.name !== undefined && { name: options.name }),
@@ -41,6 +48,7 @@ export function startRequest(image: string, options: MachineOptions, ephemeral =
     ...(options.readOnly && { readOnly: true }),
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
     ...(options.resume !== undefined && { resume: options.resume }),
+    ...(config && { config }),
   }
   // The daemon has another working directory.
   return { manifest: isPath(image) ? resolve(image) : image, overrides }

@@ -2,6 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import type { Vmm } from "../vmm/vmm.ts"
+import { firstBootDisk } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
@@ -17,7 +18,8 @@ export async function planBoot(
   image: PreparedImage,
   call: Call = {},
 ): Promise<Planned> {
-  const plan = planOf(request, image)
+  const firstBoot = firstBootDisk(request)
+  const plan = { ...planOf(request, image), ...(firstBoot && { firstBoot: firstBoot.planned }) }
   let refusal: OvmError | undefined
   for (const vmm of candidates(vmms, image, request.overrides))
     try {
@@ -32,7 +34,10 @@ export async function planBoot(
         capabilities: await vmm.capabilities(call),
         plan,
         warnings: [...image.warnings, ...findings.map(sentence)],
-        go: (call) => vmm.launch(plan, call),
+        go: async (call) => {
+          await firstBoot?.make()
+          return await vmm.launch(plan, call)
+        },
       }
     } catch (error) {
       if (!(error instanceof OvmError && error.code === "OVM_VMM_MISSING")) throw error

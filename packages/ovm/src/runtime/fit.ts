@@ -58,10 +58,11 @@ export async function fitOf(
  * them, else without (OVMS-SNP-132).
  */
 function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: SnapshotDescriptor): LaunchPlan {
-  if (request.overrides.args !== undefined)
-    throw new OvmError("OVM_UNSUPPORTED", "args: a machine that is resumed has booted already", {
-      detail: [{ pointer: "args", reason: "the machine is resumed" }],
-    })
+  for (const name of ["args", "config"] as const)
+    if (request.overrides[name] !== undefined)
+      throw new OvmError("OVM_UNSUPPORTED", `${name}: a machine that is resumed has booted already`, {
+        detail: [{ pointer: name, reason: "the machine is resumed" }],
+      })
   const { kernel, initrd, ...plan } = planOf(request, image)
   if (!boot) return plan
   if (!kernel)

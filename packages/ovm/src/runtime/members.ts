@@ -135,6 +135,15 @@ function requestIn(value: unknown): StartRequest | undefined {
     vcpus: optional(isSize),
     memory: optional(isSize),
     ephemeral: optional(isFlag),
+    config: optional(
+      object({
+        hostname: optional(isText),
+        sshKeys: optional((value) => Array.isArray(value) && value.every(isText)),
+        userData: optional(isText),
+        metaData: optional(isText),
+        networkConfig: optional(isText),
+      }),
+    ),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })
   return known(value) ? (value as StartRequest) : undefined

@@ -12,6 +12,8 @@ export interface LaunchPlan {
   readonly initrd?: { readonly path: string }
   readonly disk?: DiskPlan
   readonly devices: readonly DevicePlan[]
+  /** A raw disk beside the machine's own, which its guest may only read: what it is told at its first boot. */
+  readonly firstBoot?: { readonly path: string; readonly size: number /* bytes */ }
   /** Bound on the kept console output, in bytes. */
   readonly consoleLimit: number
   /** Absent: the fastest that works here. */

@@ -14,6 +14,7 @@ interface Validator {
 }
 export declare const StartRequest: Validator
 export declare const Overrides: Validator
+export declare const FirstBoot: Validator
 export declare const StartAnswer: Validator
 export declare const CreateAnswer: Validator
 export declare const RenameRequest: Validator

@@ -1,6 +1,6 @@
 import type { DevicePlan, DiskLayer, GuestModel, LaunchPlan } from "../plan.ts"
 import { isSharedMemory } from "./check.ts"
-import { PVPANIC, RAM_ID } from "./model.ts"
+import { firstBootSize, PVPANIC, RAM_ID } from "./model.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 
 export interface QemuOptions {
@@ -50,6 +50,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...disk(plan, options.overlay),
     // What check found fatal never comes so far; what it found degraded is left out.
     ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
+    ...firstBoot(plan, model),
   ]
 }
 
@@ -94,6 +95,20 @@ function disk({ disk }: LaunchPlan, overlay: string | undefined): string[] {
   // A write to a disk that is read-only is the guest's own fault.
   const onError = overlay === undefined ? { ...ON_ERROR, werror: "report" } : ON_ERROR
   return [...nodes, ...json("-device", { driver: "virtio-blk-pci", id: "disk", drive: top, ...onError })]
+}
+
+/** One that is resumed has read it: it sees as many zeros (OVMS-FBC-007). */
+function firstBoot({ firstBoot }: LaunchPlan, { devices }: GuestModel): string[] {
+  const size = firstBootSize(devices)
+  if (size === undefined) return []
+  const source = firstBoot
+    ? { driver: "file", filename: firstBoot.path }
+    : { driver: "null-co", size, "read-zeroes": true }
+  const node = "first-boot"
+  return [
+    ...json("-blockdev", { ...source, "node-name": node, "read-only": true }),
+    ...json("-device", { driver: "virtio-blk-pci", id: node, drive: node }),
+  ]
 }
 
 /** Where the bytes of a layer come from, for QEMU's protocol driver. */

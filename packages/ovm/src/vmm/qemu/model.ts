@@ -20,6 +20,15 @@ const cpuUnder = (accelerator: string) => (accelerator === "tcg" ? "max,la57=off
  */
 export const PVPANIC = "pvpanic"
 
+/** What a guest sees of the disk that tells it of its first boot (spec/first-boot.md): its size in bytes. */
+const FIRST_BOOT = /^virtio-blk-pci,first-boot,size=([1-9]\d{0,8})$/
+
+/** Bytes of that disk, if the machine has one. */
+export function firstBootSize(devices: readonly string[]): number | undefined {
+  const size = devices.map((device) => FIRST_BOOT.exec(device)?.[1]).find(Boolean)
+  return size === undefined ? undefined : Number(size)
+}
+
 /**
  * Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. A snapshot of
  * before there was a pvpanic is gone on from without: its own devices are `snapshot`.
@@ -30,6 +39,7 @@ export function modelOf(
   snapshot: readonly string[] = [PVPANIC],
 ): GuestModel {
   const { resources, disk, devices } = plan
+  const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot)
   const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
   return {
     format: SNAPSHOT_FORMAT,
@@ -43,6 +53,7 @@ export function modelOf(
       ...(snapshot.includes(PVPANIC) ? [PVPANIC] : []),
       ...(drive ? [drive] : []),
       ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
+      ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
     ],
   }
 }

@@ -37,7 +37,7 @@ async function run(text: string, options: CreateOptions): Promise<void> {
   const image = await nameFor(text)
   const answer = await interruptible(async (signal) => {
     await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
-    return await (await useDaemon({ signal })).create(startRequest(image, options), { signal })
+    return await (await useDaemon({ signal })).create(await startRequest(image, options), { signal })
   })
   if (options.json) printJson(answer)
   else print(`${answer.instance_id}\n`)

@@ -67,7 +67,7 @@ async function run(text: string, options: RunOptions): Promise<void> {
     const runtime = await useDaemon({ signal })
     return {
       runtime,
-      id: (await runtime.start(startRequest(image, options, options.rm), { signal })).instance_id,
+      id: (await runtime.start(await startRequest(image, options, options.rm), { signal })).instance_id,
     }
   })
   if (!options.rm) {

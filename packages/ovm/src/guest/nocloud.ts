@@ -1,0 +1,43 @@
+import { type IsoFile, isoImage } from "./iso.ts"
+
+/** What a guest is told at its first boot (spec/first-boot.md). */
+export interface FirstBoot {
+  readonly hostname?: string
+  /** Lines as in authorized_keys. */
+  readonly sshKeys?: readonly string[]
+  /** Documents as cloud-init takes them, in place of what is made here. */
+  readonly userData?: string
+  readonly metaData?: string
+  readonly networkConfig?: string
+}
+
+/** By which guests know the disk. */
+const LABEL = "cidata"
+const NOTHING = "#cloud-config\n{}\n"
+
+/**
+ * The disk that tells a guest of `config`, as the data source NoCloud of cloud-init and its like reads it. `id` is the
+ * instance's: a guest that has seen it does not do again what is done once (OVMS-FBC-002).
+ */
+export function noCloudDisk(id: string, config: FirstBoot): Uint8Array {
+  const { userData = NOTHING, metaData = metaDataOf(id, config), networkConfig } = config
+  return isoImage(LABEL, [
+    file("meta-data", metaData),
+    file("user-data", userData),
+    ...(networkConfig === undefined ? [] : [file("network-config", networkConfig)]),
+  ])
+}
+
+/** JSON is YAML, and quotes whatever it is given. */
+function metaDataOf(id: string, { hostname, sshKeys }: FirstBoot): string {
+  const data = {
+    "instance-id": id,
+    ...(hostname !== undefined && { "local-hostname": hostname }),
+    ...(sshKeys && sshKeys.length > 0 && { "public-keys": sshKeys }),
+  }
+  return `${JSON.stringify(data)}\n`
+}
+
+function file(name: string, text: string): IsoFile {
+  return { name, content: new TextEncoder().encode(text) }
+}

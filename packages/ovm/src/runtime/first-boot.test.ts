@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readFileSync, statSync } from "node:fs"
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { Overrides } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+import { hasEnded } from "./states.ts"
+
+setDefaultTimeout(180_000)
+
+// A guest is told what is for its first boot, and nobody else is. What is on the disk: guest/nocloud.test.ts.
+
+/** Reads where meta-data begins, on the only disk that it has. */
+const ARGS = "tick_ms=20 button=1 read=100"
+const SECRET = "it-is-nobody-elses-business"
+const CONFIG = { hostname: "web", userData: `#cloud-config\npassword: ${SECRET}\n` }
+
+let root: string
+let runtime: LocalRuntime
+const told: string[] = []
+const folder = (id: string) => join(root, "instances", id)
+
+async function started(manifest: string, config?: Overrides["config"]): Promise<string> {
+  const overrides = config ? { config } : {}
+  return (await runtime.start({ manifest, overrides })).instance_id
+}
+
+async function ticking(id: string): Promise<string> {
+  const said = async () => Buffer.concat(await Array.fromAsync(await runtime.logs(id))).toString()
+  return await until("it ticks", said, { is: (text) => text.includes("TICK") })
+}
+
+describe.skipIf(guestMissing !== "")(`first-boot configuration ${guestMissing}`, () => {
+  let id: string
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-first-boot-"))
+    await packGuest(join(root, "store"), "localhost/tests/told:1", ARGS)
+    runtime = await LocalRuntime.open({
+      version: "test",
+      root,
+      instances: join(root, "instances"),
+      images: await openImages(
+        join(root, "store"),
+        join(root, "derived"),
+        new Policy(join(root, "policy.json")),
+      ),
+      vmms: availableVmms(join(root, "cache")),
+      log: (...all) => told.push(JSON.stringify(all)),
+    })
+    id = await started("localhost/tests/told:1", CONFIG)
+  })
+  afterAll(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    await runtime.close()
+    await rm(root, { recursive: true })
+  })
+
+  // OVMS-FBC-001, OVMS-FBC-002
+  test("its guest reads it, at each boot under the same id", async () => {
+    expect(await ticking(id)).toContain(`SECTOR 100 [{"instance-id":"${id}"`)
+    await runtime.restart(id)
+    await until("it runs again", () => runtime.status(id), { is: ({ state }) => state === "running" })
+    expect(await ticking(id)).toContain(`SECTOR 100 [{"instance-id":"${id}"`)
+  })
+
+  // OVMS-FBC-006
+  test("nobody else does", async () => {
+    expect(statSync(join(folder(id), "first-boot.iso")).mode & 0o777).toBe(0o600)
+    expect(statSync(join(folder(id), "instance.json")).mode & 0o777).toBe(0o600)
+    expect(JSON.stringify([await runtime.status(id), await runtime.list(), told])).not.toContain(SECRET)
+  })
+
+  // OVMS-FBC-006, OVMS-FBC-007
+  test("nor does who goes on from a snapshot, whose machine has a disk of the same size", async () => {
+    const { size } = statSync(join(folder(id), "first-boot.iso"))
+    await runtime.snapshot({ instance_id: id, tag: "s" })
+    const blobs = join(root, "store/blobs/sha256")
+    for (const name of await readdir(blobs))
+      expect(await readFile(join(blobs, name), "latin1")).not.toContain(SECRET)
+    const clone = await started("localhost/tests/told:s")
+    await ticking(clone)
+    expect(await readdir(folder(clone))).not.toContain("first-boot.iso")
+    const [pid] = readFileSync(join(folder(clone), "pid"), "utf8").split(" ")
+    const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")
+    const node = argv.find((word) => word.includes('"node-name":"first-boot"')) ?? "{}"
+    expect(JSON.parse(node)).toMatchObject({ driver: "null-co", size, "read-zeroes": true })
+    await runtime.stop({ instance_id: clone, grace_ms: 0 })
+    await until("it has ended", () => runtime.status(clone), { is: ({ state }) => hasEnded(state) })
+  })
+
+  // OVMS-FBC-004, OVMS-FBC-005
+  test("what contradicts itself, or comes too late, is refused and leaves nothing", async () => {
+    const before = (await runtime.list()).length
+    const twice = { metaData: "instance-id: x\n", hostname: "web" }
+    const contradiction = await refusal(started("localhost/tests/told:1", twice))
+    expect([contradiction.code, contradiction.message]).toEqual([
+      "OVM_REQUEST_INVALID",
+      expect.stringContaining("overrides.config.metaData"),
+    ])
+    const late = await refusal(started("localhost/tests/told:s", CONFIG))
+    expect([late.code, late.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("config")])
+    expect((await runtime.list()).length).toBe(before)
+  })
+})
