@@ -6,6 +6,7 @@
 #define _GNU_SOURCE // pipe2, ppoll, execvp and the like
 #endif
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -54,12 +55,27 @@ void status_leave(int fd, int status);
 
 // vmm.c
 struct pipes {
-  int out, err; // what the VMM writes, to be read without waiting
+  int in;       // what the VMM reads, to be written without waiting
+  int out, err; // what it writes, to be read without waiting
 };
 // Pid of the VMM; -1 with errno set if it could not be started.
 pid_t vmm_start(const struct request *request, struct pipes *pipes);
 // As a shell says it: 128 + N for one that was killed by signal N.
 int vmm_status(int wait_status);
+
+// keyboard.c: `console.sock`, through which one at a time types into the VMM's standard input.
+enum { KEYBOARD_FDS = 3, TYPED = 4096 };
+struct keyboard {
+  int listener, writer, refused, input; // -1 for what there is not; `refused` got an answer and is to be closed
+  size_t at, length;                    // of `bytes`: what was typed and the VMM has not taken
+  char bytes[TYPED];
+};
+// Where no socket can be had, nobody types. `input` is set once there is one.
+void keyboard_begin(struct keyboard *keyboard);
+// What is to be waited for.
+void keyboard_wait(const struct keyboard *keyboard, struct pollfd waiting[KEYBOARD_FDS]);
+// Does what `waiting` has come to. Never waits.
+void keyboard_serve(struct keyboard *keyboard, const struct pollfd waiting[KEYBOARD_FDS]);
 
 // io.c
 // As write(2), and goes on after a part of it: how many bytes were written, fewer only if the rest could not be.

@@ -59,6 +59,13 @@ static bool yield_session(const char *nice) {
   return taken;
 }
 
+static struct keeper {
+  struct console console;
+  struct words words;
+  struct keyboard keyboard;
+  struct pipes pipes;
+} keeper;
+
 enum taken { SOME, NOTHING, END };
 
 // One chunk of an output, if there is one.
@@ -87,19 +94,24 @@ static void keep_rest(int fd, struct console *console, struct words *words) {
 }
 
 // Until the VMM has ended; its status as wait(2) has it.
-static int keep_until_end(pid_t vmm, struct pollfd outputs[2], const struct request *request, sigset_t waiting,
-                          struct console *console, struct words *words) {
-  int yields = yield_session(request->session) ? 0 : YIELDS;
+static int keep_until_end(pid_t vmm, struct keeper *keeper, const char *session, sigset_t waiting) {
+  enum { OUT, ERR, KEYBOARD, ALL = KEYBOARD + KEYBOARD_FDS };
+  struct pollfd fds[ALL] = {[OUT] = {.fd = keeper->pipes.out, .events = POLLIN},
+                            [ERR] = {.fd = keeper->pipes.err, .events = POLLIN}};
+  int yields = yield_session(session) ? 0 : YIELDS;
   for (;;) {
     int status;
     if (waitpid(vmm, &status, WNOHANG) == vmm) return status;
     struct timespec pause = {.tv_nsec = YIELD_MS * 1000000L};
-    outputs[0].revents = outputs[1].revents = 0;
-    int ready = ppoll(outputs, 2, yields > 0 ? &pause : NULL, &waiting);
-    if (yields > 0 && ready <= 0 && yield_session(request->session)) yields = 0;
-    else if (yields > 0 && ready == 0) yields--;
-    keep(&outputs[0], console, NULL);
-    keep(&outputs[1], NULL, words);
+    keyboard_wait(&keeper->keyboard, fds + KEYBOARD);
+    int ready = ppoll(fds, ALL, yields > 0 ? &pause : NULL, &waiting);
+    if (yields > 0 && ready <= 0) yields = yield_session(session) ? 0 : yields - 1;
+    if (ready <= 0) continue;
+    keep(&fds[OUT], &keeper->console, NULL);
+    keep(&fds[ERR], NULL, &keeper->words);
+    keyboard_serve(&keeper->keyboard, fds + KEYBOARD);
+    keeper->pipes.out = fds[OUT].fd;
+    keeper->pipes.err = fds[ERR].fd;
   }
 }
 
@@ -118,22 +130,20 @@ int main(void) {
   sigset_t waiting = hold_signals();
 
   int room = status_reserve();
-  struct console console;
-  struct words words;
-  console_begin(&console, request.segment);
-  words_begin(&words, request.words);
-  struct pipes pipes = {-1, -1};
-  pid_t vmm = vmm_start(&request, &pipes);
+  console_begin(&keeper.console, request.segment);
+  words_begin(&keeper.words, request.words);
+  keyboard_begin(&keeper.keyboard);
+  pid_t vmm = vmm_start(&request, &keeper.pipes);
   if (vmm < 0) {
     int length = snprintf(chunk, sizeof chunk, KEEPER_NAME ": %s: %s\n", request.argv[0], strerror(errno));
-    words_take(&words, chunk, (size_t)length < sizeof chunk ? (size_t)length : sizeof chunk - 1);
+    words_take(&keeper.words, chunk, (size_t)length < sizeof chunk ? (size_t)length : sizeof chunk - 1);
     status_leave(room, 126);
     return 1;
   }
-  struct pollfd outputs[2] = {{.fd = pipes.out, .events = POLLIN}, {.fd = pipes.err, .events = POLLIN}};
-  int status = keep_until_end(vmm, outputs, &request, waiting, &console, &words);
-  keep_rest(outputs[0].fd, &console, NULL);
-  keep_rest(outputs[1].fd, NULL, &words);
+  keeper.keyboard.input = keeper.pipes.in;
+  int status = keep_until_end(vmm, &keeper, request.session, waiting);
+  keep_rest(keeper.pipes.out, &keeper.console, NULL);
+  keep_rest(keeper.pipes.err, NULL, &keeper.words);
   status_leave(room, vmm_status(status));
   return 0;
 }

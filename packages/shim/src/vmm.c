@@ -64,22 +64,25 @@ static void close_both(int ends[2]) {
 }
 
 pid_t vmm_start(const struct request *request, struct pipes *pipes) {
-  int out[2] = {-1, -1}, err[2] = {-1, -1};
+  int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
   pid_t pid = -1;
-  if (pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0) pid = fork();
-  if (pid == 0) become(request, (int[]){0, out[1], err[1]});
+  if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0) pid = fork();
+  if (pid == 0) become(request, (int[]){in[0], out[1], err[1]});
   if (pid < 0) {
     int why = errno;
+    close_both(in);
     close_both(out);
     close_both(err);
     errno = why;
     return -1;
   }
+  close(in[0]);
   close(out[1]);
   close(err[1]);
+  fcntl(in[1], F_SETFL, O_NONBLOCK);
   fcntl(out[0], F_SETFL, O_NONBLOCK);
   fcntl(err[0], F_SETFL, O_NONBLOCK);
-  *pipes = (struct pipes){.out = out[0], .err = err[0]};
+  *pipes = (struct pipes){.in = in[1], .out = out[0], .err = err[0]};
   return pid;
 }
 

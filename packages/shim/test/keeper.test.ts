@@ -1,82 +1,30 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { execFileSync, spawn } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import {
-  closeSync,
   createWriteStream,
   existsSync,
-  mkdtempSync,
-  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { Random } from "@ovms/testkit/random.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { keptConsole, SHIPPED, Workshop } from "./keeper.testing.ts"
 
 // The program itself, with sanitizers, and as it is shipped where it is measured.
 setDefaultTimeout(180_000)
 
-const SHIPPED = join(import.meta.dir, "../dist/ovm-keeper")
-const SOURCES = join(import.meta.dir, "../src")
 const MIB = 1 << 20
 
-const root = mkdtempSync(join(tmpdir(), "ovm-keeper-"))
-const checked = join(root, "checked")
+let workshop: Workshop
 beforeAll(() => {
-  const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".c"))
-  const flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-  execFileSync("gcc", [...flags, "-o", checked, ...sources.map((name) => join(SOURCES, name))])
+  workshop = new Workshop()
 })
-afterAll(() => rmSync(root, { recursive: true }))
-
-interface Options {
-  readonly program?: string
-  readonly segment?: number
-  readonly words?: number
-  /** As of bash(1)'s ulimit. */
-  readonly limit?: string
-}
-
-/** Starts it as ovm does; `request` in place of what `argv` asks for. */
-function start(argv: readonly string[], options: Options = {}, request?: Uint8Array) {
-  const { program = checked, segment = 1000, words = 65_536, limit } = options
-  const directory = mkdtempSync(join(root, "machine-"))
-  const texts = [segment, words, "4026531836", "", 0, ...argv].map((text) => `${text}\0`)
-  writeFileSync(join(directory, "request"), request ?? texts.join(""))
-  const fds = ["request", "program", "held"].map((name) => openSync(join(directory, name), "a+"))
-  const [command, args] = limit ? ["sh", ["-c", `ulimit ${limit}; exec ${program}`]] : [program, []]
-  const child = spawn(command, args, {
-    argv0: limit ? "sh" : "ovm-keeper",
-    cwd: directory,
-    detached: true,
-    stdio: ["ignore", "ignore", "pipe", ...fds],
-  })
-  for (const fd of fds) closeSync(fd)
-  let said = ""
-  child.stderr?.on("data", (bytes) => {
-    said += bytes
-  })
-  const ended = new Promise<{ code: number | null; said: string }>((resolve) =>
-    child.once("close", (code) => resolve({ code, said })),
-  )
-  const text = (name: string) => readFileSync(join(directory, name), "utf8")
-  return { directory, pid: child.pid ?? 0, ended, text, child }
-}
-
-/** What is kept of the console, and where it begins. */
-function consoleOf(directory: string): { start: number; bytes: Buffer; sizes: number[] } {
-  const starts = readdirSync(directory)
-    .filter((name) => name.startsWith("console."))
-    .map((name) => Number(name.slice("console.".length)))
-    .sort((a, b) => a - b)
-  const parts = starts.map((start) => readFileSync(join(directory, `console.${start}`)))
-  return { start: starts[0] ?? 0, bytes: Buffer.concat(parts), sizes: parts.map(({ length }) => length) }
-}
+afterAll(() => workshop[Symbol.dispose]())
 
 test("keeps every byte of the last two segments, in whatever pieces and of whatever size they come", async () => {
   const random = new Random(1)
@@ -89,9 +37,9 @@ test("keeps every byte of the last two segments, in whatever pieces and of whate
       return piece
     })
     const all = Buffer.concat(pieces)
-    const fifo = join(root, `fifo-${round}`)
+    const fifo = join(workshop.root, `fifo-${round}`)
     execFileSync("mkfifo", [fifo])
-    const { directory, ended, text } = start(["cat", fifo], { segment })
+    const { directory, ended, text } = workshop.start(["cat", fifo], { segment })
     const into = createWriteStream(fifo)
     for (const piece of pieces) {
       if (piece.length > 0 && !into.write(piece)) await new Promise((resolve) => into.once("drain", resolve))
@@ -99,7 +47,7 @@ test("keeps every byte of the last two segments, in whatever pieces and of whate
     }
     into.end()
     expect(await ended).toEqual({ code: 0, said: "" })
-    const { start: from, bytes, sizes } = consoleOf(directory)
+    const { start: from, bytes, sizes } = keptConsole(directory)
     expect(sizes.length).toBeLessThanOrEqual(2)
     expect(Math.max(...sizes)).toBeLessThanOrEqual(segment)
     expect(from % segment).toBe(0)
@@ -109,7 +57,7 @@ test("keeps every byte of the last two segments, in whatever pieces and of whate
 })
 
 test("a gigabyte without a newline costs neither memory nor disk", async () => {
-  const { directory, pid, ended } = start(["head", "-c", String(1 << 30), "/dev/zero"], {
+  const { directory, pid, ended } = workshop.start(["head", "-c", String(1 << 30), "/dev/zero"], {
     program: SHIPPED,
     segment: MIB,
   })
@@ -123,7 +71,7 @@ test("a gigabyte without a newline costs neither memory nor disk", async () => {
   expect(memory).toBeGreaterThan(0)
   expect(memory).toBeLessThanOrEqual(1024)
   expect(disk).toBeLessThanOrEqual(2 * MIB)
-  expect(consoleOf(directory).start).toBe((1 << 30) - 2 * MIB)
+  expect(keptConsole(directory).start).toBe((1 << 30) - 2 * MIB)
 })
 
 /** Bytes of its console; a segment may go meanwhile. */
@@ -134,20 +82,19 @@ function sizeOf(directory: string): number {
 }
 
 test("an idle one takes less than 300 KiB", async () => {
-  const { directory, pid, child, ended } = start(["sleep", "60"], { program: SHIPPED })
+  const { directory, pid, kill } = workshop.start(["sleep", "60"], { program: SHIPPED })
   await until("its VMM", () => processesIn(directory), {
     is: (all) => all.some((line) => line.startsWith("sleep")),
   })
   const pss = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]
   expect(Number(pss)).toBeLessThanOrEqual(300)
-  process.kill(-(child.pid ?? 0), "SIGKILL")
-  await ended
+  await kill()
 })
 
 test("both outputs at once block nobody, whatever signals come", async () => {
   const script =
     "head -c 3000000 /dev/zero | tr '\\0' e >&2 & head -c 3000000 /dev/zero | tr '\\0' o; wait; exit 5"
-  const { directory, pid, ended, text } = start(["sh", "-c", script], { segment: MIB, words: 1000 })
+  const { directory, pid, ended, text } = workshop.start(["sh", "-c", script], { segment: MIB, words: 1000 })
   for (let times = 0; times < 200; times++) {
     for (const signal of ["SIGCHLD", "SIGTERM", "SIGHUP", "SIGPIPE"] as const)
       if (processesIn(directory).some((line) => line.startsWith("sh"))) process.kill(pid, signal)
@@ -156,44 +103,44 @@ test("both outputs at once block nobody, whatever signals come", async () => {
   expect(await ended).toEqual({ code: 0, said: "" })
   expect(text("exit")).toBe("5  \n")
   expect(text("stderr")).toBe("e".repeat(1000))
-  const { start: from, bytes } = consoleOf(directory)
+  const { start: from, bytes } = keptConsole(directory)
   expect(from + bytes.length).toBe(3_000_000)
 })
 
 test("whoever outlives the VMM with its outputs is not waited for", async () => {
-  const { directory, child, ended, text } = start(["sh", "-c", "echo hello; sleep 60 & exit 3"])
+  const { directory, pid, ended, text } = workshop.start(["sh", "-c", "echo hello; sleep 60 & exit 3"])
   expect((await ended).code).toBe(0)
   expect(text("exit")).toBe("3  \n")
-  expect(consoleOf(directory).bytes.toString()).toBe("hello\n")
-  process.kill(-(child.pid ?? 0), "SIGKILL")
+  expect(keptConsole(directory).bytes.toString()).toBe("hello\n")
+  process.kill(-pid, "SIGKILL")
 })
 
 describe("where something cannot be had", () => {
   test("the VMM has its way without a console, and its status is left", async () => {
     // Files of at most a kibibyte or half of one; a shell counts in either.
     const script = "head -c 100000 /dev/zero | tr '\\0' o; echo words >&2; exit 4"
-    const { directory, ended, text } = start(["sh", "-c", script], { limit: "-f 1", segment: MIB })
+    const { directory, ended, text } = workshop.start(["sh", "-c", script], { limit: "-f 1", segment: MIB })
     expect(await ended).toEqual({ code: 0, said: "" })
-    expect([512, 1024]).toContain(consoleOf(directory).bytes.length)
+    expect([512, 1024]).toContain(keptConsole(directory).bytes.length)
     expect(text("stderr")).toBe("words\n")
     expect(text("exit")).toBe("4  \n")
   })
 
   test("descriptors: no VMM, and that is said", async () => {
-    for (const most of [6, 7, 8, 9]) {
-      const { ended, text } = start(["true"], { limit: `-n ${most}`, program: SHIPPED })
+    for (const most of [6, 7, 8, 9, 10, 11, 12]) {
+      const { ended, text } = workshop.start(["true"], { limit: `-n ${most}`, program: SHIPPED })
       expect((await ended).code).toBe(1)
       expect(text("exit")).toBe("126\n")
-      if (most > 7) expect(text("stderr")).toBe("ovm-keeper: true: No file descriptors available\n")
+      if (most > 8) expect(text("stderr")).toBe("ovm-keeper: true: No file descriptors available\n")
     }
   })
 
   test("a program: as a shell says it", async () => {
     for (const [program, status, why] of [
       ["/nowhere/vmm", "127\n", "No such file or directory"],
-      [root, "126\n", "Permission denied"],
+      [workshop.root, "126\n", "Permission denied"],
     ] as const) {
-      const { ended, text } = start([program])
+      const { ended, text } = workshop.start([program])
       expect(await ended).toEqual({ code: 0, said: "" })
       expect(text("exit")).toBe(status)
       expect(text("stderr")).toBe(`ovm-keeper: ${program}: ${why}\n`)
@@ -201,9 +148,11 @@ describe("where something cannot be had", () => {
   })
 
   test("its folder: it goes on until the VMM ends", async () => {
-    const go = join(root, "go")
+    const go = join(workshop.root, "go")
     execFileSync("mkfifo", [go])
-    const { directory, ended } = start(["sh", "-c", `read x <${go}; echo more; exit 0`], { segment: 4 })
+    const { directory, ended } = workshop.start(["sh", "-c", `read x <${go}; echo more; exit 0`], {
+      segment: 4,
+    })
     await until("its VMM", () => existsSync(join(directory, "pid")))
     rmSync(directory, { recursive: true })
     writeFileSync(go, "on\n")
@@ -212,9 +161,9 @@ describe("where something cannot be had", () => {
   })
 
   test("a place for its files: pipes and links are neither waited for nor followed", async () => {
-    const outside = join(root, "outside")
+    const outside = join(workshop.root, "outside")
     const script = `mkfifo console.8; ln -s ${outside} console.16; printf 0123456789abcdefghijklmn; exit 0`
-    const { ended, text } = start(["sh", "-c", script], { segment: 8 })
+    const { ended, text } = workshop.start(["sh", "-c", script], { segment: 8 })
     expect(await ended).toEqual({ code: 0, said: "" })
     expect(text("console.0")).toBe("01234567")
     expect(existsSync(outside)).toBe(false)
@@ -241,7 +190,7 @@ test("what is no request starts nothing", async () => {
     requests.push(noise)
   }
   for (const request of requests) {
-    const { directory, ended } = start([], {}, request)
+    const { directory, ended } = workshop.start([], {}, request)
     const { code, said } = await ended
     expect([code, said]).toEqual([2, "ovm-keeper: started by ovm only, for one machine\n"])
     expect(readdirSync(directory).sort()).toEqual(["held", "program", "request"])
