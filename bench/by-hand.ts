@@ -5,8 +5,8 @@ import { rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { connectIn } from "../packages/ovm/src/vmm/process/socket.ts"
 import { connectQmp, type Qmp } from "../packages/ovm/src/vmm/qemu/qmp.ts"
-import { connectIn } from "../packages/ovm/src/vmm/qemu/socket.ts"
 
 /** The monitor of a machine that nobody else holds. */
 export async function monitor(folder: string): Promise<Qmp> {

@@ -56,6 +56,10 @@ async function clientFiles(root: string, text: string): Promise<Record<string, s
   }
 }
 
+interface Reference {
+  readonly $ref: string
+}
+
 interface Parameter {
   readonly name?: string
   readonly in?: string
@@ -63,13 +67,17 @@ interface Parameter {
 
 /** Names of the query parameters of each operation that has some, by its method and path. */
 function queryParameters(document: object): Record<string, string[]> {
-  const { paths } = document as {
-    paths: Record<string, Record<string, { parameters?: readonly Parameter[] }>>
+  const { paths, components } = document as {
+    paths: Record<string, Record<string, { parameters?: readonly (Parameter | Reference)[] }>>
+    components: { parameters: Record<string, Parameter> }
   }
+  const named = (entry: Parameter | Reference) =>
+    "$ref" in entry ? components.parameters[entry.$ref.split("/").at(-1) ?? ""] : entry
   const found: Record<string, string[]> = {}
   for (const [path, operations] of Object.entries(paths))
     for (const [method, { parameters = [] }] of Object.entries(operations)) {
-      const names = parameters.flatMap((entry) => (entry.in === "query" && entry.name ? [entry.name] : []))
+      const query = parameters.map(named).filter((entry) => entry?.in === "query")
+      const names = query.flatMap((entry) => entry?.name ?? [])
       if (names.length > 0) found[`${method.toUpperCase()} ${path}`] = names
     }
   return found

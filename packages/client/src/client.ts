@@ -35,10 +35,17 @@ export function connect(socket: string): Runtime {
       return post(`/instances/${encodeURIComponent(id)}/restart${grace}`, undefined, signal && { signal })
     },
     status: (id, call) => get(`/status/${encodeURIComponent(id)}`, call),
-    logs: async (id, { follow = false, previous = false, signal } = {}) => {
-      const path = `/logs/${encodeURIComponent(id)}?follow=${follow}${previous ? "&previous=true" : ""}`
-      const question: Question = { method: "GET", path, ...(signal && { signal }) }
-      return bytesOf(socket, question, await send(socket, question))
+    logs: async (id, { follow = false, previous = false, tail, signal } = {}) => {
+      const query = `follow=${follow}${previous ? "&previous=true" : ""}${tailOf(tail)}`
+      return await stream(socket, `/logs/${encodeURIComponent(id)}?${query}`, signal)
+    },
+    attach: async (id, { attachment, tail, signal }) => {
+      const query = `attachment=${encodeURIComponent(attachment)}${tailOf(tail)}`
+      return await stream(socket, `/instances/${encodeURIComponent(id)}/attach?${query}`, signal)
+    },
+    type: async (id, { attachment, bytes, signal }) => {
+      const path = `/instances/${encodeURIComponent(id)}/input?attachment=${encodeURIComponent(attachment)}`
+      await text(socket, { method: "POST", path, bytes, ...(signal && { signal }) })
     },
     events: async ({ after, follow = false, signal } = {}) => {
       const behind = after === undefined ? "" : `&after=${encodeURIComponent(after)}`
@@ -59,6 +66,13 @@ export function connect(socket: string): Runtime {
     health: (call) => ask(socket, { ...call, method: "GET", path: "/health", anew: true }),
     info: (call) => get("/info", call),
   }
+}
+
+const tailOf = (lines: number | undefined) => (lines === undefined ? "" : `&tail=${lines}`)
+
+async function stream(socket: string, path: string, signal: AbortSignal | undefined): Promise<Bytes> {
+  const question: Question = { method: "GET", path, ...(signal && { signal }) }
+  return bytesOf(socket, question, await send(socket, question))
 }
 
 async function ask<T>(socket: string, question: Question): Promise<T> {

@@ -7,6 +7,8 @@ export interface Question extends Call {
   readonly path: string
   /** JSON. */
   readonly body?: string
+  /** Or what is none. */
+  readonly bytes?: Uint8Array
   /** By a connection of its own: one that is kept leads to whoever served the socket then. */
   readonly anew?: boolean
 }
@@ -49,7 +51,7 @@ const transport: Transport = "Bun" in globalThis ? overFetch : overHttp
 
 async function overFetch(
   unix: string,
-  { method, path, body, signal }: Question,
+  { method, path, body, bytes, signal }: Question,
   keep: KeptConnections | undefined,
 ): Promise<Answer> {
   const keepalive = keep?.take() ?? false
@@ -59,6 +61,7 @@ async function overFetch(
     keepalive,
     method,
     ...(body !== undefined && { body, headers: { "content-type": "application/json" } }),
+    ...(bytes !== undefined && { body: bytes, headers: { "content-type": "application/octet-stream" } }),
     ...(signal && { signal }),
   })
   return {
@@ -75,14 +78,16 @@ async function overFetch(
   }
 }
 
-async function overHttp(socketPath: string, { method, path, body, signal }: Question): Promise<Answer> {
+async function overHttp(socketPath: string, question: Question): Promise<Answer> {
+  const { method, path, body, bytes, signal } = question
   const { request } = await import("node:http")
-  const json = body !== undefined && {
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(body),
+  const content = body ?? bytes
+  const about = content !== undefined && {
+    "content-type": body === undefined ? "application/octet-stream" : "application/json",
+    "content-length": Buffer.byteLength(content),
   }
   return await new Promise<Answer>((resolve, reject) => {
-    const headers = { host: "ovm", ...json }
+    const headers = { host: "ovm", ...about }
     const outgoing = request({ socketPath, method, path, headers, agent: false, ...(signal && { signal }) })
     outgoing.on("error", reject)
     outgoing.on("response", (incoming) => {
@@ -94,7 +99,7 @@ async function overHttp(socketPath: string, { method, path, body, signal }: Ques
         body: () => incoming,
       })
     })
-    outgoing.end(body)
+    outgoing.end(content)
   })
 }
 

@@ -31,6 +31,20 @@ export interface Call {
 export interface LogsOptions extends Call {
   readonly follow?: boolean
   readonly previous?: boolean
+  /** Begin with so many lines of what is kept. */
+  readonly tail?: number
+}
+
+/** Who is attached: a name that the client makes up, 1 to 64 letters, digits and hyphens. */
+export interface AttachOptions extends Call {
+  readonly attachment: string
+  /** As of the logs. */
+  readonly tail?: number
+}
+
+export interface TypeOptions extends Call {
+  readonly attachment: string
+  readonly bytes: Uint8Array
 }
 
 export interface EventsOptions extends Call {
@@ -86,6 +100,17 @@ export interface Runtime {
    * `previous` those of the machine's life before, if it has had one.
    */
   logs(instanceId: string, options?: LogsOptions): Promise<Bytes>
+  /**
+   * The console as `logs` that follow have it, and for as long as it is read the keyboard as well: what is given to
+   * `type` under the same attachment. Throws OVM_STATE_CONFLICT where another one is attached, or the machine does not
+   * run, and OVM_UNSUPPORTED where it has no input.
+   */
+  attach(instanceId: string, options: AttachOptions): Promise<Bytes>
+  /**
+   * At most 64 KiB for the guest; settles once they are on their way. The next ones come after them if they are given
+   * then. Throws OVM_STATE_CONFLICT if that attachment is not attached.
+   */
+  type(instanceId: string, options: TypeOptions): Promise<void>
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>

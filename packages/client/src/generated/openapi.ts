@@ -137,6 +137,40 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/attach": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** The serial console of an instance, with its keyboard */
+        readonly get: operations["attach"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/input": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** What is typed into the serial console of an instance */
+        readonly post: operations["type"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/instances/{instance_id}/pause": {
         readonly parameters: {
             readonly query?: never;
@@ -644,6 +678,10 @@ export interface components {
     parameters: {
         /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
         readonly InstanceId: string;
+        /** @description A name that the client makes up for its attachment, and that others do not know. */
+        readonly Attachment: string;
+        /** @description Begin with so many lines of what is kept. Absent - with all. */
+        readonly Tail: number;
     };
     requestBodies: never;
     headers: never;
@@ -782,6 +820,8 @@ export interface operations {
                 readonly follow?: boolean;
                 /** @description What the machine wrote in its life before, if it was started again. */
                 readonly previous?: boolean;
+                /** @description Begin with so many lines of what is kept. Absent - with all. */
+                readonly tail?: components["parameters"]["Tail"];
             };
             readonly header?: never;
             readonly path: {
@@ -867,6 +907,64 @@ export interface operations {
         readonly requestBody?: never;
         readonly responses: {
             /** @description It is gone. */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly attach: {
+        readonly parameters: {
+            readonly query: {
+                /** @description A name that the client makes up for its attachment, and that others do not know. */
+                readonly attachment: components["parameters"]["Attachment"];
+                /** @description Begin with so many lines of what is kept. Absent - with all. */
+                readonly tail?: components["parameters"]["Tail"];
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The bytes that the guest wrote and writes, as they are, until the instance has ended. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/octet-stream": unknown;
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly type: {
+        readonly parameters: {
+            readonly query: {
+                /** @description A name that the client makes up for its attachment, and that others do not know. */
+                readonly attachment: components["parameters"]["Attachment"];
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/octet-stream": unknown;
+            };
+        };
+        readonly responses: {
+            /** @description It is on its way to the guest. */
             readonly 204: {
                 headers: {
                     readonly [name: string]: unknown;

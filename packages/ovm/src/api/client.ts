@@ -26,6 +26,8 @@ export function connect(socket: string): Runtime {
     status: (id, call) => ours(client.status(id, call)),
     logs: async (id, options) => consoleOf(await ours(client.logs(id, options)), id),
     events: async (options) => eventsOf(await ours(client.events(options))),
+    attach: async (id, options) => consoleOf(await ours(client.attach(id, options)), id),
+    type: (id, options) => ours(client.type(id, options)),
     list: (call) => ours(client.list(call)),
     remove: (id, options) => ours(client.remove(id, options)),
     health: (call) => ours(client.health(call)),

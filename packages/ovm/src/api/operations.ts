@@ -1,8 +1,10 @@
 import type { Operation } from "./operation.ts"
+import { attach } from "./operations/attach.ts"
 import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
+import { input } from "./operations/input.ts"
 import { list } from "./operations/list.ts"
 import { logs } from "./operations/logs.ts"
 import { metrics } from "./operations/metrics.ts"
@@ -26,6 +28,8 @@ export const OPERATIONS: readonly Operation[] = [
   warm,
   status,
   logs,
+  attach,
+  input,
   list,
   create,
   remove,

@@ -20,6 +20,16 @@ export function count(query: URLSearchParams, name: string, most: number): numbe
   throw new OvmError("OVM_REQUEST_INVALID", `${name}: ${shown} is no whole number from 0 to ${most}`)
 }
 
+/** The most that `tail` may ask for (spec/api/openapi.yaml). */
+export const MOST_LINES = 1_000_000
+
+/** The name that a client made up for its attachment. Throws OVM_REQUEST_INVALID naming the parameter. */
+export function attachmentOf(query: URLSearchParams): string {
+  const value = query.get("attachment") ?? ""
+  if (/^[a-zA-Z0-9-]{1,64}$/.test(value)) return value
+  throw new OvmError("OVM_REQUEST_INVALID", "attachment: it has to be 1 to 64 letters, digits and hyphens")
+}
+
 /**
  * Throws OVM_REQUEST_INVALID naming a parameter that the operation does not have, or that is there twice
  * (OVMS-API-162).

@@ -6,18 +6,21 @@ import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Images } from "../images/images.ts"
 import { assertReadable, readConsole } from "../vmm/console.ts"
+import { tailOffset } from "../vmm/console-tail.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { isAlive } from "../vmm/process/identity.ts"
 import { PREVIOUS } from "../vmm/process/traces.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
+import { Attachments } from "./attachments.ts"
 import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { follow, keepUp } from "./follow.ts"
 import { heldBy } from "./held.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type {
+  AttachOptions,
   CreateAnswer,
   EventsOptions,
   Health,
@@ -34,6 +37,7 @@ import type {
   StartRequest,
   StopAnswer,
   StopRequest,
+  TypeOptions,
   WarmAnswer,
   WarmRequest,
 } from "./interfaces.ts"
@@ -80,6 +84,7 @@ export class LocalRuntime implements Runtime {
   readonly #adoption: Adoption
   readonly #recovery: Recovery
   readonly #events = new EventLog()
+  readonly #attachments = new Attachments()
   #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
@@ -255,15 +260,27 @@ export class LocalRuntime implements Runtime {
 
   async logs(instanceId: string, options: LogsOptions = {}): Promise<Bytes> {
     const instance = this.#get(instanceId)
-    const { follow = false, previous = false, signal } = options
+    const { follow = false, previous = false, tail, signal } = options
     const directory = previous ? join(instance.directory, PREVIOUS) : instance.directory
     await assertReadable(directory)
     return readConsole(directory, {
+      ...(tail !== undefined && { offset: await tailOffset(directory, tail) }),
       ended: instance.ended,
       // Nothing more comes of a life that is over.
       follow: follow && !previous,
       ...(signal && { signal }),
     })
+  }
+
+  async attach(instanceId: string, { attachment, tail, signal }: AttachOptions): Promise<Bytes> {
+    const call = signal ? { signal } : {}
+    const lines = tail === undefined ? {} : { tail }
+    const read = () => this.logs(instanceId, { follow: true, ...lines, ...call })
+    return await this.#attachments.attach(this.#get(instanceId), attachment, read, call)
+  }
+
+  async type(instanceId: string, options: TypeOptions): Promise<void> {
+    await this.#attachments.type(this.#get(instanceId).id, options)
   }
 
   async list(): Promise<readonly InstanceInfo[]> {

@@ -81,18 +81,28 @@ export async function assertReadable(directory: string): Promise<void> {
   }
 }
 
+/** The first byte that is still kept, in the whole stream. Throws what reading throws. */
+export async function oldestOffset(directory: string): Promise<number> {
+  return (await startsIn(directory))[0] ?? 0
+}
+
 /** Opens the segment that holds `position`, or the first one after it; undefined if that is the one already open. */
 async function segmentAt(directory: string, position: number, current = -1) {
-  const names = (await ifPresent(readdir(directory))) ?? []
-  const starts = names
-    .filter((name) => /^console\.\d+$/.test(name))
-    .map((name) => Number(name.slice(CONSOLE_PREFIX.length)))
-    .sort((a, b) => a - b)
+  const starts = await startsIn(directory)
   const start = starts.findLast((offset) => offset <= position) ?? starts[0]
   if (start === undefined || start <= current) return undefined
   // Rotated away between the two calls: the caller looks again.
   const file = await ifPresent(openRegular(join(directory, `${CONSOLE_PREFIX}${start}`)))
   return file && { start, file }
+}
+
+/** Where its segments begin, in order. */
+async function startsIn(directory: string): Promise<number[]> {
+  const names = (await ifPresent(readdir(directory))) ?? []
+  return names
+    .filter((name) => /^console\.\d+$/.test(name))
+    .map((name) => Number(name.slice(CONSOLE_PREFIX.length)))
+    .sort((a, b) => a - b)
 }
 
 /** Waits for something to happen in a folder, without missing what happens between two waits. */

@@ -1,6 +1,6 @@
 import type { Bytes } from "../../content/interfaces.ts"
 import { operation } from "../operation.ts"
-import { flag } from "../query.ts"
+import { count, flag, MOST_LINES } from "../query.ts"
 
 /** Raw console bytes, or one JSON object a line where the client asks for it (spec/runtime-api.md, "Logs"). */
 export const logs = operation(
@@ -9,11 +9,13 @@ export const logs = operation(
   async ({ runtime, streams, request, query, path }) => {
     const follow = flag(query, "follow")
     const previous = flag(query, "previous")
+    const tail = count(query, "tail", MOST_LINES)
+    const lines = tail === undefined ? {} : { tail }
     const bytes = await streams.stream(follow ? "following" : "reading", () =>
-      runtime.logs(path.instance_id, { follow, previous, signal: request.signal }),
+      runtime.logs(path.instance_id, { follow, previous, ...lines, signal: request.signal }),
     )
     const ndjson = request.headers.get("accept")?.includes("application/x-ndjson") ?? false
-    return new Response(ndjson ? lines(bytes) : bytes, {
+    return new Response(ndjson ? entries(bytes) : bytes, {
       headers: { "content-type": ndjson ? "application/x-ndjson" : "application/octet-stream" },
     })
   },
@@ -23,7 +25,7 @@ export const logs = operation(
 const MAX_LINE = 64 << 10
 
 /** `time` is when the runtime saw the line: for what was kept before the request, the request's own time. */
-async function* lines(bytes: Bytes): Bytes {
+async function* entries(bytes: Bytes): Bytes {
   const decoder = new TextDecoder()
   let rest = ""
   const entry = (text: string) =>

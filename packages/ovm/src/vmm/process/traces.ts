@@ -9,6 +9,9 @@ export const STDERR_FILE = "stderr"
 /** Followed by the segment's offset in the whole stream, in bytes. */
 export const CONSOLE_PREFIX = "console."
 
+/** Where one at a time types into the machine. */
+export const KEYBOARD_SOCKET = "console.sock"
+
 /** In a machine's folder: the console of its life before, in the same segments. */
 export const PREVIOUS = "previous"
 

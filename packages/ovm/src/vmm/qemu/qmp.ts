@@ -1,6 +1,6 @@
 import { type ErrorCode, OvmError } from "../../errors.ts"
 import { isObject } from "../../objects.ts"
-import { type Dialled, dialIn } from "./socket.ts"
+import { type Dialled, dialIn } from "../process/socket.ts"
 
 /** QEMU's socket in the instance's directory. */
 export const QMP_SOCKET = "qmp.sock"

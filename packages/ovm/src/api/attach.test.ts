@@ -1,0 +1,197 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
+import type { Bytes } from "../content/interfaces.ts"
+import { openImages } from "../images/images.ts"
+import type { Runtime } from "../runtime/interfaces.ts"
+import { LocalRuntime } from "../runtime/local.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import { connect } from "./client.ts"
+import { type Server, serve } from "./server.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(180_000)
+
+describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, () => {
+  let root: string
+  let local: LocalRuntime
+  let server: Server
+  let runtime: Runtime
+  let id: string
+
+  const open = async () => {
+    local = await LocalRuntime.open({
+      version: "test",
+      root,
+      instances: join(root, "instances"),
+      images: await openImages(
+        join(root, "store"),
+        join(root, "derived"),
+        new Policy(join(root, "policy.json")),
+      ),
+      vmms: availableVmms(join(root, "cache")),
+    })
+    server = await serve(local, join(root, "ovm.sock"))
+    runtime = connect(join(root, "ovm.sock"))
+  }
+  const close = async () => {
+    await server.close()
+    await local.close()
+  }
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-attach-"))
+    await packGuest(join(root, "store"), "typed:1", "tick_ms=20 hlt=1")
+    await open()
+    id = (await runtime.start({ manifest: "typed:1" })).instance_id
+    await until("that it runs", () => runtime.status(id), { is: ({ state }) => state === "running" })
+  })
+  afterAll(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    await close()
+    await rm(root, { recursive: true })
+  })
+
+  const type = (attachment: string, words: string, to = id) =>
+    runtime.type(to, { attachment, bytes: Buffer.from(words) })
+
+  /** Reads on until `words` have come; it can be gone on from. */
+  const read = async (bytes: AsyncIterator<Uint8Array>, words: string) => {
+    let seen = ""
+    while (!seen.includes(words)) {
+      const { done, value } = await bytes.next()
+      if (done) throw new Error(`the console ended: ${seen}`)
+      seen += Buffer.from(value).toString()
+    }
+    return seen
+  }
+  const iterate = (bytes: Bytes) => bytes[Symbol.asyncIterator]()
+
+  // OVMS-API-230, OVMS-API-231
+  test("what is typed comes to the guest, in the order of the requests, and what it says comes back", async () => {
+    const console = iterate(await runtime.attach(id, { attachment: "a" }))
+    await read(console, "GUEST-READY")
+    for (const letter of "hello, world") await type("a", letter)
+    await type("a", "\r\n")
+    expect(await read(console, "]")).toContain("ECHO [hello, world]")
+    await console.return?.()
+  })
+
+  // OVMS-API-074, OVMS-API-230
+  test("it begins with so many lines as are asked for", async () => {
+    const console = iterate(await runtime.attach(id, { attachment: "a", tail: 2 }))
+    const seen = await read(console, "TICK")
+    expect(seen).not.toContain("GUEST-READY")
+    await console.return?.()
+    await runtime.pause(id)
+    const text = async (tail?: number) => {
+      const found: Uint8Array[] = []
+      for await (const bytes of await runtime.logs(id, tail === undefined ? {} : { tail })) found.push(bytes)
+      return Buffer.concat(found).toString()
+    }
+    const all = await text()
+    const lines = all.split(/(?<=\n)/)
+    for (const tail of [0, 1, 2, 7, lines.length - 1, lines.length, 1_000_000])
+      expect(await text(tail)).toBe(tail === 0 ? "" : lines.slice(-tail).join(""))
+    await runtime.resume(id)
+  })
+
+  // OVMS-API-232, OVMS-API-233
+  test("one at a time has the keyboard, and the next one as soon as it was left", async () => {
+    const first = iterate(await runtime.attach(id, { attachment: "first" }))
+    const watched = iterate(await runtime.logs(id, { follow: true }))
+    const error = await refusal(runtime.attach(id, { attachment: "second" }))
+    expect([error.code, error.message]).toEqual(["OVM_STATE_CONFLICT", expect.stringContaining("another")])
+    for (const name of ["second", "firs", "toString"])
+      expect((await refusal(type(name, "not me\r\n"))).code).toBe("OVM_STATE_CONFLICT")
+    await type("first", "but me\r\n")
+    for (const console of [first, watched]) expect(await read(console, "but me")).not.toContain("not me")
+    await first.return?.()
+    const second = await until("that it is free", () =>
+      runtime.attach(id, { attachment: "second" }).catch(() => undefined),
+    )
+    await type("second", "now me\r\n")
+    await read(iterate(second), "now me")
+    expect((await refusal(type("first", "x"))).code).toBe("OVM_STATE_CONFLICT")
+    expect(await read(watched, "now me")).toContain("now me")
+    await iterate(second).return?.()
+    await watched.return?.()
+  })
+
+  // OVMS-API-231
+  test("a client that goes away leaves the keyboard, and so does a daemon", async () => {
+    const gone = new AbortController()
+    await until("that it is free", () =>
+      runtime.attach(id, { attachment: "a", signal: gone.signal }).catch(() => undefined),
+    )
+    gone.abort()
+    const next = await until("that it is free", () =>
+      runtime.attach(id, { attachment: "b" }).catch(() => undefined),
+    )
+    await read(iterate(next), "TICK")
+    await close()
+    await open()
+    await until("that it is adopted", () => runtime.status(id), { is: (info) => info.reachable !== false })
+    const after = iterate(
+      await until("that it is free", () =>
+        runtime.attach(id, { attachment: "c", tail: 0 }).catch(() => undefined),
+      ),
+    )
+    await type("c", "after all\r\n")
+    expect(await read(after, "]")).toContain("ECHO [after all]")
+    await after.return?.()
+  })
+
+  // OVMS-API-234
+  test("a guest that stands still holds up nobody that types", async () => {
+    await runtime.pause(id)
+    const console = iterate(
+      await until("that it is free", () => runtime.attach(id, { attachment: "a" }).catch(() => undefined)),
+    )
+    await read(console, "TICK")
+    const gone = AbortSignal.timeout(500)
+    const sent = (async () => {
+      for (let times = 0; times < 40; times++)
+        await runtime.type(id, { attachment: "a", bytes: Buffer.alloc(60_000), signal: gone })
+    })()
+    await expect(sent).rejects.toThrow()
+    expect((await runtime.health()).status).toBe("ok")
+    await console.return?.()
+    await runtime.resume(id)
+  })
+
+  // OVMS-API-232, OVMS-API-235
+  test("it ends with the machine, and nobody attaches to one that has ended, or has no input", async () => {
+    const { instance_id } = await runtime.start({ manifest: "typed:1" })
+    await until("that it runs", () => runtime.status(instance_id), { is: ({ state }) => state === "running" })
+    const console = await runtime.attach(instance_id, { attachment: "a" })
+    const words = (async () => {
+      for await (const bytes of console)
+        if (Buffer.from(bytes).includes("TICK 3")) await type("a", "quit\r\n", instance_id)
+    })()
+    await words
+    await until("its end", () => runtime.status(instance_id), { is: ({ state }) => state !== "running" })
+    expect((await refusal(runtime.attach(instance_id, { attachment: "b" }))).code).toBe("OVM_STATE_CONFLICT")
+    expect((await refusal(runtime.attach("nobody", { attachment: "b" }))).code).toBe("OVM_INSTANCE_UNKNOWN")
+    await rm(join(root, "instances", id, "console.sock"))
+    const error = await until("that it is free", () => refusal(runtime.attach(id, { attachment: "b" })), {
+      is: ({ code }) => code !== "OVM_STATE_CONFLICT",
+    })
+    expect([error.code, error.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("type")])
+  })
+
+  test("an attachment that is no name, and a tail that is no number, are refused", async () => {
+    for (const attachment of ["", "a b", "x".repeat(65), "ä"])
+      expect((await refusal(runtime.attach(id, { attachment }))).code).toBe("OVM_REQUEST_INVALID")
+    expect((await refusal(runtime.attach(id, { attachment: "a", tail: -1 }))).code).toBe(
+      "OVM_REQUEST_INVALID",
+    )
+    expect((await refusal(type("a", "x".repeat(70_000)))).code).toBe("OVM_REQUEST_TOO_LARGE")
+  })
+})

@@ -1,0 +1,14 @@
+import { readRequestBody } from "../http.ts"
+import { operation } from "../operation.ts"
+import { attachmentOf } from "../query.ts"
+
+export const input = operation(
+  "POST",
+  "/instances/{instance_id}/input",
+  async ({ runtime, request, query, path }) => {
+    const attachment = attachmentOf(query)
+    const bytes = await readRequestBody(request)
+    await runtime.type(path.instance_id, { attachment, bytes, signal: request.signal })
+    return new Response(null, { status: 204 })
+  },
+)

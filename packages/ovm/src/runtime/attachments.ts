@@ -1,0 +1,71 @@
+import type { Bytes, Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import { type Keyboard, openKeyboard } from "../vmm/process/keyboard.ts"
+import type { Instance } from "./instance.ts"
+import type { TypeOptions } from "./interfaces.ts"
+
+interface Attached {
+  readonly attachment: string
+  readonly keyboard: Keyboard
+}
+
+/** Who has the keyboard of which instance, one at a time each (spec/runtime-api.md, "attach"). */
+export class Attachments {
+  readonly #attached = new Map<string, Attached>()
+
+  /**
+   * `read` gives what is to be seen; for as long as that is read, and the call is not aborted, the keyboard is
+   * `attachment`'s. Throws OVM_STATE_CONFLICT, and what openKeyboard throws.
+   */
+  async attach(
+    instance: Instance,
+    attachment: string,
+    read: () => Promise<Bytes>,
+    { signal }: Call = {},
+  ): Promise<Bytes> {
+    const { id, directory, machine, state } = instance
+    if (!machine || (state !== "running" && state !== "paused" && state !== "stopping"))
+      throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
+    if (this.#attached.has(id)) throw taken(id)
+    const keyboard = await openKeyboard(directory)
+    if (this.#attached.has(id) || signal?.aborted) {
+      keyboard.close()
+      throw taken(id)
+    }
+    const attached = { attachment, keyboard }
+    this.#attached.set(id, attached)
+    const leave = () => {
+      keyboard.close()
+      if (this.#attached.get(id) === attached) this.#attached.delete(id)
+    }
+    signal?.addEventListener("abort", leave)
+    try {
+      return whileRead(await read(), leave)
+    } catch (thrown) {
+      leave()
+      throw thrown
+    }
+  }
+
+  /** Throws OVM_STATE_CONFLICT if it is not attached. */
+  async type(id: string, { attachment, bytes, signal }: TypeOptions): Promise<void> {
+    const attached = this.#attached.get(id)
+    if (!attached || attached.attachment !== attachment)
+      throw new OvmError("OVM_STATE_CONFLICT", `this attachment is not attached to instance ${id}`)
+    await attached.keyboard.write(bytes, signal)
+  }
+}
+
+function taken(id: string): OvmError {
+  return new OvmError("OVM_STATE_CONFLICT", `another one is attached to instance ${id}`, {
+    hint: "ovm logs --follow",
+  })
+}
+
+async function* whileRead(bytes: Bytes, leave: () => void): Bytes {
+  try {
+    yield* bytes
+  } finally {
+    leave()
+  }
+}
