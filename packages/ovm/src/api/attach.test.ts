@@ -7,6 +7,7 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import type { Bytes } from "../content/interfaces.ts"
+import type { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
 import { LocalRuntime } from "../runtime/local.ts"
@@ -71,11 +72,23 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     }
     return seen
   }
+  /** As soon as whoever was attached before has gone. */
+  const attach = async (attachment: string, more: { tail?: number; signal?: AbortSignal } = {}) => {
+    const free = async () => {
+      try {
+        return await runtime.attach(id, { attachment, ...more })
+      } catch (thrown) {
+        if ((thrown as OvmError).code === "OVM_STATE_CONFLICT") return undefined
+        throw thrown
+      }
+    }
+    return iterate(await until("that it is free", free))
+  }
   const iterate = (bytes: Bytes) => bytes[Symbol.asyncIterator]()
 
   // OVMS-API-230, OVMS-API-231
   test("what is typed comes to the guest, in the order of the requests, and what it says comes back", async () => {
-    const console = iterate(await runtime.attach(id, { attachment: "a" }))
+    const console = await attach("a")
     await read(console, "GUEST-READY")
     for (const letter of "hello, world") await type("a", letter)
     await type("a", "\r\n")
@@ -85,7 +98,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
 
   // OVMS-API-074, OVMS-API-230
   test("it begins with so many lines as are asked for", async () => {
-    const console = iterate(await runtime.attach(id, { attachment: "a", tail: 2 }))
+    const console = await attach("a", { tail: 2 })
     const seen = await read(console, "TICK")
     expect(seen).not.toContain("GUEST-READY")
     await console.return?.()
@@ -104,7 +117,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
 
   // OVMS-API-232, OVMS-API-233
   test("one at a time has the keyboard, and the next one as soon as it was left", async () => {
-    const first = iterate(await runtime.attach(id, { attachment: "first" }))
+    const first = await attach("first")
     const watched = iterate(await runtime.logs(id, { follow: true }))
     const error = await refusal(runtime.attach(id, { attachment: "second" }))
     expect([error.code, error.message]).toEqual(["OVM_STATE_CONFLICT", expect.stringContaining("another")])
@@ -113,36 +126,25 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await type("first", "but me\r\n")
     for (const console of [first, watched]) expect(await read(console, "but me")).not.toContain("not me")
     await first.return?.()
-    const second = await until("that it is free", () =>
-      runtime.attach(id, { attachment: "second" }).catch(() => undefined),
-    )
+    const second = await attach("second")
     await type("second", "now me\r\n")
-    await read(iterate(second), "now me")
+    await read(second, "now me")
     expect((await refusal(type("first", "x"))).code).toBe("OVM_STATE_CONFLICT")
     expect(await read(watched, "now me")).toContain("now me")
-    await iterate(second).return?.()
+    await second.return?.()
     await watched.return?.()
   })
 
   // OVMS-API-231
   test("a client that goes away leaves the keyboard, and so does a daemon", async () => {
     const gone = new AbortController()
-    await until("that it is free", () =>
-      runtime.attach(id, { attachment: "a", signal: gone.signal }).catch(() => undefined),
-    )
+    await attach("a", { signal: gone.signal })
     gone.abort()
-    const next = await until("that it is free", () =>
-      runtime.attach(id, { attachment: "b" }).catch(() => undefined),
-    )
-    await read(iterate(next), "TICK")
+    await read(await attach("b"), "TICK")
     await close()
     await open()
     await until("that it is adopted", () => runtime.status(id), { is: (info) => info.reachable !== false })
-    const after = iterate(
-      await until("that it is free", () =>
-        runtime.attach(id, { attachment: "c", tail: 0 }).catch(() => undefined),
-      ),
-    )
+    const after = await attach("c", { tail: 0 })
     await type("c", "after all\r\n")
     expect(await read(after, "]")).toContain("ECHO [after all]")
     await after.return?.()
@@ -151,9 +153,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
   // OVMS-API-234
   test("a guest that stands still holds up nobody that types", async () => {
     await runtime.pause(id)
-    const console = iterate(
-      await until("that it is free", () => runtime.attach(id, { attachment: "a" }).catch(() => undefined)),
-    )
+    const console = await attach("a")
     await read(console, "TICK")
     const gone = AbortSignal.timeout(500)
     const sent = (async () => {

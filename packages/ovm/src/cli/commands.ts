@@ -207,6 +207,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/stats.ts"),
   },
   {
+    name: "attach",
+    summary: "Join the terminal and a machine's console",
+    group: INSTANCES,
+    load: () => import("./commands/machines/attach.ts"),
+  },
+  {
     name: "logs",
     summary: "Print a machine's console",
     group: INSTANCES,

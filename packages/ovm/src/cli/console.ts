@@ -9,13 +9,22 @@ import { isTerminal, printBytes, printError } from "./output.ts"
 /** How often it is looked whether the guest stands still, in ms. */
 const LOOK_MS = 1000
 
+interface ShowOptions {
+  readonly kept?: boolean
+  readonly show?: (info: InstanceInfo) => Promise<void>
+}
+
 /**
  * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the
  * next ends the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset,
  * OVM_INTERRUPTED if it was killed.
- * `kept`: the instance stays on record.
+ * `kept`: the instance stays on record. `show` shows the console of one life of it, if it is not only to be printed.
  */
-export async function showConsole(runtime: Runtime, id: string, kept = true): Promise<InstanceInfo> {
+export async function showConsole(
+  runtime: Runtime,
+  id: string,
+  { kept = true, show = (info) => printConsole(runtime, info) }: ShowOptions = {},
+): Promise<InstanceInfo> {
   let signals = 0 as number
   const info = await onSignals(
     (count) => {
@@ -27,7 +36,7 @@ export async function showConsole(runtime: Runtime, id: string, kept = true): Pr
       try {
         for (;;) {
           const before = await waitFor(runtime, id, ({ state }) => state !== "starting")
-          for await (const chunk of await runtime.logs(id, { follow: true })) await printBytes(chunk)
+          await show(before)
           const info = await waitFor(runtime, id, hasLeft(before))
           // Somebody has it started again: that is shown as well.
           if (hasEnded(info.state)) return info
@@ -40,6 +49,10 @@ export async function showConsole(runtime: Runtime, id: string, kept = true): Pr
   if (signals > 1) throw new OvmError("OVM_INTERRUPTED", `instance ${info.name} was killed`)
   if (signals === 0 || info.state === "failed") refuseBadEnd(info, kept)
   return info
+}
+
+async function printConsole(runtime: Runtime, { instance_id }: InstanceInfo): Promise<void> {
+  for await (const chunk of await runtime.logs(instance_id, { follow: true })) await printBytes(chunk)
 }
 
 /** A console that says nothing any more does not say why. */

@@ -1,6 +1,6 @@
 const LATER = "not there yet"
 const AGAIN = "ovm restart ID stops a machine and starts it again"
-const INSIDE = `${LATER}: what runs in a machine is seen on its console, ovm logs --follow ID`
+const INSIDE = `${LATER}: what runs in a machine is reached by its console, ovm attach ID`
 const END = "ovm stop ID ends a machine, ovm rm ID forgets it"
 const REMOVE = "ovm rm ID removes a machine, ovm rmi IMAGE an image"
 const LIST = "ovm ps lists machines, ovm images lists images"
@@ -12,13 +12,12 @@ const BUILD = `ovm pack makes an image of a kernel and disks; a build from a fil
 /** What to do here in place of a command that other tools have: no likeness of letters finds it. */
 export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assign(Object.create(null), {
   apply: RUN,
-  attach: "ovm logs --follow ID shows a machine's console; typing into it is not there yet",
   build: BUILD,
   checkpoint: SNAPSHOT,
   clone: SNAPSHOT,
   commit: SNAPSHOT,
   config: "ovm info says where settings are",
-  console: "ovm logs --follow ID shows a machine's console; typing into it is not there yet",
+  console: "ovm attach ID joins the terminal and a machine's console",
   cp: `${LATER} for files of a machine; ovm copy copies images between places`,
   define: "ovm pack makes an image of a kernel and disks, ovm run starts a machine of it",
   delete: REMOVE,

@@ -21,6 +21,7 @@ const SEEK_HOLE = 4
 const POSIX_FADV_WILLNEED = 3
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
+const TCIFLUSH = 0
 const MFD_CLOEXEC = 1
 const MFD_ALLOW_SEALING = 2
 const MFD_EXEC = 0x10
@@ -137,6 +138,12 @@ export function sealedFile(name: string, bytes: Uint8Array): number {
   return fd
 }
 
+/** Drops what was typed on the terminal `fd` and nobody has read (tcflush(3)). */
+export function dropTyped(fd: number): void {
+  library ??= open()
+  library.tcflush(fd, TCIFLUSH)
+}
+
 function open() {
   for (const name of LIBRARIES) {
     try {
@@ -147,6 +154,7 @@ function open() {
         posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
         fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
         memfd_create: { args: ["ptr", "u32"], returns: "i32" },
+        tcflush: { args: ["i32", "i32"], returns: "i32" },
         fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
       }).symbols

@@ -1,5 +1,7 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
+import type { InstanceInfo, Runtime } from "../../../runtime/interfaces.ts"
+import { attachTerminal, tellDetached } from "../../attach.ts"
 import { showConsole } from "../../console.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
@@ -21,9 +23,10 @@ interface RunOptions extends MachineOptions {
 
 export function define(command: Command): void {
   command.description(
-    "Start a machine from an image, pulling it if it is not on this host, and show its console until it ends. " +
-      "The first Ctrl-C asks the guest to power off, the second kills the machine. With --detach the machine is " +
-      "left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
+    "Start a machine from an image, pulling it if it is not on this host, and show its console until it ends. On a " +
+      "terminal every key goes to the guest, as with `ovm attach`: Ctrl-P Ctrl-Q detaches, Ctrl-C twice asks the " +
+      "guest to power off. Elsewhere the first Ctrl-C does that. The next one kills the machine. With --detach the " +
+      "machine is left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
       "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked.",
   )
   command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
@@ -70,20 +73,32 @@ async function run(text: string, options: RunOptions): Promise<void> {
       id: (await runtime.start(await startRequest(image, options, options.rm), { signal })).instance_id,
     }
   })
-  if (!options.rm) {
-    const { name } = await showConsole(runtime, id)
-    if (isTerminal("stderr"))
-      printError(
-        `${name} is kept with its disk: ovm start ${name} goes on with it, ovm rm ${name} removes it\n`,
-      )
-    return
-  }
+  const left = new AbortController()
   try {
-    const info = await showConsole(runtime, id, false)
-    printError(`${info.name} ${endOf(info)}\n`)
+    const info = await showUntilEnd(runtime, id, left, !options.rm)
+    if (options.rm) printError(`${info.name} ${endOf(info)}\n`)
+    else if (isTerminal("stderr"))
+      printError(
+        `${info.name} is kept with its disk: ovm start ${info.name} goes on with it, ovm rm ${info.name} removes it\n`,
+      )
+  } catch (thrown) {
+    if (!left.signal.aborted) throw thrown
+    tellDetached((await runtime.status(id)).name)
   } finally {
-    await runtime.remove(id, { force: true })
+    if (options.rm && !left.signal.aborted) await runtime.remove(id, { force: true })
   }
+}
+
+/** On a terminal both ways. Throws what showConsole throws, and something once `left` was aborted. */
+async function showUntilEnd(runtime: Runtime, id: string, left: AbortController, kept: boolean) {
+  if (!isTerminal("stdin") || !isTerminal("stdout")) return await showConsole(runtime, id, { kept })
+  // As Ctrl-C did while nobody could type.
+  const stop = () => void process.kill(process.pid, "SIGINT")
+  const show = async (info: InstanceInfo) => {
+    await attachTerminal(runtime, info, { left, stop })
+    left.signal.throwIfAborted()
+  }
+  return await showConsole(runtime, id, { kept, show })
 }
 
 async function runDetached(image: string, options: RunOptions): Promise<void> {

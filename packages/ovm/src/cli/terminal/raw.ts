@@ -1,0 +1,37 @@
+import { dropTyped } from "../../host/libc.ts"
+
+/**
+ * What a guest may have left a terminal with: colours, another screen, no cursor, mouse and pastes reported, keys that
+ * say something else. Nothing of it moves the cursor or rings.
+ */
+const USUAL =
+  "\x1b[0m\x1b[?1047l\x1b[?25h\x1b[?1l\x1b>\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l"
+
+/**
+ * Gives every key of the terminal on standard input to `onKeys`, as it is pressed, until it is disposed of, or this
+ * process ends in any way but SIGKILL: then the terminal is as it was, and what was typed and not read by then is
+ * dropped, so that no shell takes it for a command. `onEnd` is told if the terminal goes away.
+ */
+export function rawKeys(onKeys: (bytes: Uint8Array) => void, onEnd: () => void): Disposable {
+  const { stdin, stdout } = process
+  let over = false
+  const restore = () => {
+    if (over) return
+    over = true
+    stdin.off("data", onKeys).off("end", onEnd).off("error", onEnd)
+    stdin.pause()
+    try {
+      stdin.setRawMode(false)
+      dropTyped(0)
+    } catch {
+      // It has gone.
+    }
+    if (stdout.isTTY) stdout.write(USUAL)
+    process.off("exit", restore)
+  }
+  process.on("exit", restore)
+  stdin.setRawMode(true)
+  stdin.on("data", onKeys).on("end", onEnd).on("error", onEnd)
+  stdin.resume()
+  return { [Symbol.dispose]: restore }
+}
