@@ -87,6 +87,18 @@ export const cases = {
     }
   },
 
+  "the console both ways": async () => {
+    const runtime = connect(SOCKET)
+    const instance_id = await running(runtime)
+    const console = await runtime.attach(instance_id, { attachment: "a", tail: 1 })
+    for (const words of ["hello ", "guest\n"])
+      await runtime.type(instance_id, { attachment: "a", bytes: Buffer.from(words) })
+    assert.doesNotMatch(await read(console, "ECHO [hello guest]"), /GUEST-READY/)
+    const typed = runtime.type(instance_id, { attachment: "b", bytes: Buffer.from("no\n") })
+    assert.equal((await refusal(typed)).code, "OVM_STATE_CONFLICT")
+    await runtime.remove(instance_id, { force: true })
+  },
+
   "what the daemon refuses": async () => {
     const runtime = connect(SOCKET)
     const unknown = await refusal(runtime.status("no/such?id"))

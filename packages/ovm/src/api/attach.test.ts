@@ -86,7 +86,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
   }
   const iterate = (bytes: Bytes) => bytes[Symbol.asyncIterator]()
 
-  // OVMS-API-230, OVMS-API-231
+  // OVMS-API-240, OVMS-API-241
   test("what is typed comes to the guest, in the order of the requests, and what it says comes back", async () => {
     const console = await attach("a")
     await read(console, "GUEST-READY")
@@ -96,7 +96,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await console.return?.()
   })
 
-  // OVMS-API-074, OVMS-API-230
+  // OVMS-API-074, OVMS-API-240
   test("it begins with so many lines as are asked for", async () => {
     const console = await attach("a", { tail: 2 })
     const seen = await read(console, "TICK")
@@ -115,7 +115,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await runtime.resume(id)
   })
 
-  // OVMS-API-232, OVMS-API-233
+  // OVMS-API-242, OVMS-API-243
   test("one at a time has the keyboard, and the next one as soon as it was left", async () => {
     const first = await attach("first")
     const watched = iterate(await runtime.logs(id, { follow: true }))
@@ -135,7 +135,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await watched.return?.()
   })
 
-  // OVMS-API-231
+  // OVMS-API-241
   test("a client that goes away leaves the keyboard, and so does a daemon", async () => {
     const gone = new AbortController()
     await attach("a", { signal: gone.signal })
@@ -150,7 +150,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await after.return?.()
   })
 
-  // OVMS-API-234
+  // OVMS-API-244
   test("a guest that stands still holds up nobody that types", async () => {
     await runtime.pause(id)
     const console = await attach("a")
@@ -166,7 +166,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await runtime.resume(id)
   })
 
-  // OVMS-API-232, OVMS-API-235
+  // OVMS-API-242, OVMS-API-245
   test("it ends with the machine, and nobody attaches to one that has ended, or has no input", async () => {
     const { instance_id } = await runtime.start({ manifest: "typed:1" })
     await until("that it runs", () => runtime.status(instance_id), { is: ({ state }) => state === "running" })

@@ -1,5 +1,5 @@
 import type { Operation } from "./operation.ts"
-import { attach } from "./operations/attach.ts"
+import { attachConsole } from "./operations/attach.ts"
 import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { health } from "./operations/health.ts"
@@ -28,7 +28,7 @@ export const OPERATIONS: readonly Operation[] = [
   warm,
   status,
   logs,
-  attach,
+  attachConsole,
   input,
   list,
   create,

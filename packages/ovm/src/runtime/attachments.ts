@@ -1,8 +1,9 @@
-import type { Bytes, Call } from "../content/interfaces.ts"
+import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { type Keyboard, openKeyboard } from "../vmm/process/keyboard.ts"
+import { instanceConsole } from "./console.ts"
 import type { Instance } from "./instance.ts"
-import type { TypeOptions } from "./interfaces.ts"
+import type { AttachOptions, TypeOptions } from "./interfaces.ts"
 
 interface Attached {
   readonly attachment: string
@@ -14,15 +15,10 @@ export class Attachments {
   readonly #attached = new Map<string, Attached>()
 
   /**
-   * `read` gives what is to be seen; for as long as that is read, and the call is not aborted, the keyboard is
-   * `attachment`'s. Throws OVM_STATE_CONFLICT, and what openKeyboard throws.
+   * The console; for as long as that is read, and the call is not aborted, the keyboard is `attachment`'s. Throws
+   * OVM_STATE_CONFLICT, and what openKeyboard and instanceConsole throw.
    */
-  async attach(
-    instance: Instance,
-    attachment: string,
-    read: () => Promise<Bytes>,
-    { signal }: Call = {},
-  ): Promise<Bytes> {
+  async attach(instance: Instance, { attachment, signal, ...options }: AttachOptions): Promise<Bytes> {
     const { id, directory, machine, state } = instance
     if (!machine || (state !== "running" && state !== "paused" && state !== "stopping"))
       throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
@@ -40,7 +36,8 @@ export class Attachments {
     }
     signal?.addEventListener("abort", leave)
     try {
-      return whileRead(await read(), leave)
+      const console = await instanceConsole(instance, { ...options, follow: true, ...(signal && { signal }) })
+      return whileRead(console, leave)
     } catch (thrown) {
       leave()
       throw thrown

@@ -1,19 +1,16 @@
 import { mkdir } from "node:fs/promises"
-import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Images } from "../images/images.ts"
-import { assertReadable, readConsole } from "../vmm/console.ts"
-import { tailOffset } from "../vmm/console-tail.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { isAlive } from "../vmm/process/identity.ts"
-import { PREVIOUS } from "../vmm/process/traces.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
 import { Attachments } from "./attachments.ts"
+import { instanceConsole } from "./console.ts"
 import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { follow, keepUp } from "./follow.ts"
@@ -259,24 +256,11 @@ export class LocalRuntime implements Runtime {
   }
 
   async logs(instanceId: string, options: LogsOptions = {}): Promise<Bytes> {
-    const instance = this.#get(instanceId)
-    const { follow = false, previous = false, tail, signal } = options
-    const directory = previous ? join(instance.directory, PREVIOUS) : instance.directory
-    await assertReadable(directory)
-    return readConsole(directory, {
-      ...(tail !== undefined && { offset: await tailOffset(directory, tail) }),
-      ended: instance.ended,
-      // Nothing more comes of a life that is over.
-      follow: follow && !previous,
-      ...(signal && { signal }),
-    })
+    return await instanceConsole(this.#get(instanceId), options)
   }
 
-  async attach(instanceId: string, { attachment, tail, signal }: AttachOptions): Promise<Bytes> {
-    const call = signal ? { signal } : {}
-    const lines = tail === undefined ? {} : { tail }
-    const read = () => this.logs(instanceId, { follow: true, ...lines, ...call })
-    return await this.#attachments.attach(this.#get(instanceId), attachment, read, call)
+  async attach(instanceId: string, options: AttachOptions): Promise<Bytes> {
+    return await this.#attachments.attach(this.#get(instanceId), options)
   }
 
   async type(instanceId: string, options: TypeOptions): Promise<void> {

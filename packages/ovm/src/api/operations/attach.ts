@@ -2,7 +2,7 @@ import { operation } from "../operation.ts"
 import { attachmentOf, count, MOST_LINES } from "../query.ts"
 
 /** The console, with the keyboard for as long as the answer is read. */
-export const attach = operation(
+export const attachConsole = operation(
   "GET",
   "/instances/{instance_id}/attach",
   async ({ runtime, streams, request, query, path }) => {
