@@ -303,6 +303,30 @@ describe.skipIf(Boolean(skip))("machines", () => {
     }
   })
 
+  // OVMS-STA-040, OVMS-API-182
+  test("a restart policy starts one again that reset, and tells how often", async () => {
+    await box.fails(["run", "-d", "--restart", "sometimes", "brief"], "OVM_USAGE", [
+      "sometimes",
+      "unless-stopped",
+    ])
+    await box.fails(["run", "--rm", "--restart", "always", "brief"], "OVM_USAGE", ["--restart"])
+    const attached = await box.ovm(["run", "--name", "twice", "--restart", "on-failure:1", "rebooting"])
+    expect(attached.status).toBe(10)
+    // Both of its lives.
+    expect(attached.stdout.match(/GUEST-READY/g)).toHaveLength(2)
+    expect(await box.json(["status", "twice"])).toMatchObject({ restart: "on-failure:1", restarts: 1 })
+    expect(await box.ok(["status", "twice"])).toMatch(/^restarts +1$/m)
+    await box.ok(["rm", "twice"])
+    await box.ok(["create", "--name", "forever", "--restart", "always", "brief"])
+    await box.ok(["start", "forever"])
+    expect(
+      await until("it waits", () => box.ok(["ps", "--all"]), { is: (text) => text.includes("restarting") }),
+    ).toMatch(/forever .*stopped \(restarting\)/)
+    await box.ok(["stop", "forever"])
+    expect(await box.ok(["wait", "forever"])).toBe("guest-shutdown")
+    await box.ok(["rm", "forever"])
+  })
+
   // OVMS-STA-014
   test("a daemon that is killed while it starts one again leaves one that can be started again", async () => {
     const id = await box.ok(["run", "-d", "--name", "cut", "steady"])

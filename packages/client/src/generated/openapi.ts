@@ -350,6 +350,8 @@ export interface components {
             readonly readOnly?: boolean;
             /** @description True - nobody needs what the guest writes once the machine has ended, so that its flushes need not reach the host's disk. Default false. */
             readonly ephemeral?: boolean;
+            /** @description When to start the machine again after its end - no, on-failure, on-failure:N, always or unless-stopped. Default no. */
+            readonly restart?: string;
             /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
             readonly config?: components["schemas"]["FirstBoot"];
@@ -550,6 +552,12 @@ export interface components {
                 readonly reason: string;
             };
             readonly stop_method?: components["schemas"]["StopMethod"];
+            /** @description The restart policy, if it is another than no. */
+            readonly restart?: string;
+            /** @description How often it was started again by its policy since somebody started it. Only if it was. */
+            readonly restarts?: number;
+            /** @description When its policy is going to start it again. Only once it has ended, and until then. */
+            readonly restarting_at?: components["schemas"]["Time"];
             /** @description Why it failed, cannot be reached, or cannot be read. */
             readonly error?: components["schemas"]["ErrorEntry"];
             readonly created: components["schemas"]["Time"];

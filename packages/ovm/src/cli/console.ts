@@ -2,7 +2,7 @@ import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { hasEnded } from "../runtime/states.ts"
 import { refuseBadEnd } from "./end.ts"
-import { hasLeft, waitFor } from "./instances.ts"
+import { hasLeft, isRestarting, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
 import { isTerminal, printBytes, printError } from "./output.ts"
 
@@ -34,12 +34,19 @@ export async function showConsole(
     async () => {
       const timer = setInterval(tellStandstill(runtime, id), LOOK_MS)
       try {
-        for (;;) {
-          const before = await waitFor(runtime, id, ({ state }) => state !== "starting")
+        for (let shown: InstanceInfo | undefined; ; ) {
+          const before = await waitFor(
+            runtime,
+            id,
+            (info) => info.state !== "starting" && !isRestarting(info),
+          )
+          // One that was going to be started again, and is not.
+          if (shown && shown.started === before.started && hasEnded(before.state)) return before
+          shown = before
           await show(before)
           const info = await waitFor(runtime, id, hasLeft(before))
           // Somebody has it started again: that is shown as well.
-          if (hasEnded(info.state)) return info
+          if (hasEnded(info.state) && !isRestarting(info)) return info
         }
       } finally {
         clearInterval(timer)

@@ -11,10 +11,20 @@ const SHORTEST_PREFIX = 4
  * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and
  * read, as in `running (unreachable)` and `failed (unreadable)`.
  */
-export function stateOf({ state, phase, reason, reachable, error, started, exit }: InstanceInfo): string {
+export function stateOf({
+  state,
+  phase,
+  reason,
+  reachable,
+  error,
+  started,
+  exit,
+  restarting_at,
+}: InstanceInfo): string {
   const unread = error?.code === "OVM_RECORD_UNREADABLE" ? "unreadable" : undefined
   const made = state === "stopped" && !started && !exit ? "never started" : undefined
-  const more = [phase ?? reason ?? made, unread ?? (reachable === false ? "unreachable" : undefined)].filter(
+  const ended = restarting_at ? "restarting" : made
+  const more = [phase ?? reason ?? ended, unread ?? (reachable === false ? "unreachable" : undefined)].filter(
     Boolean,
   )
   return more.length > 0 ? `${state} (${more.join(", ")})` : state
@@ -45,6 +55,11 @@ export function choose(instances: readonly InstanceInfo[], text: string): Instan
       .slice(0, 4)
       .join(", "),
   })
+}
+
+/** Whether it has ended, and is going to be started again by its restart policy. */
+export function isRestarting({ restarting_at }: InstanceInfo): boolean {
+  return restarting_at !== undefined
 }
 
 /** Whether the life of a machine that `before` is of has ended: somebody may have started it again in between. */

@@ -1,7 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import type { Runtime, State } from "../runtime/interfaces.ts"
 import { refuseBadEnd } from "./end.ts"
-import { waitFor } from "./instances.ts"
+import { isRestarting, waitFor } from "./instances.ts"
 import { type MachineOptions, startRequest } from "./machine-options.ts"
 
 /** What is printed of a machine that runs. */
@@ -50,7 +50,7 @@ export async function relaunch(
 async function upOf(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
   try {
     const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)
-    refuseBadEnd(info)
+    if (!isRestarting(info)) refuseBadEnd(info)
     return { instance_id, status: info.state }
   } catch (thrown) {
     if (call.signal?.aborted) await runtime.stop({ instance_id })

@@ -1,5 +1,6 @@
 import { resolve } from "node:path"
 import type { Command } from "commander"
+import { OvmError } from "../errors.ts"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
@@ -12,6 +13,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly cpus?: number
   readonly args?: string
   readonly vmm?: string
+  readonly restart?: string
   readonly readOnly?: boolean
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
@@ -24,11 +26,23 @@ export function defineMachineOptions(command: Command): Command {
     .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
     .option("--args <line>", "kernel command line, in place of the image's")
     .option("--vmm <name>", "virtual machine monitor")
+    .option(
+      "--restart <policy>",
+      "start it again once it has ended: no, on-failure, on-failure:N, unless-stopped, always; or its guest resets",
+      parsePolicy,
+    )
     .option("--read-only", "let the guest see a read-only disk")
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
     .option("--resume", "go on from the newest snapshot of the image on this host that fits")
     .option("--no-resume", "boot, whatever snapshot there is")
   return defineFirstBootOptions(all)
+}
+
+function parsePolicy(text: string): string {
+  if (/^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$/.test(text)) return text
+  throw new OvmError("OVM_USAGE", `--restart: ${JSON.stringify(text)} is no restart policy`, {
+    hint: "no, on-failure, on-failure:5, unless-stopped or always",
+  })
 }
 
 /** `ephemeral`: the instance goes when its machine has ended. Throws what firstBootOf does. */
@@ -45,6 +59,7 @@ export async function startRequest(
     ...(options.cpus !== undefined && { vcpus: options.cpus }),
     ...(options.args !== undefined && { args: options.args }),
     ...(options.vmm !== undefined && { vmm: options.vmm }),
+    ...(options.restart !== undefined && { restart: options.restart }),
     ...(options.readOnly && { readOnly: true }),
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
     ...(options.resume !== undefined && { resume: options.resume }),

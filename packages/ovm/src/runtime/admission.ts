@@ -5,6 +5,7 @@ import type { InstanceInfo, StartRequest } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
+import { isRestarted } from "./restart-policy.ts"
 import { hasEnded } from "./states.ts"
 
 export interface Admission {
@@ -55,6 +56,7 @@ export function accept(
     resources: resourcesOf(undefined, overrides, defaults),
     timings_ms: {},
     warnings: [],
+    ...(isRestarted(overrides.restart) && { restart: overrides.restart }),
     created: new Date().toISOString(),
     ...facts,
   }

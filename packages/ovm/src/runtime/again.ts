@@ -39,9 +39,12 @@ export function restartable(instance: Instance): Startable {
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} is ${state}`, { detail: { state } })
 }
 
-/** The next life of an instance: its id, name, disk and place, and nothing of what became of the last one. */
-export function nextLife({ directory, info, lineage, request }: Startable): Instance {
-  const { instance_id, name, image, vmm, resources, created } = info
+/**
+ * The next life of an instance: its id, name, disk and place, and nothing of what became of the last one. `restarts`:
+ * how often its policy has had it started since somebody else did.
+ */
+export function nextLife({ directory, info, lineage, request }: Startable, restarts: number): Instance {
+  const { instance_id, name, image, vmm, resources, restart, created } = info
   const { base, overlays, top } = lineage
   return new Instance(
     directory,
@@ -53,6 +56,8 @@ export function nextLife({ directory, info, lineage, request }: Startable): Inst
       image,
       ...(vmm && { vmm }),
       resources,
+      ...(restart !== undefined && { restart }),
+      ...(restarts > 0 && { restarts }),
       timings_ms: {},
       warnings: [],
       created,

@@ -45,6 +45,8 @@ export class Instance {
   snapshotting: Promise<void> | undefined
   /** Which method the last stop that was begun needed in the end. Settles with the machine's end. */
   stopMethod: Promise<StopMethod | undefined> | undefined
+  /** Of an instance that has just ended: when it is started again by itself, if it is. Called once an end. */
+  goesOn: ((ended: InstanceInfo) => string | undefined) | undefined
   /** As it came; kept on disk. */
   request: StartRequest | undefined
   #info: InstanceInfo
@@ -148,6 +150,13 @@ export class Instance {
     }
   }
 
+  /** It was going to be started again by itself, and is not any more. */
+  async stayEnded(patch: Patch): Promise<void> {
+    const { restarting_at: _, ...info } = this.#info
+    this.#info = { ...info, ...patch }
+    await this.#persistSometime()
+  }
+
   /** Takes the launched or adopted machine, so that a later daemon finds it. */
   async attach(machine: Machine): Promise<void> {
     this.#hold(machine)
@@ -223,7 +232,10 @@ export class Instance {
   #enter(state: State, patch: Patch): void {
     assertTransition(this.#info.state, state)
     this.#info = { ...inState(this.#info, state), ...patch }
-    if (hasEnded(state)) this.#info = { ...this.#info, finished: new Date().toISOString() }
+    if (!hasEnded(state)) return
+    this.#info = { ...this.#info, finished: new Date().toISOString() }
+    const restarting_at = this.goesOn?.(this.#info)
+    if (restarting_at !== undefined) this.#info = { ...this.#info, restarting_at }
   }
 
   #hold(machine: Machine): void {

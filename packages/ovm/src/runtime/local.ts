@@ -1,14 +1,14 @@
 import { mkdir } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
-import { OvmError, toOvmError } from "../errors.ts"
+import { OvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Images } from "../images/images.ts"
 import type { Machine } from "../vmm/machine.ts"
-import { isAlive } from "../vmm/process/identity.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
+import { restartInstance, startEnded } from "./asked-again.ts"
 import { Attachments } from "./attachments.ts"
 import { instanceConsole } from "./console.ts"
 import { Ending, type Log } from "./ending.ts"
@@ -42,10 +42,11 @@ import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
 import { renameInstance } from "./rename.ts"
 import { describe, shown } from "./report.ts"
+import { Restarts } from "./restarts.ts"
+import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
-import { refuseSuspended } from "./suspended.ts"
 import { Slots } from "./warm/slots.ts"
 
 export interface LocalRuntimeOptions {
@@ -65,9 +66,7 @@ export interface LocalRuntimeOptions {
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
 const PATIENCE_MS = 250
-/** How long a process that has gone may take to be noticed. */
-const NOTICE_MS = 5000
-/** How often it looks again at what it could not read. */
+/** Between two looks at what it could not read. */
 const LOOK_AGAIN_MS = 2000
 
 /** The runtime itself: instances in this process. */
@@ -77,6 +76,7 @@ export class LocalRuntime implements Runtime {
   readonly #instances = new Map<string, Instance>()
   readonly #slots: Slots
   readonly #starts: Starts
+  readonly #restarts: Restarts
   readonly #ending: Ending
   readonly #adoption: Adoption
   readonly #recovery: Recovery
@@ -90,8 +90,10 @@ export class LocalRuntime implements Runtime {
     const defaults = { ...DEFAULTS, ...options.defaults }
     this.#slots = new Slots({ ...options, limits: this.#limits, defaults })
     const onMachine = (instance: Instance) => this.#watch(instance)
-    const log: Log = (event, instance, fields) => this.#log(event, instance, fields)
+    const log = this.#told
     this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
+    this.#restarts = new Restarts(this.#instances, (one, count) => this.#starts.again(one, {}, count), log)
+    const onInstance = (instance: Instance) => this.#restarts.follow(instance)
     this.#starts = new Starts({
       ...options,
       limits: this.#limits,
@@ -100,6 +102,7 @@ export class LocalRuntime implements Runtime {
       slots: this.#slots,
       ending: this.#ending,
       onMachine,
+      onInstance,
       told: log,
     })
     this.#adoption = new Adoption({ vmms: options.vmms, onMachine, log })
@@ -107,6 +110,7 @@ export class LocalRuntime implements Runtime {
       folder: options.instances,
       instances: this.#instances,
       adoption: this.#adoption,
+      onInstance,
       onMachine,
       log: (event, fields) => options.log?.(event, fields),
     })
@@ -156,26 +160,13 @@ export class LocalRuntime implements Runtime {
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
     this.#assertSettled()
-    const instance = this.#get(instanceId)
-    const { machine, state } = instance
-    // One that was just killed from outside has ended, and nobody has noticed yet.
-    if (state === "running" && machine && !(await isAlive(machine.record)))
-      await Promise.race([instance.ended, sleep(NOTICE_MS)])
-    if (instance.state === "starting" || instance.state === "running")
-      return { instance_id: instanceId, status: instance.state }
-    return await this.#starts.again(instance, call)
+    return await startEnded(this.#starts, this.#get(instanceId), call)
   }
 
   async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
     this.#assertSettled()
-    const instance = this.#get(instanceId)
-    if (hasEnded(instance.state)) return await this.#starts.again(instance)
-    await this.#starts.checkAgain(instance)
-    const over = instance.ended.then(() => this.#starts.again(instance))
-    // Whoever asked may have gone.
-    over.catch((thrown) => this.#log("not started again", instance, { error: entryOf(toOvmError(thrown)) }))
-    await this.stop({ instance_id: instanceId, ...(graceMs !== undefined && { grace_ms: graceMs }) })
-    return await over
+    const request = { instance_id: instanceId, ...(graceMs !== undefined && { grace_ms: graceMs }) }
+    return await restartInstance(this.#starts, this.#get(instanceId), () => this.stop(request), this.#told)
   }
 
   #assertSettled(): void {
@@ -203,7 +194,7 @@ export class LocalRuntime implements Runtime {
       } else await instance.update({})
       // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
       if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms)
-    }
+    } else await this.#restarts.giveUp(instance)
     return { status: instance.state }
   }
 
@@ -217,13 +208,7 @@ export class LocalRuntime implements Runtime {
 
   async #setGuest(instanceId: string, work: (machine: Machine) => Promise<void>): Promise<PauseAnswer> {
     const instance = this.#get(instanceId)
-    const { machine, state } = instance
-    if (!machine || (state !== "running" && state !== "paused"))
-      throw new OvmError("OVM_STATE_CONFLICT", `instance ${instanceId} is ${state}`, { detail: { state } })
-    instance.assertUsable()
-    await refuseSuspended(instance)
-    await work(machine)
-    await keepUp(instance, machine.guest, (event, fields) => this.#log(event, instance, fields))
+    await setGuest(instance, work, (event, fields) => this.#log(event, instance, fields))
     return { status: instance.state }
   }
 
@@ -323,6 +308,7 @@ export class LocalRuntime implements Runtime {
   async close(): Promise<void> {
     clearInterval(this.#looking)
     this.#adoption.close()
+    this.#restarts.close()
     for (const instance of this.#instances.values()) {
       instance.starting.abort()
       instance.machine?.detach()
@@ -354,6 +340,8 @@ export class LocalRuntime implements Runtime {
   #unrecorded(instance: Instance): (problem: unknown) => void {
     return (problem) => this.#log("unrecorded", instance, { problem: String(problem) })
   }
+
+  readonly #told: Log = (event, instance, fields) => this.#log(event, instance, fields)
 
   #log(event: string, instance: Instance, fields: Record<string, unknown>): void {
     this.#options.log?.(event, { instance_id: instance.id, ...fields })

@@ -55,6 +55,9 @@ const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "
   generation_id: isUuid,
   warnings: (value) => Array.isArray(value) && value.every(isText),
   exit: object({ status: optional(Number.isSafeInteger), reason: isText }),
+  restart: isText,
+  restarts: isSize,
+  restarting_at: isTime,
   stop_method: oneOf("guest", "ended", "killed", "already", "cancelled"),
   error: object({ code: isErrorCode, message: isText }),
   created: isTime,
@@ -144,6 +147,7 @@ function requestIn(value: unknown): StartRequest | undefined {
         networkConfig: optional(isText),
       }),
     ),
+    restart: optional(isText),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })
   return known(value) ? (value as StartRequest) : undefined

@@ -21,6 +21,8 @@ export interface RecoveryOptions {
   /** By id: what is found comes in here, and what turns out to be nothing leaves it. */
   readonly instances: Map<string, Instance>
   readonly adoption: Adoption
+  /** Called with every instance whose record can be read, before anything is done about it. */
+  readonly onInstance: (instance: Instance) => void
   /** Called with an instance that gets a machine which nobody can ask. */
   readonly onMachine: (instance: Instance) => void
   readonly log: (event: string, fields: Record<string, unknown>) => void
@@ -61,7 +63,7 @@ export class Recovery {
 
   /** Gives what is left to be done about it. */
   async #takeIn(found: Found): Promise<() => Promise<void>> {
-    const { folder, instances, log } = this.#options
+    const { folder, instances, onInstance, log } = this.#options
     const directory = join(folder, found.id)
     const told = (work: () => Promise<void>) => () =>
       work().catch((thrown) => {
@@ -77,6 +79,7 @@ export class Recovery {
       const record = await asItIs(found.record, directory)
       const instance = new Instance(directory, record.info, record)
       instances.set(found.id, instance)
+      onInstance(instance)
       return told(async () => {
         await sweepTemporaries(directory, 0)
         await this.#revive(instance, record)

@@ -25,6 +25,8 @@ export interface StartsContext extends Omit<PlanContext, "claims"> {
   readonly ending: Ending
   /** Called with an instance that has got its machine. */
   readonly onMachine: (instance: Instance) => void
+  /** Called with every instance, and with every further life of one, before it can end. */
+  readonly onInstance: (instance: Instance) => void
   readonly told: Log
 }
 
@@ -68,13 +70,21 @@ export class Starts {
     return await createInstance({ ...this.#context, admission: this.#admission }, request, call)
   }
 
-  /** See Runtime.startAgain. Two at once start it once. */
-  async again(before: Instance, call: Call = {}): Promise<StartAnswer> {
+  /**
+   * See Runtime.startAgain. Two at once start it once. `restarts`: how often its policy has had it started, this time
+   * included.
+   */
+  async again(before: Instance, call: Call = {}, restarts = 0): Promise<StartAnswer> {
     const received = performance.now()
     const { running, ending } = this.#context
+    const now = running.get(before.id)
+    // Its policy was first.
+    if (now && now !== before && (now.state === "starting" || now.state === "running"))
+      return { instance_id: now.id, status: now.state }
     const machine = startable(before)
     assertRoomToRun(this.#admission)
-    const life = nextLife(machine)
+    const life = nextLife(machine, restarts)
+    this.#context.onInstance(life)
     running.set(life.id, life)
     try {
       const planned = await this.#timed(life, () => planAgain(this.#context, machine, call))
@@ -125,7 +135,7 @@ export class Starts {
    */
   async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
     // A slot passes flushes on, whoever takes it.
-    const { name: _, ephemeral: __, ...others } = request.overrides ?? {}
+    const { name: _, ephemeral: __, restart: ___, ...others } = request.overrides ?? {}
     if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
       return undefined
     const { images } = this.#context
@@ -143,6 +153,7 @@ export class Starts {
         phase: "launching",
         timings_ms: { resolve },
       })
+      this.#context.onInstance(instance)
       return await this.#take(instance, slot, received)
     } finally {
       release?.()
@@ -178,6 +189,7 @@ export class Starts {
   /** Takes the request on, or says which limit forbids it. */
   async #admit(request: StartRequest): Promise<Instance> {
     const instance = accept(this.#admission, crypto.randomUUID(), request)
+    this.#context.onInstance(instance)
     try {
       await instance.create()
       return instance

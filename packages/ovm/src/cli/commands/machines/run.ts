@@ -34,7 +34,7 @@ export function define(command: Command): void {
   command.addOption(
     command
       .createOption("--rm", "forget the instance, and what it wrote to its disk, when it has ended")
-      .conflicts("detach"),
+      .conflicts(["detach", "restart"]),
   )
   defineMachineOptions(command)
     .addOption(

@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import { hasEnded } from "../../../runtime/states.ts"
 import { refuseBadEnd } from "../../end.ts"
 import { forEach } from "../../failure.ts"
-import { findInstance, waitFor } from "../../instances.ts"
+import { findInstance, isRestarting, waitFor } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
@@ -26,7 +26,7 @@ async function run(names: readonly string[], options: { readonly json?: boolean 
     const { runtime, instance } = await findInstance(text)
     const { instance_id } = instance
     const ended = await interruptible((signal) =>
-      waitFor(runtime, instance_id, ({ state }) => hasEnded(state), { signal }),
+      waitFor(runtime, instance_id, (info) => hasEnded(info.state) && !isRestarting(info), { signal }),
     )
     const { name, state, exit } = ended
     if (options.json) printJson({ instance_id, name, status: state, ...(exit && { exit }) })

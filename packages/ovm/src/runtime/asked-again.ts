@@ -1,0 +1,39 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Call } from "../content/interfaces.ts"
+import { toOvmError } from "../errors.ts"
+import { isAlive } from "../vmm/process/identity.ts"
+import type { Log } from "./ending.ts"
+import { entryOf, type Instance } from "./instance.ts"
+import type { StartAnswer } from "./interfaces.ts"
+import type { Starts } from "./start.ts"
+import { hasEnded } from "./states.ts"
+
+/** How long a process that has gone may take to be noticed. */
+const NOTICE_MS = 5000
+
+/** See Runtime.startAgain. */
+export async function startEnded(starts: Starts, instance: Instance, call: Call): Promise<StartAnswer> {
+  const { id, machine, state } = instance
+  // One that was just killed from outside has ended, and nobody has noticed yet.
+  if (state === "running" && machine && !(await isAlive(machine.record)))
+    await Promise.race([instance.ended, sleep(NOTICE_MS)])
+  if (instance.state === "starting" || instance.state === "running")
+    return { instance_id: id, status: instance.state }
+  return await starts.again(instance, call)
+}
+
+/** See Runtime.restart. `stop` begins to stop it. */
+export async function restartInstance(
+  starts: Starts,
+  instance: Instance,
+  stop: () => Promise<unknown>,
+  log: Log,
+): Promise<StartAnswer> {
+  if (hasEnded(instance.state)) return await starts.again(instance)
+  await starts.checkAgain(instance)
+  const over = instance.ended.then(() => starts.again(instance))
+  // Whoever asked may have gone.
+  over.catch((thrown) => log("not started again", instance, { error: entryOf(toOvmError(thrown)) }))
+  await stop()
+  return await over
+}

@@ -1,0 +1,237 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync } from "node:fs"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { vmmsBelow } from "@ovms/testkit/processes.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { InstanceInfo } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+import { hasEnded } from "./states.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(180_000)
+
+/** Goes on until it is ended; powers off, resets, panics by itself. */
+const IMAGES = {
+  steady: "tick_ms=20 button=1",
+  off: "tick_ms=5 ticks=2 off=1",
+  reset: "tick_ms=5 ticks=2",
+  panic: "tick_ms=5 ticks=2 panic=1",
+} as const
+
+let root: string
+let runtime: LocalRuntime
+const folder = (id: string) => join(root, "instances", id)
+
+async function open(): Promise<LocalRuntime> {
+  return LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images: await openImages(
+      join(root, "store"),
+      join(root, "derived"),
+      new Policy(join(root, "policy.json")),
+    ),
+    vmms: availableVmms(join(root, "cache")),
+  })
+}
+
+async function started(image: keyof typeof IMAGES, restart: string): Promise<string> {
+  return (await runtime.start({ manifest: image, overrides: { restart } })).instance_id
+}
+
+function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
+  return until(what, () => runtime.status(id), { is })
+}
+
+const runs = ({ state }: InstanceInfo) => state === "running"
+const over = (info: InstanceInfo) => hasEnded(info.state) && info.restarting_at === undefined
+const waits = ({ restarting_at }: InstanceInfo) => restarting_at !== undefined
+const again =
+  (count: number) =>
+  ({ restarts = 0 }: InstanceInfo) =>
+    restarts >= count
+
+async function kill(id: string): Promise<void> {
+  const [pid] = (await readFile(join(folder(id), "pid"), "utf8")).split(" ")
+  process.kill(Number(pid), "SIGKILL")
+}
+
+/** As if the host had been restarted, with the instance as it is on record. */
+async function reboot(...ids: string[]): Promise<void> {
+  await runtime.close()
+  for (const id of ids) {
+    await kill(id).catch(() => {})
+    const file = join(folder(id), "instance.json")
+    const record = JSON.parse(await readFile(file, "utf8"))
+    if (record.machine) record.machine.bootId = "another"
+    await writeFile(file, JSON.stringify(record))
+  }
+  await until("nothing runs", async () => (await vmmsBelow(root)).length === 0)
+  runtime = await open()
+}
+
+describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-restarts-"))
+    await writeFile(join(root, "disk.raw"), Buffer.alloc(1 << 20))
+    const layer = { path: join(root, "disk.raw"), format: "raw" as const }
+    for (const [name, args] of Object.entries(IMAGES))
+      await packGuest(join(root, "store"), `${name}:latest`, args, { diskLayers: [layer] })
+    runtime = await open()
+  })
+  afterEach(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    expect(await vmmsBelow(root)).toEqual([])
+  })
+  afterAll(async () => {
+    await runtime.close()
+    await rm(root, { recursive: true })
+  })
+
+  // OVMS-STA-040, OVMS-STA-031
+  test.each([
+    ["no", "reset", 0],
+    ["no", "panic", 0],
+    ["on-failure:2", "off", 0],
+    ["on-failure:2", "panic", 2],
+    ["on-failure:2", "reset", 2],
+  ] as const)("%s: one that ends by %s is started again %d times", async (restart, image, count) => {
+    const id = await started(image, restart)
+    const info = await reach(id, "it has ended for good", over)
+    expect(info.restarts ?? 0).toBe(count)
+    expect(info.restart).toBe(restart === "no" ? undefined : restart)
+    // Somebody's own start counts anew.
+    if (count === 0) return
+    await runtime.startAgain(id)
+    await reach(id, "it has another count", (now) => now.restarts === undefined && now.state === "running")
+    expect((await reach(id, "it has ended for good", over)).restarts).toBe(count)
+  })
+
+  test.each(["always", "unless-stopped"])(
+    "%s: also after it powered off, ever more slowly",
+    async (restart) => {
+      const began = performance.now()
+      const id = await started("off", restart)
+      await reach(id, "it has been started again", again(3))
+      // 100, 200 and 400 ms.
+      expect(performance.now() - began).toBeGreaterThan(700)
+      await reach(id, "it waits", waits)
+      expect(await runtime.stop({ instance_id: id })).toEqual({ status: "stopped" })
+      const info = await runtime.status(id)
+      expect(info).toMatchObject({ state: "stopped", stop_method: "already" })
+      expect(info.restarting_at).toBeUndefined()
+      await Bun.sleep(1200)
+      expect((await runtime.status(id)).restarts).toBe(info.restarts ?? 0)
+    },
+  )
+
+  // OVMS-STA-040
+  test("a stop is no failure, and one that was killed from outside is", async () => {
+    const id = await started("steady", "always")
+    await reach(id, "it runs", runs)
+    await runtime.stop({ instance_id: id })
+    expect((await reach(id, "it has ended", ({ state }) => hasEnded(state))).restarting_at).toBeUndefined()
+    await Bun.sleep(300)
+    expect((await runtime.status(id)).state).toBe("stopped")
+    await runtime.startAgain(id)
+    await reach(id, "it runs", runs)
+    await kill(id)
+    await reach(id, "it runs again", (info) => runs(info) && info.restarts === 1)
+    await runtime.restart(id, { graceMs: 0 })
+    expect((await reach(id, "it runs", runs)).restarts).toBeUndefined()
+  })
+
+  // OVMS-STA-042
+  test("while it waits it is what it is: a snapshot is refused, a start is done at once, a removal is the end", async () => {
+    const id = await started("panic", "always")
+    await reach(id, "it has been started again", again(4))
+    const info = await reach(id, "it waits", waits)
+    expect(info.state).toBe("failed")
+    for (const refused of [runtime.snapshot({ instance_id: id, tag: "s" }), runtime.pause(id)])
+      expect((await refusal(refused)).code).toBe("OVM_STATE_CONFLICT")
+    await runtime.rename(id, { name: "waiting" })
+    expect(await runtime.startAgain(id)).toEqual({ instance_id: id, status: "starting" })
+    await reach(id, "it waits", waits)
+    await runtime.remove(id)
+    await Bun.sleep(500)
+    expect(existsSync(folder(id))).toBe(false)
+    expect(await runtime.list()).toEqual([])
+  })
+
+  test("whenever it is removed or stopped by force, it stays so", async () => {
+    for (const ms of [0, 30, 80, 110, 150, 200]) {
+      const [gone, stopped] = await Promise.all([started("reset", "always"), started("reset", "always")])
+      await Bun.sleep(ms)
+      await runtime.remove(gone, { force: true })
+      await runtime.stop({ instance_id: stopped, grace_ms: 0 })
+      await reach(stopped, "it has ended", ({ state }) => hasEnded(state))
+      await Bun.sleep(250)
+      expect(existsSync(folder(gone))).toBe(false)
+      expect(over(await runtime.status(stopped))).toBe(true)
+      expect(await vmmsBelow(root)).toEqual([])
+      await runtime.remove(stopped)
+    }
+  })
+
+  // OVMS-STA-040, OVMS-STA-041
+  test("a start that is refused is tried again, and counts", async () => {
+    const [id, other] = await Promise.all([started("steady", "on-failure:3"), started("steady", "always")])
+    for (const one of [id, other]) await reach(one, "it runs", runs)
+    const policy = join(root, "policy.json")
+    await writeFile(policy, '{"schemaVersion":1,"default":{"rule":"reject"}}')
+    for (const one of [id, other]) await kill(one)
+    const info = await reach(id, "it is given up", (now) => over(now) && again(3)(now))
+    expect(info.error?.code).toMatch(/^OVM_POLICY/)
+    await reach(other, "it is tried", again(2))
+    await rm(policy)
+    expect((await reach(other, "it runs", runs)).error).toBeUndefined()
+  })
+
+  // OVMS-STA-040
+  test("after the host was restarted", async () => {
+    const policies = ["no", "on-failure", "unless-stopped", "always"]
+    const running = await Promise.all(policies.map((one) => started("steady", one)))
+    const stopped = await Promise.all(policies.map((one) => started("steady", one)))
+    for (const id of [...running, ...stopped]) await reach(id, "it runs", runs)
+    for (const id of stopped) await runtime.stop({ instance_id: id, grace_ms: 0 })
+    for (const id of stopped) await reach(id, "it has ended", ({ state }) => hasEnded(state))
+    const { instance_id: made } = await runtime.create({
+      manifest: "steady",
+      overrides: { restart: "always" },
+    })
+    await reboot(...running, ...stopped, made)
+    for (const id of [...running.slice(1), ...stopped.slice(3)]) await reach(id, "it runs", runs)
+    await Bun.sleep(300)
+    for (const id of [...running.slice(0, 1), ...stopped.slice(0, 3), made])
+      expect(over(await runtime.status(id))).toBe(true)
+    // Another daemon alone is no other host.
+    const always = stopped[3] ?? ""
+    await runtime.stop({ instance_id: always, grace_ms: 0 })
+    await reach(always, "it has ended", ({ state }) => hasEnded(state))
+    await runtime.close()
+    runtime = await open()
+    await Bun.sleep(300)
+    expect(over(await runtime.status(always))).toBe(true)
+  })
+
+  test("what ended, or waited, while no daemon was there is started by the next one", async () => {
+    const [ended, waiting] = await Promise.all([started("steady", "on-failure"), started("panic", "always")])
+    await reach(ended, "it runs", runs)
+    await reach(waiting, "it has been started again", again(4))
+    await reach(waiting, "it waits", waits)
+    await runtime.close()
+    await kill(ended)
+    runtime = await open()
+    await reach(ended, "it runs again", (info) => runs(info) && info.restarts === 1)
+    await reach(waiting, "it has been started again", again(5))
+  })
+})
