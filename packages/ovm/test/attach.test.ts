@@ -23,6 +23,7 @@ describe.skipIf(Boolean(skip))("a console on a terminal", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
+    await packGuest(join(box.home, "store"), "brief:1", "ticks=1 tick_ms=1 off=1")
     await packGuest(join(box.home, "store"), "echo:1", "tick_ms=100 hlt=1 button=1")
     await box.file("ovm", `#!/bin/sh\nexec ${PROGRAM.map((word) => `'${word}'`).join(" ")} "$@"\n`)
     await Bun.spawn(["chmod", "+x", box.path("ovm")]).exited
@@ -128,6 +129,25 @@ describe.skipIf(Boolean(skip))("a console on a terminal", () => {
     await host.see("OVM_GUEST_RESET")
     host.type("echo status $?\r")
     await host.see("status 10")
+    await expectUsual(host)
+    expect(existsSync(box.path("never"))).toBe(false)
+  })
+
+  test("a machine that ends at once is shown whole, attached to or not", async () => {
+    for (let times = 0; times < 3; times++) {
+      const { status, output } = await box.onTerminal(["run", "--rm", "brief:1"])
+      expect([status, output]).toEqual([0, expect.stringMatching(/GUEST-READY.*GUEST-OFF.*powered off/s)])
+    }
+  })
+
+  test("what is typed at a console that is only watched reaches no shell either", async () => {
+    await using host = shell()
+    host.type("ovm run --rm --name four echo:1 | cat\r")
+    await host.see("TICK 2")
+    host.type("touch never\r")
+    await host.see("TICK 4")
+    await box.ok(["stop", "--time", "0", "four"])
+    await host.see("four was ended")
     await expectUsual(host)
     expect(existsSync(box.path("never"))).toBe(false)
   })

@@ -58,7 +58,8 @@ export async function showConsole(
   return info
 }
 
-async function printConsole(runtime: Runtime, { instance_id }: InstanceInfo): Promise<void> {
+/** What an instance writes in this life of it, to its end. */
+export async function printConsole(runtime: Runtime, { instance_id }: InstanceInfo): Promise<void> {
   for await (const chunk of await runtime.logs(instance_id, { follow: true })) await printBytes(chunk)
 }
 

@@ -1,8 +1,9 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
+import { dropTyped } from "../../../host/libc.ts"
 import type { InstanceInfo, Runtime } from "../../../runtime/interfaces.ts"
 import { attachTerminal, tellDetached } from "../../attach.ts"
-import { showConsole } from "../../console.ts"
+import { printConsole, showConsole } from "../../console.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
@@ -85,6 +86,8 @@ async function run(text: string, options: RunOptions): Promise<void> {
     if (!left.signal.aborted) throw thrown
     tellDetached((await runtime.status(id)).name)
   } finally {
+    // What somebody typed at a console is no command, whether the guest got it or not.
+    if (isTerminal("stdin")) dropTyped(0)
     if (options.rm && !left.signal.aborted) await runtime.remove(id, { force: true })
   }
 }
@@ -95,10 +98,18 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController,
   // As Ctrl-C did while nobody could type.
   const stop = () => void process.kill(process.pid, "SIGINT")
   const show = async (info: InstanceInfo) => {
-    await attachTerminal(runtime, info, { left, stop })
+    await attachTerminal(runtime, info, { left, stop }).catch((thrown) => {
+      // It may have ended by now, be somebody else's to type into, or have no input: it can be watched all the same.
+      if (!isRefusal(thrown)) throw thrown
+      return printConsole(runtime, info)
+    })
     left.signal.throwIfAborted()
   }
   return await showConsole(runtime, id, { kept, show })
+}
+
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof OvmError && ["OVM_STATE_CONFLICT", "OVM_UNSUPPORTED"].includes(thrown.code)
 }
 
 async function runDetached(image: string, options: RunOptions): Promise<void> {
