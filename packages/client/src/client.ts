@@ -35,13 +35,16 @@ export function connect(socket: string): Runtime {
       return post(`/instances/${encodeURIComponent(id)}/restart${grace}`, undefined, signal && { signal })
     },
     status: (id, call) => get(`/status/${encodeURIComponent(id)}`, call),
-    logs: async (id, { follow = false, previous = false, tail, signal } = {}) => {
-      const query = `follow=${follow}${previous ? "&previous=true" : ""}${tailOf(tail)}`
-      return await stream(socket, `/logs/${encodeURIComponent(id)}?${query}`, signal)
+    logs: async (id, { follow = false, previous = false, tail, since, timestamps, signal } = {}) => {
+      const from = since === undefined ? "" : `&since=${encodeURIComponent(since)}`
+      const query = `follow=${follow}${previous ? "&previous=true" : ""}${tailOf(tail)}${from}`
+      const path = `/logs/${encodeURIComponent(id)}?${query}`
+      return await stream(socket, { path, ...(timestamps && { accept: NDJSON }), ...(signal && { signal }) })
     },
     attach: async (id, { attachment, tail, signal }) => {
       const query = `attachment=${encodeURIComponent(attachment)}${tailOf(tail)}`
-      return await stream(socket, `/instances/${encodeURIComponent(id)}/attach?${query}`, signal)
+      const path = `/instances/${encodeURIComponent(id)}/attach?${query}`
+      return await stream(socket, { path, ...(signal && { signal }) })
     },
     type: async (id, { attachment, bytes, signal }) => {
       const path = `/instances/${encodeURIComponent(id)}/input?attachment=${encodeURIComponent(attachment)}`
@@ -68,10 +71,12 @@ export function connect(socket: string): Runtime {
   }
 }
 
+const NDJSON = "application/x-ndjson"
+
 const tailOf = (lines: number | undefined) => (lines === undefined ? "" : `&tail=${lines}`)
 
-async function stream(socket: string, path: string, signal: AbortSignal | undefined): Promise<Bytes> {
-  const question: Question = { method: "GET", path, ...(signal && { signal }) }
+async function stream(socket: string, what: Omit<Question, "method">): Promise<Bytes> {
+  const question: Question = { method: "GET", ...what }
   return bytesOf(socket, question, await send(socket, question))
 }
 

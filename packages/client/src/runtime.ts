@@ -33,6 +33,10 @@ export interface LogsOptions extends Call {
   readonly previous?: boolean
   /** Begin with so many lines of what is kept. */
   readonly tail?: number
+  /** Begin with what came then or later, in RFC 3339. */
+  readonly since?: string
+  /** One JSON object a line, in place of the bytes: `time`, when it came, and `text`. */
+  readonly timestamps?: boolean
 }
 
 /** Who is attached: a name that the client makes up, 1 to 64 letters, digits and hyphens. */

@@ -11,12 +11,14 @@ static void name_of(char name[32], size_t start) {
 static bool open_segment(struct console *console) {
   char name[32];
   name_of(name, console->start);
-  if (console->fd < 0) console->fd = open_to_write(name, O_APPEND);
+  if (console->fd >= 0) return true;
+  console->fd = open_to_write(name, O_APPEND);
+  if (console->fd >= 0) times_begin(&console->times, console->start);
   return console->fd >= 0;
 }
 
 void console_begin(struct console *console, size_t segment) {
-  *console = (struct console){.segment = segment, .fd = -1};
+  *console = (struct console){.segment = segment, .fd = -1, .times = {.fd = -1}};
   open_segment(console);
 }
 
@@ -26,7 +28,9 @@ static void next_segment(struct console *console) {
   if (console->start >= console->segment) {
     name_of(name, console->start - console->segment);
     unlink(name);
+    times_remove(console->start - console->segment);
   }
+  times_end(&console->times);
   close(console->fd);
   console->start += console->segment;
   console->size = 0;
@@ -40,6 +44,7 @@ void console_take(struct console *console, const char *bytes, size_t length) {
     size_t room = console->segment - console->size;
     size_t wanted = length < room ? length : room;
     size_t written = write_some(console->fd, bytes, wanted);
+    if (written > 0) times_note(&console->times, console->start + console->size, console->size);
     console->size += written;
     if (written < wanted) return;
     bytes += written;

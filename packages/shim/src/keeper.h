@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 // Descriptors that it is started with, beside 0, 1 and 2.
@@ -29,12 +30,25 @@ struct request {
 // False if descriptor `fd` holds no such request.
 bool request_read(int fd, struct request *request);
 
+// times.c: `times.OFFSET` beside each segment of the console: when which byte of it came.
+struct times {
+  int fd;        // -1 if it could not be opened
+  size_t length; // bytes in it
+  int64_t last;  // the time in the last note, in ms since 1970
+};
+void times_begin(struct times *times, size_t start);
+void times_end(struct times *times);
+void times_remove(size_t start);
+// Byte `at` of the whole stream comes now, as the byte `size` of its segment. Not every one is noted.
+void times_note(struct times *times, size_t at, size_t size);
+
 // console.c: the segments `console.OFFSET`, of which the last two are kept.
 struct console {
   size_t segment; // bytes a segment
   size_t start;   // where the current one begins in the whole stream, in bytes
   size_t size;    // bytes in it
   int fd;         // -1 while it could not be opened
+  struct times times;
 };
 void console_begin(struct console *console, size_t segment);
 // Takes all of it, or drops what there is no room for. Never waits for anything but the disk.

@@ -76,10 +76,29 @@ test("a gigabyte without a newline costs neither memory nor disk", async () => {
 
 /** Bytes of its console; a segment may go meanwhile. */
 function sizeOf(directory: string): number {
-  const names = readdirSync(directory).filter((name) => name.startsWith("console."))
+  const names = readdirSync(directory).filter((name) => /^console\.\d+$/.test(name))
   const found = names.map((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0)
   return found.reduce((all, size) => all + size, 0)
 }
+
+test("when its bytes came is noted, beside each segment, and never more of it than of the console", async () => {
+  const script =
+    "i=0; while [ $i -lt 8 ]; do printf 'line %d\\n' $i; sleep 0.15; i=$((i + 1)); done; head -c 30000 /dev/zero"
+  const before = Date.now()
+  const { directory, ended } = workshop.start(["sh", "-c", script], { segment: 20_000 })
+  expect((await ended).code).toBe(0)
+  const names = readdirSync(directory).filter((name) => name.startsWith("times."))
+  expect(names.sort()).toEqual(["times.0", "times.20000"])
+  const notes = readFileSync(join(directory, "times.0"))
+  const offsets = Array.from({ length: notes.length / 16 }, (_, at) => Number(notes.readBigUInt64LE(at * 16)))
+  const times = Array.from({ length: notes.length / 16 }, (_, at) =>
+    Number(notes.readBigUInt64LE(at * 16 + 8)),
+  )
+  expect(offsets.slice(0, 8)).toEqual([0, 7, 14, 21, 28, 35, 42, 49])
+  for (const [index, time] of times.entries())
+    expect(time - (times[index - 1] ?? before)).toBeGreaterThanOrEqual(0)
+  expect((times[7] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(900)
+})
 
 test("an idle one takes less than 300 KiB", async () => {
   const { directory, pid, kill } = workshop.start(["sleep", "60"], { program: SHIPPED })

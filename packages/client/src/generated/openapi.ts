@@ -830,6 +830,8 @@ export interface operations {
                 readonly previous?: boolean;
                 /** @description Begin with so many lines of what is kept. Absent - with all. */
                 readonly tail?: components["parameters"]["Tail"];
+                /** @description Begin with what came then or later, in RFC 3339. With tail - with the later of both. */
+                readonly since?: string;
             };
             readonly header?: never;
             readonly path: {

@@ -92,7 +92,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await read(console, "GUEST-READY")
     for (const letter of "hello, world") await type("a", letter)
     await type("a", "\r\n")
-    expect(await read(console, "]")).toContain("ECHO [hello, world]")
+    expect(await read(console, "ECHO [hello, world]")).not.toContain("ECHO [h]")
     await console.return?.()
   })
 
@@ -112,6 +112,37 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     const lines = all.split(/(?<=\n)/)
     for (const tail of [0, 1, 2, 7, lines.length - 1, lines.length, 1_000_000])
       expect(await text(tail)).toBe(tail === 0 ? "" : lines.slice(-tail).join(""))
+    await runtime.resume(id)
+  })
+
+  // OVMS-API-072, OVMS-API-075
+  test("each line has when it came, and the console begins when it is told to", async () => {
+    const lines = async (options: object) => {
+      const found: Uint8Array[] = []
+      for await (const bytes of await runtime.logs(id, options)) found.push(bytes)
+      return Buffer.concat(found).toString().replace(/\n$/, "").split("\n")
+    }
+    const before = Date.now()
+    await Bun.sleep(1500)
+    await runtime.pause(id)
+    const timed = (await lines({ timestamps: true })).map(
+      (line) => JSON.parse(line) as { time: string; text: string },
+    )
+    expect(timed.map(({ text }) => text)).toEqual((await lines({})).map((line) => line.replace(/\r$/, "")))
+    const times = timed.map(({ time }) => Date.parse(time))
+    expect(times).toEqual(times.toSorted((a, b) => a - b))
+    // Each tick took some 20 ms, and notes are a tenth of a second apart.
+    const late = times.filter((time) => time >= before)
+    expect(late.length).toBeGreaterThan(10)
+    expect(late.length).toBeLessThan(times.length)
+    expect((times.at(-1) ?? 0) - before).toBeGreaterThan(1000)
+    const since = new Date(before + 500).toISOString()
+    const some = await lines({ since, timestamps: true })
+    expect(some.length).toBeLessThan(late.length)
+    expect(some.length).toBeGreaterThan(0)
+    for (const line of some) expect(Date.parse(JSON.parse(line).time)).toBeGreaterThanOrEqual(before + 500)
+    expect(await lines({ since: new Date(Date.now() + 5000).toISOString() })).toEqual([""])
+    expect((await refusal(runtime.logs(id, { since: "yesterday" }))).code).toBe("OVM_REQUEST_INVALID")
     await runtime.resume(id)
   })
 
@@ -146,7 +177,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
     await until("that it is adopted", () => runtime.status(id), { is: (info) => info.reachable !== false })
     const after = await attach("c", { tail: 0 })
     await type("c", "after all\r\n")
-    expect(await read(after, "]")).toContain("ECHO [after all]")
+    expect(await read(after, "ECHO [after all]")).toContain("after all")
     await after.return?.()
   })
 

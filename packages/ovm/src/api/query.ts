@@ -23,6 +23,21 @@ export function count(query: URLSearchParams, name: string, most: number): numbe
 /** The most that `tail` may ask for (spec/api/openapi.yaml). */
 export const MOST_LINES = 1_000_000
 
+/** A time in RFC 3339; undefined if it is absent. Throws OVM_REQUEST_INVALID naming the parameter. */
+export function instant(query: URLSearchParams, name: string): string | undefined {
+  const text = query.get(name)
+  if (text === null) return undefined
+  if (
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(text) &&
+    !Number.isNaN(Date.parse(text))
+  )
+    return text
+  throw new OvmError(
+    "OVM_REQUEST_INVALID",
+    `${name}: ${JSON.stringify(text.slice(0, 40))} is no time of RFC 3339`,
+  )
+}
+
 /** The name that a client made up for its attachment. Throws OVM_REQUEST_INVALID naming the parameter. */
 export function attachmentOf(query: URLSearchParams): string {
   const value = query.get("attachment") ?? ""

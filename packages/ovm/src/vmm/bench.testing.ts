@@ -128,5 +128,5 @@ export function hash(path: string): string {
 
 /** Bytes of a file in the machine's folder if it is of the console. */
 export function sizeOf(machine: Machine, file: string): number {
-  return file.startsWith("console.") ? statSync(join(machine.record.directory, file)).size : 0
+  return /^console\.\d+$/.test(file) ? statSync(join(machine.record.directory, file)).size : 0
 }

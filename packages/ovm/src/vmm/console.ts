@@ -14,6 +14,8 @@ export interface ConsoleOptions extends Call {
   readonly offset?: number
   /** Go on until `ended` has settled and everything is read; otherwise stop at what is there now. */
   readonly follow?: boolean
+  /** Told before each piece where in the whole stream it begins. */
+  readonly at?: (offset: number) => void
   /** Settles when nothing more will be written: the machine's `exited`. */
   readonly ended?: Promise<unknown>
 }
@@ -48,6 +50,7 @@ export async function* readConsole(directory: string, options: ConsoleOptions = 
         ? (await segment.file.read(buffer, 0, CHUNK, position - segment.start)).bytesRead
         : 0
       if (read > 0) {
+        options.at?.(position)
         position += read
         yield buffer.subarray(0, read)
         continue

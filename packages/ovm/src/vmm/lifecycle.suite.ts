@@ -204,6 +204,6 @@ export function lifecycleSuite(bench: Bench): void {
 }
 
 function readConsoleSoFar(directory: string): string {
-  const files = readdirSync(directory).filter((name) => name.startsWith("console."))
+  const files = readdirSync(directory).filter((name) => /^console\.\d+$/.test(name))
   return files.map((name) => readFileSync(`${directory}/${name}`, "latin1")).join("")
 }

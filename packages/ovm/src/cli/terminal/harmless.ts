@@ -1,3 +1,4 @@
+import type { Bytes } from "../../content/interfaces.ts"
 import { printable } from "../output.ts"
 
 const ESCAPE = String.fromCharCode(0x1b)
@@ -36,4 +37,11 @@ export class Harmless {
       .map((part, index) => (index % 2 === 1 ? part : printable(part)))
       .join("")
   }
+}
+
+/** All of `bytes` as they may appear there. */
+export async function* harmless(bytes: Bytes): AsyncIterable<string> {
+  const shown = new Harmless()
+  for await (const chunk of bytes) yield shown.take(chunk)
+  yield shown.end()
 }

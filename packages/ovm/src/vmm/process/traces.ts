@@ -9,6 +9,9 @@ export const STDERR_FILE = "stderr"
 /** Followed by the segment's offset in the whole stream, in bytes. */
 export const CONSOLE_PREFIX = "console."
 
+/** Followed by the segment's offset: when its bytes came. */
+export const TIMES_PREFIX = "times."
+
 /** Where one at a time types into the machine. */
 export const KEYBOARD_SOCKET = "console.sock"
 
@@ -22,13 +25,17 @@ export function clearTraces(directory: string): void {
   keepAside(directory)
   const traces = new Set([HELD_FILE, PID_FILE, EXIT_FILE, `${EXIT_FILE}.tmp`, STDERR_FILE])
   for (const name of readdirSync(directory))
-    if (traces.has(name) || name.startsWith(CONSOLE_PREFIX)) rmSync(join(directory, name), { force: true })
+    if (traces.has(name) || isOfConsole(name)) rmSync(join(directory, name), { force: true })
+}
+
+function isOfConsole(name: string): boolean {
+  return name.startsWith(CONSOLE_PREFIX) || name.startsWith(TIMES_PREFIX)
 }
 
 /** One that said nothing, as where the VMM did not start, takes nobody's place. */
 function keepAside(directory: string): void {
   const said = readdirSync(directory).filter(
-    (name) => name.startsWith(CONSOLE_PREFIX) && lstatSync(join(directory, name)).size > 0,
+    (name) => isOfConsole(name) && lstatSync(join(directory, name)).size > 0,
   )
   if (said.length === 0) return
   const previous = join(directory, PREVIOUS)
