@@ -35,6 +35,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "runtime-api.md": ["API"],
   "instance-states.md": ["STA"],
   "first-boot.md": ["FBC"],
+  "volumes.md": ["VOL"],
   "errors.md": ["ERR"],
   "limits.md": ["LIM"],
   "security.md": ["SEC"],

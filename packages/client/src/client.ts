@@ -2,7 +2,7 @@ import { ApiError, errorOf } from "./errors.ts"
 import { eventsIn } from "./events.ts"
 import { type Answer, exchange, type Question } from "./exchange.ts"
 import type { Bytes, Call, Runtime } from "./runtime.ts"
-import type { InstanceInfo } from "./wire.ts"
+import type { InstanceInfo, Volume } from "./wire.ts"
 
 /**
  * The runtime behind a socket, which nobody need serve yet. Every method throws an ApiError: OVM_DAEMON_UNREACHABLE if
@@ -49,6 +49,12 @@ export function connect(socket: string): Runtime {
     type: async (id, { attachment, bytes, signal }) => {
       const path = `/instances/${encodeURIComponent(id)}/input?attachment=${encodeURIComponent(attachment)}`
       await text(socket, { method: "POST", path, bytes, ...(signal && { signal }) })
+    },
+    volumes: async (call) => (await get<{ volumes: Volume[] }>("/volumes", call)).volumes,
+    createVolume: (request, call) => post("/volumes", request, call),
+    removeVolume: async (name, { signal } = {}) => {
+      const path = `/volumes/${encodeURIComponent(name)}`
+      await text(socket, { method: "DELETE", path, ...(signal && { signal }) })
     },
     events: async ({ after, follow = false, signal } = {}) => {
       const behind = after === undefined ? "" : `&after=${encodeURIComponent(after)}`

@@ -12,6 +12,8 @@ import type {
   StartRequest,
   StopAnswer,
   StopRequest,
+  Volume,
+  VolumeRequest,
   WarmAnswer,
   WarmRequest,
 } from "./wire.ts"
@@ -118,6 +120,12 @@ export interface Runtime {
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>
+  /** All volumes, by name (spec/volumes.md). */
+  volumes(call?: Call): Promise<readonly Volume[]>
+  /** Makes one. Throws OVM_NAME_IN_USE. */
+  createVolume(request: VolumeRequest, call?: Call): Promise<Volume>
+  /** Deletes one with all that it holds. Throws OVM_VOLUME_UNKNOWN, OVM_VOLUME_IN_USE. */
+  removeVolume(name: string, call?: Call): Promise<void>
   /**
    * What happens to instances: what is kept of it, then with `follow` what comes. An event `lost` says that something
    * is missing (spec/runtime-api.md).

@@ -8,6 +8,7 @@ import {
   parseSnapshotRequest,
   parseStartRequest,
   parseStopRequest,
+  parseVolumeRequest,
   parseWarmRequest,
 } from "../src/api/requests.ts"
 import { type Fault, faultsError } from "../src/artifact/faults.ts"
@@ -109,6 +110,7 @@ const PARSERS = {
   stop: parseStopRequest,
   snapshot: parseSnapshotRequest,
   rename: parseRenameRequest,
+  volume: parseVolumeRequest,
   warm: parseWarmRequest,
 }
 

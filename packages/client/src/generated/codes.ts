@@ -63,6 +63,8 @@ export const codes = {
   "OVM_STATE_CONFLICT": "conflict",
   "OVM_NAME_IN_USE": "conflict",
   "OVM_IMAGE_IN_USE": "conflict",
+  "OVM_VOLUME_UNKNOWN": "absent",
+  "OVM_VOLUME_IN_USE": "conflict",
   "OVM_DAEMON_RUNNING": "conflict",
   "OVM_STORE_BUSY": "conflict",
   "OVM_LOCK_UNSUPPORTED": "host",

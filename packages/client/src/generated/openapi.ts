@@ -290,6 +290,41 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/volumes": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** All volumes */
+        readonly get: operations["volumes"];
+        readonly put?: never;
+        /** Make a volume */
+        readonly post: operations["createVolume"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/volumes/{name}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        readonly post?: never;
+        /** Delete a volume with all that it holds */
+        readonly delete: operations["removeVolume"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/events": {
         readonly parameters: {
             readonly query?: never;
@@ -355,6 +390,8 @@ export interface components {
             /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
             readonly config?: components["schemas"]["FirstBoot"];
+            /** @description Further disks, in this order (volumes.md). */
+            readonly volumes?: readonly components["schemas"]["VolumeUse"][];
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
         };
@@ -370,6 +407,37 @@ export interface components {
             readonly metaData?: string;
             /** @description A document about the guest's network. */
             readonly networkConfig?: string;
+        };
+        /** @description A volume that a machine is to have. */
+        readonly VolumeUse: {
+            readonly name: components["schemas"]["VolumeName"];
+            /** @description The guest can only read it. Default false. */
+            readonly readOnly?: boolean;
+        };
+        /** @description Unique among the volumes. */
+        readonly VolumeName: string;
+        /** @description A volume to be made. */
+        readonly VolumeRequest: {
+            readonly name: components["schemas"]["VolumeName"];
+            /** @description Bytes that a guest sees. */
+            readonly size: number;
+        };
+        readonly Volume: {
+            readonly name: components["schemas"]["VolumeName"];
+            /** @description Bytes that a guest sees. */
+            readonly size: number;
+            /** @description Bytes of the host's disk. */
+            readonly used: number;
+            readonly created: components["schemas"]["Time"];
+            readonly instances: readonly {
+                readonly instance_id: components["schemas"]["Uuid"];
+                readonly read_only: boolean;
+                /** @description A machine of it has not ended. */
+                readonly in_use: boolean;
+            }[];
+        };
+        readonly VolumeList: {
+            readonly volumes: readonly components["schemas"]["Volume"][];
         };
         readonly StartAnswer: {
             readonly instance_id: components["schemas"]["Uuid"];
@@ -661,7 +729,7 @@ export interface components {
              * @description One of the closed list in spec/errors.json.
              * @enum {string}
              */
-            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
+            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
             /** @description One sentence that names the thing and the reason. */
             readonly message: string;
             /** @description Particulars that a program can read; for a manifest, the list of its faults. */
@@ -1147,6 +1215,74 @@ export interface operations {
                 content: {
                     readonly "application/json": components["schemas"]["RuntimeInfo"];
                 };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly volumes: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description By name. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["VolumeList"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly createVolume: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["VolumeRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description It is there. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Volume"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly removeVolume: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its name. */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description It is gone. */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
             };
             readonly default: components["responses"]["Error"];
         };

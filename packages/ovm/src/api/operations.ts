@@ -18,6 +18,7 @@ import { start } from "./operations/start.ts"
 import { startAgain } from "./operations/start-again.ts"
 import { status } from "./operations/status.ts"
 import { stop } from "./operations/stop.ts"
+import { createVolume, removeVolume, volumes } from "./operations/volumes.ts"
 import { warm } from "./operations/warm.ts"
 
 /** All operations of the API; a test holds the list against spec/api/openapi.yaml. */
@@ -42,4 +43,7 @@ export const OPERATIONS: readonly Operation[] = [
   info,
   metrics,
   events,
+  volumes,
+  createVolume,
+  removeVolume,
 ]

@@ -8,6 +8,7 @@ import type {
   SnapshotRequest,
   StartRequest,
   StopRequest,
+  VolumeRequest,
   WarmRequest,
 } from "../runtime/interfaces.ts"
 import places from "./generated/places.json" with { type: "json" }
@@ -16,6 +17,7 @@ import {
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
   StopRequest as isStopRequest,
+  VolumeRequest as isVolumeRequest,
   WarmRequest as isWarmRequest,
 } from "./generated/validators.js"
 import { MAX_BODY } from "./http.ts"
@@ -47,6 +49,10 @@ export function parseSnapshotRequest(body: Uint8Array): SnapshotRequest {
 
 export function parseRenameRequest(body: Uint8Array): RenameRequest {
   return parse(body, isRenameRequest, places.RenameRequest)
+}
+
+export function parseVolumeRequest(body: Uint8Array): VolumeRequest {
+  return parse(body, isVolumeRequest, places.VolumeRequest)
 }
 
 export function parseWarmRequest(body: Uint8Array): WarmRequest {

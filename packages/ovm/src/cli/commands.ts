@@ -231,6 +231,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/warm.ts"),
   },
   {
+    name: "volume",
+    summary: "Make, list and delete disks that outlive machines",
+    group: INSTANCES,
+    load: () => import("./commands/machines/volume.ts"),
+  },
+  {
     name: "rm",
     summary: "Forget machines that have ended",
     group: INSTANCES,

@@ -57,5 +57,4 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   undefine: REMOVE,
   unpause: "ovm resume ID",
   up: RUN,
-  volume: LATER,
 })

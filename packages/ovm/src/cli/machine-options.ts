@@ -2,7 +2,7 @@ import { resolve } from "node:path"
 import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
 import { isPath } from "../registry/reference.ts"
-import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
+import type { Overrides, StartRequest, VolumeUse } from "../runtime/interfaces.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
 import { parseCount, parseMemory } from "./size.ts"
 
@@ -17,6 +17,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly readOnly?: boolean
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
+  readonly volume?: readonly VolumeUse[]
 }
 
 export function defineMachineOptions(command: Command): Command {
@@ -35,6 +36,7 @@ export function defineMachineOptions(command: Command): Command {
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
     .option("--resume", "go on from the newest snapshot of the image on this host that fits")
     .option("--no-resume", "boot, whatever snapshot there is")
+    .option("-v, --volume <name[:ro]>", "volume as a further disk; may be given again", collectVolume)
   return defineFirstBootOptions(all)
 }
 
@@ -43,6 +45,21 @@ function parsePolicy(text: string): string {
   throw new OvmError("OVM_USAGE", `--restart: ${JSON.stringify(text)} is no restart policy`, {
     hint: "no, on-failure, on-failure:5, unless-stopped or always",
   })
+}
+
+function collectVolume(text: string, before: readonly VolumeUse[] = []): readonly VolumeUse[] {
+  const [name = "", access, ...more] = text.split(":")
+  if (name.includes("/"))
+    throw new OvmError(
+      "OVM_USAGE",
+      `--volume: ${name} is a path, and no folder of this host can be shared yet`,
+      {
+        hint: "ovm volume create NAME --size 10GiB, and --volume NAME",
+      },
+    )
+  if (more.length > 0 || !["ro", "rw", undefined].includes(access))
+    throw new OvmError("OVM_USAGE", `--volume: ${text} is not NAME or NAME:ro`)
+  return [...before, { name, ...(access === "ro" && { readOnly: true }) }]
 }
 
 /** `ephemeral`: the instance goes when its machine has ended. Throws what firstBootOf does. */
@@ -64,6 +81,7 @@ export async function startRequest(
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
     ...(options.resume !== undefined && { resume: options.resume }),
     ...(config && { config }),
+    ...(options.volume && { volumes: options.volume }),
   }
   // The daemon has another working directory.
   return { manifest: isPath(image) ? resolve(image) : image, overrides }

@@ -75,7 +75,7 @@ export function nextLife({ directory, info, lineage, request }: Startable, resta
  * and planBoot throw.
  */
 export async function planAgain(
-  { images, vmms, limits, defaults }: PlanContext,
+  { images, vmms, volumes, limits, defaults }: PlanContext,
   { id, directory, info, lineage, request }: Startable,
   call: Call,
 ): Promise<Planned> {
@@ -83,6 +83,7 @@ export async function planAgain(
   const wanted: LaunchRequest = {
     id,
     directory,
+    volumes: await volumes.plan(request?.overrides ?? {}),
     overrides: {
       ...request?.overrides,
       ...(vcpus !== undefined && { vcpus }),

@@ -53,7 +53,8 @@ async function planned(
 ): Promise<Planned> {
   const { limits, defaults } = context
   const wanted = { ...overrides, resume: false }
-  const launch = { id, directory, overrides: wanted, consoleLimit: limits.console, defaults }
+  const volumes = await context.volumes.plan(overrides)
+  const launch = { id, directory, overrides: wanted, volumes, consoleLimit: limits.console, defaults }
   const planned = await prepareStart(context, launch, manifest, { pull: "never", ...call })
   const { image } = planned
   if (image.digest !== image.base.digest && overrides.resume === undefined)

@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
@@ -35,18 +36,21 @@ import type {
   StopAnswer,
   StopRequest,
   TypeOptions,
+  Volume,
+  VolumeRequest,
   WarmAnswer,
   WarmRequest,
 } from "./interfaces.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
 import { renameInstance } from "./rename.ts"
-import { describe, shown } from "./report.ts"
+import { factsAbout, shown } from "./report.ts"
 import { Restarts } from "./restarts.ts"
 import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
+import { Volumes } from "./volumes.ts"
 import { Slots } from "./warm/slots.ts"
 
 export interface LocalRuntimeOptions {
@@ -82,13 +86,15 @@ export class LocalRuntime implements Runtime {
   readonly #recovery: Recovery
   readonly #events = new EventLog()
   readonly #attachments = new Attachments()
+  readonly #volumes: Volumes
   #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
     const defaults = { ...DEFAULTS, ...options.defaults }
-    this.#slots = new Slots({ ...options, limits: this.#limits, defaults })
+    this.#volumes = new Volumes(join(options.root, "volumes"), this.#instances)
+    this.#slots = new Slots({ ...options, volumes: this.#volumes, limits: this.#limits, defaults })
     const onMachine = (instance: Instance) => this.#watch(instance)
     const log = this.#told
     this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
@@ -98,6 +104,7 @@ export class LocalRuntime implements Runtime {
       ...options,
       limits: this.#limits,
       defaults,
+      volumes: this.#volumes,
       running: this.#instances,
       slots: this.#slots,
       ending: this.#ending,
@@ -125,6 +132,7 @@ export class LocalRuntime implements Runtime {
     await sweepTemporaries(options.root, 0)
     const runtime = new LocalRuntime(options)
     await runtime.#recover()
+    await runtime.#volumes.sweep()
     await runtime.#slots.open()
     return runtime
   }
@@ -256,6 +264,18 @@ export class LocalRuntime implements Runtime {
     return await Promise.all(Array.from(this.#instances.values(), (one) => this.#shown(one)))
   }
 
+  volumes(): Promise<readonly Volume[]> {
+    return this.#volumes.list()
+  }
+
+  createVolume(request: VolumeRequest): Promise<Volume> {
+    return this.#volumes.create(request)
+  }
+
+  removeVolume(name: string): Promise<void> {
+    return this.#volumes.remove(name)
+  }
+
   async events(options: EventsOptions = {}): Promise<AsyncIterable<RuntimeEvent>> {
     return this.#events.read(options)
   }
@@ -284,21 +304,9 @@ export class LocalRuntime implements Runtime {
   }
 
   async info(): Promise<RuntimeInfo> {
-    const { version, root, vmms, images } = this.#options
-    const { error, ...policy } = await images.policyInfo()
-    return {
-      version,
-      pid: process.pid,
-      root,
-      vmms: await Promise.all(vmms.map(describe)),
-      instances: {
-        total: this.#instances.size,
-        running: countRunning(this.#instances),
-        limit: this.#limits.running,
-      },
-      warm: this.#slots.info(),
-      policy: { ...policy, ...(error && { error: entryOf(error) }) },
-    }
+    const counts = { total: this.#instances.size, running: countRunning(this.#instances) }
+    const instances = { ...counts, limit: this.#limits.running }
+    return { ...(await factsAbout(this.#options)), instances, warm: this.#slots.info() }
   }
 
   /**

@@ -138,6 +138,9 @@ function requestIn(value: unknown): StartRequest | undefined {
     vcpus: optional(isSize),
     memory: optional(isSize),
     ephemeral: optional(isFlag),
+    volumes: optional(
+      (value) => Array.isArray(value) && value.every(object({ name: isText, readOnly: optional(isFlag) })),
+    ),
     config: optional(
       object({
         hostname: optional(isText),

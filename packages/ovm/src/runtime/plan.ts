@@ -5,12 +5,13 @@ import type { Images } from "../images/images.ts"
 import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import type { Loaded } from "../vmm/loader.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { DevicePlan, LaunchPlan } from "../vmm/plan.ts"
+import type { DevicePlan, LaunchPlan, VolumePlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
+import type { Volumes } from "./volumes.ts"
 
 /** Where a machine is going to live, and what was said of it. */
 export interface LaunchRequest {
@@ -22,6 +23,8 @@ export interface LaunchRequest {
   readonly consoleLimit: number
   /** For what neither the manifest nor the overrides say. */
   readonly defaults: Defaults
+  /** Disks that outlive the machine. */
+  readonly volumes?: readonly VolumePlan[]
   /** Of a machine that is started again: what its guest wrote to. */
   readonly overlay?: string
 }
@@ -31,6 +34,7 @@ export interface PlanContext {
   readonly root: string
   readonly images: Images
   readonly vmms: readonly Vmm[]
+  readonly volumes: Volumes
   readonly limits: Limits
   readonly defaults: Defaults
   /** Where the plan is for a start; absent where it is for a slot, which resumes nothing yet. */
@@ -71,7 +75,7 @@ export function resourcesOf(
 
 /** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED. */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
-  const { id, directory, overrides, consoleLimit, defaults, overlay } = request
+  const { id, directory, overrides, consoleLimit, defaults, overlay, volumes = [] } = request
   const { manifest, kernel, initrd, layers, virtualSize } = image
   refuseUefi(manifest)
   if (overrides.args !== undefined && !kernel)
@@ -93,6 +97,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
         ...(overlay !== undefined && { overlay }),
       },
     }),
+    ...(volumes.length > 0 && { volumes }),
     devices: (manifest.devices ?? []).map(devicePlan),
     consoleLimit,
   }

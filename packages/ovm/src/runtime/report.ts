@@ -1,8 +1,9 @@
 import { toOvmError } from "../errors.ts"
+import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { entryOf, type Instance } from "./instance.ts"
-import type { InstanceInfo, VmmInfo } from "./interfaces.ts"
+import type { InstanceInfo, RuntimeInfo, VmmInfo } from "./interfaces.ts"
 import { suspension } from "./suspended.ts"
 
 /** The status of an instance as clients see it: with how long it has run, and whether it can be asked. */
@@ -27,6 +28,24 @@ function withRunning(info: InstanceInfo): InstanceInfo {
 /** Milliseconds since `start`, which is a time of performance.now(). */
 export function since(start: number): number {
   return rounded(performance.now() - start)
+}
+
+/** What GET /info says of a runtime that does not change while it runs, or not by its own doing. */
+export async function factsAbout(options: {
+  readonly version: string
+  readonly root: string
+  readonly vmms: readonly Vmm[]
+  readonly images: Pick<Images, "policyInfo">
+}): Promise<Omit<RuntimeInfo, "instances" | "warm">> {
+  const { version, root, vmms, images } = options
+  const { error, ...policy } = await images.policyInfo()
+  return {
+    version,
+    pid: process.pid,
+    root,
+    vmms: await Promise.all(vmms.map(describe)),
+    policy: { ...policy, ...(error && { error: entryOf(error) }) },
+  }
 }
 
 /** What GET /info says of a VMM, be it usable or not. */

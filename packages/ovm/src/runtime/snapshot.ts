@@ -56,6 +56,7 @@ export async function takeSnapshot(
   const { removed } = instance
   const call = { signal: signal ? AbortSignal.any([signal, removed.signal]) : removed.signal }
   const began = performance.now()
+  refuseVolumes(instance)
   const machine = snapshotterOf(instance)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")
@@ -220,6 +221,19 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
   await instance.update({})
+}
+
+/** What a volume holds is of no instant that a snapshot could have (OVMS-VOL-008). */
+function refuseVolumes({ request }: Instance): void {
+  const [volume] = request?.overrides?.volumes ?? []
+  if (!volume) return
+  throw new OvmError(
+    "OVM_UNSUPPORTED",
+    `the machine has the volume ${volume.name}, which no snapshot would have`,
+    {
+      detail: [{ pointer: "volumes", reason: "volumes are not snapshotted" }],
+    },
+  )
 }
 
 function snapshotterOf(instance: Instance): Machine & Snapshotter {

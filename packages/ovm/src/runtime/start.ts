@@ -13,6 +13,7 @@ import { factsOf, prepareStart } from "./prepare.ts"
 import { since } from "./report.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
+import { assertVolumesFree } from "./volumes.ts"
 import type { Slot } from "./warm/slot.ts"
 import type { Slots } from "./warm/slots.ts"
 
@@ -83,6 +84,7 @@ export class Starts {
       return { instance_id: now.id, status: now.state }
     const machine = startable(before)
     assertRoomToRun(this.#admission)
+    assertVolumesFree(running, machine.id, machine.request?.overrides ?? {})
     const life = nextLife(machine, restarts)
     this.#context.onInstance(life)
     running.set(life.id, life)
@@ -188,7 +190,9 @@ export class Starts {
 
   /** Takes the request on, or says which limit forbids it. */
   async #admit(request: StartRequest): Promise<Instance> {
-    const instance = accept(this.#admission, crypto.randomUUID(), request)
+    const id = crypto.randomUUID()
+    assertVolumesFree(this.#context.running, id, request.overrides ?? {})
+    const instance = accept(this.#admission, id, request)
     this.#context.onInstance(instance)
     try {
       await instance.create()
@@ -210,7 +214,8 @@ export class Starts {
     const overrides = request.overrides ?? {}
     const context = { ...this.#context, claims: this.#claims }
     const { limits, defaults } = this.#context
-    const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults }
+    const volumes = await this.#context.volumes.plan(overrides)
+    const wanted = { id, directory, overrides, volumes, consoleLimit: limits.console, defaults }
     const onPhase = (phase: NonNullable<InstanceInfo["phase"]>) => instance.note({ phase })
     const options = { pull, onPhase, ...call }
     return await this.#timed(instance, () => prepareStart(context, wanted, request.manifest, options))

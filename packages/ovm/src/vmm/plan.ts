@@ -12,6 +12,8 @@ export interface LaunchPlan {
   readonly initrd?: { readonly path: string }
   readonly disk?: DiskPlan
   readonly devices: readonly DevicePlan[]
+  /** Disks that outlive the machine, in order. */
+  readonly volumes?: readonly VolumePlan[]
   /** A raw disk beside the machine's own, which its guest may only read: what it is told at its first boot. */
   readonly firstBoot?: { readonly path: string; readonly size: number /* bytes */ }
   /** Bound on the kept console output, in bytes. */
@@ -20,6 +22,14 @@ export interface LaunchPlan {
   readonly accelerator?: string
   /** VM generation ID, a UUID in lower case; a new random one unless given. */
   readonly generationId?: string
+}
+
+/** A raw file that the guest sees as a disk; its flushes reach the host's disk. */
+export interface VolumePlan {
+  readonly path: string
+  /** By which the guest knows it: at most 20 characters. */
+  readonly serial: string
+  readonly readOnly: boolean
 }
 
 export interface DiskPlan {

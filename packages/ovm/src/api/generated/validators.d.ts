@@ -15,6 +15,11 @@ interface Validator {
 export declare const StartRequest: Validator
 export declare const Overrides: Validator
 export declare const FirstBoot: Validator
+export declare const VolumeUse: Validator
+export declare const VolumeName: Validator
+export declare const VolumeRequest: Validator
+export declare const Volume: Validator
+export declare const VolumeList: Validator
 export declare const StartAnswer: Validator
 export declare const CreateAnswer: Validator
 export declare const RenameRequest: Validator

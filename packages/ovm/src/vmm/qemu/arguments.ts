@@ -1,4 +1,4 @@
-import type { DevicePlan, DiskLayer, GuestModel, LaunchPlan } from "../plan.ts"
+import type { DevicePlan, DiskLayer, GuestModel, LaunchPlan, VolumePlan } from "../plan.ts"
 import { isSharedMemory } from "./check.ts"
 import { firstBootSize, PVPANIC, RAM_ID } from "./model.ts"
 import { QMP_SOCKET } from "./qmp.ts"
@@ -51,6 +51,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     // What check found fatal never comes so far; what it found degraded is left out.
     ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
     ...firstBoot(plan, model),
+    ...(plan.volumes ?? []).flatMap(volume),
   ]
 }
 
@@ -108,6 +109,19 @@ function firstBoot({ firstBoot }: LaunchPlan, { devices }: GuestModel): string[]
   return [
     ...json("-blockdev", { ...source, "node-name": node, "read-only": true }),
     ...json("-device", { driver: "virtio-blk-pci", id: node, drive: node }),
+  ]
+}
+
+/** QEMU locks the file: where nobody else saw to it, a second machine does not start. */
+function volume({ path, serial, readOnly }: VolumePlan, index: number): string[] {
+  const node = `volume${index}`
+  const access = readOnly ? { "read-only": true } : { "read-only": false, discard: "unmap" }
+  const file = { driver: "file", filename: path, locking: "on", "node-name": `${node}-file`, ...access }
+  const onError = readOnly ? { ...ON_ERROR, werror: "report" } : ON_ERROR
+  return [
+    ...json("-blockdev", file),
+    ...json("-blockdev", { driver: "raw", "node-name": node, file: `${node}-file`, ...access }),
+    ...json("-device", { driver: "virtio-blk-pci", id: node, drive: node, serial, ...onError }),
   ]
 }
 

@@ -1,0 +1,41 @@
+import type { Command } from "commander"
+import { OvmError } from "../../../../errors.ts"
+import { useDaemon } from "../../../daemon.ts"
+import { formatSize } from "../../../format.ts"
+import { print, printJson } from "../../../output.ts"
+import { examples } from "../../../terminal/examples.ts"
+
+interface PruneOptions {
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+export function define(command: Command): void {
+  command
+    .description("Delete the volumes that no machine on record has, with all that they hold.")
+    .option("--dry-run", "show what would be deleted")
+    .option("--json", "print JSON")
+    .action(run)
+  examples(command, "ovm volume prune --dry-run")
+}
+
+async function run({ dryRun = false, json }: PruneOptions): Promise<void> {
+  const runtime = await useDaemon()
+  const removed: { name: string; used: number }[] = []
+  for (const { name, used, instances } of await runtime.volumes())
+    if (instances.length === 0 && (dryRun || (await wasRemoved(runtime, name)))) removed.push({ name, used })
+  if (json) return printJson({ dry_run: dryRun, removed })
+  print(removed.map(({ name, used }) => `${name}  ${formatSize(used)}\n`).join(""))
+}
+
+/** False if somebody has started a machine with it meanwhile, or removed it. */
+async function wasRemoved(runtime: Awaited<ReturnType<typeof useDaemon>>, name: string): Promise<boolean> {
+  try {
+    await runtime.removeVolume(name)
+    return true
+  } catch (thrown) {
+    const lost = thrown instanceof OvmError && /^OVM_VOLUME_(IN_USE|UNKNOWN)$/.test(thrown.code)
+    if (lost) return false
+    throw thrown
+  }
+}

@@ -1,0 +1,160 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { openImages } from "../images/images.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { Overrides } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+import { hasEnded } from "./states.ts"
+
+setDefaultTimeout(180_000)
+
+// Disks that belong to no machine. Their guests have no other one.
+
+const WRITES = "localhost/tests/writes:1"
+const READS = "localhost/tests/reads:1"
+const SIZE = 8 << 20
+
+let root: string
+let runtime: LocalRuntime
+
+async function open(): Promise<LocalRuntime> {
+  return LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images: await openImages(
+      join(root, "store"),
+      join(root, "derived"),
+      new Policy(join(root, "policy.json")),
+    ),
+    vmms: availableVmms(join(root, "cache")),
+  })
+}
+
+async function started(manifest: string, volumes: Overrides["volumes"]): Promise<string> {
+  return (await runtime.start({ manifest, overrides: { volumes: volumes ?? [] } })).instance_id
+}
+
+function says(id: string, words: string): Promise<string> {
+  const text = async () => Buffer.concat(await Array.fromAsync(await runtime.logs(id))).toString()
+  return until(`${words} on the console`, text, { is: (said) => said.includes(words) })
+}
+
+async function stopped(id: string): Promise<void> {
+  await runtime.stop({ instance_id: id, grace_ms: 0 })
+  await until("it has ended", () => runtime.status(id), { is: ({ state }) => hasEnded(state) })
+}
+
+async function volume(name: string) {
+  return (await runtime.volumes()).find((one) => one.name === name)
+}
+
+describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-volumes-"))
+    await packGuest(join(root, "store"), WRITES, "tick_ms=20 button=1 write=3 flush=1")
+    await packGuest(join(root, "store"), READS, "tick_ms=20 button=1 read=3")
+    runtime = await open()
+  })
+  afterAll(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    await runtime.close()
+    await rm(root, { recursive: true })
+  })
+
+  // OVMS-VOL-001, OVMS-VOL-002
+  test("are made whole, once, and take no room before they are written to", async () => {
+    expect(await runtime.volumes()).toEqual([])
+    const made = await runtime.createVolume({ name: "data", size: SIZE })
+    expect(made).toMatchObject({ name: "data", size: SIZE, instances: [] })
+    expect(made.used).toBeLessThan(4096 * 2)
+    expect((await stat(join(root, "volumes/data/disk.raw"))).mode & 0o777).toBe(0o600)
+    expect((await refusal(runtime.createVolume({ name: "data", size: SIZE }))).code).toBe("OVM_NAME_IN_USE")
+    const many = await Promise.allSettled(
+      Array.from({ length: 8 }, () => runtime.createVolume({ name: "race", size: SIZE })),
+    )
+    expect(many.filter(({ status }) => status === "fulfilled")).toHaveLength(1)
+    await runtime.removeVolume("race")
+    expect(await readdir(join(root, "volumes"))).toEqual(["data"])
+  })
+
+  // OVMS-VOL-003, OVMS-VOL-007
+  test("keep what a machine wrote when that is gone, for the next one", async () => {
+    const writer = await started(WRITES, [{ name: "data" }])
+    await says(writer, "WROTE 3 [")
+    await says(writer, "FLUSHED 2")
+    expect((await refusal(runtime.removeVolume("data"))).code).toBe("OVM_VOLUME_IN_USE")
+    await stopped(writer)
+    expect(await volume("data")).toMatchObject({ instances: [{ instance_id: writer, in_use: false }] })
+    expect((await refusal(runtime.removeVolume("data"))).code).toBe("OVM_VOLUME_IN_USE")
+    await runtime.remove(writer)
+    const reader = await started(READS, [{ name: "data", readOnly: true }])
+    expect(await says(reader, "SECTOR 3 [")).toContain("SECTOR 3 [written by the guest")
+    await stopped(reader)
+    await runtime.startAgain(reader)
+    await until("it runs", () => runtime.status(reader), { is: ({ state }) => state === "running" })
+    expect(await says(reader, "TICK")).toContain("SECTOR 3 [written by the guest")
+    await runtime.remove(reader, { force: true })
+  })
+
+  // OVMS-VOL-005
+  test("have one writer or any number of readers, also across daemons, and for a machine that is killed", async () => {
+    const inUse = async (manifest: string, readOnly: boolean) =>
+      (await refusal(started(manifest, [{ name: "data", readOnly }]))).code
+    const writer = await started(WRITES, [{ name: "data" }])
+    await says(writer, "TICK")
+    expect(await inUse(READS, true)).toBe("OVM_VOLUME_IN_USE")
+    await runtime.close()
+    runtime = await open()
+    expect(await inUse(WRITES, false)).toBe("OVM_VOLUME_IN_USE")
+    const both = await Promise.allSettled([
+      started(READS, [{ name: "data" }]),
+      started(READS, [{ name: "data", readOnly: true }]),
+    ])
+    expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"])
+    await stopped(writer)
+    const readers = [await started(READS, [{ name: "data", readOnly: true }])]
+    readers.push(await started(READS, [{ name: "data", readOnly: true }]))
+    for (const id of readers) await says(id, "SECTOR 3 [")
+    expect((await refusal(runtime.startAgain(writer))).code).toBe("OVM_VOLUME_IN_USE")
+    expect((await runtime.status(writer)).state).toBe("stopped")
+    for (const id of readers) await runtime.remove(id, { force: true })
+    await runtime.startAgain(writer)
+    await says(writer, "TICK")
+    await runtime.remove(writer, { force: true })
+  })
+
+  // OVMS-VOL-004, OVMS-VOL-008
+  test("that there are not, twice the same, and snapshots are refused, and nothing is left", async () => {
+    const before = (await runtime.list()).length
+    expect((await refusal(started(READS, [{ name: "nothing" }]))).code).toBe("OVM_VOLUME_UNKNOWN")
+    expect((await refusal(started(READS, [{ name: "data" }, { name: "data" }]))).code).toBe(
+      "OVM_REQUEST_INVALID",
+    )
+    expect((await refusal(runtime.removeVolume("nothing"))).code).toBe("OVM_VOLUME_UNKNOWN")
+    expect((await refusal(runtime.removeVolume("../instances"))).code).toBe("OVM_VOLUME_UNKNOWN")
+    expect((await runtime.list()).length).toBe(before)
+    const id = await started(READS, [{ name: "data" }])
+    await says(id, "TICK")
+    const taken = await refusal(runtime.snapshot({ instance_id: id, tag: "s" }))
+    expect([taken.code, taken.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("data")])
+    await runtime.remove(id, { force: true })
+  })
+
+  test("what a daemon that died was making is gone, and no volume", async () => {
+    await mkdir(join(root, "volumes/.making-x"))
+    expect((await runtime.volumes()).map(({ name }) => name)).toEqual(["data"])
+    await runtime.close()
+    runtime = await open()
+    expect(await readdir(join(root, "volumes"))).toEqual(["data"])
+    await runtime.removeVolume("data")
+    expect(await runtime.volumes()).toEqual([])
+  })
+})

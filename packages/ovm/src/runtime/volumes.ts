@@ -1,0 +1,148 @@
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises"
+import { join } from "node:path"
+import { OvmError, toOvmError } from "../errors.ts"
+import { ifPresent } from "../files/present.ts"
+import type { VolumePlan } from "../vmm/plan.ts"
+import type { Instance } from "./instance.ts"
+import type { Overrides, Volume, VolumeRequest, VolumeUse } from "./interfaces.ts"
+import { hasEnded } from "./states.ts"
+
+/** In a volume's folder: what its guests see, raw. */
+const DISK = "disk.raw"
+/** Names of volumes begin otherwise: what a daemon was making when it died. */
+const MAKING = ".making-"
+/** The unit of st_blocks (stat(2)). */
+const BLOCK = 512
+/** What virtio has room for. */
+const SERIAL = 20
+
+type Instances = ReadonlyMap<string, Instance>
+
+/** The volumes of one root: a folder each, of which its name is all that is known besides (spec/volumes.md). */
+export class Volumes {
+  constructor(
+    private readonly folder: string,
+    private readonly instances: Instances,
+  ) {}
+
+  /** By name. */
+  async list(): Promise<readonly Volume[]> {
+    const names = ((await ifPresent(readdir(this.folder))) ?? []).filter((name) => !name.startsWith("."))
+    const found = await Promise.all(names.sort().map((name) => this.#find(name)))
+    return found.filter((volume) => volume !== undefined)
+  }
+
+  /** Made beside and renamed into its place, so that it is there whole or not at all (OVMS-VOL-001). */
+  async create({ name, size }: VolumeRequest): Promise<Volume> {
+    const making = join(this.folder, `${MAKING}${crypto.randomUUID()}`)
+    try {
+      if (await this.#find(name)) throw inUse(name)
+      await mkdir(making, { recursive: true, mode: 0o700 })
+      await using disk = await open(join(making, DISK), "wx", 0o600)
+      await disk.truncate(size)
+      await disk.sync()
+      await rename(making, join(this.folder, name))
+    } catch (thrown) {
+      await rm(making, { recursive: true, force: true })
+      const { code } = thrown as NodeJS.ErrnoException
+      throw code === "ENOTEMPTY" || code === "EEXIST" ? inUse(name) : toOvmError(thrown)
+    }
+    return await this.#get(name)
+  }
+
+  /** Throws OVM_VOLUME_UNKNOWN, OVM_VOLUME_IN_USE. */
+  async remove(name: string): Promise<void> {
+    const { instances } = await this.#get(name)
+    const [user] = instances
+    if (user)
+      throw new OvmError("OVM_VOLUME_IN_USE", `instance ${user.instance_id} has the volume ${name}`, {
+        hint: `ovm rm ${user.instance_id}`,
+      })
+    // Under another name first: what is removed half way is no volume.
+    const leaving = join(this.folder, `${MAKING}${crypto.randomUUID()}`)
+    await rename(join(this.folder, name), leaving)
+    await rm(leaving, { recursive: true })
+  }
+
+  /** Removes what a daemon that died was making or removing. */
+  async sweep(): Promise<void> {
+    const names = (await ifPresent(readdir(this.folder))) ?? []
+    const left = names.filter((name) => name.startsWith(MAKING))
+    await Promise.all(left.map((name) => rm(join(this.folder, name), { recursive: true, force: true })))
+  }
+
+  /**
+   * The disks that a machine with these overrides is to have. Throws OVM_VOLUME_UNKNOWN, OVM_REQUEST_INVALID for one
+   * that is named twice.
+   */
+  async plan({ volumes = [] }: Overrides): Promise<readonly VolumePlan[]> {
+    const twice = volumes.find(({ name }, at) => volumes.findIndex((one) => one.name === name) !== at)
+    if (twice)
+      throw new OvmError(
+        "OVM_REQUEST_INVALID",
+        `overrides.volumes: ${twice.name} is there twice [OVMS-VOL-004]`,
+      )
+    return await Promise.all(
+      volumes.map(async ({ name, readOnly = false }) => {
+        await this.#get(name)
+        return { path: join(this.folder, name, DISK), serial: name.slice(0, SERIAL), readOnly }
+      }),
+    )
+  }
+
+  async #get(name: string): Promise<Volume> {
+    const found = await this.#find(name)
+    if (found) return found
+    throw new OvmError("OVM_VOLUME_UNKNOWN", `there is no volume ${JSON.stringify(name.slice(0, 100))}`, {
+      hint: `ovm volume create ${name} --size 10GiB`,
+    })
+  }
+
+  async #find(name: string): Promise<Volume | undefined> {
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(name)) return undefined
+    const found = await ifPresent(stat(join(this.folder, name, DISK)))
+    if (!found) return undefined
+    return {
+      name,
+      size: found.size,
+      used: found.blocks * BLOCK,
+      created: found.birthtime.toISOString(),
+      instances: usersOf(this.instances, name).map(({ instance, use }) => ({
+        instance_id: instance.id,
+        read_only: use.readOnly === true,
+        in_use: !hasEnded(instance.state),
+      })),
+    }
+  }
+}
+
+interface User {
+  readonly instance: Instance
+  readonly use: VolumeUse
+}
+
+function usersOf(instances: Instances, name: string): readonly User[] {
+  return [...instances.values()].flatMap((instance) => {
+    const use = instance.request?.overrides?.volumes?.find((one) => one.name === name)
+    return use ? [{ instance, use }] : []
+  })
+}
+
+/**
+ * Throws OVM_VOLUME_IN_USE if a machine has what one with these overrides, the instance `id`, would write to, or writes
+ * to what that would read (OVMS-VOL-005). Not asynchronous: of two starts one is first.
+ */
+export function assertVolumesFree(instances: Instances, id: string, { volumes = [] }: Overrides): void {
+  for (const { name, readOnly = false } of volumes)
+    for (const { instance, use } of usersOf(instances, name)) {
+      if (instance.id === id || hasEnded(instance.state) || (readOnly && use.readOnly === true)) continue
+      throw new OvmError("OVM_VOLUME_IN_USE", `instance ${instance.id} has the volume ${name}`, {
+        detail: { volume: name, instance_id: instance.id },
+        hint: `ovm stop ${instance.id}`,
+      })
+    }
+}
+
+function inUse(name: string): OvmError {
+  return new OvmError("OVM_NAME_IN_USE", `there is a volume ${name} already`, { hint: "ovm volume ls" })
+}
