@@ -210,6 +210,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
   )
   expect(operations.sort()).toEqual([
     "DELETE /instances/{instance_id} 204,default",
+    "DELETE /volumes/{name} 204,default",
     "GET /events 200,default",
     "GET /health 200,default",
     "GET /info 200,default",
@@ -218,6 +219,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /logs/{instance_id} 200,default",
     "GET /metrics 200,default",
     "GET /status/{instance_id} 200,default",
+    "GET /volumes 200,default",
     "POST /instances 200,default",
     "POST /instances/{instance_id}/input 204,default",
     "POST /instances/{instance_id}/pause 200,default",
@@ -228,6 +230,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "POST /snapshot 200,default",
     "POST /start 200,default",
     "POST /stop 200,default",
+    "POST /volumes 200,default",
     "POST /warm 200,default",
   ])
 })

@@ -4,8 +4,8 @@ import type { ErrorCode } from "../errors.ts"
 export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_NAME_UNKNOWN: "ovm images lists what is on this host",
   OVM_INSTANCE_UNKNOWN: "ovm ps --all",
-  OVM_VOLUME_UNKNOWN: "ovm volume ls",
-  OVM_VOLUME_IN_USE: "ovm volume ls shows which machines have it",
+  OVM_VOLUME_UNKNOWN: "ovm volume ls; ovm volume create NAME --size 10GiB makes one",
+  OVM_VOLUME_IN_USE: "ovm volume ls shows which machines have it; ovm stop and ovm rm have them let go of it",
   OVM_CONTENT_MISSING: "pull or pack the image again",
   OVM_DIGEST_MISMATCH:
     "what is here, or in the registry, was changed or cut: pull or pack it again, or have it pushed again",

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { toOvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import type { Machine, StopMethod } from "../vmm/machine.ts"
 import { readExit } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import { entryOf, type Instance } from "./instance.ts"
+import { hasEnded } from "./states.ts"
 
 export type Log = (event: string, instance: Instance, fields: Record<string, unknown>) => void
 
@@ -49,6 +50,28 @@ export class Ending {
     // Without a status its keeper may have outlived it; and of what cannot be read nobody knows whether it has ended.
     if (unreadable || isHeld(directory) || (await readExit(directory)) === undefined)
       await endStray(directory)
+  }
+
+  /**
+   * Settles once the instance has ended: one that has not is killed with `force`. Throws OVM_STATE_CONFLICT and
+   * OVM_RECORD_UNREADABLE without.
+   */
+  async overcome(instance: Instance, force: boolean): Promise<void> {
+    const { id, state, unreadable } = instance
+    if (unreadable && !force) throw unreadable
+    if (hasEnded(state)) return
+    if (!force)
+      throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, {
+        detail: { state },
+        hint: `ovm stop ${id}, or ovm rm --force ${id}`,
+      })
+    if (state !== "stopping") {
+      await instance.become("stopping")
+      this.log("stopping", instance, {})
+    }
+    instance.removed.abort()
+    await this.end(instance, 0)
+    await instance.ended
   }
 
   /** Removes all there is of an instance that has ended. */

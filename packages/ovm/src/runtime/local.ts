@@ -16,7 +16,7 @@ import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { follow, keepUp } from "./follow.ts"
 import { heldBy } from "./held.ts"
-import { entryOf, type Instance } from "./instance.ts"
+import type { Instance } from "./instance.ts"
 import type {
   AttachOptions,
   CreateAnswer,
@@ -282,21 +282,7 @@ export class LocalRuntime implements Runtime {
 
   async remove(instanceId: string, options: Call & { readonly force?: boolean } = {}): Promise<void> {
     const instance = this.#get(instanceId)
-    if (instance.unreadable && !options.force) throw instance.unreadable
-    if (!hasEnded(instance.state)) {
-      if (!options.force)
-        throw new OvmError("OVM_STATE_CONFLICT", `instance ${instanceId} is ${instance.state}`, {
-          detail: { state: instance.state },
-          hint: `ovm stop ${instanceId}, or ovm rm --force ${instanceId}`,
-        })
-      if (instance.state !== "stopping") {
-        await instance.become("stopping")
-        this.#log("stopping", instance, {})
-      }
-      instance.removed.abort()
-      await this.#ending.end(instance, 0)
-      await instance.ended
-    }
+    await this.#ending.overcome(instance, options.force ?? false)
     // Another life of it may have begun with the end of this one.
     if (this.#instances.get(instanceId) !== instance) return await this.remove(instanceId, options)
     await this.#ending.forget(instance)

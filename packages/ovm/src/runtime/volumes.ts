@@ -54,10 +54,7 @@ export class Volumes {
   async remove(name: string): Promise<void> {
     const { instances } = await this.#get(name)
     const [user] = instances
-    if (user)
-      throw new OvmError("OVM_VOLUME_IN_USE", `instance ${user.instance_id} has the volume ${name}`, {
-        hint: `ovm rm ${user.instance_id}`,
-      })
+    if (user) throw new OvmError("OVM_VOLUME_IN_USE", `instance ${user.instance_id} has the volume ${name}`)
     // Under another name first: what is removed half way is no volume.
     const leaving = join(this.folder, `${MAKING}${crypto.randomUUID()}`)
     await rename(join(this.folder, name), leaving)
@@ -93,9 +90,7 @@ export class Volumes {
   async #get(name: string): Promise<Volume> {
     const found = await this.#find(name)
     if (found) return found
-    throw new OvmError("OVM_VOLUME_UNKNOWN", `there is no volume ${JSON.stringify(name.slice(0, 100))}`, {
-      hint: `ovm volume create ${name} --size 10GiB`,
-    })
+    throw new OvmError("OVM_VOLUME_UNKNOWN", `there is no volume ${JSON.stringify(name.slice(0, 100))}`)
   }
 
   async #find(name: string): Promise<Volume | undefined> {
@@ -138,11 +133,10 @@ export function assertVolumesFree(instances: Instances, id: string, { volumes = 
       if (instance.id === id || hasEnded(instance.state) || (readOnly && use.readOnly === true)) continue
       throw new OvmError("OVM_VOLUME_IN_USE", `instance ${instance.id} has the volume ${name}`, {
         detail: { volume: name, instance_id: instance.id },
-        hint: `ovm stop ${instance.id}`,
       })
     }
 }
 
 function inUse(name: string): OvmError {
-  return new OvmError("OVM_NAME_IN_USE", `there is a volume ${name} already`, { hint: "ovm volume ls" })
+  return new OvmError("OVM_NAME_IN_USE", `there is a volume ${name} already`)
 }

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { Sandbox } from "./sandbox.ts"
+
+setDefaultTimeout(180_000)
+
+const skip =
+  guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
+if (skip) console.log(`SKIP packages/ovm/test/volumes.test.ts: ${skip}`)
+
+describe.skipIf(Boolean(skip))("volumes on the command line", () => {
+  let box: Sandbox
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    await packGuest(join(box.home, "store"), "writes:1", "tick_ms=50 hlt=1 button=1 write=3")
+    await packGuest(join(box.home, "store"), "reads:1", "tick_ms=50 hlt=1 button=1 read=3")
+  })
+  afterAll(() => box[Symbol.asyncDispose]())
+
+  test("a disk is made, written to by one machine and read by the next", async () => {
+    expect(await box.ok(["volume", "create", "data", "--size", "8MiB"])).toBe("data")
+    const { instance_id: writer } = await box.json([
+      "run",
+      "--detach",
+      "--name",
+      "writer",
+      "-v",
+      "data",
+      "writes:1",
+    ])
+    await box.console(writer, "WROTE 3 [")
+    expect(await box.ok(["volume", "ls"])).toMatch(
+      /^NAME +SIZE +USED +CREATED +MACHINES\ndata +8 MiB .* \w{8}$/,
+    )
+    await box.fails(["volume", "rm", "data"], "OVM_VOLUME_IN_USE", [writer, "ovm volume ls"])
+    await box.fails(["run", "--detach", "-v", "data:ro", "reads:1"], "OVM_VOLUME_IN_USE", [writer])
+    await box.ok(["rm", "--force", "writer"])
+    const { instance_id: reader } = await box.json([
+      "run",
+      "--detach",
+      "--name",
+      "reader",
+      "-v",
+      "data:ro",
+      "reads:1",
+    ])
+    await box.console(reader, "SECTOR 3 [written by the guest")
+    expect((await box.json(["volume", "inspect", "data"])).instances).toEqual([
+      { instance_id: reader, read_only: true, in_use: true },
+    ])
+    expect(await box.ok(["volume", "inspect", "data"])).toContain(`machine  ${reader}, read-only`)
+    expect(await box.json(["volume", "prune"])).toEqual({ dry_run: false, removed: [] })
+    await box.ok(["rm", "--force", "reader"])
+    expect((await box.json(["volume", "prune", "--dry-run"])).removed).toMatchObject([{ name: "data" }])
+    expect(await box.ok(["volume", "rm", "data"])).toBe("data")
+    expect((await box.json(["volume", "ls"])).volumes).toEqual([])
+  })
+
+  test("what is wrong is named, and what helps", async () => {
+    await box.fails(["run", "-d", "-v", "/srv:/srv", "reads:1"], "OVM_USAGE", [
+      "/srv is a path",
+      "ovm volume create",
+    ])
+    await box.fails(["run", "-d", "-v", "data:rx", "reads:1"], "OVM_USAGE", ["data:rx"])
+    await box.fails(["run", "-d", "-v", "data", "reads:1"], "OVM_VOLUME_UNKNOWN", [
+      '"data"',
+      "ovm volume create data",
+    ])
+    await box.fails(["volume", "create", "-x", "--size", "1GiB"], "OVM_USAGE", ["-x"])
+    await box.fails(["volume", "create", "a/b", "--size", "1GiB"], "OVM_REQUEST_INVALID", ["name"])
+    await box.fails(["volume", "create", "a", "--size", "1"], "OVM_REQUEST_INVALID", ["size"])
+    await box.fails(["volume", "create", "a"], "OVM_USAGE", ["--size"])
+    await box.fails(["volume", "inspect", "nothing"], "OVM_VOLUME_UNKNOWN", ["nothing"])
+    await box.fails(["volume", "nonsense"], "OVM_USAGE", ["volume nonsense"])
+    expect(await box.instances("--all")).toEqual([])
+  })
+})
