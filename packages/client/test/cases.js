@@ -82,6 +82,7 @@ export const cases = {
     const own = told.filter((one) => one.instance_id === instance_id)
     assert.deepEqual([own[0].type, own.at(-1).type], ["starting", "removed"])
     for await (const event of await runtime.events({ after: own.at(-2).id, follow: true })) {
+      if (event.instance_id !== instance_id) continue
       assert.deepEqual(event, own.at(-1))
       break
     }
