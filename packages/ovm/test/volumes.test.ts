@@ -66,7 +66,7 @@ describe.skipIf(Boolean(skip))("volumes on the command line", () => {
     await box.fails(["run", "-d", "-v", "data:rx", "reads:1"], "OVM_USAGE", ["data:rx"])
     await box.fails(["run", "-d", "-v", "data", "reads:1"], "OVM_VOLUME_UNKNOWN", [
       '"data"',
-      "ovm volume create data",
+      "ovm volume create",
     ])
     await box.fails(["volume", "create", "-x", "--size", "1GiB"], "OVM_USAGE", ["-x"])
     await box.fails(["volume", "create", "a/b", "--size", "1GiB"], "OVM_REQUEST_INVALID", ["name"])
