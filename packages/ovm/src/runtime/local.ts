@@ -50,7 +50,7 @@ import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
-import { Volumes } from "./volumes.ts"
+import { VolumeStore } from "./volumes.ts"
 import { Slots } from "./warm/slots.ts"
 
 export interface LocalRuntimeOptions {
@@ -86,14 +86,14 @@ export class LocalRuntime implements Runtime {
   readonly #recovery: Recovery
   readonly #events = new EventLog()
   readonly #attachments = new Attachments()
-  readonly #volumes: Volumes
+  readonly #volumes: VolumeStore
   #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
     const defaults = { ...DEFAULTS, ...options.defaults }
-    this.#volumes = new Volumes(join(options.root, "volumes"), this.#instances)
+    this.#volumes = new VolumeStore(join(options.root, "volumes"), this.#instances)
     this.#slots = new Slots({ ...options, volumes: this.#volumes, limits: this.#limits, defaults })
     const onMachine = (instance: Instance) => this.#watch(instance)
     const log = this.#told

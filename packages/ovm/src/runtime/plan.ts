@@ -11,7 +11,7 @@ import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
-import type { Volumes } from "./volumes.ts"
+import type { VolumeStore } from "./volumes.ts"
 
 /** Where a machine is going to live, and what was said of it. */
 export interface LaunchRequest {
@@ -34,7 +34,7 @@ export interface PlanContext {
   readonly root: string
   readonly images: Images
   readonly vmms: readonly Vmm[]
-  readonly volumes: Volumes
+  readonly volumes: VolumeStore
   readonly limits: Limits
   readonly defaults: Defaults
   /** Where the plan is for a start; absent where it is for a slot, which resumes nothing yet. */

@@ -19,7 +19,7 @@ const SERIAL = 20
 type Instances = ReadonlyMap<string, Instance>
 
 /** The volumes of one root: a folder each, of which its name is all that is known besides (spec/volumes.md). */
-export class Volumes {
+export class VolumeStore {
   constructor(
     private readonly folder: string,
     private readonly instances: Instances,
