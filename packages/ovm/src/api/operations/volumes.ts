@@ -2,7 +2,7 @@ import { json, readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
 import { parseVolumeRequest } from "../requests.ts"
 
-// VolumeStore (spec/volumes.md).
+// Volumes (spec/volumes.md).
 
 export const volumes = operation("GET", "/volumes", async ({ runtime }) =>
   json({ volumes: await runtime.volumes() }),
