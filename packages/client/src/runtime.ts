@@ -1,4 +1,6 @@
 import type {
+  CommitAnswer,
+  CommitRequest,
   CreateAnswer,
   Health,
   InstanceInfo,
@@ -88,6 +90,11 @@ export interface Runtime {
    * throw, and OVM_UNSUPPORTED for what would go on from a snapshot.
    */
   create(request: StartRequest, call?: Call): Promise<CreateAnswer>
+  /**
+   * Makes an image of a machine that has ended or is paused, with what its guest has written as one more layer. Throws
+   * OVM_STATE_CONFLICT for one that runs, OVM_UNSUPPORTED where nothing could be written.
+   */
+  commit(instanceId: string, request: CommitRequest, call?: Call): Promise<CommitAnswer>
   /** Throws OVM_NAME_IN_USE; OVM_STATE_CONFLICT while it is starting. */
   rename(instanceId: string, request: RenameRequest, call?: Call): Promise<void>
   /**

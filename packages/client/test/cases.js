@@ -70,11 +70,6 @@ export const cases = {
     assert.equal((await runtime.stop({ instance_id, grace_ms: 0 })).status, "stopping")
     // It ends with its machine.
     for await (const chunk of rest) assert(chunk instanceof Uint8Array)
-    const made = await runtime.create({ manifest })
-    assert.equal(made.status, "stopped")
-    assert.equal(await runtime.rename(made.instance_id, { name: `of-${process.pid}` }), undefined)
-    assert.equal((await runtime.status(made.instance_id)).name, `of-${process.pid}`)
-    await runtime.remove(made.instance_id)
     assert.equal(await runtime.remove(instance_id), undefined)
     assert.equal((await refusal(runtime.status(instance_id))).code, "OVM_INSTANCE_UNKNOWN")
     const told = []
@@ -98,6 +93,18 @@ export const cases = {
     const typed = runtime.type(instance_id, { attachment: "b", bytes: Buffer.from("no\n") })
     assert.equal((await refusal(typed)).code, "OVM_STATE_CONFLICT")
     await runtime.remove(instance_id, { force: true })
+  },
+
+  "a machine that is made, named and never started": async () => {
+    const runtime = connect(SOCKET)
+    const made = await runtime.create({ manifest })
+    assert.equal(made.status, "stopped")
+    assert.equal(await runtime.rename(made.instance_id, { name: `of-${process.pid}` }), undefined)
+    assert.equal((await runtime.status(made.instance_id)).name, `of-${process.pid}`)
+    // It has no disk.
+    const nothing = await refusal(runtime.commit(made.instance_id, { name: "made:1" }))
+    assert.equal(nothing.code, "OVM_UNSUPPORTED")
+    await runtime.remove(made.instance_id)
   },
 
   "what the daemon refuses": async () => {

@@ -5,7 +5,9 @@ import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { hexOf } from "../src/content/digest.ts"
+import { startRegistry as embedded } from "../src/registry-server/run.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
 // What is given as a disk, seen from a terminal: told apart by its bytes, and as sparse as it was.
@@ -30,6 +32,34 @@ describe.skipIf(Boolean(skip))("disks", () => {
     const machine = ["--kernel", kernel, "--args", "button=1 tick_ms=50 hlt=1", "--memory", "32MiB"]
     return box.ovm(["pack", ...machine, "--layer", layer, "-t", name, ...more])
   }
+
+  // OVMS-API-190
+  test("what a guest wrote is committed, pushed, and there on another host", async () => {
+    const source = { root: box.path("registry"), readOnly: false }
+    await using registry = await embedded({ hostname: "127.0.0.1", port: 0, source, log: () => {} })
+    await using there = await Sandbox.create()
+    const [base, next] = [`${registry.address}/web:1`, `${registry.address}/web:2`]
+    const disk = await box.file("web.raw", Buffer.alloc(64 * MiB, randomBytes(4096)))
+    expect(await pack(disk, base)).toMatchObject({ status: 0 })
+    await box.ok(["push", base])
+    const args = "button=1 tick_ms=50 hlt=1 write=3"
+    await box.ok(["run", "-d", "--name", "web", "--args", args, base])
+    await box.fails(["commit", "web", "--tag", next], "OVM_STATE_CONFLICT", ["running", "ovm stop web"])
+    await box.ok(["stop", "web"])
+    await box.fails(["commit", "web"], "OVM_USAGE", ["--tag"])
+    await box.fails(["commit", "web", "--tag", "NOT"], "OVM_REFERENCE_INVALID", ["NOT"])
+    const { digest, size } = await box.json(["commit", "web", "--tag", next])
+    expect(size).toBeLessThan(0.013 * 64 * MiB)
+    await box.ok(["rm", "web"])
+    await box.ok(["push", next])
+    expect(await there.json(["pull", next])).toMatchObject({ digest })
+    const read = "button=1 tick_ms=50 hlt=1 read=3"
+    const id = await there.ok(["run", "-d", "--args", read, next])
+    await until("it is there", () => there.ok(["logs", id]), {
+      is: (text) => text.includes("SECTOR 3 [written by the guest]"),
+    })
+    await there.ok(["rm", "-f", id])
+  })
 
   test("what is no disk is refused with the command that helps; with --format raw it is taken, and told of at run (OVMS-DSK-041, OVMS-SRC-020, OVMS-SRC-021)", async () => {
     const packed = gzipSync(randomBytes(100_000))

@@ -221,6 +221,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /status/{instance_id} 200,default",
     "GET /volumes 200,default",
     "POST /instances 200,default",
+    "POST /instances/{instance_id}/commit 200,default",
     "POST /instances/{instance_id}/input 204,default",
     "POST /instances/{instance_id}/pause 200,default",
     "POST /instances/{instance_id}/rename 204,default",

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
+  parseCommitRequest,
   parseRenameRequest,
   parseSnapshotRequest,
   parseStartRequest,
@@ -111,6 +112,7 @@ const PARSERS = {
   snapshot: parseSnapshotRequest,
   rename: parseRenameRequest,
   volume: parseVolumeRequest,
+  commit: parseCommitRequest,
   warm: parseWarmRequest,
 }
 

@@ -239,6 +239,23 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/commit": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Make an image of a machine that stands still */
+        readonly post: operations["commit"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/instances/{instance_id}/rename": {
         readonly parameters: {
             readonly query?: never;
@@ -450,6 +467,19 @@ export interface components {
         readonly CreateAnswer: {
             readonly instance_id: components["schemas"]["Uuid"];
             readonly status: components["schemas"]["State"];
+        };
+        /** @description How to call the image. */
+        readonly CommitRequest: {
+            /** @description A name of this host (spec/references.md); one that stood for something else is moved. */
+            readonly name: string;
+        };
+        readonly CommitAnswer: {
+            /** @description The name, in full. */
+            readonly reference: string;
+            /** @description Of the image. */
+            readonly digest: components["schemas"]["Digest"];
+            /** @description Bytes of the layer that was added. */
+            readonly size: number;
         };
         /** @description How to call an instance. */
         readonly RenameRequest: {
@@ -1146,6 +1176,34 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["StartAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly commit: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["CommitRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description The image is stored and named. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CommitAnswer"];
                 };
             };
             readonly default: components["responses"]["Error"];

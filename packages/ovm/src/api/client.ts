@@ -20,6 +20,7 @@ export function connect(socket: string): Runtime {
     pause: (id, call) => ours(client.pause(id, call)),
     resume: (id, call) => ours(client.resume(id, call)),
     create: (request, call) => ours(client.create(request, call)),
+    commit: (id, request, call) => ours(client.commit(id, request, call)),
     rename: (id, request, call) => ours(client.rename(id, request, call)),
     startAgain: (id, call) => ours(client.startAgain(id, call)),
     restart: (id, options) => ours(client.restart(id, options)),

@@ -1,5 +1,6 @@
 import type { Operation } from "./operation.ts"
 import { attachConsole } from "./operations/attach.ts"
+import { commit } from "./operations/commit.ts"
 import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { health } from "./operations/health.ts"
@@ -39,6 +40,7 @@ export const OPERATIONS: readonly Operation[] = [
   startAgain,
   restart,
   rename,
+  commit,
   health,
   info,
   metrics,

@@ -4,6 +4,7 @@ import { readJson } from "../artifact/json.ts"
 import { OvmError } from "../errors.ts"
 import { isPath } from "../registry/reference.ts"
 import type {
+  CommitRequest,
   RenameRequest,
   SnapshotRequest,
   StartRequest,
@@ -13,6 +14,7 @@ import type {
 } from "../runtime/interfaces.ts"
 import places from "./generated/places.json" with { type: "json" }
 import {
+  CommitRequest as isCommitRequest,
   RenameRequest as isRenameRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
@@ -45,6 +47,10 @@ export function parseStopRequest(body: Uint8Array): StopRequest {
 
 export function parseSnapshotRequest(body: Uint8Array): SnapshotRequest {
   return parse(body, isSnapshotRequest, places.SnapshotRequest)
+}
+
+export function parseCommitRequest(body: Uint8Array): CommitRequest {
+  return parse(body, isCommitRequest, places.CommitRequest)
 }
 
 export function parseRenameRequest(body: Uint8Array): RenameRequest {

@@ -225,6 +225,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/snapshot.ts"),
   },
   {
+    name: "commit",
+    summary: "Make an image of what a machine has on its disk",
+    group: INSTANCES,
+    load: () => import("./commands/machines/commit.ts"),
+  },
+  {
     name: "warm",
     summary: "Keep machines of a snapshot loaded, one command away from running",
     group: INSTANCES,

@@ -15,7 +15,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   build: BUILD,
   checkpoint: SNAPSHOT,
   clone: SNAPSHOT,
-  commit: SNAPSHOT,
   config: "ovm info says where settings are",
   console: "ovm attach ID joins the terminal and a machine's console",
   cp: `${LATER} for files of a machine; ovm copy copies images between places`,

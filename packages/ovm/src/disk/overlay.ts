@@ -13,6 +13,28 @@ const HEADER_LENGTH = 112
 const REFCOUNT_ORDER = 4 // 16-bit counts
 
 /**
+ * Where what every qcow2 of this host begins with is, by cluster, and its header; `virtualSize` in bytes. The rest of
+ * the file begins at `clusters`.
+ */
+export function layout(virtualSize: number) {
+  const l1Entries = Math.ceil(virtualSize / L1_REACH)
+  const l1Clusters = Math.ceil((l1Entries * 8) / CLUSTER)
+  const [refcountTable, refcountBlock, l1Table] = [1, 2, 3]
+  const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
+  header.setUint32(0, 0x514649fb)
+  header.setUint32(4, 3)
+  header.setUint32(20, CLUSTER_BITS)
+  header.setBigUint64(24, BigInt(virtualSize))
+  header.setUint32(36, l1Entries)
+  header.setBigUint64(40, BigInt(l1Table * CLUSTER))
+  header.setBigUint64(48, BigInt(refcountTable * CLUSTER))
+  header.setUint32(56, 1)
+  header.setUint32(96, REFCOUNT_ORDER)
+  header.setUint32(100, HEADER_LENGTH)
+  return { header, l1Entries, refcountTable, refcountBlock, l1Table, clusters: l1Table + l1Clusters }
+}
+
+/**
  * Creates an empty writable qcow2 v3 at `path`, which must not exist yet: header, refcount table and block, L1 table,
  * each in clusters of its own, nearly all of it a hole. No backing file is written into the header: the chain is
  * explicit (spec/disk.md). `virtualSize` is in bytes, a multiple of 512. Throws OVM_DISK_INVALID, OVM_NO_SPACE,
@@ -26,22 +48,7 @@ export async function createOverlay(path: string, virtualSize: number): Promise<
     virtualSize > MAX_VIRTUAL_SIZE
   )
     throw invalid(path, `cannot have a virtual size of ${virtualSize} bytes`)
-  const l1Entries = Math.ceil(virtualSize / L1_REACH)
-  const l1Clusters = Math.ceil((l1Entries * 8) / CLUSTER)
-  const [refcountTable, refcountBlock, l1Table] = [1, 2, 3]
-  const clusters = l1Table + l1Clusters
-
-  const header = new DataView(new ArrayBuffer(HEADER_LENGTH))
-  header.setUint32(0, 0x514649fb)
-  header.setUint32(4, 3)
-  header.setUint32(20, CLUSTER_BITS)
-  header.setBigUint64(24, BigInt(virtualSize))
-  header.setUint32(36, l1Entries)
-  header.setBigUint64(40, BigInt(l1Table * CLUSTER))
-  header.setBigUint64(48, BigInt(refcountTable * CLUSTER))
-  header.setUint32(56, 1)
-  header.setUint32(96, REFCOUNT_ORDER)
-  header.setUint32(100, HEADER_LENGTH)
+  const { clusters, refcountTable, refcountBlock, header } = layout(virtualSize)
   const table = new DataView(new ArrayBuffer(8))
   table.setBigUint64(0, BigInt(refcountBlock * CLUSTER))
   const counts = new DataView(new ArrayBuffer(clusters * 2))

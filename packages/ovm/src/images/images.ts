@@ -1,3 +1,4 @@
+import { writeFurther } from "../artifact/machine/further.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -6,6 +7,7 @@ import type { Call } from "../content/interfaces.ts"
 import { releaseLease } from "../content/layout/leases.ts"
 import { readLayout } from "../content/layout/reader.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
+import { writeCompact } from "../disk/compact.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import type { SecretFinding } from "../ram/scan.ts"
@@ -258,6 +260,34 @@ export class Images {
     // The snapshot is there now, whatever becomes of this.
     await lease.drop(descriptor).catch(() => {})
     return { snapshot, replaced: before !== undefined && before.digest !== descriptor.digest }
+  }
+
+  /**
+   * Stores the machine of `opened` with what is in `since`, overlays on top of it, as one more layer, which is written
+   * to the new file `file` first. It has no name yet. Throws as writeCompact and writeFurther do.
+   */
+  async writeCommit(
+    opened: OpenImage,
+    since: PreparedImage["layers"],
+    file: string,
+    call: Call = {},
+  ): Promise<{ readonly descriptor: Descriptor; readonly layer: Descriptor }> {
+    const overlays = since.map(({ path }) => path)
+    await writeCompact(overlays, opened.image.layers, file, call)
+    await using store = await openLayout(this.place.store)
+    const created = new Date().toISOString()
+    return await writeFurther(store, opened.machine, { layer: file, created }, call)
+  }
+
+  /** Gives a machine that writeCommit stored its name; what had it goes, unless something else holds it. */
+  async nameCommit(descriptor: Descriptor, name: string, call: Call = {}): Promise<void> {
+    const store = await openLayout(this.place.store)
+    try {
+      await store.tag(descriptor, name, call)
+    } finally {
+      await store.close()
+    }
+    await collectImages(this.place, call).catch(() => {})
   }
 
   /** Looks for secrets in the sparse RAM file `path` and in the text `beside` it, as scanRam does. */

@@ -1,3 +1,4 @@
+import type { Artifact } from "../artifact/machine/read.ts"
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -78,6 +79,11 @@ export class OpenImage {
     readonly image: PreparedImage,
   ) {
     this.snapshot = opened.root.snapshot
+  }
+
+  /** The machine's artifact; of a snapshot, that of its base. */
+  get machine(): Artifact {
+    return this.opened.root.machine
   }
 
   /**

@@ -11,6 +11,7 @@ import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
 import { restartInstance, startEnded } from "./asked-again.ts"
 import { Attachments } from "./attachments.ts"
+import { commitInstance } from "./commit.ts"
 import { instanceConsole } from "./console.ts"
 import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
@@ -19,6 +20,8 @@ import { heldBy } from "./held.ts"
 import type { Instance } from "./instance.ts"
 import type {
   AttachOptions,
+  CommitAnswer,
+  CommitRequest,
   CreateAnswer,
   EventsOptions,
   Health,
@@ -156,6 +159,10 @@ export class LocalRuntime implements Runtime {
   async create(request: StartRequest, call: Call = {}): Promise<CreateAnswer> {
     this.#assertSettled()
     return await this.#starts.create(request, call)
+  }
+
+  async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {
+    return await commitInstance(this.#get(instanceId), this.#options.images, request, call)
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {

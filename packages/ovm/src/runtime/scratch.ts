@@ -27,8 +27,8 @@ export function sinkOf(
   }
 }
 
-/** RAM, compressed RAM and device state, of any snapshot. */
-const SCRATCH = /^snapshot(-\w+)?\.(ram|state)/
+/** RAM, compressed RAM and device state, of any snapshot; layers of commits. */
+const SCRATCH = /^(snapshot(-\w+)?\.(ram|state)|commit-\w+\.qcow2$)/
 
 /**
  * Removes what snapshots left of RAM and state in `directory`, while none is being taken. Gives what could not be, in

@@ -13,10 +13,14 @@ export async function setGuest(
   work: (machine: Machine) => Promise<void>,
   log: (event: string, fields: Record<string, unknown>) => void,
 ): Promise<void> {
-  const { id, machine, state } = instance
+  const { id, machine, state, snapshotting } = instance
   if (!machine || (state !== "running" && state !== "paused"))
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
   instance.assertUsable()
+  if (snapshotting)
+    throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is being snapshotted or committed`, {
+      detail: { state },
+    })
   await refuseSuspended(instance)
   await work(machine)
   await keepUp(instance, machine.guest, log)

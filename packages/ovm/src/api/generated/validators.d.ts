@@ -22,6 +22,8 @@ export declare const Volume: Validator
 export declare const VolumeList: Validator
 export declare const StartAnswer: Validator
 export declare const CreateAnswer: Validator
+export declare const CommitRequest: Validator
+export declare const CommitAnswer: Validator
 export declare const RenameRequest: Validator
 export declare const StopRequest: Validator
 export declare const StopAnswer: Validator

@@ -1,0 +1,74 @@
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import type { Images } from "../images/images.ts"
+import { parseReference } from "../registry/reference.ts"
+import { startable } from "./again.ts"
+import type { Instance } from "./instance.ts"
+import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
+import type { Lineage } from "./record.ts"
+import { hasEnded } from "./states.ts"
+
+/**
+ * Makes an image of a machine that stands still: its own, with what its guest wrote since as one more layer
+ * (OVMS-API-190). Throws OVM_STATE_CONFLICT for one that runs, or does not stand still until the end; OVM_UNSUPPORTED
+ * where nothing could be written; what a start refuses, and what the store throws: then there is no new name.
+ */
+export async function commitInstance(
+  instance: Instance,
+  images: Images,
+  { name }: CommitRequest,
+  call: Call,
+): Promise<CommitAnswer> {
+  const reference = parseReference(name).toString()
+  const { state, info } = instance
+  const lineage = standing(instance)
+  const over = Promise.withResolvers<void>()
+  instance.snapshotting = over.promise
+  const file = join(instance.directory, `commit-${crypto.randomUUID().slice(0, 8)}.qcow2`)
+  const signal = call.signal
+    ? AbortSignal.any([call.signal, instance.removed.signal])
+    : instance.removed.signal
+  try {
+    const asked = instance.request?.manifest ?? info.image.reference
+    const opened = await images.openAgain(asked, lineage.base, { lease: instance.id, signal })
+    try {
+      const since = await opened.overlays(written(lineage), { signal })
+      const made = await images.writeCommit(opened, since, file, { signal })
+      if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
+      await images.nameCommit(made.descriptor, reference, { signal })
+      return { reference, digest: made.descriptor.digest, size: made.layer.size }
+    } finally {
+      await opened.close()
+    }
+  } finally {
+    await rm(file, { force: true })
+    instance.snapshotting = undefined
+    over.resolve()
+  }
+}
+
+/** What was written since the image, the lowest first. */
+function written({ overlays, top }: Lineage): Lineage["overlays"] {
+  return top === undefined ? overlays : [...overlays, top]
+}
+
+function standing(instance: Instance): Lineage {
+  const { state, lineage, snapshotting } = instance
+  if (!hasEnded(state) && state !== "paused") throw conflict(instance, `is ${state}`)
+  if (hasEnded(state)) startable(instance)
+  else instance.assertUsable()
+  if (snapshotting) throw conflict(instance, "is being snapshotted or committed")
+  if (!lineage || written(lineage).length === 0)
+    throw new OvmError("OVM_UNSUPPORTED", `instance ${instance.id} has no disk that it could write to`, {
+      detail: [{ pointer: "/instance_id", reason: "nothing was written" }],
+    })
+  return lineage
+}
+
+function conflict(instance: Instance, why: string): OvmError {
+  return new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} ${why}`, {
+    detail: { state: instance.state },
+  })
+}
