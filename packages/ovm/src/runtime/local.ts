@@ -143,10 +143,10 @@ export class LocalRuntime implements Runtime {
   /** As a rule all of it is done within that time; what is not goes on behind the answers (OVMS-STA-022). */
   async #recover(): Promise<void> {
     const { tried } = await this.#recovery.begin()
-    const { images } = this.#options
-    const settled = Promise.all([tried, images.keepLeases(heldBy(this.#instances))]).catch((problem) =>
-      this.#options.log?.("leases not settled", { problem: String(problem) }),
-    )
+    const { images, log } = this.#options
+    const kept = images.keepLeases(heldBy(this.#instances))
+    const unsettled = (problem: unknown) => log?.("leases not settled", { problem: String(problem) })
+    const settled = Promise.all([tried, kept]).catch(unsettled)
     await Promise.race([settled, sleep(PATIENCE_MS)])
     this.#looking = setInterval(() => void this.#recovery.again(), LOOK_AGAIN_MS).unref()
   }
@@ -297,8 +297,8 @@ export class LocalRuntime implements Runtime {
   }
 
   async info(): Promise<RuntimeInfo> {
-    const counts = { total: this.#instances.size, running: countRunning(this.#instances) }
-    const instances = { ...counts, limit: this.#limits.running }
+    const { size: total } = this.#instances
+    const instances = { total, running: countRunning(this.#instances), limit: this.#limits.running }
     return { ...(await factsAbout(this.#options)), instances, warm: this.#slots.info() }
   }
 
