@@ -15,6 +15,17 @@ const WORDS_LIMIT = 64 << 10
 /** Where its descriptors are (packages/shim/src/keeper.h). */
 const PROGRAM_AT = "/proc/self/fd/4"
 
+/** The descriptor that a VMM has of what it was given by `inherited`. */
+export const INHERITED = 6
+
+export interface KeptOptions {
+  readonly directory: string
+  /** Bytes. */
+  readonly consoleLimit: number
+  /** A descriptor of this process that the VMM, and nobody else of the machine, holds as INHERITED. */
+  readonly inherited?: number
+}
+
 export interface Kept {
   /** Process group and session of the keeper and all below it. */
   readonly group: number
@@ -28,7 +39,7 @@ export interface Kept {
  */
 export async function spawnKept(
   argv: readonly string[],
-  { directory, consoleLimit }: { readonly directory: string; readonly consoleLimit: number },
+  { directory, consoleLimit, inherited }: KeptOptions,
 ): Promise<Kept> {
   try {
     if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
@@ -40,7 +51,7 @@ export async function spawnKept(
       argv0: KEEPER,
       cwd: directory,
       detached: true,
-      stdio: ["ignore", "ignore", "ignore", request.fd, program, held.fd],
+      stdio: ["ignore", "ignore", "ignore", request.fd, program, held.fd, inherited ?? "ignore"],
       env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
     })
     await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
