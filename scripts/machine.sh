@@ -42,20 +42,29 @@ modules_for() {
   done | awk '!seen[$0]++'
 }
 
-initrd=$new/initrd
-mkdir -p "$initrd/bin" "$initrd/dev" "$initrd/proc" "$initrd/root" "$initrd/lib"
-cp "$busybox" "$initrd/bin/busybox"
-cp -r "$parts/initrd/." "$initrd"
-chmod -R u=rwX,go=rX "$initrd"
+# archive NAME MODULE…: an initramfs of busybox, machine/NAME and these modules.
+archive() {
+  files=$new/$1
+  mkdir -p "$files/bin" "$files/dev" "$files/etc" "$files/proc" "$files/root" "$files/sys" "$files/lib"
+  cp "$busybox" "$files/bin/busybox"
+  cp -r "$parts/$1/." "$files"
+  chmod -R u=rwX,go=rX "$files"
+  shift
+  for file in $(modules_for "$@"); do
+    name=$(basename "$file")
+    cp "$modules/$file" "$files/lib/$name"
+    case $name in *.xz) "$busybox" unxz "$files/lib/$name"; name=${name%.xz} ;; esac
+    echo "/lib/$name" >>"$files/modules"
+  done
+  find "$files" -exec touch -h -d "@$epoch" {} +
+  (cd "$files" && find . | sort | "$cache/deb/cpio/bin/cpio" --quiet --reproducible -o -H newc -R 0:0) | gzip -9n >"$files.img"
+  rm -rf "$files"
+}
+
 # ext4 asks for crc32c by name: no dependency that modules.dep knows of.
-for file in $(modules_for virtio_pci virtio_blk crc32c_generic ext4 button evdev); do
-  name=$(basename "$file")
-  cp "$modules/$file" "$initrd/lib/$name"
-  case $name in *.xz) "$busybox" unxz "$initrd/lib/$name"; name=${name%.xz} ;; esac
-  echo "/lib/$name" >>"$initrd/modules"
-done
-find "$initrd" -exec touch -h -d "@$epoch" {} +
-(cd "$initrd" && find . | sort | "$cache/deb/cpio/bin/cpio" --quiet --reproducible -o -H newc -R 0:0) | gzip -9n >"$new/initrd.img"
+archive initrd virtio_pci virtio_blk crc32c_generic ext4 button evdev
+# A machine without a disk, for tests of networks.
+archive net virtio_pci virtio_net button evdev
 
 # edit DISK <COMMANDS: changes an ext4 file system as it lies in a file.
 edit() {
@@ -97,7 +106,7 @@ COMMANDS
 
 cp "$cache/deb/$kernel/boot/vmlinuz-$release" "$new/vmlinuz"
 cp "$parts/machine.json" "$new/machine.json"
-rm -rf "$initrd" "$base" "$new/log" "$new"/*.raw
+rm -rf "$base" "$new/log" "$new"/*.raw
 echo "$stamp" >"$new/.stamp"
 chmod 755 "$new"
 rm -rf "$out"
