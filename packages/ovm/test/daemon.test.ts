@@ -108,6 +108,7 @@ describe.skipIf(Boolean(skip))("the daemon", () => {
       vcpus: 2,
       memory: 64 << 20,
       grace_ms: 300,
+      network: "user",
     })
     expect(await host.ok(["info"])).toContain("2 vCPU, 64 MiB and 300 ms to power off unless told")
     const began = performance.now()

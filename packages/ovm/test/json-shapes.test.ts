@@ -199,7 +199,8 @@ describe.skipIf(Boolean(skip))("run for real", () => {
       JSON.stringify({ limits, defaults: { vcpus: 2 }, vmms: ["qemu"] }),
     )
     expect((await shaped("info")).settings.limits).toMatchObject({ running: 8, warm_memory: 1 << 30 })
-    const { instance_id } = await shaped("run", ["--detach", "--name", "web", "guest:1"])
+    const { instance_id } = await shaped("run", ["--detach", "--name", "web", "--publish", "80", "guest:1"])
+    expect((await shaped("port", ["web"])).ports).toMatchObject([{ protocol: "tcp", guest: 80 }])
     await shaped("start", ["--name", "other", "guest:1"])
     await shaped("pause", ["web"])
     expect((await shaped("status", ["web"])).reason).toBe("request")

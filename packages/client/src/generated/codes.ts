@@ -62,6 +62,7 @@ export const codes = {
   "OVM_RECORD_UNREADABLE": "conflict",
   "OVM_STATE_CONFLICT": "conflict",
   "OVM_NAME_IN_USE": "conflict",
+  "OVM_PORT_IN_USE": "conflict",
   "OVM_IMAGE_IN_USE": "conflict",
   "OVM_VOLUME_UNKNOWN": "absent",
   "OVM_VOLUME_IN_USE": "conflict",

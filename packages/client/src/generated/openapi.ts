@@ -411,6 +411,7 @@ export interface components {
             readonly volumes?: readonly components["schemas"]["VolumeUse"][];
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
+            readonly network?: components["schemas"]["NetworkWanted"];
         };
         /** @description What the guest is told at its first boot (first-boot.md). */
         readonly FirstBoot: {
@@ -455,6 +456,34 @@ export interface components {
         };
         readonly VolumeList: {
             readonly volumes: readonly components["schemas"]["Volume"][];
+        };
+        /** @description What the machine's network interface is connected to, and which ports of the host lead to it. All optional. */
+        readonly NetworkWanted: {
+            /**
+             * @description user - a network of its own that leads out by the host; none - nothing. Default as the manifest, then the operator says.
+             * @enum {unknown}
+             */
+            readonly mode?: "user" | "none";
+            /** @description False - the guest connects to nothing outside. Default true. */
+            readonly outbound?: boolean;
+            /** @description Ports of the host that lead to ports of the guest. */
+            readonly ports?: readonly components["schemas"]["PortWanted"][];
+            /** @description True - also those that the manifest offers, each by a free port of the host. Default false. */
+            readonly offered?: boolean;
+        };
+        /** @description A port of the host that is to lead to one of the guest. */
+        readonly PortWanted: {
+            /** @description Port of the guest. */
+            readonly guest: number;
+            /** @description Port of the host; 0 or absent - one that is free. */
+            readonly host?: number;
+            /** @description Address of the host, IPv4 or IPv6. Default 127.0.0.1, which this host alone can reach. */
+            readonly address?: string;
+            /**
+             * @description Default tcp.
+             * @enum {unknown}
+             */
+            readonly protocol?: "tcp" | "udp";
         };
         readonly StartAnswer: {
             readonly instance_id: components["schemas"]["Uuid"];
@@ -635,6 +664,17 @@ export interface components {
                 /** @description CPU time of the VMM's process. Only while it runs. */
                 readonly cpu_time_ms?: number;
             };
+            /** @description What its network interface is connected to. Absent until it is known. */
+            readonly network?: {
+                /** @enum {unknown} */
+                readonly mode: "user" | "none";
+                /** @description Of its interface, in lower case with colons; absent if it has none. */
+                readonly mac?: string;
+                /** @description Whether the guest can connect to other hosts. */
+                readonly outbound?: boolean;
+                /** @description The ports of the host that lead to it. */
+                readonly ports?: readonly components["schemas"]["Port"][];
+            };
             readonly timings_ms: components["schemas"]["Timings"];
             /** @description The snapshot that it was resumed from. */
             readonly snapshot?: components["schemas"]["Digest"];
@@ -661,6 +701,17 @@ export interface components {
             readonly created: components["schemas"]["Time"];
             readonly started?: components["schemas"]["Time"];
             readonly finished?: components["schemas"]["Time"];
+        };
+        /** @description A port of the host that leads to one of the guest. */
+        readonly Port: {
+            /** @enum {unknown} */
+            readonly protocol: "tcp" | "udp";
+            /** @description Address of the host, IPv4 or IPv6. */
+            readonly address: string;
+            /** @description Port of the host. */
+            readonly host: number;
+            /** @description Port of the guest. */
+            readonly guest: number;
         };
         /** @description Milliseconds of each phase, absent until it is over. total runs from the request to running. */
         readonly Timings: {
@@ -759,7 +810,7 @@ export interface components {
              * @description One of the closed list in spec/errors.json.
              * @enum {string}
              */
-            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
+            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
             /** @description One sentence that names the thing and the reason. */
             readonly message: string;
             /** @description Particulars that a program can read; for a manifest, the list of its faults. */

@@ -213,6 +213,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/attach.ts"),
   },
   {
+    name: "port",
+    summary: "List the ports of this host that lead to machines",
+    group: INSTANCES,
+    load: () => import("./commands/machines/port.ts"),
+  },
+  {
     name: "logs",
     summary: "Print a machine's console",
     group: INSTANCES,

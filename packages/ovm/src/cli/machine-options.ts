@@ -1,6 +1,7 @@
 import { resolve } from "node:path"
 import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
+import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest, VolumeUse } from "../runtime/interfaces.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
@@ -18,6 +19,10 @@ export interface MachineOptions extends FirstBootOptions {
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
   readonly volume?: readonly VolumeUse[]
+  readonly network?: "user" | "none"
+  readonly outbound?: "on" | "off"
+  readonly publish?: readonly WantedForward[]
+  readonly publishAll?: boolean
 }
 
 export function defineMachineOptions(command: Command): Command {
@@ -37,6 +42,22 @@ export function defineMachineOptions(command: Command): Command {
     .option("--resume", "go on from the newest snapshot of the image on this host that fits")
     .option("--no-resume", "boot, whatever snapshot there is")
     .option("-v, --volume <name[:ro]>", "volume as a further disk; may be given again", collectVolume)
+    .option(
+      "-p, --publish <port>",
+      "have a port of this host lead to one of the guest: [ADDRESS:]HOST:GUEST[/udp]; again for more",
+      (text, before: readonly WantedForward[] = []) => [...before, parseForward(text)],
+    )
+    .option("-P, --publish-all", "as many free ports as the image offers ports, each leading to one of them")
+    .addOption(
+      command
+        .createOption("--network <mode>", "what the machine's network is: one of its own, or none")
+        .choices(["user", "none"]),
+    )
+    .addOption(
+      command
+        .createOption("--outbound <state>", "off: the guest connects to nothing outside")
+        .choices(["on", "off"]),
+    )
   return defineFirstBootOptions(all)
 }
 
@@ -62,6 +83,16 @@ function collectVolume(text: string, before: readonly VolumeUse[] = []): readonl
   return [...before, { name, ...(access === "ro" && { readOnly: true }) }]
 }
 
+function networkOf({ network, outbound, publish, publishAll }: MachineOptions): Pick<Overrides, "network"> {
+  const wanted = {
+    ...(network && { mode: network }),
+    ...(outbound && { outbound: outbound === "on" }),
+    ...(publish && { ports: [...publish] }),
+    ...(publishAll && { offered: true }),
+  }
+  return Object.keys(wanted).length > 0 ? { network: wanted } : {}
+}
+
 /** `ephemeral`: the instance goes when its machine has ended. Throws what firstBootOf does. */
 export async function startRequest(
   image: string,
@@ -82,6 +113,7 @@ export async function startRequest(
     ...(options.resume !== undefined && { resume: options.resume }),
     ...(config && { config }),
     ...(options.volume && { volumes: options.volume }),
+    ...networkOf(options),
   }
   // The daemon has another working directory.
   return { manifest: isPath(image) ? resolve(image) : image, overrides }

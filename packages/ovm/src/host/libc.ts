@@ -28,6 +28,9 @@ const MFD_EXEC = 0x10
 const F_ADD_SEALS = 1033
 /** Against more of them, shrinking, growing, writing. */
 const EVERY_SEAL = 0xf
+const AF_UNIX = 1
+const SOCK_STREAM = 1
+const SOCK_CLOEXEC = 0o2000000
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -47,6 +50,18 @@ export function flock(fd: number, mode: LockMode, path: string): boolean {
       "keep ovm's data where flock(2) works, such as ext4, xfs, btrfs, tmpfs, or NFS with its lock service: " +
       "OVM_HOME=FOLDER; `df -T` names the file system",
   })
+}
+
+/**
+ * Two descriptors of sockets that are connected to each other (socketpair(2)), to be closed by the caller; no child
+ * process inherits them unless it is given one. Throws OVM_TOO_MANY where this process has no descriptor left.
+ */
+export function socketPair(): readonly [number, number] {
+  library ??= open()
+  const pair = new Int32Array(2)
+  if (library.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) === 0)
+    return [pair[0] ?? -1, pair[1] ?? -1]
+  throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a machine's network")
 }
 
 /** In words; node:os is loaded here, since it is hardly ever wanted. */
@@ -156,6 +171,7 @@ function open() {
         memfd_create: { args: ["ptr", "u32"], returns: "i32" },
         tcflush: { args: ["i32", "i32"], returns: "i32" },
         fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+        socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
       }).symbols
     } catch {

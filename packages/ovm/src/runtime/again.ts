@@ -2,6 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { planBoot } from "./boot.ts"
 import { Instance } from "./instance.ts"
+import { newNetwork, sameNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import type { Lineage } from "./record.ts"
 import { hasEnded } from "./states.ts"
@@ -44,7 +45,7 @@ export function restartable(instance: Instance): Startable {
  * how often its policy has had it started since somebody else did.
  */
 export function nextLife({ directory, info, lineage, request }: Startable, restarts: number): Instance {
-  const { instance_id, name, image, vmm, resources, restart, created } = info
+  const { instance_id, name, image, vmm, resources, network, restart, created } = info
   const { base, overlays, top } = lineage
   return new Instance(
     directory,
@@ -58,6 +59,7 @@ export function nextLife({ directory, info, lineage, request }: Startable, resta
       resources,
       ...(restart !== undefined && { restart }),
       ...(restarts > 0 && { restarts }),
+      ...(network && { network }),
       timings_ms: {},
       warnings: [],
       created,
@@ -97,9 +99,14 @@ export async function planAgain(
   const asked = request?.manifest ?? info.image.reference
   const opened = await images.openAgain(asked, lineage.base, { lease: id, ...call })
   try {
+    const overrides = request?.overrides ?? {}
+    const { manifest } = opened.image
+    const network = info.network
+      ? sameNetwork(info.network, overrides)
+      : await newNetwork(overrides, manifest, defaults)
     const written = await opened.overlays(lineage.overlays, call)
     const image = { ...opened.image, layers: [...opened.image.layers, ...written] }
-    return { ...(await planBoot(vmms, wanted, image, call)), written: lineage.overlays }
+    return { ...(await planBoot(vmms, { ...wanted, network }, image, call)), written: lineage.overlays }
   } finally {
     await opened.close()
   }

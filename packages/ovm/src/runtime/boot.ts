@@ -4,6 +4,7 @@ import type { PreparedImage } from "../images/prepared.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { firstBootDisk } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
+import { honoured } from "./network.ts"
 import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
 
@@ -29,14 +30,15 @@ export async function planBoot(
         refusal ??= refused
         continue
       }
+      const possible = honoured(plan, findings)
       return {
         image,
         capabilities: await vmm.capabilities(call),
-        plan,
+        plan: possible,
         warnings: [...image.warnings, ...findings.map(sentence)],
         go: async (call) => {
           await firstBoot?.make()
-          return await vmm.launch(plan, call)
+          return await vmm.launch(possible, call)
         },
       }
     } catch (error) {

@@ -6,7 +6,7 @@ import { OvmError } from "../errors.ts"
 import { hostCpu } from "../host/cpu.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import type { Loader } from "../vmm/loader.ts"
-import type { GuestModel, LaunchPlan } from "../vmm/plan.ts"
+import type { GuestModel, LaunchPlan, NetworkPlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import { type LaunchRequest, planOf } from "./plan.ts"
 
@@ -39,8 +39,11 @@ export async function fitOf(
   if (!loader) throw incompatible(what, [{ field: "/vmm/name", snapshot: descriptor.vmm.name }])
   const capabilities = await vmm.capabilities(call)
   const { overrides } = request
+  const network = networkIn(request, loader.macIn(descriptor.devices))
+  const { network: _, ...others } = booting
   const plan: LaunchPlan = {
-    ...booting,
+    ...others,
+    ...(network && { network }),
     resources: {
       vcpus: overrides.vcpus ?? descriptor.resources.vcpus,
       memory: overrides.memory ?? descriptor.resources.memory,
@@ -72,6 +75,20 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
       { detail: { requirement: "OVMS-SNP-133" } },
     )
   return { ...plan, kernel: { ...kernel, args: boot.args }, ...(initrd && { initrd }) }
+}
+
+/** What the guest's interface is connected to, if it has one: what it cannot have is refused (OVMS-SNP-162). */
+function networkIn({ network }: LaunchRequest, mac: string | undefined): NetworkPlan | undefined {
+  if (network && mac !== undefined) return { ...network, mac }
+  if (network && network.forwards.length > 0)
+    throw new OvmError(
+      "OVM_UNSUPPORTED",
+      "network: the snapshot's machine has no interface for ports to lead to",
+      {
+        detail: [{ pointer: "network/ports", reason: "the snapshot has no network interface" }],
+      },
+    )
+  return undefined
 }
 
 /** The snapshot's own where this host has it, as it has emulation; else what this host has, which will not fit. */

@@ -27,9 +27,11 @@ export interface Defaults {
   readonly memory: number
   /** How long a guest may take to power off, in ms. */
   readonly graceMs: number
+  /** What a machine's network interface is connected to. */
+  readonly network: "user" | "none"
 }
 
 /** The longest that anybody gives a guest to power off, in ms (spec/runtime-api.md, "POST /stop"). */
 export const MOST_GRACE_MS = 600_000
 
-export const DEFAULTS: Defaults = { vcpus: 1, memory: 512 << 20, graceMs: 10_000 }
+export const DEFAULTS: Defaults = { vcpus: 1, memory: 512 << 20, graceMs: 10_000, network: "user" }

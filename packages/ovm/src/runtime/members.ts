@@ -1,3 +1,4 @@
+import { isIP } from "node:net"
 import { basename, join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import { isDigest } from "../content/digest.ts"
@@ -41,6 +42,16 @@ const object =
   (value) =>
     isObject(value) && Object.entries(members).every(([name, check]) => check(value[name]))
 
+const isMac: Check = (value) => isText(value) && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(value as string)
+const isPort: Check = (value) => isSize(value) && (value as number) <= 65535
+const isForward = object({
+  protocol: oneOf("tcp", "udp"),
+  address: (value) => isText(value) && isIP(value as string) !== 0,
+  host: isPort,
+  guest: isPort,
+})
+const isPorts: Check = (value) => Array.isArray(value) && value.every(isForward)
+
 /** The members of InstanceInfo (spec/api/openapi.yaml) that are of no use if they are not this. */
 const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "reachable">]-?: Check } = {
   name: (value) => isText(value) && value !== "",
@@ -50,6 +61,7 @@ const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "
   image: object({ reference: isText, digest: optional(isDigest) }),
   vmm: object({ name: isText, version: isText, accelerator: isText }),
   resources: object({ vcpus: optional(isSize), memory: optional(isSize) }),
+  network: object({ mode: oneOf("user", "none"), mac: optional(isMac), ports: optional(isPorts) }),
   timings_ms: all((value) => typeof value === "number" && value >= 0),
   snapshot: isDigest,
   generation_id: isUuid,

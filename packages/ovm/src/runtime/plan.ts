@@ -5,7 +5,7 @@ import type { Images } from "../images/images.ts"
 import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import type { Loaded } from "../vmm/loader.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { DevicePlan, LaunchPlan, VolumePlan } from "../vmm/plan.ts"
+import type { DevicePlan, LaunchPlan, NetworkPlan, VolumePlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
@@ -25,6 +25,8 @@ export interface LaunchRequest {
   readonly defaults: Defaults
   /** Disks that outlive the machine. */
   readonly volumes?: readonly VolumePlan[]
+  /** Known once the image is. */
+  readonly network?: NetworkPlan
   /** Of a machine that is started again: what its guest wrote to. */
   readonly overlay?: string
 }
@@ -75,7 +77,7 @@ export function resourcesOf(
 
 /** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED. */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
-  const { id, directory, overrides, consoleLimit, defaults, overlay, volumes = [] } = request
+  const { id, directory, overrides, consoleLimit, defaults, network, overlay, volumes = [] } = request
   const { manifest, kernel, initrd, layers, virtualSize } = image
   refuseUefi(manifest)
   if (overrides.args !== undefined && !kernel)
@@ -99,6 +101,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     }),
     ...(volumes.length > 0 && { volumes }),
     devices: (manifest.devices ?? []).map(devicePlan),
+    ...(network?.mode === "user" && { network }),
     consoleLimit,
   }
 }

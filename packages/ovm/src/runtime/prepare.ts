@@ -3,14 +3,15 @@ import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
 import type { InstanceInfo } from "./interfaces.ts"
+import { newNetwork, shownNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
 
 /**
  * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
- * to go on from, and all is checked by the VMM. Throws what Images.open, chooseSnapshot, planResume and planBoot throw;
- * then nothing is leased to the instance.
+ * to go on from, and all is checked by the VMM. Throws what Images.open, newNetwork, chooseSnapshot, planResume and
+ * planBoot throw; then nothing is leased to the instance.
  */
 export async function prepareStart(
   context: PlanContext,
@@ -34,10 +35,13 @@ export async function prepareStart(
 
 async function plan(
   context: PlanContext,
-  request: LaunchRequest,
+  wanted: LaunchRequest,
   opened: OpenImage,
   call: Call,
 ): Promise<Planned> {
+  const { overrides, defaults } = wanted
+  const network = await newNetwork(overrides, opened.image.manifest, defaults)
+  const request = { ...wanted, network }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings] }
   if (!fit) return await planBoot(context.vmms, request, image, call)
@@ -54,6 +58,7 @@ export function factsOf({ image, capabilities, plan, warnings, snapshot }: Plann
     image: { reference: image.reference, digest: image.digest },
     vmm: { name, version, accelerator },
     resources: plan.resources,
+    network: shownNetwork(plan),
     warnings,
     ...(snapshot && { snapshot: snapshot.digest }),
   } satisfies Partial<InstanceInfo>

@@ -56,6 +56,7 @@ function holding(vmm: Vmm): Vmm {
     ...(loader && {
       loader: {
         model: (plan, devices) => loader.model(plan, devices),
+        macIn: (devices) => loader.macIn(devices),
         check: (plan, call) => loader.check(plan, call),
         load: async (plan, call) => {
           const loaded = await loader.load(plan, hold ? { ...call, goesOn: false } : call)

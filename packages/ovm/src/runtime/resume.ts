@@ -6,6 +6,7 @@ import { preloadRam } from "../ram/preload.ts"
 import type { Loaded, Loading } from "../vmm/loader.ts"
 import type { ResumePlan, SnapshotOrigin } from "../vmm/plan.ts"
 import type { Fit } from "./fit.ts"
+import { honoured } from "./network.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { resumedIn, resumeOnce } from "./resumed-once.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
@@ -23,16 +24,17 @@ export async function planResume(
   const { descriptor, digest, layers } = snapshot
   const folder = resumedIn(root)
   const wants = hintsOf(image, descriptor)
-  const resume: ResumePlan = {
+  const wanted: ResumePlan = {
     ...plan,
     ...(plan.disk && { disk: { ...plan.disk, layers } }),
     origin: originOf(snapshot),
     lockMemory: wants.lock,
   }
-  if (wants.lock) await assertLockable(digest, resume.resources.memory)
-  const findings = await loader.check(resume)
+  if (wants.lock) await assertLockable(digest, wanted.resources.memory)
+  const findings = await loader.check(wanted)
   const refused = refusalOf(`${vmm.name} cannot resume ${digest}`, findings)
   if (refused) throw refused
+  const resume = honoured(wanted, findings)
   const once = descriptor.uniqueness.multiResume === "deny"
   const release = once ? await claims?.take(folder, digest) : undefined
   const load = async (call: Loading) => {

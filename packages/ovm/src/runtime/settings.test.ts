@@ -46,8 +46,10 @@ test("each limit goes as far as the schema says", async () => {
 })
 
 test("each default goes as far as the schema says, memory in steps of 1 MiB", async () => {
-  const { properties } = schema.properties.defaults
-  expect(Object.keys(properties).sort()).toEqual(Object.keys(DEFAULTS).sort())
+  expect(Object.keys(schema.properties.defaults.properties).sort()).toEqual(Object.keys(DEFAULTS).sort())
+  const { network, ...properties } = schema.properties.defaults.properties
+  for (const mode of network.enum)
+    expect((await read({ defaults: { network: mode } })).defaults).toMatchObject({ network: mode })
   for (const [name, { minimum, maximum }] of Object.entries(properties)) {
     for (const value of [minimum, maximum])
       expect((await read({ defaults: { [name]: value } })).defaults).toEqual({ ...DEFAULTS, [name]: value })
@@ -68,6 +70,7 @@ test.each([
   ['{"limits":[]}', "limits: it is not an object"],
   ['{"limits":{"machines":1}}', "limits.machines: there is no such field"],
   ['{"limits":{"__proto__":1}}', "limits.__proto__: there is no such field"],
+  ['{"defaults":{"network":"host"}}', "defaults.network: it is neither user nor none"],
   ['{"defaults":1}', "defaults: it is not an object"],
   ['{"defaults":{"cpus":1}}', "defaults.cpus: there is no such field"],
   ['{"vmms":[]}', "vmms: it is not a list of names"],

@@ -32,7 +32,7 @@ const LIMIT_RANGES: Readonly<Record<keyof Limits, Range>> = {
 }
 
 /** As a manifest may ask for them (spec/limits.md), and a request for a stop. */
-const DEFAULT_RANGES: Readonly<Record<keyof Defaults, Range>> = {
+const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network">, Range>> = {
   vcpus: { from: 1, to: 255 },
   memory: { from: 2 ** 20, to: 2 ** 44, step: 2 ** 20 },
   graceMs: { from: 0, to: MOST_GRACE_MS },
@@ -56,9 +56,13 @@ function parse(text: string, path: string): DaemonSettings {
   const [odd] = Object.keys(unknown)
   if (odd !== undefined) throw invalid(odd, "there is no such field")
   if (vmms !== undefined && !isNames(vmms)) throw invalid("vmms", "it is not a list of names")
+  if (!isObject(defaults)) throw invalid("defaults", "it is not an object")
+  const { network = DEFAULTS.network, ...others } = defaults
+  if (network !== "user" && network !== "none")
+    throw invalid("defaults.network", "it is neither user nor none")
   return {
     limits: { ...LIMITS, ...numbers("limits", limits, LIMIT_RANGES, invalid) },
-    defaults: { ...DEFAULTS, ...numbers("defaults", defaults, DEFAULT_RANGES, invalid) },
+    defaults: { ...DEFAULTS, network, ...numbers("defaults", others, DEFAULT_RANGES, invalid) },
     ...(vmms !== undefined && { vmms }),
   }
 }

@@ -1,5 +1,6 @@
 import type { Call } from "../content/interfaces.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
+import { openPorts } from "../network/open-ports.ts"
 import { rounded } from "../rounded.ts"
 import type { Machine, MachineRecord } from "../vmm/machine.ts"
 import { type Admission, accept, assertRoomToRun } from "./admission.ts"
@@ -16,6 +17,9 @@ import { lineageOf } from "./snapshot.ts"
 import { assertVolumesFree } from "./volumes.ts"
 import type { Slot } from "./warm/slot.ts"
 import type { Slots } from "./warm/slots.ts"
+
+/** How long the ports of a machine that has just ended may still be open. */
+const CLOSING_MS = 3000
 
 export interface StartsContext extends Omit<PlanContext, "claims"> {
   /** Directory that holds one directory an instance. */
@@ -91,6 +95,7 @@ export class Starts {
     try {
       const planned = await this.#timed(life, () => planAgain(this.#context, machine, call))
       await ending.quiet(before)
+      await openPorts(planned.plan.network?.forwards ?? [], CLOSING_MS)
       await before.retire()
       await life.update({})
       this.#context.told("starting", life, {})

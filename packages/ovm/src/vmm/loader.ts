@@ -10,6 +10,11 @@ export interface Loader {
    * machine may do without is there if they have it. Throws OVM_VMM_MISSING.
    */
   model(plan: LaunchPlan, devices?: readonly string[]): Promise<GuestModel>
+  /**
+   * The MAC address of the network interface that the guest of a snapshot with these devices has; undefined if it has
+   * none.
+   */
+  macIn(devices: readonly string[]): string | undefined
   /** Vmm.check for a resume: what this VMM cannot honour of a plan whose model fits. */
   check(plan: ResumePlan, call?: Call): Promise<readonly Unsupported[]>
   /**

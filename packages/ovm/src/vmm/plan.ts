@@ -1,3 +1,5 @@
+import type { PortForward } from "../network/forward.ts"
+
 /** All paths absolute. Strings come from hostile manifests: an adapter never lets them become option syntax. */
 export interface LaunchPlan {
   readonly id: string
@@ -16,6 +18,8 @@ export interface LaunchPlan {
   readonly volumes?: readonly VolumePlan[]
   /** A raw disk beside the machine's own, which its guest may only read: what it is told at its first boot. */
   readonly firstBoot?: { readonly path: string; readonly size: number /* bytes */ }
+  /** Absent: the machine has no network interface. */
+  readonly network?: NetworkPlan
   /** Bound on the kept console output, in bytes. */
   readonly consoleLimit: number
   /** Absent: the fastest that works here. */
@@ -64,6 +68,18 @@ export interface ServedDisk {
   readonly export: string
   /** Of the bytes that are served. */
   readonly format: "qcow2" | "raw"
+}
+
+/** The one network interface of a machine. */
+export interface NetworkPlan {
+  /** `user`: a network of its own, without rights of the host. `none`: nothing, as of a cable that hangs loose. */
+  readonly mode: "user" | "none"
+  /** In lower case with colons. Of a machine that is resumed it is the one that its guest knows. */
+  readonly mac: string
+  /** The host's ports that lead into the guest, all of which could be opened a moment ago. */
+  readonly forwards: readonly PortForward[]
+  /** Whether the guest may connect to anything but the host's ports. */
+  readonly outbound: boolean
 }
 
 export interface DevicePlan {

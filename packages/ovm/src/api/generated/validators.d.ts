@@ -20,6 +20,8 @@ export declare const VolumeName: Validator
 export declare const VolumeRequest: Validator
 export declare const Volume: Validator
 export declare const VolumeList: Validator
+export declare const NetworkWanted: Validator
+export declare const PortWanted: Validator
 export declare const StartAnswer: Validator
 export declare const CreateAnswer: Validator
 export declare const CommitRequest: Validator
@@ -36,6 +38,7 @@ export declare const WarmInfo: Validator
 export declare const State: Validator
 export declare const Phase: Validator
 export declare const InstanceInfo: Validator
+export declare const Port: Validator
 export declare const Timings: Validator
 export declare const StopMethod: Validator
 export declare const InstanceList: Validator

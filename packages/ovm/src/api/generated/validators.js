@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -16,6 +16,7 @@ const pattern7 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
 const pattern8 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
 const pattern9 = new RegExp("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$", "u");
 const pattern10 = new RegExp("^[^\\u0000-\\u001f\\u007f]+$", "u");
+const pattern12 = new RegExp("^[0-9a-fA-F.:]+$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -657,9 +658,12 @@ vErrors.push(err51);
 errors++;
 }
 }
-}
-else {
-const err52 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.network !== undefined){
+let data23 = data1.network;
+if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
+for(const key4 in data23){
+if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
+const err52 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -669,14 +673,256 @@ vErrors.push(err52);
 errors++;
 }
 }
-}
-else {
-const err53 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data23.mode !== undefined){
+let data24 = data23.mode;
+if(!((data24 === "user") || (data24 === "none"))){
+const err53 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err53];
 }
 else {
 vErrors.push(err53);
+}
+errors++;
+}
+}
+if(data23.outbound !== undefined){
+if(typeof data23.outbound !== "boolean"){
+const err54 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err54];
+}
+else {
+vErrors.push(err54);
+}
+errors++;
+}
+}
+if(data23.ports !== undefined){
+let data26 = data23.ports;
+if(Array.isArray(data26)){
+if(data26.length > 64){
+const err55 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(vErrors === null){
+vErrors = [err55];
+}
+else {
+vErrors.push(err55);
+}
+errors++;
+}
+const len2 = data26.length;
+for(let i2=0; i2<len2; i2++){
+let data27 = data26[i2];
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.guest === undefined){
+const err56 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err56];
+}
+else {
+vErrors.push(err56);
+}
+errors++;
+}
+for(const key5 in data27){
+if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
+const err57 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err57];
+}
+else {
+vErrors.push(err57);
+}
+errors++;
+}
+}
+if(data27.guest !== undefined){
+let data28 = data27.guest;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
+const err58 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err58];
+}
+else {
+vErrors.push(err58);
+}
+errors++;
+}
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 > 65535 || isNaN(data28)){
+const err59 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err59];
+}
+else {
+vErrors.push(err59);
+}
+errors++;
+}
+if(data28 < 1 || isNaN(data28)){
+const err60 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err60];
+}
+else {
+vErrors.push(err60);
+}
+errors++;
+}
+}
+}
+if(data27.host !== undefined){
+let data29 = data27.host;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
+const err61 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err61];
+}
+else {
+vErrors.push(err61);
+}
+errors++;
+}
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 > 65535 || isNaN(data29)){
+const err62 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err62];
+}
+else {
+vErrors.push(err62);
+}
+errors++;
+}
+if(data29 < 0 || isNaN(data29)){
+const err63 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err63];
+}
+else {
+vErrors.push(err63);
+}
+errors++;
+}
+}
+}
+if(data27.address !== undefined){
+let data30 = data27.address;
+if(typeof data30 === "string"){
+if(func1(data30) > 45){
+const err64 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(vErrors === null){
+vErrors = [err64];
+}
+else {
+vErrors.push(err64);
+}
+errors++;
+}
+if(!pattern12.test(data30)){
+const err65 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(vErrors === null){
+vErrors = [err65];
+}
+else {
+vErrors.push(err65);
+}
+errors++;
+}
+}
+else {
+const err66 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err66];
+}
+else {
+vErrors.push(err66);
+}
+errors++;
+}
+}
+if(data27.protocol !== undefined){
+let data31 = data27.protocol;
+if(!((data31 === "tcp") || (data31 === "udp"))){
+const err67 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err67];
+}
+else {
+vErrors.push(err67);
+}
+errors++;
+}
+}
+}
+else {
+const err68 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err68];
+}
+else {
+vErrors.push(err68);
+}
+errors++;
+}
+}
+}
+else {
+const err69 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err69];
+}
+else {
+vErrors.push(err69);
+}
+errors++;
+}
+}
+if(data23.offered !== undefined){
+if(typeof data23.offered !== "boolean"){
+const err70 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err70];
+}
+else {
+vErrors.push(err70);
+}
+errors++;
+}
+}
+}
+else {
+const err71 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err71];
+}
+else {
+vErrors.push(err71);
+}
+errors++;
+}
+}
+}
+else {
+const err72 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err72];
+}
+else {
+vErrors.push(err72);
+}
+errors++;
+}
+}
+}
+else {
+const err73 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err73];
+}
+else {
+vErrors.push(err73);
 }
 errors++;
 }
@@ -686,7 +932,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1258,14 +1504,259 @@ vErrors.push(err45);
 errors++;
 }
 }
-}
-else {
-const err46 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.network !== undefined){
+let data21 = data.network;
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+for(const key3 in data21){
+if(!((((key3 === "mode") || (key3 === "outbound")) || (key3 === "ports")) || (key3 === "offered"))){
+const err46 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err46];
 }
 else {
 vErrors.push(err46);
+}
+errors++;
+}
+}
+if(data21.mode !== undefined){
+let data22 = data21.mode;
+if(!((data22 === "user") || (data22 === "none"))){
+const err47 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err47];
+}
+else {
+vErrors.push(err47);
+}
+errors++;
+}
+}
+if(data21.outbound !== undefined){
+if(typeof data21.outbound !== "boolean"){
+const err48 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err48];
+}
+else {
+vErrors.push(err48);
+}
+errors++;
+}
+}
+if(data21.ports !== undefined){
+let data24 = data21.ports;
+if(Array.isArray(data24)){
+if(data24.length > 64){
+const err49 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(vErrors === null){
+vErrors = [err49];
+}
+else {
+vErrors.push(err49);
+}
+errors++;
+}
+const len2 = data24.length;
+for(let i2=0; i2<len2; i2++){
+let data25 = data24[i2];
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+if(data25.guest === undefined){
+const err50 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err50];
+}
+else {
+vErrors.push(err50);
+}
+errors++;
+}
+for(const key4 in data25){
+if(!((((key4 === "guest") || (key4 === "host")) || (key4 === "address")) || (key4 === "protocol"))){
+const err51 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err51];
+}
+else {
+vErrors.push(err51);
+}
+errors++;
+}
+}
+if(data25.guest !== undefined){
+let data26 = data25.guest;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err52 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err52];
+}
+else {
+vErrors.push(err52);
+}
+errors++;
+}
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 > 65535 || isNaN(data26)){
+const err53 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err53];
+}
+else {
+vErrors.push(err53);
+}
+errors++;
+}
+if(data26 < 1 || isNaN(data26)){
+const err54 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err54];
+}
+else {
+vErrors.push(err54);
+}
+errors++;
+}
+}
+}
+if(data25.host !== undefined){
+let data27 = data25.host;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+const err55 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err55];
+}
+else {
+vErrors.push(err55);
+}
+errors++;
+}
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 > 65535 || isNaN(data27)){
+const err56 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err56];
+}
+else {
+vErrors.push(err56);
+}
+errors++;
+}
+if(data27 < 0 || isNaN(data27)){
+const err57 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err57];
+}
+else {
+vErrors.push(err57);
+}
+errors++;
+}
+}
+}
+if(data25.address !== undefined){
+let data28 = data25.address;
+if(typeof data28 === "string"){
+if(func1(data28) > 45){
+const err58 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(vErrors === null){
+vErrors = [err58];
+}
+else {
+vErrors.push(err58);
+}
+errors++;
+}
+if(!pattern12.test(data28)){
+const err59 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(vErrors === null){
+vErrors = [err59];
+}
+else {
+vErrors.push(err59);
+}
+errors++;
+}
+}
+else {
+const err60 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err60];
+}
+else {
+vErrors.push(err60);
+}
+errors++;
+}
+}
+if(data25.protocol !== undefined){
+let data29 = data25.protocol;
+if(!((data29 === "tcp") || (data29 === "udp"))){
+const err61 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err61];
+}
+else {
+vErrors.push(err61);
+}
+errors++;
+}
+}
+}
+else {
+const err62 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err62];
+}
+else {
+vErrors.push(err62);
+}
+errors++;
+}
+}
+}
+else {
+const err63 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err63];
+}
+else {
+vErrors.push(err63);
+}
+errors++;
+}
+}
+if(data21.offered !== undefined){
+if(typeof data21.offered !== "boolean"){
+const err64 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err64];
+}
+else {
+vErrors.push(err64);
+}
+errors++;
+}
+}
+}
+else {
+const err65 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err65];
+}
+else {
+vErrors.push(err65);
+}
+errors++;
+}
+}
+}
+else {
+const err66 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err66];
+}
+else {
+vErrors.push(err66);
 }
 errors++;
 }
@@ -1761,8 +2252,8 @@ validate25.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Volume = validate26;
 const schema37 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
-const pattern25 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
-const pattern26 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
+const pattern27 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
+const pattern28 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
 
 function validate26(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1903,7 +2394,7 @@ errors++;
 if(data.created !== undefined){
 let data3 = data.created;
 if(typeof data3 === "string"){
-if(!pattern25.test(data3)){
+if(!pattern27.test(data3)){
 const err11 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err11];
@@ -1965,7 +2456,7 @@ errors++;
 if(data5.instance_id !== undefined){
 let data6 = data5.instance_id;
 if(typeof data6 === "string"){
-if(!pattern26.test(data6)){
+if(!pattern28.test(data6)){
 const err16 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -2210,7 +2701,7 @@ errors++;
 if(data1.created !== undefined){
 let data5 = data1.created;
 if(typeof data5 === "string"){
-if(!pattern25.test(data5)){
+if(!pattern27.test(data5)){
 const err12 = {instancePath:instancePath+"/volumes/" + i0+"/created",schemaPath:"#/properties/volumes/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -2272,7 +2763,7 @@ errors++;
 if(data7.instance_id !== undefined){
 let data8 = data7.instance_id;
 if(typeof data8 === "string"){
-if(!pattern26.test(data8)){
+if(!pattern28.test(data8)){
 const err17 = {instancePath:instancePath+"/volumes/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/volumes/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -2382,13 +2873,443 @@ return errors === 0;
 }
 validate27.evaluated = {"props":{"volumes":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StartAnswer = validate28;
-const schema39 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
+export const NetworkWanted = validate28;
+const schema39 = {"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}};
 
 function validate28(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate28.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+for(const key0 in data){
+if(!((((key0 === "mode") || (key0 === "outbound")) || (key0 === "ports")) || (key0 === "offered"))){
+const err0 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+}
+if(data.mode !== undefined){
+let data0 = data.mode;
+if(!((data0 === "user") || (data0 === "none"))){
+const err1 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema39.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+if(data.outbound !== undefined){
+if(typeof data.outbound !== "boolean"){
+const err2 = {instancePath:instancePath+"/outbound",schemaPath:"#/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+if(data.ports !== undefined){
+let data2 = data.ports;
+if(Array.isArray(data2)){
+if(data2.length > 64){
+const err3 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+const len0 = data2.length;
+for(let i0=0; i0<len0; i0++){
+let data3 = data2[i0];
+if(data3 && typeof data3 == "object" && !Array.isArray(data3)){
+if(data3.guest === undefined){
+const err4 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+for(const key1 in data3){
+if(!((((key1 === "guest") || (key1 === "host")) || (key1 === "address")) || (key1 === "protocol"))){
+const err5 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data3.guest !== undefined){
+let data4 = data3.guest;
+if(!(((typeof data4 == "number") && (!(data4 % 1) && !isNaN(data4))) && (isFinite(data4)))){
+const err6 = {instancePath:instancePath+"/ports/" + i0+"/guest",schemaPath:"#/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if((typeof data4 == "number") && (isFinite(data4))){
+if(data4 > 65535 || isNaN(data4)){
+const err7 = {instancePath:instancePath+"/ports/" + i0+"/guest",schemaPath:"#/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(data4 < 1 || isNaN(data4)){
+const err8 = {instancePath:instancePath+"/ports/" + i0+"/guest",schemaPath:"#/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+}
+if(data3.host !== undefined){
+let data5 = data3.host;
+if(!(((typeof data5 == "number") && (!(data5 % 1) && !isNaN(data5))) && (isFinite(data5)))){
+const err9 = {instancePath:instancePath+"/ports/" + i0+"/host",schemaPath:"#/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if((typeof data5 == "number") && (isFinite(data5))){
+if(data5 > 65535 || isNaN(data5)){
+const err10 = {instancePath:instancePath+"/ports/" + i0+"/host",schemaPath:"#/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+if(data5 < 0 || isNaN(data5)){
+const err11 = {instancePath:instancePath+"/ports/" + i0+"/host",schemaPath:"#/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+if(data3.address !== undefined){
+let data6 = data3.address;
+if(typeof data6 === "string"){
+if(func1(data6) > 45){
+const err12 = {instancePath:instancePath+"/ports/" + i0+"/address",schemaPath:"#/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+if(!pattern12.test(data6)){
+const err13 = {instancePath:instancePath+"/ports/" + i0+"/address",schemaPath:"#/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+else {
+const err14 = {instancePath:instancePath+"/ports/" + i0+"/address",schemaPath:"#/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+}
+if(data3.protocol !== undefined){
+let data7 = data3.protocol;
+if(!((data7 === "tcp") || (data7 === "udp"))){
+const err15 = {instancePath:instancePath+"/ports/" + i0+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema39.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+}
+}
+else {
+const err16 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+}
+else {
+const err17 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+if(data.offered !== undefined){
+if(typeof data.offered !== "boolean"){
+const err18 = {instancePath:instancePath+"/offered",schemaPath:"#/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+}
+}
+else {
+const err19 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+validate28.errors = vErrors;
+return errors === 0;
+}
+validate28.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
+export const PortWanted = validate29;
+const schema40 = {"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}};
+
+function validate29(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate29.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.guest === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+if(!((((key0 === "guest") || (key0 === "host")) || (key0 === "address")) || (key0 === "protocol"))){
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+if(data.guest !== undefined){
+let data0 = data.guest;
+if(!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0)))){
+const err2 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if((typeof data0 == "number") && (isFinite(data0))){
+if(data0 > 65535 || isNaN(data0)){
+const err3 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data0 < 1 || isNaN(data0)){
+const err4 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+}
+if(data.host !== undefined){
+let data1 = data.host;
+if(!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))){
+const err5 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+if((typeof data1 == "number") && (isFinite(data1))){
+if(data1 > 65535 || isNaN(data1)){
+const err6 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if(data1 < 0 || isNaN(data1)){
+const err7 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+}
+}
+if(data.address !== undefined){
+let data2 = data.address;
+if(typeof data2 === "string"){
+if(func1(data2) > 45){
+const err8 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+if(!pattern12.test(data2)){
+const err9 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+}
+else {
+const err10 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+}
+if(data.protocol !== undefined){
+let data3 = data.protocol;
+if(!((data3 === "tcp") || (data3 === "udp"))){
+const err11 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema40.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+else {
+const err12 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+validate29.errors = vErrors;
+return errors === 0;
+}
+validate29.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
+export const StartAnswer = validate30;
+const schema41 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
+
+function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate30.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2419,7 +3340,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern26.test(data0)){
+if(!pattern28.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -2454,7 +3375,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data1 === "starting") || (data1 === "running"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema39.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema41.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -2475,18 +3396,18 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate28.errors = vErrors;
+validate30.errors = vErrors;
 return errors === 0;
 }
-validate28.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate30.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const CreateAnswer = validate29;
-const schema40 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+export const CreateAnswer = validate31;
+const schema42 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
-function validate29(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate29.evaluated;
+const evaluated0 = validate31.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2517,7 +3438,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern26.test(data0)){
+if(!pattern28.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -2552,7 +3473,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((((((data1 === "starting") || (data1 === "running")) || (data1 === "paused")) || (data1 === "stopping")) || (data1 === "stopped")) || (data1 === "failed"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema40.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema42.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -2573,18 +3494,18 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate29.errors = vErrors;
+validate31.errors = vErrors;
 return errors === 0;
 }
-validate29.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate31.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const CommitRequest = validate30;
-const schema41 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
+export const CommitRequest = validate32;
+const schema43 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
 
-function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate30.evaluated;
+const evaluated0 = validate32.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2670,19 +3591,19 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate30.errors = vErrors;
+validate32.errors = vErrors;
 return errors === 0;
 }
-validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate32.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const CommitAnswer = validate31;
-const schema42 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
-const pattern33 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
+export const CommitAnswer = validate33;
+const schema44 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
+const pattern37 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 
-function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate31.evaluated;
+const evaluated0 = validate33.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2735,7 +3656,7 @@ errors++;
 if(data.digest !== undefined){
 let data1 = data.digest;
 if(typeof data1 === "string"){
-if(!pattern33.test(data1)){
+if(!pattern37.test(data1)){
 const err4 = {instancePath:instancePath+"/digest",schemaPath:"#/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -2793,18 +3714,18 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate31.errors = vErrors;
+validate33.errors = vErrors;
 return errors === 0;
 }
-validate31.evaluated = {"props":{"reference":true,"digest":true,"size":true},"dynamicProps":false,"dynamicItems":false};
+validate33.evaluated = {"props":{"reference":true,"digest":true,"size":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RenameRequest = validate32;
-const schema43 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"}}};
+export const RenameRequest = validate34;
+const schema45 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"}}};
 
-function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate32.evaluated;
+const evaluated0 = validate34.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2870,18 +3791,18 @@ vErrors.push(err4);
 }
 errors++;
 }
-validate32.errors = vErrors;
+validate34.errors = vErrors;
 return errors === 0;
 }
-validate32.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate34.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const StopRequest = validate33;
-const schema44 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
+export const StopRequest = validate35;
+const schema46 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
 
-function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate33.evaluated;
+const evaluated0 = validate35.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2969,145 +3890,145 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate33.errors = vErrors;
-return errors === 0;
-}
-validate33.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
-
-export const StopAnswer = validate34;
-const schema45 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
-
-function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate34.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.status === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.status !== undefined){
-let data0 = data.status;
-if(typeof data0 !== "string"){
-const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema45.properties.status.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-}
-else {
-const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
-validate34.errors = vErrors;
-return errors === 0;
-}
-validate34.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
-
-export const PauseAnswer = validate35;
-const schema46 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
-
-function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate35.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.status === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.status !== undefined){
-let data0 = data.status;
-if(typeof data0 !== "string"){
-const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema46.properties.status.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-}
-else {
-const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
 validate35.errors = vErrors;
 return errors === 0;
 }
-validate35.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotRequest = validate36;
-const schema47 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
-const pattern35 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+export const StopAnswer = validate36;
+const schema47 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
 function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate36.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.status === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.status !== undefined){
+let data0 = data.status;
+if(typeof data0 !== "string"){
+const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema47.properties.status.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+}
+else {
+const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+validate36.errors = vErrors;
+return errors === 0;
+}
+validate36.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+
+export const PauseAnswer = validate37;
+const schema48 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+
+function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate37.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.status === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.status !== undefined){
+let data0 = data.status;
+if(typeof data0 !== "string"){
+const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema48.properties.status.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+}
+else {
+const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+validate37.errors = vErrors;
+return errors === 0;
+}
+validate37.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+
+export const SnapshotRequest = validate38;
+const schema49 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
+const pattern39 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+
+function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate38.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3162,7 +4083,7 @@ errors++;
 if(data.tag !== undefined){
 let data1 = data.tag;
 if(typeof data1 === "string"){
-if(!pattern35.test(data1)){
+if(!pattern39.test(data1)){
 const err4 = {instancePath:instancePath+"/tag",schemaPath:"#/properties/tag/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -3199,7 +4120,7 @@ errors++;
 if(data.compression !== undefined){
 let data3 = data.compression;
 if(!((data3 === "zstd") || (data3 === "lz4"))){
-const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema47.properties.compression.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema49.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -3212,7 +4133,7 @@ errors++;
 if(data.scrub_check !== undefined){
 let data4 = data.scrub_check;
 if(!((data4 === "refuse") || (data4 === "report"))){
-const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema47.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema49.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -3225,7 +4146,7 @@ errors++;
 if(data.multi_resume !== undefined){
 let data5 = data.multi_resume;
 if(!((data5 === "allow") || (data5 === "deny"))){
-const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema47.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
+const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema49.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -3270,18 +4191,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate36.errors = vErrors;
+validate38.errors = vErrors;
 return errors === 0;
 }
-validate36.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotAnswer = validate37;
-const schema48 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
+export const SnapshotAnswer = validate39;
+const schema50 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
 
-function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate37.evaluated;
+const evaluated0 = validate39.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3302,7 +4223,7 @@ errors++;
 if(data.snapshot_ref !== undefined){
 let data0 = data.snapshot_ref;
 if(typeof data0 === "string"){
-if(!pattern33.test(data0)){
+if(!pattern37.test(data0)){
 const err1 = {instancePath:instancePath+"/snapshot_ref",schemaPath:"#/properties/snapshot_ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -3623,18 +4544,18 @@ vErrors.push(err26);
 }
 errors++;
 }
-validate37.errors = vErrors;
+validate39.errors = vErrors;
 return errors === 0;
 }
-validate37.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
+validate39.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmRequest = validate38;
-const schema49 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
+export const WarmRequest = validate40;
+const schema51 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
 
-function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate38.evaluated;
+const evaluated0 = validate40.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3765,18 +4686,18 @@ vErrors.push(err10);
 }
 errors++;
 }
-validate38.errors = vErrors;
+validate40.errors = vErrors;
 return errors === 0;
 }
-validate38.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate40.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const WarmAnswer = validate39;
-const schema50 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
+export const WarmAnswer = validate41;
+const schema52 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
 
-function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate39.evaluated;
+const evaluated0 = validate41.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3807,7 +4728,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data0 = data.snapshot;
 if(typeof data0 === "string"){
-if(!pattern33.test(data0)){
+if(!pattern37.test(data0)){
 const err2 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -3890,19 +4811,19 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate39.errors = vErrors;
+validate41.errors = vErrors;
 return errors === 0;
 }
-validate39.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
+validate41.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmInfo = validate40;
-const schema51 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
-const pattern40 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
+export const WarmInfo = validate42;
+const schema53 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+const pattern44 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
 
-function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate40.evaluated;
+const evaluated0 = validate42.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3955,7 +4876,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data1 = data.snapshot;
 if(typeof data1 === "string"){
-if(!pattern33.test(data1)){
+if(!pattern37.test(data1)){
 const err4 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -4053,7 +4974,7 @@ errors++;
 if(data4.code !== undefined){
 let data5 = data4.code;
 if(typeof data5 === "string"){
-if(!pattern40.test(data5)){
+if(!pattern44.test(data5)){
 const err12 = {instancePath:instancePath+"/reason/code",schemaPath:"#/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -4110,18 +5031,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate40.errors = vErrors;
+validate42.errors = vErrors;
 return errors === 0;
 }
-validate40.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
+validate42.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
 
-export const State = validate41;
-const schema52 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
+export const State = validate43;
+const schema54 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
 
-function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate41.evaluated;
+const evaluated0 = validate43.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4139,7 +5060,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema52.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema54.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -4148,18 +5069,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate41.errors = vErrors;
+validate43.errors = vErrors;
 return errors === 0;
 }
-validate41.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate43.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Phase = validate42;
-const schema53 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
+export const Phase = validate44;
+const schema55 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
 
-function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate42.evaluated;
+const evaluated0 = validate44.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4177,7 +5098,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "resolving") || (data === "pulling")) || (data === "verifying")) || (data === "preparing")) || (data === "launching"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema53.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema55.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -4186,18 +5107,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate42.errors = vErrors;
+validate44.errors = vErrors;
 return errors === 0;
 }
-validate42.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate44.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceInfo = validate43;
-const schema54 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+export const InstanceInfo = validate45;
+const schema56 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
-function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate45(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate43.evaluated;
+const evaluated0 = validate45.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4288,7 +5209,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern26.test(data0)){
+if(!pattern28.test(data0)){
 const err8 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -4335,7 +5256,7 @@ vErrors.push(err11);
 errors++;
 }
 if(!((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed"))){
-const err12 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema54.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err12 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema56.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -4358,7 +5279,7 @@ vErrors.push(err13);
 errors++;
 }
 if(!(((((data3 === "resolving") || (data3 === "pulling")) || (data3 === "verifying")) || (data3 === "preparing")) || (data3 === "launching"))){
-const err14 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema54.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err14 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema56.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -4381,7 +5302,7 @@ vErrors.push(err15);
 errors++;
 }
 if(!((((data4 === "request") || (data4 === "disk-full")) || (data4 === "io-error")) || (data4 === "snapshot"))){
-const err16 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema54.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err16 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema56.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -4431,7 +5352,7 @@ errors++;
 if(data6.digest !== undefined){
 let data8 = data6.digest;
 if(typeof data8 === "string"){
-if(!pattern33.test(data8)){
+if(!pattern37.test(data8)){
 const err20 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -4661,14 +5582,11 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data.timings_ms !== undefined){
-let data18 = data.timings_ms;
+if(data.network !== undefined){
+let data18 = data.network;
 if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
-if(data18.resolve !== undefined){
-let data19 = data18.resolve;
-if((typeof data19 == "number") && (isFinite(data19))){
-if(data19 < 0 || isNaN(data19)){
-const err39 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data18.mode === undefined){
+const err39 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -4677,9 +5595,10 @@ vErrors.push(err39);
 }
 errors++;
 }
-}
-else {
-const err40 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data18.mode !== undefined){
+let data19 = data18.mode;
+if(!((data19 === "user") || (data19 === "none"))){
+const err40 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema56.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -4689,11 +5608,9 @@ vErrors.push(err40);
 errors++;
 }
 }
-if(data18.verify !== undefined){
-let data20 = data18.verify;
-if((typeof data20 == "number") && (isFinite(data20))){
-if(data20 < 0 || isNaN(data20)){
-const err41 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data18.mac !== undefined){
+if(typeof data18.mac !== "string"){
+const err41 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -4703,8 +5620,9 @@ vErrors.push(err41);
 errors++;
 }
 }
-else {
-const err42 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data18.outbound !== undefined){
+if(typeof data18.outbound !== "boolean"){
+const err42 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -4714,11 +5632,15 @@ vErrors.push(err42);
 errors++;
 }
 }
-if(data18.prepare !== undefined){
-let data21 = data18.prepare;
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 < 0 || isNaN(data21)){
-const err43 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data18.ports !== undefined){
+let data22 = data18.ports;
+if(Array.isArray(data22)){
+const len0 = data22.length;
+for(let i0=0; i0<len0; i0++){
+let data23 = data22[i0];
+if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
+if(data23.protocol === undefined){
+const err43 = {instancePath:instancePath+"/network/ports/" + i0,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -4727,9 +5649,8 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-else {
-const err44 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data23.address === undefined){
+const err44 = {instancePath:instancePath+"/network/ports/" + i0,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -4738,12 +5659,8 @@ vErrors.push(err44);
 }
 errors++;
 }
-}
-if(data18.spawn !== undefined){
-let data22 = data18.spawn;
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err45 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data23.host === undefined){
+const err45 = {instancePath:instancePath+"/network/ports/" + i0,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -4752,9 +5669,8 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-else {
-const err46 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data23.guest === undefined){
+const err46 = {instancePath:instancePath+"/network/ports/" + i0,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -4763,12 +5679,10 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-if(data18.resume !== undefined){
-let data23 = data18.resume;
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 < 0 || isNaN(data23)){
-const err47 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data23.protocol !== undefined){
+let data24 = data23.protocol;
+if(!((data24 === "tcp") || (data24 === "udp"))){
+const err47 = {instancePath:instancePath+"/network/ports/" + i0+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema56.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -4778,8 +5692,9 @@ vErrors.push(err47);
 errors++;
 }
 }
-else {
-const err48 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data23.address !== undefined){
+if(typeof data23.address !== "string"){
+const err48 = {instancePath:instancePath+"/network/ports/" + i0+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -4789,11 +5704,10 @@ vErrors.push(err48);
 errors++;
 }
 }
-if(data18.load !== undefined){
-let data24 = data18.load;
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err49 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data23.host !== undefined){
+let data26 = data23.host;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err49 = {instancePath:instancePath+"/network/ports/" + i0+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -4802,9 +5716,9 @@ vErrors.push(err49);
 }
 errors++;
 }
-}
-else {
-const err50 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 > 65535 || isNaN(data26)){
+const err50 = {instancePath:instancePath+"/network/ports/" + i0+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -4813,12 +5727,8 @@ vErrors.push(err50);
 }
 errors++;
 }
-}
-if(data18.running !== undefined){
-let data25 = data18.running;
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 < 0 || isNaN(data25)){
-const err51 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data26 < 1 || isNaN(data26)){
+const err51 = {instancePath:instancePath+"/network/ports/" + i0+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -4828,8 +5738,11 @@ vErrors.push(err51);
 errors++;
 }
 }
-else {
-const err52 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+}
+if(data23.guest !== undefined){
+let data27 = data23.guest;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+const err52 = {instancePath:instancePath+"/network/ports/" + i0+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -4838,12 +5751,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-if(data18.total !== undefined){
-let data26 = data18.total;
-if((typeof data26 == "number") && (isFinite(data26))){
-if(data26 < 0 || isNaN(data26)){
-const err53 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 > 65535 || isNaN(data27)){
+const err53 = {instancePath:instancePath+"/network/ports/" + i0+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -4852,9 +5762,8 @@ vErrors.push(err53);
 }
 errors++;
 }
-}
-else {
-const err54 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data27 < 1 || isNaN(data27)){
+const err54 = {instancePath:instancePath+"/network/ports/" + i0+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -4865,8 +5774,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err55 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err55 = {instancePath:instancePath+"/network/ports/" + i0,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -4876,11 +5786,9 @@ vErrors.push(err55);
 errors++;
 }
 }
-if(data.snapshot !== undefined){
-let data27 = data.snapshot;
-if(typeof data27 === "string"){
-if(!pattern33.test(data27)){
-const err56 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+}
+else {
+const err56 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -4890,8 +5798,9 @@ vErrors.push(err56);
 errors++;
 }
 }
+}
 else {
-const err57 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err57 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -4901,11 +5810,14 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data28 = data.generation_id;
-if(typeof data28 === "string"){
-if(!pattern26.test(data28)){
-const err58 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data.timings_ms !== undefined){
+let data28 = data.timings_ms;
+if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
+if(data28.resolve !== undefined){
+let data29 = data28.resolve;
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 < 0 || isNaN(data29)){
+const err58 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -4916,7 +5828,7 @@ errors++;
 }
 }
 else {
-const err59 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err59 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -4926,13 +5838,11 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data.warnings !== undefined){
-let data29 = data.warnings;
-if(Array.isArray(data29)){
-const len0 = data29.length;
-for(let i0=0; i0<len0; i0++){
-if(typeof data29[i0] !== "string"){
-const err60 = {instancePath:instancePath+"/warnings/" + i0,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data28.verify !== undefined){
+let data30 = data28.verify;
+if((typeof data30 == "number") && (isFinite(data30))){
+if(data30 < 0 || isNaN(data30)){
+const err60 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -4942,9 +5852,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
 else {
-const err61 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err61 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -4954,11 +5863,11 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data31 = data.exit;
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.reason === undefined){
-const err62 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data28.prepare !== undefined){
+let data31 = data28.prepare;
+if((typeof data31 == "number") && (isFinite(data31))){
+if(data31 < 0 || isNaN(data31)){
+const err62 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -4967,10 +5876,9 @@ vErrors.push(err62);
 }
 errors++;
 }
-if(data31.status !== undefined){
-let data32 = data31.status;
-if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
-const err63 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err63 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -4980,9 +5888,11 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data31.reason !== undefined){
-if(typeof data31.reason !== "string"){
-const err64 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data28.spawn !== undefined){
+let data32 = data28.spawn;
+if((typeof data32 == "number") && (isFinite(data32))){
+if(data32 < 0 || isNaN(data32)){
+const err64 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -4992,9 +5902,8 @@ vErrors.push(err64);
 errors++;
 }
 }
-}
 else {
-const err65 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err65 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -5004,10 +5913,11 @@ vErrors.push(err65);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data34 = data.stop_method;
-if(typeof data34 !== "string"){
-const err66 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data28.resume !== undefined){
+let data33 = data28.resume;
+if((typeof data33 == "number") && (isFinite(data33))){
+if(data33 < 0 || isNaN(data33)){
+const err66 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -5016,8 +5926,9 @@ vErrors.push(err66);
 }
 errors++;
 }
-if(!(((((data34 === "guest") || (data34 === "ended")) || (data34 === "killed")) || (data34 === "already")) || (data34 === "cancelled"))){
-const err67 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema54.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err67 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -5027,9 +5938,11 @@ vErrors.push(err67);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err68 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data28.load !== undefined){
+let data34 = data28.load;
+if((typeof data34 == "number") && (isFinite(data34))){
+if(data34 < 0 || isNaN(data34)){
+const err68 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -5039,10 +5952,8 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data.restarts !== undefined){
-let data36 = data.restarts;
-if(!(((typeof data36 == "number") && (!(data36 % 1) && !isNaN(data36))) && (isFinite(data36)))){
-const err69 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err69 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -5051,9 +5962,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-if((typeof data36 == "number") && (isFinite(data36))){
-if(data36 < 1 || isNaN(data36)){
-const err70 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data28.running !== undefined){
+let data35 = data28.running;
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 < 0 || isNaN(data35)){
+const err70 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -5063,12 +5977,8 @@ vErrors.push(err70);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data37 = data.restarting_at;
-if(typeof data37 === "string"){
-if(!pattern25.test(data37)){
-const err71 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+else {
+const err71 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -5078,8 +5988,11 @@ vErrors.push(err71);
 errors++;
 }
 }
-else {
-const err72 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data28.total !== undefined){
+let data36 = data28.total;
+if((typeof data36 == "number") && (isFinite(data36))){
+if(data36 < 0 || isNaN(data36)){
+const err72 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -5089,11 +6002,8 @@ vErrors.push(err72);
 errors++;
 }
 }
-if(data.error !== undefined){
-let data38 = data.error;
-if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
-if(data38.code === undefined){
-const err73 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err73 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -5102,8 +6012,10 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(data38.message === undefined){
-const err74 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+}
+else {
+const err74 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -5112,11 +6024,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data38.code !== undefined){
-let data39 = data38.code;
-if(typeof data39 === "string"){
-if(!pattern40.test(data39)){
-const err75 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.snapshot !== undefined){
+let data37 = data.snapshot;
+if(typeof data37 === "string"){
+if(!pattern37.test(data37)){
+const err75 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -5127,7 +6040,7 @@ errors++;
 }
 }
 else {
-const err76 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err76 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -5137,9 +6050,11 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data38.message !== undefined){
-if(typeof data38.message !== "string"){
-const err77 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.generation_id !== undefined){
+let data38 = data.generation_id;
+if(typeof data38 === "string"){
+if(!pattern28.test(data38)){
+const err77 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -5149,9 +6064,8 @@ vErrors.push(err77);
 errors++;
 }
 }
-}
 else {
-const err78 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err78 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -5161,11 +6075,13 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data41 = data.created;
-if(typeof data41 === "string"){
-if(!pattern25.test(data41)){
-const err79 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.warnings !== undefined){
+let data39 = data.warnings;
+if(Array.isArray(data39)){
+const len1 = data39.length;
+for(let i1=0; i1<len1; i1++){
+if(typeof data39[i1] !== "string"){
+const err79 = {instancePath:instancePath+"/warnings/" + i1,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -5175,8 +6091,9 @@ vErrors.push(err79);
 errors++;
 }
 }
+}
 else {
-const err80 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err80 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -5186,11 +6103,11 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data42 = data.started;
-if(typeof data42 === "string"){
-if(!pattern25.test(data42)){
-const err81 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.exit !== undefined){
+let data41 = data.exit;
+if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
+if(data41.reason === undefined){
+const err81 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -5199,9 +6116,10 @@ vErrors.push(err81);
 }
 errors++;
 }
-}
-else {
-const err82 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data41.status !== undefined){
+let data42 = data41.status;
+if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
+const err82 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -5211,11 +6129,9 @@ vErrors.push(err82);
 errors++;
 }
 }
-if(data.finished !== undefined){
-let data43 = data.finished;
-if(typeof data43 === "string"){
-if(!pattern25.test(data43)){
-const err83 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data41.reason !== undefined){
+if(typeof data41.reason !== "string"){
+const err83 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -5225,8 +6141,9 @@ vErrors.push(err83);
 errors++;
 }
 }
+}
 else {
-const err84 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err84 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -5236,9 +6153,10 @@ vErrors.push(err84);
 errors++;
 }
 }
-}
-else {
-const err85 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.stop_method !== undefined){
+let data44 = data.stop_method;
+if(typeof data44 !== "string"){
+const err85 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -5247,18 +6165,414 @@ vErrors.push(err85);
 }
 errors++;
 }
-validate43.errors = vErrors;
+if(!(((((data44 === "guest") || (data44 === "ended")) || (data44 === "killed")) || (data44 === "already")) || (data44 === "cancelled"))){
+const err86 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema56.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err86];
+}
+else {
+vErrors.push(err86);
+}
+errors++;
+}
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err87 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err87];
+}
+else {
+vErrors.push(err87);
+}
+errors++;
+}
+}
+if(data.restarts !== undefined){
+let data46 = data.restarts;
+if(!(((typeof data46 == "number") && (!(data46 % 1) && !isNaN(data46))) && (isFinite(data46)))){
+const err88 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err88];
+}
+else {
+vErrors.push(err88);
+}
+errors++;
+}
+if((typeof data46 == "number") && (isFinite(data46))){
+if(data46 < 1 || isNaN(data46)){
+const err89 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err89];
+}
+else {
+vErrors.push(err89);
+}
+errors++;
+}
+}
+}
+if(data.restarting_at !== undefined){
+let data47 = data.restarting_at;
+if(typeof data47 === "string"){
+if(!pattern27.test(data47)){
+const err90 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err90];
+}
+else {
+vErrors.push(err90);
+}
+errors++;
+}
+}
+else {
+const err91 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err91];
+}
+else {
+vErrors.push(err91);
+}
+errors++;
+}
+}
+if(data.error !== undefined){
+let data48 = data.error;
+if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
+if(data48.code === undefined){
+const err92 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(vErrors === null){
+vErrors = [err92];
+}
+else {
+vErrors.push(err92);
+}
+errors++;
+}
+if(data48.message === undefined){
+const err93 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(vErrors === null){
+vErrors = [err93];
+}
+else {
+vErrors.push(err93);
+}
+errors++;
+}
+if(data48.code !== undefined){
+let data49 = data48.code;
+if(typeof data49 === "string"){
+if(!pattern44.test(data49)){
+const err94 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if(vErrors === null){
+vErrors = [err94];
+}
+else {
+vErrors.push(err94);
+}
+errors++;
+}
+}
+else {
+const err95 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err95];
+}
+else {
+vErrors.push(err95);
+}
+errors++;
+}
+}
+if(data48.message !== undefined){
+if(typeof data48.message !== "string"){
+const err96 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err96];
+}
+else {
+vErrors.push(err96);
+}
+errors++;
+}
+}
+}
+else {
+const err97 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err97];
+}
+else {
+vErrors.push(err97);
+}
+errors++;
+}
+}
+if(data.created !== undefined){
+let data51 = data.created;
+if(typeof data51 === "string"){
+if(!pattern27.test(data51)){
+const err98 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err98];
+}
+else {
+vErrors.push(err98);
+}
+errors++;
+}
+}
+else {
+const err99 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err99];
+}
+else {
+vErrors.push(err99);
+}
+errors++;
+}
+}
+if(data.started !== undefined){
+let data52 = data.started;
+if(typeof data52 === "string"){
+if(!pattern27.test(data52)){
+const err100 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err100];
+}
+else {
+vErrors.push(err100);
+}
+errors++;
+}
+}
+else {
+const err101 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err101];
+}
+else {
+vErrors.push(err101);
+}
+errors++;
+}
+}
+if(data.finished !== undefined){
+let data53 = data.finished;
+if(typeof data53 === "string"){
+if(!pattern27.test(data53)){
+const err102 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err102];
+}
+else {
+vErrors.push(err102);
+}
+errors++;
+}
+}
+else {
+const err103 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err103];
+}
+else {
+vErrors.push(err103);
+}
+errors++;
+}
+}
+}
+else {
+const err104 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err104];
+}
+else {
+vErrors.push(err104);
+}
+errors++;
+}
+validate45.errors = vErrors;
 return errors === 0;
 }
-validate43.evaluated = {"props":{"instance_id":true,"name":true,"state":true,"phase":true,"reason":true,"reachable":true,"image":true,"vmm":true,"resources":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
+validate45.evaluated = {"props":{"instance_id":true,"name":true,"state":true,"phase":true,"reason":true,"reachable":true,"image":true,"vmm":true,"resources":true,"network":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Timings = validate44;
-const schema55 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+export const Port = validate46;
+const schema57 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
 
-function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate44.evaluated;
+const evaluated0 = validate46.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.protocol === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.address === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data.host === undefined){
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data.guest === undefined){
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data.protocol !== undefined){
+let data0 = data.protocol;
+if(!((data0 === "tcp") || (data0 === "udp"))){
+const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema57.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+if(data.address !== undefined){
+if(typeof data.address !== "string"){
+const err5 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data.host !== undefined){
+let data2 = data.host;
+if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
+const err6 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if((typeof data2 == "number") && (isFinite(data2))){
+if(data2 > 65535 || isNaN(data2)){
+const err7 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(data2 < 1 || isNaN(data2)){
+const err8 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+}
+if(data.guest !== undefined){
+let data3 = data.guest;
+if(!(((typeof data3 == "number") && (!(data3 % 1) && !isNaN(data3))) && (isFinite(data3)))){
+const err9 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if((typeof data3 == "number") && (isFinite(data3))){
+if(data3 > 65535 || isNaN(data3)){
+const err10 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+if(data3 < 1 || isNaN(data3)){
+const err11 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err12 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+validate46.errors = vErrors;
+return errors === 0;
+}
+validate46.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
+
+export const Timings = validate47;
+const schema58 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+
+function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate47.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5477,18 +6791,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate44.errors = vErrors;
+validate47.errors = vErrors;
 return errors === 0;
 }
-validate44.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
+validate47.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StopMethod = validate45;
-const schema56 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
+export const StopMethod = validate48;
+const schema59 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
 
-function validate45(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate45.evaluated;
+const evaluated0 = validate48.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5506,7 +6820,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "guest") || (data === "ended")) || (data === "killed")) || (data === "already")) || (data === "cancelled"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema56.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema59.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -5515,18 +6829,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate45.errors = vErrors;
+validate48.errors = vErrors;
 return errors === 0;
 }
-validate45.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate48.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceList = validate46;
-const schema57 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+export const InstanceList = validate49;
+const schema60 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
-function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate46.evaluated;
+const evaluated0 = validate49.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5634,7 +6948,7 @@ errors++;
 if(data1.instance_id !== undefined){
 let data2 = data1.instance_id;
 if(typeof data2 === "string"){
-if(!pattern26.test(data2)){
+if(!pattern28.test(data2)){
 const err9 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -5681,7 +6995,7 @@ vErrors.push(err12);
 errors++;
 }
 if(!((((((data4 === "starting") || (data4 === "running")) || (data4 === "paused")) || (data4 === "stopping")) || (data4 === "stopped")) || (data4 === "failed"))){
-const err13 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema57.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err13 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema60.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -5704,7 +7018,7 @@ vErrors.push(err14);
 errors++;
 }
 if(!(((((data5 === "resolving") || (data5 === "pulling")) || (data5 === "verifying")) || (data5 === "preparing")) || (data5 === "launching"))){
-const err15 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema57.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema60.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -5727,7 +7041,7 @@ vErrors.push(err16);
 errors++;
 }
 if(!((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot"))){
-const err17 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema57.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err17 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema60.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -5777,7 +7091,7 @@ errors++;
 if(data8.digest !== undefined){
 let data10 = data8.digest;
 if(typeof data10 === "string"){
-if(!pattern33.test(data10)){
+if(!pattern37.test(data10)){
 const err21 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err21];
@@ -6007,14 +7321,11 @@ vErrors.push(err39);
 errors++;
 }
 }
-if(data1.timings_ms !== undefined){
-let data20 = data1.timings_ms;
+if(data1.network !== undefined){
+let data20 = data1.network;
 if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
-if(data20.resolve !== undefined){
-let data21 = data20.resolve;
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 < 0 || isNaN(data21)){
-const err40 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data20.mode === undefined){
+const err40 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -6023,9 +7334,10 @@ vErrors.push(err40);
 }
 errors++;
 }
-}
-else {
-const err41 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data20.mode !== undefined){
+let data21 = data20.mode;
+if(!((data21 === "user") || (data21 === "none"))){
+const err41 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema60.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -6035,11 +7347,9 @@ vErrors.push(err41);
 errors++;
 }
 }
-if(data20.verify !== undefined){
-let data22 = data20.verify;
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err42 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data20.mac !== undefined){
+if(typeof data20.mac !== "string"){
+const err42 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -6049,8 +7359,9 @@ vErrors.push(err42);
 errors++;
 }
 }
-else {
-const err43 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data20.outbound !== undefined){
+if(typeof data20.outbound !== "boolean"){
+const err43 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -6060,11 +7371,15 @@ vErrors.push(err43);
 errors++;
 }
 }
-if(data20.prepare !== undefined){
-let data23 = data20.prepare;
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 < 0 || isNaN(data23)){
-const err44 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data20.ports !== undefined){
+let data24 = data20.ports;
+if(Array.isArray(data24)){
+const len1 = data24.length;
+for(let i1=0; i1<len1; i1++){
+let data25 = data24[i1];
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+if(data25.protocol === undefined){
+const err44 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -6073,9 +7388,8 @@ vErrors.push(err44);
 }
 errors++;
 }
-}
-else {
-const err45 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data25.address === undefined){
+const err45 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -6084,12 +7398,8 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-if(data20.spawn !== undefined){
-let data24 = data20.spawn;
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err46 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data25.host === undefined){
+const err46 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -6098,9 +7408,8 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-else {
-const err47 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data25.guest === undefined){
+const err47 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -6109,12 +7418,10 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-if(data20.resume !== undefined){
-let data25 = data20.resume;
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 < 0 || isNaN(data25)){
-const err48 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data25.protocol !== undefined){
+let data26 = data25.protocol;
+if(!((data26 === "tcp") || (data26 === "udp"))){
+const err48 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema60.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -6124,8 +7431,9 @@ vErrors.push(err48);
 errors++;
 }
 }
-else {
-const err49 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data25.address !== undefined){
+if(typeof data25.address !== "string"){
+const err49 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -6135,11 +7443,10 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data20.load !== undefined){
-let data26 = data20.load;
-if((typeof data26 == "number") && (isFinite(data26))){
-if(data26 < 0 || isNaN(data26)){
-const err50 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data25.host !== undefined){
+let data28 = data25.host;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
+const err50 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -6148,9 +7455,9 @@ vErrors.push(err50);
 }
 errors++;
 }
-}
-else {
-const err51 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 > 65535 || isNaN(data28)){
+const err51 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -6159,12 +7466,8 @@ vErrors.push(err51);
 }
 errors++;
 }
-}
-if(data20.running !== undefined){
-let data27 = data20.running;
-if((typeof data27 == "number") && (isFinite(data27))){
-if(data27 < 0 || isNaN(data27)){
-const err52 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data28 < 1 || isNaN(data28)){
+const err52 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -6174,8 +7477,11 @@ vErrors.push(err52);
 errors++;
 }
 }
-else {
-const err53 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+}
+if(data25.guest !== undefined){
+let data29 = data25.guest;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
+const err53 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -6184,12 +7490,9 @@ vErrors.push(err53);
 }
 errors++;
 }
-}
-if(data20.total !== undefined){
-let data28 = data20.total;
-if((typeof data28 == "number") && (isFinite(data28))){
-if(data28 < 0 || isNaN(data28)){
-const err54 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 > 65535 || isNaN(data29)){
+const err54 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -6198,9 +7501,8 @@ vErrors.push(err54);
 }
 errors++;
 }
-}
-else {
-const err55 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data29 < 1 || isNaN(data29)){
+const err55 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -6211,8 +7513,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err56 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err56 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i1,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -6222,11 +7525,9 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data1.snapshot !== undefined){
-let data29 = data1.snapshot;
-if(typeof data29 === "string"){
-if(!pattern33.test(data29)){
-const err57 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+}
+else {
+const err57 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -6236,8 +7537,9 @@ vErrors.push(err57);
 errors++;
 }
 }
+}
 else {
-const err58 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err58 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -6247,11 +7549,14 @@ vErrors.push(err58);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data30 = data1.generation_id;
-if(typeof data30 === "string"){
-if(!pattern26.test(data30)){
-const err59 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data1.timings_ms !== undefined){
+let data30 = data1.timings_ms;
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.resolve !== undefined){
+let data31 = data30.resolve;
+if((typeof data31 == "number") && (isFinite(data31))){
+if(data31 < 0 || isNaN(data31)){
+const err59 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -6262,7 +7567,7 @@ errors++;
 }
 }
 else {
-const err60 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err60 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -6272,13 +7577,11 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data1.warnings !== undefined){
-let data31 = data1.warnings;
-if(Array.isArray(data31)){
-const len1 = data31.length;
-for(let i1=0; i1<len1; i1++){
-if(typeof data31[i1] !== "string"){
-const err61 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i1,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30.verify !== undefined){
+let data32 = data30.verify;
+if((typeof data32 == "number") && (isFinite(data32))){
+if(data32 < 0 || isNaN(data32)){
+const err61 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -6288,9 +7591,8 @@ vErrors.push(err61);
 errors++;
 }
 }
-}
 else {
-const err62 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err62 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -6300,11 +7602,11 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data33 = data1.exit;
-if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
-if(data33.reason === undefined){
-const err63 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data30.prepare !== undefined){
+let data33 = data30.prepare;
+if((typeof data33 == "number") && (isFinite(data33))){
+if(data33 < 0 || isNaN(data33)){
+const err63 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -6313,10 +7615,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(data33.status !== undefined){
-let data34 = data33.status;
-if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
-const err64 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err64 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -6326,9 +7627,11 @@ vErrors.push(err64);
 errors++;
 }
 }
-if(data33.reason !== undefined){
-if(typeof data33.reason !== "string"){
-const err65 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30.spawn !== undefined){
+let data34 = data30.spawn;
+if((typeof data34 == "number") && (isFinite(data34))){
+if(data34 < 0 || isNaN(data34)){
+const err65 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -6338,9 +7641,8 @@ vErrors.push(err65);
 errors++;
 }
 }
-}
 else {
-const err66 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err66 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -6350,10 +7652,11 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data36 = data1.stop_method;
-if(typeof data36 !== "string"){
-const err67 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30.resume !== undefined){
+let data35 = data30.resume;
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 < 0 || isNaN(data35)){
+const err67 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -6362,8 +7665,9 @@ vErrors.push(err67);
 }
 errors++;
 }
-if(!(((((data36 === "guest") || (data36 === "ended")) || (data36 === "killed")) || (data36 === "already")) || (data36 === "cancelled"))){
-const err68 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema57.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err68 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -6373,9 +7677,11 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err69 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30.load !== undefined){
+let data36 = data30.load;
+if((typeof data36 == "number") && (isFinite(data36))){
+if(data36 < 0 || isNaN(data36)){
+const err69 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -6385,10 +7691,8 @@ vErrors.push(err69);
 errors++;
 }
 }
-if(data1.restarts !== undefined){
-let data38 = data1.restarts;
-if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
-const err70 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err70 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -6397,9 +7701,12 @@ vErrors.push(err70);
 }
 errors++;
 }
-if((typeof data38 == "number") && (isFinite(data38))){
-if(data38 < 1 || isNaN(data38)){
-const err71 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data30.running !== undefined){
+let data37 = data30.running;
+if((typeof data37 == "number") && (isFinite(data37))){
+if(data37 < 0 || isNaN(data37)){
+const err71 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -6409,12 +7716,8 @@ vErrors.push(err71);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data39 = data1.restarting_at;
-if(typeof data39 === "string"){
-if(!pattern25.test(data39)){
-const err72 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+else {
+const err72 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -6424,8 +7727,11 @@ vErrors.push(err72);
 errors++;
 }
 }
-else {
-const err73 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30.total !== undefined){
+let data38 = data30.total;
+if((typeof data38 == "number") && (isFinite(data38))){
+if(data38 < 0 || isNaN(data38)){
+const err73 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -6435,11 +7741,8 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data1.error !== undefined){
-let data40 = data1.error;
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-if(data40.code === undefined){
-const err74 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err74 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -6448,8 +7751,10 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data40.message === undefined){
-const err75 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+}
+else {
+const err75 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -6458,11 +7763,12 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data40.code !== undefined){
-let data41 = data40.code;
-if(typeof data41 === "string"){
-if(!pattern40.test(data41)){
-const err76 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.snapshot !== undefined){
+let data39 = data1.snapshot;
+if(typeof data39 === "string"){
+if(!pattern37.test(data39)){
+const err76 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -6473,7 +7779,7 @@ errors++;
 }
 }
 else {
-const err77 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err77 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -6483,9 +7789,11 @@ vErrors.push(err77);
 errors++;
 }
 }
-if(data40.message !== undefined){
-if(typeof data40.message !== "string"){
-const err78 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.generation_id !== undefined){
+let data40 = data1.generation_id;
+if(typeof data40 === "string"){
+if(!pattern28.test(data40)){
+const err78 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -6495,9 +7803,8 @@ vErrors.push(err78);
 errors++;
 }
 }
-}
 else {
-const err79 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err79 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -6507,11 +7814,13 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data43 = data1.created;
-if(typeof data43 === "string"){
-if(!pattern25.test(data43)){
-const err80 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.warnings !== undefined){
+let data41 = data1.warnings;
+if(Array.isArray(data41)){
+const len2 = data41.length;
+for(let i2=0; i2<len2; i2++){
+if(typeof data41[i2] !== "string"){
+const err80 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i2,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -6521,8 +7830,9 @@ vErrors.push(err80);
 errors++;
 }
 }
+}
 else {
-const err81 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err81 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -6532,11 +7842,11 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data44 = data1.started;
-if(typeof data44 === "string"){
-if(!pattern25.test(data44)){
-const err82 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.exit !== undefined){
+let data43 = data1.exit;
+if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
+if(data43.reason === undefined){
+const err82 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -6545,9 +7855,10 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-else {
-const err83 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data43.status !== undefined){
+let data44 = data43.status;
+if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
+const err83 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -6557,11 +7868,9 @@ vErrors.push(err83);
 errors++;
 }
 }
-if(data1.finished !== undefined){
-let data45 = data1.finished;
-if(typeof data45 === "string"){
-if(!pattern25.test(data45)){
-const err84 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data43.reason !== undefined){
+if(typeof data43.reason !== "string"){
+const err84 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -6571,8 +7880,9 @@ vErrors.push(err84);
 errors++;
 }
 }
+}
 else {
-const err85 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err85 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -6582,9 +7892,10 @@ vErrors.push(err85);
 errors++;
 }
 }
-}
-else {
-const err86 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.stop_method !== undefined){
+let data46 = data1.stop_method;
+if(typeof data46 !== "string"){
+const err86 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -6593,10 +7904,8 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-}
-else {
-const err87 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!(((((data46 === "guest") || (data46 === "ended")) || (data46 === "killed")) || (data46 === "already")) || (data46 === "cancelled"))){
+const err87 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema60.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -6606,9 +7915,9 @@ vErrors.push(err87);
 errors++;
 }
 }
-}
-else {
-const err88 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err88 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -6617,18 +7926,251 @@ vErrors.push(err88);
 }
 errors++;
 }
-validate46.errors = vErrors;
+}
+if(data1.restarts !== undefined){
+let data48 = data1.restarts;
+if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err89];
+}
+else {
+vErrors.push(err89);
+}
+errors++;
+}
+if((typeof data48 == "number") && (isFinite(data48))){
+if(data48 < 1 || isNaN(data48)){
+const err90 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err90];
+}
+else {
+vErrors.push(err90);
+}
+errors++;
+}
+}
+}
+if(data1.restarting_at !== undefined){
+let data49 = data1.restarting_at;
+if(typeof data49 === "string"){
+if(!pattern27.test(data49)){
+const err91 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err91];
+}
+else {
+vErrors.push(err91);
+}
+errors++;
+}
+}
+else {
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err92];
+}
+else {
+vErrors.push(err92);
+}
+errors++;
+}
+}
+if(data1.error !== undefined){
+let data50 = data1.error;
+if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
+if(data50.code === undefined){
+const err93 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(vErrors === null){
+vErrors = [err93];
+}
+else {
+vErrors.push(err93);
+}
+errors++;
+}
+if(data50.message === undefined){
+const err94 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(vErrors === null){
+vErrors = [err94];
+}
+else {
+vErrors.push(err94);
+}
+errors++;
+}
+if(data50.code !== undefined){
+let data51 = data50.code;
+if(typeof data51 === "string"){
+if(!pattern44.test(data51)){
+const err95 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+if(vErrors === null){
+vErrors = [err95];
+}
+else {
+vErrors.push(err95);
+}
+errors++;
+}
+}
+else {
+const err96 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err96];
+}
+else {
+vErrors.push(err96);
+}
+errors++;
+}
+}
+if(data50.message !== undefined){
+if(typeof data50.message !== "string"){
+const err97 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err97];
+}
+else {
+vErrors.push(err97);
+}
+errors++;
+}
+}
+}
+else {
+const err98 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err98];
+}
+else {
+vErrors.push(err98);
+}
+errors++;
+}
+}
+if(data1.created !== undefined){
+let data53 = data1.created;
+if(typeof data53 === "string"){
+if(!pattern27.test(data53)){
+const err99 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err99];
+}
+else {
+vErrors.push(err99);
+}
+errors++;
+}
+}
+else {
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err100];
+}
+else {
+vErrors.push(err100);
+}
+errors++;
+}
+}
+if(data1.started !== undefined){
+let data54 = data1.started;
+if(typeof data54 === "string"){
+if(!pattern27.test(data54)){
+const err101 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err101];
+}
+else {
+vErrors.push(err101);
+}
+errors++;
+}
+}
+else {
+const err102 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err102];
+}
+else {
+vErrors.push(err102);
+}
+errors++;
+}
+}
+if(data1.finished !== undefined){
+let data55 = data1.finished;
+if(typeof data55 === "string"){
+if(!pattern27.test(data55)){
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err103];
+}
+else {
+vErrors.push(err103);
+}
+errors++;
+}
+}
+else {
+const err104 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err104];
+}
+else {
+vErrors.push(err104);
+}
+errors++;
+}
+}
+}
+else {
+const err105 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err105];
+}
+else {
+vErrors.push(err105);
+}
+errors++;
+}
+}
+}
+else {
+const err106 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err106];
+}
+else {
+vErrors.push(err106);
+}
+errors++;
+}
+}
+}
+else {
+const err107 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err107];
+}
+else {
+vErrors.push(err107);
+}
+errors++;
+}
+validate49.errors = vErrors;
 return errors === 0;
 }
-validate46.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate49.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const LogLine = validate47;
-const schema58 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
+export const LogLine = validate50;
+const schema61 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
 
-function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate47.evaluated;
+const evaluated0 = validate50.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6659,7 +8201,7 @@ errors++;
 if(data.time !== undefined){
 let data0 = data.time;
 if(typeof data0 === "string"){
-if(!pattern25.test(data0)){
+if(!pattern27.test(data0)){
 const err2 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -6704,18 +8246,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate47.errors = vErrors;
+validate50.errors = vErrors;
 return errors === 0;
 }
-validate47.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
+validate50.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Health = validate48;
-const schema59 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
+export const Health = validate51;
+const schema62 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
 
-function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate48.evaluated;
+const evaluated0 = validate51.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6768,18 +8310,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate48.errors = vErrors;
+validate51.errors = vErrors;
 return errors === 0;
 }
-validate48.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
+validate51.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RuntimeInfo = validate49;
-const schema60 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+export const RuntimeInfo = validate52;
+const schema63 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
-function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate49.evaluated;
+const evaluated0 = validate52.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7109,7 +8651,7 @@ errors++;
 if(data11.code !== undefined){
 let data12 = data11.code;
 if(typeof data12 === "string"){
-if(!pattern40.test(data12)){
+if(!pattern44.test(data12)){
 const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
@@ -7388,7 +8930,7 @@ errors++;
 if(data19.snapshot !== undefined){
 let data21 = data19.snapshot;
 if(typeof data21 === "string"){
-if(!pattern33.test(data21)){
+if(!pattern37.test(data21)){
 const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
@@ -7486,7 +9028,7 @@ errors++;
 if(data24.code !== undefined){
 let data25 = data24.code;
 if(typeof data25 === "string"){
-if(!pattern40.test(data25)){
+if(!pattern44.test(data25)){
 const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err56];
@@ -7629,7 +9171,7 @@ errors++;
 if(data30.code !== undefined){
 let data31 = data30.code;
 if(typeof data31 === "string"){
-if(!pattern40.test(data31)){
+if(!pattern44.test(data31)){
 const err68 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
@@ -7698,18 +9240,18 @@ vErrors.push(err73);
 }
 errors++;
 }
-validate49.errors = vErrors;
+validate52.errors = vErrors;
 return errors === 0;
 }
-validate49.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
+validate52.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Event = validate50;
-const schema61 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const Event = validate53;
+const schema64 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate50.evaluated;
+const evaluated0 = validate53.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7775,7 +9317,7 @@ errors++;
 if(data.time !== undefined){
 let data1 = data.time;
 if(typeof data1 === "string"){
-if(!pattern25.test(data1)){
+if(!pattern27.test(data1)){
 const err5 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -7810,7 +9352,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(((((((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed")) || (data2 === "removed")) || (data2 === "snapshot")) || (data2 === "unreachable")) || (data2 === "reachable")) || (data2 === "lost"))){
-const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema61.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema64.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -7823,7 +9365,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data3 = data.instance_id;
 if(typeof data3 === "string"){
-if(!pattern26.test(data3)){
+if(!pattern28.test(data3)){
 const err9 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -7957,7 +9499,7 @@ errors++;
 if(data10.code !== undefined){
 let data11 = data10.code;
 if(typeof data11 === "string"){
-if(!pattern40.test(data11)){
+if(!pattern44.test(data11)){
 const err20 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -8014,18 +9556,18 @@ vErrors.push(err24);
 }
 errors++;
 }
-validate50.errors = vErrors;
+validate53.errors = vErrors;
 return errors === 0;
 }
-validate50.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate53.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
 
-export const EventType = validate51;
-const schema62 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","lost"]};
+export const EventType = validate54;
+const schema65 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","lost"]};
 
-function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate51.evaluated;
+const evaluated0 = validate54.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8043,7 +9585,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed")) || (data === "removed")) || (data === "snapshot")) || (data === "unreachable")) || (data === "reachable")) || (data === "lost"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema62.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema65.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -8052,18 +9594,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate51.errors = vErrors;
+validate54.errors = vErrors;
 return errors === 0;
 }
-validate51.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate54.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const VmmInfo = validate52;
-const schema63 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
+export const VmmInfo = validate55;
+const schema66 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
-function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate52.evaluated;
+const evaluated0 = validate55.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8267,7 +9809,7 @@ errors++;
 if(data6.code !== undefined){
 let data7 = data6.code;
 if(typeof data7 === "string"){
-if(!pattern40.test(data7)){
+if(!pattern44.test(data7)){
 const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -8361,19 +9903,19 @@ vErrors = null;
 }
 }
 }
-validate52.errors = vErrors;
+validate55.errors = vErrors;
 evaluated0.props = props0;
 return errors === 0;
 }
-validate52.evaluated = {"dynamicProps":true,"dynamicItems":false};
+validate55.evaluated = {"dynamicProps":true,"dynamicItems":false};
 
-export const Errors = validate53;
-const schema64 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
+export const Errors = validate56;
+const schema67 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
 
-function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate53.evaluated;
+const evaluated0 = validate56.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8431,7 +9973,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern40.test(data2)){
+if(!pattern44.test(data2)){
 const err4 = {instancePath:instancePath+"/errors/" + i0+"/code",schemaPath:"#/properties/errors/items/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -8500,18 +10042,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate53.errors = vErrors;
+validate56.errors = vErrors;
 return errors === 0;
 }
-validate53.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
+validate56.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ErrorEntry = validate54;
-const schema65 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
+export const ErrorEntry = validate57;
+const schema68 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
 
-function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate54.evaluated;
+const evaluated0 = validate57.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8542,7 +10084,7 @@ errors++;
 if(data.code !== undefined){
 let data0 = data.code;
 if(typeof data0 === "string"){
-if(!pattern40.test(data0)){
+if(!pattern44.test(data0)){
 const err2 = {instancePath:instancePath+"/code",schemaPath:"#/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -8587,18 +10129,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate54.errors = vErrors;
+validate57.errors = vErrors;
 return errors === 0;
 }
-validate54.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
+validate57.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Uuid = validate55;
-const schema66 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
+export const Uuid = validate58;
+const schema69 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
 
-function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate55.evaluated;
+const evaluated0 = validate58.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8606,7 +10148,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern26.test(data)){
+if(!pattern28.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -8627,18 +10169,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate55.errors = vErrors;
+validate58.errors = vErrors;
 return errors === 0;
 }
-validate55.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate58.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Digest = validate56;
-const schema67 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
+export const Digest = validate59;
+const schema70 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
 
-function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate56.evaluated;
+const evaluated0 = validate59.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8646,7 +10188,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern33.test(data)){
+if(!pattern37.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -8667,18 +10209,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate56.errors = vErrors;
+validate59.errors = vErrors;
 return errors === 0;
 }
-validate56.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate59.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Time = validate57;
-const schema68 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
+export const Time = validate60;
+const schema71 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
 
-function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate57.evaluated;
+const evaluated0 = validate60.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8686,7 +10228,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern25.test(data)){
+if(!pattern27.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -8707,7 +10249,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate57.errors = vErrors;
+validate60.errors = vErrors;
 return errors === 0;
 }
-validate57.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate60.evaluated = {"dynamicProps":false,"dynamicItems":false};

@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const manifest = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"network":{"not":{}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -1077,12 +1077,11 @@ vErrors.push(err83);
 errors++;
 }
 }
-if(data.resources !== undefined){
-let data33 = data.resources;
-if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
-for(const key7 in data33){
-if(!((key7 === "vcpus") || (key7 === "memory"))){
-const err84 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+if(data.network !== undefined){
+let data33 = data.network;
+if(Array.isArray(data33)){
+if(data33.length > 1){
+const err84 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1091,11 +1090,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-if(data33.vcpus !== undefined){
-let data34 = data33.vcpus;
-if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
-const err85 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data33.length < 1){
+const err85 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1104,9 +1100,12 @@ vErrors.push(err85);
 }
 errors++;
 }
-if((typeof data34 == "number") && (isFinite(data34))){
-if(data34 > 255 || isNaN(data34)){
-const err86 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+const len3 = data33.length;
+for(let i2=0; i2<len3; i2++){
+let data34 = data33[i2];
+if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
+if(data34.mode === undefined){
+const err86 = {instancePath:instancePath+"/network/" + i2,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1115,8 +1114,9 @@ vErrors.push(err86);
 }
 errors++;
 }
-if(data34 < 1 || isNaN(data34)){
-const err87 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key7 in data34){
+if(!((key7 === "mode") || (key7 === "ports"))){
+const err87 = {instancePath:instancePath+"/network/" + i2,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1126,11 +1126,10 @@ vErrors.push(err87);
 errors++;
 }
 }
-}
-if(data33.memory !== undefined){
-let data35 = data33.memory;
-if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
-const err88 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data34.mode !== undefined){
+let data35 = data34.mode;
+if(!((data35 === "user") || (data35 === "none"))){
+const err88 = {instancePath:instancePath+"/network/" + i2+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1139,9 +1138,12 @@ vErrors.push(err88);
 }
 errors++;
 }
-if((typeof data35 == "number") && (isFinite(data35))){
-if(data35 > 17592186044416 || isNaN(data35)){
-const err89 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data34.ports !== undefined){
+let data36 = data34.ports;
+if(Array.isArray(data36)){
+if(data36.length > 64){
+const err89 = {instancePath:instancePath+"/network/" + i2+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1150,8 +1152,12 @@ vErrors.push(err89);
 }
 errors++;
 }
-if(data35 < 1048576 || isNaN(data35)){
-const err90 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+const len4 = data36.length;
+for(let i3=0; i3<len4; i3++){
+let data37 = data36[i3];
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+if(data37.guest === undefined){
+const err90 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1160,9 +1166,9 @@ vErrors.push(err90);
 }
 errors++;
 }
-let res0;
-if((1048576 === 0 || (res0 = data35/1048576, res0 !== parseInt(res0)))){
-const err91 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+for(const key8 in data37){
+if(!((key8 === "guest") || (key8 === "protocol"))){
+const err91 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1172,10 +1178,10 @@ vErrors.push(err91);
 errors++;
 }
 }
-}
-}
-else {
-const err92 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.guest !== undefined){
+let data38 = data37.guest;
+if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
+const err92 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1184,13 +1190,9 @@ vErrors.push(err92);
 }
 errors++;
 }
-}
-if(data.metadata !== undefined){
-let data36 = data.metadata;
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-for(const key8 in data36){
-if(!((((key8 === "author") || (key8 === "created")) || (key8 === "description")) || (key8 === "platform"))){
-const err93 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+if((typeof data38 == "number") && (isFinite(data38))){
+if(data38 > 65535 || isNaN(data38)){
+const err93 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1199,12 +1201,8 @@ vErrors.push(err93);
 }
 errors++;
 }
-}
-if(data36.author !== undefined){
-let data37 = data36.author;
-if(typeof data37 === "string"){
-if(func2(data37) > 255){
-const err94 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(data38 < 1 || isNaN(data38)){
+const err94 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1213,8 +1211,12 @@ vErrors.push(err94);
 }
 errors++;
 }
-if(func2(data37) < 1){
-const err95 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+if(data37.protocol !== undefined){
+let data39 = data37.protocol;
+if(!((data39 === "tcp") || (data39 === "udp"))){
+const err95 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1223,8 +1225,10 @@ vErrors.push(err95);
 }
 errors++;
 }
-if(!pattern16.test(data37)){
-const err96 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+}
+}
+else {
+const err96 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1234,8 +1238,9 @@ vErrors.push(err96);
 errors++;
 }
 }
+}
 else {
-const err97 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err97 = {instancePath:instancePath+"/network/" + i2+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1245,11 +1250,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data36.created !== undefined){
-let data38 = data36.created;
-if(typeof data38 === "string"){
-if(!pattern17.test(data38)){
-const err98 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
+}
+else {
+const err98 = {instancePath:instancePath+"/network/" + i2,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1259,8 +1262,9 @@ vErrors.push(err98);
 errors++;
 }
 }
+}
 else {
-const err99 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err99 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1270,11 +1274,12 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data36.description !== undefined){
-let data39 = data36.description;
-if(typeof data39 === "string"){
-if(func2(data39) > 1024){
-const err100 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(data.resources !== undefined){
+let data40 = data.resources;
+if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
+for(const key9 in data40){
+if(!((key9 === "vcpus") || (key9 === "memory"))){
+const err100 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1283,8 +1288,11 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(!pattern16.test(data39)){
-const err101 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+}
+if(data40.vcpus !== undefined){
+let data41 = data40.vcpus;
+if(!(((typeof data41 == "number") && (!(data41 % 1) && !isNaN(data41))) && (isFinite(data41)))){
+const err101 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1293,9 +1301,9 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-else {
-const err102 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data41 == "number") && (isFinite(data41))){
+if(data41 > 255 || isNaN(data41)){
+const err102 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1304,12 +1312,8 @@ vErrors.push(err102);
 }
 errors++;
 }
-}
-if(data36.platform !== undefined){
-let data40 = data36.platform;
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-if(data40.arch === undefined){
-const err103 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
+if(data41 < 1 || isNaN(data41)){
+const err103 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1318,9 +1322,12 @@ vErrors.push(err103);
 }
 errors++;
 }
-for(const key9 in data40){
-if(!((key9 === "arch") || (key9 === "uefi"))){
-const err104 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+}
+if(data40.memory !== undefined){
+let data42 = data40.memory;
+if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
+const err104 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1329,10 +1336,9 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-if(data40.arch !== undefined){
-if("x86_64" !== data40.arch){
-const err105 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/const",keyword:"const",params:{allowedValue: "x86_64"},message:"must be equal to constant"};
+if((typeof data42 == "number") && (isFinite(data42))){
+if(data42 > 17592186044416 || isNaN(data42)){
+const err105 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1341,10 +1347,8 @@ vErrors.push(err105);
 }
 errors++;
 }
-}
-if(data40.uefi !== undefined){
-if(typeof data40.uefi !== "boolean"){
-const err106 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data42 < 1048576 || isNaN(data42)){
+const err106 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1353,10 +1357,9 @@ vErrors.push(err106);
 }
 errors++;
 }
-}
-}
-else {
-const err107 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+let res0;
+if((1048576 === 0 || (res0 = data42/1048576, res0 !== parseInt(res0)))){
+const err107 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1367,8 +1370,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err108 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err108 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1378,12 +1382,12 @@ vErrors.push(err108);
 errors++;
 }
 }
-if(data.runtimeHints !== undefined){
-let data43 = data.runtimeHints;
+if(data.metadata !== undefined){
+let data43 = data.metadata;
 if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
 for(const key10 in data43){
-if(!((((key10 === "preferredRuntime") || (key10 === "coldStartTargetMs")) || (key10 === "resume")) || (key10 === "coldBootOnMismatch"))){
-const err109 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+if(!((((key10 === "author") || (key10 === "created")) || (key10 === "description")) || (key10 === "platform"))){
+const err109 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1393,11 +1397,11 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data43.preferredRuntime !== undefined){
-let data44 = data43.preferredRuntime;
-if(Array.isArray(data44)){
-if(data44.length > 16){
-const err110 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data43.author !== undefined){
+let data44 = data43.author;
+if(typeof data44 === "string"){
+if(func2(data44) > 255){
+const err110 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1406,12 +1410,8 @@ vErrors.push(err110);
 }
 errors++;
 }
-const len3 = data44.length;
-for(let i2=0; i2<len3; i2++){
-let data45 = data44[i2];
-if(typeof data45 === "string"){
-if(!pattern13.test(data45)){
-const err111 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(func2(data44) < 1){
+const err111 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1420,9 +1420,8 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-else {
-const err112 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i2,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern16.test(data44)){
+const err112 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1432,18 +1431,8 @@ vErrors.push(err112);
 errors++;
 }
 }
-let i3 = data44.length;
-let j0;
-if(i3 > 1){
-const indices0 = {};
-for(;i3--;){
-let item0 = data44[i3];
-if(typeof item0 !== "string"){
-continue;
-}
-if(typeof indices0[item0] == "number"){
-j0 = indices0[item0];
-const err113 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i3, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i3+" are identical)"};
+else {
+const err113 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1451,14 +1440,13 @@ else {
 vErrors.push(err113);
 }
 errors++;
-break;
-}
-indices0[item0] = i3;
 }
 }
-}
-else {
-const err114 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data43.created !== undefined){
+let data45 = data43.created;
+if(typeof data45 === "string"){
+if(!pattern17.test(data45)){
+const err114 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1468,10 +1456,8 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data43.coldStartTargetMs !== undefined){
-let data46 = data43.coldStartTargetMs;
-if(!(((typeof data46 == "number") && (!(data46 % 1) && !isNaN(data46))) && (isFinite(data46)))){
-const err115 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err115 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1480,9 +1466,12 @@ vErrors.push(err115);
 }
 errors++;
 }
-if((typeof data46 == "number") && (isFinite(data46))){
-if(data46 > 600000 || isNaN(data46)){
-const err116 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+}
+if(data43.description !== undefined){
+let data46 = data43.description;
+if(typeof data46 === "string"){
+if(func2(data46) > 1024){
+const err116 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1491,8 +1480,8 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data46 < 1 || isNaN(data46)){
-const err117 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(!pattern16.test(data46)){
+const err117 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1502,10 +1491,8 @@ vErrors.push(err117);
 errors++;
 }
 }
-}
-if(data43.resume !== undefined){
-if(typeof data43.resume !== "boolean"){
-const err118 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err118 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1515,9 +1502,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data43.coldBootOnMismatch !== undefined){
-if(typeof data43.coldBootOnMismatch !== "boolean"){
-const err119 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data43.platform !== undefined){
+let data47 = data43.platform;
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+if(data47.arch === undefined){
+const err119 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1526,10 +1515,9 @@ vErrors.push(err119);
 }
 errors++;
 }
-}
-}
-else {
-const err120 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key11 in data47){
+if(!((key11 === "arch") || (key11 === "uefi"))){
+const err120 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1539,8 +1527,9 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data.network !== undefined){
-const err121 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data47.arch !== undefined){
+if("x86_64" !== data47.arch){
+const err121 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/const",keyword:"const",params:{allowedValue: "x86_64"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1549,8 +1538,10 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(data.disks !== undefined){
-const err122 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+if(data47.uefi !== undefined){
+if(typeof data47.uefi !== "boolean"){
+const err122 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1559,8 +1550,10 @@ vErrors.push(err122);
 }
 errors++;
 }
-if(data.shares !== undefined){
-const err123 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err123 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1569,8 +1562,10 @@ vErrors.push(err123);
 }
 errors++;
 }
-if(data.config !== undefined){
-const err124 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err124 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1579,8 +1574,13 @@ vErrors.push(err124);
 }
 errors++;
 }
-if(data.agent !== undefined){
-const err125 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+if(data.runtimeHints !== undefined){
+let data50 = data.runtimeHints;
+if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
+for(const key12 in data50){
+if(!((((key12 === "preferredRuntime") || (key12 === "coldStartTargetMs")) || (key12 === "resume")) || (key12 === "coldBootOnMismatch"))){
+const err125 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1589,12 +1589,12 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err126 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+}
+if(data50.preferredRuntime !== undefined){
+let data51 = data50.preferredRuntime;
+if(Array.isArray(data51)){
+if(data51.length > 16){
+const err126 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1603,15 +1603,202 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-}
-else {
-const err127 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len5 = data51.length;
+for(let i4=0; i4<len5; i4++){
+let data52 = data51[i4];
+if(typeof data52 === "string"){
+if(!pattern13.test(data52)){
+const err127 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i4,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err127];
 }
 else {
 vErrors.push(err127);
+}
+errors++;
+}
+}
+else {
+const err128 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i4,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err128];
+}
+else {
+vErrors.push(err128);
+}
+errors++;
+}
+}
+let i5 = data51.length;
+let j0;
+if(i5 > 1){
+const indices0 = {};
+for(;i5--;){
+let item0 = data51[i5];
+if(typeof item0 !== "string"){
+continue;
+}
+if(typeof indices0[item0] == "number"){
+j0 = indices0[item0];
+const err129 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i5, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i5+" are identical)"};
+if(vErrors === null){
+vErrors = [err129];
+}
+else {
+vErrors.push(err129);
+}
+errors++;
+break;
+}
+indices0[item0] = i5;
+}
+}
+}
+else {
+const err130 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err130];
+}
+else {
+vErrors.push(err130);
+}
+errors++;
+}
+}
+if(data50.coldStartTargetMs !== undefined){
+let data53 = data50.coldStartTargetMs;
+if(!(((typeof data53 == "number") && (!(data53 % 1) && !isNaN(data53))) && (isFinite(data53)))){
+const err131 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err131];
+}
+else {
+vErrors.push(err131);
+}
+errors++;
+}
+if((typeof data53 == "number") && (isFinite(data53))){
+if(data53 > 600000 || isNaN(data53)){
+const err132 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+if(vErrors === null){
+vErrors = [err132];
+}
+else {
+vErrors.push(err132);
+}
+errors++;
+}
+if(data53 < 1 || isNaN(data53)){
+const err133 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err133];
+}
+else {
+vErrors.push(err133);
+}
+errors++;
+}
+}
+}
+if(data50.resume !== undefined){
+if(typeof data50.resume !== "boolean"){
+const err134 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err134];
+}
+else {
+vErrors.push(err134);
+}
+errors++;
+}
+}
+if(data50.coldBootOnMismatch !== undefined){
+if(typeof data50.coldBootOnMismatch !== "boolean"){
+const err135 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err135];
+}
+else {
+vErrors.push(err135);
+}
+errors++;
+}
+}
+}
+else {
+const err136 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err136];
+}
+else {
+vErrors.push(err136);
+}
+errors++;
+}
+}
+if(data.disks !== undefined){
+const err137 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err137];
+}
+else {
+vErrors.push(err137);
+}
+errors++;
+}
+if(data.shares !== undefined){
+const err138 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err138];
+}
+else {
+vErrors.push(err138);
+}
+errors++;
+}
+if(data.config !== undefined){
+const err139 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err139];
+}
+else {
+vErrors.push(err139);
+}
+errors++;
+}
+if(data.agent !== undefined){
+const err140 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err140];
+}
+else {
+vErrors.push(err140);
+}
+errors++;
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err141 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err141];
+}
+else {
+vErrors.push(err141);
+}
+errors++;
+}
+}
+}
+else {
+const err142 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err142];
+}
+else {
+vErrors.push(err142);
 }
 errors++;
 }

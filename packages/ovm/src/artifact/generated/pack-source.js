@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const packSource = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"not":{}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["path"],"properties":{"path":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"format":{"enum":["qcow2","raw"]}}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"annotations":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^(?!ovms\\.)[!-~]{1,255}$"},"additionalProperties":{"type":"string","maxLength":4096}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -1356,7 +1356,10 @@ errors++;
 }
 }
 if(data.network !== undefined){
-const err106 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/not",keyword:"not",params:{},message:"must NOT be valid"};
+let data40 = data.network;
+if(Array.isArray(data40)){
+if(data40.length > 1){
+const err106 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1365,8 +1368,8 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(data.disks !== undefined){
-const err107 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(data40.length < 1){
+const err107 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1375,8 +1378,12 @@ vErrors.push(err107);
 }
 errors++;
 }
-if(data.shares !== undefined){
-const err108 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+const len3 = data40.length;
+for(let i4=0; i4<len3; i4++){
+let data41 = data40[i4];
+if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
+if(data41.mode === undefined){
+const err108 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1385,8 +1392,9 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(data.config !== undefined){
-const err109 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+for(const key11 in data41){
+if(!((key11 === "mode") || (key11 === "ports"))){
+const err109 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1395,8 +1403,11 @@ vErrors.push(err109);
 }
 errors++;
 }
-if(data.agent !== undefined){
-const err110 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+if(data41.mode !== undefined){
+let data42 = data41.mode;
+if(!((data42 === "user") || (data42 === "none"))){
+const err110 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1405,12 +1416,12 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err111 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+}
+if(data41.ports !== undefined){
+let data43 = data41.ports;
+if(Array.isArray(data43)){
+if(data43.length > 64){
+const err111 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1419,15 +1430,191 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-}
-else {
-const err112 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len4 = data43.length;
+for(let i5=0; i5<len4; i5++){
+let data44 = data43[i5];
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.guest === undefined){
+const err112 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err112];
 }
 else {
 vErrors.push(err112);
+}
+errors++;
+}
+for(const key12 in data44){
+if(!((key12 === "guest") || (key12 === "protocol"))){
+const err113 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err113];
+}
+else {
+vErrors.push(err113);
+}
+errors++;
+}
+}
+if(data44.guest !== undefined){
+let data45 = data44.guest;
+if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
+const err114 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err114];
+}
+else {
+vErrors.push(err114);
+}
+errors++;
+}
+if((typeof data45 == "number") && (isFinite(data45))){
+if(data45 > 65535 || isNaN(data45)){
+const err115 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err115];
+}
+else {
+vErrors.push(err115);
+}
+errors++;
+}
+if(data45 < 1 || isNaN(data45)){
+const err116 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err116];
+}
+else {
+vErrors.push(err116);
+}
+errors++;
+}
+}
+}
+if(data44.protocol !== undefined){
+let data46 = data44.protocol;
+if(!((data46 === "tcp") || (data46 === "udp"))){
+const err117 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err117];
+}
+else {
+vErrors.push(err117);
+}
+errors++;
+}
+}
+}
+else {
+const err118 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err118];
+}
+else {
+vErrors.push(err118);
+}
+errors++;
+}
+}
+}
+else {
+const err119 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err119];
+}
+else {
+vErrors.push(err119);
+}
+errors++;
+}
+}
+}
+else {
+const err120 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err120];
+}
+else {
+vErrors.push(err120);
+}
+errors++;
+}
+}
+}
+else {
+const err121 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err121];
+}
+else {
+vErrors.push(err121);
+}
+errors++;
+}
+}
+if(data.disks !== undefined){
+const err122 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err122];
+}
+else {
+vErrors.push(err122);
+}
+errors++;
+}
+if(data.shares !== undefined){
+const err123 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err123];
+}
+else {
+vErrors.push(err123);
+}
+errors++;
+}
+if(data.config !== undefined){
+const err124 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err124];
+}
+else {
+vErrors.push(err124);
+}
+errors++;
+}
+if(data.agent !== undefined){
+const err125 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err125];
+}
+else {
+vErrors.push(err125);
+}
+errors++;
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err126 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err126];
+}
+else {
+vErrors.push(err126);
+}
+errors++;
+}
+}
+}
+else {
+const err127 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err127];
+}
+else {
+vErrors.push(err127);
 }
 errors++;
 }

@@ -17,6 +17,7 @@ export interface InspectModel {
   readonly layers: readonly (BlobModel & { readonly format: DiskFormat; readonly virtual_size?: number })[]
   readonly ram_snapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
   readonly resources: { readonly vcpus?: number; readonly memory?: number }
+  readonly network: NonNullable<OvmsManifest["network"]>
   readonly devices: NonNullable<OvmsManifest["devices"]>
   readonly metadata: NonNullable<OvmsManifest["metadata"]>
   /** What the author wishes for, under the names of this model. */
@@ -72,6 +73,7 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
         ram_snapshot: { ...blob(ramSnapshot), compression: manifest.ramSnapshot.compression },
       }),
     resources: manifest.resources ?? {},
+    network: manifest.network ?? [],
     devices: manifest.devices ?? [],
     metadata: manifest.metadata ?? {},
     hints: hintsOf(manifest.runtimeHints ?? {}),
@@ -98,7 +100,7 @@ function hintsOf({
 
 /** The model as a tree for people, one line an entry. */
 export function inspectLines(model: InspectModel): string[] {
-  const { kernel, initrd, layers, ram_snapshot: ram, resources, devices, metadata, manifest } = model
+  const { kernel, initrd, layers, ram_snapshot: ram, resources, network, devices, metadata, manifest } = model
   const entries: TreeEntry[] = []
   if (kernel)
     entries.push({ text: `kernel  ${blobText(kernel)}`, below: kernel.args ? [`args  ${kernel.args}`] : [] })
@@ -109,6 +111,10 @@ export function inspectLines(model: InspectModel): string[] {
   entries.push({
     text: `resources  ${resources.vcpus ?? "default"} vCPU, ${resources.memory ? bytesText(resources.memory) : "default"} memory`,
   })
+  for (const { mode, ports = [] } of network) {
+    const offered = ports.map(({ guest, protocol = "tcp" }) => `${guest}/${protocol}`).join(", ")
+    entries.push({ text: `network  ${mode}${offered && `, offers ${offered}`}` })
+  }
   if (devices.length > 0)
     entries.push({
       text: "devices",

@@ -43,6 +43,11 @@ export interface OvmsManifest {
     readonly mmio_addr?: string
     readonly required?: boolean
   }[]
+  /** Exactly one. */
+  readonly network?: readonly {
+    readonly mode: "user" | "none"
+    readonly ports?: readonly { readonly guest: number; readonly protocol?: "tcp" | "udp" }[]
+  }[]
   readonly resources?: { readonly vcpus?: number; readonly memory?: number }
   readonly metadata?: {
     readonly author?: string

@@ -23,7 +23,15 @@ const SCHEMA: DocumentSchema = {
 export interface PackSource
   extends Pick<
     OvmsManifest,
-    "name" | "version" | "os" | "architecture" | "devices" | "resources" | "metadata" | "runtimeHints"
+    | "name"
+    | "version"
+    | "os"
+    | "architecture"
+    | "devices"
+    | "resources"
+    | "network"
+    | "metadata"
+    | "runtimeHints"
   > {
   readonly schemaVersion: 1
   readonly kernel?: { readonly path: string; readonly args?: string }

@@ -1,7 +1,8 @@
-import { expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import type { LaunchPlan } from "../plan.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import { modelOf } from "./model.ts"
+import { checkNetwork, macIn } from "./network.ts"
 
 const plan: LaunchPlan = {
   id: "one",
@@ -175,4 +176,53 @@ test("hostile strings are whole arguments or JSON strings, never options", () =>
     (_, index) => !["-append", "-kernel", "-initrd", "-blockdev"].includes(argv[index - 1] ?? ""),
   )
   expect(rest.join(" ")).not.toContain("passwd")
+})
+
+describe("the network", () => {
+  const MAC = "5a:3c:0f:91:7e:02"
+  const forwards = [{ protocol: "tcp", address: "127.0.0.1", host: 8080, guest: 80 }] as const
+  const user = { mode: "user", mac: MAC, forwards, outbound: true } as const
+  const NIC = { driver: "virtio-net-pci", id: "nic", mac: MAC, romfile: "", addr: "0x1e" }
+  const device = `virtio-net-pci,mac=${MAC}`
+  const argvOf = (network: LaunchPlan["network"], devices: readonly string[]) =>
+    qemuArguments({ ...plan, ...(network && { network }) }, { ...tcg, model: { ...tcg.model, devices } })
+
+  test("is passt's, by an inherited socket, or QEMU's own, which leads nowhere (OVMS-MAN-108, OVMS-MAN-109)", () => {
+    const passt = argvOf(user, ["vmgenid", device])
+    expect(json(passt, "-netdev")).toEqual([
+      { type: "stream", id: "net", server: false, addr: { type: "fd", str: "6" } },
+    ])
+    expect(json(passt, "-device").at(-1)).toEqual({ ...NIC, netdev: "net" })
+    const own = argvOf({ ...user, outbound: false }, ["vmgenid", device, "slirp"])
+    expect(json(own, "-netdev")).toEqual([
+      { type: "user", id: "net", restrict: true, hostfwd: [{ str: "tcp:127.0.0.1:8080-:80" }] },
+    ])
+    const none = argvOf({ ...user, mode: "none", forwards: [] }, ["vmgenid", device])
+    expect(valuesOf(none, "-netdev")).toEqual([])
+    expect(json(none, "-device").at(-1)).toEqual(NIC)
+    expect(argvOf(undefined, ["vmgenid"]).join(" ")).not.toMatch(/netdev|virtio-net/)
+  })
+
+  // OVMS-SNP-140, OVMS-SNP-160
+  test("of a snapshot is what its guest knows, and none where it knows none", () => {
+    const found = { accelerator: "tcg", machineType: "pc-q35-7.2" }
+    const other = "virtio-net-pci,mac=02:00:00:00:00:01"
+    const devicesFor = (theirs: readonly string[]) =>
+      modelOf({ ...plan, network: user }, found, theirs).devices
+    expect(devicesFor(["isa-serial", "vmgenid"])).toEqual(["isa-serial", "vmgenid"])
+    expect(devicesFor([other])).toContain(other)
+    expect(devicesFor([other])).not.toContain(device)
+    expect(devicesFor([other, "slirp"]).slice(-2)).toEqual([other, "slirp"])
+    expect(macIn(["vmgenid", other])).toBe("02:00:00:00:00:01")
+    for (const hostile of [`${other},netdev=x`, "virtio-net-pci,mac=x", "virtio-net-pci", `x${other}`])
+      expect([macIn([hostile]), devicesFor([hostile]).includes(hostile)]).toEqual([undefined, false])
+  })
+
+  test("of an IPv6 address has no port where QEMU itself would have to open it", () => {
+    const six = { ...user, outbound: false, forwards: [{ ...forwards[0], address: "::1" }] }
+    const findings = [...checkNetwork({ ...plan, network: six })]
+    expect(findings).toMatchObject([{ pointer: "/network/ports", severity: "fatal" }])
+    const slirp = [...checkNetwork({ ...plan, network: user }, [device, "slirp"])]
+    expect(slirp).toMatchObject([{ pointer: "/network/outbound", severity: "degraded" }])
+  })
 })

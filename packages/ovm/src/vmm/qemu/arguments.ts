@@ -1,6 +1,7 @@
 import type { DevicePlan, DiskLayer, GuestModel, LaunchPlan, VolumePlan } from "../plan.ts"
 import { isSharedMemory } from "./check.ts"
 import { firstBootSize, PVPANIC, RAM_ID } from "./model.ts"
+import { networkArguments } from "./network.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 
 export interface QemuOptions {
@@ -52,6 +53,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
     ...firstBoot(plan, model),
     ...(plan.volumes ?? []).flatMap(volume),
+    ...networkArguments(plan, model.devices).flatMap(([option, value]) => json(option, value)),
   ]
 }
 

@@ -10,7 +10,7 @@ export function checkResume(
   plan: ResumePlan,
   found: Pick<Capabilities, "accelerators">,
 ): readonly Unsupported[] {
-  const planned = checkPlan(plan, found).filter(
+  const planned = checkPlan(plan, found, plan.origin.model.devices).filter(
     ({ pointer }) => plan.kernel || !/^\/(kernel|initrd)/.test(pointer),
   )
   return [...planned, ...disk(plan), ...ram(plan)]

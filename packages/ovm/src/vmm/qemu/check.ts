@@ -1,5 +1,6 @@
 import type { DevicePlan, LaunchPlan, Unsupported } from "../plan.ts"
 import type { Capabilities } from "../vmm.ts"
+import { checkNetwork } from "./network.ts"
 
 const MiB = 2 ** 20
 /** q35's bound without an interrupt remapping unit; TCG is slow long before. */
@@ -11,16 +12,21 @@ const MAX_ARGS = 2047
 const MIN_SHARED = 2 ** 12
 const MAX_SHARED = 2 ** 36
 
-/** Everything that QEMU cannot honour of `plan`, all at once (Vmm.check). */
+/**
+ * Everything that QEMU cannot honour of `plan`, all at once (Vmm.check); `snapshot` are its devices, of a machine that
+ * goes on.
+ */
 export function checkPlan(
   plan: LaunchPlan,
   found: Pick<Capabilities, "accelerators">,
+  snapshot?: readonly string[],
 ): readonly Unsupported[] {
   return [
     ...accelerator(plan, found),
     ...resources(plan),
     ...boot(plan),
     ...plan.devices.flatMap((one, index) => [...device(one, index)]),
+    ...checkNetwork(plan, snapshot),
   ]
 }
 

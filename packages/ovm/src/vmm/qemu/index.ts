@@ -9,6 +9,7 @@ import { checkPlan } from "./check.ts"
 import { checkResume } from "./check-resume.ts"
 import { launchQemu } from "./launch.ts"
 import { modelOf } from "./model.ts"
+import { macIn } from "./network.ts"
 
 /** QEMU ≥ 7.2. `cacheFolder` keeps what was found out about it. */
 export function qemu(cacheFolder: string): Vmm & { readonly loader: Loader } {
@@ -45,6 +46,10 @@ class QemuLoader implements Loader {
 
   async model(plan: LaunchPlan, devices?: readonly string[]) {
     return modelOf(plan, await qemuCapabilities(this.cacheFolder), devices)
+  }
+
+  macIn(devices: readonly string[]) {
+    return macIn(devices)
   }
 
   async check(plan: ResumePlan) {

@@ -7,6 +7,7 @@ import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
+import type { PasstLink } from "../../network/passt.ts"
 import type { Loaded, Loading } from "../loader.ts"
 import type { Machine } from "../machine.ts"
 import type { GuestModel, RamFile, RamSource, ResumePlan, SnapshotOrigin } from "../plan.ts"
@@ -20,7 +21,9 @@ import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
 import { waitForMigration } from "./migration/progress.ts"
 import { type DeviceState, StreamSplitter } from "./migration/splitter.ts"
 import { RAM_ID } from "./model.ts"
+import { withNetwork } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
+import { type ResumedNetwork, resumedNetwork, setLink } from "./resumed-network.ts"
 import { refuseFatal, START_MS, type Started, startQemu } from "./start.ts"
 import type { GuestWatch } from "./watch.ts"
 
@@ -41,7 +44,8 @@ export async function loadQemu(
   await checkDisk(plan)
   if (plan.kernel) await checkKernel(plan.kernel.path)
   const generationId = plan.generationId ?? crypto.randomUUID()
-  const { accelerator, model } = origin
+  const { accelerator } = origin
+  const model = withNetwork(origin.model, plan)
   // Read and checked while QEMU starts.
   const state = readState(origin)
   state.catch(() => {})
@@ -50,14 +54,17 @@ export async function loadQemu(
     ...{ accelerator, model, generationId, ram: ram.path, lockMemory: plan.lockMemory ?? false },
     ...(overlay !== undefined && { overlay }),
   }
+  const resumed = resumedNetwork(plan, model)
   return await startQemu({ found, plan, options }, call, async (started) => {
     let runs = false
     const unsubscribe = started.qmp.subscribe(({ event }) => {
       runs ||= event === "RESUME"
     })
-    await loadState(started, await state, call)
+    // A guest with a network has its link taken down before it goes on.
+    await loadState(started, await state, resumed ? { ...call, goesOn: false } : call)
     unsubscribe()
-    return new QemuLoaded(started, await started.timings(), runs)
+    if (resumed) await setLink(started.qmp, false)
+    return new QemuLoaded(started, await started.timings(), runs, resumed)
   })
 }
 
@@ -107,12 +114,15 @@ class QemuLoaded implements Loaded {
   readonly #machine: QemuMachine
   readonly #qmp: Qmp
   readonly #watch: GuestWatch
+  readonly #link: PasstLink | undefined
 
   constructor(
-    { record, qmp, watch }: Started,
+    { record, qmp, watch, link }: Started,
     readonly timings: Machine["timings"],
     private readonly runs: boolean,
+    private readonly network: ResumedNetwork | undefined,
   ) {
+    this.#link = link
     this.#qmp = qmp
     this.#watch = watch
     this.#machine = new QemuMachine(record, this.timings, qmp, watch)
@@ -124,6 +134,7 @@ class QemuLoaded implements Loaded {
     const began = performance.now()
     try {
       if (!this.runs) await letGo(this.#qmp, this.#watch)
+      await this.network?.connect(this.#qmp, this.#link)
     } catch (thrown) {
       await this.discard()
       throw toOvmError(thrown)
@@ -133,6 +144,7 @@ class QemuLoaded implements Loaded {
   }
 
   async discard(): Promise<void> {
+    this.#link?.[Symbol.dispose]()
     await this.#machine.stop({ graceMs: 0 })
   }
 }

@@ -1,6 +1,7 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { isSharedMemory } from "./check.ts"
+import { networkDevices, networkOf } from "./network.ts"
 
 /** QEMU's migration stream split by us (docs/design/0014-qemu-snapshots.md). */
 export const SNAPSHOT_FORMAT = "qemu-split-1"
@@ -31,15 +32,15 @@ export function firstBootSize(devices: readonly string[]): number | undefined {
 
 /**
  * Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. A snapshot of
- * before there was a pvpanic is gone on from without: its own devices are `snapshot`.
+ * before there was a pvpanic is gone on from without: its own devices are `snapshot`, and so is its network, or none.
  */
 export function modelOf(
   plan: LaunchPlan,
   found: Pick<QemuCapabilities, "accelerator" | "machineType">,
-  snapshot: readonly string[] = [PVPANIC],
+  snapshot?: readonly string[],
 ): GuestModel {
   const { resources, disk, devices } = plan
-  const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot)
+  const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
   const { volumes = [] } = plan
   const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
   return {
@@ -51,11 +52,12 @@ export function modelOf(
     devices: [
       "isa-serial",
       "vmgenid",
-      ...(snapshot.includes(PVPANIC) ? [PVPANIC] : []),
+      ...(!snapshot || snapshot.includes(PVPANIC) ? [PVPANIC] : []),
       ...(drive ? [drive] : []),
       ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
       ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),
+      ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
     ],
   }
 }

@@ -3,14 +3,16 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { findPasst, PasstLink } from "../../network/passt.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { startedIn } from "../process/identity.ts"
-import { spawnKept } from "../process/keeper.ts"
+import { type Kept, spawnKept } from "../process/keeper.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
+import { carrierOf } from "./network.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { GuestWatch } from "./watch.ts"
 
@@ -32,6 +34,8 @@ export interface Started {
   readonly record: MachineRecord
   readonly qmp: Qmp
   readonly watch: GuestWatch
+  /** What a passt is to be connected to; absent if the machine has none. Whoever does not start one lets go of it. */
+  readonly link?: PasstLink
   /** Milliseconds from spawn to the first answer, and from then until now. */
   timings(): Promise<{ readonly spawn: number; readonly load: number }>
 }
@@ -56,7 +60,8 @@ export async function startQemu<T>(
   if (signal?.aborted) throw interrupted()
   const watch = new GuestWatch()
   const spawned = performance.now()
-  const { group } = await spawnKept([found.binary, ...qemuArguments(plan, options)], plan)
+  const link = linkOf(plan, options)
+  const { group } = await spawnWith(link, [found.binary, ...qemuArguments(plan, options)], plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -82,14 +87,39 @@ export async function startQemu<T>(
     const { accelerator, model, generationId, overlay } = options
     const what = { vmm: "qemu", version: found.version, accelerator, directory: plan.directory }
     const record = { ...what, ...identity, model, generationId, ...(overlay !== undefined && { overlay }) }
-    return await Promise.race([then({ record, qmp, watch, timings }), aborted.promise])
+    const started = { record, qmp, watch, timings, ...(link && { link }) }
+    return await Promise.race([then(started), aborted.promise])
   } catch (thrown) {
+    link?.[Symbol.dispose]()
     const error = await inItsOwnWords(plan.directory, toOvmError(thrown), patience)
     qmp?.close()
     await killGroup(group)
     throw error
   } finally {
     signal?.removeEventListener("abort", abort)
+  }
+}
+
+/** Throws OVM_HOST_FAILED if the passt that was there for the check is gone. */
+function linkOf({ network }: LaunchPlan, { model }: QemuOptions): PasstLink | undefined {
+  if (carrierOf(network, model.devices) !== "passt") return undefined
+  const program = findPasst()
+  if (program === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
+  return new PasstLink(program)
+}
+
+async function spawnWith(
+  link: PasstLink | undefined,
+  argv: readonly string[],
+  { directory, consoleLimit }: LaunchPlan,
+): Promise<Kept> {
+  try {
+    return await spawnKept(argv, { directory, consoleLimit, ...(link && { inherited: link.vmmEnd }) })
+  } catch (thrown) {
+    link?.[Symbol.dispose]()
+    throw thrown
+  } finally {
+    link?.handedOver()
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import { forwardText } from "../../../network/forward.ts"
 import type { InstanceInfo } from "../../../runtime/interfaces.ts"
 import { hasEnded } from "../../../runtime/states.ts"
 import { useDaemonOfInstances } from "../../daemon.ts"
@@ -37,6 +38,7 @@ const COLUMNS: readonly InstanceColumn[] = [
     spare: 2,
     cell: ({ resources: { memory } }) => (memory === undefined ? "" : formatSize(memory)),
   },
+  { heading: "PORTS", spare: 5, cell: ({ network }) => (network?.ports ?? []).map(forwardText).join(", ") },
   { heading: "CREATED", cell: ({ created }) => formatAge(created) },
 ]
 

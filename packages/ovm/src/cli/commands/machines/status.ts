@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import { forwardText } from "../../../network/forward.ts"
 import type { InstanceInfo } from "../../../runtime/interfaces.ts"
 import { formatAge, formatSize } from "../../format.ts"
 import { findInstance, stateOf } from "../../instances.ts"
@@ -26,7 +27,7 @@ async function run(text: string, options: StatusOptions): Promise<void> {
 }
 
 function lines(info: InstanceInfo): [string, string | undefined][] {
-  const { vmm, resources, exit, error } = info
+  const { vmm, resources, network, exit, error } = info
   return [
     ["id", info.instance_id],
     ["name", info.name],
@@ -43,6 +44,8 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       "cpu time",
       resources.cpu_time_ms === undefined ? undefined : `${(resources.cpu_time_ms / 1000).toFixed(1)} s`,
     ],
+    ["network", network && describeNetwork(network)],
+    ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["created", `${info.created} (${formatAge(info.created)})`],
     ["started", info.started],
     ["finished", info.finished],
@@ -58,6 +61,12 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["error", error && `${error.code}: ${error.message}`],
     ...info.warnings.map((warning): [string, string] => ["warning", warning]),
   ]
+}
+
+function describeNetwork({ mode, mac, outbound }: NonNullable<InstanceInfo["network"]>): string {
+  return [mode, mac && `(${mac})`, outbound === false && "without outbound connections"]
+    .filter(Boolean)
+    .join(" ")
 }
 
 function sizeOf(bytes: number | undefined): string | undefined {

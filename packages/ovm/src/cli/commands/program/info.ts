@@ -119,8 +119,8 @@ function limitsModel({ running, instances, console, warmMemory, warmReserve }: L
   return { running, instances, console, warm_memory: warmMemory, warm_reserve: warmReserve }
 }
 
-function defaultsModel({ vcpus, memory, graceMs }: Defaults) {
-  return { vcpus, memory, grace_ms: graceMs }
+function defaultsModel({ vcpus, memory, graceMs, network }: Defaults) {
+  return { vcpus, memory, grace_ms: graceMs, network }
 }
 
 /** What a daemon would find: the answer does not depend on one. */
@@ -179,8 +179,8 @@ function describeSettings({ path, present, limits, defaults, error }: Settings):
   if (!present || !limits || !defaults) return `none (${path})`
   const { running, instances, console, warm_memory, warm_reserve } = limits
   const slots = `slots of ${formatSize(warm_memory)} that leave ${formatSize(warm_reserve)}`
-  const { vcpus, memory, grace_ms } = defaults
-  const usual = `${vcpus} vCPU, ${formatSize(memory)} and ${grace_ms} ms to power off unless told`
+  const { vcpus, memory, grace_ms, network } = defaults
+  const usual = `${vcpus} vCPU, ${formatSize(memory)} and ${grace_ms} ms to power off unless told, network ${network}`
   return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${slots}; ${usual}`
 }
 

@@ -1,0 +1,139 @@
+import { expect, test } from "bun:test"
+import { createSocket } from "node:dgram"
+import { once } from "node:events"
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { forwardText, parseForward } from "./forward.ts"
+import { randomMac } from "./mac.ts"
+import { openPorts } from "./open-ports.ts"
+import { findPasst, PasstLink, passtArguments } from "./passt.ts"
+
+const LOCAL = { protocol: "tcp", address: "127.0.0.1" } as const
+
+test("MAC addresses are locally administered, of one station, and differ", () => {
+  const all = Array.from({ length: 200 }, randomMac)
+  expect(new Set(all).size).toBe(200)
+  for (const mac of all) expect(mac).toMatch(/^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/)
+})
+
+test.each([
+  ["8080:80", { ...LOCAL, host: 8080, guest: 80 }],
+  ["80", { ...LOCAL, guest: 80 }],
+  ["0:80", { ...LOCAL, guest: 80 }],
+  [":80", { ...LOCAL, guest: 80 }],
+  ["5353:53/udp", { ...LOCAL, protocol: "udp", host: 5353, guest: 53 }],
+  ["0.0.0.0:8080:80/tcp", { ...LOCAL, address: "0.0.0.0", host: 8080, guest: 80 }],
+  ["192.0.2.1::80", { ...LOCAL, address: "192.0.2.1", guest: 80 }],
+  ["[::1]:8080:80", { ...LOCAL, address: "::1", host: 8080, guest: 80 }],
+] as const)("-p %s", (text, forward) => {
+  expect(parseForward(text)).toEqual(forward)
+})
+
+test.each([
+  ["", "it is not [ADDRESS:]HOST:GUEST"],
+  ["8080:", "it is not"],
+  ["a:80", "it is not"],
+  ["8080:80/sctp", "it is not"],
+  ["8000-8010:80", "a range"],
+  ["8080:80-90", "a range"],
+  ["65536:80", "65536 is no port"],
+  ["80:65536", "65536 is no port"],
+  ["80:0", "no port 0"],
+  ["localhost:8080:80", '"localhost" is no IPv4 address'],
+  ["::1:8080:80", "it is not"],
+  ["[127.0.0.1]:8080:80", "is no IPv4 address"],
+  ["8080:80 --map-gw", "it is not"],
+])("-p %s is refused", (text, reason) => {
+  expect(() => parseForward(text)).toThrow(expect.objectContaining({ code: "OVM_USAGE" }))
+  expect(() => parseForward(text)).toThrow(reason)
+})
+
+test("a forward in words", () => {
+  expect(forwardText({ ...LOCAL, host: 8080, guest: 80 })).toBe("127.0.0.1:8080->80/tcp")
+  expect(forwardText({ protocol: "udp", address: "::1", host: 53, guest: 53 })).toBe("[::1]:53->53/udp")
+})
+
+test("free ports are found, each another one, and those that are said are kept (OVMS-API-252)", async () => {
+  const [said] = await openPorts([{ ...LOCAL, guest: 1 }])
+  const host = said?.host ?? 0
+  const opened = await openPorts([
+    { ...LOCAL, guest: 80 },
+    { ...LOCAL, guest: 81 },
+    { ...LOCAL, host, guest: 82 },
+  ])
+  expect(opened.find(({ guest }) => guest === 82)?.host).toBe(host)
+  expect(new Set(opened.map(({ host }) => host)).size).toBe(3)
+})
+
+test("a port in use is refused by its name, TCP and UDP, and where it is asked for twice (OVMS-API-255)", async () => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const { port } = server.address() as AddressInfo
+  const taken = await refusal(openPorts([{ ...LOCAL, host: port, guest: 80 }]))
+  expect([taken.code, taken.message]).toEqual([
+    "OVM_PORT_IN_USE",
+    expect.stringContaining(`127.0.0.1:${port}`),
+  ])
+  setTimeout(() => server.close(), 100)
+  expect(await openPorts([{ ...LOCAL, host: port, guest: 80 }], 5000)).toHaveLength(1)
+
+  const socket = createSocket("udp4").bind(0, "127.0.0.1")
+  await once(socket, "listening")
+  const udp = { ...LOCAL, protocol: "udp", host: socket.address().port, guest: 53 } as const
+  expect((await refusal(openPorts([udp]))).code).toBe("OVM_PORT_IN_USE")
+  socket.close()
+  const twice = { ...LOCAL, host: port, guest: 80 }
+  expect((await refusal(openPorts([twice, { ...twice, guest: 81 }]))).code).toBe("OVM_PORT_IN_USE")
+})
+
+test("an address that is not this host's is refused", async () => {
+  const foreign = { ...LOCAL, address: "192.0.2.77", host: 8080, guest: 80 }
+  expect((await refusal(openPorts([foreign]))).code).toBe("OVM_UNSUPPORTED")
+})
+
+test("passt never maps the gateway to the host's loopback (OVMS-MAN-108)", () => {
+  const forwards = [
+    { ...LOCAL, host: 8080, guest: 80 },
+    { protocol: "udp", address: "::1", host: 5353, guest: 53 },
+  ] as const
+  const argv = passtArguments(forwards)
+  expect(argv).toContain("--no-map-gw")
+  expect(argv.join(" ")).toContain("-t 127.0.0.1/8080:80 -u ::1/5353:53")
+})
+
+test("passt is found on PATH, as a program only", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
+  try {
+    writeFileSync(join(folder, "passt"), "")
+    expect(findPasst({ PATH: folder })).toBeUndefined()
+    rmSync(join(folder, "passt"))
+    symlinkSync("/bin/true", join(folder, "passt"))
+    expect(findPasst({ PATH: `/nowhere:${folder}` })).toBe(join(folder, "passt"))
+    expect(findPasst({})).toBeUndefined()
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test("a passt that does not start is told in its own words", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
+  try {
+    for (const [words, code] of [
+      ["Couldn't create user namespace", "OVM_HOST_FAILED"],
+      ["Failed to bind port 80 (Address already in use) for option '-t'", "OVM_PORT_IN_USE"],
+    ] as const) {
+      const program = join(folder, "passt")
+      writeFileSync(program, `#!/bin/sh\necho "${words}" >&2\nexit 1\n`, { mode: 0o755 })
+      using link = new PasstLink(program)
+      const error = await refusal(link.start([]))
+      expect([error.code, error.message]).toEqual([code, expect.stringContaining(words)])
+    }
+    using link = new PasstLink(join(folder, "gone"))
+    expect((await refusal(link.start([]))).code).toBe("OVM_HOST_FAILED")
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})

@@ -1,0 +1,85 @@
+import { createSocket } from "node:dgram"
+import { once } from "node:events"
+import { createServer, isIPv6 } from "node:net"
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../errors.ts"
+import { hostSide, type PortForward, type Protocol, type WantedForward } from "./forward.ts"
+
+const RETRY_MS = 20
+
+/**
+ * `wanted` with a port of the host each, all of which could be opened just now; `patienceMs` is how long a port may
+ * still be somebody else's who is about to go. Throws OVM_PORT_IN_USE, OVM_PERMISSION_DENIED for what this user may not
+ * open, OVM_UNSUPPORTED for an address that this host does not have.
+ */
+export async function openPorts(wanted: readonly WantedForward[], patienceMs = 0): Promise<PortForward[]> {
+  const taken: PortForward[] = []
+  // One after the other, and those that are said first: a free one must not be one of them.
+  for (const one of wanted.toSorted((a, b) => Number(b.host ?? 0) - Number(a.host ?? 0))) {
+    const forward = { ...one, host: await tried(one, patienceMs) }
+    const same = taken.find(
+      ({ protocol, address, host }) =>
+        protocol === forward.protocol && host === forward.host && address === forward.address,
+    )
+    if (same) throw inUse(forward)
+    taken.push(forward)
+  }
+  return taken
+}
+
+async function tried(wanted: WantedForward, patienceMs: number): Promise<number> {
+  const deadline = performance.now() + patienceMs
+  for (;;)
+    try {
+      return await opened(wanted)
+    } catch (thrown) {
+      const forward = { ...wanted, host: wanted.host ?? 0 }
+      const code = (thrown as NodeJS.ErrnoException).code
+      if (code === "EADDRINUSE") {
+        if (performance.now() >= deadline) throw inUse(forward)
+        await sleep(RETRY_MS)
+      } else throw refused(forward, code, thrown)
+    }
+}
+
+function inUse(forward: PortForward): OvmError {
+  return new OvmError("OVM_PORT_IN_USE", `port ${hostSide(forward)} (${forward.protocol}) is in use`, {
+    hint: "another port of the host, or 0 for one that is free",
+    detail: { address: forward.address, port: forward.host, protocol: forward.protocol },
+  })
+}
+
+function refused(forward: PortForward, code: string | undefined, cause: unknown): OvmError {
+  const what = `port ${hostSide(forward)} (${forward.protocol}) cannot be opened`
+  if (code === "EACCES" || code === "EPERM")
+    return new OvmError("OVM_PERMISSION_DENIED", `${what}: this user may not`, {
+      cause,
+      hint: "a port from 1024 on; sysctl net.ipv4.ip_unprivileged_port_start says where they begin",
+    })
+  if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT")
+    return new OvmError("OVM_UNSUPPORTED", `${what}: this host does not have that address`, { cause })
+  return new OvmError("OVM_HOST_FAILED", `${what}: ${code ?? String(cause)}`, { cause })
+}
+
+/** The port that was opened, and closed again. Rejects with the system's error. */
+async function opened({ protocol, address, host = 0 }: WantedForward): Promise<number> {
+  return await OPEN[protocol](address, host)
+}
+
+const OPEN: Readonly<Record<Protocol, (address: string, port: number) => Promise<number>>> = {
+  async tcp(address, port) {
+    const server = createServer().listen({ host: address, port, exclusive: true })
+    await once(server, "listening")
+    const bound = server.address()
+    await new Promise((resolve) => server.close(resolve))
+    return typeof bound === "object" && bound ? bound.port : port
+  },
+  async udp(address, port) {
+    const socket = createSocket(isIPv6(address) ? "udp6" : "udp4")
+    socket.bind({ address, port, exclusive: true })
+    await once(socket, "listening")
+    const bound = socket.address()
+    await new Promise<void>((resolve) => socket.close(resolve))
+    return bound.port
+  },
+}

@@ -1,0 +1,62 @@
+import { expect, test } from "bun:test"
+import { refusal } from "@ovms/testkit/disks.ts"
+import { honoured, newNetwork, sameNetwork, shownNetwork } from "./network.ts"
+
+const USER = { network: "user" } as const
+const NONE = { network: "none" } as const
+const plain = { schemaVersion: 1, mediaType: "", name: "a" } as never as Parameters<typeof newNetwork>[1]
+const saying = (network: typeof plain.network) => ({ ...plain, network }) as typeof plain
+
+test.each([
+  ["the operator's", {}, [plain, NONE], "none"],
+  ["the manifest's before that", {}, [saying([{ mode: "user" }]), NONE], "user"],
+  ["the start's before both", { network: { mode: "none" } }, [saying([{ mode: "user" }]), USER], "none"],
+] as const)("the mode is %s (OVMS-MAN-104)", async (_, overrides, [manifest, defaults], mode) => {
+  expect(await newNetwork(overrides, manifest, defaults)).toMatchObject({
+    mode,
+    forwards: [],
+    outbound: true,
+  })
+})
+
+test("what a manifest offers is opened only if asked for, and not twice (OVMS-MAN-107, OVMS-API-253)", async () => {
+  const manifest = saying([{ mode: "user", ports: [{ guest: 80 }, { guest: 53, protocol: "udp" }] }])
+  expect((await newNetwork({}, manifest, USER)).forwards).toEqual([])
+  const network = { offered: true, ports: [{ guest: 80 }, { guest: 81 }] }
+  const { forwards } = await newNetwork({ network }, manifest, USER)
+  expect(forwards.map(({ guest, protocol }) => `${guest}/${protocol}`).sort()).toEqual([
+    "53/udp",
+    "80/tcp",
+    "81/tcp",
+  ])
+  for (const { address, host } of forwards) {
+    expect(address).toBe("127.0.0.1")
+    expect(host).toBeGreaterThan(0)
+  }
+})
+
+test("each new machine has a MAC address of its own; one that is started again keeps it (OVMS-MAN-106, OVMS-API-258)", async () => {
+  const one = await newNetwork({ network: { ports: [{ guest: 80 }] } }, plain, USER)
+  expect((await newNetwork({}, plain, USER)).mac).not.toBe(one.mac)
+  const shown = shownNetwork({ network: one } as never)
+  expect(sameNetwork(shown)).toEqual(one)
+})
+
+test("ports need a network, and an address is one (OVMS-API-252, OVMS-API-256)", async () => {
+  const ports = [{ guest: 80 }]
+  const none = await refusal(newNetwork({ network: { mode: "none", ports } }, plain, USER))
+  expect([none.code, none.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("ports")])
+  const name = { ports: [{ guest: 80, address: "dead.beef" }] }
+  expect((await refusal(newNetwork({ network: name }, plain, USER))).code).toBe("OVM_REQUEST_INVALID")
+  const offered = saying([{ mode: "user", ports: Array.from({ length: 64 }, (_, n) => ({ guest: n + 1 })) }])
+  const many = { network: { offered: true, ports: [{ guest: 1000 }] } }
+  expect((await refusal(newNetwork(many, offered, USER))).code).toBe("OVM_TOO_MANY")
+})
+
+test("a VMM that has no way out is not said to have one (OVMS-API-257)", async () => {
+  const plan = { network: await newNetwork({}, plain, USER) } as never as Parameters<typeof shownNetwork>[0]
+  const finding = { pointer: "/network/outbound", severity: "degraded", reason: "there is none" } as const
+  expect(shownNetwork(honoured(plan, [finding]))).toMatchObject({ mode: "user", outbound: false })
+  expect(shownNetwork(honoured(plan, []))).toMatchObject({ mode: "user", outbound: true })
+  expect(shownNetwork({} as never)).toEqual({ mode: "none" })
+})

@@ -1,0 +1,236 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { once } from "node:events"
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs"
+import { type AddressInfo, connect, createServer, type Server } from "node:net"
+import { join } from "node:path"
+import { pidsIn } from "@ovms/testkit/processes.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { Sandbox } from "./sandbox.ts"
+
+// A Linux takes tens of seconds where there is no KVM.
+setDefaultTimeout(300_000)
+
+// What a guest reaches, and who reaches it (spec/manifest.md, "network"; spec/runtime-api.md, "Network").
+
+const MACHINE = join(import.meta.dir, "../../../.cache/machine")
+const skip =
+  (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
+  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed") ||
+  (Bun.which("passt") ? "" : "passt is not installed")
+if (skip) console.log(`SKIP packages/ovm/test/network.test.ts: ${skip}`)
+
+/** On the host's loopback, as its own services are. */
+let service: Server
+let reached = 0
+beforeAll(async () => {
+  service = createServer((socket) => {
+    reached += 1
+    socket.on("error", () => {}).end("a service of the host\n")
+  }).listen(0, "127.0.0.1")
+  await once(service, "listening")
+})
+afterAll(() => void service.close())
+
+async function packed(host: Sandbox): Promise<void> {
+  const { port } = service.address() as AddressInfo
+  const source = {
+    schemaVersion: 1,
+    name: "net/guest",
+    kernel: {
+      path: join(MACHINE, "vmlinuz"),
+      args: `console=ttyS0 quiet panic=-1 ovm.reach=gateway:${port}${resolver.map((at) => `,${at}`).join("")}`,
+    },
+    initrd: { path: join(MACHINE, "net.img") },
+    network: [{ mode: "user", ports: [{ guest: 80 }] }],
+    resources: { memory: 128 << 20 },
+  }
+  await host.ok(["pack", "-f", await host.file("machine.json", source), "-t", "net:1"])
+}
+
+/** The resolver of this host, if it can be connected to: what stands for the rest of the world. */
+const resolver: readonly string[] = await outside()
+async function outside(): Promise<string[]> {
+  const address = /^nameserver ([\d.]+)$/m.exec(readFileSync("/etc/resolv.conf", "utf8"))?.[1]
+  if (!address || address.startsWith("127.")) return []
+  const socket = connect(53, address).setTimeout(2000)
+  const open = await new Promise<boolean>((resolve) => {
+    socket.once("connect", () => resolve(true))
+    for (const event of ["error", "timeout"]) socket.once(event, () => resolve(false))
+  })
+  socket.destroy()
+  return open ? [`${address}:53`] : []
+}
+
+/** The console of a guest that has told whom it reaches. */
+async function ready(host: Sandbox, id: string): Promise<string> {
+  return await until("a guest that is ready", () => host.ok(["logs", id]), {
+    is: (text) => text.includes("OVM-READY"),
+    deadlineMs: 180_000,
+    everyMs: 200,
+  })
+}
+
+/** What the guest's web server says by a port of this host, as soon as it does. */
+async function answer(port: number): Promise<string> {
+  return await until(
+    `an answer of port ${port}`,
+    async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(2000) }).catch(
+        () => {},
+      )
+      return await response?.text()
+    },
+    { deadlineMs: 120_000, everyMs: 50 },
+  )
+}
+
+/** Command lines of the passt programs that have a port of these open. */
+function passts(...ports: readonly number[]): string[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .flatMap((pid) => {
+      try {
+        const line = readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ")
+        return /passt/.test(line) && ports.some((port) => line.includes(`/${port}:`)) ? [line] : []
+      } catch {
+        return []
+      }
+    })
+}
+
+async function noPasst(...ports: readonly number[]): Promise<void> {
+  await until("no passt", () => passts(...ports), { is: (left) => left.length === 0 })
+}
+
+async function portOf(host: Sandbox, id: string): Promise<number> {
+  const { ports } = await host.json(["port", id])
+  expect(ports).toHaveLength(1)
+  expect(ports[0]).toMatchObject({ protocol: "tcp", address: "127.0.0.1", guest: 80 })
+  expect(await host.ok(["port", id])).toBe(`127.0.0.1:${ports[0].host}->80/tcp`)
+  expect((await host.json(["status", id])).network.ports).toEqual(ports)
+  return ports[0].host
+}
+
+async function macOf(host: Sandbox, id: string): Promise<string> {
+  return (await host.json(["status", id])).network.mac
+}
+
+const run = async (host: Sandbox, ...args: readonly string[]): Promise<string> =>
+  (await host.json(["run", "-d", ...args])).instance_id
+
+// OVMS-MAN-105, OVMS-MAN-108, OVMS-API-254, OVMS-API-255, OVMS-API-258, OVMS-API-259, OVMS-SNP-160
+test.skipIf(Boolean(skip))(
+  "a guest has a way out and not into the host, is answered for by its ports, and so is its clone",
+  async () => {
+    await using host = await Sandbox.create()
+    await packed(host)
+    const first = await run(host, "--name", "first", "-P", "net:1")
+    const port = await portOf(host, first)
+    const console = await ready(host, first)
+    expect(console).toContain("OVM-REACH gateway:")
+    expect(console).toMatch(/OVM-REACH gateway:\d+ closed/)
+    expect(reached).toBe(0)
+    for (const at of resolver) expect(console).toContain(`OVM-REACH ${at} open`)
+    const mac = await macOf(host, first)
+    expect(console).toContain(mac)
+    expect(await answer(port)).toBe(`mac ${mac}\n`)
+
+    // A port in use is told before anything is there.
+    const before = (await host.instances("--all")).length
+    await host.fails(["run", "-d", "-p", `${port}:80`, "net:1"], "OVM_PORT_IN_USE", [`127.0.0.1:${port}`])
+    expect(await host.instances("--all")).toHaveLength(before)
+
+    // Without the daemon, and under the next one.
+    await host.ok(["daemon", "--stop"])
+    expect(await answer(port)).toBe(`mac ${mac}\n`)
+
+    await host.ok(["snapshot", first, "--tag", "up"])
+    const clone = await run(host, "--name", "clone", "-p", "80", "net:up")
+    const other = await portOf(host, clone)
+    expect(other).not.toBe(port)
+    expect(await answer(other)).toBe(`mac ${mac}\n`)
+    expect(await answer(port)).toBe(`mac ${mac}\n`)
+    expect(passts(port, other)).toHaveLength(2)
+
+    // Started again it has the port that it had, and still the address.
+    await host.ok(["restart", "--time", "0", clone])
+    expect(await portOf(host, clone)).toBe(other)
+    expect(await answer(other)).toBe(`mac ${mac}\n`)
+
+    // Nobody is left, whoever ends it.
+    const folder = join(host.home, "instances", clone)
+    for (const pid of pidsIn(folder, "qemu-system-x86")) process.kill(pid, "SIGKILL")
+    await noPasst(other)
+    await host.ok(["rm", "--force", first])
+    await noPasst(port)
+  },
+)
+
+// OVMS-API-105, OVMS-SNP-161
+test.skipIf(Boolean(skip))(
+  "a slot has no passt until it is taken; a clone without a network has none",
+  async () => {
+    await using host = await Sandbox.create()
+    await packed(host)
+    const source = await run(host, "net:1")
+    await ready(host, source)
+    await host.ok(["snapshot", source, "--tag", "up", "--stop"])
+    await host.ok(["warm", "net:up"])
+    const count = () => readdirSync("/proc").filter((pid) => commandOf(pid).includes("passt --quiet")).length
+    const waiting = count()
+    const taken = await run(host, "net:up")
+    expect((await host.json(["status", taken])).timings_ms.spawn).toBeUndefined()
+    await until("a passt of its own", () => count() > waiting)
+
+    const alone = await run(host, "--network", "none", "net:up")
+    expect((await host.json(["status", alone])).network).toMatchObject({ mode: "none" })
+    await host.fails(["run", "-d", "--network", "none", "-p", "80", "net:up"], "OVM_UNSUPPORTED", ["ports"])
+  },
+)
+
+function commandOf(pid: string): string {
+  try {
+    return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ") : ""
+  } catch {
+    return ""
+  }
+}
+
+// OVMS-MAN-109, OVMS-API-251, OVMS-API-257
+test.skipIf(Boolean(skip))("without passt there are ports and no way out, and that is said", async () => {
+  await using host = await Sandbox.create()
+  const bin = host.path("bin")
+  mkdirSync(bin)
+  const qemu = Bun.which("qemu-system-x86_64") ?? ""
+  symlinkSync(qemu, join(bin, "qemu-system-x86_64"))
+  await packed(host)
+  await host.ok(["daemon", "--stop"]).catch(() => {})
+  const env = { PATH: bin }
+  const answered = await host.json(["run", "-d", "-P", "net:1"], { env })
+  const id = answered.instance_id
+  const { network, warnings } = await host.json(["status", id])
+  expect(network).toMatchObject({ mode: "user", outbound: false })
+  expect(warnings.join()).toContain("apt install passt")
+  const console = await ready(host, id)
+  expect(console).not.toMatch(/OVM-REACH \S+ open/)
+  expect(reached).toBe(0)
+  const mac = await macOf(host, id)
+  expect(await answer(await portOf(host, id))).toBe(`mac ${mac}\n`)
+
+  // Its network has a state, which goes into the snapshot, and is gone on from with passt there too.
+  await host.ok(["snapshot", id, "--tag", "up"])
+  await host.ok(["daemon", "--stop"])
+  const clone = await run(host, "-p", "80", "net:up")
+  const status = await host.json(["status", clone])
+  expect(status.network).toMatchObject({ mode: "user", outbound: false, mac })
+  expect(status.warnings.join()).toContain("QEMU's own network")
+  expect(await answer(await portOf(host, clone))).toBe(`mac ${mac}\n`)
+
+  const closed = await run(host, "--outbound", "off", "-P", "net:1")
+  expect((await host.json(["status", closed])).network).toMatchObject({ outbound: false })
+  expect(passts(await portOf(host, closed))).toEqual([])
+
+  const none = await run(host, "--network", "none", "net:1")
+  expect(await ready(host, none)).toContain("OVM-NET none")
+  expect((await host.json(["status", none])).network).toEqual({ mode: "none" })
+})
