@@ -166,11 +166,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {
-    await renameInstance(
-      this.#get(instanceId),
-      name,
-      this.#instances.values().map(({ info }) => info),
-    )
+    await renameInstance(this.#get(instanceId), name, this.#instances)
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {

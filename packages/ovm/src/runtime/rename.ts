@@ -1,6 +1,5 @@
 import { OvmError } from "../errors.ts"
 import type { Instance } from "./instance.ts"
-import type { InstanceInfo } from "./interfaces.ts"
 import { chooseName } from "./names.ts"
 
 /**
@@ -11,12 +10,12 @@ import { chooseName } from "./names.ts"
 export async function renameInstance(
   instance: Instance,
   name: string,
-  all: Iterable<InstanceInfo>,
+  all: ReadonlyMap<string, Instance>,
 ): Promise<void> {
   const { id, info, removing, state, unreadable } = instance
   if (unreadable) throw unreadable
   const why = removing ? "is being removed" : state === "starting" && "is starting"
   if (why) throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} ${why}`, { detail: { state } })
-  const others = Array.from(all).filter(({ instance_id }) => instance_id !== id)
+  const others = Array.from(all.values(), (one) => one.info).filter(({ instance_id }) => instance_id !== id)
   await instance.rename(chooseName(name, info.image.reference, others))
 }
