@@ -295,11 +295,12 @@ describe.skipIf(Boolean(skip))("machines", () => {
       ["rebooting", 10, "OVM_GUEST_RESET"],
       ["panicking", 11, "OVM_GUEST_PANICKED"],
     ] as const) {
-      await box.ok(["create", "--name", image, image])
-      await box.ovm(["start", image])
-      const waited = await box.ovm(["wait", image])
+      const name = `${image}-made`
+      await box.ok(["create", "--name", name, image])
+      await box.ovm(["start", name])
+      const waited = await box.ovm(["wait", name])
       expect([waited.status, waited.stderr]).toEqual([status, expect.stringContaining(code)])
-      await box.ok(["rm", image])
+      await box.ok(["rm", name])
     }
   })
 
