@@ -320,9 +320,11 @@ describe.skipIf(Boolean(skip))("machines", () => {
     await box.ok(["rm", "twice"])
     await box.ok(["create", "--name", "forever", "--restart", "always", "brief"])
     await box.ok(["start", "forever"])
-    expect(
-      await until("it waits", () => box.ok(["ps", "--all"]), { is: (text) => text.includes("restarting") }),
-    ).toMatch(/forever .*stopped \(restarting\)/)
+    // For seconds by then: longer than the commands take.
+    await until("it waits", () => box.json(["status", "forever"]), {
+      is: ({ restarts = 0, restarting_at }) => restarts >= 5 && restarting_at !== undefined,
+    })
+    expect(await box.ok(["ps", "--all"])).toMatch(/forever .*stopped \(restarting\)/)
     await box.ok(["stop", "forever"])
     expect(await box.ok(["wait", "forever"])).toBe("guest-shutdown")
     await box.ok(["rm", "forever"])
