@@ -10,7 +10,7 @@ setDefaultTimeout(300_000)
 // What clones of a Linux share, and what they must not (spec/snapshot.md, "Uniqueness").
 
 const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
-const ARGS = "console=ttyS0 root=/dev/vda rw quiet panic=-1 ovm.count"
+const ARGS = "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check ovm.count"
 const CLONES = 4
 const skip =
   (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||

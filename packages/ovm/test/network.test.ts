@@ -38,7 +38,7 @@ async function packed(host: Sandbox): Promise<void> {
     name: "net/guest",
     kernel: {
       path: join(MACHINE, "vmlinuz"),
-      args: `console=ttyS0 quiet panic=-1 ovm.reach=gateway:${port}${resolver.map((at) => `,${at}`).join("")}`,
+      args: `console=ttyS0 quiet panic=-1 no_timer_check ovm.reach=gateway:${port}${resolver.map((at) => `,${at}`).join("")}`,
     },
     initrd: { path: join(MACHINE, "net.img") },
     network: [{ mode: "user", ports: [{ guest: 80 }] }],

@@ -114,7 +114,10 @@ export const linux = {
     : "(skipped: .cache/machine is not there; make demo builds it)",
   memory: 256 * MiB,
   diskSize: 64 * MiB,
-  kernel: { path: join(LINUX, "vmlinuz"), args: "console=ttyS0 root=/dev/vda rw quiet panic=-1" },
+  kernel: {
+    path: join(LINUX, "vmlinuz"),
+    args: "console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check",
+  },
   initrd: { path: join(LINUX, "initrd.img") },
   layers: ["base.qcow2", "diff1.qcow2"].map((file) => ({
     path: join(LINUX, file),
