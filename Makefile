@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-throughput bench-cycles bench-sparse clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-throughput bench-cycles bench-sparse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -12,7 +12,7 @@ build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/cli
 	@scripts/build.sh
 	@scripts/build-client.sh
 
-test: build peers machine ## all tests; ends with the number of passed, failed and skipped ones
+test: build peers machine server ## all tests; ends with the number of passed, failed and skipped ones
 	@node_modules/.bin/bun scripts/test.ts $(TESTS)
 
 demo: build machine ## from files to a running machine, by way of a registry
@@ -35,6 +35,9 @@ peers: setup ## the programs that tests hold ovm against, into .cache/peers
 
 machine: setup ## the demo machine, into .cache/machine
 	@scripts/machine.sh
+
+server: setup ## a Debian server with GRUB, sshd and cloud-init, into .cache/server; only root can make it
+	@scripts/server.sh
 
 bench-startup: build peers machine ## how fast ovm starts, beside oras, crane and skopeo
 	@node_modules/.bin/bun bench/startup.ts

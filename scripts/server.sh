@@ -1,0 +1,72 @@
+#!/bin/sh
+# Builds a Debian server into .cache/server: one disk that boots by BIOS and GRUB, with systemd, sshd and cloud-init out
+# of Debian's packages. Nothing is mounted or attached for it here: the file system is made of a folder, and GRUB is
+# written before the partition. What the disk has of our own: server/.
+. "$(dirname "$0")/lib.sh"
+lock server
+parts=$root/scripts/server
+out=$cache/server
+
+stamp=$(find "$root/scripts/server.sh" "$parts" -type f | LC_ALL=C sort | xargs sha256sum | sha256sum)
+[ "$(cat "$out/.stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+# Debian's packages are configured in a chroot, and files belong to others.
+[ "$(id -u)" = 0 ] || { say "no Debian server: root alone can make it (make server)"; exit 0; }
+
+say "building the Debian server"
+new=$(mktemp -d "$cache/.server.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+tree=$new/tree
+uuid=6f766d73-0000-4000-8000-000000000002
+label=0x6f766d73
+mib=1048576
+umask 022
+
+# Debian's own sources among those of this host, however they are written down.
+apt_private update >"$new/log" 2>&1 || { cat "$new/log" >&2; die "Debian's package lists could not be fetched"; }
+apt_private indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+  "Created-By: Packages" "Origin: Debian" >"$new/sources"
+[ -s "$new/sources" ] || die "this host has no apt source of Debian"
+
+boots="linux-image-cloud-amd64 grub-pc-bin grub2-common systemd-sysv udev dbus"
+serves="openssh-server cloud-init cloud-guest-utils systemd-resolved iproute2 sudo"
+without="man doc info locale lintian"
+# The files are there before the packages, which look at some of them: what the initramfs has, which units start.
+quietly mmdebstrap --variant=minbase --include="$(echo $boots $serves | tr ' ' ,)" \
+  $(for what in $without; do echo "--dpkgopt=path-exclude=/usr/share/$what/*"; done) \
+  --essential-hook="cp -r '$parts/files/.' \"\$1\"" "" "$tree" - <"$new/sources" ||
+  die "mmdebstrap could not make the Debian server"
+
+# What a server in a machine has no use for, and who it is: made at the first boot of each machine.
+chroot "$tree" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+  e2scrub_reap.service fstrim.timer getty@tty1.service systemd-binfmt.service systemd-networkd-wait-online.service
+chroot "$tree" systemctl -q enable who-am-i systemd-networkd systemd-resolved
+rm -f "$tree"/etc/ssh/ssh_host_* "$tree/var/lib/dbus/machine-id" "$tree"/var/cache/apt/*.bin
+: >"$tree/etc/machine-id"
+echo debian >"$tree/etc/hostname"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$tree/etc/resolv.conf"
+
+# GRUB as grub-install leaves it: its first sector and, behind that, what can read the file system with the rest.
+grub=$tree/boot/grub
+mkdir -p "$grub"
+cp "$parts/grub.cfg" "$grub"
+cp -r "$tree/usr/lib/grub/i386-pc" "$grub"
+chroot "$tree" grub-mkimage -O i386-pc -o /boot/grub/i386-pc/core.img -p '(hd0,msdos1)/boot/grub' \
+  biosdisk part_msdos ext2 normal linux search_fs_uuid serial
+truncate -s 2048M "$tree/tmp/disk"
+echo "2048,,83,*" | chroot "$tree" sfdisk -q --label dos /tmp/disk
+disk=$new/disk.raw
+mv "$tree/tmp/disk" "$disk"
+dd status=none conv=notrunc bs=440 count=1 if="$grub/i386-pc/boot.img" of="$disk"
+dd status=none conv=notrunc bs=512 seek=1 if="$grub/i386-pc/core.img" of="$disk"
+
+# Features that GRUB does not read are left out.
+mke2fs -q -F -t ext4 -b 4096 -U "$uuid" -O ^metadata_csum_seed,^orphan_file -m 1 -d "$tree" \
+  -E "offset=$mib,hash_seed=$uuid,root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0" "$disk" 2047M
+qemu-img convert -q -c -f raw -O qcow2 "$disk" "$new/disk.qcow2"
+
+cp "$parts/machine.json" "$new"
+rm -rf "$tree" "$disk" "$new/log" "$new/sources"
+echo "$stamp" >"$new/.stamp"
+chmod 755 "$new"
+rm -rf "$out"
+mv -T "$new" "$out"
