@@ -23,6 +23,7 @@ umask 022
 
 # Debian's own sources among those of this host, however they are written down.
 apt_private update >"$new/log" 2>&1 || { cat "$new/log" >&2; die "Debian's package lists could not be fetched"; }
+# shellcheck disable=SC2016 # apt's own variables
 apt_private indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
   "Created-By: Packages" "Origin: Debian" >"$new/sources"
 [ -s "$new/sources" ] || die "this host has no apt source of Debian"
@@ -31,6 +32,7 @@ boots="linux-image-cloud-amd64 grub-pc-bin grub2-common systemd-sysv udev dbus"
 serves="openssh-server cloud-init cloud-guest-utils systemd-resolved iproute2 sudo"
 without="man doc info locale lintian"
 # The files are there before the packages, which look at some of them: what the initramfs has, which units start.
+# shellcheck disable=SC2046,SC2086 # words on purpose
 quietly mmdebstrap --variant=minbase --include="$(echo $boots $serves | tr ' ' ,)" \
   $(for what in $without; do echo "--dpkgopt=path-exclude=/usr/share/$what/*"; done) \
   --essential-hook="cp -r '$parts/files/.' \"\$1\"" "" "$tree" - <"$new/sources" ||

@@ -1,45 +1,81 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
-import { finished, Sandbox } from "./sandbox.ts"
+import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
-// Half a minute of an emulated CPU a boot, which others of the host may take away.
+// Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
 const BOOT_MS = 600_000
 setDefaultTimeout(3 * BOOT_MS)
+
+// A server that stays, on real input: Debian's packages, GRUB, sshd and cloud-init, reached as servers are.
 
 const SOURCE = join(import.meta.dir, "../../../.cache/server/machine.json")
 const skip =
   (existsSync(SOURCE) ? "" : "the Debian server is not built (make server, as root)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+  ["qemu-system-x86_64", "ssh", "ssh-keygen"]
+    .filter((program) => !Bun.which(program))
+    .map((program) => `${program} is not installed`)
+    .join(", ")
 if (skip) console.log(`SKIP packages/ovm/test/server.test.ts: ${skip}`)
 
-const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhc2U2NGJhc2U2NGJhc2U2NGJhc2U2NGJh me@here"
-
 test.skipIf(Boolean(skip))(
-  "a Debian server boots by GRUB, is told its name, and stays who it is",
+  "a Debian server is reached, changed, stopped, committed, and run elsewhere",
   async () => {
-    await using box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "server:12"])
-    await box.file("key.pub", `${KEY}\n`)
+    await using here = await Sandbox.create()
+    await using there = await Sandbox.create()
+    using registry = await serve(here)
+    const [image, changed] = [`${registry.address}/demo/server:12`, `${registry.address}/demo/server:12-mine`]
+    const key = here.path("key")
+    spawnSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key])
+    await here.ok(["pack", "-f", SOURCE, "-t", image])
 
-    // Its first boot: by BIOS and GRUB to a login prompt, with the name that cloud-init was told.
-    await box.ok([
-      ...["run", "--detach", "--name", "web", "--memory", "512MiB"],
-      ...["--hostname", "web-1", "--ssh-key", "key.pub", "server:12"],
+    // Its first boot: by BIOS and GRUB to a login prompt. cloud-init was told its name and who may log in.
+    await here.ok([
+      ...["run", "--detach", "--name", "web", "--memory", "512MiB", "--publish", "22"],
+      ...["--hostname", "web-1", "--ssh-key", `${key}.pub`, image],
     ])
-    const first = await prompt(box)
+    const first = await prompt(here)
     expect(first).toContain("Booting `Debian'")
+    const identity = who(first)
+    expect(await ssh(here, key, identity, "hostname; echo kept >mine; cat /etc/machine-id")).toBe(
+      `web-1\n${identity.machine}\n`,
+    )
 
-    // What it made for itself then is there after a stop by its power button and another start.
-    expect(await stop(box)).toMatchObject({ status: "stopped", stop_method: "guest" })
-    await box.ok(["start", "web"])
-    expect(who(await prompt(box))).toEqual(who(first))
-    expect(await stop(box)).toMatchObject({ status: "stopped", stop_method: "guest" })
+    // What was written is there after a stop by the power button and another start, and it is the same host.
+    expect(await stop(here)).toMatchObject({ status: "stopped", stop_method: "guest" })
+    await here.ok(["start", "web"])
+    expect(who(await prompt(here))).toEqual(identity)
+    expect(await ssh(here, key, identity, "cat mine")).toBe("kept\n")
+    expect(await stop(here)).toMatchObject({ status: "stopped", stop_method: "guest" })
+
+    // What it became is one more layer of an image, which runs on another host.
+    await here.ok(["commit", "web", "--tag", changed])
+    await here.ok(["push", changed])
+    await there.ok(["pull", changed])
+    expect((await there.json(["inspect", changed])).layers).toHaveLength(2)
+    await there.ok(["run", "--detach", "--name", "web", "--memory", "512MiB", "--publish", "22", changed])
+    expect(who(await prompt(there))).toEqual(identity)
+    expect(await ssh(there, key, identity, "cat mine")).toBe("kept\n")
   },
 )
 
-/** Its console, as soon as somebody could log in. */
+interface Identity {
+  readonly machine: string
+  readonly hostKey: string
+}
+
+/** What it shows above the prompt: made at its first boot, and on no disk that was packed. */
+function who(console: string): Identity {
+  const machine = /^machine-id ([0-9a-f]{32})\r?$/m.exec(console)?.[1]
+  const hostKey = /^host-key (ssh-ed25519 \S+)\r?$/m.exec(console)?.[1]
+  if (!machine || !hostKey) throw new Error(`it does not say who it is: ${console}`)
+  return { machine, hostKey }
+}
+
+/** The console of its last boot, as soon as somebody could log in. */
 function prompt(box: Sandbox): Promise<string> {
   return until("a login prompt", () => box.ok(["logs", "web"]), {
     is: (text) => text.includes("web-1 login:"),
@@ -48,15 +84,41 @@ function prompt(box: Sandbox): Promise<string> {
   })
 }
 
-/** What it shows above the prompt: made at its first boot, and on no disk that was packed. */
-function who(console: string): { readonly machine: string; readonly key: string } {
-  const machine = /^machine-id ([0-9a-f]{32})\r?$/m.exec(console)?.[1]
-  const key = /^host-key (ssh-ed25519 \S+)\r?$/m.exec(console)?.[1]
-  if (!machine || !key) throw new Error(`it does not say who it is: ${console}`)
-  return { machine, key }
+/** What `command` says in the guest, by its published port; nobody but the host with that key is believed. */
+async function ssh(box: Sandbox, key: string, { hostKey }: Identity, command: string): Promise<string> {
+  const { ports } = await box.json(["port", "web"])
+  const known = await box.file("known_hosts", `web ${hostKey}\n`)
+  const options = {
+    HostKeyAlias: "web",
+    UserKnownHostsFile: known,
+    StrictHostKeyChecking: "yes",
+    BatchMode: "yes",
+    ConnectTimeout: 60,
+    ConnectionAttempts: 5,
+  }
+  const args = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`])
+  const where = ["-F", "none", "-i", key, "-p", `${ports[0].host}`, "debian@127.0.0.1"]
+  const result = await finished(spawn("ssh", [...args, ...where, command]), BOOT_MS)
+  expectSuccess(result, ["ssh", command])
+  return result.stdout
 }
 
 async function stop(box: Sandbox): Promise<unknown> {
   const stopping = box.begin(["stop", "--time", "300", "web", "--json"])
   return JSON.parse((await finished(stopping, BOOT_MS)).stdout)
+}
+
+/** An empty registry in this program, until it is disposed of. */
+async function serve(box: Sandbox): Promise<Disposable & { readonly address: string }> {
+  const child = box.begin([
+    "registry",
+    "serve",
+    "--address",
+    "127.0.0.1:0",
+    "--root",
+    box.path("r"),
+    "--json",
+  ])
+  const [line] = await once(child.stdout ?? child, "data")
+  return { address: JSON.parse(`${line}`).address, [Symbol.dispose]: () => void child.kill("SIGTERM") }
 }
