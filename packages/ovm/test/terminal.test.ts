@@ -70,7 +70,7 @@ describe.skipIf(Boolean(skip))("on 60 columns", () => {
     expect(rows.filter((row) => row.includes("guest-reset"))).toHaveLength(1)
     for (const row of rows) expect([...row].length).toBeLessThanOrEqual(COLUMNS)
     const piped = await box.ok(["ps", "--all"])
-    expect(piped).toMatch(/^ID +NAME +IMAGE +STATE +EXIT +VMM +CPUS +MEMORY +CREATED\n/)
+    expect(piped).toMatch(/^ID +NAME +IMAGE +STATE +EXIT +VMM +CPUS +MEMORY +PORTS +CREATED\n/)
     expect(piped).toContain(`a-machine-with-a-long-name  ${LONG}:13.1-with-a-long-tag  running`)
   })
 
