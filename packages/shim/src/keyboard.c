@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,13 +13,17 @@ static void close_at(int *fd) {
   *fd = -1;
 }
 
+#define UNFINISHED "console.sock.tmp"
+
+// Whoever sees it can connect: between bind(2) and listen(2) it would be refused.
 void keyboard_begin(struct keyboard *keyboard) {
   *keyboard = (struct keyboard){.listener = -1, .writer = -1, .refused = -1, .input = -1};
-  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "console.sock"};
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = UNFINISHED};
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return;
   mode_t before = umask(0177);
-  bool bound = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 8) == 0;
+  bool bound = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 8) == 0 &&
+               rename(UNFINISHED, "console.sock") == 0;
   umask(before);
   if (bound) keyboard->listener = fd;
   else close(fd);
