@@ -19,12 +19,13 @@ tree=$new/tree
 uuid=6f766d73-0000-4000-8000-000000000002
 label=0x6f766d73
 mib=1048576
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 umask 022
 
 # Debian's own sources among those of this host, however they are written down.
 apt_private update >"$new/log" 2>&1 || { cat "$new/log" >&2; die "Debian's package lists could not be fetched"; }
 # shellcheck disable=SC2016 # apt's own variables
-apt_private indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+apt_private indextargets --format "deb [signed-by=$keyring] "'$(REPO_URI) $(RELEASE) $(COMPONENT)' \
   "Created-By: Packages" "Origin: Debian" >"$new/sources"
 [ -s "$new/sources" ] || die "this host has no apt source of Debian"
 
@@ -55,7 +56,7 @@ cp -r "$tree/usr/lib/grub/i386-pc" "$grub"
 chroot "$tree" grub-mkimage -O i386-pc -o /boot/grub/i386-pc/core.img -p '(hd0,msdos1)/boot/grub' \
   biosdisk part_msdos ext2 normal linux search_fs_uuid serial
 truncate -s 2048M "$tree/tmp/disk"
-echo "2048,,83,*" | chroot "$tree" sfdisk -q --label dos /tmp/disk
+printf 'label: dos\nlabel-id: %s\n2048,,83,*\n' "$label" | chroot "$tree" sfdisk -q /tmp/disk
 disk=$new/disk.raw
 mv "$tree/tmp/disk" "$disk"
 dd status=none conv=notrunc bs=440 count=1 if="$grub/i386-pc/boot.img" of="$disk"

@@ -9,6 +9,8 @@ import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 // Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
 const BOOT_MS = 600_000
 setDefaultTimeout(3 * BOOT_MS)
+/** ssh's own status; any other is that of the command in the guest. */
+const NOT_CONNECTED = 255
 
 // A server that stays, on real input: Debian's packages, GRUB, sshd and cloud-init, reached as servers are.
 
@@ -84,7 +86,10 @@ function prompt(box: Sandbox): Promise<string> {
   })
 }
 
-/** What `command` says in the guest, by its published port; nobody but the host with that key is believed. */
+/**
+ * What `command` says in the guest, by its published port, as soon as sshd and the network are up, which the
+ * prompt does not wait for. Nobody but the host with that key is believed.
+ */
 async function ssh(box: Sandbox, key: string, { hostKey }: Identity, command: string): Promise<string> {
   const { ports } = await box.json(["port", "web"])
   const known = await box.file("known_hosts", `web ${hostKey}\n`)
@@ -94,11 +99,14 @@ async function ssh(box: Sandbox, key: string, { hostKey }: Identity, command: st
     StrictHostKeyChecking: "yes",
     BatchMode: "yes",
     ConnectTimeout: 60,
-    ConnectionAttempts: 5,
   }
   const args = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`])
   const where = ["-F", "none", "-i", key, "-p", `${ports[0].host}`, "debian@127.0.0.1"]
-  const result = await finished(spawn("ssh", [...args, ...where, command]), BOOT_MS)
+  const result = await until("sshd", () => finished(spawn("ssh", [...args, ...where, command]), BOOT_MS), {
+    is: ({ status }) => status !== NOT_CONNECTED,
+    deadlineMs: BOOT_MS,
+    everyMs: 500,
+  })
   expectSuccess(result, ["ssh", command])
   return result.stdout
 }
