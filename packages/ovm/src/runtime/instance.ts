@@ -2,9 +2,9 @@ import type { OvmError } from "../errors.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
 import type { ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
-import { Keeper } from "./keeper.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
+import { RecordFile } from "./record-file.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 
 type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
@@ -54,7 +54,7 @@ export class Instance {
   /** Why it is being ended though it runs: what it fails with. */
   #doom: OvmError | undefined
   #settle: () => void = () => {}
-  readonly #keeper: Keeper
+  readonly #file: RecordFile
 
   /** `found`: what an earlier daemon wrote of it. */
   constructor(
@@ -70,7 +70,7 @@ export class Instance {
     // The clock may have been set meanwhile.
     if (this.stopBy !== undefined)
       this.graceMs = Math.min(Math.max(0, this.stopBy - Date.now()), MOST_GRACE_MS)
-    this.#keeper = new Keeper(directory, found === undefined)
+    this.#file = new RecordFile(directory, found === undefined)
     this.ended = new Promise((resolve) => {
       this.#settle = resolve
     })
@@ -217,7 +217,7 @@ export class Instance {
 
   /** Another life of it has begun, and writes the record from now on. */
   async retire(): Promise<void> {
-    await this.#keeper.close()
+    await this.#file.close()
   }
 
   /**
@@ -225,7 +225,7 @@ export class Instance {
    * both.
    */
   async discard(): Promise<void> {
-    await this.#keeper.close()
+    await this.#file.close()
     await removeDirectory(this.directory)
   }
 
@@ -244,11 +244,11 @@ export class Instance {
   }
 
   async #persist(foreseen?: InstanceInfo): Promise<void> {
-    if (!this.unreadable) await this.#keeper.write(() => this.#written(foreseen))
+    if (!this.unreadable) await this.#file.write(() => this.#written(foreseen))
   }
 
   async #persistSometime(): Promise<void> {
-    if (!this.unreadable) await this.#keeper.writeSometime(() => this.#written())
+    if (!this.unreadable) await this.#file.writeSometime(() => this.#written())
   }
 
   #written(info = this.#info): InstanceRecord {

@@ -5,7 +5,7 @@ import { type InstanceRecord, writeRecord } from "./record.ts"
 const AGAIN_MS = 1000
 
 /** Keeps the record of one instance on disk: one write at a time, each of the newest state. */
-export class Keeper {
+export class RecordFile {
   #writing: Promise<void> = Promise.resolve()
   #again: NodeJS.Timeout | undefined
   #closed = false
