@@ -9,7 +9,7 @@ import { openRunFolder, removeRunFolder } from "./run-folder.ts"
 
 const ROOT = join(import.meta.dir, "..")
 /** Real machines and processes, on a host that may be busy: what hangs is ended, what is slow is not a failure. */
-const PATIENCE_MS = 120_000
+const PATIENCE_MS = 240_000
 const FOLDERS = ["./packages", "./spec", "./scripts", "./bench"]
 
 interface Outcome {

@@ -5,7 +5,7 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { cases } from "./cases.js"
 import { Daemon, IMAGE } from "./daemon.ts"
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 if (guestMissing) console.log(`SKIP packages/client/test/client.test.ts: ${guestMissing}`)
 

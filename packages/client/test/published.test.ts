@@ -8,7 +8,7 @@ import { Daemon, IMAGE } from "./daemon.ts"
 
 // What npm would publish, in the hands of somebody who has nothing else of this repository.
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 if (guestMissing) console.log(`SKIP packages/client/test/published.test.ts: ${guestMissing}`)
 

@@ -7,7 +7,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A person at a shell, on a terminal, and a guest that echoes lines.
 

@@ -8,7 +8,7 @@ import { bytesOf } from "../src/content/read.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // The scripts that `ovm completion` prints, in the shells that they are for: a line is typed, completed and entered.
 

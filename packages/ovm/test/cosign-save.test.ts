@@ -7,7 +7,7 @@ import { finished, Sandbox } from "./sandbox.ts"
 
 // What Cosign saves as a layout, in both of its forms, and RSA keys as Cosign has them (OVMS-SIG-061, OVMS-SIG-040).
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 const cosign = findPeer("cosign")
 const skip =

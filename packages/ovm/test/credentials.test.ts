@@ -11,7 +11,7 @@ import { Sandbox } from "./sandbox.ts"
 // Whose credentials go where: every request is watched, on its way to a real registry (OVMS-REF-020, OVMS-REF-022,
 // OVMS-REF-024).
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const skip = guestMissing || registryMissing
 if (skip) console.log(`SKIP packages/ovm/test/credentials.test.ts: ${skip}`)

@@ -5,7 +5,7 @@ import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A daemon is found wherever it was started from, and says so when it cannot be (design note 0028).
 

@@ -8,7 +8,7 @@ import { bytesOf } from "../src/content/read.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // The digits that `ovm images` shows name an image wherever its name does.
 

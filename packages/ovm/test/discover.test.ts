@@ -4,7 +4,7 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { findPeer, type RegistryProgram, startRegistry } from "@ovms/testkit/registry.ts"
 import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 // What cosign and oras attach to a machine, as ovm discover shows it, beside what they show themselves.
 

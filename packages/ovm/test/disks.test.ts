@@ -12,7 +12,7 @@ import { expectFailure, Sandbox } from "./sandbox.ts"
 
 // What is given as a disk, seen from a terminal: told apart by its bytes, and as sparse as it was.
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 const skip =
   guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
 if (skip) console.log(`SKIP packages/ovm/test/disks.test.ts: ${skip}`)

@@ -4,7 +4,7 @@ import { COMMANDS } from "../src/cli/commands.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Help fits the terminal that it is read on, and is wrapped once.
 

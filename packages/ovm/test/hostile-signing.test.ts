@@ -18,7 +18,7 @@ import { Sandbox } from "./sandbox.ts"
 
 // `ovm verify` where registries, or those who push to them, mean harm.
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 const JUNK = 10_000
 const skip = registryMissing

@@ -13,7 +13,7 @@ import { HttpStore } from "../src/registry/http-store.ts"
 import { Transport } from "../src/registry/transport/transport.ts"
 import { Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // OVMS-DSK-008, OVMS-ERR-004, OVMS-ERR-005, OVMS-ERR-008, OVMS-LIM-004, OVMS-OCI-041, OVMS-SEC-003, OVMS-SEC-014:
 // what strangers pushed to a real registry, and what `ovm run` says to it: the code, the culprit, and nothing left

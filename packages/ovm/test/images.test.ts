@@ -7,7 +7,7 @@ import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testk
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // From files to an image, to a registry, to another host, and what is said when one of them is not as it should be.
 

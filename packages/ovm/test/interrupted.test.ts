@@ -9,7 +9,7 @@ import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testk
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Power cuts of all kinds, each followed by the same command again.
 

@@ -15,7 +15,7 @@ import { type CommandOptions, Sandbox } from "./sandbox.ts"
 import { SPEC } from "./vectors.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Every command that has --json, run for real, prints what docs/json.schema.json says and nothing beside it.
 

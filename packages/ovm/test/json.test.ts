@@ -6,7 +6,7 @@ import type { ErrorCode } from "../src/errors.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // What programs read: results on standard output, errors on standard error.
 

@@ -7,7 +7,7 @@ import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testk
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Credentials: checked with the registry before they are kept, used from then on, and never shown.
 

@@ -9,7 +9,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, finished, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // The life of machines, seen from a terminal: the bare-metal guest of testkit under the real QEMU.
 

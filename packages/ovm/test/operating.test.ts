@@ -8,7 +8,7 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const skip =
   guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")

@@ -8,7 +8,7 @@ import { findPeer, type RegistryServer, registryMissing, startRegistry } from "@
 import { digestOf } from "../src/content/digest.ts"
 import { Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A machine needs no tool of ours to be published or fetched: oras and skopeo do (OVMS-OCI-036, OVMS-OCI-052,
 // OVMS-OCI-053, OVMS-OCI-055, OVMS-OCI-070, OVMS-SRC-016).

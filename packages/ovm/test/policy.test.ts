@@ -10,7 +10,7 @@ import { makeSigner, type TestSigner } from "@ovms/testkit/signers.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 // What may run, from outside: a real daemon, real machines, real registries, and Cosign.
 

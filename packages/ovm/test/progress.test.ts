@@ -8,7 +8,7 @@ import { startRegistry } from "../src/registry-server/run.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // What a terminal shows of work that takes long: how much, how fast, how long still, and what need not be transferred.
 

@@ -8,7 +8,7 @@ import { Ajv2020 } from "ajv/dist/2020.js"
 import { Sandbox } from "./sandbox.ts"
 import { SPEC } from "./vectors.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // What a machine was packed from, written down beside it (spec/provenance.md).
 

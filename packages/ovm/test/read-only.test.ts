@@ -6,7 +6,7 @@ import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { type RegistryServer, registryMissing, startRegistry as startPeer } from "@ovms/testkit/registry.ts"
 import { expectFailure, PROGRAM, type Result, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A store that one may not write to can be read (OVMS-API-155): somebody else's, or on a read-only file system.
 

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // `ovm registry serve` as its users see it.
 

@@ -8,7 +8,7 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { findPeer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // What a machine consists of, written down: the demo machine, a Debian, a snapshot of it, and what is not here.
 

@@ -6,7 +6,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 import { SystemdHost, systemdMissing } from "./systemd.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let box: Sandbox
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { findPeer } from "@ovms/testkit/registry.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 const PAGE = join(import.meta.dir, "../../../docs/signing-with-cosign.md")
 const peers = ["cosign", "oras"].map(findPeer)

@@ -10,7 +10,7 @@ import { finished, Sandbox } from "./sandbox.ts"
 // Signatures and attestations with the real Cosign, in both of its forms and every direction, in every registry.
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 const cosign = findPeer("cosign")
 const skip = cosign ? guestMissing : "cosign is neither in the peers' cache nor on PATH (make peers)"

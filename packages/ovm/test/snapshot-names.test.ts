@@ -6,7 +6,7 @@ import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Snapshots are seen, named and removed as images are, and what nobody uses is freed.
 

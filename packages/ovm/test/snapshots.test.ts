@@ -10,7 +10,7 @@ import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A running machine becomes an image, travels, and goes on elsewhere: from a terminal, with a real registry and a real
 // QEMU.

@@ -5,7 +5,7 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // What people see on a terminal of 60 columns: every table within it, a line an entry; whole in a pipe.
 

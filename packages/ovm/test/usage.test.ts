@@ -6,7 +6,7 @@ import { VERSION } from "../src/version.ts"
 import { expectFailure, Sandbox } from "./sandbox.ts"
 
 // Each step is a process of its own, on a machine that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // What the program says of itself, and what it says to a wrong command line.
 

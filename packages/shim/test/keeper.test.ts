@@ -16,7 +16,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { keptConsole, SHIPPED, Workshop } from "./keeper.testing.ts"
 
 // The program itself, with sanitizers, and as it is shipped where it is measured.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const MIB = 1 << 20
 

@@ -7,7 +7,7 @@ import { Random } from "@ovms/testkit/random.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { keptConsole, Workshop } from "./keeper.testing.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let workshop: Workshop
 beforeAll(() => {

@@ -17,7 +17,7 @@ import { connect } from "./client.ts"
 import { type Server, serve } from "./server.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, () => {
   let root: string

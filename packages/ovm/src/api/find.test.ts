@@ -13,7 +13,7 @@ import { findRuntime } from "./find.ts"
 import { type KeptSocket, keepSocket } from "./kept-socket.ts"
 import { serve } from "./server.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let all: string
 let folder: string

@@ -13,7 +13,7 @@ import { type Server, serve } from "./server.ts"
 // Small numbers stand for large ones: the limits are a parameter.
 const LIMITS = { connections: 40, requestMs: 1500, stalledMs: 1500 }
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let root: string
 let socket: string

@@ -18,7 +18,7 @@ const SEED = Number(process.env.OVM_FUZZ_SEED ?? 11)
 const REQUESTS = Number(process.env.OVM_FUZZ_REQUESTS ?? 4000)
 const JUDGES = new Map(Object.entries(validators))
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 interface Schema {
   readonly $ref?: string

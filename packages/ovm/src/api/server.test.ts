@@ -18,7 +18,7 @@ import { type Server, serve } from "./server.ts"
 import { shortPath } from "./socket.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Every answer, errors included, is held against spec/api/openapi.yaml (OVMS-API-010, OVMS-ERR-001, OVMS-ERR-002,
 // OVMS-ERR-003).

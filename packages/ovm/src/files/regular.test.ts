@@ -8,7 +8,7 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { ifPresent } from "./present.ts"
 import { openRegular, openRegularSync, readRegular, readRegularSync } from "./regular.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let root: string
 const LIMIT = 1 << 16

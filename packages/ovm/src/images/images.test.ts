@@ -14,7 +14,7 @@ import { type Images, openImages } from "./images.ts"
 import type { OpenImageOptions } from "./open.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const UNSIGNED = "the machine is not signed, and no policy asks for that"
 const NEVER: OpenImageOptions = { lease: "test", pull: "never" }

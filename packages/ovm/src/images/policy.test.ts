@@ -26,7 +26,7 @@ import type { PreparedImage } from "./prepared.ts"
 
 // Real signatures in a real store and a real registry. What follows from verdicts is in signing/policy/judge.test.ts.
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const SLSA = "https://slsa.dev/provenance/v1"
 const REJECT = { requirements: [{ type: "reject" }] }

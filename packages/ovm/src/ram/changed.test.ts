@@ -7,7 +7,7 @@ import { changedPages } from "./changed.ts"
 import { CHUNK, GUEST_PAGE } from "./format.ts"
 
 // Threads are started again for every comparison.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let root: string
 let count = 0

@@ -8,7 +8,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { CHUNK } from "./format.ts"
 import { preloadRam } from "./preload.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 test.skipIf(fincoreMissing !== "")(
   `RAM is read into memory, its holes are not ${fincoreMissing}`,

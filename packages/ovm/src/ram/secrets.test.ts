@@ -8,7 +8,7 @@ import { CHUNK } from "./format.ts"
 import { scanRam } from "./scan.ts"
 
 // Threads are started again for every search.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let root: string
 let count = 0

@@ -4,7 +4,7 @@ import { digestOf } from "../content/digest.ts"
 import { beginUpload, expectError, pushBlob, startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const CONTENT = "0123456789abcdef"
 

@@ -8,7 +8,7 @@ import { type Digest, digestOf } from "../content/digest.ts"
 import { manifestOver } from "../content/store.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A registry in a process of its own, which is killed while it works.
 

@@ -9,7 +9,7 @@ import { Htpasswd } from "./htpasswd.ts"
 import { expectError, startTest, type TestRegistry } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 /** As `htpasswd -B` writes it. */
 async function line(user: string, password: string): Promise<string> {

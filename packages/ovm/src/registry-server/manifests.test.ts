@@ -3,7 +3,7 @@ import { describeBytes, manifestOver, text } from "../content/store.testing.ts"
 import { expectError, pushBlob, pushManifest, putManifest, putTyped, startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const OCI = "application/vnd.oci.image.manifest.v1+json"
 const INDEX = "application/vnd.oci.image.index.v1+json"

@@ -5,7 +5,7 @@ import { parseReference } from "../registry/reference.ts"
 import { expectError, startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 storeSuite("embedded registry", async () => {
   const registry = await startTest()

@@ -7,7 +7,7 @@ import { failure } from "../content/store.testing.ts"
 import { startTest } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const openssl = spawnSync("openssl", ["version"]).status === 0
 if (!openssl) console.warn("skipped: HTTPS: openssl is not on PATH")

@@ -15,7 +15,7 @@ import {
 } from "./registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const CONTENT = "0123456789abcdef"
 const DIGEST = digestOf(CONTENT)

@@ -30,7 +30,7 @@ import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 // biome-ignore lint/suspicious/noExplicitAny: a record as it is on disk, to be damaged
 type Fields = any

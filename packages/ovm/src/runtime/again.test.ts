@@ -19,7 +19,7 @@ import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Machines that are stopped and started again: what their guests have written is there, and nothing is lost on the way.
 

@@ -17,7 +17,7 @@ import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const IMAGE = "localhost/tests/commit:1"
 const MADE = "localhost/tests/commit:2"

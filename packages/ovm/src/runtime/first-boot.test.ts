@@ -14,7 +14,7 @@ import type { Overrides } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // A guest is told what is for its first boot, and nobody else is. What is on the disk: guest/nocloud.test.ts.
 

@@ -15,7 +15,7 @@ import type { InstanceInfo } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 describe.skipIf(guestMissing !== "")(`an instance's state is what its guest does ${guestMissing}`, () => {
   let root: string

@@ -17,7 +17,7 @@ import type { InstanceInfo } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 const missing = guestMissing || mountMissing
 

@@ -7,7 +7,7 @@ import { OvmError } from "../errors.ts"
 import { Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const INFO: InstanceInfo = {
   instance_id: "00000000-0000-4000-8000-000000000000",

@@ -15,7 +15,7 @@ import type { Vmm } from "../vmm/vmm.ts"
 import { LocalRuntime } from "./local.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 let root: string
 let runtime: LocalRuntime

@@ -22,7 +22,7 @@ import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // The runtime with a real store, a real QEMU and the bare-metal guest: nothing here is made up.
 

@@ -18,7 +18,7 @@ import type { InstanceInfo, Phase } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Starts of what is not on this host: a real store, QEMU and guest, and a real registry that is made to wait or to
 // refuse.

@@ -16,7 +16,7 @@ import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 /** Goes on until it is ended; powers off, resets, panics by itself. */
 const IMAGES = {

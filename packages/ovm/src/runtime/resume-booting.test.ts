@@ -25,7 +25,7 @@ import type { Overrides, SnapshotRequest } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(120_000)
+setDefaultTimeout(240_000)
 
 // Snapshots of guests whose firmware still reads what they were started with, from the request to the clone's console.
 

@@ -24,7 +24,7 @@ import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // From a machine's own name to a snapshot of it, and what a snapshot asks of this host: a real store, QEMU and guest.
 

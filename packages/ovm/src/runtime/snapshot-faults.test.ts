@@ -27,7 +27,7 @@ import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Snapshots that cannot be taken, and such that cannot be resumed: told by a code, and nothing is harmed.
 

@@ -13,7 +13,7 @@ import type { Overrides } from "./interfaces.ts"
 import { LocalRuntime } from "./local.ts"
 import { hasEnded } from "./states.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Disks that belong to no machine. Their guests have no other one.
 

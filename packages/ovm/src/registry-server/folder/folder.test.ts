@@ -17,7 +17,7 @@ import {
 import { openFolder } from "./open.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const blobs = async (registry: TestRegistry) =>
   (await readdir(join(registry.root, "blobs/sha256")).catch(() => [])).sort()

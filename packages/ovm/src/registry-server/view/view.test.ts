@@ -12,7 +12,7 @@ import { parseReference } from "../../registry/reference.ts"
 import { expectError, startTest, type TestRegistry } from "../registry.testing.ts"
 
 // What is acknowledged is on the disk, which others use as well.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 async function serving(run: (registry: TestRegistry, store: LayoutStore) => Promise<void>): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "ovm-view-"))

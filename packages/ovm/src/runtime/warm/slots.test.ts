@@ -23,7 +23,7 @@ import type { Limits } from "../limits.ts"
 import { LocalRuntime } from "../local.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 // Slots with a real store, a real QEMU and the bare-metal guest, of a snapshot that was taken a moment ago.
 

@@ -11,7 +11,7 @@ import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { sbomDocument } from "./document.ts"
 import type { Inventory } from "./inventory.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const blob = (mediaType: string, name: string): Descriptor => ({ mediaType, digest: digestOf(name), size: 7 })
 const disk = (name: string) => blob("application/vnd.oci.image.layer.v1.tar", name)

@@ -15,7 +15,7 @@ import { spawnOlder } from "./older-keeper.testing.ts"
 import { endStray, isInhabited, vmmIn } from "./stray.ts"
 
 // Real processes, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const root = mkdtempSync(join(tmpdir(), "ovm-process-"))
 const folders: string[] = []

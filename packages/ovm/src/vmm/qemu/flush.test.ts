@@ -11,7 +11,7 @@ import { SnapshotBench } from "../snapshot-bench.testing.ts"
 import { findQemu } from "./find.ts"
 
 // Real machines, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const missing =
   guestMissing ||

@@ -15,7 +15,7 @@ import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
 import { startQemu } from "./start.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const missing =
   guestMissing ||

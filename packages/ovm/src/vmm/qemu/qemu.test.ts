@@ -14,7 +14,7 @@ import { findQemu } from "./find.ts"
 import { qemu } from "./index.ts"
 
 // Real processes, on a host that may be busy.
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const missing = await findQemu().then(
   () => "",

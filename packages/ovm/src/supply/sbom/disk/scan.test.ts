@@ -7,7 +7,7 @@ import { qemuImg } from "@ovms/testkit/disks.ts"
 import { debugfs, ext4Missing, makeExt4 } from "@ovms/testkit/ext.ts"
 import { scanDisk } from "./scan.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const STATUS = `Package: base-files
 Status: install ok installed

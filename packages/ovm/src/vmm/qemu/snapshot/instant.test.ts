@@ -12,7 +12,7 @@ import { SnapshotBench } from "../../snapshot-bench.testing.ts"
 import { findQemu } from "../find.ts"
 import { connectQmp } from "../qmp.ts"
 
-setDefaultTimeout(180_000)
+setDefaultTimeout(240_000)
 
 const missing =
   guestMissing ||
