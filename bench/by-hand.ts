@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { connectIn } from "../packages/ovm/src/vmm/process/socket.ts"
 import { connectQmp, type Qmp } from "../packages/ovm/src/vmm/qemu/qmp.ts"
+import type { Copying } from "../packages/ovm/src/vmm/qemu/snapshot/copying.ts"
 
 /** The monitor of a machine that nobody else holds. */
 export async function monitor(folder: string): Promise<Qmp> {
@@ -40,13 +41,13 @@ export async function topOf(qmp: Qmp): Promise<string> {
 
 /**
  * A snapshot whose stream goes into a file as it is, onto the new empty overlay in `file`, on top of the node `top`.
- * How long the guest stood still, in milliseconds, and the new top.
+ * RAM is copied as ovm does it. How long the guest stood still, in milliseconds, and the new top.
  */
 export async function snapshotByHand(
   qmp: Qmp,
   folder: string,
   file: string,
-  top: string,
+  { top, stopped, steps: [first, next] }: Copying & { readonly top: string },
 ): Promise<{ readonly paused: number; readonly total: number; readonly top: string }> {
   const began = performance.now()
   const [node, stream] = [`hand${count++}`, join(folder, "hand.stream")]
@@ -60,7 +61,7 @@ export async function snapshotByHand(
     cache,
   })
   await qmp.execute("migrate-set-capabilities", on("x-ignore-shared", "pause-before-switchover", "events"))
-  await qmp.execute("migrate-set-parameters", { "max-bandwidth": 1e11, "downtime-limit": 30 })
+  await qmp.execute("migrate-set-parameters", { "max-bandwidth": 1e11, "downtime-limit": first.downtime })
   const times: Record<string, number> = {}
   const unsubscribe = qmp.subscribe(({ event, time = 0 }) => {
     times[event] = time
@@ -68,12 +69,10 @@ export async function snapshotByHand(
   const over = Promise.withResolvers<void>()
   const server = createServer((socket) => socket.pipe(createWriteStream(stream)).on("close", over.resolve))
   await new Promise<void>((resolve) => server.listen(join(folder, "hand.sock"), resolve))
+  if (stopped) await qmp.execute("stop")
   await qmp.execute("migrate", { uri: "unix:hand.sock" })
-  // As ovm does: a guest that writes too fast may stand still for longer, later.
-  const late = setTimeout(
-    () => qmp.execute("migrate-set-parameters", { "downtime-limit": 300 }).catch(() => {}),
-    2000,
-  )
+  const longer = { "downtime-limit": next?.downtime ?? first.downtime }
+  const late = setTimeout(() => qmp.execute("migrate-set-parameters", longer).catch(() => {}), first.within)
   await until(qmp, "pre-switchover")
   clearTimeout(late)
   await qmp.execute("blockdev-snapshot", { node: top, overlay: node })

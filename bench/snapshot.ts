@@ -9,6 +9,7 @@ import { readConsole } from "../packages/ovm/src/vmm/console.ts"
 import type { Machine, MachineRecord } from "../packages/ovm/src/vmm/machine.ts"
 import { kill } from "../packages/ovm/src/vmm/process/identity.ts"
 import { qemu } from "../packages/ovm/src/vmm/qemu/index.ts"
+import { copyingOf } from "../packages/ovm/src/vmm/qemu/snapshot/copying.ts"
 import type { SnapshotParts } from "../packages/ovm/src/vmm/snapshot.ts"
 import { monitor, snapshotByHand, topOf } from "./by-hand.ts"
 import { MACHINE, untilSaid } from "./programs.ts"
@@ -100,6 +101,7 @@ async function turns(what: string, make: () => Promise<Machine>): Promise<void> 
   while (mine.length < ROUNDS) {
     const [ours, other] = await Promise.all([make(), make()])
     other.detach()
+    const copying = copyingOf(other.record)
     const qmp = await monitor(other.record.directory)
     let top = await topOf(qmp)
     try {
@@ -107,7 +109,10 @@ async function turns(what: string, make: () => Promise<Machine>): Promise<void> 
         const one = await without(other.record, () => take(ours))
         await forget(one)
         const file = await overlay()
-        const two = await without(ours.record, () => snapshotByHand(qmp, other.record.directory, file, top))
+        const { directory } = other.record
+        const two = await without(ours.record, () =>
+          snapshotByHand(qmp, directory, file, { ...copying, top }),
+        )
         top = two.top
         // The first one copies all memory.
         if (round === 0) continue

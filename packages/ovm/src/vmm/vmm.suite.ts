@@ -10,6 +10,7 @@ import { lifecycleSuite } from "./lifecycle.suite.ts"
 import { momentsSuite } from "./moments.suite.ts"
 import { endStray } from "./process/stray.ts"
 import { snapshotSuite } from "./snapshot.suite.ts"
+import { snapshotBusySuite } from "./snapshot-busy.suite.ts"
 import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
 import { snapshotReturnSuite } from "./snapshot-return.suite.ts"
 import { standstillSuite } from "./standstill.suite.ts"
@@ -33,6 +34,7 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
     inputSuite(bench)
     if (!under.snapshots) return
     snapshotSuite(bench)
+    snapshotBusySuite(bench)
     snapshotFaultsSuite(bench)
     snapshotReturnSuite(bench)
     momentsSuite(bench)

@@ -14,3 +14,7 @@ u64 num(const char *s, u64 d);
 void disk(const char *cmd);
 /* With log=N: notes the tick on the disk, and checks what was noted before. */
 void disk_log(u64 tick);
+/* What the command line asks of memory. */
+void memory(const char *cmd);
+/* With busy=N: writes to all of it, and checks what was written before. */
+void memory_write(void);

@@ -22,7 +22,7 @@ static void gate(int v, char *h) { u64 a = (u64)h; idt[v].lo = a; idt[v].sel = 8
 static u32 pit(void) { outb(0x43, 0); u32 l = inb(0x40); return l | inb(0x40) << 8; }
 static void delay_poll(u64 ms) {             /* PIT channel 0, mode 2, reload 65536, polled with the latch command */
     u64 want = ms * 1193, got = 0, n = 0; u32 a = pit();
-    while (got < want && n++ < 2000000) { u32 b = pit(); got += (a - b) & 0xffff; a = b; }
+    while (got < want && n++ < 2000000) { memory_write(); u32 b = pit(); got += (a - b) & 0xffff; a = b; }
 }
 static void delay_hlt(u64 ms) {              /* PIT channel 0 at 100 Hz through the 8259 */
     u64 end = jiffies + ms / 10;
@@ -71,6 +71,7 @@ void main(void) {
     puts("\r\nCMDLINE ["); if (cmd) puts(cmd); puts("]\r\nINITRD addr="); hex(ird, 8); puts(" size="); dec(irdsz);
     puts(" head="); for (u64 i = 0; i < irdsz && i < 16; i++) hex(((u8 *)ird)[i], 2); puts("\r\n");
     disk(cmd);
+    memory(cmd);
     int button = find(cmd, "button=1") != 0;
     if (button) outw(PM1_ENABLE, POWER_BUTTON);
     u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0); int hlt = find(cmd, "hlt=1") != 0;

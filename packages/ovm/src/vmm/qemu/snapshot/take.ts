@@ -25,19 +25,10 @@ import {
 } from "./attempt.ts"
 import { bootOf, wasRead } from "./boot.ts"
 import { Clock } from "./clock.ts"
+import { type Copying, copyingOf } from "./copying.ts"
 import { attachOverlay, type Drive, driveIn, driveOf, overlayNodes, switchTo } from "./drive.ts"
 import { refuseInstant } from "./instant.ts"
 
-/**
- * How long the guest may stand still for the last pages, and for how long there may be more of them than that, both in
- * ms. A guest may write to its memory faster than it is copied: then the pause becomes longer step by step, so that
- * there is an end.
- */
-const COPYING = [
-  { downtime: 30, within: 2000 },
-  { downtime: 300, within: 8000 },
-  { downtime: 10_000, within: 60_000 },
-] as const
 const STATE_MS = 30_000
 const RECEIVE_MS = 30_000
 /**
@@ -115,22 +106,24 @@ async function syncAhead(path: string): Promise<void> {
 
 /** From a running guest to a guest that runs on, with its RAM and state on their way to the receiver. */
 async function migrate(
-  { qmp, receiver, clock }: Taking & { readonly receiver: Receiver },
+  { record, qmp, receiver, clock }: Taking & { readonly receiver: Receiver },
   { overlay, running }: Attempt,
   { signal }: Call,
 ): Promise<void> {
   const wait = { unless: receiver.done, ...(signal && { signal }) }
+  const { stopped, steps } = copyingOf(record)
   const capabilities = [IGNORE_SHARED, "pause-before-switchover", "events"]
   await qmp.execute("migrate-set-capabilities", {
     capabilities: capabilities.map((capability) => ({ capability, state: true })),
   })
   await qmp.execute("migrate-set-parameters", {
     "max-bandwidth": BANDWIDTH,
-    "downtime-limit": COPYING[0].downtime,
+    "downtime-limit": steps[0].downtime,
   })
   clock.lap("prepare")
+  if (stopped) await qmp.execute("stop")
   await qmp.execute("migrate", { uri: `unix:${SNAPSHOT_SOCKET}` })
-  await copied(qmp, wait)
+  await copied(qmp, steps, wait)
   clock.lap("copy")
   // The guest stands still, and its disk is not let go yet. The monitor keeps the order: nobody has to wait for the
   // first answer.
@@ -148,15 +141,19 @@ async function migrate(
 }
 
 /** Waits until no more is left than the guest may stand still for. */
-async function copied(qmp: Qmp, wait: Omit<MigrationWait, "timeoutMs">): Promise<void> {
-  for (const [step, { downtime, within }] of COPYING.entries()) {
+async function copied(
+  qmp: Qmp,
+  steps: Copying["steps"],
+  wait: Omit<MigrationWait, "timeoutMs">,
+): Promise<void> {
+  for (const [step, { downtime, within }] of steps.entries()) {
     if (step > 0) await qmp.execute("migrate-set-parameters", { "downtime-limit": downtime })
     try {
       await waitForMigration(qmp, ["pre-switchover"], { ...wait, timeoutMs: within })
       return
     } catch (thrown) {
       const late = thrown instanceof OvmError && thrown.code === "OVM_VMM_TIMEOUT"
-      if (!late || step === COPYING.length - 1) throw thrown
+      if (!late || step === steps.length - 1) throw thrown
     }
   }
 }
