@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdir, writeFile } from "node:fs/promises"
+import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Sandbox } from "./sandbox.ts"
 
@@ -52,6 +52,18 @@ test("settings that cannot be understood are failures, each with its file", asyn
     expect(of.get("policy")?.state).toBe("ok")
   } finally {
     await box.shell(`rm ${box.home}/daemon.json ${box.home}/registries.json`)
+  }
+})
+
+test("a VMM that there is not, and passt that is not installed", async () => {
+  await mkdir(box.home, { recursive: true })
+  await writeFile(join(box.home, "daemon.json"), '{"vmms":["foo"]}')
+  try {
+    const { of } = await findings({ PATH: "/nowhere" })
+    expect(of.get("settings")).toMatchObject({ state: "failure", message: expect.stringContaining("foo") })
+    expect(of.get("network")).toMatchObject({ state: "warning", fix: "apt-get install passt" })
+  } finally {
+    await rm(join(box.home, "daemon.json"))
   }
 })
 

@@ -42,7 +42,8 @@ export async function findInstance(text: string): Promise<{ runtime: Runtime; in
 
 /** Throws OVM_INSTANCE_UNKNOWN, or OVM_USAGE if `text` is a prefix of several ids. */
 export function choose(instances: readonly InstanceInfo[], text: string): InstanceInfo {
-  const exact = instances.find(({ instance_id, name }) => instance_id === text || name === text)
+  const exact =
+    instances.find(({ instance_id }) => instance_id === text) ?? instances.find(({ name }) => name === text)
   if (exact) return exact
   const matches =
     text.length < SHORTEST_PREFIX ? [] : instances.filter((one) => one.instance_id.startsWith(text))

@@ -4,6 +4,8 @@ import type { InstanceInfo } from "./interfaces.ts"
 
 /** What an instance may be called (spec/runtime-api.md): it becomes a file name and an argument. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/
+/** Whoever means an instance by its ID is not to get another one. */
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** The wanted name if it is free, else OVM_NAME_IN_USE; without a wish one made from the image's name. */
 export function chooseName(
@@ -20,6 +22,7 @@ export function chooseName(
   }
   if (!NAME.test(wanted))
     throw new OvmError("OVM_REQUEST_INVALID", `name: ${JSON.stringify(wanted)} does not match ${NAME.source}`)
+  if (ID.test(wanted)) throw new OvmError("OVM_REQUEST_INVALID", `name: ${wanted} has the form of an ID`)
   if (names.has(wanted))
     throw new OvmError("OVM_NAME_IN_USE", `an instance is called ${wanted} already`, {
       hint: `ovm rm ${wanted}, or take another name`,

@@ -138,6 +138,14 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
     expect((await refusal(started(READS, [{ name: "data" }, { name: "data" }]))).code).toBe(
       "OVM_REQUEST_INVALID",
     )
+    const long = "a-name-of-more-than-20-characters"
+    for (const at of [1, 2]) await runtime.createVolume({ name: `${long}-${at}`, size: SIZE })
+    const alike = await refusal(started(READS, [{ name: `${long}-1` }, { name: `${long}-2` }]))
+    expect([alike.code, alike.message]).toEqual([
+      "OVM_REQUEST_INVALID",
+      expect.stringContaining(long.slice(0, 20)),
+    ])
+    for (const at of [1, 2]) await runtime.removeVolume(`${long}-${at}`)
     expect((await refusal(runtime.removeVolume("nothing"))).code).toBe("OVM_VOLUME_UNKNOWN")
     expect((await refusal(runtime.removeVolume("../instances"))).code).toBe("OVM_VOLUME_UNKNOWN")
     expect((await runtime.list()).length).toBe(before)

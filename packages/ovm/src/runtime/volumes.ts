@@ -79,6 +79,13 @@ export class VolumeStore {
         "OVM_REQUEST_INVALID",
         `overrides.volumes: ${twice.name} is there twice [OVMS-VOL-004]`,
       )
+    const serials = volumes.map(({ name }) => name.slice(0, SERIAL))
+    const alike = serials.find((serial, at) => serials.indexOf(serial) !== at)
+    if (alike !== undefined)
+      throw new OvmError(
+        "OVM_REQUEST_INVALID",
+        `overrides.volumes: the guest could not tell those apart that begin with ${alike} [OVMS-VOL-003]`,
+      )
     return await Promise.all(
       volumes.map(async ({ name, readOnly = false }) => {
         await this.#get(name)

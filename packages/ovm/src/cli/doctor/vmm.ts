@@ -1,5 +1,4 @@
 import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs"
-import { userInfo } from "node:os"
 import { toOvmError } from "../../errors.ts"
 import { availableVmms } from "../../vmm/available.ts"
 import type { Capabilities } from "../../vmm/vmm.ts"
@@ -46,7 +45,10 @@ function remedy(): string | undefined {
     accessSync(KVM, constants.R_OK | constants.W_OK)
     return undefined
   } catch {
-    return `usermod --append --groups ${groupOf(KVM)} ${userInfo().username}, log in again, and ovm daemon --stop`
+    const group = groupOf(KVM)
+    return group === "root"
+      ? `chgrp kvm ${KVM} && chmod 660 ${KVM}, as root`
+      : `usermod --append --groups ${group} $USER, log in again, and ovm daemon --stop`
   }
 }
 

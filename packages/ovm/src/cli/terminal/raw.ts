@@ -2,10 +2,12 @@ import { dropTyped } from "../../host/libc.ts"
 
 /**
  * What a guest may have left a terminal with: colours, another screen, no cursor, mouse and pastes reported, keys that
- * say something else. Nothing of it moves the cursor or rings.
+ * say something else, other characters, lines that are not wrapped, are inserted into, or of which some alone scroll.
+ * Nothing of it moves the cursor, which is kept over the one that would, or rings.
  */
 const USUAL =
-  "\x1b[0m\x1b[?1047l\x1b[?25h\x1b[?1l\x1b>\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l"
+  "\x1b[0m\x1b[?1047l\x1b[?25h\x1b[?1l\x1b>\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l" +
+  "\x1b7\x1b[r\x1b8\x1b[?7h\x1b[4l\x1b(B\x0f"
 
 /**
  * Gives every key of the terminal on standard input to `onKeys`, as it is pressed, until it is disposed of, or this

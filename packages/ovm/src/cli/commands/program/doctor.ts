@@ -3,6 +3,7 @@ import { paths } from "../../../host/paths.ts"
 import { checkDaemon } from "../../doctor/daemon.ts"
 import type { Finding } from "../../doctor/finding.ts"
 import { checkHost } from "../../doctor/host.ts"
+import { checkPasst } from "../../doctor/network.ts"
 import { checkPlace } from "../../doctor/place.ts"
 import { checkSettings } from "../../doctor/settings.ts"
 import { checkVmms } from "../../doctor/vmm.ts"
@@ -34,6 +35,7 @@ async function run(options: DoctorOptions): Promise<void> {
   const findings = (
     await Promise.all([
       checkVmms(place.cache),
+      checkPasst(),
       checkPlace(place.root),
       checkHost(),
       checkSettings(place),

@@ -50,7 +50,8 @@ async function run(options: ServiceOptions): Promise<void> {
 
 /** One that was started by hand has the root, and would keep the service out. */
 async function install(manager: Manager, path: string, unit: string): Promise<void> {
-  await systemctl(manager, "--version")
+  // Where nobody answers, nothing is left behind.
+  await systemctl(manager, "show-environment")
   mkdirSync(dirname(path), { recursive: true })
   await replaceFile(path, unit, { mode: 0o644 })
   await systemctl(manager, "daemon-reload")
