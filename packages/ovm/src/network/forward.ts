@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from "node:net"
 import { OvmError } from "../errors.ts"
+import { addressFault } from "./address.ts"
 
 export type Protocol = "tcp" | "udp"
 
@@ -36,6 +37,8 @@ export function parseForward(text: string): WantedForward {
   const bare = address.replace(/^\[|\]$/g, "")
   if (bare !== "" && (isIP(bare) === 0 || isIPv6(bare) !== address.startsWith("[")))
     throw wrong(text, `${JSON.stringify(address)} is no IPv4 address, nor an IPv6 one in brackets`)
+  const fault = bare === "" ? undefined : addressFault(bare)
+  if (fault !== undefined) throw wrong(text, `${bare} ${fault}`)
   const port = host === "" ? 0 : portOf(text, host)
   const inside = portOf(text, guest)
   if (inside === 0) throw wrong(text, "the guest has no port 0")
@@ -60,7 +63,7 @@ function wrong(text: string, reason: string): OvmError {
 }
 
 /** The host's side of a forward, such as `127.0.0.1:8080` or `[::1]:8080`. */
-export function hostSide({ address, host }: PortForward): string {
+export function hostSide({ address, host }: Pick<PortForward, "address" | "host">): string {
   return `${isIPv6(address) ? `[${address}]` : address}:${host}`
 }
 

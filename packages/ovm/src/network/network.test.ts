@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test"
 import { createSocket } from "node:dgram"
 import { once } from "node:events"
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { assertApart, overlap } from "./clash.ts"
 import { forwardText, parseForward } from "./forward.ts"
 import { randomMac } from "./mac.ts"
 import { openPorts } from "./open-ports.ts"
@@ -46,6 +48,12 @@ test.each([
   ["::1:8080:80", "it is not"],
   ["[127.0.0.1]:8080:80", "is no IPv4 address"],
   ["8080:80 --map-gw", "it is not"],
+  ["[::ffff:127.0.0.1]:8080:80", "::ffff:127.0.0.1 is an IPv4 address written as one of IPv6"],
+  ["[::FFFF:7f00:1]:8080:80", "is an IPv4 address written as one of IPv6"],
+  ["224.0.0.1:8080:80", "224.0.0.1 is a multicast address"],
+  ["239.255.255.250:1900:1900/udp", "is a multicast address"],
+  ["[ff02::1]:8080:80", "ff02::1 is a multicast address"],
+  ["255.255.255.255:8080:80", "is the broadcast address"],
 ])("-p %s is refused", (text, reason) => {
   expect(() => parseForward(text)).toThrow(expect.objectContaining({ code: "OVM_USAGE" }))
   expect(() => parseForward(text)).toThrow(reason)
@@ -104,6 +112,74 @@ test("passt never maps the gateway to the host's loopback (OVMS-MAN-108)", () =>
   expect(argv.join(" ")).toContain("-t 127.0.0.1/8080:80 -u ::1/5353:53")
 })
 
+const at = (address: string, host: number | undefined, guest = 80, protocol: "tcp" | "udp" = "tcp") => ({
+  protocol,
+  address,
+  guest,
+  ...(host !== undefined && { host }),
+})
+
+test("passt is given 0.0.0.0 and [::] as one: apart it takes them for the same port", () => {
+  const argv = (...forwards: ReturnType<typeof at>[]) =>
+    passtArguments(forwards as Parameters<typeof passtArguments>[0]).join(" ")
+  expect(argv(at("0.0.0.0", 8080), at("127.0.0.1", 81), at("0:0::0", 8080))).toContain(
+    "--no-map-gw -t 8080:80 -t 127.0.0.1/81:80 --fd",
+  )
+  expect(argv(at("::", 53, 53, "udp"), at("0.0.0.0", 53, 53, "udp"))).toContain("--no-map-gw -u 53:53 --fd")
+  expect(argv(at("0.0.0.0", 8080), at("::", 8081))).toContain("-t 0.0.0.0/8080:80 -t ::/8081:80")
+})
+
+test.each([
+  ["127.0.0.1 and 0.0.0.0", [at("127.0.0.1", 8080), at("0.0.0.0", 8080, 81)]],
+  ["two addresses", [at("127.0.0.1", 8080), at("127.0.0.2", 8080)]],
+  ["two families", [at("127.0.0.1", 8080), at("::1", 8080)]],
+  ["twice the same", [at("127.0.0.1", 8080), at("127.0.0.1", 8080)]],
+  ["every address, and two ports of the guest", [at("0.0.0.0", 8080), at("::", 8080, 81)]],
+  ["every address, and one more", [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8080)]],
+] as const)("one port of the host is refused twice, by both names: %s (OVMS-API-252)", (_, wanted) => {
+  const last = wanted.at(-1)
+  const named = `${last?.address.includes(":") ? `[${last.address}]` : last?.address}:8080->${last?.guest}/tcp`
+  expect(() => assertApart(wanted)).toThrow(expect.objectContaining({ code: "OVM_REQUEST_INVALID" }))
+  expect(() => assertApart(wanted)).toThrow(named)
+  expect(() => assertApart(wanted)).toThrow(`${wanted[0].address}:8080->80/tcp`)
+})
+
+test("ports of one machine that passt opens together", () => {
+  for (const wanted of [
+    [at("0.0.0.0", 8080), at("::", 8080), at("0.0.0.0", 8080, 80, "udp")],
+    [at("127.0.0.1", undefined), at("127.0.0.1", undefined), at("127.0.0.1", 8080)],
+  ])
+    expect(() => assertApart(wanted)).not.toThrow()
+})
+
+test("two machines' ports, on addresses that are the same or every one", () => {
+  expect(overlap(at("127.0.0.1", 80), at("0.0.0.0", 80))).toBe(true)
+  expect(overlap(at("::1", 80), at("0:0:0:0:0:0:0:1", 80, 81))).toBe(true)
+  expect(overlap(at("127.0.0.1", 80), at("127.0.0.2", 80))).toBe(false)
+  expect(overlap(at("0.0.0.0", 80), at("::", 80))).toBe(false)
+  expect(overlap(at("127.0.0.1", 80), at("127.0.0.1", 80, 80, "udp"))).toBe(false)
+  expect(overlap(at("127.0.0.1", undefined), at("127.0.0.1", undefined))).toBe(false)
+})
+
+test.skipIf(!findPasst())(
+  "passt opens every address as one, and says which port it cannot open",
+  async () => {
+    const [{ host } = { host: 0 }] = await openPorts([{ ...LOCAL, guest: 80 }])
+    const start = async (...forwards: readonly ReturnType<typeof at>[]) => {
+      using link = new PasstLink(findPasst() ?? "")
+      await link.start(forwards as Parameters<typeof link.start>[0])
+    }
+    // Nobody holds the VMM's end any more once it has started: it ends at once.
+    await start(at("0.0.0.0", host), at("::", host))
+    const server = createServer().listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const { port } = server.address() as AddressInfo
+    const error = await refusal(start(at("127.0.0.1", port)))
+    server.close()
+    expect([error.code, error.message]).toEqual(["OVM_PORT_IN_USE", `port 127.0.0.1:${port} (tcp) is in use`])
+  },
+)
+
 test("passt is found on PATH, as a program only", () => {
   const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
   try {
@@ -137,3 +213,56 @@ test("a passt that does not start is told in its own words", async () => {
     rmSync(folder, { recursive: true })
   }
 })
+
+test("a passt that hangs is ended as soon as it is let go of, with all of its processes", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
+  try {
+    const program = join(folder, "passt")
+    const pids = join(folder, "pids")
+    writeFileSync(
+      program,
+      `#!/bin/sh\nsleep 600 &\necho $$ $! > ${pids}.new\nmv ${pids}.new ${pids}\nwait\n`,
+      {
+        mode: 0o755,
+      },
+    )
+    const link = new PasstLink(program)
+    const starting = refusal(link.start([]))
+    await until("it has started", async () => existsSync(pids), { is: (there) => there })
+    link[Symbol.dispose]()
+    const error = await starting
+    expect([error.code, error.message]).toEqual([
+      "OVM_HOST_FAILED",
+      expect.stringContaining("passt did not start"),
+    ])
+    for (const pid of readFileSync(pids, "utf8").trim().split(" "))
+      await until(`process ${pid} is gone`, async () => isAlive(Number(pid)), { is: (alive) => !alive })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test("a passt that hangs is given 10 s, whoever else holds its pipe", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
+  try {
+    const program = join(folder, "passt")
+    writeFileSync(program, "#!/bin/sh\necho stuck >&2\nsleep 600\n", { mode: 0o755 })
+    using link = new PasstLink(program)
+    const error = await refusal(link.start([]))
+    expect([error.code, error.message]).toEqual([
+      "OVM_HOST_FAILED",
+      expect.stringMatching(/passt did not start \(not within 10 s\): stuck/),
+    ])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+/** A process that nobody has waited for yet is none. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
+  } catch {
+    return false
+  }
+}

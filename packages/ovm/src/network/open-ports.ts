@@ -3,6 +3,7 @@ import { once } from "node:events"
 import { createServer, isIPv6 } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../errors.ts"
+import { ofOnePort, overlap, portInUse } from "./clash.ts"
 import { hostSide, type PortForward, type Protocol, type WantedForward } from "./forward.ts"
 
 const RETRY_MS = 20
@@ -16,12 +17,11 @@ export async function openPorts(wanted: readonly WantedForward[], patienceMs = 0
   const taken: PortForward[] = []
   // One after the other, and those that are said first: a free one must not be one of them.
   for (const one of wanted.toSorted((a, b) => Number(b.host ?? 0) - Number(a.host ?? 0))) {
-    const forward = { ...one, host: await tried(one, patienceMs) }
-    const same = taken.find(
-      ({ protocol, address, host }) =>
-        protocol === forward.protocol && host === forward.host && address === forward.address,
-    )
-    if (same) throw inUse(forward)
+    let forward = { ...one, host: await tried(one, patienceMs) }
+    // On an address each, one port could be free twice, and passt takes it once.
+    while (one.host === undefined && taken.some((other) => ofOnePort(other, forward)))
+      forward = { ...one, host: await tried(one, patienceMs) }
+    if (taken.some((same) => overlap(same, forward))) throw portInUse(forward)
     taken.push(forward)
   }
   return taken
@@ -36,17 +36,10 @@ async function tried(wanted: WantedForward, patienceMs: number): Promise<number>
       const forward = { ...wanted, host: wanted.host ?? 0 }
       const code = (thrown as NodeJS.ErrnoException).code
       if (code === "EADDRINUSE") {
-        if (performance.now() >= deadline) throw inUse(forward)
+        if (performance.now() >= deadline) throw portInUse(forward)
         await sleep(RETRY_MS)
       } else throw refused(forward, code, thrown)
     }
-}
-
-function inUse(forward: PortForward): OvmError {
-  return new OvmError("OVM_PORT_IN_USE", `port ${hostSide(forward)} (${forward.protocol}) is in use`, {
-    hint: "another port of the host, or 0 for one that is free",
-    detail: { address: forward.address, port: forward.host, protocol: forward.protocol },
-  })
 }
 
 function refused(forward: PortForward, code: string | undefined, cause: unknown): OvmError {

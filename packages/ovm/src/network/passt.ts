@@ -2,12 +2,16 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { accessSync, closeSync, constants, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../errors.ts"
 import { socketPair } from "../host/libc.ts"
+import { isEveryFamily, portInUse } from "./clash.ts"
 import type { PortForward } from "./forward.ts"
 
 /** How long it may take to open its ports and to shut itself in: 30 ms, and longer on a host that is far too busy. */
-const START_MS = 20_000
+const START_MS = 10_000
+/** How long what it said may still come once it has ended: a process of its own may hold the pipe. */
+const WORDS_MS = 1000
 /** Of what it says when it does not start. */
 const MOST_WORDS = 2000
 /** Of its descriptors: its end of the connection to the VMM. */
@@ -36,6 +40,7 @@ export class PasstLink implements Disposable {
   /** For the VMM to inherit; to be closed here once it has. */
   #vmm: number | undefined
   #passt: number | undefined
+  readonly #given = new AbortController()
 
   /** Throws OVM_TOO_MANY where there is no descriptor left. */
   constructor(private readonly program: string) {
@@ -57,20 +62,21 @@ export class PasstLink implements Disposable {
   }
 
   /**
-   * Starts passt, once; returns when `forwards` are open. Throws OVM_PORT_IN_USE or OVM_HOST_FAILED with passt's own
-   * words.
+   * Starts passt, once; returns when `forwards` are open. Throws OVM_PORT_IN_USE, or OVM_HOST_FAILED with passt's own
+   * words, also if it takes more than 10 s or is let go of meanwhile; then nothing of it is left.
    */
   async start(forwards: readonly PortForward[]): Promise<void> {
     if (this.#passt === undefined) throw new OvmError("OVM_INTERNAL", "passt has its end already")
     try {
-      await started(this.program, passtArguments(forwards), this.#passt)
+      await started(this.program, forwards, this.#passt, this.#given.signal)
     } finally {
       this[Symbol.dispose]()
     }
   }
 
-  /** Lets go of what is held still. A passt that was started lives as long as its VMM. */
+  /** Lets go of what is held still, and ends a passt that is starting. One that has lives as long as its VMM. */
   [Symbol.dispose](): void {
+    this.#given.abort()
     this.handedOver()
     if (this.#passt !== undefined) closeSync(this.#passt)
     this.#passt = undefined
@@ -79,16 +85,28 @@ export class PasstLink implements Disposable {
 
 /** Without `--no-map-gw` the guest's gateway would be the host's loopback. Exported for its test. */
 export function passtArguments(forwards: readonly PortForward[]): string[] {
-  const ports = forwards.flatMap(({ protocol, address, host, guest }) => [
-    protocol === "tcp" ? "-t" : "-u",
-    `${address}/${host}:${guest}`,
-  ])
+  const ports = forwards.flatMap((forward) => specifier(forward, forwards) ?? [])
   return ["--quiet", "--no-map-gw", ...ports, "--fd", String(CONNECTION)]
 }
 
+/** Every address of both families is said without one, and once: twice it would be refused as overlapping. */
+function specifier(forward: PortForward, all: readonly PortForward[]): readonly [string, string] | undefined {
+  const { protocol, address, host, guest } = forward
+  const option = protocol === "tcp" ? "-t" : "-u"
+  const pair = all.find((other) => isEveryFamily(other, forward))
+  if (!pair) return [option, `${address}/${host}:${guest}`]
+  return all.indexOf(forward) < all.indexOf(pair) ? [option, `${host}:${guest}`] : undefined
+}
+
 /** It goes into the background when all is ready, so that its first process ends. */
-async function started(program: string, args: readonly string[], connection: number): Promise<void> {
-  const child = spawn(program, args, {
+async function started(
+  program: string,
+  forwards: readonly PortForward[],
+  connection: number,
+  signal: AbortSignal,
+): Promise<void> {
+  // Detached: a group of its own, which can be ended as a whole.
+  const child = spawn(program, passtArguments(forwards), {
     cwd: "/",
     detached: true,
     stdio: ["ignore", "ignore", "pipe", connection],
@@ -99,31 +117,50 @@ async function started(program: string, args: readonly string[], connection: num
     words = (words + text).slice(-MOST_WORDS)
   })
   const closed = once(child, "close").catch(() => {})
-  const timer = setTimeout(() => child.kill("SIGKILL"), START_MS)
+  const ended = Promise.withResolvers<string>()
+  child.once("error", ended.reject)
+  child.once("exit", (code, by) => ended.resolve(code === null ? `ended by ${by}` : `status ${code}`))
+  const giveUp = (how: string) => {
+    ended.resolve(how)
+    killGroup(child.pid)
+  }
+  const cancel = () => giveUp("it was let go of")
+  signal.addEventListener("abort", cancel)
+  const timer = setTimeout(() => giveUp(`not within ${START_MS / 1000} s`), START_MS)
   try {
-    const status = await new Promise<number | string>((resolve, reject) => {
-      child.once("error", reject)
-      child.once("exit", (code, signal) => resolve(code ?? signal ?? "unknown"))
-    })
-    if (status === 0) return
-    await closed
-    throw failure(`status ${status}`, words)
+    const how = await ended.promise
+    if (how === "status 0") return
+    await Promise.race([closed, sleep(WORDS_MS)])
+    throw failure(how, words, forwards)
   } catch (thrown) {
     if (thrown instanceof OvmError) throw thrown
-    throw failure(thrown instanceof Error ? thrown.message : String(thrown), words, thrown)
+    throw failure(thrown instanceof Error ? thrown.message : String(thrown), words, forwards, thrown)
   } finally {
     clearTimeout(timer)
+    signal.removeEventListener("abort", cancel)
     child.stderr?.destroy()
   }
 }
 
-function failure(how: string, words: string, cause?: unknown): OvmError {
+function killGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, "SIGKILL")
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+function failure(how: string, words: string, forwards: readonly PortForward[], cause?: unknown): OvmError {
   // What it cannot tell the system's log, it says of that.
   const said = words.replace(/^Failed to send \d+ bytes to syslog\n/gm, "").trim()
   const message = `the machine's network could not be made: passt did not start (${how})${said && `: ${said}`}`
-  const inUse = /address (already )?in use/i.test(said)
-  return new OvmError(inUse ? "OVM_PORT_IN_USE" : "OVM_HOST_FAILED", message, {
-    cause,
-    ...(!inUse && { hint: "--network none starts the machine without one" }),
-  })
+  if (!/address (already )?in use|failed to bind/i.test(said))
+    return new OvmError("OVM_HOST_FAILED", message, {
+      cause,
+      hint: "--network none starts the machine without one",
+    })
+  const refused = forwards.find((forward) => said.includes(`${specifier(forward, forwards)?.join(" ")}'`))
+  return refused
+    ? portInUse(refused, "", new Error(message))
+    : new OvmError("OVM_PORT_IN_USE", message, { cause })
 }
