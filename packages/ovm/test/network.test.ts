@@ -138,6 +138,9 @@ test.skipIf(Boolean(skip))(
     // A port in use is told before anything is there.
     const before = (await host.instances("--all")).length
     await host.fails(["run", "-d", "-p", `${port}:80`, "net:1"], "OVM_PORT_IN_USE", [`127.0.0.1:${port}`])
+    const twice = ["-p", "18100:80", "-p", "0.0.0.0:18100:81"]
+    const named = ["127.0.0.1:18100->80/tcp", "0.0.0.0:18100->81/tcp"]
+    await host.fails(["run", "-d", ...twice, "net:1"], "OVM_REQUEST_INVALID", named)
     expect(await host.instances("--all")).toHaveLength(before)
 
     // Without the daemon, and under the next one.

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
 import { refusal } from "@ovms/testkit/disks.ts"
-import { honoured, newNetwork, sameNetwork, shownNetwork } from "./network.ts"
+import type { Instance } from "./instance.ts"
+import { assertPortsFree, honoured, newNetwork, sameNetwork, shownNetwork } from "./network.ts"
 
 const USER = { network: "user" } as const
 const NONE = { network: "none" } as const
@@ -51,6 +52,54 @@ test("ports need a network, and an address is one (OVMS-API-252, OVMS-API-256)",
   const offered = saying([{ mode: "user", ports: Array.from({ length: 64 }, (_, n) => ({ guest: n + 1 })) }])
   const many = { network: { offered: true, ports: [{ guest: 1000 }] } }
   expect((await refusal(newNetwork(many, offered, USER))).code).toBe("OVM_TOO_MANY")
+})
+
+test.each([
+  ["multicast", [{ guest: 80, host: 8080, address: "224.0.0.1" }], "224.0.0.1"],
+  ["IPv4 within IPv6", [{ guest: 80, host: 8080, address: "::ffff:127.0.0.1" }], "::ffff:127.0.0.1"],
+  [
+    "one port twice",
+    [
+      { guest: 80, host: 8080 },
+      { guest: 81, host: 8080, address: "0.0.0.0" },
+    ],
+    "127.0.0.1:8080->80/tcp and 0.0.0.0:8080->81/tcp",
+  ],
+])(
+  "what passt would not open is refused before there is an instance: %s (OVMS-API-252)",
+  (_, ports, words) => {
+    const check = () => assertPortsFree(new Map(), "new", { network: { ports } })
+    expect(check).toThrow(expect.objectContaining({ code: "OVM_REQUEST_INVALID" }))
+    expect(check).toThrow(words)
+  },
+)
+
+test("of two starts with one port the second is refused, until the first has ended (OVMS-API-255)", () => {
+  const overrides = { network: { ports: [{ guest: 80, host: 8080 }] } }
+  const instances = (state: string, info = {}) =>
+    new Map([["one", { id: "one", state, info, request: { overrides } } as unknown as Instance]])
+  const inUse = expect.objectContaining({ code: "OVM_PORT_IN_USE" })
+  for (const state of ["starting", "running", "paused", "stopping"])
+    expect(() => assertPortsFree(instances(state), "two", overrides)).toThrow(inUse)
+  expect(() => assertPortsFree(instances("running"), "two", overrides)).toThrow("127.0.0.1:8080")
+  assertPortsFree(instances("stopped"), "two", overrides)
+  assertPortsFree(instances("running"), "one", overrides)
+  assertPortsFree(instances("running"), "two", { network: { ports: [{ guest: 80 }] } })
+
+  const shown = {
+    mode: "user",
+    ports: [{ protocol: "tcp", address: "0.0.0.0", host: 9090, guest: 80 }],
+  } as const
+  const free = { network: { ports: [{ guest: 1, host: 9090 }] } }
+  expect(() => assertPortsFree(instances("running", { network: shown }), "two", free)).toThrow(inUse)
+  const again = () =>
+    assertPortsFree(
+      instances("running", { network: shown }),
+      "two",
+      {},
+      { ...shown, ports: [...shown.ports] },
+    )
+  expect(again).toThrow(inUse)
 })
 
 test("a VMM that has no way out is not said to have one (OVMS-API-257)", async () => {

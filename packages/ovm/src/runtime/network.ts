@@ -1,15 +1,20 @@
 import { isIP } from "node:net"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
+import { addressFault } from "../network/address.ts"
+import { assertApart, overlap, portInUse } from "../network/clash.ts"
 import { LOOPBACK, MOST_FORWARDS, type WantedForward } from "../network/forward.ts"
 import { randomMac } from "../network/mac.ts"
 import { openPorts } from "../network/open-ports.ts"
 import type { LaunchPlan, NetworkPlan, Unsupported } from "../vmm/plan.ts"
+import type { Instance } from "./instance.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { Defaults } from "./limits.ts"
+import { hasEnded } from "./states.ts"
 
 type Manifest = PreparedImage["manifest"]
 type Shown = NonNullable<InstanceInfo["network"]>
+type PortRequest = NonNullable<NonNullable<Overrides["network"]>["ports"]>[number]
 
 /** Where a VMM says that a guest can connect to nothing outside. */
 const OUTBOUND = "/network/outbound"
@@ -26,7 +31,7 @@ export async function newNetwork(
 ): Promise<NetworkPlan> {
   const [offer] = manifest.network ?? []
   const mode = network.mode ?? offer?.mode ?? defaults.network
-  const asked = (network.ports ?? []).map(wantedForward)
+  const asked = askedForwards({ network })
   const offered = network.offered ? (offer?.ports ?? []).map(wantedForward) : []
   const named = (port: WantedForward) =>
     asked.some(({ guest, protocol }) => guest === port.guest && protocol === port.protocol)
@@ -45,18 +50,52 @@ export async function newNetwork(
   return { mode, mac: randomMac(), forwards, outbound: network.outbound ?? true }
 }
 
-/** Throws OVM_REQUEST_INVALID for an address that is none. */
-function wantedForward(port: {
-  readonly guest: number
-  readonly host?: number
-  readonly address?: string
-  readonly protocol?: "tcp" | "udp"
-}): WantedForward {
-  const { guest, host = 0, address = LOOPBACK, protocol = "tcp" } = port
-  if (isIP(address) === 0)
-    throw new OvmError("OVM_REQUEST_INVALID", `network.ports: ${JSON.stringify(address)} is no IP address`, {
+/**
+ * The ports that a start asks for, those that its image offers apart. Throws OVM_REQUEST_INVALID for an address that no
+ * port can be open on, and for two of one port.
+ */
+function askedForwards({ network = {} }: Overrides): readonly WantedForward[] {
+  const asked = (network.ports ?? []).map(wantedForward)
+  assertApart(asked)
+  return asked
+}
+
+/**
+ * Throws OVM_PORT_IN_USE if another machine has a port of the host that one with these overrides or with `known`, the
+ * instance `id`, is to have, and OVM_REQUEST_INVALID for ports that no machine could have (OVMS-API-255). Not
+ * asynchronous: of two starts one is first.
+ */
+export function assertPortsFree(
+  instances: ReadonlyMap<string, Instance>,
+  id: string,
+  overrides: Overrides,
+  known?: Shown,
+): void {
+  const wanted = known?.ports ?? askedForwards(overrides)
+  if (!wanted.some(({ host }) => host !== undefined)) return
+  for (const instance of instances.values()) {
+    if (instance.id === id || hasEnded(instance.state)) continue
+    const { info, request } = instance
+    const had = info.network?.ports ?? (request?.overrides?.network?.ports ?? []).map(forwardOf)
+    for (const port of wanted)
+      if (port.host !== undefined && had.some((other) => overlap(other, port)))
+        throw portInUse({ ...port, host: port.host }, `the instance ${instance.id}`)
+  }
+}
+
+/** Throws OVM_REQUEST_INVALID for an address that is none, or that no port can be open on. */
+function wantedForward(port: PortRequest): WantedForward {
+  const forward = forwardOf(port)
+  const { address } = forward
+  const fault = isIP(address) === 0 ? "is no IP address" : addressFault(address)
+  if (fault !== undefined)
+    throw new OvmError("OVM_REQUEST_INVALID", `network.ports: ${JSON.stringify(address)} ${fault}`, {
       detail: { requirement: "OVMS-API-252" },
     })
+  return forward
+}
+
+function forwardOf({ guest, host = 0, address = LOOPBACK, protocol = "tcp" }: PortRequest): WantedForward {
   return { protocol, address, guest, ...(host !== 0 && { host }) }
 }
 

@@ -9,6 +9,7 @@ import { createInstance } from "./create.ts"
 import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { CreateAnswer, InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
+import { assertPortsFree } from "./network.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 import { since } from "./report.ts"
@@ -89,6 +90,7 @@ export class Starts {
     const machine = startable(before)
     assertRoomToRun(this.#admission)
     assertVolumesFree(running, machine.id, machine.request?.overrides ?? {})
+    assertPortsFree(running, machine.id, machine.request?.overrides ?? {}, machine.info.network)
     const life = nextLife(machine, restarts)
     this.#context.onInstance(life)
     running.set(life.id, life)
@@ -197,6 +199,7 @@ export class Starts {
   async #admit(request: StartRequest): Promise<Instance> {
     const id = crypto.randomUUID()
     assertVolumesFree(this.#context.running, id, request.overrides ?? {})
+    assertPortsFree(this.#context.running, id, request.overrides ?? {})
     const instance = accept(this.#admission, id, request)
     this.#context.onInstance(instance)
     try {
