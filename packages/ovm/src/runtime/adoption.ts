@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError, toOvmError } from "../errors.ts"
 import { limiter } from "../files/limit.ts"
-import type { Machine, MachineRecord } from "../vmm/machine.ts"
+import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { foreign, isAlive, isForeign } from "../vmm/process/identity.ts"
 import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
@@ -42,7 +42,7 @@ export class Adoption {
 
   /** From here on the instance's machine is its process, until its VMM answers. Settles when that was tried once. */
   async begin(instance: Instance, record: MachineRecord, why?: OvmError): Promise<void> {
-    const machine = new ProcessMachine(record)
+    const machine = new ProcessMachine(record, () => this.exitOf(record))
     const over = Promise.withResolvers<void>()
     const tried = Promise.withResolvers<void>()
     instance.machine = machine
@@ -55,6 +55,13 @@ export class Adoption {
         tried.resolve()
       })
     await tried.promise
+  }
+
+  /** How a machine ended whose process is gone; its adapter may know more than a status. Never throws. */
+  async exitOf(record: MachineRecord): Promise<Exit> {
+    const vmm = this.#options.vmms.find(({ name }) => name === record.vmm)
+    const ended = await vmm?.adopt(record).catch(() => undefined)
+    return await (ended ?? new ProcessMachine(record)).exited
   }
 
   /** Watches for the end of the connection to a machine that is reached, which need not be the machine's. */

@@ -108,7 +108,7 @@ export class Recovery {
     if (record && !hasEnded(info.state)) {
       const living = await livingOf(record)
       if (living) return this.#options.adoption.begin(instance, living)
-      await instance.finish(await new ProcessMachine(record).exited)
+      await instance.finish(await this.#options.adoption.exitOf(record))
     }
     await removeLeftovers(directory)
   }

@@ -24,6 +24,8 @@ const IMAGES = {
   off: "tick_ms=5 ticks=2 off=1",
   reset: "tick_ms=5 ticks=2",
   panic: "tick_ms=5 ticks=2 panic=1",
+  "slow-reset": "tick_ms=20 ticks=150",
+  "slow-off": "tick_ms=20 ticks=150 off=1",
 } as const
 
 let root: string
@@ -221,6 +223,24 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
     runtime = await open()
     await Bun.sleep(300)
     expect(over(await runtime.status(always))).toBe(true)
+  })
+
+  // OVMS-STA-040
+  test("on-failure: one that reset while no daemon was there is started again, one that powered off is not", async () => {
+    const [reset, off] = await Promise.all([
+      started("slow-reset", "on-failure:1"),
+      started("slow-off", "on-failure:1"),
+    ])
+    for (const id of [reset, off]) await reach(id, "it runs", runs)
+    await runtime.close()
+    await until("both have ended", async () => (await vmmsBelow(root)).length === 0)
+    runtime = await open()
+    expect(await reach(off, "it has ended", over)).toMatchObject({ exit: { reason: "guest-shutdown" } })
+    await reach(reset, "it is started again", again(1))
+    expect(await reach(reset, "it has ended for good", over)).toMatchObject({
+      exit: { reason: "guest-reset" },
+    })
+    expect((await runtime.status(off)).restarts).toBeUndefined()
   })
 
   test("what ended, or waited, while no daemon was there is started by the next one", async () => {

@@ -74,8 +74,8 @@ export interface Exit {
   readonly status?: number
   /**
    * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit",
-   * "signal"; "internal-error" if the VMM could not go on itself. If nobody was there to be told: "ended" (status 0) or
-   * "failed"; "lost" if there is not even a status.
+   * "signal"; "internal-error" if the VMM could not go on itself. If nobody was there to be told and
+   * the VMM left no word of it: "ended" (status 0) or "failed"; "lost" if there is not even a status.
    */
   readonly reason: string
   /** The last words of the VMM on standard error, bounded. */

@@ -2,8 +2,11 @@ import { OvmError } from "../../errors.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import { exitOf, waitForExit } from "./exit.ts"
 
-/** A machine that has ended while nobody looked. */
-export function endedMachine(record: MachineRecord): Machine {
+/** A machine that has ended while nobody looked; `why` finds out the reason, where the VMM left a word. */
+export function endedMachine(
+  record: MachineRecord,
+  why?: (record: MachineRecord, status: number | undefined) => Promise<string>,
+): Machine {
   const ended = async () => {
     throw new OvmError("OVM_STATE_CONFLICT", `the machine in ${record.directory} has ended`)
   }
@@ -12,7 +15,9 @@ export function endedMachine(record: MachineRecord): Machine {
     timings: { spawn: 0, load: 0 },
     guest: { running: false },
     onGuest: () => {},
-    exited: waitForExit(record.directory, record).then((status) => exitOf(record, status)),
+    exited: waitForExit(record.directory, record).then(async (status) => {
+      return await exitOf(record, status, await why?.(record, status))
+    }),
     usage: async () => undefined,
     pause: ended,
     resume: ended,

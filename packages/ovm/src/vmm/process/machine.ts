@@ -22,7 +22,11 @@ export class ProcessMachine implements Machine {
   /** Saves waiting for the next look. */
   readonly #gone = Promise.withResolvers<void>()
 
-  constructor(readonly record: MachineRecord) {
+  /** `told`, if given, is asked once the process is gone: who knows the VMM may know why. It must not reject. */
+  constructor(
+    readonly record: MachineRecord,
+    private readonly told?: () => Promise<Exit>,
+  ) {
     this.exited = new Promise((resolve) => this.#watchEnd(resolve))
   }
 
@@ -32,7 +36,7 @@ export class ProcessMachine implements Machine {
       hint: this.#gone.promise,
       signal,
     })
-    if (!signal.aborted) settle(await exitOf(this.record, status))
+    if (!signal.aborted) settle(await (this.told?.() ?? exitOf(this.record, status)))
   }
 
   onGuest(): void {}

@@ -12,6 +12,7 @@ import { macIn } from "./network.ts"
 import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { setLink } from "./resumed-network.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
+import { tracedReason } from "./trace.ts"
 import { GuestWatch } from "./watch.ts"
 
 /** The monitor answers in about 1 ms; one that another client holds does not answer at all. */
@@ -19,7 +20,7 @@ const GREETING_MS = 5000
 
 /** Vmm.adopt of QEMU. */
 export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): Promise<Machine> {
-  if (!(await isAlive(record))) return endedMachine(record)
+  if (!(await isAlive(record))) return endedMachine(record, tracedReason)
   const watch = new GuestWatch()
   let qmp: Qmp | undefined
   const leave = () => qmp?.close()
@@ -32,7 +33,7 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
       // Its state will never come.
       await kill(record)
       qmp.close()
-      return endedMachine(record)
+      return endedMachine(record, tracedReason)
     }
     // Whoever launched it died between the spawn and the start.
     if (status === "prelaunch") await letGo(qmp, watch)
@@ -47,7 +48,7 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
     // A monitor serves one client at a time: the next attempt is one of its own.
     leave()
     // It may have ended while we knocked.
-    if (!(await isAlive(record))) return endedMachine(record)
+    if (!(await isAlive(record))) return endedMachine(record, tracedReason)
     throw unreachable(record, toOvmError(error))
   } finally {
     signal?.removeEventListener("abort", leave)

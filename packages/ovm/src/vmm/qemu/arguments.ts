@@ -3,6 +3,7 @@ import { isSharedMemory } from "./check.ts"
 import { firstBootSize, PVPANIC, RAM_ID } from "./model.ts"
 import { networkArguments } from "./network.ts"
 import { QMP_SOCKET } from "./qmp.ts"
+import { TRACE_ARGUMENTS } from "./trace.ts"
 
 export interface QemuOptions {
   readonly accelerator: string
@@ -46,6 +47,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...(model.devices.includes(PVPANIC) ? json("-device", { driver: PVPANIC }) : []),
     // A guest that has panicked stands still until it was seen, by the next daemon if need be: machine.ts ends it then.
     ...["-action", "panic=pause"],
+    ...TRACE_ARGUMENTS,
     ...boot(plan),
     ...(ram === undefined ? [] : ["-incoming", "defer"]),
     ...disk(plan, options.overlay),

@@ -9,6 +9,7 @@ import type { Qmp } from "./qmp.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
 import { BringBack } from "./snapshot/bring-back.ts"
 import { driveIn, driveOf } from "./snapshot/drive.ts"
+import { tracedReason } from "./trace.ts"
 import type { GuestWatch } from "./watch.ts"
 
 const GRACE_MS = 10_000
@@ -107,7 +108,8 @@ export class QemuMachine implements Machine {
     this.#ended = true
     this.#over.abort()
     this.qmp.close()
-    settle(await exitOf(this.record, status, watch.reason(status)))
+    const untold = await tracedReason(this.record, status)
+    settle(await exitOf(this.record, status, watch.reason(status, untold)))
   }
 
   async usage(): Promise<{ rss: number; cpuTime: number } | undefined> {

@@ -14,6 +14,7 @@ import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { carrierOf } from "./network.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
+import { TRACE_FILE } from "./trace.ts"
 import { GuestWatch } from "./watch.ts"
 
 /** From spawn to the monitor's greeting: some 50 ms, and a minute where forty of them share two processors. */
@@ -56,7 +57,7 @@ export async function startQemu<T>(
   { signal }: Call,
   then: (started: Started) => Promise<T>,
 ): Promise<T> {
-  rmSync(join(plan.directory, QMP_SOCKET), { force: true })
+  for (const name of [QMP_SOCKET, TRACE_FILE]) rmSync(join(plan.directory, name), { force: true })
   if (signal?.aborted) throw interrupted()
   const watch = new GuestWatch()
   const spawned = performance.now()

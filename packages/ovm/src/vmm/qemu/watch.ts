@@ -3,7 +3,7 @@ import { reasonOf } from "../process/exit.ts"
 import type { QmpEvent } from "./qmp.ts"
 
 /** QEMU's reasons (ShutdownCause in qapi/run-state.json) in the words of vmm/machine.ts; others are passed on. */
-const REASONS: Record<string, string> = {
+export const WORDS: Readonly<Record<string, string>> = {
   "host-qmp-quit": "quit",
   "host-signal": "signal",
   "host-qmp-system-reset": "guest-reset",
@@ -53,7 +53,7 @@ export class GuestWatch {
     if (event === "GUEST_PANICKED" && data.action !== "run") this.#give("guest-panic")
     if (event === "SHUTDOWN") {
       const told = String(data.reason)
-      if (!this.#hopeless) this.#end = REASONS[told] ?? told
+      if (!this.#hopeless) this.#end = WORDS[told] ?? told
       this.#over = true
       this.changed()
     }
@@ -71,10 +71,9 @@ export class GuestWatch {
     }
   }
 
-  reason(status: number | undefined): string {
-    // Whatever it took to see it out.
-    if ((this.#hopeless || this.#over) && this.#end) return this.#end
-    return reasonOf(status, this.#end)
+  /** Why it ended with `status`; `untold` if nothing was heard of that. Whatever it took to see it out. */
+  reason(status: number | undefined, untold = reasonOf(status)): string {
+    return this.#end ?? untold
   }
 
   #give(end: string): void {
