@@ -218,7 +218,7 @@ describe("completion", () => {
     (await box.ok(["__complete", "--", ...words])).split("\n").map((line) => line.split("\t")[0])
 
   test("commands, options, values", async () => {
-    expect(await complete("p")).toEqual(["pack", "push", "pull", "prune", "pause", "ps", "policy"])
+    expect(await complete("p")).toEqual(["pack", "push", "pull", "prune", "pause", "ps", "port", "policy"])
     expect(await complete("ps", "--")).toEqual(["--all", "--quiet", "--json", "--help"])
     expect(await complete("run", "--pull", "")).toEqual(["missing", "always", "never"])
     expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
