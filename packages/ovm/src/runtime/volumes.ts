@@ -45,6 +45,11 @@ export class VolumeStore {
     } catch (thrown) {
       await rm(making, { recursive: true, force: true })
       const { code } = thrown as NodeJS.ErrnoException
+      if (code === "EFBIG")
+        throw new OvmError(
+          "OVM_TOO_LARGE",
+          `the file system of ${this.folder} takes no file of ${size} bytes`,
+        )
       throw code === "ENOTEMPTY" || code === "EEXIST" ? inUse(name) : toOvmError(thrown)
     }
     return await this.#get(name)

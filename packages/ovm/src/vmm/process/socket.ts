@@ -39,10 +39,16 @@ export async function dialIn(
 ): Promise<Dialled | undefined> {
   const decoder = new TextDecoder()
   let unsent: Uint8Array = new Uint8Array()
-  /** What the kernel does not take is kept until it does. */
+  /**
+   * What the kernel does not take is kept until it does. Bun may tell of room in the middle of a write: nothing may be
+   * there then that is being written.
+   */
   const send = (socket: { write(bytes: Uint8Array): number }) => {
-    const sent = socket.write(unsent)
-    unsent = sent < 0 ? new Uint8Array() : unsent.subarray(sent)
+    const bytes = unsent
+    if (bytes.length === 0) return
+    unsent = new Uint8Array()
+    const sent = socket.write(bytes)
+    if (sent >= 0 && sent < bytes.length) unsent = Buffer.concat([bytes.subarray(sent), unsent])
   }
   const socket = await throughFolder(directory, name, (unix) =>
     Bun.connect({

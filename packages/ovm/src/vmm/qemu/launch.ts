@@ -25,10 +25,12 @@ export async function launchQemu(
     generationId: plan.generationId ?? crypto.randomUUID(),
     ...(overlay !== undefined && { overlay }),
   }
-  return await startQemu({ found, plan, options }, call, async ({ record, qmp, watch, timings, link }) => {
-    // A guest that runs has its ports open.
-    await link?.start(plan.network?.forwards ?? [])
-    await letGo(qmp, watch, START_MS)
-    return new QemuMachine(record, await timings(), qmp, watch)
-  })
+  return await startQemu(
+    { found, plan, options, portsFirst: true },
+    call,
+    async ({ record, qmp, watch, timings }) => {
+      await letGo(qmp, watch, START_MS)
+      return new QemuMachine(record, await timings(), qmp, watch)
+    },
+  )
 }

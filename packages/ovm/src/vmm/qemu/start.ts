@@ -46,6 +46,8 @@ export interface Start {
   readonly found: QemuCapabilities
   readonly plan: LaunchPlan
   readonly options: QemuOptions
+  /** Its ports are open before it is spoken to; else whoever gets it starts what carries them. */
+  readonly portsFirst?: boolean
 }
 
 /**
@@ -53,7 +55,7 @@ export interface Start {
  * what it said itself is the reason.
  */
 export async function startQemu<T>(
-  { found, plan, options }: Start,
+  { found, plan, options, portsFirst }: Start,
   { signal }: Call,
   then: (started: Started) => Promise<T>,
 ): Promise<T> {
@@ -70,6 +72,9 @@ export async function startQemu<T>(
   let qmp: Qmp | undefined
   let patience = GONE_MS
   try {
+    // A guest that runs has its ports open. QEMU 7.2 may lose a command that comes while it answers the first one: so
+    // the monitor is asked for everything at once, and nothing is waited for after its first word.
+    if (portsFirst) await Promise.race([link?.start(plan.network?.forwards ?? []), aborted.promise])
     qmp = await Promise.race([firstContact(plan.directory, watch), aborted.promise])
     patience = ALIVE_MS
     qmp.closed.then(() => {
