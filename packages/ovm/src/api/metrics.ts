@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs"
-import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { hasEnded, STATES } from "../runtime/states.ts"
+import { statusIfThere } from "../runtime/status-if-there.ts"
 
 type Labels = Readonly<Record<string, string>>
 type Sample = readonly [labels: Labels, value: number | undefined]
@@ -18,7 +18,7 @@ interface Metric {
 export async function metricsOf(runtime: Runtime): Promise<string> {
   const [info, all] = await Promise.all([runtime.info(), runtime.list()])
   const going = all.filter(({ state }) => !hasEnded(state))
-  const live = (await Promise.all(going.map((one) => statusOf(runtime, one)))).filter(
+  const live = (await Promise.all(going.map((one) => statusIfThere(runtime, one.instance_id)))).filter(
     (one) => one !== undefined,
   )
   const { user, system } = process.cpuUsage()
@@ -61,16 +61,6 @@ export async function metricsOf(runtime: Runtime): Promise<string> {
       [{}, Math.round(performance.timeOrigin / 1000)],
     ]),
   ])
-}
-
-/** With what its VMM takes; undefined for one that was removed just now. */
-async function statusOf(runtime: Runtime, { instance_id }: InstanceInfo): Promise<InstanceInfo | undefined> {
-  try {
-    return await runtime.status(instance_id)
-  } catch (thrown) {
-    if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return undefined
-    throw thrown
-  }
 }
 
 function ofEach(

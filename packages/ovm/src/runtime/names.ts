@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 
-/** What an instance may be called (spec/runtime-api.md): it becomes a file name and an argument. */
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/
+/** What instances and volumes may be called (spec/runtime-api.md, spec/volumes.md): a file name and an argument. */
+export const INSTANCE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/
 /** Whoever means an instance by its ID is not to get another one. */
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -20,8 +20,11 @@ export function chooseName(
       if (!names.has(name)) return name
     }
   }
-  if (!NAME.test(wanted))
-    throw new OvmError("OVM_REQUEST_INVALID", `name: ${JSON.stringify(wanted)} does not match ${NAME.source}`)
+  if (!INSTANCE_NAME.test(wanted))
+    throw new OvmError(
+      "OVM_REQUEST_INVALID",
+      `name: ${JSON.stringify(wanted)} does not match ${INSTANCE_NAME.source}`,
+    )
   if (ID.test(wanted)) throw new OvmError("OVM_REQUEST_INVALID", `name: ${wanted} has the form of an ID`)
   if (names.has(wanted))
     throw new OvmError("OVM_NAME_IN_USE", `an instance is called ${wanted} already`, {

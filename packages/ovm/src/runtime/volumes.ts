@@ -5,6 +5,7 @@ import { ifPresent } from "../files/present.ts"
 import type { VolumePlan } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
 import type { Overrides, Volume, VolumeRequest, VolumeUse } from "./interfaces.ts"
+import { INSTANCE_NAME } from "./names.ts"
 import { hasEnded } from "./states.ts"
 
 /** In a volume's folder: what its guests see, raw. */
@@ -106,7 +107,7 @@ export class VolumeStore {
   }
 
   async #find(name: string): Promise<Volume | undefined> {
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(name)) return undefined
+    if (!INSTANCE_NAME.test(name)) return undefined
     const found = await ifPresent(stat(join(this.folder, name, DISK)))
     if (!found) return undefined
     return {

@@ -1,10 +1,9 @@
-import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs"
+import { existsSync, readFileSync, statSync } from "node:fs"
 import { toOvmError } from "../../errors.ts"
 import { availableVmms } from "../../vmm/available.ts"
+import { canOpenKvm, KVM } from "../../vmm/qemu/accelerator.ts"
 import type { Capabilities } from "../../vmm/vmm.ts"
 import type { Finding } from "./finding.ts"
-
-const KVM = "/dev/kvm"
 
 /** Whether there is a VMM, and one that is fast. `cache` is where what was found out about it is kept. */
 export async function checkVmms(cache: string): Promise<Finding[]> {
@@ -41,15 +40,11 @@ function remedy(): string | undefined {
     if (/^flags\s*:.*\bsvm\b/m.test(flags)) return "modprobe kvm_amd"
     return "turn virtualization on in the firmware's settings or, in a virtual machine, nested virtualization on its host"
   }
-  try {
-    accessSync(KVM, constants.R_OK | constants.W_OK)
-    return undefined
-  } catch {
-    const group = groupOf(KVM)
-    return group === "root"
-      ? `chgrp kvm ${KVM} && chmod 660 ${KVM}, as root`
-      : `usermod --append --groups ${group} $USER, log in again, and ovm daemon --stop`
-  }
+  if (canOpenKvm()) return undefined
+  const group = groupOf(KVM)
+  return group === "root"
+    ? `chgrp kvm ${KVM} && chmod 660 ${KVM}, as root`
+    : `usermod --append --groups ${group} $USER, log in again, and ovm daemon --stop`
 }
 
 function groupOf(path: string): string {

@@ -9,7 +9,7 @@ export interface Probed {
   readonly reason: string
 }
 
-const KVM = "/dev/kvm"
+export const KVM = "/dev/kvm"
 /** Wall time for all of the probe, QEMU's own start (about 50 ms) included. */
 const BOUND_MS = 1000
 /** Two instructions each: some 10 ms on a real processor, several seconds where KVM itself is emulated in software. */

@@ -1,18 +1,11 @@
 import type { Command } from "commander"
-import { OvmError } from "../../../errors.ts"
+import { defineGroup } from "../../command-group.ts"
 import { examples } from "../../terminal/examples.ts"
 import * as probe from "./registry/probe.ts"
 import * as serve from "./registry/serve.ts"
 
 export function define(command: Command): void {
-  command
-    .description("Serve a registry from this host, or find out what another one can do.")
-    .allowExcessArguments(true)
-    .action((_options, self: Command) => {
-      const [name] = self.args
-      if (name === undefined) self.help()
-      throw new OvmError("OVM_USAGE", `unknown command 'registry ${name}'`, { hint: "ovm registry --help" })
-    })
+  defineGroup(command, "Serve a registry from this host, or find out what another one can do.")
   serve.define(command.command("serve").summary("Serve a registry, or this host's images, over HTTP"))
   probe.define(command.command("probe").summary("Find out what a registry can do"))
   examples(

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Command } from "commander"
 import type { Call } from "../../../content/interfaces.ts"
-import { OvmError } from "../../../errors.ts"
 import type { InstanceInfo, Runtime } from "../../../runtime/interfaces.ts"
 import { hasEnded } from "../../../runtime/states.ts"
+import { statusIfThere } from "../../../runtime/status-if-there.ts"
 import { useDaemonOfInstances } from "../../daemon.ts"
 import { formatSize, shortId } from "../../format.ts"
 import { choose, stateOf } from "../../instances.ts"
@@ -86,18 +86,10 @@ async function look(runtime: Runtime | undefined, names: readonly string[], call
   const meant =
     names.length > 0 ? names.map((name) => choose(all, name)) : all.filter(({ state }) => !hasEnded(state))
   const at = performance.now()
-  const found = await Promise.all(meant.map((one) => runtime && statusOf(runtime, one.instance_id, call)))
+  const found = await Promise.all(
+    meant.map((one) => runtime && statusIfThere(runtime, one.instance_id, call)),
+  )
   return { at, machines: found.filter((one) => one !== undefined) }
-}
-
-/** Undefined for one that was removed just now. */
-async function statusOf(runtime: Runtime, id: string, call: Call): Promise<InstanceInfo | undefined> {
-  try {
-    return await runtime.status(id, call)
-  } catch (thrown) {
-    if (thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN") return undefined
-    throw thrown
-  }
 }
 
 function usageOf(info: InstanceInfo, before: Look, at: number): Usage {

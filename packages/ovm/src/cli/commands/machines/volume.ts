@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import { OvmError } from "../../../errors.ts"
+import { defineGroup } from "../../command-group.ts"
 import { examples } from "../../terminal/examples.ts"
 import * as create from "./volume/create.ts"
 import * as inspect from "./volume/inspect.ts"
@@ -8,16 +8,10 @@ import * as prune from "./volume/prune.ts"
 import * as rm from "./volume/rm.ts"
 
 export function define(command: Command): void {
-  command
-    .description(
-      "Disks that belong to no machine: they are there before one is started with them, and after it is gone.",
-    )
-    .allowExcessArguments(true)
-    .action((_options, self: Command) => {
-      const [name] = self.args
-      if (name === undefined) self.help()
-      throw new OvmError("OVM_USAGE", `unknown command 'volume ${name}'`, { hint: "ovm volume --help" })
-    })
+  defineGroup(
+    command,
+    "Disks that belong to no machine: they are there before one is started with them, and after it is gone.",
+  )
   create.define(command.command("create").summary("Make a volume"))
   ls.define(command.command("ls").summary("List volumes"))
   inspect.define(command.command("inspect").summary("Show a volume"))
