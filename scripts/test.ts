@@ -108,6 +108,9 @@ try {
   const passed = tests - failures - skipped.length
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`)
   if (reasons.length > 0) console.log(`\nReasons:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`)
+  // A hook that failed is in no report: which file it was stands above.
+  if (fails > failed.length)
+    failed.push(`${fails - failed.length} more outside of tests, as a hook or a file's import`)
   // Last, since whoever has but the end of the output is to know what failed.
   if (failed.length > 0) console.log(`\nFailed:\n${failed.map((one) => `  ${one}`).join("\n")}`)
   if (passed === 0) console.log("\nNo test passed.")

@@ -18,12 +18,13 @@ export function processNice(): number {
 /**
  * The nice value by which a session is to yield to this process's: where the kernel weighs sessions against each other,
  * it looks at those of threads only inside one (sched(7), "The autogroup feature"). Undefined where it has no such
- * groups.
+ * groups. What no setsid(2) lies behind, as what a host's first process runs, is in none: there the kernel weighs this
+ * process's own threads beside the sessions.
  */
 export function sessionNice(): number | undefined {
   try {
     const [, ours] = /nice (-?\d+)/.exec(readFileSync("/proc/self/autogroup", "latin1")) ?? []
-    return ours === undefined ? undefined : Math.min(Number(ours) + NICER, NICEST)
+    return ours === undefined ? processNice() : Math.min(Number(ours) + NICER, NICEST)
   } catch {
     return undefined
   }
