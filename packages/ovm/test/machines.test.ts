@@ -125,6 +125,24 @@ describe.skipIf(Boolean(skip))("machines", () => {
       expect(await readdir(join(host.home, "instances"))).toEqual([])
     })
 
+    // OVMS-STA-044, OVMS-STA-046
+    test("--rm is the daemon's to do where nobody waits for the end any more", async () => {
+      await using host = await Sandbox.create()
+      await packGuests(host)
+      const killed = host.begin(["run", "--rm", "--name", "web", "steady"])
+      const over = finished(killed)
+      await new Promise((resolve) => killed.stdout?.once("data", resolve))
+      killed.kill("SIGKILL")
+      expect((await over).status).toBe(137)
+      expect(await host.ok(["status", "web"])).toMatch(/^removed +once it has ended$/m)
+      await host.ok(["stop", "--time", "0", "web"])
+      expect(await host.ok(["ps", "--all"])).toMatch(/ web .* stopped \(removing\)/)
+      await host.ok(["run", "--detach", "--rm", "--name", "web", "brief"])
+      expect(await host.ok(["wait", "web"])).toBe("guest-shutdown")
+      await until("both are gone", () => states(host, "--all"), { is: (all) => all.length === 0 })
+      expect(await readdir(join(host.home, "instances"))).toEqual([])
+    })
+
     test("a stop of a machine that goes with its end has succeeded", async () => {
       for (let round = 0; round < 3; round++) {
         const child = box.begin(["run", "--rm", "--name", "brief-life", "steady"])

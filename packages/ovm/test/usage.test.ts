@@ -106,8 +106,8 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
       ["--pull", "missing, always, never"],
     ],
     [
-      ["run", "a", "--rm", "--detach"],
-      ["--rm", "--detach"],
+      ["run", "a", "--rm", "--restart", "always"],
+      ["--rm", "--restart"],
     ],
     [
       ["daemon", "--stop", "--detach"],

@@ -404,6 +404,8 @@ export interface components {
             readonly ephemeral?: boolean;
             /** @description When to start the machine again after its end - no, on-failure, on-failure:N, always or unless-stopped. Default no. */
             readonly restart?: string;
+            /** @description True - the instance is removed by itself once its machine has ended. Only with the restart policy no. Default false. */
+            readonly autoRemove?: boolean;
             /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
             readonly config?: components["schemas"]["FirstBoot"];
@@ -696,6 +698,11 @@ export interface components {
             readonly restarts?: number;
             /** @description When its policy is going to start it again. Only once it has ended, and until then. */
             readonly restarting_at?: components["schemas"]["Time"];
+            /**
+             * @description It is removed by itself once its machine has ended. Only if it is.
+             * @constant
+             */
+            readonly auto_remove?: true;
             /** @description Why it failed, cannot be reached, or cannot be read. */
             readonly error?: components["schemas"]["ErrorEntry"];
             readonly created: components["schemas"]["Time"];

@@ -9,21 +9,15 @@ import { isTerminal, printBytes, printError } from "./output.ts"
 /** How often it is looked whether the guest stands still, in ms. */
 const LOOK_MS = 1000
 
-interface ShowOptions {
-  readonly kept?: boolean
-  readonly show?: (info: InstanceInfo) => Promise<void>
-}
-
 /**
  * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the
  * next ends the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset,
- * OVM_INTERRUPTED if it was killed.
- * `kept`: the instance stays on record. `show` shows the console of one life of it, if it is not only to be printed.
+ * OVM_INTERRUPTED if it was killed. `show` shows the console of one life of it, if it is not only to be printed.
  */
 export async function showConsole(
   runtime: Runtime,
   id: string,
-  { kept = true, show = (info) => printConsole(runtime, info) }: ShowOptions = {},
+  show: (info: InstanceInfo) => Promise<void> = (info) => printConsole(runtime, info),
 ): Promise<InstanceInfo> {
   let signals = 0 as number
   const info = await onSignals(
@@ -54,7 +48,7 @@ export async function showConsole(
     },
   )
   if (signals > 1) throw new OvmError("OVM_INTERRUPTED", `instance ${info.name} was killed`)
-  if (signals === 0 || info.state === "failed") refuseBadEnd(info, kept)
+  if (signals === 0 || info.state === "failed") refuseBadEnd(info)
   return info
 }
 

@@ -15,21 +15,21 @@ export function endOf({ exit, state }: InstanceInfo): string {
   return WORDS[exit?.reason ?? ""] ?? `has ${state}${exit ? ` (${exit.reason})` : ""}`
 }
 
-/** The error of an instance that has failed, as if it had been thrown here. `kept`: its console can still be read. */
-export function failureOf(info: InstanceInfo, kept = true): OvmError {
+/** The error of an instance that has failed, as if it had been thrown here. */
+export function failureOf(info: InstanceInfo): OvmError {
   const { code, message, detail } = info.error ?? {
     code: "OVM_VMM_FAILED" as const,
     message: `instance ${info.name} failed${info.exit ? `: ${info.exit.reason}` : ""}`,
   }
-  return new OvmError(code, message, { detail, ...(kept && { hint: `ovm logs ${info.instance_id}` }) })
+  return new OvmError(code, message, { detail, ...consoleOf(info) })
 }
 
 /**
  * Throws what an instance that has ended failed with; OVM_GUEST_RESET if its guest reset and nobody had asked for its
  * end.
  */
-export function refuseBadEnd(info: InstanceInfo, kept = true): void {
-  if (info.state === "failed") throw failureOf(info, kept)
+export function refuseBadEnd(info: InstanceInfo): void {
+  if (info.state === "failed") throw failureOf(info)
   if (info.exit?.reason !== "guest-reset" || info.stop_method !== undefined) return
   const { started, finished } = info
   const after =
@@ -38,6 +38,11 @@ export function refuseBadEnd(info: InstanceInfo, kept = true): void {
     "OVM_GUEST_RESET",
     `the guest of ${info.name} reset its machine${after}: a machine that resets ends, ` +
       "whether it rebooted or its kernel died",
-    kept ? { hint: `ovm logs ${info.instance_id}` } : {},
+    consoleOf(info),
   )
+}
+
+/** Where to look further; of one that is removed there is nothing to look at. */
+function consoleOf({ instance_id, auto_remove }: InstanceInfo): { readonly hint?: string } {
+  return auto_remove ? {} : { hint: `ovm logs ${instance_id}` }
 }

@@ -20,10 +20,12 @@ export function stateOf({
   started,
   exit,
   restarting_at,
+  auto_remove,
 }: InstanceInfo): string {
   const unread = error?.code === "OVM_RECORD_UNREADABLE" ? "unreadable" : undefined
   const made = state === "stopped" && !started && !exit ? "never started" : undefined
-  const ended = restarting_at ? "restarting" : made
+  const leaving = auto_remove && hasEnded(state) ? "removing" : undefined
+  const ended = restarting_at ? "restarting" : (made ?? leaving)
   const more = [phase ?? reason ?? ended, unread ?? (reachable === false ? "unreachable" : undefined)].filter(
     Boolean,
   )

@@ -15,6 +15,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly args?: string
   readonly vmm?: string
   readonly restart?: string
+  readonly rm?: boolean
   readonly readOnly?: boolean
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
@@ -36,6 +37,11 @@ export function defineMachineOptions(command: Command): Command {
       "--restart <policy>",
       "start it again once it has ended: no, on-failure, on-failure:N, unless-stopped, always; or its guest resets",
       parsePolicy,
+    )
+    .addOption(
+      command
+        .createOption("--rm", "remove the machine, and what it wrote to its disk, when it has ended")
+        .conflicts("restart"),
     )
     .option("--read-only", "let the guest see a read-only disk")
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
@@ -93,15 +99,12 @@ function networkOf({ network, outbound, publish, publishAll }: MachineOptions): 
   return Object.keys(wanted).length > 0 ? { network: wanted } : {}
 }
 
-/** `ephemeral`: the instance goes when its machine has ended. Throws what firstBootOf does. */
-export async function startRequest(
-  image: string,
-  options: MachineOptions,
-  ephemeral = false,
-): Promise<StartRequest> {
+/** Throws what firstBootOf does. */
+export async function startRequest(image: string, options: MachineOptions): Promise<StartRequest> {
   const config = await firstBootOf(options)
   const overrides: Overrides = {
-    ...(ephemeral && { ephemeral }),
+    // Nobody needs then what its guest writes.
+    ...(options.rm && { autoRemove: true, ephemeral: true }),
     ...(options.name !== undefined && { name: options.name }),
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.cpus !== undefined && { vcpus: options.cpus }),

@@ -5,6 +5,7 @@ import type { InstanceInfo, StartRequest } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
+import { freeName } from "./removals.ts"
 import { isRestarted } from "./restart-policy.ts"
 import { hasEnded } from "./states.ts"
 
@@ -38,7 +39,13 @@ export function accept(
 ): Instance {
   const { folder, instances, limits, defaults } = admission
   const overrides = request.overrides ?? {}
+  if (overrides.autoRemove && isRestarted(overrides.restart))
+    throw new OvmError(
+      "OVM_REQUEST_INVALID",
+      `overrides.autoRemove: with the restart policy ${overrides.restart} it would be started again, not removed`,
+    )
   assertRoomToRun(admission)
+  freeName(overrides.name, instances)
   if (instances.size >= limits.instances)
     throw new OvmError("OVM_TOO_MANY", `${limits.instances} instances are on record, which is the limit`, {
       hint: "ovm rm ID",
@@ -57,6 +64,7 @@ export function accept(
     timings_ms: {},
     warnings: [],
     ...(isRestarted(overrides.restart) && { restart: overrides.restart }),
+    ...(overrides.autoRemove && { auto_remove: true }),
     created: new Date().toISOString(),
     ...facts,
   }

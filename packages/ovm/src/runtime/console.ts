@@ -24,7 +24,18 @@ export async function instanceConsole(instance: Instance, options: LogsOptions):
     },
     ...(signal && { signal }),
   })
-  return timestamps ? consoleLines({ bytes, offset: () => offset }, await momentsIn(directory)) : bytes
+  const shown = timestamps ? consoleLines({ bytes, offset: () => offset }, await momentsIn(directory)) : bytes
+  return follow ? followed(instance, shown) : shown
+}
+
+/** One that is followed is not removed by itself (OVMS-STA-045). */
+async function* followed(instance: Instance, bytes: Bytes): Bytes {
+  instance.followers++
+  try {
+    yield* bytes
+  } finally {
+    instance.followers--
+  }
 }
 
 async function beginOf(directory: string, { tail, since }: LogsOptions): Promise<number> {

@@ -39,8 +39,21 @@ export class Ending {
     return work
   }
 
+  /** Begins to stop one that has not ended. `graceMs` is what its guest may take to power off. */
+  async stop(instance: Instance, graceMs: number | undefined): Promise<void> {
+    const first = instance.state !== "stopping"
+    // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
+    const counts = first || graceMs !== undefined
+    if (counts) this.#grant(instance, graceMs)
+    if (first) {
+      await instance.become("stopping")
+      this.log("stopping", instance, {})
+    } else await instance.update({})
+    if (counts) void this.end(instance, graceMs)
+  }
+
   /** Notes how long the guest of an instance may take to power off, in ms: what is usual unless told. */
-  grant(instance: Instance, graceMs = instance.graceMs ?? this.usualGraceMs): void {
+  #grant(instance: Instance, graceMs = instance.graceMs ?? this.usualGraceMs): void {
     instance.graceMs = graceMs
     instance.stopBy = Date.now() + graceMs
   }

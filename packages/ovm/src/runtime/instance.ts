@@ -43,6 +43,8 @@ export class Instance {
   readonly removed = new AbortController()
   /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
   snapshotting: Promise<void> | undefined
+  /** How many follow its console just now. */
+  followers = 0
   /** Which method the last stop that was begun needed in the end. Settles with the machine's end. */
   stopMethod: Promise<StopMethod | undefined> | undefined
   /** Of an instance that has just ended: when it is started again by itself, if it is. Called once an end. */

@@ -46,6 +46,7 @@ import type {
 } from "./interfaces.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
+import { Removals } from "./removals.ts"
 import { renameInstance } from "./rename.ts"
 import { factsAbout, shown } from "./report.ts"
 import { Restarts } from "./restarts.ts"
@@ -84,6 +85,7 @@ export class LocalRuntime implements Runtime {
   readonly #slots: Slots
   readonly #starts: Starts
   readonly #restarts: Restarts
+  readonly #removals: Removals
   readonly #ending: Ending
   readonly #adoption: Adoption
   readonly #recovery: Recovery
@@ -102,7 +104,11 @@ export class LocalRuntime implements Runtime {
     const log = this.#told
     this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
     this.#restarts = new Restarts(this.#instances, (one, count) => this.#starts.again(one, {}, count), log)
-    const onInstance = (instance: Instance) => this.#restarts.follow(instance)
+    this.#removals = new Removals(this.#instances, (id) => this.remove(id), log)
+    const onInstance = (instance: Instance) => {
+      this.#restarts.follow(instance)
+      this.#removals.follow(instance)
+    }
     this.#starts = new Starts({
       ...options,
       limits: this.#limits,
@@ -195,17 +201,8 @@ export class LocalRuntime implements Runtime {
 
   async stop(request: StopRequest): Promise<StopAnswer> {
     const instance = this.#get(request.instance_id)
-    const { grace_ms } = request
-    if (!hasEnded(instance.state)) {
-      const first = instance.state !== "stopping"
-      if (first || grace_ms !== undefined) this.#ending.grant(instance, grace_ms)
-      if (first) {
-        await instance.become("stopping")
-        this.#log("stopping", instance, {})
-      } else await instance.update({})
-      // Asked again with a time of its own, a stop that is under way takes that one: an impatient user has a way.
-      if (first || grace_ms !== undefined) void this.#ending.end(instance, grace_ms)
-    } else await this.#restarts.giveUp(instance)
+    if (hasEnded(instance.state)) await this.#restarts.giveUp(instance)
+    else await this.#ending.stop(instance, request.grace_ms)
     return { status: instance.state }
   }
 
@@ -306,6 +303,7 @@ export class LocalRuntime implements Runtime {
     clearInterval(this.#looking)
     this.#adoption.close()
     this.#restarts.close()
+    this.#removals.close()
     for (const instance of this.#instances.values()) {
       instance.starting.abort()
       instance.machine?.detach()

@@ -70,6 +70,7 @@ const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "
   restart: isText,
   restarts: isSize,
   restarting_at: isTime,
+  auto_remove: (value) => value === true,
   stop_method: oneOf("guest", "ended", "killed", "already", "cancelled"),
   error: object({ code: isErrorCode, message: isText }),
   created: isTime,
@@ -150,6 +151,7 @@ function requestIn(value: unknown): StartRequest | undefined {
     vcpus: optional(isSize),
     memory: optional(isSize),
     ephemeral: optional(isFlag),
+    autoRemove: optional(isFlag),
     volumes: optional(
       (value) => Array.isArray(value) && value.every(object({ name: isText, readOnly: optional(isFlag) })),
     ),

@@ -1,6 +1,7 @@
 import { OvmError } from "../errors.ts"
 import type { Instance } from "./instance.ts"
 import { chooseName } from "./names.ts"
+import { freeName } from "./removals.ts"
 
 /**
  * Gives an instance another name, which it has once this settles (OVMS-API-173). Throws OVM_NAME_IN_USE,
@@ -16,6 +17,7 @@ export async function renameInstance(
   if (unreadable) throw unreadable
   const why = removing ? "is being removed" : state === "starting" && "is starting"
   if (why) throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} ${why}`, { detail: { state } })
+  freeName(name, all)
   const others = Array.from(all.values(), (one) => one.info).filter(({ instance_id }) => instance_id !== id)
   await instance.rename(chooseName(name, info.image.reference, others))
 }

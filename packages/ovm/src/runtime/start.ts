@@ -144,7 +144,7 @@ export class Starts {
    */
   async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
     // A slot passes flushes on, whoever takes it.
-    const { name: _, ephemeral: __, restart: ___, ...others } = request.overrides ?? {}
+    const { name: _, ephemeral: __, restart: ___, autoRemove: ____, ...others } = request.overrides ?? {}
     if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
       return undefined
     const { images } = this.#context

@@ -16,7 +16,6 @@ import { examples } from "../../terminal/examples.ts"
 
 interface RunOptions extends MachineOptions {
   readonly detach?: boolean
-  readonly rm?: boolean
   readonly pull: PullPolicy
   readonly plainHttp?: boolean
   readonly json?: boolean
@@ -32,11 +31,6 @@ export function define(command: Command): void {
   )
   command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
   command.option("-d, --detach", "leave the machine running and print the instance's id")
-  command.addOption(
-    command
-      .createOption("--rm", "forget the instance, and what it wrote to its disk, when it has ended")
-      .conflicts(["detach", "restart"]),
-  )
   defineMachineOptions(command)
     .addOption(
       command
@@ -71,12 +65,12 @@ async function run(text: string, options: RunOptions): Promise<void> {
     const runtime = await useDaemon({ signal })
     return {
       runtime,
-      id: (await runtime.start(await startRequest(image, options, options.rm), { signal })).instance_id,
+      id: (await runtime.start(await startRequest(image, options), { signal })).instance_id,
     }
   })
   const left = new AbortController()
   try {
-    const info = await showUntilEnd(runtime, id, left, !options.rm)
+    const info = await showUntilEnd(runtime, id, left)
     if (options.rm) printError(`${info.name} ${endOf(info)}\n`)
     else if (isTerminal("stderr"))
       printError(
@@ -88,13 +82,20 @@ async function run(text: string, options: RunOptions): Promise<void> {
   } finally {
     // What somebody typed at a console is no command, whether the guest got it or not.
     if (isTerminal("stdin")) dropTyped(0)
-    if (options.rm && !left.signal.aborted) await runtime.remove(id, { force: true })
+    if (options.rm && !left.signal.aborted) await removed(runtime, id)
   }
 }
 
+/** All was read: what the daemon does once a while has passed is done now. */
+async function removed(runtime: Runtime, id: string): Promise<void> {
+  await runtime.remove(id, { force: true }).catch((thrown) => {
+    if (!(thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN")) throw thrown
+  })
+}
+
 /** On a terminal both ways. Throws what showConsole throws, and something once `left` was aborted. */
-async function showUntilEnd(runtime: Runtime, id: string, left: AbortController, kept: boolean) {
-  if (!isTerminal("stdin") || !isTerminal("stdout")) return await showConsole(runtime, id, { kept })
+async function showUntilEnd(runtime: Runtime, id: string, left: AbortController) {
+  if (!isTerminal("stdin") || !isTerminal("stdout")) return await showConsole(runtime, id)
   // As Ctrl-C did while nobody could type.
   const stop = () => void process.kill(process.pid, "SIGINT")
   const show = async (info: InstanceInfo) => {
@@ -105,7 +106,7 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController,
     })
     left.signal.throwIfAborted()
   }
-  return await showConsole(runtime, id, { kept, show })
+  return await showConsole(runtime, id, show)
 }
 
 function isRefusal(thrown: unknown): boolean {

@@ -55,6 +55,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       exit && [exit.reason, exit.status === undefined ? "" : `(status ${exit.status})`].join(" ").trim(),
     ],
     ["restart policy", info.restart],
+    ["removed", info.auto_remove && "once it has ended"],
     ["restarts", info.restarts === undefined ? undefined : `${info.restarts}`],
     ["restarting at", info.restarting_at],
     ["stopped by", info.stop_method],
