@@ -61,6 +61,22 @@ describe.skipIf(Boolean(skip))("disks", () => {
     await there.ok(["rm", "-f", id])
   })
 
+  // OVMS-API-270, OVMS-API-271
+  test("a machine has a larger disk than its image, if that is asked for", async () => {
+    const disk = await box.file("small.raw", Buffer.alloc(4 * MiB, 7))
+    expect(await pack(disk, "local/small:1")).toMatchObject({ status: 0 })
+    await box.fails(["run", "-d", "--disk-size", "3MiB", "local/small:1"], "OVM_UNSUPPORTED", [
+      "diskSize",
+      `${4 * MiB}`,
+    ])
+    await box.fails(["run", "-d", "--disk-size", "17TiB", "local/small:1"], "OVM_REQUEST_INVALID", [
+      "diskSize",
+    ])
+    const id = await box.ok(["run", "-d", "--disk-size", "1.5GiB", "local/small:1"])
+    await box.console(id, `DISK sectors=${1.5 * 2 ** 21}`)
+    await box.ok(["rm", "-f", id])
+  })
+
   test("what is no disk is refused with the command that helps; with --format raw it is taken, and told of at run (OVMS-DSK-041, OVMS-SRC-020, OVMS-SRC-021)", async () => {
     const packed = gzipSync(randomBytes(100_000))
     const padded = Buffer.concat([packed, Buffer.alloc(512 - (packed.length % 512))])

@@ -98,6 +98,10 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
       ["256 bytes", "--memory 256MiB"],
     ],
     [
+      ["create", "a", "--disk-size", "20"],
+      ["20 bytes", "--disk-size 20MiB"],
+    ],
+    [
       ["run", "a", "--cpus", "none"],
       ["--cpus", "none"],
     ],

@@ -400,6 +400,8 @@ export interface components {
             readonly vmm?: string;
             /** @description True - the guest sees its disk read-only, and no overlay is made. Default false. */
             readonly readOnly?: boolean;
+            /** @description Bytes of the first disk that the guest sees - a multiple of 512, at least the image's and at most 16 TiB. */
+            readonly diskSize?: number;
             /** @description True - nobody needs what the guest writes once the machine has ended, so that its flushes need not reach the host's disk. Default false. */
             readonly ephemeral?: boolean;
             /** @description When to start the machine again after its end - no, on-failure, on-failure:N, always or unless-stopped. Default no. */

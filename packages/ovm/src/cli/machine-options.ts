@@ -5,7 +5,7 @@ import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest, VolumeUse } from "../runtime/interfaces.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
-import { parseCount, parseMemory } from "./size.ts"
+import { parseAmple, parseCount } from "./size.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
 export interface MachineOptions extends FirstBootOptions {
@@ -16,6 +16,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly vmm?: string
   readonly restart?: string
   readonly rm?: boolean
+  readonly diskSize?: number
   readonly readOnly?: boolean
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
@@ -29,7 +30,7 @@ export interface MachineOptions extends FirstBootOptions {
 export function defineMachineOptions(command: Command): Command {
   const all = command
     .option("--name <name>", "name the instance; made from the image's name otherwise")
-    .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseMemory(text, "--memory"))
+    .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
     .option("--args <line>", "kernel command line, in place of the image's")
     .option("--vmm <name>", "virtual machine monitor")
@@ -42,6 +43,11 @@ export function defineMachineOptions(command: Command): Command {
       command
         .createOption("--rm", "remove the machine, and what it wrote to its disk, when it has ended")
         .conflicts("restart"),
+    )
+    .option(
+      "--disk-size <size>",
+      "how large a disk the guest sees, such as 20GiB; at least the image's",
+      (text) => parseAmple(text, "--disk-size"),
     )
     .option("--read-only", "let the guest see a read-only disk")
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
@@ -111,6 +117,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.args !== undefined && { args: options.args }),
     ...(options.vmm !== undefined && { vmm: options.vmm }),
     ...(options.restart !== undefined && { restart: options.restart }),
+    ...(options.diskSize !== undefined && { diskSize: options.diskSize }),
     ...(options.readOnly && { readOnly: true }),
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
     ...(options.resume !== undefined && { resume: options.resume }),

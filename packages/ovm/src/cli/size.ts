@@ -27,8 +27,8 @@ export function parseSize(text: string, option: string): number {
   })
 }
 
-/** Bytes of a machine's memory: whoever writes `256` hardly means bytes, and hears what that would be. */
-export function parseMemory(text: string, option: string): number {
+/** Bytes of a machine's memory or disk: whoever writes `256` hardly means bytes, and hears what that would be. */
+export function parseAmple(text: string, option: string): number {
   const bytes = parseSize(text, option)
   if (bytes >= 1 << 20) return bytes
   throw new OvmError(

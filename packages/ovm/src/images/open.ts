@@ -11,7 +11,7 @@ import type { EvidenceSource } from "../signing/interfaces.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { isRefusal } from "../signing/policy/refused.ts"
 import { evidenceIn } from "../signing/source.ts"
-import { type Chain, localFile } from "./machine.ts"
+import { type Chain, chainOf, localFile, virtualSizeOf } from "./machine.ts"
 import { namedSnapshots } from "./named-snapshots.ts"
 import { importPath } from "./path.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
@@ -120,6 +120,12 @@ export class OpenImage {
     const from = { store, cache: premises.cache }
     const base = { reference: image.reference, chain }
     return await prepareSnapshot(from, snapshot, base, { ...call, holder: lease })
+  }
+
+  /** Bytes of the disk that the guest of `snapshot` sees; 0 without a disk. Throws as `resume` does. */
+  async diskSize(snapshot: Snapshot, call: Call = {}): Promise<number> {
+    const { store, image, opened } = this
+    return virtualSizeOf(await chainOf({ store, ...image }, snapshot.overlays, call, opened.chain))
   }
 
   /**

@@ -19,7 +19,7 @@ const RECIPE = "ram"
 /**
  * Makes everything of `snapshot` local, as files that a VMM may open: RAM inflated, once on a host, and held for
  * `holder`; device state and overlays verified, the latter as one chain with the layers of `base`. Throws as machineOf
- * and inflateRam do, and OVM_SNAPSHOT_INVALID for a disk of another size than the base's.
+ * and inflateRam do.
  */
 export async function prepareSnapshot(
   { store, cache }: { readonly store: LayoutStore; readonly cache: Cache },
@@ -43,7 +43,6 @@ export async function prepareSnapshot(
     { ...options, source: ref },
   )
   const chain = await chainOf({ store, reference: base.reference }, overlays, options, base.chain)
-  refuseOtherSize(base, chain)
   return {
     descriptor: facts,
     digest: descriptor.digest,
@@ -53,19 +52,6 @@ export async function prepareSnapshot(
     virtualSize: virtualSizeOf(chain),
     overlays: overlays.map((overlay) => overlay.descriptor),
   }
-}
-
-/**
- * A guest's disk does not grow by being snapshotted (OVMS-SNP-036); an overlay that is smaller was refused as a layer.
- */
-function refuseOtherSize(base: { readonly reference: string; readonly chain: Chain }, chain: Chain): void {
-  const [had, has] = [virtualSizeOf(base.chain), virtualSizeOf(chain)]
-  if (had === has) return
-  throw new OvmError(
-    "OVM_SNAPSHOT_INVALID",
-    `${base.reference}: the snapshot's disk has ${has} bytes, its base's has ${had} [OVMS-SNP-036]`,
-    { detail: { requirement: "OVMS-SNP-036", base: had, snapshot: has } },
-  )
 }
 
 /** What a VMM left of a machine at one instant, as files, and what is known of them. */

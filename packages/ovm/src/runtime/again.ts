@@ -1,5 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
+import { sizeOfDisk } from "../disk/size.ts"
 import { OvmError } from "../errors.ts"
+import type { PreparedImage } from "../images/prepared.ts"
 import { planBoot } from "./boot.ts"
 import { Instance } from "./instance.ts"
 import { newNetwork, sameNetwork } from "./network.ts"
@@ -106,9 +108,16 @@ export async function planAgain(
       ? sameNetwork(info.network, overrides)
       : await newNetwork(overrides, manifest, defaults)
     const written = await opened.overlays(lineage.overlays, call)
-    const image = { ...opened.image, layers: [...opened.image.layers, ...written] }
+    const layers = [...opened.image.layers, ...written]
+    const virtualSize = await sizeNow(opened.image, lineage.top ?? written.at(-1)?.path)
+    const image = { ...opened.image, layers, virtualSize }
     return { ...(await planBoot(vmms, { ...wanted, network }, image, call)), written: lineage.overlays }
   } finally {
     await opened.close()
   }
+}
+
+/** Of the disk, in bytes: it may have been made larger than the image's. */
+async function sizeNow({ virtualSize }: PreparedImage, top: string | undefined): Promise<number> {
+  return top === undefined ? virtualSize : await sizeOfDisk({ path: top, format: "qcow2" })
 }

@@ -2,9 +2,8 @@ import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { OpenImage } from "../images/open.ts"
-import type { PreparedImage } from "../images/prepared.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { type Fit, fitOf } from "./fit.ts"
+import { type Fit, fitOf, type Resumable } from "./fit.ts"
 import type { LaunchRequest, PlanContext } from "./plan.ts"
 import { resumedIn, wasResumed } from "./resumed-once.ts"
 
@@ -20,7 +19,7 @@ export interface Choice {
 async function fitNamed(
   vmms: readonly Vmm[],
   request: LaunchRequest,
-  named: { readonly image: PreparedImage; readonly snapshot: Snapshot },
+  named: Resumable,
   call: Call,
 ): Promise<Choice> {
   try {
@@ -46,7 +45,11 @@ export async function chooseSnapshot(
   call: Call,
 ): Promise<Choice> {
   const { image, snapshot } = opened
-  if (snapshot) return await fitNamed(vmms, request, { image, snapshot }, call)
+  const of = async (snapshot: Snapshot): Promise<Resumable> => {
+    const diskSize = request.overrides.diskSize !== undefined && (await opened.diskSize(snapshot, call))
+    return { image, snapshot, ...(diskSize !== false && { diskSize }) }
+  }
+  if (snapshot) return await fitNamed(vmms, request, await of(snapshot), call)
   const { overrides } = request
   const { runtimeHints } = image.manifest
   if (!(overrides.resume ?? runtimeHints?.resume)) return { warnings: [] }
@@ -59,7 +62,7 @@ export async function chooseSnapshot(
   for (const { snapshot, warnings } of candidates) {
     const { digest } = snapshot.descriptor
     try {
-      const fit = await fitOf(vmms, request, { image, snapshot }, call)
+      const fit = await fitOf(vmms, request, await of(snapshot), call)
       const again = snapshot.snapshot.uniqueness.multiResume === "allow"
       if (again || !((await wasResumed(resumedIn(root), digest)) || claims?.has(digest)))
         return { fit, warnings: [...passed, ...warnings] }

@@ -20,6 +20,14 @@ export interface Fit {
   readonly plan: LaunchPlan
 }
 
+/** A snapshot of a machine. */
+export interface Resumable {
+  readonly image: PreparedImage
+  readonly snapshot: Snapshot
+  /** Bytes of the disk that its guest sees; needed where the request says how large that is to be. */
+  readonly diskSize?: number
+}
+
 /**
  * Holds `snapshot` of the machine `image` against this host (spec/snapshot.md, "Compatibility"): the one place where
  * that is compared. Throws OVM_SNAPSHOT_INCOMPATIBLE or OVM_BASE_MISMATCH with every field that differs,
@@ -28,7 +36,7 @@ export interface Fit {
 export async function fitOf(
   vmms: readonly Vmm[],
   request: LaunchRequest,
-  { image, snapshot }: { readonly image: PreparedImage; readonly snapshot: Snapshot },
+  { image, snapshot, diskSize }: Resumable,
   call: Call,
 ): Promise<Fit> {
   const { snapshot: descriptor } = snapshot
@@ -51,7 +59,12 @@ export async function fitOf(
     accelerator: acceleratorFor(descriptor, capabilities),
   }
   const model = await loader.model(plan, descriptor.devices)
-  const mismatches = compare(descriptor, { ...factsOf(model, plan, capabilities), base: image.base.digest })
+  const facts = { ...factsOf(model, plan, capabilities), base: image.base.digest }
+  const wanted = overrides.diskSize
+  const mismatches = [
+    ...compare(descriptor, facts),
+    ...(wanted === diskSize ? [] : [{ field: "/overlays", snapshot: diskSize, host: wanted }]),
+  ]
   if (mismatches.length > 0) throw incompatible(what, mismatches)
   return { snapshot, vmm, loader, capabilities, plan }
 }
@@ -66,7 +79,9 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
       throw new OvmError("OVM_UNSUPPORTED", `${name}: a machine that is resumed has booted already`, {
         detail: [{ pointer: name, reason: "the machine is resumed" }],
       })
-  const { kernel, initrd, ...plan } = planOf(request, image)
+  // How large the disk is was fixed when the machine booted, and is compared with the rest.
+  const { diskSize: _, ...overrides } = request.overrides
+  const { kernel, initrd, ...plan } = planOf({ ...request, overrides }, image)
   if (!boot) return plan
   if (!kernel)
     throw new OvmError(

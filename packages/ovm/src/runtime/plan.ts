@@ -75,11 +75,27 @@ export function resourcesOf(
   }
 }
 
-/** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED. */
+/** Bytes of the disk that the guest sees. Throws OVM_UNSUPPORTED for what it cannot be (OVMS-API-271). */
+function diskSizeOf({ diskSize, readOnly }: Overrides, { reference, virtualSize }: PreparedImage): number {
+  if (diskSize === undefined || diskSize === virtualSize) return virtualSize
+  const why =
+    virtualSize === 0
+      ? `${reference} has no disk that could be larger`
+      : diskSize < virtualSize
+        ? `${diskSize} bytes are less than the ${virtualSize} of the disk of ${reference}, and no disk shrinks`
+        : readOnly && "a disk that is only read stays as large as it is"
+  if (!why) return diskSize
+  throw new OvmError("OVM_UNSUPPORTED", `diskSize: ${why}`, {
+    detail: [{ pointer: "diskSize", reason: why }],
+  })
+}
+
+/** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED, OVM_UNSUPPORTED. */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
   const { id, directory, overrides, consoleLimit, defaults, network, overlay, volumes = [] } = request
-  const { manifest, kernel, initrd, layers, virtualSize } = image
+  const { manifest, kernel, initrd, layers } = image
   refuseUefi(manifest)
+  const diskSize = diskSizeOf(overrides, image)
   if (overrides.args !== undefined && !kernel)
     throw new OvmError("OVM_UNSUPPORTED", `args: ${image.reference} has no kernel that could take them`, {
       detail: [{ pointer: "args", reason: "the image has no kernel" }],
@@ -93,7 +109,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(layers.length > 0 && {
       disk: {
         layers,
-        size: virtualSize,
+        size: diskSize,
         writable: !overrides.readOnly,
         ephemeral: overrides.ephemeral === true,
         ...(overlay !== undefined && { overlay }),

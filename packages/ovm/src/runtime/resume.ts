@@ -21,12 +21,12 @@ export async function planResume(
   snapshot: PreparedSnapshot,
   { root, claims }: Pick<PlanContext, "root" | "claims">,
 ): Promise<Planned> {
-  const { descriptor, digest, layers } = snapshot
+  const { descriptor, digest, layers, virtualSize: size } = snapshot
   const folder = resumedIn(root)
   const wants = hintsOf(image, descriptor)
   const wanted: ResumePlan = {
     ...plan,
-    ...(plan.disk && { disk: { ...plan.disk, layers } }),
+    ...(plan.disk && { disk: { ...plan.disk, layers, size } }),
     origin: originOf(snapshot),
     lockMemory: wants.lock,
   }

@@ -120,20 +120,18 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
     await rm(root, { recursive: true })
   })
 
-  test("an overlay of another size than the base's disk is refused before anything starts (OVMS-SNP-036)", async () => {
-    for (const [what, size, code] of [
-      ["wide", 2 << 20, "OVM_SNAPSHOT_INVALID"],
-      ["narrow", 1 << 19, "OVM_DISK_INVALID"],
-    ] as const) {
-      const file = join(root, `${what}.qcow2`)
-      await createOverlay(file, size)
-      const bytes = await readFile(file)
-      const manifest = `localhost/tests/guest:${what}`
-      await withPart(manifest, "overlay", () => bytes)
-      const error = await refusal(runtime.start({ manifest }))
-      expect([error.code, error.message]).toEqual([code, expect.stringContaining(`${size} bytes`)])
-      expect(await runtime.list()).toEqual([])
-    }
+  test("an overlay that is smaller than the base's disk is refused before anything starts (OVMS-SNP-036)", async () => {
+    const file = join(root, "narrow.qcow2")
+    await createOverlay(file, 1 << 19)
+    const bytes = await readFile(file)
+    const manifest = "localhost/tests/guest:narrow"
+    await withPart(manifest, "overlay", () => bytes)
+    const error = await refusal(runtime.start({ manifest }))
+    expect([error.code, error.message]).toEqual([
+      "OVM_DISK_INVALID",
+      expect.stringContaining(`${1 << 19} bytes`),
+    ])
+    expect(await runtime.list()).toEqual([])
   })
 
   // OVMS-API-103

@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -290,9 +290,10 @@ vErrors.push(err21);
 errors++;
 }
 }
-if(data1.ephemeral !== undefined){
-if(typeof data1.ephemeral !== "boolean"){
-const err22 = {instancePath:instancePath+"/overrides/ephemeral",schemaPath:"#/properties/overrides/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data1.diskSize !== undefined){
+let data8 = data1.diskSize;
+if(!(((typeof data8 == "number") && (!(data8 % 1) && !isNaN(data8))) && (isFinite(data8)))){
+const err22 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -301,12 +302,9 @@ vErrors.push(err22);
 }
 errors++;
 }
-}
-if(data1.restart !== undefined){
-let data9 = data1.restart;
-if(typeof data9 === "string"){
-if(!pattern8.test(data9)){
-const err23 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if((typeof data8 == "number") && (isFinite(data8))){
+if(data8 > 17592186044416 || isNaN(data8)){
+const err23 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -315,9 +313,8 @@ vErrors.push(err23);
 }
 errors++;
 }
-}
-else {
-const err24 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data8 < 512 || isNaN(data8)){
+const err24 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -326,10 +323,9 @@ vErrors.push(err24);
 }
 errors++;
 }
-}
-if(data1.autoRemove !== undefined){
-if(typeof data1.autoRemove !== "boolean"){
-const err25 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+let res1;
+if((512 === 0 || (res1 = data8/512, res1 !== parseInt(res1)))){
+const err25 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -339,9 +335,10 @@ vErrors.push(err25);
 errors++;
 }
 }
-if(data1.coldBootOnMismatch !== undefined){
-if(typeof data1.coldBootOnMismatch !== "boolean"){
-const err26 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data1.ephemeral !== undefined){
+if(typeof data1.ephemeral !== "boolean"){
+const err26 = {instancePath:instancePath+"/overrides/ephemeral",schemaPath:"#/properties/overrides/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -351,12 +348,11 @@ vErrors.push(err26);
 errors++;
 }
 }
-if(data1.config !== undefined){
-let data12 = data1.config;
-if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
-for(const key2 in data12){
-if(!(((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig"))){
-const err27 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+if(data1.restart !== undefined){
+let data10 = data1.restart;
+if(typeof data10 === "string"){
+if(!pattern8.test(data10)){
+const err27 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -366,11 +362,8 @@ vErrors.push(err27);
 errors++;
 }
 }
-if(data12.hostname !== undefined){
-let data13 = data12.hostname;
-if(typeof data13 === "string"){
-if(func1(data13) > 253){
-const err28 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+else {
+const err28 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -379,8 +372,10 @@ vErrors.push(err28);
 }
 errors++;
 }
-if(!pattern9.test(data13)){
-const err29 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data1.autoRemove !== undefined){
+if(typeof data1.autoRemove !== "boolean"){
+const err29 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -390,8 +385,9 @@ vErrors.push(err29);
 errors++;
 }
 }
-else {
-const err30 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.coldBootOnMismatch !== undefined){
+if(typeof data1.coldBootOnMismatch !== "boolean"){
+const err30 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -401,11 +397,12 @@ vErrors.push(err30);
 errors++;
 }
 }
-if(data12.sshKeys !== undefined){
-let data14 = data12.sshKeys;
-if(Array.isArray(data14)){
-if(data14.length > 64){
-const err31 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data1.config !== undefined){
+let data13 = data1.config;
+if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
+for(const key2 in data13){
+if(!(((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig"))){
+const err31 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -414,12 +411,12 @@ vErrors.push(err31);
 }
 errors++;
 }
-const len0 = data14.length;
-for(let i0=0; i0<len0; i0++){
-let data15 = data14[i0];
-if(typeof data15 === "string"){
-if(func1(data15) > 8192){
-const err32 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+}
+if(data13.hostname !== undefined){
+let data14 = data13.hostname;
+if(typeof data14 === "string"){
+if(func1(data14) > 253){
+const err32 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -428,8 +425,8 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(func1(data15) < 1){
-const err33 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(!pattern9.test(data14)){
+const err33 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -438,8 +435,9 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!pattern10.test(data15)){
-const err34 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+else {
+const err34 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -449,8 +447,11 @@ vErrors.push(err34);
 errors++;
 }
 }
-else {
-const err35 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.sshKeys !== undefined){
+let data15 = data13.sshKeys;
+if(Array.isArray(data15)){
+if(data15.length > 64){
+const err35 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -459,10 +460,12 @@ vErrors.push(err35);
 }
 errors++;
 }
-}
-}
-else {
-const err36 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len0 = data15.length;
+for(let i0=0; i0<len0; i0++){
+let data16 = data15[i0];
+if(typeof data16 === "string"){
+if(func1(data16) > 8192){
+const err36 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -471,12 +474,8 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-if(data12.userData !== undefined){
-let data16 = data12.userData;
-if(typeof data16 === "string"){
-if(func1(data16) > 49152){
-const err37 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(func1(data16) < 1){
+const err37 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -485,9 +484,8 @@ vErrors.push(err37);
 }
 errors++;
 }
-}
-else {
-const err38 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern10.test(data16)){
+const err38 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -497,11 +495,8 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data12.metaData !== undefined){
-let data17 = data12.metaData;
-if(typeof data17 === "string"){
-if(func1(data17) > 49152){
-const err39 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err39 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -511,8 +506,9 @@ vErrors.push(err39);
 errors++;
 }
 }
+}
 else {
-const err40 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err40 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -522,11 +518,11 @@ vErrors.push(err40);
 errors++;
 }
 }
-if(data12.networkConfig !== undefined){
-let data18 = data12.networkConfig;
-if(typeof data18 === "string"){
-if(func1(data18) > 49152){
-const err41 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(data13.userData !== undefined){
+let data17 = data13.userData;
+if(typeof data17 === "string"){
+if(func1(data17) > 49152){
+const err41 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -537,7 +533,7 @@ errors++;
 }
 }
 else {
-const err42 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err42 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -547,9 +543,11 @@ vErrors.push(err42);
 errors++;
 }
 }
-}
-else {
-const err43 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data13.metaData !== undefined){
+let data18 = data13.metaData;
+if(typeof data18 === "string"){
+if(func1(data18) > 49152){
+const err43 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -559,11 +557,8 @@ vErrors.push(err43);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data19 = data1.volumes;
-if(Array.isArray(data19)){
-if(data19.length > 16){
-const err44 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+else {
+const err44 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -572,12 +567,12 @@ vErrors.push(err44);
 }
 errors++;
 }
-const len1 = data19.length;
-for(let i1=0; i1<len1; i1++){
-let data20 = data19[i1];
-if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
-if(data20.name === undefined){
-const err45 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+if(data13.networkConfig !== undefined){
+let data19 = data13.networkConfig;
+if(typeof data19 === "string"){
+if(func1(data19) > 49152){
+const err45 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -586,9 +581,9 @@ vErrors.push(err45);
 }
 errors++;
 }
-for(const key3 in data20){
-if(!((key3 === "name") || (key3 === "readOnly"))){
-const err46 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+}
+else {
+const err46 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -598,11 +593,9 @@ vErrors.push(err46);
 errors++;
 }
 }
-if(data20.name !== undefined){
-let data21 = data20.name;
-if(typeof data21 === "string"){
-if(!pattern11.test(data21)){
-const err47 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+}
+else {
+const err47 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -612,8 +605,11 @@ vErrors.push(err47);
 errors++;
 }
 }
-else {
-const err48 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.volumes !== undefined){
+let data20 = data1.volumes;
+if(Array.isArray(data20)){
+if(data20.length > 16){
+const err48 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -622,10 +618,12 @@ vErrors.push(err48);
 }
 errors++;
 }
-}
-if(data20.readOnly !== undefined){
-if(typeof data20.readOnly !== "boolean"){
-const err49 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const len1 = data20.length;
+for(let i1=0; i1<len1; i1++){
+let data21 = data20[i1];
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.name === undefined){
+const err49 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -634,10 +632,9 @@ vErrors.push(err49);
 }
 errors++;
 }
-}
-}
-else {
-const err50 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key3 in data21){
+if(!((key3 === "name") || (key3 === "readOnly"))){
+const err50 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -647,9 +644,11 @@ vErrors.push(err50);
 errors++;
 }
 }
-}
-else {
-const err51 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data21.name !== undefined){
+let data22 = data21.name;
+if(typeof data22 === "string"){
+if(!pattern11.test(data22)){
+const err51 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -659,9 +658,8 @@ vErrors.push(err51);
 errors++;
 }
 }
-if(data1.resume !== undefined){
-if(typeof data1.resume !== "boolean"){
-const err52 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err52 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -671,12 +669,9 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data24 = data1.network;
-if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
-for(const key4 in data24){
-if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
-const err53 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+if(data21.readOnly !== undefined){
+if(typeof data21.readOnly !== "boolean"){
+const err53 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -686,10 +681,9 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data24.mode !== undefined){
-let data25 = data24.mode;
-if(!((data25 === "user") || (data25 === "none"))){
-const err54 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err54 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -699,9 +693,9 @@ vErrors.push(err54);
 errors++;
 }
 }
-if(data24.outbound !== undefined){
-if(typeof data24.outbound !== "boolean"){
-const err55 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err55 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -711,11 +705,9 @@ vErrors.push(err55);
 errors++;
 }
 }
-if(data24.ports !== undefined){
-let data27 = data24.ports;
-if(Array.isArray(data27)){
-if(data27.length > 64){
-const err56 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data1.resume !== undefined){
+if(typeof data1.resume !== "boolean"){
+const err56 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -724,12 +716,13 @@ vErrors.push(err56);
 }
 errors++;
 }
-const len2 = data27.length;
-for(let i2=0; i2<len2; i2++){
-let data28 = data27[i2];
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-if(data28.guest === undefined){
-const err57 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data1.network !== undefined){
+let data25 = data1.network;
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+for(const key4 in data25){
+if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
+const err57 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -738,9 +731,11 @@ vErrors.push(err57);
 }
 errors++;
 }
-for(const key5 in data28){
-if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
-const err58 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+if(data25.mode !== undefined){
+let data26 = data25.mode;
+if(!((data26 === "user") || (data26 === "none"))){
+const err58 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -750,10 +745,9 @@ vErrors.push(err58);
 errors++;
 }
 }
-if(data28.guest !== undefined){
-let data29 = data28.guest;
-if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
-const err59 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data25.outbound !== undefined){
+if(typeof data25.outbound !== "boolean"){
+const err59 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -762,9 +756,12 @@ vErrors.push(err59);
 }
 errors++;
 }
-if((typeof data29 == "number") && (isFinite(data29))){
-if(data29 > 65535 || isNaN(data29)){
-const err60 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data25.ports !== undefined){
+let data28 = data25.ports;
+if(Array.isArray(data28)){
+if(data28.length > 64){
+const err60 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -773,8 +770,12 @@ vErrors.push(err60);
 }
 errors++;
 }
-if(data29 < 1 || isNaN(data29)){
-const err61 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const len2 = data28.length;
+for(let i2=0; i2<len2; i2++){
+let data29 = data28[i2];
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.guest === undefined){
+const err61 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -783,12 +784,9 @@ vErrors.push(err61);
 }
 errors++;
 }
-}
-}
-if(data28.host !== undefined){
-let data30 = data28.host;
-if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
-const err62 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+for(const key5 in data29){
+if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
+const err62 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -797,9 +795,11 @@ vErrors.push(err62);
 }
 errors++;
 }
-if((typeof data30 == "number") && (isFinite(data30))){
-if(data30 > 65535 || isNaN(data30)){
-const err63 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data29.guest !== undefined){
+let data30 = data29.guest;
+if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
+const err63 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -808,8 +808,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(data30 < 0 || isNaN(data30)){
-const err64 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data30 == "number") && (isFinite(data30))){
+if(data30 > 65535 || isNaN(data30)){
+const err64 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -818,13 +819,8 @@ vErrors.push(err64);
 }
 errors++;
 }
-}
-}
-if(data28.address !== undefined){
-let data31 = data28.address;
-if(typeof data31 === "string"){
-if(func1(data31) > 45){
-const err65 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(data30 < 1 || isNaN(data30)){
+const err65 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -833,8 +829,12 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(!pattern12.test(data31)){
-const err66 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+}
+}
+if(data29.host !== undefined){
+let data31 = data29.host;
+if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
+const err66 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -843,9 +843,9 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-else {
-const err67 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data31 == "number") && (isFinite(data31))){
+if(data31 > 65535 || isNaN(data31)){
+const err67 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -854,11 +854,8 @@ vErrors.push(err67);
 }
 errors++;
 }
-}
-if(data28.protocol !== undefined){
-let data32 = data28.protocol;
-if(!((data32 === "tcp") || (data32 === "udp"))){
-const err68 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data31 < 0 || isNaN(data31)){
+const err68 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -869,8 +866,11 @@ errors++;
 }
 }
 }
-else {
-const err69 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data29.address !== undefined){
+let data32 = data29.address;
+if(typeof data32 === "string"){
+if(func1(data32) > 45){
+const err69 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -879,10 +879,8 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-}
-else {
-const err70 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern12.test(data32)){
+const err70 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -892,9 +890,8 @@ vErrors.push(err70);
 errors++;
 }
 }
-if(data24.offered !== undefined){
-if(typeof data24.offered !== "boolean"){
-const err71 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err71 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -904,9 +901,10 @@ vErrors.push(err71);
 errors++;
 }
 }
-}
-else {
-const err72 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data29.protocol !== undefined){
+let data33 = data29.protocol;
+if(!((data33 === "tcp") || (data33 === "udp"))){
+const err72 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -918,7 +916,7 @@ errors++;
 }
 }
 else {
-const err73 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err73 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -930,12 +928,60 @@ errors++;
 }
 }
 else {
-const err74 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err74 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err74];
 }
 else {
 vErrors.push(err74);
+}
+errors++;
+}
+}
+if(data25.offered !== undefined){
+if(typeof data25.offered !== "boolean"){
+const err75 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err75];
+}
+else {
+vErrors.push(err75);
+}
+errors++;
+}
+}
+}
+else {
+const err76 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err76];
+}
+else {
+vErrors.push(err76);
+}
+errors++;
+}
+}
+}
+else {
+const err77 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err77];
+}
+else {
+vErrors.push(err77);
+}
+errors++;
+}
+}
+}
+else {
+const err78 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err78];
+}
+else {
+vErrors.push(err78);
 }
 errors++;
 }
@@ -945,7 +991,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1148,9 +1194,10 @@ vErrors.push(err15);
 errors++;
 }
 }
-if(data.ephemeral !== undefined){
-if(typeof data.ephemeral !== "boolean"){
-const err16 = {instancePath:instancePath+"/ephemeral",schemaPath:"#/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.diskSize !== undefined){
+let data6 = data.diskSize;
+if(!(((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6))) && (isFinite(data6)))){
+const err16 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1159,12 +1206,9 @@ vErrors.push(err16);
 }
 errors++;
 }
-}
-if(data.restart !== undefined){
-let data7 = data.restart;
-if(typeof data7 === "string"){
-if(!pattern8.test(data7)){
-const err17 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if((typeof data6 == "number") && (isFinite(data6))){
+if(data6 > 17592186044416 || isNaN(data6)){
+const err17 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -1173,9 +1217,8 @@ vErrors.push(err17);
 }
 errors++;
 }
-}
-else {
-const err18 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data6 < 512 || isNaN(data6)){
+const err18 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1184,10 +1227,9 @@ vErrors.push(err18);
 }
 errors++;
 }
-}
-if(data.autoRemove !== undefined){
-if(typeof data.autoRemove !== "boolean"){
-const err19 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+let res1;
+if((512 === 0 || (res1 = data6/512, res1 !== parseInt(res1)))){
+const err19 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -1197,9 +1239,10 @@ vErrors.push(err19);
 errors++;
 }
 }
-if(data.coldBootOnMismatch !== undefined){
-if(typeof data.coldBootOnMismatch !== "boolean"){
-const err20 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data.ephemeral !== undefined){
+if(typeof data.ephemeral !== "boolean"){
+const err20 = {instancePath:instancePath+"/ephemeral",schemaPath:"#/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -1209,12 +1252,11 @@ vErrors.push(err20);
 errors++;
 }
 }
-if(data.config !== undefined){
-let data10 = data.config;
-if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
-for(const key1 in data10){
-if(!(((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig"))){
-const err21 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(data.restart !== undefined){
+let data8 = data.restart;
+if(typeof data8 === "string"){
+if(!pattern8.test(data8)){
+const err21 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -1224,11 +1266,8 @@ vErrors.push(err21);
 errors++;
 }
 }
-if(data10.hostname !== undefined){
-let data11 = data10.hostname;
-if(typeof data11 === "string"){
-if(func1(data11) > 253){
-const err22 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+else {
+const err22 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -1237,8 +1276,10 @@ vErrors.push(err22);
 }
 errors++;
 }
-if(!pattern9.test(data11)){
-const err23 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data.autoRemove !== undefined){
+if(typeof data.autoRemove !== "boolean"){
+const err23 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -1248,8 +1289,9 @@ vErrors.push(err23);
 errors++;
 }
 }
-else {
-const err24 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.coldBootOnMismatch !== undefined){
+if(typeof data.coldBootOnMismatch !== "boolean"){
+const err24 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -1259,11 +1301,12 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data10.sshKeys !== undefined){
-let data12 = data10.sshKeys;
-if(Array.isArray(data12)){
-if(data12.length > 64){
-const err25 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data.config !== undefined){
+let data11 = data.config;
+if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
+for(const key1 in data11){
+if(!(((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig"))){
+const err25 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -1272,12 +1315,12 @@ vErrors.push(err25);
 }
 errors++;
 }
-const len0 = data12.length;
-for(let i0=0; i0<len0; i0++){
-let data13 = data12[i0];
-if(typeof data13 === "string"){
-if(func1(data13) > 8192){
-const err26 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+}
+if(data11.hostname !== undefined){
+let data12 = data11.hostname;
+if(typeof data12 === "string"){
+if(func1(data12) > 253){
+const err26 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -1286,8 +1329,8 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(func1(data13) < 1){
-const err27 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(!pattern9.test(data12)){
+const err27 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -1296,8 +1339,9 @@ vErrors.push(err27);
 }
 errors++;
 }
-if(!pattern10.test(data13)){
-const err28 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+else {
+const err28 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -1307,8 +1351,11 @@ vErrors.push(err28);
 errors++;
 }
 }
-else {
-const err29 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data11.sshKeys !== undefined){
+let data13 = data11.sshKeys;
+if(Array.isArray(data13)){
+if(data13.length > 64){
+const err29 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -1317,10 +1364,12 @@ vErrors.push(err29);
 }
 errors++;
 }
-}
-}
-else {
-const err30 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len0 = data13.length;
+for(let i0=0; i0<len0; i0++){
+let data14 = data13[i0];
+if(typeof data14 === "string"){
+if(func1(data14) > 8192){
+const err30 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -1329,12 +1378,8 @@ vErrors.push(err30);
 }
 errors++;
 }
-}
-if(data10.userData !== undefined){
-let data14 = data10.userData;
-if(typeof data14 === "string"){
-if(func1(data14) > 49152){
-const err31 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(func1(data14) < 1){
+const err31 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -1343,9 +1388,8 @@ vErrors.push(err31);
 }
 errors++;
 }
-}
-else {
-const err32 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern10.test(data14)){
+const err32 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -1355,11 +1399,8 @@ vErrors.push(err32);
 errors++;
 }
 }
-if(data10.metaData !== undefined){
-let data15 = data10.metaData;
-if(typeof data15 === "string"){
-if(func1(data15) > 49152){
-const err33 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err33 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -1369,8 +1410,9 @@ vErrors.push(err33);
 errors++;
 }
 }
+}
 else {
-const err34 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err34 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -1380,11 +1422,11 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data10.networkConfig !== undefined){
-let data16 = data10.networkConfig;
-if(typeof data16 === "string"){
-if(func1(data16) > 49152){
-const err35 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(data11.userData !== undefined){
+let data15 = data11.userData;
+if(typeof data15 === "string"){
+if(func1(data15) > 49152){
+const err35 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -1395,7 +1437,7 @@ errors++;
 }
 }
 else {
-const err36 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err36 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -1405,9 +1447,11 @@ vErrors.push(err36);
 errors++;
 }
 }
-}
-else {
-const err37 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data11.metaData !== undefined){
+let data16 = data11.metaData;
+if(typeof data16 === "string"){
+if(func1(data16) > 49152){
+const err37 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -1417,11 +1461,8 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data17 = data.volumes;
-if(Array.isArray(data17)){
-if(data17.length > 16){
-const err38 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+else {
+const err38 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -1430,12 +1471,12 @@ vErrors.push(err38);
 }
 errors++;
 }
-const len1 = data17.length;
-for(let i1=0; i1<len1; i1++){
-let data18 = data17[i1];
-if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
-if(data18.name === undefined){
-const err39 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+if(data11.networkConfig !== undefined){
+let data17 = data11.networkConfig;
+if(typeof data17 === "string"){
+if(func1(data17) > 49152){
+const err39 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -1444,9 +1485,9 @@ vErrors.push(err39);
 }
 errors++;
 }
-for(const key2 in data18){
-if(!((key2 === "name") || (key2 === "readOnly"))){
-const err40 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+}
+else {
+const err40 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -1456,11 +1497,9 @@ vErrors.push(err40);
 errors++;
 }
 }
-if(data18.name !== undefined){
-let data19 = data18.name;
-if(typeof data19 === "string"){
-if(!pattern11.test(data19)){
-const err41 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+}
+else {
+const err41 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -1470,8 +1509,11 @@ vErrors.push(err41);
 errors++;
 }
 }
-else {
-const err42 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.volumes !== undefined){
+let data18 = data.volumes;
+if(Array.isArray(data18)){
+if(data18.length > 16){
+const err42 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -1480,10 +1522,12 @@ vErrors.push(err42);
 }
 errors++;
 }
-}
-if(data18.readOnly !== undefined){
-if(typeof data18.readOnly !== "boolean"){
-const err43 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const len1 = data18.length;
+for(let i1=0; i1<len1; i1++){
+let data19 = data18[i1];
+if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
+if(data19.name === undefined){
+const err43 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -1492,10 +1536,9 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-}
-else {
-const err44 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key2 in data19){
+if(!((key2 === "name") || (key2 === "readOnly"))){
+const err44 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -1505,9 +1548,11 @@ vErrors.push(err44);
 errors++;
 }
 }
-}
-else {
-const err45 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data19.name !== undefined){
+let data20 = data19.name;
+if(typeof data20 === "string"){
+if(!pattern11.test(data20)){
+const err45 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -1517,9 +1562,8 @@ vErrors.push(err45);
 errors++;
 }
 }
-if(data.resume !== undefined){
-if(typeof data.resume !== "boolean"){
-const err46 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err46 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -1529,12 +1573,9 @@ vErrors.push(err46);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data22 = data.network;
-if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
-for(const key3 in data22){
-if(!((((key3 === "mode") || (key3 === "outbound")) || (key3 === "ports")) || (key3 === "offered"))){
-const err47 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(data19.readOnly !== undefined){
+if(typeof data19.readOnly !== "boolean"){
+const err47 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -1544,10 +1585,9 @@ vErrors.push(err47);
 errors++;
 }
 }
-if(data22.mode !== undefined){
-let data23 = data22.mode;
-if(!((data23 === "user") || (data23 === "none"))){
-const err48 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err48 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -1557,9 +1597,9 @@ vErrors.push(err48);
 errors++;
 }
 }
-if(data22.outbound !== undefined){
-if(typeof data22.outbound !== "boolean"){
-const err49 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err49 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -1569,11 +1609,9 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data22.ports !== undefined){
-let data25 = data22.ports;
-if(Array.isArray(data25)){
-if(data25.length > 64){
-const err50 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data.resume !== undefined){
+if(typeof data.resume !== "boolean"){
+const err50 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -1582,12 +1620,13 @@ vErrors.push(err50);
 }
 errors++;
 }
-const len2 = data25.length;
-for(let i2=0; i2<len2; i2++){
-let data26 = data25[i2];
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-if(data26.guest === undefined){
-const err51 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data.network !== undefined){
+let data23 = data.network;
+if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
+for(const key3 in data23){
+if(!((((key3 === "mode") || (key3 === "outbound")) || (key3 === "ports")) || (key3 === "offered"))){
+const err51 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -1596,9 +1635,11 @@ vErrors.push(err51);
 }
 errors++;
 }
-for(const key4 in data26){
-if(!((((key4 === "guest") || (key4 === "host")) || (key4 === "address")) || (key4 === "protocol"))){
-const err52 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+if(data23.mode !== undefined){
+let data24 = data23.mode;
+if(!((data24 === "user") || (data24 === "none"))){
+const err52 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -1608,10 +1649,9 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data26.guest !== undefined){
-let data27 = data26.guest;
-if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
-const err53 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data23.outbound !== undefined){
+if(typeof data23.outbound !== "boolean"){
+const err53 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -1620,9 +1660,12 @@ vErrors.push(err53);
 }
 errors++;
 }
-if((typeof data27 == "number") && (isFinite(data27))){
-if(data27 > 65535 || isNaN(data27)){
-const err54 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data23.ports !== undefined){
+let data26 = data23.ports;
+if(Array.isArray(data26)){
+if(data26.length > 64){
+const err54 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -1631,8 +1674,12 @@ vErrors.push(err54);
 }
 errors++;
 }
-if(data27 < 1 || isNaN(data27)){
-const err55 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const len2 = data26.length;
+for(let i2=0; i2<len2; i2++){
+let data27 = data26[i2];
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.guest === undefined){
+const err55 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -1641,12 +1688,9 @@ vErrors.push(err55);
 }
 errors++;
 }
-}
-}
-if(data26.host !== undefined){
-let data28 = data26.host;
-if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
-const err56 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+for(const key4 in data27){
+if(!((((key4 === "guest") || (key4 === "host")) || (key4 === "address")) || (key4 === "protocol"))){
+const err56 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -1655,9 +1699,11 @@ vErrors.push(err56);
 }
 errors++;
 }
-if((typeof data28 == "number") && (isFinite(data28))){
-if(data28 > 65535 || isNaN(data28)){
-const err57 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data27.guest !== undefined){
+let data28 = data27.guest;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
+const err57 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -1666,8 +1712,9 @@ vErrors.push(err57);
 }
 errors++;
 }
-if(data28 < 0 || isNaN(data28)){
-const err58 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 > 65535 || isNaN(data28)){
+const err58 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -1676,13 +1723,8 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-}
-if(data26.address !== undefined){
-let data29 = data26.address;
-if(typeof data29 === "string"){
-if(func1(data29) > 45){
-const err59 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(data28 < 1 || isNaN(data28)){
+const err59 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -1691,8 +1733,12 @@ vErrors.push(err59);
 }
 errors++;
 }
-if(!pattern12.test(data29)){
-const err60 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+}
+}
+if(data27.host !== undefined){
+let data29 = data27.host;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
+const err60 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -1701,9 +1747,9 @@ vErrors.push(err60);
 }
 errors++;
 }
-}
-else {
-const err61 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 > 65535 || isNaN(data29)){
+const err61 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -1712,11 +1758,8 @@ vErrors.push(err61);
 }
 errors++;
 }
-}
-if(data26.protocol !== undefined){
-let data30 = data26.protocol;
-if(!((data30 === "tcp") || (data30 === "udp"))){
-const err62 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data29 < 0 || isNaN(data29)){
+const err62 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -1727,8 +1770,11 @@ errors++;
 }
 }
 }
-else {
-const err63 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data27.address !== undefined){
+let data30 = data27.address;
+if(typeof data30 === "string"){
+if(func1(data30) > 45){
+const err63 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -1737,10 +1783,8 @@ vErrors.push(err63);
 }
 errors++;
 }
-}
-}
-else {
-const err64 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern12.test(data30)){
+const err64 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -1750,9 +1794,8 @@ vErrors.push(err64);
 errors++;
 }
 }
-if(data22.offered !== undefined){
-if(typeof data22.offered !== "boolean"){
-const err65 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err65 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -1762,9 +1805,10 @@ vErrors.push(err65);
 errors++;
 }
 }
-}
-else {
-const err66 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data27.protocol !== undefined){
+let data31 = data27.protocol;
+if(!((data31 === "tcp") || (data31 === "udp"))){
+const err66 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -1776,12 +1820,60 @@ errors++;
 }
 }
 else {
-const err67 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err67 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err67];
 }
 else {
 vErrors.push(err67);
+}
+errors++;
+}
+}
+}
+else {
+const err68 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err68];
+}
+else {
+vErrors.push(err68);
+}
+errors++;
+}
+}
+if(data23.offered !== undefined){
+if(typeof data23.offered !== "boolean"){
+const err69 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err69];
+}
+else {
+vErrors.push(err69);
+}
+errors++;
+}
+}
+}
+else {
+const err70 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err70];
+}
+else {
+vErrors.push(err70);
+}
+errors++;
+}
+}
+}
+else {
+const err71 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err71];
+}
+else {
+vErrors.push(err71);
 }
 errors++;
 }

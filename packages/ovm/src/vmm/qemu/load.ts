@@ -1,9 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import type { Socket } from "node:net"
-import { withDisk } from "../../disk/file.ts"
-import { readHeader } from "../../disk/header.ts"
-import { MAX_VIRTUAL_SIZE } from "../../disk/inspect.ts"
+import { sizeOfDisk } from "../../disk/size.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
@@ -201,10 +199,7 @@ async function checkDisk({ disk, origin }: ResumePlan): Promise<void> {
   refuseOtherSize("the plan's disk", disk.size, origin)
   const top = disk.layers.at(-1)
   if (!top || !("path" in top)) return
-  const size = await withDisk(top.path, async (file) =>
-    top.format === "raw" ? file.size : (await readHeader(file, MAX_VIRTUAL_SIZE)).virtualSize,
-  )
-  refuseOtherSize(`${top.path}: the disk`, size, origin)
+  refuseOtherSize(`${top.path}: the disk`, await sizeOfDisk(top), origin)
 }
 
 function refuseOtherSize(what: string, size: number, { diskSize }: SnapshotOrigin): void {

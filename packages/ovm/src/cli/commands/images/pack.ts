@@ -16,7 +16,7 @@ import { print, printError, printJson, warn } from "../../output.ts"
 import type { ProvenanceOptions, Run } from "../../provenance.ts"
 import { savedAsQcow2 } from "../../raw-disk.ts"
 import { signerOptions } from "../../signer-options.ts"
-import { parseCount, parseMemory } from "../../size.ts"
+import { parseAmple, parseCount } from "../../size.ts"
 import { examples } from "../../terminal/examples.ts"
 import { openProgress } from "../../terminal/progress.ts"
 
@@ -62,7 +62,7 @@ export function define(command: Command): void {
         .choices(["raw", "qcow2"]),
     )
     .option("--args <line>", "kernel command line")
-    .option("--memory <size>", "memory of the machine", (text) => parseMemory(text, "--memory"))
+    .option("--memory <size>", "memory of the machine", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option(
       "--provenance [file]",
