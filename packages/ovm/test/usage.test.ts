@@ -114,6 +114,10 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
       ["--rm", "--restart"],
     ],
     [
+      ["stop", "--time", "601", "web"],
+      ["--time", "601", "from 0 to 600"],
+    ],
+    [
       ["daemon", "--stop", "--detach"],
       ["--stop", "--detach"],
     ],

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import {
+  assertEmpty,
   parseCommitRequest,
   parseRenameRequest,
   parseSnapshotRequest,
@@ -114,6 +115,7 @@ const PARSERS = {
   volume: parseVolumeRequest,
   commit: parseCommitRequest,
   warm: parseWarmRequest,
+  restart: assertEmpty,
 }
 
 function parseRequest({ operation, input }: VectorOf<"request">): unknown {

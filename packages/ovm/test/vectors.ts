@@ -52,7 +52,7 @@ interface Kinds {
     }
   }
   request: {
-    readonly operation: "start" | "stop" | "snapshot" | "rename" | "commit" | "volume" | "warm"
+    readonly operation: "start" | "stop" | "snapshot" | "rename" | "commit" | "volume" | "warm" | "restart"
     readonly input: VectorDocument
   }
   disk: {

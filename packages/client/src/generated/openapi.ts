@@ -388,7 +388,7 @@ export interface components {
         };
         /** @description What to do differently from the manifest. All optional. */
         readonly Overrides: {
-            /** @description Name of the instance, unique among the instances on record. Absent - the runtime makes one up. */
+            /** @description Name of the instance, unique among those on record. Absent - the runtime makes one up. A letter or digit, then up to 62 letters, digits, _, . or -, and not of the form of an ID. */
             readonly name?: string;
             /** @description Bytes of RAM - a multiple of 1 MiB, from 1 MiB to 16 TiB. */
             readonly memory?: number;
@@ -419,7 +419,7 @@ export interface components {
         };
         /** @description What the guest is told at its first boot (first-boot.md). */
         readonly FirstBoot: {
-            /** @description The machine's name. */
+            /** @description The machine's name. Letters, digits and hyphens, none at an end; dots part names of up to 63 of them. */
             readonly hostname?: string;
             /** @description Lines as in authorized_keys. */
             readonly sshKeys?: readonly string[];
@@ -436,7 +436,7 @@ export interface components {
             /** @description The guest can only read it. Default false. */
             readonly readOnly?: boolean;
         };
-        /** @description Unique among the volumes. */
+        /** @description Unique among the volumes. A letter or digit, then up to 62 letters, digits, _, . or -. */
         readonly VolumeName: string;
         /** @description A volume to be made. */
         readonly VolumeRequest: {
@@ -516,9 +516,11 @@ export interface components {
         };
         /** @description How to call an instance. */
         readonly RenameRequest: {
-            /** @description Unique among the instances on record. */
+            /** @description Unique among the instances on record. A letter or digit, then up to 62 letters, digits, _, . or -, and not of the form of an ID. */
             readonly name: string;
         };
+        /** @description The path says all; a body is an object without members, or not there. */
+        readonly EmptyRequest: Record<string, never>;
         /** @description What to stop. */
         readonly StopRequest: {
             /** @description As POST /start answered it. */
@@ -709,6 +711,7 @@ export interface components {
             readonly error?: components["schemas"]["ErrorEntry"];
             readonly created: components["schemas"]["Time"];
             readonly started?: components["schemas"]["Time"];
+            /** @description When it ended; if nobody can know, when that was found. */
             readonly finished?: components["schemas"]["Time"];
         };
         /** @description A port of the host that leads to one of the guest. */
@@ -792,6 +795,8 @@ export interface components {
             readonly reason?: string;
             /** @description Digest of the snapshot that was taken. */
             readonly snapshot_ref?: string;
+            /** @description When it ended, if that was found later and can be known. */
+            readonly finished?: components["schemas"]["Time"];
             readonly exit?: components["schemas"]["InstanceInfo"]["exit"];
             readonly error?: components["schemas"]["ErrorEntry"];
         };
@@ -1152,7 +1157,11 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        readonly requestBody?: never;
+        readonly requestBody?: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["EmptyRequest"];
+            };
+        };
         readonly responses: {
             /** @description It does. */
             readonly 200: {
@@ -1176,7 +1185,11 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        readonly requestBody?: never;
+        readonly requestBody?: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["EmptyRequest"];
+            };
+        };
         readonly responses: {
             /** @description It does. */
             readonly 200: {
@@ -1200,7 +1213,11 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        readonly requestBody?: never;
+        readonly requestBody?: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["EmptyRequest"];
+            };
+        };
         readonly responses: {
             /** @description It is starting, or runs already. */
             readonly 200: {
@@ -1227,7 +1244,11 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        readonly requestBody?: never;
+        readonly requestBody?: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["EmptyRequest"];
+            };
+        };
         readonly responses: {
             /** @description It has been stopped, and is starting. */
             readonly 200: {

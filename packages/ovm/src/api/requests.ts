@@ -15,6 +15,7 @@ import type {
 import places from "./generated/places.json" with { type: "json" }
 import {
   CommitRequest as isCommitRequest,
+  EmptyRequest as isEmptyRequest,
   RenameRequest as isRenameRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
@@ -39,6 +40,11 @@ export function parseStartRequest(body: Uint8Array): StartRequest {
       },
     ])
   return request
+}
+
+/** Of an operation whose path says all. Throws OVM_REQUEST_INVALID naming what is there all the same. */
+export function assertEmpty(body: Uint8Array): void {
+  if (body.length > 0) parse(body, isEmptyRequest, places.EmptyRequest)
 }
 
 export function parseStopRequest(body: Uint8Array): StopRequest {

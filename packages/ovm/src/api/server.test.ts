@@ -83,6 +83,29 @@ afterAll(async () => {
   await rm(root, { recursive: true })
 })
 
+// OVMS-API-017
+test("where the path says all, a body says nothing more", async () => {
+  const nobody = "/instances/00000000-0000-4000-8000-000000000000"
+  for (const what of ["start", "restart", "pause", "resume"]) {
+    const refusals = [{ memory: 1 }, '{"overrides":{}}', "[]", "{", "null"].map(
+      async (body) => (await refused("POST", `${nobody}/${what}`, body)).split(" ")[0],
+    )
+    expect(new Set(await Promise.all(refusals))).toEqual(new Set(["OVM_REQUEST_INVALID"]))
+    expect(await refused("POST", `${nobody}/${what}`, { memory: 1 })).toContain("/memory")
+    for (const body of [undefined, "", {}])
+      expect(await refused("POST", `${nobody}/${what}`, body)).toStartWith("OVM_INSTANCE_UNKNOWN")
+  }
+})
+
+test("what is no name is told what one is", async () => {
+  const overrides = { name: "-x", config: { hostname: "foo_bar" } }
+  const words = await refused("POST", "/start", { manifest: "a", overrides })
+  expect(words).toContain(`/overrides/name: "-x" is not allowed here. `)
+  expect(words).toContain("A letter or digit, then up to 62 letters, digits, _, . or -")
+  expect(words).toContain(`/overrides/config/hostname: "foo_bar" is not allowed here. `)
+  expect(words).toContain("Letters, digits and hyphens")
+})
+
 // OVMS-API-001
 test("the socket is for its user alone", async () => {
   expect((await stat(socket)).mode & 0o777).toBe(0o600)

@@ -40,9 +40,10 @@ export function parseAmple(text: string, option: string): number {
   )
 }
 
-/** A whole number from `least` up, of an option. Throws OVM_USAGE. */
-export function parseCount(text: string, option: string, least = 1): number {
+/** A whole number from `least` to `most`, of an option. Throws OVM_USAGE. */
+export function parseCount(text: string, option: string, least = 1, most = Number.POSITIVE_INFINITY): number {
   const count = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
-  if (count >= least) return count
-  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is not a whole number from ${least} up`)
+  if (count >= least && count <= most) return count
+  const range = most === Number.POSITIVE_INFINITY ? `${least} up` : `${least} to ${most}`
+  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is not a whole number from ${range}`)
 }

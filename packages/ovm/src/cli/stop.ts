@@ -12,8 +12,8 @@ const MARGIN_MS = 30_000
 export function defineTime(command: Command): Command {
   return command.option(
     "-t, --time <seconds>",
-    "how long the guest may take; 10 unless told, or what daemon.json says",
-    (text) => parseCount(text, "--time", 0),
+    "how long the guest may take, at most 600; 10 unless told, or what daemon.json says",
+    (text) => parseCount(text, "--time", 0, MOST_GRACE_MS / 1000),
   )
 }
 

@@ -408,6 +408,25 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     expect(info).toMatchObject({ state: "failed", exit: { reason: "lost" } })
     expect(info.error?.message).toContain("restarted")
     expect(overlayOf(id)).toBe(true)
+    const [told] = await Array.fromAsync(await runtime.events())
+    expect(told).toMatchObject({ type: "failed", instance_id: id, exit: { reason: "lost" } })
+    expect(told?.finished).toBeUndefined()
+  })
+
+  // OVMS-API-234
+  test("one that ended while no runtime was there is told of, with when that was", async () => {
+    const { id, pid } = await orphan()
+    const before = Date.now()
+    process.kill(pid, "SIGKILL")
+    while (processesIn(folder(id)).length > 0) await Bun.sleep(5)
+    const after = Date.now()
+    await Bun.sleep(1500)
+    await open()
+    const { finished } = await until(id, ({ state }) => hasEnded(state))
+    const events = await Array.fromAsync(await runtime.events())
+    expect(events).toMatchObject([{ type: "failed", instance_id: id, finished, exit: { reason: "signal" } }])
+    expect(Date.parse(finished ?? "")).toBeWithin(before - 1000, after + 1000)
+    expect(Date.parse(events[0]?.time ?? "")).toBeGreaterThan(after + 1000)
   })
 })
 

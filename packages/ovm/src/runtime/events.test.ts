@@ -45,6 +45,21 @@ test("1,024 are kept; what is gone, of another daemon or no id at all is told as
     expect(said(await all(log.read({ after }))).slice(0, 2)).toEqual(["lost", "6"])
 })
 
+// OVMS-API-235
+test("what is lost is of the time of the last event that is, and before there was one of the beginning", async () => {
+  const began = new Date().toISOString()
+  const log = filled(0)
+  const [lost] = await all(log.read({ after: "x" }))
+  expect(lost?.time && lost.time >= began && lost.time <= new Date().toISOString()).toBe(true)
+  for (let at = 0; at < 1024; at++) log.tell("paused", web, {})
+  const [first] = await all(log.read({}))
+  await Bun.sleep(5)
+  log.tell("paused", web, {})
+  const [gone, next] = await all(log.read({ after: "x" }))
+  expect([gone?.type, gone?.time]).toEqual(["lost", first?.time])
+  expect((next?.time ?? "") >= (gone?.time ?? "")).toBe(true)
+})
+
 // OVMS-API-233
 test("a reader that is too slow is told, and goes on with what is kept", async () => {
   const log = filled(2)

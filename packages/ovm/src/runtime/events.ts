@@ -29,6 +29,8 @@ export class EventLog {
   readonly #kept: RuntimeEvent[] = []
   /** How many there have been before those that are kept. */
   #gone = 0
+  /** When the last of those was; before there was one, when this began. */
+  #goneAt = new Date().toISOString()
   #more = Promise.withResolvers<void>()
 
   /** Tells of `instance` what the log calls `type`; what is of no interest to others is left out. */
@@ -44,7 +46,7 @@ export class EventLog {
       name,
     })
     while (this.#kept.length > MOST) {
-      this.#kept.shift()
+      this.#goneAt = this.#kept.shift()?.time ?? this.#goneAt
       this.#gone++
     }
     this.#more.resolve()
@@ -58,7 +60,7 @@ export class EventLog {
     while (!signal?.aborted) {
       if (at < this.#gone) {
         at = this.#gone
-        yield { id: this.#id(at), time: new Date().toISOString(), type: "lost" }
+        yield { id: this.#id(at), time: this.#goneAt, type: "lost" }
       }
       const event = this.#kept[at - this.#gone]
       if (event) {

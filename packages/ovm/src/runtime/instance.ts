@@ -195,15 +195,19 @@ export class Instance {
     this.#doom = error
   }
 
-  /** The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. */
-  async finish(exit: Exit): Promise<void> {
+  /**
+   * The VMM's process has ended: stopped if that was asked for or the guest's own doing, else failed. `at`: when, if
+   * not just now.
+   */
+  async finish(exit: Exit, at = new Date()): Promise<void> {
     if (hasEnded(this.state)) return
     this.machine = undefined
     this.silence = undefined
     const asked = this.state === "stopping"
     const method = asked ? await this.stopMethod : undefined
     const ended = { exit: { ...(exit.status !== undefined && { status: exit.status }), reason: exit.reason } }
-    const patch = { ...ended, ...(method && { stop_method: method }) }
+    const finished = at.toISOString()
+    const patch = { ...ended, ...(method && { stop_method: method }), finished }
     if (this.#doom) await this.become("failed", { ...patch, error: entryOf(this.#doom) })
     else if (asked || isOrderly(exit)) await this.become("stopped", patch)
     else await this.become("failed", { ...patch, error: failure(exit) })
@@ -235,7 +239,7 @@ export class Instance {
     assertTransition(this.#info.state, state)
     this.#info = { ...inState(this.#info, state), ...patch }
     if (!hasEnded(state)) return
-    this.#info = { ...this.#info, finished: new Date().toISOString() }
+    this.#info = { ...this.#info, finished: patch.finished ?? new Date().toISOString() }
     const restarting_at = this.goesOn?.(this.#info)
     if (restarting_at !== undefined) this.#info = { ...this.#info, restarting_at }
   }

@@ -129,6 +129,7 @@ export class LocalRuntime implements Runtime {
       onInstance,
       onMachine,
       log: (event, fields) => options.log?.(event, fields),
+      told: log,
     })
   }
 

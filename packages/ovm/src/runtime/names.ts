@@ -23,7 +23,7 @@ export function chooseName(
   if (!INSTANCE_NAME.test(wanted))
     throw new OvmError(
       "OVM_REQUEST_INVALID",
-      `name: ${JSON.stringify(wanted)} does not match ${INSTANCE_NAME.source}`,
+      `name: ${JSON.stringify(wanted)} is not a letter or digit and up to 62 letters, digits, _, . or -`,
     )
   if (ID.test(wanted)) throw new OvmError("OVM_REQUEST_INVALID", `name: ${wanted} has the form of an ID`)
   if (names.has(wanted))

@@ -3,11 +3,13 @@ import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
+import { exitedAt } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { isAlive } from "../vmm/process/identity.ts"
 import { ProcessMachine } from "../vmm/process/machine.ts"
 import { endStray, vmmIn } from "../vmm/process/stray.ts"
 import type { Adoption } from "./adoption.ts"
+import type { Log } from "./ending.ts"
 import { type Found, findInstances, look, type Unreadable } from "./find.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
@@ -26,6 +28,8 @@ export interface RecoveryOptions {
   /** Called with an instance that gets a machine which nobody can ask. */
   readonly onMachine: (instance: Instance) => void
   readonly log: (event: string, fields: Record<string, unknown>) => void
+  /** Hears of every end that is found. */
+  readonly told: Log
 }
 
 /** What an earlier daemon left (spec/instance-states.md, "Adoption"; docs/design/0023). */
@@ -108,7 +112,10 @@ export class Recovery {
     if (record && !hasEnded(info.state)) {
       const living = await livingOf(record)
       if (living) return this.#options.adoption.begin(instance, living)
-      await instance.finish(await this.#options.adoption.exitOf(record))
+      const at = exitedAt(directory)
+      await instance.finish(await this.#options.adoption.exitOf(record), at)
+      const { exit, state } = instance.info
+      this.#options.told(state, instance, { exit, ...(at && { finished: at.toISOString() }) })
     }
     await removeLeftovers(directory)
   }
@@ -125,6 +132,7 @@ export class Recovery {
     if (vmm) return { ...placeOf(directory, info), ...vmm }
     await endStray(directory)
     await instance.fail(new OvmError("OVM_INTERNAL", "the daemon ended while this instance was starting"))
+    this.#options.told(instance.state, instance, { error: instance.info.error })
     return undefined
   }
 

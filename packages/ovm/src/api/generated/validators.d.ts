@@ -27,6 +27,7 @@ export declare const CreateAnswer: Validator
 export declare const CommitRequest: Validator
 export declare const CommitAnswer: Validator
 export declare const RenameRequest: Validator
+export declare const EmptyRequest: Validator
 export declare const StopRequest: Validator
 export declare const StopAnswer: Validator
 export declare const PauseAnswer: Validator

@@ -1,6 +1,12 @@
-import { json } from "../http.ts"
+import { json, readRequestBody } from "../http.ts"
 import { operation } from "../operation.ts"
+import { assertEmpty } from "../requests.ts"
 
-export const resume = operation("POST", "/instances/{instance_id}/resume", async ({ runtime, path }) =>
-  json(await runtime.resume(path.instance_id)),
+export const resume = operation(
+  "POST",
+  "/instances/{instance_id}/resume",
+  async ({ runtime, request, path }) => {
+    assertEmpty(await readRequestBody(request))
+    return json(await runtime.resume(path.instance_id))
+  },
 )

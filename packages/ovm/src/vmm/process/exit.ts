@@ -1,3 +1,4 @@
+import { statSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { textIfPresent } from "../../files/present.ts"
@@ -20,6 +21,11 @@ const WATCH_MS = 1000
 export async function readExit(directory: string): Promise<number | undefined> {
   const text = textIfPresent(join(directory, EXIT_FILE)) ?? ""
   return /^\d+ *\n$/.test(text) ? Number(text) : undefined
+}
+
+/** When the keeper left it; undefined if there is none. */
+export function exitedAt(directory: string): Date | undefined {
+  return statSync(join(directory, EXIT_FILE), { throwIfNoEntry: false })?.mtime
 }
 
 /** The end of what the VMM said on standard error, bounded, without control characters. */

@@ -33,9 +33,16 @@ async function run({ follow = false, after, json }: EventsOptions): Promise<void
   })
 }
 
-function lineOf({ time, type, instance_id, name, reason, snapshot_ref, exit, error }: RuntimeEvent): string {
+function lineOf({ time, type, instance_id, name, ...event }: RuntimeEvent): string {
   if (type === "lost") return `${time}  lost  what happened before this is not known`
-  const why = reason ?? snapshot_ref ?? exit?.reason ?? (error && `${error.code}: ${error.message}`)
+  const { reason, snapshot_ref, exit, error, finished } = event
+  const said = reason ?? snapshot_ref ?? exit?.reason ?? (error && `${error.code}: ${error.message}`)
+  const when = finished
+    ? `at ${finished}`
+    : exit?.reason === "lost"
+      ? "at a time that is not known"
+      : undefined
+  const why = when ? `${said} ${when}` : said
   const who = `${name ?? ""} (${shortId(instance_id ?? "")})`
   return printable([time, type, who, ...(why === undefined ? [] : [why])].join("  "))
 }
