@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-throughput bench-cycles bench-sparse clean
+.PHONY: help setup build test demo demo-snapshot check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-throughput bench-cycles bench-sparse bench-machine clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -59,6 +59,9 @@ bench-throughput: build ## how many clones of a snapshot a second, twenty at a t
 
 bench-adopt: build ## how soon a daemon that was killed has its fifty machines again, beside their monitors by hand
 	@node_modules/.bin/bun bench/adopt.ts $(BENCH)
+
+bench-machine: build machine ## what a machine's ports, disk, console and second life cost, beside the same by hand; two hundred of them
+	@for part in lives flushes ports console many; do node_modules/.bin/bun bench/$$part.ts || exit 1; done
 
 bench-cycles: build ## what 300 starts and stops leave behind: memory, descriptors, threads, files, processes
 	@node_modules/.bin/bun bench/cycles.ts

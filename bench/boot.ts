@@ -1,11 +1,12 @@
 // How long a machine takes from `ovm run` to its first line, beside the same QEMU command line by hand; and what the
 // daemon needs of memory. `make bench-boot`.
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { MACHINE, OVM, output, withHome } from "./programs.ts"
 import { inTurns, report } from "./turns.ts"
+import { type Recipe, recipeOf, runByHand } from "./vmm-by-hand.ts"
 
 const ROUNDS = 5
 const RECORDS = 200
@@ -13,35 +14,29 @@ const FIRST_LINE = "OVM-USERSPACE"
 const NAME = "localhost/bench/boot:1"
 
 /**
- * Milliseconds from spawning to the guest's first line on the program's standard output; returns when the program has
- * ended.
+ * Milliseconds from the start of a program to the guest's first line on its standard output; returns when the program
+ * has ended.
  */
-function firstLine(
-  argv: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; cwd?: string },
+async function firstLine(
+  start: () => ChildProcess | Promise<ChildProcess>,
   seen: () => Promise<void> = async () => {},
 ): Promise<number> {
-  const [program = "", ...args] = argv
-  return new Promise((resolve, reject) => {
-    const began = performance.now()
-    const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "inherit"] })
-    let text = ""
-    let time: number | undefined
-    let noted: Promise<void> | undefined
-    child.stdout.setEncoding("utf8")
-    child.stdout.on("data", (chunk: string) => {
-      text += chunk
-      if (time !== undefined || !text.includes(FIRST_LINE)) return
-      time = performance.now() - began
-      noted = seen()
-    })
-    child.on("error", reject)
-    child.on("close", async () => {
-      await noted?.catch(reject)
-      if (time === undefined) reject(new Error(`${program} ended without the guest's line:\n${text}`))
-      else resolve(time)
-    })
+  const began = performance.now()
+  const child = await start()
+  const ended = new Promise((resolve, reject) => child.once("error", reject).once("close", resolve))
+  let text = ""
+  let time: number | undefined
+  let noted: Promise<void> | undefined
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+    text += chunk
+    if (time !== undefined || !text.includes(FIRST_LINE)) return
+    time = performance.now() - began
+    noted = seen()
   })
+  await ended
+  await noted
+  if (time === undefined) throw new Error(`it ended without the guest's line:\n${text}`)
+  return time
 }
 
 /** The demo machine, which here powers off by itself once it has said its lines. */
@@ -60,29 +55,20 @@ async function instanceDirectory(home: string): Promise<string> {
   return join(home, "instances", id)
 }
 
-/** The command line of the VMM that ovm has just started, as the kernel has it. */
-async function commandLine(directory: string): Promise<string[]> {
-  const [pid] = (await readFile(join(directory, "pid"), "utf8")).split(" ")
-  return (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1)
-}
-
 async function boot(env: NodeJS.ProcessEnv, home: string): Promise<void> {
-  const byOvm = () => firstLine([OVM, "run", "--rm", NAME], { env })
-  let argv: string[] = []
-  let original = ""
-  await firstLine([OVM, "run", NAME], { env }, async () => {
-    original = await instanceDirectory(home)
-    argv = await commandLine(original)
+  const run = (...options: string[]) =>
+    spawn(OVM, ["run", ...options, NAME], { env, stdio: ["ignore", "pipe", "inherit"] })
+  let recipe: Recipe | undefined
+  await firstLine(run, async () => {
+    recipe = await recipeOf(await instanceDirectory(home))
   })
   const own = await mkdtemp(join(tmpdir(), "ovm-bench-hand-"))
   try {
-    // Nothing waits on the monitor here, so the guest may start at once; all else is as ovm has it.
-    const hand = argv.filter((word) => word !== "-S").map((word) => word.replaceAll(original, own))
-    const size = "64M"
     const byHand = () => {
-      output(["qemu-img", "create", "-q", "-f", "qcow2", join(own, "overlay.qcow2"), size])
-      return firstLine(hand, { cwd: own })
+      output(["qemu-img", "create", "-q", "-f", "qcow2", join(own, "overlay.qcow2"), "64M"])
+      return firstLine(() => runByHand(recipe as Recipe, own))
     }
+    const byOvm = () => firstLine(() => run("--rm"))
     const [ours = Number.NaN, theirs = Number.NaN] = await inTurns(ROUNDS, byOvm, byHand)
     report("ovm run to the guest's first line", ours, { name: "the same argv by hand", took: theirs }, 1.05)
   } finally {

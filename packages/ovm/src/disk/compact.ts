@@ -13,6 +13,8 @@ const TOP = 2 ** 32
 const COPIED = 0x80000000
 const PER_COUNTS = CLUSTER / 2
 const ZEROS = Buffer.alloc(CLUSTER)
+/** Clusters that are read and written together. */
+const AT_ONCE = 16
 
 /**
  * Writes one qcow2 at `into`, which must not exist, that is to `base` what all `overlays` are, the lowest first: with
@@ -84,19 +86,32 @@ class Compact {
     if (tables.every((table) => table === undefined)) return undefined
     const made = new DataView(new ArrayBuffer(CLUSTER))
     let used = false
-    for (let entry = 0; entry < PER_TABLE; entry++) {
-      const cluster = index * PER_TABLE + entry
-      if (cluster * CLUSTER >= this.#size) break
-      const found = await this.#newest(cluster)
-      if (found === undefined) continue
-      const under = await this.below.read(cluster * CLUSTER, CLUSTER)
-      const zero = found.equals(ZEROS)
-      if (under && (zero ? ZEROS : found).equals(under)) continue
-      used = true
-      if (zero) made.setUint32(entry * 8 + 4, 1)
-      else setEntry(made, entry, COPIED, await this.#append(found))
+    for (let entry = 0; entry < PER_TABLE; entry += AT_ONCE) {
+      const first = index * PER_TABLE + entry
+      if (first * CLUSTER >= this.#size) break
+      const changed = await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, nth) => this.#changed(first + nth)),
+      )
+      const kept: Buffer[] = []
+      for (const [nth, bytes] of changed.entries()) {
+        if (!bytes) continue
+        used = true
+        if (bytes === ZEROS) made.setUint32((entry + nth) * 8 + 4, 1)
+        else setEntry(made, entry + nth, COPIED, (this.#next + kept.push(bytes) - 1) * CLUSTER)
+      }
+      if (kept.length > 0) await this.#append(kept.length === 1 ? (kept[0] as Buffer) : Buffer.concat(kept))
     }
     return used ? made : undefined
+  }
+
+  /** The bytes of a cluster that differs from what is below, ZEROS if they are; undefined if it does not. */
+  async #changed(cluster: number): Promise<Buffer | undefined> {
+    if (cluster * CLUSTER >= this.#size) return undefined
+    const found = await this.#newest(cluster)
+    if (found === undefined) return undefined
+    const bytes = found.equals(ZEROS) ? ZEROS : found
+    const under = await this.below.read(cluster * CLUSTER, CLUSTER)
+    return under && bytes.equals(under) ? undefined : bytes
   }
 
   /** What was last written to a cluster; undefined if nothing was. */
@@ -106,9 +121,10 @@ class Compact {
       if (found.kind === "none") continue
       if (found.kind === "zero") return ZEROS
       if (found.kind !== "data") throw invalid(layer.disk.path, "has compressed clusters")
-      const bytes = Buffer.alloc(CLUSTER)
+      // The last cluster of a disk may be cut short.
       const length = Math.min(CLUSTER, layer.disk.size - found.at)
-      bytes.set(new Uint8Array((await layer.disk.read(found.at, length, "data")).buffer))
+      const { buffer } = await layer.disk.read(found.at, length, "data")
+      const bytes = length === CLUSTER ? Buffer.from(buffer) : Buffer.concat([Buffer.from(buffer)], CLUSTER)
       return bytes
     }
     return undefined
@@ -133,9 +149,10 @@ class Compact {
     return table
   }
 
-  /** Gives the offset of a new cluster with these bytes. */
+  /** Gives the offset of new clusters with these bytes. */
   async #append(bytes: ArrayBufferView): Promise<number> {
-    const at = this.#next++ * CLUSTER
+    const at = this.#next * CLUSTER
+    this.#next += bytes.byteLength / CLUSTER
     await this.#writeAt(bytes, at)
     return at
   }
