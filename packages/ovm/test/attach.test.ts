@@ -133,6 +133,27 @@ describe.skipIf(Boolean(skip))("a console on a terminal", () => {
     expect(existsSync(box.path("never"))).toBe(false)
   })
 
+  test("between two lives of a machine that is started again keys are ovm's alone", async () => {
+    for (const [name, keys, said] of [
+      ["left", DETACH, "Detached from left, which goes on"],
+      ["given-up", CTRL_C + CTRL_C, "given-up is kept with its disk"],
+    ] as const) {
+      await using host = shell()
+      host.type(`ovm run --restart always --name ${name} brief:1\r`)
+      // For seconds by then: longer than it takes to type.
+      await until("it waits", () => box.json(["status", name]).catch(() => ({})), {
+        is: ({ restarts = 0, restarting_at }) => restarts >= 5 && restarting_at !== undefined,
+      })
+      host.type(`nobody's${keys}touch never\r`)
+      await host.see(said)
+      await expectUsual(host)
+      expect(host.all()).not.toContain("nobody's")
+      expect(existsSync(box.path("never"))).toBe(false)
+      if (name === "given-up") expect((await box.json(["status", name])).restarting_at).toBeUndefined()
+      await box.ok(["rm", "--force", name])
+    }
+  })
+
   test("a machine that ends at once is shown whole, attached to or not", async () => {
     for (let times = 0; times < 3; times++) {
       const { status, output } = await box.onTerminal(["run", "--rm", "brief:1"])

@@ -9,25 +9,55 @@ const MOST = 32 << 10
 /** What waits for a guest that does not read; more than a person types. */
 const PATIENCE = 1 << 20
 
-export interface SessionOptions {
-  /** Lines of what there was before; all of it unless given. */
-  readonly tail?: number
-  /** Leaves the machine running. */
-  readonly left: AbortController
-  /** Somebody wants it to end, and the next time more so. */
-  readonly stop: () => void
+/**
+ * This terminal's keyboard, from the first machine that it is given to until it is disposed of: then the terminal is as
+ * it was. What is typed while it is nobody's is dropped, but for what is meant for this program.
+ */
+export class TerminalKeys implements Disposable {
+  readonly #keys: Keys
+  #typed: Typed | undefined
+  #raw: Disposable | undefined
+
+  constructor(
+    /** Aborted by who wants to leave the machine running, as Ctrl-P Ctrl-Q does. */
+    readonly left: AbortController,
+    /** Somebody wants the machine to end, and the next time more so. */
+    stop: () => void,
+  ) {
+    this.#keys = new Keys({ send: (bytes) => this.#typed?.add(bytes), detach: () => left.abort(), stop })
+  }
+
+  /** Gives it to whom `send` leads, until what is returned is disposed of. */
+  give(send: (bytes: Uint8Array) => Promise<void>): Disposable {
+    const typed = new Typed(send)
+    this.#typed = typed
+    this.#raw ??= rawKeys(
+      (bytes) => this.#keys.press(bytes),
+      () => this.left.abort(),
+    )
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#typed === typed) this.#typed = undefined
+      },
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#raw?.[Symbol.dispose]()
+  }
 }
 
 /**
- * Joins this terminal and a machine's console until that ends, or until `left` is aborted, which Ctrl-P Ctrl-Q does.
- * The terminal is as it was afterwards. Throws what attaching throws.
+ * Joins this terminal and a machine's console until that ends, or until the keyboard's `left` is aborted. `tail`: lines
+ * of what there was before; all of it unless given. Throws what attaching throws.
  */
 export async function attachTerminal(
   runtime: Runtime,
   { instance_id, name }: InstanceInfo,
-  { tail, left, stop }: SessionOptions,
+  keyboard: TerminalKeys,
+  tail?: number,
 ): Promise<void> {
-  const { signal } = left
+  const { signal } = keyboard.left
   const attachment = randomUUID()
   const console = await runtime.attach(instance_id, {
     attachment,
@@ -35,10 +65,7 @@ export async function attachTerminal(
     ...(tail !== undefined && { tail }),
   })
   printError(`Attached to ${name}: Ctrl-P Ctrl-Q detaches and leaves it running, Ctrl-C twice stops it.\n`)
-  const typed = new Typed((bytes) => runtime.type(instance_id, { attachment, bytes, signal }))
-  const detach = () => left.abort()
-  const keys = new Keys({ send: (bytes) => typed.add(bytes), detach, stop })
-  using _ = rawKeys((bytes) => keys.press(bytes), detach)
+  using _ = keyboard.give((bytes) => runtime.type(instance_id, { attachment, bytes, signal }))
   try {
     for await (const bytes of console) await printBytes(bytes)
   } catch (thrown) {

@@ -1,3 +1,4 @@
+import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo, Runtime } from "../runtime/interfaces.ts"
 import { hasEnded } from "../runtime/states.ts"
@@ -9,15 +10,20 @@ import { isTerminal, printBytes, printError } from "./output.ts"
 /** How often it is looked whether the guest stands still, in ms. */
 const LOOK_MS = 1000
 
+interface ShowOptions extends Call {
+  readonly show?: (info: InstanceInfo) => Promise<void>
+}
+
 /**
  * Shows the console of an instance until it has ended. The first Ctrl-C or SIGTERM asks the guest to power off, the
  * next ends the machine. Throws the instance's own error if it failed, OVM_GUEST_RESET if the guest reset,
- * OVM_INTERRUPTED if it was killed. `show` shows the console of one life of it, if it is not only to be printed.
+ * OVM_INTERRUPTED if it was killed. `show` shows the console of one life of it, if it is not only to be
+ * printed; rejects when `signal` aborts, with the machine left as it is.
  */
 export async function showConsole(
   runtime: Runtime,
   id: string,
-  show: (info: InstanceInfo) => Promise<void> = (info) => printConsole(runtime, info),
+  { show = (info) => printConsole(runtime, info), ...call }: ShowOptions = {},
 ): Promise<InstanceInfo> {
   let signals = 0 as number
   const info = await onSignals(
@@ -33,12 +39,13 @@ export async function showConsole(
             runtime,
             id,
             (info) => info.state !== "starting" && !isRestarting(info),
+            call,
           )
           // One that was going to be started again, and is not.
           if (shown && shown.started === before.started && hasEnded(before.state)) return before
           shown = before
           await show(before)
-          const info = await waitFor(runtime, id, hasLeft(before))
+          const info = await waitFor(runtime, id, hasLeft(before), call)
           // Somebody has it started again: that is shown as well.
           if (hasEnded(info.state) && !isRestarting(info)) return info
         }

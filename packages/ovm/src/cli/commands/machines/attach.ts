@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
-import { attachTerminal, tellDetached } from "../../attach.ts"
+import { attachTerminal, TerminalKeys, tellDetached } from "../../attach.ts"
 import { endOf, refuseBadEnd } from "../../end.ts"
 import { findInstance, hasLeft, waitFor } from "../../instances.ts"
 import { onSignals } from "../../interrupt.ts"
@@ -52,11 +52,14 @@ async function run(text: string, { tail }: AttachCommandOptions): Promise<void> 
     // What becomes of it shows on the console, and in the status.
     runtime.stop({ instance_id, ...grace }).catch(() => {})
   }
-  // Whoever ends this process, or closes its terminal, means no harm to the machine.
-  await onSignals(
-    () => left.abort(),
-    () => attachTerminal(runtime, instance, { tail, left, stop }),
-  )
+  {
+    using keyboard = new TerminalKeys(left, stop)
+    // Whoever ends this process, or closes its terminal, means no harm to the machine.
+    await onSignals(
+      () => left.abort(),
+      () => attachTerminal(runtime, instance, keyboard, tail),
+    )
+  }
   if (left.signal.aborted) return tellDetached(name)
   const info = await waitFor(runtime, instance_id, hasLeft(instance))
   printError(`${name} ${endOf(info)}\n`)

@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
 import { dropTyped } from "../../../host/libc.ts"
 import type { InstanceInfo, Runtime } from "../../../runtime/interfaces.ts"
-import { attachTerminal, tellDetached } from "../../attach.ts"
+import { attachTerminal, TerminalKeys, tellDetached } from "../../attach.ts"
 import { printConsole, showConsole } from "../../console.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
@@ -98,15 +98,17 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController)
   if (!isTerminal("stdin") || !isTerminal("stdout")) return await showConsole(runtime, id)
   // As Ctrl-C did while nobody could type.
   const stop = () => void process.kill(process.pid, "SIGINT")
+  // Between two lives as well: whoever waits for the next one can leave, or have none.
+  using keyboard = new TerminalKeys(left, stop)
   const show = async (info: InstanceInfo) => {
-    await attachTerminal(runtime, info, { left, stop }).catch((thrown) => {
+    await attachTerminal(runtime, info, keyboard).catch((thrown) => {
       // It may have ended by now, be somebody else's to type into, or have no input: it can be watched all the same.
       if (!isRefusal(thrown)) throw thrown
       return printConsole(runtime, info)
     })
     left.signal.throwIfAborted()
   }
-  return await showConsole(runtime, id, show)
+  return await showConsole(runtime, id, { show, signal: left.signal })
 }
 
 function isRefusal(thrown: unknown): boolean {
