@@ -1,5 +1,4 @@
-import { statSync } from "node:fs"
-import { readFile } from "node:fs/promises"
+import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
@@ -112,13 +111,21 @@ export function foreign({ pid, directory }: Identity): OvmError {
 /** Undefined for a process that is gone. Throws what reading throws otherwise. */
 async function statOf(identity: Identity): Promise<string[] | undefined> {
   if (isForeign(identity)) return undefined
-  const text = await readFile(`/proc/${identity.pid}/stat`, "latin1").catch((error) => {
-    if (error.code === "ENOENT" || error.code === "ESRCH") return ""
-    throw error
-  })
+  const text = textOf(identity.pid)
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
   // A zombie has ended: only its parent, the keeper, has not looked yet.
   if (text === "" || fields[STATE] === "Z" || fields[STATE] === "X") return undefined
   if (Number(fields[START]) !== identity.startTime || bootId() !== identity.bootId) return undefined
   return fields
+}
+
+/** Synchronously: the kernel has it at hand, and two hundred machines would wait for turns of the thread pool. */
+function textOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "latin1")
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === "ENOENT" || code === "ESRCH") return ""
+    throw error
+  }
 }
