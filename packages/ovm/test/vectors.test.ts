@@ -211,11 +211,16 @@ async function accept(name: string, vector: Vector): Promise<void> {
       expect(found).toEqual(vector.expect)
     }
     if (vector.kind !== "artifact") return
-    const { kernel, initrd, layers = [] } = judgeArtifact(vector).parts ?? {}
+    const { kernel, initrd, layers = [], disks = [] } = judgeArtifact(vector).parts ?? {}
+    const files = (chain: typeof layers) =>
+      chain.map(({ descriptor, format }) => ({ digest: descriptor.digest, format }))
     const found: unknown = {
       kernel: kernel?.digest,
       initrd: initrd?.digest,
-      layers: layers.map(({ descriptor, format }) => ({ digest: descriptor.digest, format })),
+      layers: files(layers),
+      ...(disks.length > 0 && {
+        disks: disks.map(({ name, layers = [] }) => ({ name, layers: files(layers) })),
+      }),
     }
     expect(found).toEqual(vector.expect)
   }

@@ -33,6 +33,10 @@ interface Kinds {
       readonly kernel?: string
       readonly initrd?: string
       readonly layers?: readonly { readonly digest: string; readonly format: string }[]
+      readonly disks?: readonly {
+        readonly name: string
+        readonly layers: readonly { readonly digest: string; readonly format: string }[]
+      }[]
     }
   }
   snapshot: { readonly input: VectorDocument }

@@ -670,6 +670,14 @@ export interface components {
                 /** @description CPU time of the VMM's process. Only while it runs. */
                 readonly cpu_time_ms?: number;
             };
+            /** @description The disks that are its own, the first one first. Absent until they are known. */
+            readonly disks?: readonly {
+                /** @description Of a disk beside the first, which has none. */
+                readonly name?: string;
+                /** @description Bytes that the guest sees. */
+                readonly size: number;
+                readonly read_only: boolean;
+            }[];
             /** @description What its network interface is connected to. Absent until it is known. */
             readonly network?: {
                 /** @enum {unknown} */

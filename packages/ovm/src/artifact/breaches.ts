@@ -43,12 +43,14 @@ export function breaches(validate: Validator, places: Places, value: unknown): B
 }
 
 /**
- * False for errors that add nothing: of the branches of an `anyOf`, and of keywords that only say that another one
- * failed.
+ * False for errors that add nothing: of the branches of an `anyOf` or `oneOf`, and of keywords that only say that
+ * another one failed.
  */
 function tellsSomething(error: SchemaError): boolean {
   return (
-    !/\/anyOf\/\d+\//.test(error.schemaPath) && error.keyword !== "if" && error.keyword !== "propertyNames"
+    !/\/(any|one)Of\/\d+\//.test(error.schemaPath) &&
+    error.keyword !== "if" &&
+    error.keyword !== "propertyNames"
   )
 }
 
@@ -95,6 +97,8 @@ function messageOf(table: Places, error: SchemaError, value: unknown): string {
       return `${name} is a name reserved for a later version, which this version does not support`
     case "anyOf":
       return "there is neither a kernel nor a disk to boot from"
+    case "oneOf":
+      return "a disk has either layers or a size"
     case "const":
       return `${name} must be ${excerpt(params.allowedValue)}, not ${excerpt(value)}`
     case "enum":

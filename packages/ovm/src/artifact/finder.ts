@@ -2,15 +2,9 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { ErrorCode } from "../errors.ts"
 import { excerpt, type Fault, type FaultDocument } from "./faults.ts"
-import { type DiskFormat, FORMAT_ANNOTATION } from "./machine/manifest.ts"
+import { type DiskFormat, FORMAT_ANNOTATION, type LayerRef } from "./machine/manifest.ts"
 import { type OciManifest, ociFault } from "./oci.ts"
 import { canonicalType, diskType } from "./types.ts"
-
-interface DiskRef {
-  readonly ref: Digest
-  readonly format: DiskFormat
-  readonly size: number
-}
 
 /** Which document the refs are in, and what it calls a breach. */
 export interface FinderTerms {
@@ -40,7 +34,7 @@ export class Finder {
   /** A disk file; `at` points to the member that names it. */
   disk(
     at: string,
-    layer: DiskRef,
+    layer: LayerRef,
   ): { readonly descriptor: Descriptor; readonly format: DiskFormat } | undefined {
     const descriptor = this.find(
       `${at}/ref`,

@@ -29,6 +29,10 @@ function kindOf(bytes: Uint8Array): "manifest" | "oci-manifest" | "pack-source" 
     return "oci-manifest"
   if ("config" in document && "layers" in document) return "oci-manifest"
   if ("mediaType" in document) return "manifest"
-  const parts = [document.kernel, document.initrd, document.diskLayers].flat()
+  const parts = [document.kernel, document.initrd, document.diskLayers, furtherLayers(document.disks)].flat()
   return parts.some((part) => isObject(part) && "path" in part) ? "pack-source" : "manifest"
+}
+
+function furtherLayers(disks: unknown): readonly unknown[] {
+  return Array.isArray(disks) ? disks.flatMap((disk) => (isObject(disk) ? disk.layers : [])) : []
 }

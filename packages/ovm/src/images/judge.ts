@@ -1,4 +1,5 @@
 import type { Fault } from "../artifact/faults.ts"
+import type { DiskBlob } from "../artifact/machine/mapping.ts"
 import { type Artifact, readArtifact } from "../artifact/machine/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -67,19 +68,23 @@ async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): 
       return undefined
     }
   }
-  const { kernel, initrd, layers } = artifact
+  const { kernel, initrd, layers, disks } = artifact
   if (kernel) await attempt("/kernel/ref", async () => checkKernel(await pathOf(files, kernel)))
   if (initrd) await attempt("/initrd/ref", () => pathOf(files, initrd))
-  const chain: DiskInfo[] = []
-  for (const [index, { descriptor, format }] of layers.entries()) {
-    const role = index === 0 ? "base" : "diff"
-    const info = await attempt(`/diskLayers/${index}/ref`, async () =>
-      inspectDisk(await pathOf(files, descriptor), { ...call, format, role }),
-    )
-    if (info) chain.push(info)
+  const judgeDisk = async (pointer: string, blobs: readonly DiskBlob[]) => {
+    const chain: DiskInfo[] = []
+    for (const [index, { descriptor, format }] of blobs.entries()) {
+      const role = index === 0 ? "base" : "diff"
+      const info = await attempt(`${pointer}/${index}/ref`, async () =>
+        inspectDisk(await pathOf(files, descriptor), { ...call, format, role }),
+      )
+      if (info) chain.push(info)
+    }
+    // A chain with a gap says nothing about what is above the gap.
+    if (chain.length === blobs.length) await attempt(pointer, () => checkChain(chain))
   }
-  // A chain with a gap says nothing about what is above the gap.
-  if (chain.length === layers.length) await attempt("/diskLayers", () => checkChain(chain))
+  await judgeDisk("/diskLayers", layers)
+  for (const [at, { layers = [] }] of disks.entries()) await judgeDisk(`/disks/${at}/layers`, layers)
   return faults
 }
 

@@ -1,3 +1,4 @@
+import type { DiskBlob } from "../artifact/machine/mapping.ts"
 import type { Artifact } from "../artifact/machine/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
@@ -6,9 +7,8 @@ import { checkChain } from "../disk/chain.ts"
 import { type DiskInfo, type InspectOptions, inspectDisk } from "../disk/inspect.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { checkKernel } from "../kernel.ts"
-import type { PreparedImage } from "./prepared.ts"
+import type { PreparedDisk, PreparedImage } from "./prepared.ts"
 
-type Layer = Artifact["layers"][number]
 type Machine = Omit<PreparedImage, "digest" | "timings">
 
 /** Files of layers, base first, with what was found in them. */
@@ -31,6 +31,14 @@ export async function machineOf(
   const reference = asked ?? `localhost/${manifest.name}`
   const file = async (target: Descriptor) => ({ path: await localFile(store, reference, target, call) })
   const chain = await chainOf({ store, reference }, artifact.layers, call)
+  const disks = await Promise.all(
+    artifact.disks.map(async ({ name, readOnly = false, size, layers = [] }) => {
+      const further = await chainOf({ store, reference, disk: `disk ${name}` }, layers, call)
+      const virtualSize = size ?? virtualSizeOf(further)
+      const prepared: PreparedDisk = { name, readOnly, layers: further.files, virtualSize }
+      return { prepared, warnings: foreignLayers(further, `disk ${name}`) }
+    }),
+  )
   const kernelFile = kernel && (await file(kernel))
   if (kernelFile) await named(reference, "kernel", () => checkKernel(kernelFile.path))
   const machine = {
@@ -41,7 +49,8 @@ export async function machineOf(
     ...(initrd && { initrd: await file(initrd) }),
     layers: chain.files,
     virtualSize: virtualSizeOf(chain),
-    warnings: [...warnings, ...foreignLayers(chain)],
+    disks: disks.map(({ prepared }) => prepared),
+    warnings: [...warnings, ...foreignLayers(chain), ...disks.flatMap(({ warnings }) => warnings)],
   }
   return { machine, chain }
 }
@@ -50,9 +59,9 @@ export async function machineOf(
  * Raw layers whose bytes are those of something else (OVMS-DSK-041): the guest sees them as they are, and hardly what
  * was meant.
  */
-function foreignLayers({ infos }: Chain): string[] {
+function foreignLayers({ infos }: Chain, disk = "disk"): string[] {
   return infos.flatMap(({ looksLike }, index) =>
-    looksLike ? [`disk layer ${index} is declared raw, but looks like ${looksLike}`] : [],
+    looksLike ? [`${disk} layer ${index} is declared raw, but looks like ${looksLike}`] : [],
   )
 }
 
@@ -65,12 +74,14 @@ export function virtualSizeOf({ infos }: Chain): number {
 export interface LayerSource {
   readonly store: LayoutStore
   readonly reference: string
+  /** What the disk is called, unless it is the first. */
+  readonly disk?: string
 }
 
 /** The files of layers, the lowest first, on top of `below`: judged one by one and as one chain. */
 export async function chainOf(
-  { store, reference }: LayerSource,
-  layers: readonly Layer[],
+  { store, reference, disk = "disk" }: LayerSource,
+  layers: readonly DiskBlob[],
   call: Call,
   below: Chain = { files: [], infos: [] },
 ): Promise<Chain> {
@@ -84,11 +95,11 @@ export async function chainOf(
     files.map(({ path, format }, index) => {
       const level = below.infos.length + index
       const role = level === 0 ? "base" : "diff"
-      return named(reference, `disk layer ${level}`, () => inspectOnce(path, { format, role, ...call }))
+      return named(reference, `${disk} layer ${level}`, () => inspectOnce(path, { format, role, ...call }))
     }),
   )
   const infos = [...below.infos, ...inspected]
-  await named(reference, "disk", () => checkChain(infos))
+  await named(reference, disk, () => checkChain(infos))
   return { files: [...below.files, ...files], infos }
 }
 

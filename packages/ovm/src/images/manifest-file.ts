@@ -7,6 +7,7 @@ import {
   FORMAT_ANNOTATION,
   INITRD_TYPE,
   KERNEL_TYPE,
+  type LayerRef,
   MANIFEST_TYPE,
   type OvmsManifest,
 } from "../artifact/machine/manifest.ts"
@@ -57,21 +58,23 @@ interface Wanted {
   readonly annotations: Readonly<Record<string, string>>
 }
 
-function wantedBy({ kernel, initrd, diskLayers = [], ramSnapshot }: OvmsManifest): Wanted[] {
+function wantedBy({ kernel, initrd, diskLayers = [], disks = [], ramSnapshot }: OvmsManifest): Wanted[] {
   const want = (pointer: string, digest: Digest, mediaType: string, title: string): Wanted => ({
     pointer,
     digest,
     mediaType,
     annotations: { [TITLE_ANNOTATION]: title },
   })
-  const layer = ({ ref, format }: { ref: Digest; format: string }, at: number): Wanted => {
-    const plain = want(`/diskLayers/${at}/ref`, ref, DISK_TYPE, `disk${at}.${format}`)
-    return { ...plain, annotations: { ...plain.annotations, [FORMAT_ANNOTATION]: format } }
-  }
+  const layersOf = (at: string, layers: readonly LayerRef[], title: string) =>
+    layers.map(({ ref, format }, index): Wanted => {
+      const plain = want(`${at}/${index}/ref`, ref, DISK_TYPE, `${title}${index}.${format}`)
+      return { ...plain, annotations: { ...plain.annotations, [FORMAT_ANNOTATION]: format } }
+    })
   return [
     ...(kernel ? [want("/kernel/ref", kernel.ref, KERNEL_TYPE, "kernel.bin")] : []),
     ...(initrd ? [want("/initrd/ref", initrd.ref, INITRD_TYPE, "initrd.img")] : []),
-    ...diskLayers.map(layer),
+    ...layersOf("/diskLayers", diskLayers, "disk"),
+    ...disks.flatMap(({ name, layers = [] }, at) => layersOf(`/disks/${at}/layers`, layers, `disk-${name}-`)),
     ...(ramSnapshot
       ? [want("/ramSnapshot/ref", ramSnapshot.ref, RAM_TYPES[ramSnapshot.compression], "ram.snapshot")]
       : []),

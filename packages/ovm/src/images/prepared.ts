@@ -3,6 +3,16 @@ import type { SnapshotDescriptor } from "../artifact/snapshot/descriptor.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 
+/** A disk beside the first. */
+export interface PreparedDisk {
+  readonly name: string
+  readonly readOnly: boolean
+  /** From base to top; none of a disk that is empty at first. */
+  readonly layers: PreparedImage["layers"]
+  /** What the guest sees, in bytes. */
+  readonly virtualSize: number
+}
+
 /** An image whose every byte is local, verified, inspected and leased: what a runtime needs to know of it. */
 export interface PreparedImage {
   /** As it was asked for, in canonical form; of a path: `localhost/<name>`. */
@@ -17,6 +27,7 @@ export interface PreparedImage {
   readonly layers: readonly { readonly path: string; readonly format: DiskFormat }[]
   /** Of the disk that the guest sees, in bytes; 0 without a disk. */
   readonly virtualSize: number
+  readonly disks: readonly PreparedDisk[]
   readonly warnings: readonly string[]
   /** Milliseconds. */
   readonly timings: { readonly resolve: number; readonly verify: number }

@@ -47,7 +47,7 @@ export function restartable(instance: Instance): Startable {
  * how often its policy has had it started since somebody else did.
  */
 export function nextLife({ directory, info, lineage, request }: Startable, restarts: number): Instance {
-  const { instance_id, name, image, vmm, resources, network, restart, auto_remove, created } = info
+  const { instance_id, name, image, vmm, resources, network, disks, restart, auto_remove, created } = info
   const { base, overlays, top } = lineage
   return new Instance(
     directory,
@@ -63,6 +63,7 @@ export function nextLife({ directory, info, lineage, request }: Startable, resta
       ...(auto_remove && { auto_remove }),
       ...(restarts > 0 && { restarts }),
       ...(network && { network }),
+      ...(disks && { disks }),
       timings_ms: {},
       warnings: [],
       created,

@@ -5,6 +5,7 @@ import { OvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { parseReference } from "../registry/reference.ts"
 import { startable } from "./again.ts"
+import { refuseFurther } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
 import type { Lineage } from "./record.ts"
@@ -24,6 +25,7 @@ export async function commitInstance(
   const reference = parseReference(name).toString()
   const { state, info } = instance
   const lineage = standing(instance)
+  refuseFurther(info.disks, "the image would not have")
   const over = Promise.withResolvers<void>()
   instance.snapshotting = over.promise
   const file = join(instance.directory, `commit-${crypto.randomUUID().slice(0, 8)}.qcow2`)

@@ -8,6 +8,7 @@ import type { PreparedImage } from "../images/prepared.ts"
 import type { Loader } from "../vmm/loader.ts"
 import type { GuestModel, LaunchPlan, NetworkPlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
+import { refuseFurther, shownDisks } from "./disks.ts"
 import { type LaunchRequest, planOf } from "./plan.ts"
 
 /** A snapshot that fits this host, and what it is resumed by. */
@@ -82,6 +83,7 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
   // How large the disk is was fixed when the machine booted, and is compared with the rest.
   const { diskSize: _, ...overrides } = request.overrides
   const { kernel, initrd, ...plan } = planOf({ ...request, overrides }, image)
+  refuseFurther(shownDisks(plan), "no snapshot has")
   if (!boot) return plan
   if (!kernel)
     throw new OvmError(

@@ -62,6 +62,8 @@ const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "
   vmm: object({ name: isText, version: isText, accelerator: isText }),
   resources: object({ vcpus: optional(isSize), memory: optional(isSize) }),
   network: object({ mode: oneOf("user", "none"), mac: optional(isMac), ports: optional(isPorts) }),
+  disks: (value) =>
+    Array.isArray(value) && value.every(object({ name: optional(isText), size: isSize, read_only: isFlag })),
   timings_ms: all((value) => typeof value === "number" && value >= 0),
   snapshot: isDigest,
   generation_id: isUuid,

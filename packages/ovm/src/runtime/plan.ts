@@ -2,10 +2,10 @@ import { refuseUefi } from "../artifact/machine/validate.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
-import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
+import type { PreparedDisk, PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import type { Loaded } from "../vmm/loader.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { DevicePlan, LaunchPlan, NetworkPlan, VolumePlan } from "../vmm/plan.ts"
+import type { DevicePlan, FurtherDiskPlan, LaunchPlan, NetworkPlan, VolumePlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
@@ -90,11 +90,15 @@ function diskSizeOf({ diskSize, readOnly }: Overrides, { reference, virtualSize 
   })
 }
 
-/** What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED, OVM_UNSUPPORTED. */
+/**
+ * What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED, OVM_UNSUPPORTED,
+ * OVM_REQUEST_INVALID.
+ */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
   const { id, directory, overrides, consoleLimit, defaults, network, overlay, volumes = [] } = request
   const { manifest, kernel, initrd, layers } = image
   refuseUefi(manifest)
+  refuseAlike(image, volumes)
   const diskSize = diskSizeOf(overrides, image)
   if (overrides.args !== undefined && !kernel)
     throw new OvmError("OVM_UNSUPPORTED", `args: ${image.reference} has no kernel that could take them`, {
@@ -115,11 +119,31 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
         ...(overlay !== undefined && { overlay }),
       },
     }),
+    ...(image.disks.length > 0 && { disks: image.disks.map((disk) => furtherPlan(disk, overrides)) }),
     ...(volumes.length > 0 && { volumes }),
     devices: (manifest.devices ?? []).map(devicePlan),
     ...(network?.mode === "user" && { network }),
     consoleLimit,
   }
+}
+
+/** One that is empty would be of no use read-only. */
+function furtherPlan(
+  { name, readOnly, layers, virtualSize }: PreparedDisk,
+  overrides: Overrides,
+): FurtherDiskPlan {
+  const writable = layers.length === 0 || !(readOnly || overrides.readOnly)
+  return { name, layers, size: virtualSize, writable, ephemeral: overrides.ephemeral === true }
+}
+
+/** Throws OVM_REQUEST_INVALID for a volume that the guest could not tell from a disk of the image (OVMS-VOL-003). */
+function refuseAlike({ disks, reference }: PreparedImage, volumes: readonly VolumePlan[]): void {
+  const alike = volumes.find(({ serial }) => disks.some(({ name }) => name === serial))
+  if (alike)
+    throw new OvmError(
+      "OVM_REQUEST_INVALID",
+      `overrides.volumes: ${reference} has a disk of its own that is called ${alike.serial} [OVMS-VOL-003]`,
+    )
 }
 
 function devicePlan(device: NonNullable<PreparedImage["manifest"]["devices"]>[number]): DevicePlan {

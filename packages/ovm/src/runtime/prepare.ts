@@ -2,6 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
+import { shownDisks } from "./disks.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import { newNetwork, shownNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
@@ -59,6 +60,7 @@ export function factsOf({ image, capabilities, plan, warnings, snapshot }: Plann
     vmm: { name, version, accelerator },
     resources: plan.resources,
     network: shownNetwork(plan),
+    disks: shownDisks(plan),
     warnings,
     ...(snapshot && { snapshot: snapshot.digest }),
   } satisfies Partial<InstanceInfo>

@@ -11,6 +11,7 @@ import { parseReference } from "../registry/reference.ts"
 import { rounded } from "../rounded.ts"
 import type { Machine, MachineRecord } from "../vmm/machine.ts"
 import type { SnapshotParts, SnapshotSink, Snapshotter } from "../vmm/snapshot.ts"
+import { refuseFurther } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
@@ -57,6 +58,7 @@ export async function takeSnapshot(
   const call = { signal: signal ? AbortSignal.any([signal, removed.signal]) : removed.signal }
   const began = performance.now()
   refuseVolumes(instance)
+  refuseFurther(instance.info.disks, "no snapshot would have")
   const machine = snapshotterOf(instance)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")

@@ -54,11 +54,12 @@ export function provenanceOf(run: PackRun): Readonly<Record<string, unknown>> {
 }
 
 /** In the order of the layers (OVMS-SRC-016). */
-function partsOf({ kernel, initrd, diskLayers = [] }: PackSource): string[] {
+function partsOf({ kernel, initrd, diskLayers = [], disks = [] }: PackSource): string[] {
   return [
     ...(kernel ? ["kernel"] : []),
     ...(initrd ? ["initrd"] : []),
     ...diskLayers.map((_, index) => `disk ${index}`),
+    ...disks.flatMap(({ name, layers = [] }) => layers.map((_, index) => `disk ${name} ${index}`)),
   ]
 }
 
@@ -67,7 +68,7 @@ function dependency(name: string, digest: Digest, part: string) {
 }
 
 function named(source: PackSource, base: string): PackSource {
-  const { kernel, initrd, diskLayers } = source
+  const { kernel, initrd, diskLayers, disks } = source
   const renamed = <T extends { readonly path: string }>(part: T): T => ({
     ...part,
     path: nameOf(part.path, base),
@@ -77,6 +78,9 @@ function named(source: PackSource, base: string): PackSource {
     ...(kernel && { kernel: renamed(kernel) }),
     ...(initrd && { initrd: renamed(initrd) }),
     ...(diskLayers && { diskLayers: diskLayers.map(renamed) }),
+    ...(disks && {
+      disks: disks.map((disk) => ({ ...disk, ...(disk.layers && { layers: disk.layers.map(renamed) }) })),
+    }),
   }
 }
 

@@ -13,6 +13,8 @@ export interface LaunchPlan {
   readonly kernel?: { readonly path: string; readonly args: string }
   readonly initrd?: { readonly path: string }
   readonly disk?: DiskPlan
+  /** Further disks of the machine's own, in order. */
+  readonly disks?: readonly FurtherDiskPlan[]
   readonly devices: readonly DevicePlan[]
   /** Disks that outlive the machine, in order. */
   readonly volumes?: readonly VolumePlan[]
@@ -37,7 +39,7 @@ export interface VolumePlan {
 }
 
 export interface DiskPlan {
-  /** From base to top, never written to. */
+  /** From base to top, never written to; none of a disk that is empty at first. */
   readonly layers: readonly DiskLayer[]
   /** What the guest sees, in bytes. */
   readonly size: number
@@ -52,6 +54,15 @@ export interface DiskPlan {
   readonly ephemeral?: boolean
   /** What the guest wrote to in an earlier life of the machine, and goes on writing to; made anew unless given. */
   readonly overlay?: string
+}
+
+/**
+ * A disk beside the first. What the guest writes to it goes to a file of the machine's directory that has the disk's
+ * name in its own: the adapter makes it where there is none, and goes on with it where there is one.
+ */
+export interface FurtherDiskPlan extends Omit<DiskPlan, "overlay"> {
+  /** By which the guest knows it, as its serial number: a lower-case letter and up to 19 of those, digits, hyphens. */
+  readonly name: string
 }
 
 /** A file, or what somebody serves at a Unix socket by the NBD protocol. */

@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const manifest = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"disks":{"not":{}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["schemaVersion","mediaType","name"],"anyOf":[{"required":["kernel"]},{"required":["diskLayers"]}],"dependentRequired":{"initrd":["kernel"]},"properties":{"schemaVersion":{"const":1},"mediaType":{"const":"application/vnd.ovms.manifest.v1+json"},"name":{"type":"string","maxLength":255,"pattern":"^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"},"version":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$"},"os":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}$"},"architecture":{"const":"amd64"},"kernel":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"}}},"initrd":{"type":"object","additionalProperties":false,"required":["ref"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"diskLayers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}},"disks":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"oneOf":[{"required":["layers"]},{"required":["size"]}],"properties":{"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,19}$"},"readOnly":{"type":"boolean"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512},"layers":{"type":"array","minItems":1,"maxItems":64,"prefixItems":[{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"enum":["qcow2","raw"]},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}],"items":{"type":"object","additionalProperties":false,"required":["ref","format","size"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"format":{"const":"qcow2"},"size":{"type":"integer","minimum":1,"maximum":17592186044416}}}}}}},"ramSnapshot":{"type":"object","additionalProperties":false,"required":["ref","compression"],"properties":{"ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"compression":{"enum":["lz4","zstd"]},"preload_hint":{"type":"boolean"},"mlock_required":{"type":"boolean"}}},"devices":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["type","name"],"if":{"required":["type"],"properties":{"type":{"const":"ivshmem"}}},"then":{"required":["size"]},"properties":{"type":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"name":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"size":{"type":"integer","minimum":4096,"maximum":68719476736},"mmio_addr":{"type":"string","pattern":"^0x[0-9A-Fa-f]{1,16}$"},"required":{"type":"boolean"}}}},"network":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"object","additionalProperties":false,"required":["mode"],"properties":{"mode":{"enum":["user","none"]},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"enum":["tcp","udp"]}}}}}}},"resources":{"type":"object","additionalProperties":false,"properties":{"vcpus":{"type":"integer","minimum":1,"maximum":255},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576}}},"metadata":{"type":"object","additionalProperties":false,"properties":{"author":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","minLength":1,"maxLength":255},"created":{"type":"string","pattern":"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},"description":{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$","maxLength":1024},"platform":{"type":"object","additionalProperties":false,"required":["arch"],"properties":{"arch":{"const":"x86_64"},"uefi":{"type":"boolean"}}}}},"runtimeHints":{"type":"object","additionalProperties":false,"properties":{"preferredRuntime":{"type":"array","maxItems":16,"uniqueItems":true,"items":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"}},"coldStartTargetMs":{"type":"integer","minimum":1,"maximum":600000},"resume":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"}}},"shares":{"not":{}},"config":{"not":{}},"agent":{"not":{}}}};
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 const pattern4 = new RegExp("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$", "u");
@@ -14,10 +14,11 @@ const pattern5 = new RegExp("^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$", "u");
 const pattern6 = new RegExp("^[a-z][a-z0-9]{0,31}$", "u");
 const pattern7 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 const pattern8 = new RegExp("^[ -~]*$", "u");
-const pattern13 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
-const pattern15 = new RegExp("^0x[0-9A-Fa-f]{1,16}$", "u");
-const pattern16 = new RegExp("^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$", "u");
-const pattern17 = new RegExp("^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
+const pattern12 = new RegExp("^[a-z][a-z0-9-]{0,19}$", "u");
+const pattern16 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
+const pattern18 = new RegExp("^0x[0-9A-Fa-f]{1,16}$", "u");
+const pattern19 = new RegExp("^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$", "u");
+const pattern20 = new RegExp("^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -706,11 +707,11 @@ vErrors.push(err54);
 errors++;
 }
 }
-if(data.ramSnapshot !== undefined){
-let data20 = data.ramSnapshot;
-if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
-if(data20.ref === undefined){
-const err55 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
+if(data.disks !== undefined){
+let data20 = data.disks;
+if(Array.isArray(data20)){
+if(data20.length > 16){
+const err55 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -719,8 +720,8 @@ vErrors.push(err55);
 }
 errors++;
 }
-if(data20.compression === undefined){
-const err56 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "compression"},message:"must have required property '"+"compression"+"'"};
+if(data20.length < 1){
+const err56 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -729,9 +730,16 @@ vErrors.push(err56);
 }
 errors++;
 }
-for(const key5 in data20){
-if(!((((key5 === "ref") || (key5 === "compression")) || (key5 === "preload_hint")) || (key5 === "mlock_required"))){
-const err57 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+const len2 = data20.length;
+for(let i1=0; i1<len2; i1++){
+let data21 = data20[i1];
+const _errs48 = errors;
+let valid10 = false;
+let passing0 = null;
+const _errs49 = errors;
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.layers === undefined){
+const err57 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/oneOf/0/required",keyword:"required",params:{missingProperty: "layers"},message:"must have required property '"+"layers"+"'"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -741,11 +749,15 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data20.ref !== undefined){
-let data21 = data20.ref;
-if(typeof data21 === "string"){
-if(!pattern7.test(data21)){
-const err58 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+var _valid1 = _errs49 === errors;
+if(_valid1){
+valid10 = true;
+passing0 = 0;
+}
+const _errs50 = errors;
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.size === undefined){
+const err58 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/oneOf/1/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -755,8 +767,19 @@ vErrors.push(err58);
 errors++;
 }
 }
+var _valid1 = _errs50 === errors;
+if(_valid1 && valid10){
+valid10 = false;
+passing0 = [passing0, 1];
+}
 else {
-const err59 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(_valid1){
+valid10 = true;
+passing0 = 1;
+}
+}
+if(!valid10){
+const err59 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/oneOf",keyword:"oneOf",params:{passingSchemas: passing0},message:"must match exactly one schema in oneOf"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -765,11 +788,20 @@ vErrors.push(err59);
 }
 errors++;
 }
+else {
+errors = _errs48;
+if(vErrors !== null){
+if(_errs48){
+vErrors.length = _errs48;
 }
-if(data20.compression !== undefined){
-let data22 = data20.compression;
-if(!((data22 === "lz4") || (data22 === "zstd"))){
-const err60 = {instancePath:instancePath+"/ramSnapshot/compression",schemaPath:"#/properties/ramSnapshot/properties/compression/enum",keyword:"enum",params:{allowedValues: schema31.properties.ramSnapshot.properties.compression.enum},message:"must be equal to one of the allowed values"};
+else {
+vErrors = null;
+}
+}
+}
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.name === undefined){
+const err60 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -778,10 +810,9 @@ vErrors.push(err60);
 }
 errors++;
 }
-}
-if(data20.preload_hint !== undefined){
-if(typeof data20.preload_hint !== "boolean"){
-const err61 = {instancePath:instancePath+"/ramSnapshot/preload_hint",schemaPath:"#/properties/ramSnapshot/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key5 in data21){
+if(!((((key5 === "name") || (key5 === "readOnly")) || (key5 === "size")) || (key5 === "layers"))){
+const err61 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -791,9 +822,11 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data20.mlock_required !== undefined){
-if(typeof data20.mlock_required !== "boolean"){
-const err62 = {instancePath:instancePath+"/ramSnapshot/mlock_required",schemaPath:"#/properties/ramSnapshot/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data21.name !== undefined){
+let data22 = data21.name;
+if(typeof data22 === "string"){
+if(!pattern12.test(data22)){
+const err62 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,19}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,19}$"+"\""};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -803,9 +836,8 @@ vErrors.push(err62);
 errors++;
 }
 }
-}
 else {
-const err63 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err63 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -815,11 +847,9 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data.devices !== undefined){
-let data25 = data.devices;
-if(Array.isArray(data25)){
-if(data25.length > 16){
-const err64 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data21.readOnly !== undefined){
+if(typeof data21.readOnly !== "boolean"){
+const err64 = {instancePath:instancePath+"/disks/" + i1+"/readOnly",schemaPath:"#/properties/disks/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -828,16 +858,11 @@ vErrors.push(err64);
 }
 errors++;
 }
-const len2 = data25.length;
-for(let i1=0; i1<len2; i1++){
-let data26 = data25[i1];
-const _errs58 = errors;
-let valid11 = true;
-const _errs59 = errors;
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-let missing0;
-if((data26.type === undefined) && (missing0 = "type")){
-const err65 = {};
+}
+if(data21.size !== undefined){
+let data24 = data21.size;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const err65 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -846,10 +871,9 @@ vErrors.push(err65);
 }
 errors++;
 }
-else {
-if(data26.type !== undefined){
-if("ivshmem" !== data26.type){
-const err66 = {};
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 > 17592186044416 || isNaN(data24)){
+const err66 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -858,24 +882,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-}
-}
-var _valid1 = _errs59 === errors;
-errors = _errs58;
-if(vErrors !== null){
-if(_errs58){
-vErrors.length = _errs58;
-}
-else {
-vErrors = null;
-}
-}
-if(_valid1){
-const _errs61 = errors;
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-if(data26.size === undefined){
-const err67 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/then/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if(data24 < 1048576 || isNaN(data24)){
+const err67 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -884,12 +892,9 @@ vErrors.push(err67);
 }
 errors++;
 }
-}
-var _valid1 = _errs61 === errors;
-valid11 = _valid1;
-}
-if(!valid11){
-const err68 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/if",keyword:"if",params:{failingKeyword: "then"},message:"must match \"then\" schema"};
+let res0;
+if((512 === 0 || (res0 = data24/512, res0 !== parseInt(res0)))){
+const err68 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -898,9 +903,13 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-if(data26.type === undefined){
-const err69 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
+}
+}
+if(data21.layers !== undefined){
+let data25 = data21.layers;
+if(Array.isArray(data25)){
+if(data25.length > 64){
+const err69 = {instancePath:instancePath+"/disks/" + i1+"/layers",schemaPath:"#/properties/disks/items/properties/layers/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -909,8 +918,8 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(data26.name === undefined){
-const err70 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data25.length < 1){
+const err70 = {instancePath:instancePath+"/disks/" + i1+"/layers",schemaPath:"#/properties/disks/items/properties/layers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -919,9 +928,12 @@ vErrors.push(err70);
 }
 errors++;
 }
-for(const key6 in data26){
-if(!(((((key6 === "type") || (key6 === "name")) || (key6 === "size")) || (key6 === "mmio_addr")) || (key6 === "required"))){
-const err71 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+const len3 = data25.length;
+if(len3 > 0){
+let data26 = data25[0];
+if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
+if(data26.ref === undefined){
+const err71 = {instancePath:instancePath+"/disks/" + i1+"/layers/0",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -930,12 +942,8 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-if(data26.type !== undefined){
-let data28 = data26.type;
-if(typeof data28 === "string"){
-if(!pattern13.test(data28)){
-const err72 = {instancePath:instancePath+"/devices/" + i1+"/type",schemaPath:"#/properties/devices/items/properties/type/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data26.format === undefined){
+const err72 = {instancePath:instancePath+"/disks/" + i1+"/layers/0",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -944,9 +952,8 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-else {
-const err73 = {instancePath:instancePath+"/devices/" + i1+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data26.size === undefined){
+const err73 = {instancePath:instancePath+"/disks/" + i1+"/layers/0",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -955,12 +962,9 @@ vErrors.push(err73);
 }
 errors++;
 }
-}
-if(data26.name !== undefined){
-let data29 = data26.name;
-if(typeof data29 === "string"){
-if(!pattern13.test(data29)){
-const err74 = {instancePath:instancePath+"/devices/" + i1+"/name",schemaPath:"#/properties/devices/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+for(const key6 in data26){
+if(!(((key6 === "ref") || (key6 === "format")) || (key6 === "size"))){
+const err74 = {instancePath:instancePath+"/disks/" + i1+"/layers/0",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -970,8 +974,11 @@ vErrors.push(err74);
 errors++;
 }
 }
-else {
-const err75 = {instancePath:instancePath+"/devices/" + i1+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data26.ref !== undefined){
+let data27 = data26.ref;
+if(typeof data27 === "string"){
+if(!pattern7.test(data27)){
+const err75 = {instancePath:instancePath+"/disks/" + i1+"/layers/0/ref",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -981,10 +988,8 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data26.size !== undefined){
-let data30 = data26.size;
-if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
-const err76 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err76 = {instancePath:instancePath+"/disks/" + i1+"/layers/0/ref",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -993,9 +998,11 @@ vErrors.push(err76);
 }
 errors++;
 }
-if((typeof data30 == "number") && (isFinite(data30))){
-if(data30 > 68719476736 || isNaN(data30)){
-const err77 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 68719476736},message:"must be <= 68719476736"};
+}
+if(data26.format !== undefined){
+let data28 = data26.format;
+if(!((data28 === "qcow2") || (data28 === "raw"))){
+const err77 = {instancePath:instancePath+"/disks/" + i1+"/layers/0/format",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/properties/format/enum",keyword:"enum",params:{allowedValues: schema31.properties.disks.items.properties.layers.prefixItems[0].properties.format.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -1004,8 +1011,11 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(data30 < 4096 || isNaN(data30)){
-const err78 = {instancePath:instancePath+"/devices/" + i1+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
+}
+if(data26.size !== undefined){
+let data29 = data26.size;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
+const err78 = {instancePath:instancePath+"/disks/" + i1+"/layers/0/size",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -1014,13 +1024,9 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-}
-if(data26.mmio_addr !== undefined){
-let data31 = data26.mmio_addr;
-if(typeof data31 === "string"){
-if(!pattern15.test(data31)){
-const err79 = {instancePath:instancePath+"/devices/" + i1+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/pattern",keyword:"pattern",params:{pattern: "^0x[0-9A-Fa-f]{1,16}$"},message:"must match pattern \""+"^0x[0-9A-Fa-f]{1,16}$"+"\""};
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 > 17592186044416 || isNaN(data29)){
+const err79 = {instancePath:instancePath+"/disks/" + i1+"/layers/0/size",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1029,9 +1035,8 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-else {
-const err80 = {instancePath:instancePath+"/devices/" + i1+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data29 < 1 || isNaN(data29)){
+const err80 = {instancePath:instancePath+"/disks/" + i1+"/layers/0/size",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1041,9 +1046,10 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data26.required !== undefined){
-if(typeof data26.required !== "boolean"){
-const err81 = {instancePath:instancePath+"/devices/" + i1+"/required",schemaPath:"#/properties/devices/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+}
+else {
+const err81 = {instancePath:instancePath+"/disks/" + i1+"/layers/0",schemaPath:"#/properties/disks/items/properties/layers/prefixItems/0/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1053,9 +1059,15 @@ vErrors.push(err81);
 errors++;
 }
 }
-}
-else {
-const err82 = {instancePath:instancePath+"/devices/" + i1,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const len4 = data25.length;
+var valid14 = len4 <= 1;
+if(!valid14){
+for(let i2=1; i2<len4; i2++){
+let data30 = data25[i2];
+const _errs68 = errors;
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.ref === undefined){
+const err82 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1064,10 +1076,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-}
-else {
-const err83 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data30.format === undefined){
+const err83 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "format"},message:"must have required property '"+"format"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1076,12 +1086,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-if(data.network !== undefined){
-let data33 = data.network;
-if(Array.isArray(data33)){
-if(data33.length > 1){
-const err84 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
+if(data30.size === undefined){
+const err84 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2,schemaPath:"#/properties/disks/items/properties/layers/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1090,8 +1096,9 @@ vErrors.push(err84);
 }
 errors++;
 }
-if(data33.length < 1){
-const err85 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+for(const key7 in data30){
+if(!(((key7 === "ref") || (key7 === "format")) || (key7 === "size"))){
+const err85 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2,schemaPath:"#/properties/disks/items/properties/layers/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1100,12 +1107,12 @@ vErrors.push(err85);
 }
 errors++;
 }
-const len3 = data33.length;
-for(let i2=0; i2<len3; i2++){
-let data34 = data33[i2];
-if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-if(data34.mode === undefined){
-const err86 = {instancePath:instancePath+"/network/" + i2,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+if(data30.ref !== undefined){
+let data31 = data30.ref;
+if(typeof data31 === "string"){
+if(!pattern7.test(data31)){
+const err86 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2+"/ref",schemaPath:"#/properties/disks/items/properties/layers/items/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1114,9 +1121,9 @@ vErrors.push(err86);
 }
 errors++;
 }
-for(const key7 in data34){
-if(!((key7 === "mode") || (key7 === "ports"))){
-const err87 = {instancePath:instancePath+"/network/" + i2,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+else {
+const err87 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2+"/ref",schemaPath:"#/properties/disks/items/properties/layers/items/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1126,10 +1133,9 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data34.mode !== undefined){
-let data35 = data34.mode;
-if(!((data35 === "user") || (data35 === "none"))){
-const err88 = {instancePath:instancePath+"/network/" + i2+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data30.format !== undefined){
+if("qcow2" !== data30.format){
+const err88 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2+"/format",schemaPath:"#/properties/disks/items/properties/layers/items/properties/format/const",keyword:"const",params:{allowedValue: "qcow2"},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1139,11 +1145,10 @@ vErrors.push(err88);
 errors++;
 }
 }
-if(data34.ports !== undefined){
-let data36 = data34.ports;
-if(Array.isArray(data36)){
-if(data36.length > 64){
-const err89 = {instancePath:instancePath+"/network/" + i2+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data30.size !== undefined){
+let data33 = data30.size;
+if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
+const err89 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2+"/size",schemaPath:"#/properties/disks/items/properties/layers/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1152,12 +1157,9 @@ vErrors.push(err89);
 }
 errors++;
 }
-const len4 = data36.length;
-for(let i3=0; i3<len4; i3++){
-let data37 = data36[i3];
-if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-if(data37.guest === undefined){
-const err90 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if((typeof data33 == "number") && (isFinite(data33))){
+if(data33 > 17592186044416 || isNaN(data33)){
+const err90 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2+"/size",schemaPath:"#/properties/disks/items/properties/layers/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1166,9 +1168,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-for(const key8 in data37){
-if(!((key8 === "guest") || (key8 === "protocol"))){
-const err91 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+if(data33 < 1 || isNaN(data33)){
+const err91 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2+"/size",schemaPath:"#/properties/disks/items/properties/layers/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1178,10 +1179,10 @@ vErrors.push(err91);
 errors++;
 }
 }
-if(data37.guest !== undefined){
-let data38 = data37.guest;
-if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
-const err92 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err92 = {instancePath:instancePath+"/disks/" + i1+"/layers/" + i2,schemaPath:"#/properties/disks/items/properties/layers/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1190,9 +1191,12 @@ vErrors.push(err92);
 }
 errors++;
 }
-if((typeof data38 == "number") && (isFinite(data38))){
-if(data38 > 65535 || isNaN(data38)){
-const err93 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+var valid14 = _errs68 === errors;
+}
+}
+}
+else {
+const err93 = {instancePath:instancePath+"/disks/" + i1+"/layers",schemaPath:"#/properties/disks/items/properties/layers/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1201,8 +1205,10 @@ vErrors.push(err93);
 }
 errors++;
 }
-if(data38 < 1 || isNaN(data38)){
-const err94 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err94 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1213,10 +1219,8 @@ errors++;
 }
 }
 }
-if(data37.protocol !== undefined){
-let data39 = data37.protocol;
-if(!((data39 === "tcp") || (data39 === "udp"))){
-const err95 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+else {
+const err95 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1226,9 +1230,11 @@ vErrors.push(err95);
 errors++;
 }
 }
-}
-else {
-const err96 = {instancePath:instancePath+"/network/" + i2+"/ports/" + i3,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.ramSnapshot !== undefined){
+let data34 = data.ramSnapshot;
+if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
+if(data34.ref === undefined){
+const err96 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "ref"},message:"must have required property '"+"ref"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1237,10 +1243,8 @@ vErrors.push(err96);
 }
 errors++;
 }
-}
-}
-else {
-const err97 = {instancePath:instancePath+"/network/" + i2+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data34.compression === undefined){
+const err97 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/required",keyword:"required",params:{missingProperty: "compression"},message:"must have required property '"+"compression"+"'"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1249,10 +1253,9 @@ vErrors.push(err97);
 }
 errors++;
 }
-}
-}
-else {
-const err98 = {instancePath:instancePath+"/network/" + i2,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key8 in data34){
+if(!((((key8 === "ref") || (key8 === "compression")) || (key8 === "preload_hint")) || (key8 === "mlock_required"))){
+const err98 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1262,9 +1265,11 @@ vErrors.push(err98);
 errors++;
 }
 }
-}
-else {
-const err99 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data34.ref !== undefined){
+let data35 = data34.ref;
+if(typeof data35 === "string"){
+if(!pattern7.test(data35)){
+const err99 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1274,12 +1279,8 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data.resources !== undefined){
-let data40 = data.resources;
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-for(const key9 in data40){
-if(!((key9 === "vcpus") || (key9 === "memory"))){
-const err100 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+else {
+const err100 = {instancePath:instancePath+"/ramSnapshot/ref",schemaPath:"#/properties/ramSnapshot/properties/ref/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1289,10 +1290,10 @@ vErrors.push(err100);
 errors++;
 }
 }
-if(data40.vcpus !== undefined){
-let data41 = data40.vcpus;
-if(!(((typeof data41 == "number") && (!(data41 % 1) && !isNaN(data41))) && (isFinite(data41)))){
-const err101 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data34.compression !== undefined){
+let data36 = data34.compression;
+if(!((data36 === "lz4") || (data36 === "zstd"))){
+const err101 = {instancePath:instancePath+"/ramSnapshot/compression",schemaPath:"#/properties/ramSnapshot/properties/compression/enum",keyword:"enum",params:{allowedValues: schema31.properties.ramSnapshot.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1301,9 +1302,10 @@ vErrors.push(err101);
 }
 errors++;
 }
-if((typeof data41 == "number") && (isFinite(data41))){
-if(data41 > 255 || isNaN(data41)){
-const err102 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+}
+if(data34.preload_hint !== undefined){
+if(typeof data34.preload_hint !== "boolean"){
+const err102 = {instancePath:instancePath+"/ramSnapshot/preload_hint",schemaPath:"#/properties/ramSnapshot/properties/preload_hint/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1312,8 +1314,10 @@ vErrors.push(err102);
 }
 errors++;
 }
-if(data41 < 1 || isNaN(data41)){
-const err103 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data34.mlock_required !== undefined){
+if(typeof data34.mlock_required !== "boolean"){
+const err103 = {instancePath:instancePath+"/ramSnapshot/mlock_required",schemaPath:"#/properties/ramSnapshot/properties/mlock_required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1324,10 +1328,8 @@ errors++;
 }
 }
 }
-if(data40.memory !== undefined){
-let data42 = data40.memory;
-if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
-const err104 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err104 = {instancePath:instancePath+"/ramSnapshot",schemaPath:"#/properties/ramSnapshot/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1336,9 +1338,12 @@ vErrors.push(err104);
 }
 errors++;
 }
-if((typeof data42 == "number") && (isFinite(data42))){
-if(data42 > 17592186044416 || isNaN(data42)){
-const err105 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data.devices !== undefined){
+let data39 = data.devices;
+if(Array.isArray(data39)){
+if(data39.length > 16){
+const err105 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1347,8 +1352,16 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(data42 < 1048576 || isNaN(data42)){
-const err106 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+const len5 = data39.length;
+for(let i3=0; i3<len5; i3++){
+let data40 = data39[i3];
+const _errs90 = errors;
+let valid19 = true;
+const _errs91 = errors;
+if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
+let missing0;
+if((data40.type === undefined) && (missing0 = "type")){
+const err106 = {};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1357,9 +1370,10 @@ vErrors.push(err106);
 }
 errors++;
 }
-let res0;
-if((1048576 === 0 || (res0 = data42/1048576, res0 !== parseInt(res0)))){
-const err107 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+else {
+if(data40.type !== undefined){
+if("ivshmem" !== data40.type){
+const err107 = {};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1371,8 +1385,21 @@ errors++;
 }
 }
 }
+var _valid2 = _errs91 === errors;
+errors = _errs90;
+if(vErrors !== null){
+if(_errs90){
+vErrors.length = _errs90;
+}
 else {
-const err108 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+vErrors = null;
+}
+}
+if(_valid2){
+const _errs93 = errors;
+if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
+if(data40.size === undefined){
+const err108 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/then/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1382,12 +1409,11 @@ vErrors.push(err108);
 errors++;
 }
 }
-if(data.metadata !== undefined){
-let data43 = data.metadata;
-if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
-for(const key10 in data43){
-if(!((((key10 === "author") || (key10 === "created")) || (key10 === "description")) || (key10 === "platform"))){
-const err109 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+var _valid2 = _errs93 === errors;
+valid19 = _valid2;
+}
+if(!valid19){
+const err109 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/if",keyword:"if",params:{failingKeyword: "then"},message:"must match \"then\" schema"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1396,12 +1422,9 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-if(data43.author !== undefined){
-let data44 = data43.author;
-if(typeof data44 === "string"){
-if(func2(data44) > 255){
-const err110 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
+if(data40.type === undefined){
+const err110 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "type"},message:"must have required property '"+"type"+"'"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1410,8 +1433,8 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(func2(data44) < 1){
-const err111 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(data40.name === undefined){
+const err111 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1420,8 +1443,9 @@ vErrors.push(err111);
 }
 errors++;
 }
-if(!pattern16.test(data44)){
-const err112 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+for(const key9 in data40){
+if(!(((((key9 === "type") || (key9 === "name")) || (key9 === "size")) || (key9 === "mmio_addr")) || (key9 === "required"))){
+const err112 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1431,8 +1455,11 @@ vErrors.push(err112);
 errors++;
 }
 }
-else {
-const err113 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data40.type !== undefined){
+let data42 = data40.type;
+if(typeof data42 === "string"){
+if(!pattern16.test(data42)){
+const err113 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1442,11 +1469,8 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data43.created !== undefined){
-let data45 = data43.created;
-if(typeof data45 === "string"){
-if(!pattern17.test(data45)){
-const err114 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
+else {
+const err114 = {instancePath:instancePath+"/devices/" + i3+"/type",schemaPath:"#/properties/devices/items/properties/type/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1456,8 +1480,11 @@ vErrors.push(err114);
 errors++;
 }
 }
-else {
-const err115 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data40.name !== undefined){
+let data43 = data40.name;
+if(typeof data43 === "string"){
+if(!pattern16.test(data43)){
+const err115 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1467,11 +1494,8 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data43.description !== undefined){
-let data46 = data43.description;
-if(typeof data46 === "string"){
-if(func2(data46) > 1024){
-const err116 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+else {
+const err116 = {instancePath:instancePath+"/devices/" + i3+"/name",schemaPath:"#/properties/devices/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1480,8 +1504,11 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(!pattern16.test(data46)){
-const err117 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+}
+if(data40.size !== undefined){
+let data44 = data40.size;
+if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
+const err117 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1490,9 +1517,9 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-else {
-const err118 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data44 == "number") && (isFinite(data44))){
+if(data44 > 68719476736 || isNaN(data44)){
+const err118 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/maximum",keyword:"maximum",params:{comparison: "<=", limit: 68719476736},message:"must be <= 68719476736"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1501,12 +1528,8 @@ vErrors.push(err118);
 }
 errors++;
 }
-}
-if(data43.platform !== undefined){
-let data47 = data43.platform;
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-if(data47.arch === undefined){
-const err119 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
+if(data44 < 4096 || isNaN(data44)){
+const err119 = {instancePath:instancePath+"/devices/" + i3+"/size",schemaPath:"#/properties/devices/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 4096},message:"must be >= 4096"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1515,9 +1538,13 @@ vErrors.push(err119);
 }
 errors++;
 }
-for(const key11 in data47){
-if(!((key11 === "arch") || (key11 === "uefi"))){
-const err120 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+}
+}
+if(data40.mmio_addr !== undefined){
+let data45 = data40.mmio_addr;
+if(typeof data45 === "string"){
+if(!pattern18.test(data45)){
+const err120 = {instancePath:instancePath+"/devices/" + i3+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/pattern",keyword:"pattern",params:{pattern: "^0x[0-9A-Fa-f]{1,16}$"},message:"must match pattern \""+"^0x[0-9A-Fa-f]{1,16}$"+"\""};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1527,9 +1554,8 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data47.arch !== undefined){
-if("x86_64" !== data47.arch){
-const err121 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/const",keyword:"const",params:{allowedValue: "x86_64"},message:"must be equal to constant"};
+else {
+const err121 = {instancePath:instancePath+"/devices/" + i3+"/mmio_addr",schemaPath:"#/properties/devices/items/properties/mmio_addr/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1539,9 +1565,9 @@ vErrors.push(err121);
 errors++;
 }
 }
-if(data47.uefi !== undefined){
-if(typeof data47.uefi !== "boolean"){
-const err122 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data40.required !== undefined){
+if(typeof data40.required !== "boolean"){
+const err122 = {instancePath:instancePath+"/devices/" + i3+"/required",schemaPath:"#/properties/devices/items/properties/required/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1553,7 +1579,7 @@ errors++;
 }
 }
 else {
-const err123 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err123 = {instancePath:instancePath+"/devices/" + i3,schemaPath:"#/properties/devices/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1565,7 +1591,7 @@ errors++;
 }
 }
 else {
-const err124 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err124 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1575,12 +1601,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data.runtimeHints !== undefined){
-let data50 = data.runtimeHints;
-if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
-for(const key12 in data50){
-if(!((((key12 === "preferredRuntime") || (key12 === "coldStartTargetMs")) || (key12 === "resume")) || (key12 === "coldBootOnMismatch"))){
-const err125 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+if(data.network !== undefined){
+let data47 = data.network;
+if(Array.isArray(data47)){
+if(data47.length > 1){
+const err125 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1589,12 +1614,8 @@ vErrors.push(err125);
 }
 errors++;
 }
-}
-if(data50.preferredRuntime !== undefined){
-let data51 = data50.preferredRuntime;
-if(Array.isArray(data51)){
-if(data51.length > 16){
-const err126 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data47.length < 1){
+const err126 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1603,12 +1624,12 @@ vErrors.push(err126);
 }
 errors++;
 }
-const len5 = data51.length;
-for(let i4=0; i4<len5; i4++){
-let data52 = data51[i4];
-if(typeof data52 === "string"){
-if(!pattern13.test(data52)){
-const err127 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i4,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+const len6 = data47.length;
+for(let i4=0; i4<len6; i4++){
+let data48 = data47[i4];
+if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
+if(data48.mode === undefined){
+const err127 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1617,9 +1638,9 @@ vErrors.push(err127);
 }
 errors++;
 }
-}
-else {
-const err128 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i4,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key10 in data48){
+if(!((key10 === "mode") || (key10 === "ports"))){
+const err128 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1629,18 +1650,10 @@ vErrors.push(err128);
 errors++;
 }
 }
-let i5 = data51.length;
-let j0;
-if(i5 > 1){
-const indices0 = {};
-for(;i5--;){
-let item0 = data51[i5];
-if(typeof item0 !== "string"){
-continue;
-}
-if(typeof indices0[item0] == "number"){
-j0 = indices0[item0];
-const err129 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i5, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i5+" are identical)"};
+if(data48.mode !== undefined){
+let data49 = data48.mode;
+if(!((data49 === "user") || (data49 === "none"))){
+const err129 = {instancePath:instancePath+"/network/" + i4+"/mode",schemaPath:"#/properties/network/items/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1648,14 +1661,13 @@ else {
 vErrors.push(err129);
 }
 errors++;
-break;
-}
-indices0[item0] = i5;
 }
 }
-}
-else {
-const err130 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data48.ports !== undefined){
+let data50 = data48.ports;
+if(Array.isArray(data50)){
+if(data50.length > 64){
+const err130 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1664,11 +1676,12 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-if(data50.coldStartTargetMs !== undefined){
-let data53 = data50.coldStartTargetMs;
-if(!(((typeof data53 == "number") && (!(data53 % 1) && !isNaN(data53))) && (isFinite(data53)))){
-const err131 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len7 = data50.length;
+for(let i5=0; i5<len7; i5++){
+let data51 = data50[i5];
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.guest === undefined){
+const err131 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1677,9 +1690,9 @@ vErrors.push(err131);
 }
 errors++;
 }
-if((typeof data53 == "number") && (isFinite(data53))){
-if(data53 > 600000 || isNaN(data53)){
-const err132 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+for(const key11 in data51){
+if(!((key11 === "guest") || (key11 === "protocol"))){
+const err132 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1688,8 +1701,11 @@ vErrors.push(err132);
 }
 errors++;
 }
-if(data53 < 1 || isNaN(data53)){
-const err133 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data51.guest !== undefined){
+let data52 = data51.guest;
+if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
+const err133 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1698,11 +1714,9 @@ vErrors.push(err133);
 }
 errors++;
 }
-}
-}
-if(data50.resume !== undefined){
-if(typeof data50.resume !== "boolean"){
-const err134 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data52 == "number") && (isFinite(data52))){
+if(data52 > 65535 || isNaN(data52)){
+const err134 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1711,10 +1725,8 @@ vErrors.push(err134);
 }
 errors++;
 }
-}
-if(data50.coldBootOnMismatch !== undefined){
-if(typeof data50.coldBootOnMismatch !== "boolean"){
-const err135 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data52 < 1 || isNaN(data52)){
+const err135 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/guest",schemaPath:"#/properties/network/items/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1725,8 +1737,10 @@ errors++;
 }
 }
 }
-else {
-const err136 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data51.protocol !== undefined){
+let data53 = data51.protocol;
+if(!((data53 === "tcp") || (data53 === "udp"))){
+const err136 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5+"/protocol",schemaPath:"#/properties/network/items/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.network.items.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1736,8 +1750,9 @@ vErrors.push(err136);
 errors++;
 }
 }
-if(data.disks !== undefined){
-const err137 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+else {
+const err137 = {instancePath:instancePath+"/network/" + i4+"/ports/" + i5,schemaPath:"#/properties/network/items/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1746,8 +1761,10 @@ vErrors.push(err137);
 }
 errors++;
 }
-if(data.shares !== undefined){
-const err138 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err138 = {instancePath:instancePath+"/network/" + i4+"/ports",schemaPath:"#/properties/network/items/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1756,8 +1773,10 @@ vErrors.push(err138);
 }
 errors++;
 }
-if(data.config !== undefined){
-const err139 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err139 = {instancePath:instancePath+"/network/" + i4,schemaPath:"#/properties/network/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1766,8 +1785,10 @@ vErrors.push(err139);
 }
 errors++;
 }
-if(data.agent !== undefined){
-const err140 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+}
+}
+else {
+const err140 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1776,12 +1797,13 @@ vErrors.push(err140);
 }
 errors++;
 }
-if(data.initrd !== undefined){
-if(data.kernel === undefined){
-const err141 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
-    missingProperty: "kernel",
-    depsCount: 1,
-    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+}
+if(data.resources !== undefined){
+let data54 = data.resources;
+if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
+for(const key12 in data54){
+if(!((key12 === "vcpus") || (key12 === "memory"))){
+const err141 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1791,14 +1813,506 @@ vErrors.push(err141);
 errors++;
 }
 }
-}
-else {
-const err142 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data54.vcpus !== undefined){
+let data55 = data54.vcpus;
+if(!(((typeof data55 == "number") && (!(data55 % 1) && !isNaN(data55))) && (isFinite(data55)))){
+const err142 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err142];
 }
 else {
 vErrors.push(err142);
+}
+errors++;
+}
+if((typeof data55 == "number") && (isFinite(data55))){
+if(data55 > 255 || isNaN(data55)){
+const err143 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+if(vErrors === null){
+vErrors = [err143];
+}
+else {
+vErrors.push(err143);
+}
+errors++;
+}
+if(data55 < 1 || isNaN(data55)){
+const err144 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err144];
+}
+else {
+vErrors.push(err144);
+}
+errors++;
+}
+}
+}
+if(data54.memory !== undefined){
+let data56 = data54.memory;
+if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
+const err145 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err145];
+}
+else {
+vErrors.push(err145);
+}
+errors++;
+}
+if((typeof data56 == "number") && (isFinite(data56))){
+if(data56 > 17592186044416 || isNaN(data56)){
+const err146 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+if(vErrors === null){
+vErrors = [err146];
+}
+else {
+vErrors.push(err146);
+}
+errors++;
+}
+if(data56 < 1048576 || isNaN(data56)){
+const err147 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+if(vErrors === null){
+vErrors = [err147];
+}
+else {
+vErrors.push(err147);
+}
+errors++;
+}
+let res1;
+if((1048576 === 0 || (res1 = data56/1048576, res1 !== parseInt(res1)))){
+const err148 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+if(vErrors === null){
+vErrors = [err148];
+}
+else {
+vErrors.push(err148);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err149 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err149];
+}
+else {
+vErrors.push(err149);
+}
+errors++;
+}
+}
+if(data.metadata !== undefined){
+let data57 = data.metadata;
+if(data57 && typeof data57 == "object" && !Array.isArray(data57)){
+for(const key13 in data57){
+if(!((((key13 === "author") || (key13 === "created")) || (key13 === "description")) || (key13 === "platform"))){
+const err150 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err150];
+}
+else {
+vErrors.push(err150);
+}
+errors++;
+}
+}
+if(data57.author !== undefined){
+let data58 = data57.author;
+if(typeof data58 === "string"){
+if(func2(data58) > 255){
+const err151 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(vErrors === null){
+vErrors = [err151];
+}
+else {
+vErrors.push(err151);
+}
+errors++;
+}
+if(func2(data58) < 1){
+const err152 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err152];
+}
+else {
+vErrors.push(err152);
+}
+errors++;
+}
+if(!pattern19.test(data58)){
+const err153 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+if(vErrors === null){
+vErrors = [err153];
+}
+else {
+vErrors.push(err153);
+}
+errors++;
+}
+}
+else {
+const err154 = {instancePath:instancePath+"/metadata/author",schemaPath:"#/properties/metadata/properties/author/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err154];
+}
+else {
+vErrors.push(err154);
+}
+errors++;
+}
+}
+if(data57.created !== undefined){
+let data59 = data57.created;
+if(typeof data59 === "string"){
+if(!pattern20.test(data59)){
+const err155 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"},message:"must match pattern \""+"^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"+"\""};
+if(vErrors === null){
+vErrors = [err155];
+}
+else {
+vErrors.push(err155);
+}
+errors++;
+}
+}
+else {
+const err156 = {instancePath:instancePath+"/metadata/created",schemaPath:"#/properties/metadata/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err156];
+}
+else {
+vErrors.push(err156);
+}
+errors++;
+}
+}
+if(data57.description !== undefined){
+let data60 = data57.description;
+if(typeof data60 === "string"){
+if(func2(data60) > 1024){
+const err157 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(vErrors === null){
+vErrors = [err157];
+}
+else {
+vErrors.push(err157);
+}
+errors++;
+}
+if(!pattern19.test(data60)){
+const err158 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]*$"+"\""};
+if(vErrors === null){
+vErrors = [err158];
+}
+else {
+vErrors.push(err158);
+}
+errors++;
+}
+}
+else {
+const err159 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err159];
+}
+else {
+vErrors.push(err159);
+}
+errors++;
+}
+}
+if(data57.platform !== undefined){
+let data61 = data57.platform;
+if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
+if(data61.arch === undefined){
+const err160 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/required",keyword:"required",params:{missingProperty: "arch"},message:"must have required property '"+"arch"+"'"};
+if(vErrors === null){
+vErrors = [err160];
+}
+else {
+vErrors.push(err160);
+}
+errors++;
+}
+for(const key14 in data61){
+if(!((key14 === "arch") || (key14 === "uefi"))){
+const err161 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err161];
+}
+else {
+vErrors.push(err161);
+}
+errors++;
+}
+}
+if(data61.arch !== undefined){
+if("x86_64" !== data61.arch){
+const err162 = {instancePath:instancePath+"/metadata/platform/arch",schemaPath:"#/properties/metadata/properties/platform/properties/arch/const",keyword:"const",params:{allowedValue: "x86_64"},message:"must be equal to constant"};
+if(vErrors === null){
+vErrors = [err162];
+}
+else {
+vErrors.push(err162);
+}
+errors++;
+}
+}
+if(data61.uefi !== undefined){
+if(typeof data61.uefi !== "boolean"){
+const err163 = {instancePath:instancePath+"/metadata/platform/uefi",schemaPath:"#/properties/metadata/properties/platform/properties/uefi/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err163];
+}
+else {
+vErrors.push(err163);
+}
+errors++;
+}
+}
+}
+else {
+const err164 = {instancePath:instancePath+"/metadata/platform",schemaPath:"#/properties/metadata/properties/platform/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err164];
+}
+else {
+vErrors.push(err164);
+}
+errors++;
+}
+}
+}
+else {
+const err165 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err165];
+}
+else {
+vErrors.push(err165);
+}
+errors++;
+}
+}
+if(data.runtimeHints !== undefined){
+let data64 = data.runtimeHints;
+if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
+for(const key15 in data64){
+if(!((((key15 === "preferredRuntime") || (key15 === "coldStartTargetMs")) || (key15 === "resume")) || (key15 === "coldBootOnMismatch"))){
+const err166 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key15},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err166];
+}
+else {
+vErrors.push(err166);
+}
+errors++;
+}
+}
+if(data64.preferredRuntime !== undefined){
+let data65 = data64.preferredRuntime;
+if(Array.isArray(data65)){
+if(data65.length > 16){
+const err167 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(vErrors === null){
+vErrors = [err167];
+}
+else {
+vErrors.push(err167);
+}
+errors++;
+}
+const len8 = data65.length;
+for(let i6=0; i6<len8; i6++){
+let data66 = data65[i6];
+if(typeof data66 === "string"){
+if(!pattern16.test(data66)){
+const err168 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(vErrors === null){
+vErrors = [err168];
+}
+else {
+vErrors.push(err168);
+}
+errors++;
+}
+}
+else {
+const err169 = {instancePath:instancePath+"/runtimeHints/preferredRuntime/" + i6,schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err169];
+}
+else {
+vErrors.push(err169);
+}
+errors++;
+}
+}
+let i7 = data65.length;
+let j0;
+if(i7 > 1){
+const indices0 = {};
+for(;i7--;){
+let item0 = data65[i7];
+if(typeof item0 !== "string"){
+continue;
+}
+if(typeof indices0[item0] == "number"){
+j0 = indices0[item0];
+const err170 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/uniqueItems",keyword:"uniqueItems",params:{i: i7, j: j0},message:"must NOT have duplicate items (items ## "+j0+" and "+i7+" are identical)"};
+if(vErrors === null){
+vErrors = [err170];
+}
+else {
+vErrors.push(err170);
+}
+errors++;
+break;
+}
+indices0[item0] = i7;
+}
+}
+}
+else {
+const err171 = {instancePath:instancePath+"/runtimeHints/preferredRuntime",schemaPath:"#/properties/runtimeHints/properties/preferredRuntime/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err171];
+}
+else {
+vErrors.push(err171);
+}
+errors++;
+}
+}
+if(data64.coldStartTargetMs !== undefined){
+let data67 = data64.coldStartTargetMs;
+if(!(((typeof data67 == "number") && (!(data67 % 1) && !isNaN(data67))) && (isFinite(data67)))){
+const err172 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err172];
+}
+else {
+vErrors.push(err172);
+}
+errors++;
+}
+if((typeof data67 == "number") && (isFinite(data67))){
+if(data67 > 600000 || isNaN(data67)){
+const err173 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
+if(vErrors === null){
+vErrors = [err173];
+}
+else {
+vErrors.push(err173);
+}
+errors++;
+}
+if(data67 < 1 || isNaN(data67)){
+const err174 = {instancePath:instancePath+"/runtimeHints/coldStartTargetMs",schemaPath:"#/properties/runtimeHints/properties/coldStartTargetMs/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err174];
+}
+else {
+vErrors.push(err174);
+}
+errors++;
+}
+}
+}
+if(data64.resume !== undefined){
+if(typeof data64.resume !== "boolean"){
+const err175 = {instancePath:instancePath+"/runtimeHints/resume",schemaPath:"#/properties/runtimeHints/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err175];
+}
+else {
+vErrors.push(err175);
+}
+errors++;
+}
+}
+if(data64.coldBootOnMismatch !== undefined){
+if(typeof data64.coldBootOnMismatch !== "boolean"){
+const err176 = {instancePath:instancePath+"/runtimeHints/coldBootOnMismatch",schemaPath:"#/properties/runtimeHints/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err176];
+}
+else {
+vErrors.push(err176);
+}
+errors++;
+}
+}
+}
+else {
+const err177 = {instancePath:instancePath+"/runtimeHints",schemaPath:"#/properties/runtimeHints/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err177];
+}
+else {
+vErrors.push(err177);
+}
+errors++;
+}
+}
+if(data.shares !== undefined){
+const err178 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err178];
+}
+else {
+vErrors.push(err178);
+}
+errors++;
+}
+if(data.config !== undefined){
+const err179 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err179];
+}
+else {
+vErrors.push(err179);
+}
+errors++;
+}
+if(data.agent !== undefined){
+const err180 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/not",keyword:"not",params:{},message:"must NOT be valid"};
+if(vErrors === null){
+vErrors = [err180];
+}
+else {
+vErrors.push(err180);
+}
+errors++;
+}
+if(data.initrd !== undefined){
+if(data.kernel === undefined){
+const err181 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "initrd",
+    missingProperty: "kernel",
+    depsCount: 1,
+    deps: "kernel"},message:"must have property kernel when property initrd is present"};
+if(vErrors === null){
+vErrors = [err181];
+}
+else {
+vErrors.push(err181);
+}
+errors++;
+}
+}
+}
+else {
+const err182 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err182];
+}
+else {
+vErrors.push(err182);
 }
 errors++;
 }

@@ -25,7 +25,7 @@ export async function writeFurther(
   { layer, created }: { readonly layer: string; readonly created: string },
   call: Call = {},
 ): Promise<{ readonly descriptor: Descriptor; readonly layer: Descriptor }> {
-  const { kernel, initrd, layers } = base
+  const { kernel, initrd, layers, disks } = base
   const { ramSnapshot: _, ...manifest } = base.manifest
   const title = `disk${layers.length}.qcow2`
   const found = await store.ingestFile(layer, DISK_TYPE, call)
@@ -39,12 +39,13 @@ export async function writeFurther(
   const config = documentOf(MANIFEST_TYPE, described)
   parseManifest(config.bytes)
   const below = layers.map(({ descriptor }) => descriptor)
+  const beside = disks.flatMap(({ layers = [] }) => layers.map(({ descriptor }) => descriptor))
   const oci: OciManifest & { readonly mediaType: string } = {
     schemaVersion: 2,
     mediaType: OCI_MANIFEST,
     artifactType: MANIFEST_TYPE,
     config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
-    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, made],
+    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, made, ...beside],
     annotations: {
       ...base.oci.annotations,
       [CREATED_ANNOTATION]: created,

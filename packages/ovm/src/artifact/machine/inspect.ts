@@ -1,5 +1,6 @@
 import type { Digest } from "../../content/digest.ts"
 import type { DiskFormat, OvmsManifest } from "./manifest.ts"
+import type { DiskBlob } from "./mapping.ts"
 import type { Artifact } from "./read.ts"
 
 /** What there is to know about an artifact; `ovm inspect --json` prints it as it is. Sizes are bytes. */
@@ -13,8 +14,9 @@ export interface InspectModel {
   readonly architecture?: string
   readonly kernel?: BlobModel & { readonly args: string }
   readonly initrd?: BlobModel
-  /** Base first. */
-  readonly layers: readonly (BlobModel & { readonly format: DiskFormat; readonly virtual_size?: number })[]
+  /** Of the first disk, base first. */
+  readonly layers: readonly LayerModel[]
+  readonly disks: readonly DiskModel[]
   readonly ram_snapshot?: BlobModel & { readonly compression: "lz4" | "zstd" }
   readonly resources: { readonly vcpus?: number; readonly memory?: number }
   readonly network: NonNullable<OvmsManifest["network"]>
@@ -27,6 +29,18 @@ export interface InspectModel {
   readonly size: number
   readonly warnings: readonly string[]
   readonly manifest: OvmsManifest
+}
+
+type LayerModel = BlobModel & { readonly format: DiskFormat; readonly virtual_size?: number }
+
+/** A disk beside the first. */
+interface DiskModel {
+  readonly name: string
+  readonly read_only: boolean
+  /** Of one that is empty at first. */
+  readonly size?: number
+  /** Base first. */
+  readonly layers?: readonly LayerModel[]
 }
 
 interface Hints {
@@ -43,8 +57,8 @@ interface BlobModel {
 
 export interface InspectDetails {
   readonly reference?: string
-  /** Of the disk up to each layer, where its file could be looked at. */
-  readonly virtualSizes?: readonly (number | undefined)[]
+  /** Of the disk up to this layer, where its file could be looked at. */
+  readonly virtualSize?: (layer: DiskBlob) => number | undefined
 }
 
 /** Gathers what the two manifests say, and what the caller knows beside them. */
@@ -52,6 +66,11 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
   const { manifest, kernel, initrd, ramSnapshot, oci } = artifact
   const { name, version, os, architecture } = manifest
   const blob = ({ digest, size }: BlobModel): BlobModel => ({ digest, size })
+  const layer = (one: DiskBlob): LayerModel => {
+    const virtualSize = details.virtualSize?.(one)
+    const { descriptor, format } = one
+    return { ...blob(descriptor), format, ...(virtualSize !== undefined && { virtual_size: virtualSize }) }
+  }
   const blobs = new Map(
     [artifact.descriptor, oci.config, ...oci.layers].map(({ digest, size }) => [digest, size]),
   )
@@ -64,10 +83,13 @@ export function inspectModel(artifact: Artifact, details: InspectDetails = {}): 
     ...(architecture !== undefined && { architecture }),
     ...(kernel && { kernel: { ...blob(kernel), args: manifest.kernel?.args ?? "" } }),
     ...(initrd && { initrd: blob(initrd) }),
-    layers: artifact.layers.map(({ descriptor, format }, index) => {
-      const virtualSize = details.virtualSizes?.[index]
-      return { ...blob(descriptor), format, ...(virtualSize !== undefined && { virtual_size: virtualSize }) }
-    }),
+    layers: artifact.layers.map(layer),
+    disks: artifact.disks.map(({ name, readOnly = false, size, layers }) => ({
+      name,
+      read_only: readOnly,
+      ...(size !== undefined && { size }),
+      ...(layers && { layers: layers.map(layer) }),
+    })),
     ...(ramSnapshot &&
       manifest.ramSnapshot && {
         ram_snapshot: { ...blob(ramSnapshot), compression: manifest.ramSnapshot.compression },
@@ -107,6 +129,11 @@ export function inspectLines(model: InspectModel): string[] {
   if (initrd) entries.push({ text: `initrd  ${blobText(initrd)}` })
   if (layers.length > 0)
     entries.push({ text: `disk  ${count(layers.length, "layer")}`, below: layers.map(layerText) })
+  for (const { name, read_only, size, layers = [] } of model.disks)
+    entries.push({
+      text: `disk ${name}  ${size === undefined ? count(layers.length, "layer") : `empty, ${bytesText(size)}`}${read_only ? ", read-only" : ""}`,
+      below: layers.map(layerText),
+    })
   if (ram) entries.push({ text: `ram  ${blobText(ram)}, ${ram.compression}` })
   entries.push({
     text: `resources  ${resources.vcpus ?? "default"} vCPU, ${resources.memory ? bytesText(resources.memory) : "default"} memory`,

@@ -14,6 +14,21 @@ export const FORMAT_ANNOTATION = "ovms.format"
 
 export type DiskFormat = "qcow2" | "raw"
 
+/** One file of a disk's chain; `size` is the file's. */
+export interface LayerRef {
+  readonly ref: Digest
+  readonly format: DiskFormat
+  readonly size: number
+}
+
+/** A disk beside the first: a chain of layers, base first, or one that is empty at first and has `size`. */
+export interface FurtherDisk<Layer = LayerRef> {
+  readonly name: string
+  readonly readOnly?: boolean
+  readonly size?: number
+  readonly layers?: readonly Layer[]
+}
+
 /** The OVMS manifest v1 (spec/manifest.md, spec/schema/manifest.v1.json). Sizes are bytes. */
 export interface OvmsManifest {
   readonly schemaVersion: 1
@@ -25,11 +40,8 @@ export interface OvmsManifest {
   readonly architecture?: string
   readonly kernel?: { readonly ref: Digest; readonly args?: string }
   readonly initrd?: { readonly ref: Digest }
-  readonly diskLayers?: readonly {
-    readonly ref: Digest
-    readonly format: DiskFormat
-    readonly size: number
-  }[]
+  readonly diskLayers?: readonly LayerRef[]
+  readonly disks?: readonly FurtherDisk[]
   readonly ramSnapshot?: {
     readonly ref: Digest
     readonly compression: "lz4" | "zstd"

@@ -11,7 +11,20 @@ import {
   SNAPSHOT_TYPE,
   STATE_TYPE,
 } from "../types.ts"
-import { type DiskFormat, INITRD_TYPE, KERNEL_TYPE, type OvmsManifest } from "./manifest.ts"
+import {
+  type DiskFormat,
+  type FurtherDisk,
+  INITRD_TYPE,
+  KERNEL_TYPE,
+  type LayerRef,
+  type OvmsManifest,
+} from "./manifest.ts"
+
+/** The file of a disk's layer. */
+export interface DiskBlob {
+  readonly descriptor: Descriptor
+  readonly format: DiskFormat
+}
 
 /** The blobs of a machine by the part they play. */
 export interface Parts {
@@ -20,8 +33,10 @@ export interface Parts {
   readonly ramSnapshot?: Descriptor
   /** Beside `ramSnapshot`, where it can be resumed: what readInlineSnapshot reads (OVMS-SNP-080). */
   readonly snapshotDescriptor?: Descriptor
-  /** The disk chain, base first. */
-  readonly layers: readonly { readonly descriptor: Descriptor; readonly format: DiskFormat }[]
+  /** The first disk's chain, base first. */
+  readonly layers: readonly DiskBlob[]
+  /** Disks beside the first. */
+  readonly disks: readonly FurtherDisk<DiskBlob>[]
   /** What is no fault, but worth a word: sentences. */
   readonly warnings: readonly string[]
 }
@@ -50,9 +65,13 @@ export function mapParts(oci: OciManifest, manifest: OvmsManifest): PartsVerdict
   const initrd = manifest.initrd && finder.typed("/initrd/ref", manifest.initrd.ref, INITRD_TYPE)
   const ram = manifest.ramSnapshot
   const ramSnapshot = ram && finder.typed("/ramSnapshot/ref", ram.ref, RAM_TYPES[ram.compression])
-  const layers = (manifest.diskLayers ?? []).flatMap(
-    (layer, index) => finder.disk(`/diskLayers/${index}`, layer) ?? [],
-  )
+  const found = (at: string, layers: readonly LayerRef[]) =>
+    layers.flatMap((layer, index) => finder.disk(`${at}/${index}`, layer) ?? [])
+  const layers = found("/diskLayers", manifest.diskLayers ?? [])
+  const disks = (manifest.disks ?? []).map(({ layers, ...disk }, index) => ({
+    ...disk,
+    ...(layers && { layers: found(`/disks/${index}/layers`, layers) }),
+  }))
   const snapshotDescriptor = ram && descriptorBeside(oci)
   const warnings = finder.unused().flatMap(({ digest, mediaType }) => {
     if (isManifestType(mediaType) || (snapshotDescriptor && isSnapshotPart(mediaType))) return []
@@ -68,6 +87,7 @@ export function mapParts(oci: OciManifest, manifest: OvmsManifest): PartsVerdict
     ...(ramSnapshot && { ramSnapshot }),
     ...(snapshotDescriptor && { snapshotDescriptor }),
     layers,
+    disks,
     warnings,
   }
   return { parts, faults: finder.faults }

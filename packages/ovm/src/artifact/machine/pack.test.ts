@@ -249,10 +249,36 @@ test("a source file is read with the folder that its paths are relative to", asy
   await expect(readSource(root)).rejects.toMatchObject({ code: "OVM_FILE_UNREADABLE" })
 })
 
+// OVMS-SRC-016, OVMS-SRC-024, OVMS-OCI-053
+test("further disks come after the first, each a chain with titles of its own", async () => {
+  const disks = [
+    { name: "data", layers: [{ path: "base" }, { path: "diff" }] },
+    { name: "tools", readOnly: true, layers: [{ path: "base", format: "raw" as const }] },
+    { name: "room", size: 1 << 20 },
+  ]
+  const { store, descriptor } = await packed({ ...SOURCE, disks }, join(root, "a"))
+  const { oci, manifest, ...artifact } = await readArtifact(store, descriptor)
+  const titles = oci.layers.map(({ annotations }) => annotations?.["org.opencontainers.image.title"])
+  const first = ["kernel.bin", "initrd.img", "disk0.raw", "disk1.qcow2"]
+  expect(titles).toEqual([...first, "disk-data-0.raw", "disk-data-1.qcow2", "disk-tools-0.raw"])
+  expect(manifest.disks).toMatchObject([
+    { name: "data", layers: [{ format: "raw", size: 1024 }, { format: "qcow2" }] },
+    { name: "tools", readOnly: true, layers: [{ format: "raw" }] },
+    { name: "room", size: 1 << 20 },
+  ])
+  expect(artifact.disks[0]?.layers).toEqual(artifact.layers)
+  const lines = inspectLines(inspectModel({ oci, manifest, ...artifact })).join("\n")
+  for (const words of ["disk data  2 layers", "disk tools  1 layer, read-only", "disk room  empty, 1 MiB"])
+    expect(lines).toContain(words)
+})
+
 test("inspect shows parts, sizes and wishes", async () => {
   const { store, descriptor } = await packed(SOURCE, join(root, "a"))
   const artifact = await readArtifact(store, descriptor)
-  const model = inspectModel(artifact, { reference: "example/machine:1.0", virtualSizes: [1024, 2048] })
+  const model = inspectModel(artifact, {
+    reference: "example/machine:1.0",
+    virtualSize: ({ format }) => (format === "raw" ? 1024 : 2048),
+  })
   expect(model).toMatchObject({
     reference: "example/machine:1.0",
     digest: descriptor.digest,

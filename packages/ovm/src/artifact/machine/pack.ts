@@ -21,7 +21,7 @@ import {
   MANIFEST_TYPE,
   type OvmsManifest,
 } from "./manifest.ts"
-import { checkSource, type PackSource } from "./source.ts"
+import { checkSource, type PackSource, type SourceLayer } from "./source.ts"
 import { parseManifest } from "./validate.ts"
 
 /**
@@ -103,17 +103,19 @@ interface Part {
   /** Titles tell the part, not the author's file names: those are no part of the machine (OVMS-OCI-041). */
   readonly title: string
   readonly format?: DiskFormat
+  /** Name of the further disk that it is of. */
+  readonly disk?: string
   /** As it was when it was looked at. */
   readonly stat: BigIntStats
 }
 
-interface BlobFile extends Pick<Part, "part" | "format"> {
+interface BlobFile extends Pick<Part, "part" | "format" | "disk"> {
   readonly descriptor: Descriptor
 }
 
-/** Checks every file, in the order of the layers: kernel, initrd, disks from the base up. */
+/** Checks every file, in the order of the layers: kernel, initrd, disks from the base up, the first one first. */
 async function check<Info>(source: PackSource, options: PackOptions<Info>): Promise<Part[]> {
-  const { base, disks } = options
+  const { base } = options
   const parts: Part[] = []
   if (source.kernel) {
     const path = resolve(base, source.kernel.path)
@@ -126,14 +128,37 @@ async function check<Info>(source: PackSource, options: PackOptions<Info>): Prom
     const stat = await notEmpty(path)
     parts.push({ part: "initrd", path, mediaType: INITRD_TYPE, title: "initrd.img", stat })
   }
+  parts.push(...(await checkDisk(source.diskLayers ?? [], "disk", options)))
+  for (const { name, layers = [] } of source.disks ?? []) {
+    const files = await checkDisk(layers, `disk-${name}-`, options)
+    parts.push(...files.map((file) => ({ ...file, disk: name })))
+  }
+  return parts
+}
+
+/** The files of one chain, base first; titles are `title` with the layer's index. */
+async function checkDisk<Info>(
+  layers: readonly SourceLayer[],
+  title: string,
+  options: PackOptions<Info>,
+): Promise<Part[]> {
+  const { base, disks } = options
+  const parts: Part[] = []
   const chain: Info[] = []
-  for (const [index, layer] of (source.diskLayers ?? []).entries()) {
+  for (const [index, layer] of layers.entries()) {
     const path = resolve(base, layer.path)
     const stat = await notEmpty(path)
     const format = layer.format ?? (await guessFormat(path))
     const role = index === 0 ? "base" : "diff"
     chain.push(await disks.inspect(path, { ...options, format, role, guessed: layer.format === undefined }))
-    parts.push({ part: "disk", path, mediaType: DISK_TYPE, title: `disk${index}.${format}`, format, stat })
+    parts.push({
+      part: "disk",
+      path,
+      mediaType: DISK_TYPE,
+      title: `${title}${index}.${format}`,
+      format,
+      stat,
+    })
   }
   disks.checkChain(chain)
   return parts
@@ -152,7 +177,7 @@ async function notEmpty(path: string): Promise<BigIntStats> {
 
 /** Stores a file. What was written to since it was checked is refused. */
 async function taken<Info>(
-  { part, path, mediaType, title, format, stat: before }: Part,
+  { part, path, mediaType, title, format, disk, stat: before }: Part,
   store: FileIngester,
   options: PackOptions<Info>,
 ): Promise<BlobFile> {
@@ -166,7 +191,7 @@ async function taken<Info>(
   const annotations = { [TITLE_ANNOTATION]: title, ...(format && { [FORMAT_ANNOTATION]: format }) }
   const descriptor = { ...found, annotations }
   options.onBlob?.({ path, descriptor })
-  return { part, descriptor, ...(format && { format }) }
+  return { part, descriptor, ...(format && { format }), ...(disk !== undefined && { disk }) }
 }
 
 /** For the author's own file alone, whose format is then written down: a reader never guesses (OVMS-SRC-007). */
@@ -193,14 +218,16 @@ function ovmsManifest(
   files: readonly BlobFile[],
   created: string | undefined,
 ): OvmsManifest {
-  const { kernel, initrd, diskLayers, annotations: _, metadata, ...shared } = source
+  const { kernel, initrd, diskLayers, disks, annotations: _, metadata, ...shared } = source
   const ref = (part: BlobFile["part"]) =>
     files.filter((file) => file.part === part).map(({ descriptor }) => descriptor.digest)
   const [kernelRef] = ref("kernel")
   const [initrdRef] = ref("initrd")
-  const layers = files.flatMap(({ descriptor, format }) =>
-    format ? [{ ref: descriptor.digest, format, size: descriptor.size }] : [],
-  )
+  const layersOf = (disk?: string) =>
+    files.flatMap(({ descriptor, format, disk: of }) =>
+      format && of === disk ? [{ ref: descriptor.digest, format, size: descriptor.size }] : [],
+    )
+  const layers = layersOf()
   return {
     os: "linux",
     architecture: "amd64",
@@ -211,6 +238,12 @@ function ovmsManifest(
     }),
     ...(initrdRef && { initrd: { ref: initrdRef } }),
     ...(layers.length > 0 && { diskLayers: layers }),
+    ...(disks && {
+      disks: disks.map(({ layers, ...disk }) => ({
+        ...disk,
+        ...(layers && { layers: layersOf(disk.name) }),
+      })),
+    }),
     ...((metadata || created) && { metadata: { ...metadata, ...(created && { created }) } }),
   }
 }

@@ -6,14 +6,20 @@ import { packSource } from "../generated/pack-source.js"
 import places from "../generated/pack-source.places.json" with { type: "json" }
 import { DOCUMENT_BYTES, readJson } from "../json.ts"
 import { type DocumentSchema, schemaFaults } from "../schema.ts"
-import type { DiskFormat, OvmsManifest } from "./manifest.ts"
-import { deviceFaults } from "./validate.ts"
+import type { DiskFormat, FurtherDisk, OvmsManifest } from "./manifest.ts"
+import { memberFaults } from "./members.ts"
 
 const SCHEMA: DocumentSchema = {
   document: "pack-source",
   code: "OVM_SOURCE_INVALID",
   validate: packSource,
   places,
+}
+
+export interface SourceLayer {
+  readonly path: string
+  /** Told from the file's first bytes unless given. */
+  readonly format?: DiskFormat
 }
 
 /**
@@ -36,7 +42,8 @@ export interface PackSource
   readonly schemaVersion: 1
   readonly kernel?: { readonly path: string; readonly args?: string }
   readonly initrd?: { readonly path: string }
-  readonly diskLayers?: readonly { readonly path: string; readonly format?: DiskFormat }[]
+  readonly diskLayers?: readonly SourceLayer[]
+  readonly disks?: readonly FurtherDisk<SourceLayer>[]
   /** Of the OCI manifest. */
   readonly annotations?: Readonly<Record<string, string>>
 }
@@ -83,5 +90,5 @@ export async function readSource(path: string): Promise<ReadSource> {
 }
 
 function sourceFaults(value: unknown): Fault[] {
-  return [...schemaFaults(SCHEMA, value), ...deviceFaults("pack-source", value)]
+  return [...schemaFaults(SCHEMA, value), ...memberFaults("pack-source", value)]
 }

@@ -1,10 +1,11 @@
 import { OvmError } from "../../errors.ts"
-import { excerpt, type Fault, faultOfJson, faultsError } from "../faults.ts"
+import { type Fault, faultOfJson, faultsError } from "../faults.ts"
 import { manifest } from "../generated/manifest.js"
 import places from "../generated/manifest.places.json" with { type: "json" }
 import { readJson } from "../json.ts"
 import { type DocumentSchema, schemaFaults } from "../schema.ts"
 import type { OvmsManifest } from "./manifest.ts"
+import { memberFaults } from "./members.ts"
 
 const SCHEMA: DocumentSchema = {
   document: "manifest",
@@ -23,7 +24,7 @@ export interface ManifestVerdict {
 export function validateManifest(bytes: Uint8Array): ManifestVerdict {
   const read = readJson(bytes)
   if ("fault" in read) return { faults: [faultOfJson("manifest", "OVM_MANIFEST_INVALID", read.fault)] }
-  const faults = [...schemaFaults(SCHEMA, read.value), ...deviceFaults("manifest", read.value)]
+  const faults = [...schemaFaults(SCHEMA, read.value), ...memberFaults("manifest", read.value)]
   return faults.length > 0 ? { faults } : { manifest: read.value as OvmsManifest, faults }
 }
 
@@ -50,46 +51,4 @@ export function refuseUefi(manifest: OvmsManifest): void {
         hint: "Boot the kernel directly: name it in the manifest and leave metadata.platform.uefi out.",
       },
     )
-}
-
-/** What JSON Schema cannot say about devices, of a value that may be of any shape (OVMS-MAN-053, OVMS-MAN-054). */
-export function deviceFaults(document: "manifest" | "pack-source", value: unknown): Fault[] {
-  const devices = member(value, "devices")
-  if (!Array.isArray(devices)) return []
-  const code = document === "manifest" ? "OVM_MANIFEST_INVALID" : "OVM_SOURCE_INVALID"
-  const faults: Fault[] = []
-  const names = new Set<unknown>()
-  for (const [index, device] of devices.entries()) {
-    const name = member(device, "name")
-    if (typeof name === "string" && names.has(name))
-      faults.push({
-        document,
-        pointer: `/devices/${index}/name`,
-        requirement: "OVMS-MAN-053",
-        code,
-        message: `another device has the name ${excerpt(name)}`,
-      })
-    names.add(name)
-    const size = member(device, "size")
-    if (
-      typeof size === "number" &&
-      Number.isInteger(size) &&
-      size >= 4096 &&
-      !Number.isInteger(Math.log2(size))
-    )
-      faults.push({
-        document,
-        pointer: `/devices/${index}/size`,
-        requirement: "OVMS-MAN-054",
-        code,
-        message: `size must be a power of two, not ${size}`,
-      })
-  }
-  return faults
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, name)
-    ? (value as Record<string, unknown>)[name]
-    : undefined
 }

@@ -119,17 +119,20 @@ interface Components {
  */
 function connect(inventory: Inventory, { machine, base, parts, systems }: Components): void {
   if (base) machine.dependencies.add(base.bomRef)
-  let below: Component | undefined
+  /** Of each disk, by name. */
+  const tops = new Map<string | undefined, Component>()
   for (const [index, component] of parts.entries()) {
     const part = inventory.parts[index]
     const owner = part?.of === "machine" && base ? base : machine
     owner.dependencies.add(component.bomRef)
     if (!part?.format) continue
+    const below = tops.get(part.disk)
     if (below) component.dependencies.add(below.bomRef)
-    below = component
+    tops.set(part.disk, component)
   }
-  for (const [system, ...packages] of systems) {
-    if (system) (below ?? machine).dependencies.add(system.bomRef)
+  for (const [index, [system, ...packages]] of systems.entries()) {
+    const top = tops.get(inventory.installed[index]?.disk)
+    if (system) (top ?? machine).dependencies.add(system.bomRef)
     for (const entry of packages) system?.dependencies.add(entry.bomRef)
   }
 }

@@ -1,3 +1,4 @@
+import type { DiskBlob } from "../../artifact/machine/mapping.ts"
 import { type Artifact, readArtifact } from "../../artifact/machine/read.ts"
 import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../../artifact/snapshot/read.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
@@ -5,7 +6,7 @@ import type { Call, Fetcher, LocalFile } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
 import { kernelVersion } from "../../kernel.ts"
 import type { LayerFile } from "./disk/flatten.ts"
-import { type Installed, scanDisk } from "./disk/scan.ts"
+import { type DiskContent, type Installed, scanDisk } from "./disk/scan.ts"
 
 /** What a machine, or a snapshot of one, consists of: what either format of document says. */
 export interface Inventory {
@@ -32,6 +33,8 @@ export interface Part {
   readonly of: "machine" | "snapshot"
   /** Of a disk layer or overlay. */
   readonly format?: "qcow2" | "raw"
+  /** Of a layer of a further disk: that disk's name. */
+  readonly disk?: string
   /** Of a kernel: everything that its header says. */
   readonly version?: string
 }
@@ -63,12 +66,13 @@ export async function takeInventory(
     ...(await machineParts(files, machine, options)),
     ...(taken ? snapshotParts(taken, snapshot ? "snapshot" : "machine") : []),
   ]
-  const layers: LayerFile[] = []
-  for (const { role, descriptor, format } of parts)
-    if (format && (role === "disk" || snapshot))
-      layers.push({ path: await pathOf(files, descriptor), format })
-  const none = { installed: [], gaps: [] }
-  const found = layers.length > 0 ? await scanDisk(layers, options.folder, options) : none
+  const first: LayerFile[] = []
+  for (const { role, descriptor, format, disk } of parts)
+    if (format && disk === undefined && (role === "disk" || snapshot))
+      first.push({ path: await pathOf(files, descriptor), format })
+  const scans = first.length > 0 ? [await scanDisk(first, options.folder, options)] : []
+  for (const { name, layers = [] } of machine.disks)
+    if (layers.length > 0) scans.push(await scanFurther(files, { name, layers }, options))
   const { name, version } = machine.manifest
   return {
     kind: snapshot ? "snapshot" : "machine",
@@ -77,14 +81,29 @@ export async function takeInventory(
     subject: target,
     ...(snapshot && { base: snapshot.base }),
     parts,
-    installed: found.installed,
-    gaps: found.gaps,
+    installed: scans.flatMap(({ installed }) => installed),
+    gaps: scans.flatMap(({ gaps }) => gaps),
+  }
+}
+
+/** What is on a disk beside the first, told apart from what is on others. */
+async function scanFurther(
+  files: LocalStore,
+  { name, layers }: { readonly name: string; readonly layers: readonly DiskBlob[] },
+  options: InventoryOptions,
+): Promise<DiskContent> {
+  const paths: LayerFile[] = []
+  for (const { descriptor, format } of layers) paths.push({ path: await pathOf(files, descriptor), format })
+  const { installed, gaps } = await scanDisk(paths, options.folder, options)
+  return {
+    installed: installed.map((one) => ({ ...one, disk: name, volume: `disk ${name}: ${one.volume}` })),
+    gaps: gaps.map((gap) => `disk ${name}: ${gap}`),
   }
 }
 
 async function machineParts(files: LocalStore, machine: Artifact, options: Call): Promise<Part[]> {
   options.signal?.throwIfAborted()
-  const { kernel, initrd, layers } = machine
+  const { kernel, initrd, layers, disks } = machine
   const version = kernel && (await kernelVersion(await pathOf(files, kernel)))
   const of = "machine"
   return [
@@ -95,6 +114,19 @@ async function machineParts(files: LocalStore, machine: Artifact, options: Call)
     ...layers.map(
       ({ descriptor, format }, index) =>
         ({ role: "disk", title: `disk layer ${index}`, descriptor, of, format }) as const,
+    ),
+    ...disks.flatMap(({ name, layers = [] }) =>
+      layers.map(
+        ({ descriptor, format }, index) =>
+          ({
+            role: "disk",
+            title: `disk ${name} layer ${index}`,
+            descriptor,
+            of,
+            format,
+            disk: name,
+          }) as const,
+      ),
     ),
   ]
 }

@@ -38,7 +38,8 @@ const BASE = "SPDXRef-Base"
 export function spdx(inventory: Inventory, { created, version }: DocumentOptions) {
   const { base, gaps, name, parts } = inventory
   const owner = (part: Part) => (part.of === "machine" && base ? BASE : MACHINE)
-  const disks = parts.flatMap((part, index) => (part.format ? [`SPDXRef-Part-${index}`] : []))
+  /** Of each disk, by name. */
+  const tops = new Map<string | undefined, string>()
   const described: SpdxPackage[] = [subject(inventory), ...(base ? [basePackage(inventory, base)] : [])]
   const relationships: Relationship[] = [relate("SPDXRef-DOCUMENT", "DESCRIBES", MACHINE)]
   if (base) relationships.push(relate(MACHINE, "DEPENDS_ON", BASE))
@@ -46,8 +47,10 @@ export function spdx(inventory: Inventory, { created, version }: DocumentOptions
     const { SPDXID } = blob(part, index)
     described.push(blob(part, index))
     relationships.push(relate(owner(part), "CONTAINS", SPDXID))
-    const below = disks[disks.indexOf(SPDXID) - 1]
-    if (part.format && below) relationships.push(relate(SPDXID, "DEPENDS_ON", below))
+    if (!part.format) continue
+    const below = tops.get(part.disk)
+    if (below) relationships.push(relate(SPDXID, "DEPENDS_ON", below))
+    tops.set(part.disk, SPDXID)
   }
   for (const [index, installed] of inventory.installed.entries()) {
     const id = `SPDXRef-System-${index}`
@@ -56,7 +59,7 @@ export function spdx(inventory: Inventory, { created, version }: DocumentOptions
       ...package_(id, system?.id ?? "unknown", system?.version, "OPERATING-SYSTEM"),
       comment: `${filesystem} on ${volume}${system?.name ? `: ${system.name}` : ""}`,
     })
-    relationships.push(relate(disks.at(-1) ?? MACHINE, "CONTAINS", id))
+    relationships.push(relate(tops.get(installed.disk) ?? MACHINE, "CONTAINS", id))
     for (const [at, entry] of packages.entries()) {
       const { type, namespace, name, version: its, qualifiers } = purlParts(entry, installed)
       const purl = new PackageURL(type, namespace, name, its, qualifiers, undefined).toString()

@@ -129,6 +129,32 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
   expect(json(readOnly, "-device")).toContainEqual({ ...device, drive: "layer1", werror: "report" })
 })
 
+// OVMS-MAN-127
+test("further disks are chains of their own behind the first, each with its name", () => {
+  const layers = [{ path: "/b", format: "raw" as const }]
+  const disks = [
+    { name: "data", layers, size: 1 << 20, writable: true },
+    { name: "tools", layers, size: 1 << 20, writable: false },
+    { name: "room", layers: [], size: 1 << 20, writable: true },
+  ]
+  const disk = { layers, size: 1 << 20, writable: false }
+  const volumes = [{ path: "/v", serial: "kept", readOnly: true }]
+  const argv = qemuArguments({ ...plan, disk, disks, volumes }, tcg)
+  const options = (name: string) => json(argv, name) as Record<string, unknown>[]
+  const drives = options("-device").filter(({ driver }) => driver === "virtio-blk-pci")
+  expect(drives.map(({ serial, drive, werror }) => [serial, drive, werror])).toEqual([
+    [undefined, "layer0", "report"],
+    ["data", "disk0-layer1", "stop"],
+    ["tools", "disk1-layer0", "report"],
+    ["room", "disk2-layer0", "stop"],
+    ["kept", "volume0", "report"],
+  ])
+  const nodes = new Map(options("-blockdev").map((one) => [one["node-name"], one]))
+  expect(nodes.get("disk0-layer1")).toMatchObject({ backing: "disk0-layer0", "read-only": false })
+  expect(nodes.get("disk0-file1")).toMatchObject({ filename: "disk-data.qcow2" })
+  expect(nodes.get("disk2-layer0")).toMatchObject({ driver: "qcow2", backing: null })
+})
+
 // OVMS-API-039
 test("flushes of an ephemeral machine go no further than QEMU", () => {
   const disk = { layers: [{ path: "/b", format: "raw" as const }], size: 1 << 20, writable: true }

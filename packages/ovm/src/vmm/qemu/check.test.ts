@@ -22,6 +22,8 @@ test("a plain plan has no findings", () => {
   expect(found(device({}))).toEqual([])
 })
 
+const further = (count: number) =>
+  Array.from({ length: count }, (_, at) => ({ name: `d${at}`, layers: [], size: 512, writable: true }))
 const resources = (vcpus: number, memory: number) => ({ resources: { vcpus, memory } })
 const cases: [string, Partial<LaunchPlan>, string[]][] = [
   ["an accelerator that is not here", { accelerator: "kvm" }, ["fatal /accelerator"]],
@@ -39,6 +41,8 @@ const cases: [string, Partial<LaunchPlan>, string[]][] = [
   ["an unknown device", device({ type: "gpu" }), ["fatal /devices/0/type"]],
   ["an unknown optional device", device({ type: "gpu", required: false }), ["degraded /devices/0/type"]],
   ["an address", device({ mmioAddr: "0x10000000" }), ["degraded /devices/0/mmio_addr"]],
+  ["as many disks as there are slots", { disks: further(30) }, []],
+  ["one disk too many", { disks: further(31) }, ["fatal /disks"]],
   ["a size that no BAR has", device({ size: 3 << 20 }), ["fatal /devices/0/size"]],
   ["a tiny size, optional", device({ size: 2048, required: false }), ["degraded /devices/0/size"]],
 ]

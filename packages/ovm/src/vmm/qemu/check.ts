@@ -7,6 +7,8 @@ const MiB = 2 ** 20
 const MAX_VCPUS = 255
 const MIN_MEMORY = 8 * MiB
 const MAX_MEMORY = 2 ** 40
+/** Of q35's root bus: 32 without those of the host bridge and of the chip set. */
+const SLOTS = 30
 /** Linux's COMMAND_LINE_SIZE on x86, with the closing NUL. */
 const MAX_ARGS = 2047
 const MIN_SHARED = 2 ** 12
@@ -25,6 +27,7 @@ export function checkPlan(
     ...accelerator(plan, found),
     ...resources(plan),
     ...boot(plan),
+    ...slots(plan),
     ...plan.devices.flatMap((one, index) => [...device(one, index)]),
     ...checkNetwork(plan, snapshot),
   ]
@@ -66,6 +69,14 @@ function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
       "/kernel/args",
       `the kernel's arguments have ${length} bytes, an x86 kernel reads ${MAX_ARGS}`,
     )
+}
+
+function* slots(plan: LaunchPlan): Iterable<Unsupported> {
+  const { disk, disks = [], volumes = [], firstBoot, network, devices } = plan
+  const single = [disk, firstBoot, network].filter(Boolean).length
+  const all = single + disks.length + volumes.length + devices.filter(isSharedMemory).length
+  if (all > SLOTS)
+    yield fatal("/disks", `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)
 }
 
 function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {

@@ -4,7 +4,7 @@ import type { Machine } from "../machine.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
-import { makeOverlay } from "./disk.ts"
+import { makeFurther, makeOverlay } from "./disk.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
@@ -19,6 +19,7 @@ export async function launchQemu(
   refuseFatal(checkPlan(plan, found))
   if (plan.kernel) await checkKernel(plan.kernel.path)
   const overlay = await makeOverlay(plan)
+  await makeFurther(plan)
   const options = {
     accelerator: plan.accelerator ?? found.accelerator,
     model: modelOf(plan, found),

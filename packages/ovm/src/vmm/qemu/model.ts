@@ -41,7 +41,7 @@ export function modelOf(
 ): GuestModel {
   const { resources, disk, devices } = plan
   const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
-  const { volumes = [] } = plan
+  const { disks = [], volumes = [] } = plan
   const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
   return {
     format: SNAPSHOT_FORMAT,
@@ -54,6 +54,7 @@ export function modelOf(
       "vmgenid",
       ...(!snapshot || snapshot.includes(PVPANIC) ? [PVPANIC] : []),
       ...(drive ? [drive] : []),
+      ...disks.map(({ name, writable }) => `virtio-blk-pci,disk=${name}${writable ? "" : ",read-only"}`),
       ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
       ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),

@@ -1,8 +1,8 @@
 import type { Command } from "commander"
 import { inspectLines, inspectModel } from "../../../artifact/machine/inspect.ts"
-import { type Artifact, readArtifact } from "../../../artifact/machine/read.ts"
+import type { DiskBlob } from "../../../artifact/machine/mapping.ts"
+import { readArtifact } from "../../../artifact/machine/read.ts"
 import type { Call } from "../../../content/interfaces.ts"
-import type { LayoutReader } from "../../../content/layout/reader.ts"
 import { interruptible } from "../../interrupt.ts"
 import { printJson } from "../../output.ts"
 import { locate } from "../../place/locate.ts"
@@ -47,8 +47,10 @@ async function viewOf(found: Opened, call: Call): Promise<View> {
   const { source, target, name: reference, files } = found
   try {
     const artifact = await readArtifact(source, target, call)
-    const virtualSizes = files && sizes(artifact, files)
-    const model = inspectModel(artifact, { reference, ...(virtualSizes && { virtualSizes }) })
+    const sizes = files && {
+      virtualSize: ({ descriptor, format }: DiskBlob) => virtualSize(files, descriptor, format),
+    }
+    const model = inspectModel(artifact, { reference, ...sizes })
     return { model, lines: inspectLines(model) }
   } catch (thrown) {
     // Loaded only now: what is not a machine is a snapshot, or the error stands.
@@ -58,8 +60,4 @@ async function viewOf(found: Opened, call: Call): Promise<View> {
     const model = snapshotModel(await readSnapshot(source, target, call), reference)
     return { model, lines: snapshotLines(model) }
   }
-}
-
-function sizes(artifact: Artifact, files: LayoutReader): readonly (number | undefined)[] {
-  return artifact.layers.map(({ descriptor, format }) => virtualSize(files, descriptor, format))
 }

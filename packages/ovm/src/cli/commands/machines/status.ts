@@ -44,6 +44,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       "cpu time",
       resources.cpu_time_ms === undefined ? undefined : `${(resources.cpu_time_ms / 1000).toFixed(1)} s`,
     ],
+    ...(info.disks ?? []).map((disk): [string, string] => ["disk", describeDisk(disk)]),
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["created", `${info.created} (${formatAge(info.created)})`],
@@ -62,6 +63,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["error", error && `${error.code}: ${error.message}`],
     ...info.warnings.map((warning): [string, string] => ["warning", warning]),
   ]
+}
+
+function describeDisk({ name, size, read_only }: NonNullable<InstanceInfo["disks"]>[number]): string {
+  return [name, formatSize(size), read_only && "read-only"].filter(Boolean).join(", ")
 }
 
 function describeNetwork({ mode, mac, outbound }: NonNullable<InstanceInfo["network"]>): string {

@@ -11,6 +11,8 @@ import { type Volume, volumesOf } from "./volumes.ts"
 export interface Installed {
   /** In words: "the whole disk" or "partition 2". */
   readonly volume: string
+  /** Name of the disk, unless it is the first. */
+  readonly disk?: string
   readonly filesystem: string
   readonly system?: System
   readonly packages: readonly Package[]

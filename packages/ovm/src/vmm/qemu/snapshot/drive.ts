@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
-import { writes } from "../arguments.ts"
+import { writes } from "../drives.ts"
 import type { Qmp } from "../qmp.ts"
 
 /** What the guest's disk is now. */
@@ -63,7 +63,7 @@ async function allNodes(qmp: Qmp): Promise<readonly NodeInfo[]> {
   return (await qmp.execute("query-named-block-nodes", { flat: true })) as readonly NodeInfo[]
 }
 
-/** Names of an overlay's nodes, as in arguments.ts. They are no part of a snapshot, so each attempt has its own. */
+/** Names of an overlay's nodes, as in drives.ts. They are no part of a snapshot, so each attempt has its own. */
 export interface OverlayNodes {
   readonly file: string
   readonly format: string
