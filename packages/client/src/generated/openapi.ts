@@ -647,6 +647,7 @@ export interface components {
              * @constant
              */
             readonly reachable?: false;
+            readonly degraded?: components["schemas"]["Degraded"];
             readonly image: {
                 /** @description What was asked for. */
                 readonly reference: string;
@@ -791,6 +792,8 @@ export interface components {
                 readonly error?: components["schemas"]["ErrorEntry"];
             };
         };
+        /** @description What of a machine has ended while its VMM lives. Only while something has. */
+        readonly Degraded: readonly ("network" | "keeper")[];
         /** @description One thing that happened. Members that go with the type may stand beside these. */
         readonly Event: {
             /** @description Says where it stands among the others. */
@@ -803,13 +806,14 @@ export interface components {
             readonly reason?: string;
             /** @description Digest of the snapshot that was taken. */
             readonly snapshot_ref?: string;
+            readonly degraded?: components["schemas"]["Degraded"];
             /** @description When it ended, if that was found later and can be known. */
             readonly finished?: components["schemas"]["Time"];
             readonly exit?: components["schemas"]["InstanceInfo"]["exit"];
             readonly error?: components["schemas"]["ErrorEntry"];
         };
         /** @enum {string} */
-        readonly EventType: "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "removed" | "snapshot" | "unreachable" | "reachable" | "lost";
+        readonly EventType: "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "removed" | "snapshot" | "unreachable" | "reachable" | "degraded" | "lost";
         /** @description A VMM that this runtime knows; with error instead of the rest if it cannot be used. */
         readonly VmmInfo: {
             readonly name: string;

@@ -33,6 +33,9 @@ export async function metricsOf(runtime: Runtime): Promise<string> {
     gauge("ovm_instances_unreachable", "Instances whose VMM cannot be asked just now.", [
       [{}, all.filter(({ reachable }) => reachable === false).length],
     ]),
+    gauge("ovm_instances_degraded", "Instances of which something has ended while the VMM lives.", [
+      [{}, all.filter(({ degraded }) => degraded !== undefined).length],
+    ]),
     ofEach("ovm_instance_memory_bytes", "RAM of the guest.", live, ({ resources }) => resources.memory),
     ofEach("ovm_instance_resident_bytes", "Memory of the VMM.", live, ({ resources }) => resources.rss),
     {

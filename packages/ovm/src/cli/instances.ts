@@ -8,14 +8,15 @@ import { useDaemonOfInstances } from "./daemon.ts"
 const SHORTEST_PREFIX = 4
 
 /**
- * The state for people: with what is being done while it starts, why it stands still, and whether it can be asked and
- * read, as in `running (unreachable)` and `failed (unreadable)`.
+ * The state for people: with what is being done while it starts, why it stands still, whether it can be asked and
+ * read, and whether all of it is there, as in `running (unreachable)` and `failed (unreadable)`.
  */
 export function stateOf({
   state,
   phase,
   reason,
   reachable,
+  degraded,
   error,
   started,
   exit,
@@ -26,9 +27,8 @@ export function stateOf({
   const made = state === "stopped" && !started && !exit ? "never started" : undefined
   const leaving = auto_remove && hasEnded(state) ? "removing" : undefined
   const ended = restarting_at ? "restarting" : (made ?? leaving)
-  const more = [phase ?? reason ?? ended, unread ?? (reachable === false ? "unreachable" : undefined)].filter(
-    Boolean,
-  )
+  const asked = unread ?? (reachable === false ? "unreachable" : undefined)
+  const more = [phase ?? reason ?? ended, asked, degraded && "degraded"].filter(Boolean)
   return more.length > 0 ? `${state} (${more.join(", ")})` : state
 }
 

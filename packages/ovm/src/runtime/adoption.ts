@@ -6,6 +6,7 @@ import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { foreign, isAlive, isForeign } from "../vmm/process/identity.ts"
 import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
+import { followParts } from "./degraded.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import { settleSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
@@ -64,8 +65,12 @@ export class Adoption {
     return await (ended ?? new ProcessMachine(record)).exited
   }
 
-  /** Watches for the end of the connection to a machine that is reached, which need not be the machine's. */
+  /**
+   * Watches for the end of the connection to a machine that is reached, and of what is beside its VMM: neither need be
+   * the machine's.
+   */
   watch(instance: Instance, machine: Machine): void {
+    followParts(instance, machine, this.#options.log, this.#closing.signal)
     machine.cut?.then(async () => {
       await Promise.race([machine.exited, this.#pause(ENDING_MS)])
       const { state } = instance

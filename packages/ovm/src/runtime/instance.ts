@@ -1,7 +1,7 @@
 import type { OvmError } from "../errors.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
-import type { ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
+import type { Degraded, ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { RecordFile } from "./record-file.ts"
@@ -29,6 +29,9 @@ export class Instance {
   machine: Machine | undefined
   /** Set while there is a machine whose VMM cannot be asked. */
   silence: Silence | undefined
+  /** What of its machine has ended while the VMM lives: of no use to a later daemon, which looks itself. */
+  readonly degraded = new Set<Degraded>()
+  keeperWatched = false
   /** Its record cannot be read, and so is not written either. */
   unreadable: OvmError | undefined
   /** True once it is being removed: nothing else is to be done about it. */

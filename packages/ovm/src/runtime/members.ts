@@ -53,7 +53,9 @@ const isForward = object({
 const isPorts: Check = (value) => Array.isArray(value) && value.every(isForward)
 
 /** The members of InstanceInfo (spec/api/openapi.yaml) that are of no use if they are not this. */
-const MEMBERS: { readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "reachable">]-?: Check } = {
+const MEMBERS: {
+  readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "reachable" | "degraded">]-?: Check
+} = {
   name: (value) => isText(value) && value !== "",
   state: isState,
   phase: oneOf("resolving", "pulling", "verifying", "preparing", "launching"),

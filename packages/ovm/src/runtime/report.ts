@@ -9,11 +9,12 @@ import { suspension } from "./suspended.ts"
 /** The status of an instance as clients see it: with how long it has run, and whether it can be asked. */
 export async function shown(instance: Instance): Promise<InstanceInfo> {
   const suspended = await suspension(instance)
-  const { info, silence, unreadable } = instance
+  const { info, silence, unreadable, degraded, machine } = instance
   const error = unreadable ?? silence?.error ?? suspended
   return withRunning({
     ...info,
     ...((silence || suspended) && { reachable: false }),
+    ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
     ...(error && { error: entryOf(error) }),
   })
 }

@@ -32,6 +32,8 @@ export interface Machine extends Partial<Snapshotter> {
   readonly exited: Promise<Exit>
   /** Settles when the VMM cannot be given commands any more, be it because it ends; absent if that cannot be told. */
   readonly cut?: Promise<void>
+  /** Settles when what carries its network has ended though it should not have; absent if that cannot be told. */
+  readonly unlinked?: Promise<void>
   /** Resident memory in bytes and CPU time in ms of the VMM's process; undefined once it has ended. */
   usage(): Promise<{ readonly rss: number; readonly cpuTime: number } | undefined>
   /** What the guest does, whoever had it do that, as far as the VMM has told. */

@@ -46,6 +46,7 @@ export declare const InstanceList: Validator
 export declare const LogLine: Validator
 export declare const Health: Validator
 export declare const RuntimeInfo: Validator
+export declare const Degraded: Validator
 export declare const Event: Validator
 export declare const EventType: Validator
 export declare const VmmInfo: Validator

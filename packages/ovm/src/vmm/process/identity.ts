@@ -94,8 +94,15 @@ export async function usageOf(identity: Identity): Promise<{ rss: number; cpuTim
   return { rss: Number(fields[RSS]) * PAGE, cpuTime: Math.round((ticks * 1000) / TICKS) }
 }
 
+/** The leader of its session, which is its keeper, by number; undefined if it is gone, or cannot be looked at. */
+export async function keeperOf(identity: Identity): Promise<number | undefined> {
+  const session = Number((await statOf(identity).catch(() => undefined))?.[SESSION] ?? 0)
+  return session > 0 ? session : undefined
+}
+
 // Positions after the command's name, which is field 2 and may hold anything, even ") ".
 const STATE = 0
+const SESSION = 3
 const UTIME = 11
 const START = 19
 const RSS = 21

@@ -6,7 +6,7 @@ import type { Machine, MachineRecord } from "../machine.ts"
 import { endedMachine } from "../process/ended.ts"
 import { isAlive, kill } from "../process/identity.ts"
 import { unreachable } from "../process/machine.ts"
-import { letGo, lookAt } from "./go.ts"
+import { letGo, lookAt, lookAtNetwork } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { macIn } from "./network.ts"
 import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
@@ -38,7 +38,10 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
     // Whoever launched it died between the spawn and the start.
     if (status === "prelaunch") await letGo(qmp, watch)
     // Whoever resumed it died before its link was up.
-    if (macIn(record.model?.devices ?? []) !== undefined) await setLink(qmp, true)
+    if (macIn(record.model?.devices ?? []) !== undefined) {
+      await setLink(qmp, true)
+      await lookAtNetwork(qmp, watch)
+    }
     signal?.throwIfAborted()
     const machine = new QemuMachine(record, { spawn: 0, load: 0 }, qmp, watch)
     // Whoever took a snapshot of it died in the middle.

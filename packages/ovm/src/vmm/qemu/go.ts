@@ -19,6 +19,12 @@ export async function lookAt(qmp: Qmp, watch: GuestWatch): Promise<string> {
   return String(status)
 }
 
+/** What carried its network may have left it while nobody was there to be told: only the monitor for people says so. */
+export async function lookAtNetwork(qmp: Qmp, watch: GuestWatch): Promise<void> {
+  const told = await qmp.execute("human-monitor-command", { "command-line": "info network" })
+  if (/type=stream,\s*$/m.test(String(told))) watch.onEvent({ event: "NETDEV_STREAM_DISCONNECTED", data: {} })
+}
+
 /**
  * Lets the guest go on, and makes sure that it does: QEMU takes `cont` in states from which nothing follows, too, and
  * tells of every guest that runs before it answers. Throws OVM_VMM_FAILED, OVM_VMM_TIMEOUT.

@@ -32,6 +32,7 @@ const SETTLE_MS = 500
 export class QemuMachine implements Machine {
   readonly exited: Promise<Exit>
   readonly cut: Promise<void>
+  readonly unlinked: Promise<void>
   #ended = false
   /** True once the VMM of a guest that cannot go on is being ended. */
   #ending = false
@@ -49,6 +50,7 @@ export class QemuMachine implements Machine {
     private readonly watch: GuestWatch,
   ) {
     this.cut = qmp.closed
+    this.unlinked = watch.unlinked
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()
     if (watch.over) this.#seeOut()

@@ -21,6 +21,7 @@ export class GuestWatch {
   changed = (): void => {}
   /** How often it was let go. */
   runs = 0
+  readonly #unlinked = Promise.withResolvers<void>()
   #guest: Guest = { running: false, reason: "request" }
   /** Of the last write or read that failed, since the guest runs. */
   #trouble: Guest | undefined
@@ -30,6 +31,11 @@ export class GuestWatch {
 
   get guest(): Guest {
     return this.#guest
+  }
+
+  /** Settles once what carries its network has left QEMU. */
+  get unlinked(): Promise<void> {
+    return this.#unlinked.promise
   }
 
   /** The guest cannot go on: the VMM is to be ended. */
@@ -51,6 +57,7 @@ export class GuestWatch {
     if (event === "BLOCK_IO_ERROR" && data.action === "stop") this.#trouble = troubleOf(data)
     if (event === "STOP") this.#become(this.#trouble ?? { running: false, reason: "request" })
     if (event === "GUEST_PANICKED" && data.action !== "run") this.#give("guest-panic")
+    if (event === "NETDEV_STREAM_DISCONNECTED") this.#unlinked.resolve()
     if (event === "SHUTDOWN") {
       const told = String(data.reason)
       if (!this.#hopeless) this.#end = WORDS[told] ?? told

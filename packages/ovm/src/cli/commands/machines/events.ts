@@ -35,8 +35,13 @@ async function run({ follow = false, after, json }: EventsOptions): Promise<void
 
 function lineOf({ time, type, instance_id, name, ...event }: RuntimeEvent): string {
   if (type === "lost") return `${time}  lost  what happened before this is not known`
-  const { reason, snapshot_ref, exit, error, finished } = event
-  const said = reason ?? snapshot_ref ?? exit?.reason ?? (error && `${error.code}: ${error.message}`)
+  const { reason, snapshot_ref, degraded, exit, error, finished } = event
+  const said =
+    reason ??
+    snapshot_ref ??
+    degraded?.join(", ") ??
+    exit?.reason ??
+    (error && `${error.code}: ${error.message}`)
   const when = finished
     ? `at ${finished}`
     : exit?.reason === "lost"

@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { forwardText } from "../../../network/forward.ts"
-import type { InstanceInfo } from "../../../runtime/interfaces.ts"
+import type { Degraded, InstanceInfo } from "../../../runtime/interfaces.ts"
 import { formatAge, formatSize } from "../../format.ts"
 import { findInstance, stateOf } from "../../instances.ts"
 import { printJson } from "../../output.ts"
@@ -36,6 +36,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["resumed from", info.snapshot],
     ["generation id", info.generation_id],
     ["state", stateOf(info)],
+    ...(info.degraded ?? []).map((part): [string, string] => [
+      "degraded",
+      `${LOST[part]}: ovm restart ${info.name}`,
+    ]),
     ["vmm", vmm && `${vmm.name} ${vmm.version} (${vmm.accelerator})`],
     ["cpus", resources.vcpus === undefined ? undefined : `${resources.vcpus}`],
     ["memory", sizeOf(resources.memory)],
@@ -67,6 +71,11 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
 
 function describeDisk({ name, size, read_only }: NonNullable<InstanceInfo["disks"]>[number]): string {
   return [name, formatSize(size), read_only && "read-only"].filter(Boolean).join(", ")
+}
+
+const LOST: Readonly<Record<Degraded, string>> = {
+  network: "what carried its network has ended, and nothing gets in or out",
+  keeper: "its keeper was killed: its console is not kept any more, nor is its exit status going to be",
 }
 
 function describeNetwork({ mode, mac, outbound }: NonNullable<InstanceInfo["network"]>): string {

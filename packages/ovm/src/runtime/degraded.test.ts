@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readdirSync, readFileSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { pidsIn, vmmsBelow } from "@ovms/testkit/processes.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { openImages } from "../images/images.ts"
+import { findPasst } from "../network/passt.ts"
+import { Policy } from "../signing/policy/policy.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { InstanceInfo, RuntimeEvent } from "./interfaces.ts"
+import { LocalRuntime } from "./local.ts"
+
+// Real machines, on a host that may be busy.
+setDefaultTimeout(240_000)
+
+let root: string
+let runtime: LocalRuntime
+
+async function open(): Promise<void> {
+  const policy = new Policy(join(root, "policy.json"))
+  const images = await openImages(join(root, "store"), join(root, "derived"), policy, { damaged: () => {} })
+  const vmms = availableVmms(join(root, "cache"))
+  runtime = await LocalRuntime.open({
+    version: "test",
+    root,
+    instances: join(root, "instances"),
+    images,
+    vmms,
+  })
+}
+
+/** The status once that is so. */
+async function once(id: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
+  return await until("that status", () => runtime.status(id), { is, everyMs: 20 })
+}
+
+const isWhole = ({ state, reachable, degraded }: InstanceInfo) =>
+  state === "running" && reachable === undefined && degraded === undefined
+
+async function started(ports: readonly { readonly guest: number }[] = []): Promise<string> {
+  const network = ports.length > 0 ? { ports: [...ports] } : { mode: "none" as const }
+  const { instance_id: id } = await runtime.start({ manifest: "guest", overrides: { network } })
+  await once(id, isWhole)
+  return id
+}
+
+async function told(): Promise<(readonly string[] | undefined)[]> {
+  const all: RuntimeEvent[] = []
+  for await (const event of await runtime.events()) all.push(event)
+  return all.flatMap(({ type, degraded }) => (type === "degraded" ? [degraded] : []))
+}
+
+function killPasst(port: number | undefined): void {
+  const pids = readdirSync("/proc").filter((pid) => {
+    try {
+      const line = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "latin1") : ""
+      return line.includes("passt") && line.includes(`/${port}:`)
+    } catch {
+      return false
+    }
+  })
+  expect(pids).toHaveLength(1)
+  for (const pid of pids) process.kill(Number(pid), "SIGKILL")
+}
+
+describe.skipIf(guestMissing !== "")(`what is beside a VMM ${guestMissing}`, () => {
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "ovm-degraded-"))
+    await packGuest(join(root, "store"), "guest:latest", "tick_ms=50 button=1")
+    await open()
+  })
+  afterAll(async () => {
+    for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
+    await runtime.close()
+    expect(await vmmsBelow(root)).toEqual([])
+    await rm(root, { recursive: true })
+  })
+
+  // OVMS-STA-037, OVMS-STA-038, OVMS-API-230
+  test.skipIf(!findPasst())("a network that is lost is told, by the next daemon too", async () => {
+    const id = await started([{ guest: 80 }])
+    const { network } = await runtime.status(id)
+    killPasst(network?.ports?.[0]?.host)
+    const info = await once(id, ({ degraded }) => degraded !== undefined)
+    expect([info.state, info.degraded, info.error]).toEqual(["running", ["network"], undefined])
+    expect(await told()).toEqual([["network"]])
+
+    await runtime.close()
+    await open()
+    expect((await once(id, ({ degraded }) => degraded !== undefined)).degraded).toEqual(["network"])
+    expect(await told()).toEqual([["network"]])
+    expect(await runtime.pause(id)).toEqual({ status: "paused" })
+    expect((await runtime.status(id)).degraded).toEqual(["network"])
+
+    await runtime.restart(id, { graceMs: 0 })
+    expect((await once(id, isWhole)).network?.ports).toEqual(network?.ports)
+    await runtime.stop({ instance_id: id })
+    expect((await once(id, ({ state }) => state === "stopped")).degraded).toBeUndefined()
+    expect(await told()).toHaveLength(1)
+  })
+
+  // OVMS-STA-037, OVMS-STA-038, OVMS-API-230
+  test("a machine whose keeper was killed is not lost, and that is told", async () => {
+    const id = await started()
+    const folder = join(root, "instances", id)
+    const keepers = pidsIn(folder, "ovm-keeper")
+    expect(keepers).toHaveLength(1)
+    for (const keeper of keepers) process.kill(keeper, "SIGKILL")
+    const info = await once(id, ({ degraded }) => degraded !== undefined)
+    expect([info.state, info.degraded]).toEqual(["running", ["keeper"]])
+    expect(await told()).toContainEqual(["keeper"])
+
+    await runtime.close()
+    await open()
+    expect((await once(id, ({ degraded }) => degraded !== undefined)).degraded).toEqual(["keeper"])
+    await runtime.stop({ instance_id: id })
+    const ended = await once(id, ({ state }) => state !== "stopping")
+    expect([ended.state, ended.degraded, ended.exit?.status]).toEqual(["stopped", undefined, undefined])
+
+    await runtime.startAgain(id)
+    await once(id, isWhole)
+  })
+
+  test("one that ends has lost nothing", async () => {
+    const id = await started([{ guest: 80 }])
+    const before = await told()
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    await once(id, ({ state }) => state === "stopped")
+    expect(await told()).toEqual(before)
+  })
+})
