@@ -243,6 +243,8 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     seen.add("events")
     await shaped("rmi", ["disk:3"])
     await shaped("prune", ["--dry-run"])
+    const df = await shaped("system df")
+    expect(df.images.items.length + df.snapshots.items.length).toBeGreaterThan(1)
     await shaped("prune", ["--all"])
     await shaped("daemon", ["--stop"])
   })

@@ -17,7 +17,18 @@ beforeAll(async () => {
 afterAll(() => box[Symbol.asyncDispose]())
 
 /** Their output is a console, a script or a remark, or they only have commands below them. */
-const WITHOUT = ["attach", "login", "logout", "logs", "completion", "registry", "policy", "key", "volume"]
+const WITHOUT = [
+  "attach",
+  "login",
+  "logout",
+  "logs",
+  "completion",
+  "registry",
+  "policy",
+  "key",
+  "volume",
+  "system",
+]
 
 /** Every command that takes --json, as the words that name it; and those that do not. */
 async function commands(): Promise<{ taking: string[][]; others: string[] }> {

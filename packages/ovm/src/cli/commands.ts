@@ -267,6 +267,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/program/daemon.ts"),
   },
   {
+    name: "system",
+    summary: "Show what takes room on the disk",
+    group: PROGRAM,
+    load: () => import("./commands/program/system.ts"),
+  },
+  {
     name: "info",
     summary: "Show paths, daemon and virtual machine monitors",
     group: PROGRAM,
