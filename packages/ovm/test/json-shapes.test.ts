@@ -207,6 +207,7 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     expect((await shaped("stats", ["web"])).instances).toMatchObject([
       { name: "web", cpu_percent: expect.any(Number) },
     ])
+    expect((await shaped("top", ["web"])).instances).toMatchObject([{ name: "web" }])
     await shaped("resume", ["web"])
     const { snapshot_ref } = await shaped("snapshot", ["web", "--tag", "warm", "--scrub-report"])
     expect(await shaped("inspect", ["guest:warm"])).toMatchObject({ digest: snapshot_ref })

@@ -122,4 +122,29 @@ describe.skipIf(Boolean(skip))("a host with machines", () => {
     expect(text).toMatch(/\n\w+ +over +stopped/)
     await box.fails(["stats", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
   })
+
+  test("top: the one that takes most above, in an order that a key changes, and the terminal as it was", async () => {
+    const text = await box.ok(["top"])
+    expect(text).toMatch(
+      /^NAME +STATE +CPU +RESIDENT +MEMORY +READ\/S +WRITTEN\/S +UPTIME\nbusy +running +[\d.]+ % .*\nidle /,
+    )
+    const names = async (order: string): Promise<string[]> =>
+      (await box.json(["top", "--sort", order])).instances.map(({ name }: { name: string }) => name)
+    expect(await names("name")).toEqual(["busy", "idle"])
+    const [one] = (await box.json(["top", "busy"])).instances
+    expect(one.resources.disk_written).toBeGreaterThanOrEqual(0)
+    const { status, output } = await box.onTerminal(
+      ["top", "--sort", "name"],
+      [
+        ["by name", "m"],
+        ["by memory", "q"],
+      ],
+    )
+    expect(status).toBe(0)
+    expect(output).toContain("by memory: c m d u n, q quits")
+    expect(output.startsWith("\x1b[?1049h")).toBe(true)
+    expect(output.endsWith("\x1b[?1049l\x1b[?25h")).toBe(true)
+    await box.fails(["top", "nobody"], "OVM_INSTANCE_UNKNOWN", ["nobody"])
+    expect((await box.onTerminal(["top", "nobody"])).output).toContain("OVM_INSTANCE_UNKNOWN")
+  })
 })

@@ -670,6 +670,10 @@ export interface components {
                 readonly rss?: number;
                 /** @description CPU time of the VMM's process. Only while it runs. */
                 readonly cpu_time_ms?: number;
+                /** @description Bytes that the VMM's process has read from disks of the host. Only while it runs. */
+                readonly disk_read?: number;
+                /** @description The same of what it has written. */
+                readonly disk_written?: number;
             };
             /** @description The disks that are its own, the first one first. Absent until they are known. */
             readonly disks?: readonly {

@@ -207,6 +207,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/stats.ts"),
   },
   {
+    name: "top",
+    summary: "Watch what machines take of this host",
+    group: INSTANCES,
+    load: () => import("./commands/machines/top.ts"),
+  },
+  {
     name: "attach",
     summary: "Join the terminal and a machine's console",
     group: INSTANCES,

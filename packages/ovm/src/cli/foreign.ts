@@ -51,7 +51,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   scp: LATER,
   suspend: "ovm pause ID has a guest stand still; ovm snapshot ID --tag TAG keeps it beyond that",
   tail: "ovm logs --follow ID",
-  top: "ovm stats shows what machines take of this host",
   undefine: REMOVE,
   unpause: "ovm resume ID",
   up: RUN,

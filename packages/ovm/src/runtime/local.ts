@@ -48,7 +48,7 @@ import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
 import { Recovery } from "./recover.ts"
 import { Removals } from "./removals.ts"
 import { renameInstance } from "./rename.ts"
-import { factsAbout, shown } from "./report.ts"
+import { factsAbout, shown, withUsage } from "./report.ts"
 import { Restarts } from "./restarts.ts"
 import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
@@ -239,7 +239,7 @@ export class LocalRuntime implements Runtime {
     const usage = await instance.machine?.usage()
     const info = await this.#shown(instance)
     if (!usage || this.#instances.get(instanceId) !== instance) return info
-    return { ...info, resources: { ...info.resources, rss: usage.rss, cpu_time_ms: usage.cpuTime } }
+    return withUsage(info, usage)
   }
 
   /** Of the life that it has by the time that there is an answer: looking takes a moment, and a restart no longer. */

@@ -1,6 +1,7 @@
 import { toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
+import type { Usage } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, RuntimeInfo, VmmInfo } from "./interfaces.ts"
@@ -24,6 +25,15 @@ function withRunning(info: InstanceInfo): InstanceInfo {
   if (!info.started) return info
   const running = Date.parse(info.finished ?? new Date().toISOString()) - Date.parse(info.started)
   return { ...info, timings_ms: { ...info.timings_ms, running: Math.max(0, running) } }
+}
+
+/** With what its VMM's process takes of the host. */
+export function withUsage(info: InstanceInfo, { rss, cpuTime, diskRead, diskWritten }: Usage): InstanceInfo {
+  const transfers = {
+    ...(diskRead !== undefined && { disk_read: diskRead }),
+    ...(diskWritten !== undefined && { disk_written: diskWritten }),
+  }
+  return { ...info, resources: { ...info.resources, rss, cpu_time_ms: cpuTime, ...transfers } }
 }
 
 /** Milliseconds since `start`, which is a time of performance.now(). */

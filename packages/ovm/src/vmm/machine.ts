@@ -34,8 +34,8 @@ export interface Machine extends Partial<Snapshotter> {
   readonly cut?: Promise<void>
   /** Settles when what carries its network has ended though it should not have; absent if that cannot be told. */
   readonly unlinked?: Promise<void>
-  /** Resident memory in bytes and CPU time in ms of the VMM's process; undefined once it has ended. */
-  usage(): Promise<{ readonly rss: number; readonly cpuTime: number } | undefined>
+  /** What the VMM's process takes of the host; undefined once it has ended. */
+  usage(): Promise<Usage | undefined>
   /** What the guest does, whoever had it do that, as far as the VMM has told. */
   readonly guest: Guest
   /** Calls `listener`, the last one given, whenever `guest` has changed. */
@@ -53,6 +53,16 @@ export interface Machine extends Partial<Snapshotter> {
   stop(options?: Call & { readonly graceMs?: number }): Promise<StopMethod>
   /** Forget the machine, leave it running. */
   detach(): void
+}
+
+export interface Usage {
+  /** Resident memory in bytes. */
+  readonly rss: number
+  /** In ms. */
+  readonly cpuTime: number
+  /** Bytes from and to the host's disks since it began; absent where nobody counts them. */
+  readonly diskRead?: number
+  readonly diskWritten?: number
 }
 
 export interface Guest {

@@ -4,6 +4,7 @@ import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
+import type { Usage } from "../machine.ts"
 import { isHeld } from "./held.ts"
 import { PID_FILE } from "./traces.ts"
 
@@ -86,12 +87,25 @@ export async function kill(identity: Identity, signal: NodeJS.Signals = "SIGKILL
   }
 }
 
-/** Resident memory in bytes and CPU time in ms; undefined if the process is gone, or cannot be looked at. */
-export async function usageOf(identity: Identity): Promise<{ rss: number; cpuTime: number } | undefined> {
+/** What a process takes of the host: undefined if it is gone, or cannot be looked at. */
+export async function usageOf(identity: Identity): Promise<Usage | undefined> {
   const fields = await statOf(identity).catch(() => undefined)
   if (!fields) return undefined
   const ticks = Number(fields[UTIME]) + Number(fields[UTIME + 1])
-  return { rss: Number(fields[RSS]) * PAGE, cpuTime: Math.round((ticks * 1000) / TICKS) }
+  const cpuTime = Math.round((ticks * 1000) / TICKS)
+  return { rss: Number(fields[RSS]) * PAGE, cpuTime, ...transfersOf(identity) }
+}
+
+/** Not every kernel counts them, nor lets everybody read that (proc(5), "/proc/pid/io"). */
+function transfersOf({ pid }: Identity): Pick<Usage, "diskRead" | "diskWritten"> {
+  let text = ""
+  try {
+    text = readFileSync(`/proc/${pid}/io`, "latin1")
+  } catch {}
+  const [read, written] = ["read_bytes", "write_bytes"].map((name) =>
+    new RegExp(`^${name}: (\\d+)$`, "m").exec(text),
+  )
+  return read && written ? { diskRead: Number(read[1]), diskWritten: Number(written[1]) } : {}
 }
 
 /** The leader of its session, which is its keeper, by number; undefined if it is gone, or cannot be looked at. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
-import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../machine.ts"
+import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
 import { exitOf, waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { SnapshotParts, SnapshotSink } from "../snapshot.ts"
@@ -114,7 +114,7 @@ export class QemuMachine implements Machine {
     settle(await exitOf(this.record, status, watch.reason(status, untold)))
   }
 
-  async usage(): Promise<{ rss: number; cpuTime: number } | undefined> {
+  async usage(): Promise<Usage | undefined> {
     return await usageOf(this.record)
   }
 

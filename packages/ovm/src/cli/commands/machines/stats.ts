@@ -1,28 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Command } from "commander"
-import type { Call } from "../../../content/interfaces.ts"
-import type { InstanceInfo, Runtime } from "../../../runtime/interfaces.ts"
-import { hasEnded } from "../../../runtime/states.ts"
-import { statusIfThere } from "../../../runtime/status-if-there.ts"
 import { useDaemonOfInstances } from "../../daemon.ts"
 import { formatSize, shortId } from "../../format.ts"
-import { choose, stateOf } from "../../instances.ts"
+import { stateOf } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { isTerminal, print, printJson } from "../../output.ts"
 import { columnsOf } from "../../terminal/columns.ts"
 import { examples } from "../../terminal/examples.ts"
 import { type Column, table } from "../../terminal/table.ts"
+import { lookAtUsage, type MachineUsage, usageModel, usagesBetween } from "../../usage.ts"
 
 interface StatsOptions {
   readonly stream: boolean
   readonly json?: boolean
-}
-
-/** What one machine takes of the host. */
-interface Usage {
-  readonly info: InstanceInfo
-  /** Of one processor, since the look before; absent of one that was not there then. */
-  readonly cpuPercent?: number
 }
 
 const EVERY_MS = 1000
@@ -57,13 +47,13 @@ async function run(names: readonly string[], options: StatsOptions): Promise<voi
   const runtime = await useDaemonOfInstances()
   const goesOn = options.stream && !options.json && isTerminal("stdout")
   const work = async (signal: AbortSignal) => {
-    let before = await look(runtime, names, { signal })
+    let before = await lookAtUsage(runtime, names, { signal })
     do {
       await sleep(EVERY_MS, undefined, { signal })
-      const now = await look(runtime, names, { signal })
-      const usages = now.machines.map((info) => usageOf(info, before, now.at))
+      const now = await lookAtUsage(runtime, names, { signal })
+      const usages = usagesBetween(before, now)
       before = now
-      if (options.json) printJson({ instances: usages.map(modelOf) })
+      if (options.json) printJson({ instances: usages.map(usageModel) })
       else print(`${goesOn ? CLEAR : ""}${table(COLUMNS, usages.map(cells), columnsOf("stdout"))}`)
     } while (goesOn)
   }
@@ -75,32 +65,7 @@ async function run(names: readonly string[], options: StatsOptions): Promise<voi
   )
 }
 
-interface Look {
-  /** In ms, of performance.now(). */
-  readonly at: number
-  readonly machines: readonly InstanceInfo[]
-}
-
-async function look(runtime: Runtime | undefined, names: readonly string[], call: Call): Promise<Look> {
-  const all = (await runtime?.list(call)) ?? []
-  const meant =
-    names.length > 0 ? names.map((name) => choose(all, name)) : all.filter(({ state }) => !hasEnded(state))
-  const at = performance.now()
-  const found = await Promise.all(
-    meant.map((one) => runtime && statusIfThere(runtime, one.instance_id, call)),
-  )
-  return { at, machines: found.filter((one) => one !== undefined) }
-}
-
-function usageOf(info: InstanceInfo, before: Look, at: number): Usage {
-  const earlier = before.machines.find(({ instance_id }) => instance_id === info.instance_id)
-  const [from, to] = [earlier?.resources.cpu_time_ms, info.resources.cpu_time_ms]
-  if (from === undefined || to === undefined) return { info }
-  // One that was started again in between has begun anew.
-  return { info, cpuPercent: (Math.max(0, to - from) / (at - before.at)) * 100 }
-}
-
-function cells({ info, cpuPercent }: Usage): string[] {
+function cells({ info, cpuPercent }: MachineUsage): string[] {
   const { rss, memory, vcpus, cpu_time_ms } = info.resources
   return [
     shortId(info.instance_id),
@@ -112,15 +77,4 @@ function cells({ info, cpuPercent }: Usage): string[] {
     memory === undefined ? "" : formatSize(memory),
     cpu_time_ms === undefined ? "" : `${(cpu_time_ms / 1000).toFixed(1)} s`,
   ]
-}
-
-function modelOf({ info, cpuPercent }: Usage) {
-  const { instance_id, name, state, resources } = info
-  return {
-    instance_id,
-    name,
-    state,
-    ...(cpuPercent !== undefined && { cpu_percent: Math.round(cpuPercent * 10) / 10 }),
-    resources,
-  }
 }
