@@ -1,18 +1,25 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { spawnSync } from "node:child_process"
 import { once } from "node:events"
+import { chmod, mkdir, readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import type { RuntimeEvent } from "@ovms/client"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { Sandbox } from "./sandbox.ts"
+import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 setDefaultTimeout(240_000)
+
+const METRICS = join(import.meta.dir, "../../../examples/metrics")
 
 const skip =
   guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
 if (skip) console.log(`SKIP packages/ovm/test/operating.test.ts: ${skip}`)
+
+const noCurl = Bun.which("curl") ? "" : "(skipped: curl is not installed)"
+if (noCurl) console.log(`SKIP numbers beside the node exporter's own: ${noCurl}`)
 
 // What somebody sees who looks after a host with machines on it.
 
@@ -55,6 +62,35 @@ describe.skipIf(Boolean(skip))("a host with machines", () => {
     expect(lines.join("\n")).not.toContain('name="over"')
     expect(lines).toContain("# TYPE ovm_instance_cpu_seconds_total counter")
   })
+
+  test.skipIf(noCurl !== "")(
+    "numbers beside the node exporter's own, and all that alerts and dashboard ask for",
+    async () => {
+      const folder = box.path("collected")
+      await mkdir(folder)
+      const bin = await box.file("ovm", `#!/bin/sh\nexec ${PROGRAM.join(" ")} "$@"\n`)
+      await chmod(bin, 0o755)
+      const PATH = `${box.directory}:${process.env.PATH}`
+      const script = join(METRICS, "ovm-metrics.sh")
+      const { stderr } = spawnSync("sh", [script, folder], {
+        encoding: "utf8",
+        env: { ...process.env, OVM_HOME: box.home, PATH },
+      })
+      expect(stderr).toBe("")
+      const names = new Set(
+        (await readFile(join(folder, "ovm.prom"), "utf8")).match(/^[a-z_]+(?=[ {])/gm) as string[],
+      )
+      expect([...names].filter((name) => !name.startsWith("ovm_"))).toEqual([])
+      for (const file of ["alerts.yaml", "dashboard.json"]) {
+        const asked = (await readFile(join(METRICS, file), "utf8")).match(/\bovm_[a-z_]+/g) as string[]
+        expect(asked.length).toBeGreaterThan(3)
+        // Of those that have no sample here there is the type.
+        const typed = await readFile(join(folder, "ovm.prom"), "utf8")
+        expect(asked.filter((name) => !typed.includes(`# TYPE ${name} `))).toEqual([])
+      }
+      expect(await readdir(folder)).toEqual(["ovm.prom"])
+    },
+  )
 
   // OVMS-API-230, OVMS-API-232
   test("events: what happened, in order; what comes; and on from where one was", async () => {
