@@ -31,6 +31,7 @@ let box: Sandbox
 beforeAll(async () => {
   box = await Sandbox.create()
   await box.ok(["prune"])
+  await box.ok(["volume", "create", "database", "--size", "1MiB"])
   await using store = await openLayout(join(box.home, "store"))
   const config = { mediaType: "application/json", digest: digestOf(""), size: 0 }
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI, config, layers: [] }))
@@ -99,6 +100,8 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
       ["a name", "ovm rmi regi", ["rmi", IMAGE]],
       ["a name behind a slash", "ovm inspect registry.example.com/de", ["inspect", IMAGE]],
       ["a name behind a colon", "ovm inspect registry.example.com/demo/one:fi", ["inspect", IMAGE]],
+      ["a volume", "ovm volume rm dat", ["volume", "rm", "database"]],
+      ["an option's volume", "ovm run -v dat", ["run", "-v", "database"]],
       ["a file", "ovm pack --file mach", ["pack", "--file", "machine.json"]],
     ])("%s", async (_, line, words) => {
       expect(await (shell === "fish" ? offered(line) : entered(shell, line))).toEqual(words)

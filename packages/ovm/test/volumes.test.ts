@@ -31,8 +31,9 @@ describe.skipIf(Boolean(skip))("volumes on the command line", () => {
       "writes:1",
     ])
     await box.console(writer, "WROTE 3 [")
+    await box.fails(["volume", "create", "data", "--size", "8MiB"], "OVM_NAME_IN_USE", ["ovm volume rm data"])
     expect(await box.ok(["volume", "ls"])).toMatch(
-      /^NAME +SIZE +USED +CREATED +MACHINES\ndata +8 MiB .* \w{8}$/,
+      /^NAME +SIZE +USED +CREATED +MACHINES\ndata +8 MiB .* writer$/,
     )
     await box.fails(["volume", "rm", "data"], "OVM_VOLUME_IN_USE", [writer, "ovm volume ls"])
     await box.fails(["run", "--detach", "-v", "data:ro", "reads:1"], "OVM_VOLUME_IN_USE", [writer])
@@ -51,6 +52,10 @@ describe.skipIf(Boolean(skip))("volumes on the command line", () => {
       { instance_id: reader, read_only: true, in_use: true },
     ])
     expect(await box.ok(["volume", "inspect", "data"])).toContain(`machine  ${reader}, read-only`)
+    expect(await box.ok(["volume", "ls"])).toMatch(/ reader:ro$/)
+    expect(await box.ok(["status", "reader"])).toMatch(/^volume +data, read-only$/m)
+    // OVMS-VOL-009
+    expect((await box.json(["status", "reader"])).volumes).toEqual([{ name: "data", read_only: true }])
     expect(await box.json(["volume", "prune"])).toEqual({ dry_run: false, removed: [] })
     await box.ok(["rm", "--force", "reader"])
     expect((await box.json(["volume", "prune", "--dry-run"])).removed).toMatchObject([{ name: "data" }])

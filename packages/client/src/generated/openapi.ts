@@ -683,6 +683,11 @@ export interface components {
                 readonly size: number;
                 readonly read_only: boolean;
             }[];
+            /** @description The volumes that it was started with, in order. Absent without one. */
+            readonly volumes?: readonly {
+                readonly name: string;
+                readonly read_only: boolean;
+            }[];
             /** @description What its network interface is connected to. Absent until it is known. */
             readonly network?: {
                 /** @enum {unknown} */

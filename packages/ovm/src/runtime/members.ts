@@ -54,7 +54,10 @@ const isPorts: Check = (value) => Array.isArray(value) && value.every(isForward)
 
 /** The members of InstanceInfo (spec/api/openapi.yaml) that are of no use if they are not this. */
 const MEMBERS: {
-  readonly [Name in Exclude<keyof InstanceInfo, "instance_id" | "reachable" | "degraded">]-?: Check
+  readonly [Name in Exclude<
+    keyof InstanceInfo,
+    "instance_id" | "reachable" | "degraded" | "volumes"
+  >]-?: Check
 } = {
   name: (value) => isText(value) && value !== "",
   state: isState,

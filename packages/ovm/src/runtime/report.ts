@@ -15,9 +15,16 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
   return withRunning({
     ...info,
     ...((silence || suspended) && { reachable: false }),
+    ...volumesOf(instance),
     ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
     ...(error && { error: entryOf(error) }),
   })
+}
+
+function volumesOf({ request }: Instance): Pick<InstanceInfo, "volumes"> {
+  const { volumes = [] } = request?.overrides ?? {}
+  if (volumes.length === 0) return {}
+  return { volumes: volumes.map(({ name, readOnly = false }) => ({ name, read_only: readOnly })) }
 }
 
 /** How long it has run, or ran: from its own times, so that nothing needs to be written while it runs. */

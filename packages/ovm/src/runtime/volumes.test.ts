@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
@@ -24,17 +24,13 @@ const SIZE = 8 << 20
 let root: string
 let runtime: LocalRuntime
 
-async function open(): Promise<LocalRuntime> {
+async function open(at = root): Promise<LocalRuntime> {
   return LocalRuntime.open({
     version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(
-      join(root, "store"),
-      join(root, "derived"),
-      new Policy(join(root, "policy.json")),
-    ),
-    vmms: availableVmms(join(root, "cache")),
+    root: at,
+    instances: join(at, "instances"),
+    images: await openImages(join(at, "store"), join(at, "derived"), new Policy(join(at, "policy.json"))),
+    vmms: availableVmms(join(at, "cache")),
   })
 }
 
@@ -129,6 +125,39 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
     await runtime.startAgain(writer)
     await says(writer, "TICK")
     await runtime.remove(writer, { force: true })
+  })
+
+  // OVMS-VOL-010
+  test("that a machine of another runtime has fail the start by name, and are there for the next one", async () => {
+    const there = await mkdtemp(join(tmpdir(), "ovm-volumes-"))
+    for (const name of ["store", "volumes"]) await symlink(join(root, name), join(there, name))
+    const other = await open(there)
+    try {
+      const writer = await started(WRITES, [{ name: "data" }])
+      await says(writer, "TICK")
+      for (const readOnly of [true, false]) {
+        const overrides = { volumes: [{ name: "data", readOnly }] }
+        const { instance_id } = await other.start({ manifest: READS, overrides })
+        const { error } = await until("it has failed", () => other.status(instance_id), {
+          is: ({ state }) => hasEnded(state),
+        })
+        expect(error).toMatchObject({
+          code: "OVM_VOLUME_IN_USE",
+          message: expect.stringContaining("the volume data"),
+        })
+      }
+      await runtime.remove(writer, { force: true })
+      for (const { instance_id } of await other.list()) {
+        await other.remove(instance_id)
+      }
+      const overrides = { volumes: [{ name: "data" }] }
+      const { instance_id } = await other.start({ manifest: READS, overrides })
+      await until("it runs", () => other.status(instance_id), { is: ({ state }) => state === "running" })
+      await other.remove(instance_id, { force: true })
+    } finally {
+      await other.close()
+      await rm(there, { recursive: true })
+    }
   })
 
   // OVMS-VOL-004, OVMS-VOL-008

@@ -12,6 +12,7 @@ import { startedIn } from "../process/identity.ts"
 import { type Kept, spawnKept } from "../process/keeper.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
+import { lockedVolume } from "./locked.ts"
 import { carrierOf } from "./network.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
 import { TRACE_FILE } from "./trace.ts"
@@ -97,7 +98,7 @@ export async function startQemu<T>(
     return await Promise.race([then(started), aborted.promise])
   } catch (thrown) {
     link?.[Symbol.dispose]()
-    const error = await inItsOwnWords(plan.directory, toOvmError(thrown), patience)
+    const error = await inItsOwnWords(plan, toOvmError(thrown), patience)
     qmp?.close()
     await killGroup(group)
     throw error
@@ -166,7 +167,8 @@ async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> 
 }
 
 /** A start that failed because QEMU ended is told in QEMU's words. */
-async function inItsOwnWords(directory: string, error: OvmError, patienceMs: number): Promise<OvmError> {
+async function inItsOwnWords(plan: LaunchPlan, error: OvmError, patienceMs: number): Promise<OvmError> {
+  const { directory } = plan
   if (error.code !== "OVM_VMM_FAILED") return error
   const deadline = performance.now() + patienceMs
   let status = await readExit(directory)
@@ -176,6 +178,8 @@ async function inItsOwnWords(directory: string, error: OvmError, patienceMs: num
   }
   if (status === undefined) return error
   const words = (await readStderr(directory)) ?? "without a word"
+  const locked = lockedVolume(plan, words)
+  if (locked) return locked
   return new OvmError("OVM_VMM_FAILED", `QEMU could not start (status ${status}): ${words}`, {
     cause: error,
     detail: { status, message: words },

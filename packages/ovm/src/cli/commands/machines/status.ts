@@ -49,6 +49,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       resources.cpu_time_ms === undefined ? undefined : `${(resources.cpu_time_ms / 1000).toFixed(1)} s`,
     ],
     ...(info.disks ?? []).map((disk): [string, string] => ["disk", describeDisk(disk)]),
+    ...(info.volumes ?? []).map(({ name, read_only }): [string, string] => [
+      "volume",
+      read_only ? `${name}, read-only` : name,
+    ]),
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["created", `${info.created} (${formatAge(info.created)})`],

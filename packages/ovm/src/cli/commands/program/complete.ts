@@ -1,6 +1,7 @@
 import { type Argument, Command, type Option } from "commander"
 import type { CommandEntry } from "../../command.ts"
 import { findDaemon } from "../../daemon.ts"
+import { formatSize } from "../../format.ts"
 import { print } from "../../output.ts"
 import { openStoreToRead } from "../../store.ts"
 import { summarize } from "../../summary.ts"
@@ -87,6 +88,7 @@ function optionOf(command: Command, word: string | undefined): Option | undefine
 
 async function ofOption(option: Option): Promise<readonly Candidate[]> {
   if (option.argChoices) return option.argChoices.map((text) => ({ text, about: "" }))
+  if (option.long === "--volume") return volumes()
   return /<(file|path)>/.test(option.flags) ? [FILES] : []
 }
 
@@ -105,6 +107,7 @@ async function ofArgument(
   const name = argument?.name()
   if (name === "image") return [...(await images()), ...files]
   if (name === "instance") return instances()
+  if (name === "volume") return volumes()
   return name === "file" ? [FILES] : []
 }
 
@@ -124,4 +127,9 @@ async function instances(): Promise<Candidate[]> {
     ...list.map((one) => ({ text: one.name, about: `${one.state}, ${one.image.reference}` })),
     ...list.map((one) => ({ text: one.instance_id, about: one.name })),
   ]
+}
+
+async function volumes(): Promise<Candidate[]> {
+  const list = (await (await findDaemon())?.volumes()) ?? []
+  return list.map(({ name, size }) => ({ text: name, about: formatSize(size) }))
 }

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { useDaemon } from "../../../daemon.ts"
+import { hinted } from "../../../hinted.ts"
 import { print, printJson } from "../../../output.ts"
 import { parseSize } from "../../../size.ts"
 import { examples } from "../../../terminal/examples.ts"
@@ -20,7 +21,10 @@ export function define(command: Command): void {
 }
 
 async function run(name: string, { size, json }: CreateOptions): Promise<void> {
-  const volume = await (await useDaemon()).createVolume({ name, size })
+  const runtime = await useDaemon()
+  const volume = await runtime.createVolume({ name, size }).catch((thrown) => {
+    throw hinted(thrown, "OVM_NAME_IN_USE", `ovm volume inspect ${name}; ovm volume rm ${name} deletes it`)
+  })
   if (json) printJson(volume)
   else print(`${volume.name}\n`)
 }

@@ -13,7 +13,7 @@ interface InspectOptions {
 export function define(command: Command): void {
   command
     .description("Show a volume, and the machines on record that were started with it.")
-    .argument("<name>", "name of the volume")
+    .argument("<volume>", "name of the volume")
     .option("--json", "print JSON")
     .action(run)
   examples(command, "ovm volume inspect data --json")

@@ -19,14 +19,18 @@ const COLUMNS: readonly Column[] = [
 
 export function define(command: Command): void {
   command
-    .description("List volumes, what they take of the disk, and which machines were started with them.")
+    .description(
+      "List volumes, what they take of the disk, and which machines were started with them: NAME:ro can only read.",
+    )
     .option("--json", "print JSON")
     .action(run)
   examples(command, "ovm volume ls")
 }
 
 async function run({ json }: ListOptions): Promise<void> {
-  const volumes = await (await useDaemon()).volumes()
+  const runtime = await useDaemon()
+  const [volumes, machines] = await Promise.all([runtime.volumes(), runtime.list()])
+  const names = new Map(machines.map(({ instance_id, name }) => [instance_id, name]))
   if (json) return printJson({ volumes })
   printTable(
     COLUMNS,
@@ -35,7 +39,12 @@ async function run({ json }: ListOptions): Promise<void> {
       formatSize(size),
       formatSize(used),
       formatAge(created),
-      instances.map(({ instance_id }) => shortId(instance_id)).join(", "),
+      instances
+        .map(({ instance_id, read_only, in_use }) => {
+          const name = names.get(instance_id) ?? shortId(instance_id)
+          return `${name}${read_only ? ":ro" : ""}${in_use ? "" : " (has ended)"}`
+        })
+        .join(", "),
     ]),
   )
 }

@@ -11,7 +11,7 @@ interface RemoveOptions {
 export function define(command: Command): void {
   command
     .description("Delete volumes with all that they hold. One that a machine on record has is not deleted.")
-    .argument("<name...>", "names of volumes")
+    .argument("<volume...>", "names of volumes")
     .option("--json", "print JSON")
     .action(run)
   examples(command, "ovm volume rm data")
