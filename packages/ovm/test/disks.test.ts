@@ -61,6 +61,40 @@ describe.skipIf(Boolean(skip))("disks", () => {
     await there.ok(["rm", "-f", id])
   })
 
+  test("a snapshot becomes an image of its disk, which boots, and shares its layers", async () => {
+    const disk = await box.file("held.raw", Buffer.alloc(4 * MiB, 7))
+    expect(await pack(disk, "local/held:1")).toMatchObject({ status: 0 })
+    const args = ["--args", "button=1 tick_ms=50 hlt=1 write=3"]
+    const id = await box.ok(["run", "-d", "--name", "held", "--disk-size", "6MiB", ...args, "local/held:1"])
+    await box.console(id, "WROTE 3")
+    await box.ok(["snapshot", "held", "--tag", "s"])
+    await box.ok(["rm", "-f", "held"])
+    await box.fails(["commit", "local/held:1", "--tag", "local/held:2"], "OVM_UNSUPPORTED", [
+      "local/held:1",
+      "ovm tag",
+    ])
+    await box.fails(["commit", "local/held:none", "--tag", "local/held:2"], "OVM_INSTANCE_UNKNOWN", [
+      "no snapshot of that name",
+      "--type snapshot",
+    ])
+    const blobs = (await box.blobs()).length
+    const made = await box.json(["commit", "local/held:s", "--tag", "local/held:2"])
+    expect(made).toMatchObject({ reference: "local/held:2", size: expect.any(Number) })
+    // Two manifests are all that is new, and the same snapshot gives the same image.
+    expect((await box.blobs()).length).toBe(blobs + 2)
+    expect(await box.json(["commit", "local/held:s", "--tag", "local/held:3"])).toMatchObject({
+      digest: made.digest,
+    })
+    await box.ok(["rmi", "local/held:s"])
+    expect(await box.json(["validate", "local/held:2"])).toMatchObject({ valid: true, kind: "image" })
+    const { layers } = await box.json(["inspect", "local/held:2"])
+    expect(layers).toMatchObject([{ virtual_size: 4 * MiB }, { virtual_size: 6 * MiB }])
+    const read = ["--args", "button=1 tick_ms=50 hlt=1 read=3"]
+    const again = await box.ok(["run", "-d", ...read, "local/held:2"])
+    await box.console(again, "SECTOR 3 [written by the guest]")
+    await box.ok(["rm", "-f", again])
+  })
+
   // OVMS-API-270, OVMS-API-271
   test("a machine has a larger disk than its image, if that is asked for", async () => {
     const disk = await box.file("small.raw", Buffer.alloc(4 * MiB, 7))

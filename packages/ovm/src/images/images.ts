@@ -1,4 +1,5 @@
 import { writeFurther } from "../artifact/machine/further.ts"
+import { DISK_TYPE } from "../artifact/machine/manifest.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -276,7 +277,9 @@ export class Images {
     await writeCompact(overlays, opened.image.layers, file, call)
     await using store = await openLayout(this.place.store)
     const created = new Date().toISOString()
-    return await writeFurther(store, opened.machine, { layer: file, created }, call)
+    const layer = await store.ingestFile(file, DISK_TYPE, call)
+    const { descriptor } = await writeFurther(store, opened.machine, { added: [layer], created }, call)
+    return { descriptor, layer }
   }
 
   /** Gives a machine that writeCommit stored its name; what had it goes, unless something else holds it. */

@@ -1,5 +1,5 @@
 import type { Descriptor } from "../../content/descriptor.ts"
-import type { Call, FileIngester, Pusher } from "../../content/interfaces.ts"
+import type { Call, Pusher } from "../../content/interfaces.ts"
 import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { bytesOf } from "../../content/read.ts"
 import { documentOf } from "../canonical.ts"
@@ -14,26 +14,29 @@ const BASE_ANNOTATION = "org.opencontainers.image.base.digest"
 const CREATED_ANNOTATION = "org.opencontainers.image.created"
 
 /**
- * Stores the machine `base` with one more disk layer, the qcow2 in the file `layer`, and gives the OCI manifest's
- * descriptor and the layer's. All else is the base's, but for RAM beside it, which would not fit any more; its blobs
- * have to be in `store`. `created` is RFC 3339. Throws OVM_MANIFEST_INVALID for one layer too many, and what `store`
- * throws.
+ * Stores the machine `base` with further layers of its first disk, `added`, qcow2 and the lowest first, and gives the
+ * OCI manifest's descriptor and the layers'. All else is the base's, but for RAM beside it, which would not fit any
+ * more; its blobs and the layers' have to be in `store`. `created` is RFC 3339. Throws OVM_MANIFEST_INVALID for one
+ * layer too many, and what `store` throws.
  */
 export async function writeFurther(
-  store: Pusher & FileIngester,
+  store: Pusher,
   base: Artifact,
-  { layer, created }: { readonly layer: string; readonly created: string },
+  { added, created }: { readonly added: readonly Descriptor[]; readonly created: string },
   call: Call = {},
-): Promise<{ readonly descriptor: Descriptor; readonly layer: Descriptor }> {
+): Promise<{ readonly descriptor: Descriptor; readonly layers: readonly Descriptor[] }> {
   const { kernel, initrd, layers, disks } = base
   const { ramSnapshot: _, ...manifest } = base.manifest
-  const title = `disk${layers.length}.qcow2`
-  const found = await store.ingestFile(layer, DISK_TYPE, call)
-  const made = { ...found, annotations: { [TITLE_ANNOTATION]: title, [FORMAT_ANNOTATION]: "qcow2" } }
-  const { digest, size } = made
+  const made = added.map(({ digest, size }, at) => ({
+    mediaType: DISK_TYPE,
+    digest,
+    size,
+    annotations: { [TITLE_ANNOTATION]: `disk${layers.length + at}.qcow2`, [FORMAT_ANNOTATION]: "qcow2" },
+  }))
+  const further = made.map(({ digest, size }) => ({ ref: digest, format: "qcow2" as const, size }))
   const described: OvmsManifest = {
     ...manifest,
-    diskLayers: [...(manifest.diskLayers ?? []), { ref: digest, format: "qcow2", size }],
+    diskLayers: [...(manifest.diskLayers ?? []), ...further],
     metadata: { ...manifest.metadata, created },
   }
   const config = documentOf(MANIFEST_TYPE, described)
@@ -45,7 +48,7 @@ export async function writeFurther(
     mediaType: OCI_MANIFEST,
     artifactType: MANIFEST_TYPE,
     config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
-    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, made, ...beside],
+    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, ...made, ...beside],
     annotations: {
       ...base.oci.annotations,
       [CREATED_ANNOTATION]: created,
@@ -55,5 +58,5 @@ export async function writeFurther(
   const written = documentOf(OCI_MANIFEST, oci)
   await store.push(config.descriptor, bytesOf(config.bytes), call)
   await store.push(written.descriptor, bytesOf(written.bytes), call)
-  return { descriptor: { ...written.descriptor, artifactType: MANIFEST_TYPE }, layer: made }
+  return { descriptor: { ...written.descriptor, artifactType: MANIFEST_TYPE }, layers: made }
 }

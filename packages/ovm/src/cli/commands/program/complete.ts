@@ -54,6 +54,7 @@ async function candidates(
   if (awaiting) return ofOption(awaiting)
   if (typed.startsWith("-")) return options(command)
   if (entry.name === "warm") return images("snapshot")
+  if (entry.name === "commit") return [...(await instances()), ...(await images("snapshot"))]
   // A path is no name that could be removed.
   return ofArgument(argumentAt(command, rest), entry.name === "rmi" ? [] : [FILES])
 }
