@@ -43,7 +43,7 @@ step() {
 
 # member NAME: that text or number in the JSON that the last step printed.
 member() {
-  value=$(printf '%s' "$output" | tr -d '\n' | sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p")
+  value=$(printf '%s' "$output" | tr -d '\n' | sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",} ]*\).*/\1/p")
   [ -n "$value" ] || fail "no $1 was printed"
   printf '%s' "$value"
 }
@@ -59,6 +59,20 @@ await_line() {
   fail "the machine did not say $2"
 }
 
+# answer PORT PATH: what a machine serves there, once it does; $answer keeps it.
+answer() {
+  printf '$ curl http://127.0.0.1:%s%s\n' "$1" "$2"
+  began=$(now)
+  for _ in $(seq 300); do
+    ! answer=$(timeout 10 "$cache/deb/busybox-static/bin/busybox" wget -q -O - "http://127.0.0.1:$1$2" 2>/dev/null) || {
+      printf '    %s\n    (%s)\n' "$answer" "$(since "$began")"
+      return 0
+    }
+    sleep 0.2
+  done
+  fail "nothing answers on port $1"
+}
+
 # start_registry: ovm's own, on a free port; $host is its name.
 start_registry() {
   heading "a registry: ovm's own, on a free port"
@@ -66,7 +80,7 @@ start_registry() {
   registry=$!
   port=
   for _ in $(seq 100); do
-    port=$(sed -n 's/.*http:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/registry.log" 2>/dev/null)
+    port=$(sed -n 's/.*http:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/registry.log" 2>/dev/null) || true
     [ -z "$port" ] || break
     sleep 0.05
   done

@@ -20,7 +20,7 @@ step inspect "$name"
 heading "run it"
 step info
 booting=$(now)
-step run -d --json "$name"
+step run -d -p 80 --json "$name"
 id=$(member instance_id)
 await_line "$id" '^OVM-DISK'
 echo "    first lines of the machine $(since "$booting") after ovm run"
@@ -28,6 +28,12 @@ step ps
 step status "$id"
 step logs "$id"
 grep -q "^OVM-LAYER $(cat "$root/scripts/machine/layer/etc/layer")" "$work/console" || fail "the second layer was not read"
+
+heading "a port of this host leads to its port 80"
+step port --json "$id"
+port=$(member host)
+answer "$port" /layer
+case $answer in second*) ;; *) fail "it serves another layer" ;; esac
 
 heading "keep it as it is now, and go on from there without booting"
 step snapshot --json --tag warm "$id"
@@ -43,9 +49,10 @@ step stop --json "$id"
 case $output in *'"stop_method": "guest"'*) ;; *) fail "the guest did not answer the power button" ;; esac
 proof=$("$ovm" logs "$id" | grep '^OVM-LAYER')
 
-heading "start it again: its disk is as it left it"
+heading "start it again: its disk is as it left it, and its port is the same"
 step start "$id"
 await_line "$id" '^OVM-DISK'
+answer "$port" /layer
 step stop "$id"
 step rm "$id"
 

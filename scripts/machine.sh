@@ -62,7 +62,7 @@ archive() {
 }
 
 # ext4 asks for crc32c by name: no dependency that modules.dep knows of.
-archive initrd virtio_pci virtio_blk crc32c_generic ext4 button evdev
+archive initrd virtio_pci virtio_blk crc32c_generic ext4 virtio_net button evdev
 # A machine without a disk, for tests of networks.
 archive net virtio_pci virtio_net button evdev
 
@@ -72,7 +72,8 @@ edit() {
 }
 
 base=$new/base
-mkdir -p "$base/bin" "$base/dev" "$base/mnt" "$base/proc" "$base/sys"
+mkdir -p "$base/bin" "$base/dev" "$base/mnt" "$base/proc" "$base/sys" "$base/www"
+ln -s ../etc/layer "$base/www/layer"
 cp "$busybox" "$base/bin/busybox"
 "$busybox" --list | while read -r applet; do [ "$applet" = busybox ] || ln -s busybox "$base/bin/$applet"; done
 cp -r "$parts/base/." "$base"
