@@ -25,6 +25,7 @@ struct request {
   const char *namespace; // the PID namespace's name for the note, may be empty
   const char *session;   // the session's nice value, may be empty: the kernel has none
   const char *nice;      // the processes' nice value
+  const char *group;     // path of the control group that the VMM is to be in, may be empty
   char **argv;           // the VMM's, ends with NULL
 };
 // False if descriptor `fd` holds no such request.
@@ -66,6 +67,12 @@ void words_take(struct words *words, const char *bytes, size_t length);
 int status_reserve(void);
 // Writes it over the room (`fd`, which may be -1) and renames it into place.
 void status_leave(int fd, int status);
+
+// group.c: a control group of the host's (cgroups(7)), which bounds the VMM and is nobody else's.
+// Puts this process into it; false with errno set.
+bool group_join(const char *group);
+// Removes it, if there is one and nobody is in it any more.
+void group_remove(const char *group);
 
 // vmm.c
 struct pipes {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,10 +47,29 @@ static void clear_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+// Files that a VMM may have open: several times what it needs, and what a session has by itself.
+enum { MOST_FILES = 1024 };
+
+// What it is in memory is its guest's, and belongs into no file of the host's.
+static void limit_resources(void) {
+  struct rlimit core = {0, 0}, files;
+  setrlimit(RLIMIT_CORE, &core);
+  if (getrlimit(RLIMIT_NOFILE, &files) < 0) return;
+  if (files.rlim_cur > MOST_FILES) files.rlim_cur = MOST_FILES;
+  files.rlim_max = files.rlim_cur;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 // As a shell does: 127 for a program that is not there, 126 for one that cannot be started.
 static _Noreturn void become(const struct request *request, const int ends[3]) {
   for (int fd = 0; fd < 3; fd++)
     if (dup2(ends[fd], fd) < 0) _exit(126);
+  // Without its bound it does not run.
+  if (*request->group != '\0' && !group_join(request->group)) {
+    dprintf(2, KEEPER_NAME ": %s: %s\n", request->group, strerror(errno));
+    _exit(126);
+  }
+  limit_resources();
   leave_pid(request->namespace);
   clear_signals();
   execvp(request->argv[0], request->argv);

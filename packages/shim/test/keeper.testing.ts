@@ -12,6 +12,8 @@ interface Options {
   readonly words?: number
   /** As of bash(1)'s ulimit. */
   readonly limit?: string
+  /** The control group for the VMM. */
+  readonly group?: string
 }
 
 /** A keeper that was started, and how it ends. */
@@ -30,9 +32,9 @@ export class Workshop implements Disposable {
 
   /** Starts it as ovm does; `request` in place of what `argv` asks for. */
   start(argv: readonly string[], options: Options = {}, request?: Uint8Array) {
-    const { program = this.#checked, segment = 1000, words = 65_536, limit } = options
+    const { program = this.#checked, segment = 1000, words = 65_536, limit, group = "" } = options
     const directory = mkdtempSync(join(this.root, "machine-"))
-    const texts = [segment, words, "4026531836", "", 0, ...argv].map((text) => `${text}\0`)
+    const texts = [segment, words, "4026531836", "", 0, group, ...argv].map((text) => `${text}\0`)
     writeFileSync(join(directory, "request"), request ?? texts.join(""))
     const fds = ["request", "program", "held"].map((name) => openSync(join(directory, name), "a+"))
     const [command, args] = limit ? ["sh", ["-c", `ulimit ${limit}; exec ${program}`]] : [program, []]

@@ -394,6 +394,8 @@ export interface components {
             readonly memory?: number;
             /** @description Number of virtual processors. */
             readonly vcpus?: number;
+            /** @description So many processors' time the machine may use, from 0.01 to 255. Default as the operator says, else as much as there is. */
+            readonly cpuQuota?: number;
             /** @description Kernel command line, which replaces the manifest's - printable ASCII. */
             readonly args?: string;
             /** @description Name of the VMM to use. */
@@ -666,6 +668,8 @@ export interface components {
                 readonly vcpus?: number;
                 /** @description Bytes of RAM of the guest. */
                 readonly memory?: number;
+                /** @description So many processors' time the machine may use. Only if that is bounded. */
+                readonly cpu_quota?: number;
                 /** @description Resident bytes of the VMM's process. Only while it runs. */
                 readonly rss?: number;
                 /** @description CPU time of the VMM's process. Only while it runs. */

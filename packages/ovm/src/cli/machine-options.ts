@@ -5,13 +5,14 @@ import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest, VolumeUse } from "../runtime/interfaces.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
-import { parseAmple, parseCount } from "./size.ts"
+import { parseAmple, parseCount, parseProcessors } from "./size.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
 export interface MachineOptions extends FirstBootOptions {
   readonly name?: string
   readonly memory?: number
   readonly cpus?: number
+  readonly cpuQuota?: number
   readonly args?: string
   readonly vmm?: string
   readonly restart?: string
@@ -32,6 +33,11 @@ export function defineMachineOptions(command: Command): Command {
     .option("--name <name>", "name the instance; made from the image's name otherwise")
     .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
+    .option(
+      "--cpu-quota <processors>",
+      "so many processors' time the machine may use, such as 1.5, however many CPUs it has",
+      (text) => parseProcessors(text, "--cpu-quota"),
+    )
     .option("--args <line>", "kernel command line, in place of the image's")
     .option("--vmm <name>", "virtual machine monitor")
     .option(
@@ -114,6 +120,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.name !== undefined && { name: options.name }),
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.cpus !== undefined && { vcpus: options.cpus }),
+    ...(options.cpuQuota !== undefined && { cpuQuota: options.cpuQuota }),
     ...(options.args !== undefined && { args: options.args }),
     ...(options.vmm !== undefined && { vmm: options.vmm }),
     ...(options.restart !== undefined && { restart: options.restart }),

@@ -47,3 +47,12 @@ export function parseCount(text: string, option: string, least = 1, most = Numbe
   const range = most === Number.POSITIVE_INFINITY ? `${least} up` : `${least} to ${most}`
   throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is not a whole number from ${range}`)
 }
+
+/** Processors' time, from 0.01 to 255 of them. Throws OVM_USAGE. */
+export function parseProcessors(text: string, option: string): number {
+  const count = /^\d{1,3}(\.\d{1,3})?$/.test(text) ? Number(text) : Number.NaN
+  if (count >= 0.01 && count <= 255) return count
+  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is not a number from 0.01 to 255`, {
+    hint: `half of one processor's time: ${option} 0.5`,
+  })
+}

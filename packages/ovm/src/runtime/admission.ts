@@ -7,6 +7,7 @@ import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
 import { freeName } from "./removals.ts"
 import { isRestarted } from "./restart-policy.ts"
+import { assertBoundable, quotaOf, shownResources } from "./share.ts"
 import { hasEnded } from "./states.ts"
 
 export interface Admission {
@@ -44,6 +45,8 @@ export function accept(
       "OVM_REQUEST_INVALID",
       `overrides.autoRemove: with the restart policy ${overrides.restart} it would be started again, not removed`,
     )
+  const quota = quotaOf(overrides, defaults)
+  assertBoundable(quota)
   assertRoomToRun(admission)
   freeName(overrides.name, instances)
   if (instances.size >= limits.instances)
@@ -60,7 +63,7 @@ export function accept(
     state: "starting",
     phase: "resolving",
     image: { reference: request.manifest },
-    resources: resourcesOf(undefined, overrides, defaults),
+    resources: shownResources({ resources: resourcesOf(undefined, overrides, defaults), ...quota }),
     timings_ms: {},
     warnings: [],
     ...(isRestarted(overrides.restart) && { restart: overrides.restart }),

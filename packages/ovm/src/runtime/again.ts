@@ -7,6 +7,7 @@ import { Instance } from "./instance.ts"
 import { newNetwork, sameNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import type { Lineage } from "./record.ts"
+import { assertBoundable } from "./share.ts"
 import { hasEnded } from "./states.ts"
 
 /** An instance whose disk is there, and what was written to it. */
@@ -81,11 +82,16 @@ export function nextLife({ directory, info, lineage, request }: Startable, resta
  * and planBoot throw.
  */
 export async function planAgain(
-  { images, vmms, volumes, limits, defaults }: PlanContext,
+  context: PlanContext,
   { id, directory, info, lineage, request }: Startable,
   call: Call,
 ): Promise<Planned> {
-  const { vcpus, memory } = info.resources
+  const { images, vmms, volumes, limits } = context
+  const { vcpus, memory, cpu_quota: cpuQuota } = info.resources
+  const quota = cpuQuota === undefined ? {} : { cpuQuota }
+  assertBoundable(quota)
+  // What the operator says by now is for new ones.
+  const { cpuQuota: _, ...defaults } = context.defaults
   const wanted: LaunchRequest = {
     id,
     directory,
@@ -94,6 +100,7 @@ export async function planAgain(
       ...request?.overrides,
       ...(vcpus !== undefined && { vcpus }),
       ...(memory !== undefined && { memory }),
+      ...quota,
       ...(info.vmm && { vmm: info.vmm.name }),
     },
     consoleLimit: limits.console,

@@ -6,6 +6,7 @@ import { firstBootDisk } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { honoured } from "./network.ts"
 import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
+import { crowded } from "./share.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
 
 /**
@@ -35,7 +36,7 @@ export async function planBoot(
         image,
         capabilities: await vmm.capabilities(call),
         plan: possible,
-        warnings: [...image.warnings, ...findings.map(sentence)],
+        warnings: [...image.warnings, ...crowded(possible), ...findings.map(sentence)],
         go: async (call) => {
           await firstBoot?.make()
           return await vmm.launch(possible, call)

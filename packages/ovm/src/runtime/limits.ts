@@ -29,6 +29,8 @@ export interface Defaults {
   readonly graceMs: number
   /** What a machine's network interface is connected to. */
   readonly network: "user" | "none"
+  /** So many processors' time a machine may use; as much as there is unless given. */
+  readonly cpuQuota?: number
 }
 
 /** The longest that anybody gives a guest to power off, in ms (spec/runtime-api.md, "POST /stop"). */

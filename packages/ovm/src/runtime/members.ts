@@ -21,6 +21,7 @@ const isFlag: Check = (value) => typeof value === "boolean"
 const isText: Check = (value) => typeof value === "string"
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
 const isSize: Check = (value) => isCount(value) && value !== 0
+const isQuota: Check = (value) => Number.isFinite(value) && (value as number) > 0
 const isTime: Check = (value) =>
   isText(value) && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(value as string)
 const isUuid: Check = (value) =>
@@ -65,7 +66,7 @@ const MEMBERS: {
   reason: oneOf("request", "disk-full", "io-error", "snapshot"),
   image: object({ reference: isText, digest: optional(isDigest) }),
   vmm: object({ name: isText, version: isText, accelerator: isText }),
-  resources: object({ vcpus: optional(isSize), memory: optional(isSize) }),
+  resources: object({ vcpus: optional(isSize), memory: optional(isSize), cpu_quota: optional(isQuota) }),
   network: object({ mode: oneOf("user", "none"), mac: optional(isMac), ports: optional(isPorts) }),
   disks: (value) =>
     Array.isArray(value) && value.every(object({ name: optional(isText), size: isSize, read_only: isFlag })),

@@ -11,6 +11,7 @@ import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
+import { quotaOf } from "./share.ts"
 import type { VolumeStore } from "./volumes.ts"
 
 /** Where a machine is going to live, and what was said of it. */
@@ -108,6 +109,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     id,
     directory,
     resources: resourcesOf(image, overrides, defaults),
+    ...quotaOf(overrides, defaults),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && {

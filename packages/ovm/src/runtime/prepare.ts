@@ -8,6 +8,7 @@ import { newNetwork, shownNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
+import { shownResources } from "./share.ts"
 
 /**
  * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
@@ -58,7 +59,7 @@ export function factsOf({ image, capabilities, plan, warnings, snapshot }: Plann
   return {
     image: { reference: image.reference, digest: image.digest },
     vmm: { name, version, accelerator },
-    resources: plan.resources,
+    resources: shownResources(plan),
     network: shownNetwork(plan),
     disks: shownDisks(plan),
     warnings,

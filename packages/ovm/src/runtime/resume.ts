@@ -9,6 +9,7 @@ import type { Fit } from "./fit.ts"
 import { honoured } from "./network.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { resumedIn, resumeOnce } from "./resumed-once.ts"
+import { crowded } from "./share.ts"
 import { refusalOf, sentence } from "./unsupported.ts"
 
 /**
@@ -48,7 +49,12 @@ export async function planResume(
     snapshot,
     capabilities,
     plan: resume,
-    warnings: [...image.warnings, ...findings.map(sentence), ...(wants.lock ? [LOCKED] : [])],
+    warnings: [
+      ...image.warnings,
+      ...crowded(resume),
+      ...findings.map(sentence),
+      ...(wants.lock ? [LOCKED] : []),
+    ],
     ...(release && { release }),
     load,
     go: async (call) => {

@@ -46,8 +46,10 @@ test("each limit goes as far as the schema says", async () => {
 })
 
 test("each default goes as far as the schema says, memory in steps of 1 MiB", async () => {
-  expect(Object.keys(schema.properties.defaults.properties).sort()).toEqual(Object.keys(DEFAULTS).sort())
-  const { network, ...properties } = schema.properties.defaults.properties
+  expect(Object.keys(schema.properties.defaults.properties).sort()).toEqual(
+    [...Object.keys(DEFAULTS), "cpuQuota"].sort(),
+  )
+  const { network, cpuQuota, ...properties } = schema.properties.defaults.properties
   for (const mode of network.enum)
     expect((await read({ defaults: { network: mode } })).defaults).toMatchObject({ network: mode })
   for (const [name, { minimum, maximum }] of Object.entries(properties)) {
@@ -58,6 +60,12 @@ test("each default goes as far as the schema says, memory in steps of 1 MiB", as
       expect(error.message).toContain(`${file}: defaults.${name}`)
     }
   }
+  for (const value of [cpuQuota.minimum, 1.5, cpuQuota.maximum])
+    expect((await read({ defaults: { cpuQuota: value } })).defaults).toEqual({ ...DEFAULTS, cpuQuota: value })
+  for (const value of [0, cpuQuota.minimum / 2, cpuQuota.maximum + 1, "1", null])
+    expect((await refusal(read({ defaults: { cpuQuota: value } }))).message).toContain(
+      `${file}: defaults.cpuQuota: it is not a number from 0.01 to 255`,
+    )
   expect((await refusal(read({ defaults: { memory: (1 << 20) + 1 } }))).message).toContain(
     "in steps of 1048576",
   )

@@ -21,6 +21,8 @@ interface Range {
   readonly to: number
   /** It is to be a multiple of this. */
   readonly step?: number
+  /** It need not be a whole number. */
+  readonly fraction?: true
 }
 
 const LIMIT_RANGES: Readonly<Record<keyof Limits, Range>> = {
@@ -36,6 +38,7 @@ const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network">, Range>
   vcpus: { from: 1, to: 255 },
   memory: { from: 2 ** 20, to: 2 ** 44, step: 2 ** 20 },
   graceMs: { from: 0, to: MOST_GRACE_MS },
+  cpuQuota: { from: 0.01, to: 255, fraction: true },
 }
 
 /**
@@ -77,16 +80,19 @@ function numbers<Name extends string>(
   if (!isObject(value)) throw invalid(field, "it is not an object")
   for (const [name, number] of Object.entries(value)) {
     if (!Object.hasOwn(ranges, name)) throw invalid(`${field}.${name}`, "there is no such field")
-    const { from, to, step = 1 } = ranges[name as Name]
+    const { from, to, step = 1, fraction = false } = ranges[name as Name]
     if (
-      Number.isSafeInteger(number) &&
+      (fraction ? Number.isFinite(number) : Number.isSafeInteger(number)) &&
       Number(number) >= from &&
       Number(number) <= to &&
-      Number(number) % step === 0
+      (fraction || Number(number) % step === 0)
     )
       continue
     const steps = step === 1 ? "" : ` in steps of ${step}`
-    throw invalid(`${field}.${name}`, `it is not a whole number from ${from} to ${to}${steps}`)
+    throw invalid(
+      `${field}.${name}`,
+      `it is not a ${fraction ? "" : "whole "}number from ${from} to ${to}${steps}`,
+    )
   }
   return value as Partial<Record<Name, number>>
 }

@@ -9,6 +9,8 @@ export interface LaunchPlan {
    */
   readonly directory: string
   readonly resources: { readonly vcpus: number; readonly memory: number /* bytes */ }
+  /** So many processors' time the VMM may use with all it does, above 0; as much as there is unless given. */
+  readonly cpuQuota?: number
   /** Absent: boot from the disk by BIOS. */
   readonly kernel?: { readonly path: string; readonly args: string }
   readonly initrd?: { readonly path: string }

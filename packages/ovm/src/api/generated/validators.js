@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -218,11 +218,11 @@ errors++;
 }
 }
 }
-if(data1.args !== undefined){
-let data5 = data1.args;
-if(typeof data5 === "string"){
-if(func1(data5) > 2047){
-const err16 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+if(data1.cpuQuota !== undefined){
+let data5 = data1.cpuQuota;
+if((typeof data5 == "number") && (isFinite(data5))){
+if(data5 > 255 || isNaN(data5)){
+const err16 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -231,8 +231,8 @@ vErrors.push(err16);
 }
 errors++;
 }
-if(!pattern6.test(data5)){
-const err17 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
+if(data5 < 0.01 || isNaN(data5)){
+const err17 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0.01},message:"must be >= 0.01"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -243,7 +243,7 @@ errors++;
 }
 }
 else {
-const err18 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err18 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -253,11 +253,11 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data1.vmm !== undefined){
-let data6 = data1.vmm;
+if(data1.args !== undefined){
+let data6 = data1.args;
 if(typeof data6 === "string"){
-if(!pattern7.test(data6)){
-const err19 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(func1(data6) > 2047){
+const err19 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -266,9 +266,8 @@ vErrors.push(err19);
 }
 errors++;
 }
-}
-else {
-const err20 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern6.test(data6)){
+const err20 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -278,9 +277,8 @@ vErrors.push(err20);
 errors++;
 }
 }
-if(data1.readOnly !== undefined){
-if(typeof data1.readOnly !== "boolean"){
-const err21 = {instancePath:instancePath+"/overrides/readOnly",schemaPath:"#/properties/overrides/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err21 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -290,10 +288,11 @@ vErrors.push(err21);
 errors++;
 }
 }
-if(data1.diskSize !== undefined){
-let data8 = data1.diskSize;
-if(!(((typeof data8 == "number") && (!(data8 % 1) && !isNaN(data8))) && (isFinite(data8)))){
-const err22 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data1.vmm !== undefined){
+let data7 = data1.vmm;
+if(typeof data7 === "string"){
+if(!pattern7.test(data7)){
+const err22 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -302,9 +301,9 @@ vErrors.push(err22);
 }
 errors++;
 }
-if((typeof data8 == "number") && (isFinite(data8))){
-if(data8 > 17592186044416 || isNaN(data8)){
-const err23 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+else {
+const err23 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -313,8 +312,10 @@ vErrors.push(err23);
 }
 errors++;
 }
-if(data8 < 512 || isNaN(data8)){
-const err24 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
+}
+if(data1.readOnly !== undefined){
+if(typeof data1.readOnly !== "boolean"){
+const err24 = {instancePath:instancePath+"/overrides/readOnly",schemaPath:"#/properties/overrides/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -323,9 +324,11 @@ vErrors.push(err24);
 }
 errors++;
 }
-let res1;
-if((512 === 0 || (res1 = data8/512, res1 !== parseInt(res1)))){
-const err25 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
+}
+if(data1.diskSize !== undefined){
+let data9 = data1.diskSize;
+if(!(((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9))) && (isFinite(data9)))){
+const err25 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -334,11 +337,9 @@ vErrors.push(err25);
 }
 errors++;
 }
-}
-}
-if(data1.ephemeral !== undefined){
-if(typeof data1.ephemeral !== "boolean"){
-const err26 = {instancePath:instancePath+"/overrides/ephemeral",schemaPath:"#/properties/overrides/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data9 == "number") && (isFinite(data9))){
+if(data9 > 17592186044416 || isNaN(data9)){
+const err26 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -347,12 +348,8 @@ vErrors.push(err26);
 }
 errors++;
 }
-}
-if(data1.restart !== undefined){
-let data10 = data1.restart;
-if(typeof data10 === "string"){
-if(!pattern8.test(data10)){
-const err27 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if(data9 < 512 || isNaN(data9)){
+const err27 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -361,9 +358,9 @@ vErrors.push(err27);
 }
 errors++;
 }
-}
-else {
-const err28 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let res1;
+if((512 === 0 || (res1 = data9/512, res1 !== parseInt(res1)))){
+const err28 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -373,9 +370,10 @@ vErrors.push(err28);
 errors++;
 }
 }
-if(data1.autoRemove !== undefined){
-if(typeof data1.autoRemove !== "boolean"){
-const err29 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data1.ephemeral !== undefined){
+if(typeof data1.ephemeral !== "boolean"){
+const err29 = {instancePath:instancePath+"/overrides/ephemeral",schemaPath:"#/properties/overrides/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -385,9 +383,11 @@ vErrors.push(err29);
 errors++;
 }
 }
-if(data1.coldBootOnMismatch !== undefined){
-if(typeof data1.coldBootOnMismatch !== "boolean"){
-const err30 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data1.restart !== undefined){
+let data11 = data1.restart;
+if(typeof data11 === "string"){
+if(!pattern8.test(data11)){
+const err30 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -397,12 +397,8 @@ vErrors.push(err30);
 errors++;
 }
 }
-if(data1.config !== undefined){
-let data13 = data1.config;
-if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
-for(const key2 in data13){
-if(!(((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig"))){
-const err31 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+else {
+const err31 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -412,11 +408,9 @@ vErrors.push(err31);
 errors++;
 }
 }
-if(data13.hostname !== undefined){
-let data14 = data13.hostname;
-if(typeof data14 === "string"){
-if(func1(data14) > 253){
-const err32 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(data1.autoRemove !== undefined){
+if(typeof data1.autoRemove !== "boolean"){
+const err32 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -425,8 +419,10 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(!pattern9.test(data14)){
-const err33 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data1.coldBootOnMismatch !== undefined){
+if(typeof data1.coldBootOnMismatch !== "boolean"){
+const err33 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -436,8 +432,12 @@ vErrors.push(err33);
 errors++;
 }
 }
-else {
-const err34 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.config !== undefined){
+let data14 = data1.config;
+if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
+for(const key2 in data14){
+if(!(((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig"))){
+const err34 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -447,11 +447,11 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data13.sshKeys !== undefined){
-let data15 = data13.sshKeys;
-if(Array.isArray(data15)){
-if(data15.length > 64){
-const err35 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data14.hostname !== undefined){
+let data15 = data14.hostname;
+if(typeof data15 === "string"){
+if(func1(data15) > 253){
+const err35 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -460,12 +460,8 @@ vErrors.push(err35);
 }
 errors++;
 }
-const len0 = data15.length;
-for(let i0=0; i0<len0; i0++){
-let data16 = data15[i0];
-if(typeof data16 === "string"){
-if(func1(data16) > 8192){
-const err36 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+if(!pattern9.test(data15)){
+const err36 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -474,8 +470,9 @@ vErrors.push(err36);
 }
 errors++;
 }
-if(func1(data16) < 1){
-const err37 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err37 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -484,8 +481,12 @@ vErrors.push(err37);
 }
 errors++;
 }
-if(!pattern10.test(data16)){
-const err38 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+if(data14.sshKeys !== undefined){
+let data16 = data14.sshKeys;
+if(Array.isArray(data16)){
+if(data16.length > 64){
+const err38 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -494,9 +495,12 @@ vErrors.push(err38);
 }
 errors++;
 }
-}
-else {
-const err39 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len0 = data16.length;
+for(let i0=0; i0<len0; i0++){
+let data17 = data16[i0];
+if(typeof data17 === "string"){
+if(func1(data17) > 8192){
+const err39 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -505,10 +509,8 @@ vErrors.push(err39);
 }
 errors++;
 }
-}
-}
-else {
-const err40 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data17) < 1){
+const err40 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -517,12 +519,8 @@ vErrors.push(err40);
 }
 errors++;
 }
-}
-if(data13.userData !== undefined){
-let data17 = data13.userData;
-if(typeof data17 === "string"){
-if(func1(data17) > 49152){
-const err41 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(!pattern10.test(data17)){
+const err41 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -533,7 +531,7 @@ errors++;
 }
 }
 else {
-const err42 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err42 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -543,11 +541,9 @@ vErrors.push(err42);
 errors++;
 }
 }
-if(data13.metaData !== undefined){
-let data18 = data13.metaData;
-if(typeof data18 === "string"){
-if(func1(data18) > 49152){
-const err43 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+}
+else {
+const err43 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -557,8 +553,11 @@ vErrors.push(err43);
 errors++;
 }
 }
-else {
-const err44 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.userData !== undefined){
+let data18 = data14.userData;
+if(typeof data18 === "string"){
+if(func1(data18) > 49152){
+const err44 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -568,11 +567,8 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data13.networkConfig !== undefined){
-let data19 = data13.networkConfig;
-if(typeof data19 === "string"){
-if(func1(data19) > 49152){
-const err45 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err45 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -582,8 +578,11 @@ vErrors.push(err45);
 errors++;
 }
 }
-else {
-const err46 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.metaData !== undefined){
+let data19 = data14.metaData;
+if(typeof data19 === "string"){
+if(func1(data19) > 49152){
+const err46 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -593,9 +592,8 @@ vErrors.push(err46);
 errors++;
 }
 }
-}
 else {
-const err47 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err47 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -605,11 +603,11 @@ vErrors.push(err47);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data20 = data1.volumes;
-if(Array.isArray(data20)){
-if(data20.length > 16){
-const err48 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data14.networkConfig !== undefined){
+let data20 = data14.networkConfig;
+if(typeof data20 === "string"){
+if(func1(data20) > 49152){
+const err48 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -618,12 +616,9 @@ vErrors.push(err48);
 }
 errors++;
 }
-const len1 = data20.length;
-for(let i1=0; i1<len1; i1++){
-let data21 = data20[i1];
-if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
-if(data21.name === undefined){
-const err49 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err49 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -632,9 +627,10 @@ vErrors.push(err49);
 }
 errors++;
 }
-for(const key3 in data21){
-if(!((key3 === "name") || (key3 === "readOnly"))){
-const err50 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+}
+}
+else {
+const err50 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -644,11 +640,11 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data21.name !== undefined){
-let data22 = data21.name;
-if(typeof data22 === "string"){
-if(!pattern11.test(data22)){
-const err51 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data1.volumes !== undefined){
+let data21 = data1.volumes;
+if(Array.isArray(data21)){
+if(data21.length > 16){
+const err51 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -657,9 +653,12 @@ vErrors.push(err51);
 }
 errors++;
 }
-}
-else {
-const err52 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len1 = data21.length;
+for(let i1=0; i1<len1; i1++){
+let data22 = data21[i1];
+if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
+if(data22.name === undefined){
+const err52 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -668,10 +667,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-if(data21.readOnly !== undefined){
-if(typeof data21.readOnly !== "boolean"){
-const err53 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key3 in data22){
+if(!((key3 === "name") || (key3 === "readOnly"))){
+const err53 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -681,9 +679,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-}
-else {
-const err54 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data22.name !== undefined){
+let data23 = data22.name;
+if(typeof data23 === "string"){
+if(!pattern11.test(data23)){
+const err54 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -693,9 +693,8 @@ vErrors.push(err54);
 errors++;
 }
 }
-}
 else {
-const err55 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err55 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -705,9 +704,9 @@ vErrors.push(err55);
 errors++;
 }
 }
-if(data1.resume !== undefined){
-if(typeof data1.resume !== "boolean"){
-const err56 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data22.readOnly !== undefined){
+if(typeof data22.readOnly !== "boolean"){
+const err56 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -717,12 +716,9 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data25 = data1.network;
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-for(const key4 in data25){
-if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
-const err57 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+else {
+const err57 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -732,10 +728,9 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data25.mode !== undefined){
-let data26 = data25.mode;
-if(!((data26 === "user") || (data26 === "none"))){
-const err58 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err58 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -745,9 +740,9 @@ vErrors.push(err58);
 errors++;
 }
 }
-if(data25.outbound !== undefined){
-if(typeof data25.outbound !== "boolean"){
-const err59 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data1.resume !== undefined){
+if(typeof data1.resume !== "boolean"){
+const err59 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -757,11 +752,12 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data25.ports !== undefined){
-let data28 = data25.ports;
-if(Array.isArray(data28)){
-if(data28.length > 64){
-const err60 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data1.network !== undefined){
+let data26 = data1.network;
+if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
+for(const key4 in data26){
+if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
+const err60 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -770,12 +766,11 @@ vErrors.push(err60);
 }
 errors++;
 }
-const len2 = data28.length;
-for(let i2=0; i2<len2; i2++){
-let data29 = data28[i2];
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.guest === undefined){
-const err61 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data26.mode !== undefined){
+let data27 = data26.mode;
+if(!((data27 === "user") || (data27 === "none"))){
+const err61 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -784,9 +779,10 @@ vErrors.push(err61);
 }
 errors++;
 }
-for(const key5 in data29){
-if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
-const err62 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+if(data26.outbound !== undefined){
+if(typeof data26.outbound !== "boolean"){
+const err62 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -796,10 +792,11 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data29.guest !== undefined){
-let data30 = data29.guest;
-if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
-const err63 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data26.ports !== undefined){
+let data29 = data26.ports;
+if(Array.isArray(data29)){
+if(data29.length > 64){
+const err63 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -808,9 +805,12 @@ vErrors.push(err63);
 }
 errors++;
 }
-if((typeof data30 == "number") && (isFinite(data30))){
-if(data30 > 65535 || isNaN(data30)){
-const err64 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const len2 = data29.length;
+for(let i2=0; i2<len2; i2++){
+let data30 = data29[i2];
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.guest === undefined){
+const err64 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -819,8 +819,9 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(data30 < 1 || isNaN(data30)){
-const err65 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key5 in data30){
+if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
+const err65 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -830,11 +831,10 @@ vErrors.push(err65);
 errors++;
 }
 }
-}
-if(data29.host !== undefined){
-let data31 = data29.host;
+if(data30.guest !== undefined){
+let data31 = data30.guest;
 if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
-const err66 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err66 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -845,7 +845,7 @@ errors++;
 }
 if((typeof data31 == "number") && (isFinite(data31))){
 if(data31 > 65535 || isNaN(data31)){
-const err67 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err67 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -854,8 +854,8 @@ vErrors.push(err67);
 }
 errors++;
 }
-if(data31 < 0 || isNaN(data31)){
-const err68 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data31 < 1 || isNaN(data31)){
+const err68 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -866,11 +866,10 @@ errors++;
 }
 }
 }
-if(data29.address !== undefined){
-let data32 = data29.address;
-if(typeof data32 === "string"){
-if(func1(data32) > 45){
-const err69 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(data30.host !== undefined){
+let data32 = data30.host;
+if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
+const err69 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -879,8 +878,9 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(!pattern12.test(data32)){
-const err70 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if((typeof data32 == "number") && (isFinite(data32))){
+if(data32 > 65535 || isNaN(data32)){
+const err70 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -889,9 +889,8 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-else {
-const err71 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data32 < 0 || isNaN(data32)){
+const err71 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -901,10 +900,12 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data29.protocol !== undefined){
-let data33 = data29.protocol;
-if(!((data33 === "tcp") || (data33 === "udp"))){
-const err72 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data30.address !== undefined){
+let data33 = data30.address;
+if(typeof data33 === "string"){
+if(func1(data33) > 45){
+const err72 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -913,10 +914,8 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-}
-else {
-const err73 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern12.test(data33)){
+const err73 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -926,9 +925,8 @@ vErrors.push(err73);
 errors++;
 }
 }
-}
 else {
-const err74 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err74 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -938,9 +936,10 @@ vErrors.push(err74);
 errors++;
 }
 }
-if(data25.offered !== undefined){
-if(typeof data25.offered !== "boolean"){
-const err75 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.protocol !== undefined){
+let data34 = data30.protocol;
+if(!((data34 === "tcp") || (data34 === "udp"))){
+const err75 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -952,7 +951,7 @@ errors++;
 }
 }
 else {
-const err76 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err76 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -964,7 +963,7 @@ errors++;
 }
 }
 else {
-const err77 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err77 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -974,14 +973,50 @@ vErrors.push(err77);
 errors++;
 }
 }
-}
-else {
-const err78 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data26.offered !== undefined){
+if(typeof data26.offered !== "boolean"){
+const err78 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err78];
 }
 else {
 vErrors.push(err78);
+}
+errors++;
+}
+}
+}
+else {
+const err79 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err79];
+}
+else {
+vErrors.push(err79);
+}
+errors++;
+}
+}
+}
+else {
+const err80 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err80];
+}
+else {
+vErrors.push(err80);
+}
+errors++;
+}
+}
+}
+else {
+const err81 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err81];
+}
+else {
+vErrors.push(err81);
 }
 errors++;
 }
@@ -991,7 +1026,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1122,11 +1157,11 @@ errors++;
 }
 }
 }
-if(data.args !== undefined){
-let data3 = data.args;
-if(typeof data3 === "string"){
-if(func1(data3) > 2047){
-const err10 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+if(data.cpuQuota !== undefined){
+let data3 = data.cpuQuota;
+if((typeof data3 == "number") && (isFinite(data3))){
+if(data3 > 255 || isNaN(data3)){
+const err10 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -1135,8 +1170,8 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(!pattern6.test(data3)){
-const err11 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
+if(data3 < 0.01 || isNaN(data3)){
+const err11 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0.01},message:"must be >= 0.01"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -1147,7 +1182,7 @@ errors++;
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err12 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -1157,11 +1192,11 @@ vErrors.push(err12);
 errors++;
 }
 }
-if(data.vmm !== undefined){
-let data4 = data.vmm;
+if(data.args !== undefined){
+let data4 = data.args;
 if(typeof data4 === "string"){
-if(!pattern7.test(data4)){
-const err13 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(func1(data4) > 2047){
+const err13 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -1170,9 +1205,8 @@ vErrors.push(err13);
 }
 errors++;
 }
-}
-else {
-const err14 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern6.test(data4)){
+const err14 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -1182,9 +1216,8 @@ vErrors.push(err14);
 errors++;
 }
 }
-if(data.readOnly !== undefined){
-if(typeof data.readOnly !== "boolean"){
-const err15 = {instancePath:instancePath+"/readOnly",schemaPath:"#/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err15 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -1194,10 +1227,11 @@ vErrors.push(err15);
 errors++;
 }
 }
-if(data.diskSize !== undefined){
-let data6 = data.diskSize;
-if(!(((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6))) && (isFinite(data6)))){
-const err16 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.vmm !== undefined){
+let data5 = data.vmm;
+if(typeof data5 === "string"){
+if(!pattern7.test(data5)){
+const err16 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1206,9 +1240,9 @@ vErrors.push(err16);
 }
 errors++;
 }
-if((typeof data6 == "number") && (isFinite(data6))){
-if(data6 > 17592186044416 || isNaN(data6)){
-const err17 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+else {
+const err17 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -1217,8 +1251,10 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(data6 < 512 || isNaN(data6)){
-const err18 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
+}
+if(data.readOnly !== undefined){
+if(typeof data.readOnly !== "boolean"){
+const err18 = {instancePath:instancePath+"/readOnly",schemaPath:"#/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1227,9 +1263,11 @@ vErrors.push(err18);
 }
 errors++;
 }
-let res1;
-if((512 === 0 || (res1 = data6/512, res1 !== parseInt(res1)))){
-const err19 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
+}
+if(data.diskSize !== undefined){
+let data7 = data.diskSize;
+if(!(((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7))) && (isFinite(data7)))){
+const err19 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -1238,11 +1276,9 @@ vErrors.push(err19);
 }
 errors++;
 }
-}
-}
-if(data.ephemeral !== undefined){
-if(typeof data.ephemeral !== "boolean"){
-const err20 = {instancePath:instancePath+"/ephemeral",schemaPath:"#/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data7 == "number") && (isFinite(data7))){
+if(data7 > 17592186044416 || isNaN(data7)){
+const err20 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -1251,12 +1287,8 @@ vErrors.push(err20);
 }
 errors++;
 }
-}
-if(data.restart !== undefined){
-let data8 = data.restart;
-if(typeof data8 === "string"){
-if(!pattern8.test(data8)){
-const err21 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if(data7 < 512 || isNaN(data7)){
+const err21 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -1265,9 +1297,9 @@ vErrors.push(err21);
 }
 errors++;
 }
-}
-else {
-const err22 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let res1;
+if((512 === 0 || (res1 = data7/512, res1 !== parseInt(res1)))){
+const err22 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -1277,9 +1309,10 @@ vErrors.push(err22);
 errors++;
 }
 }
-if(data.autoRemove !== undefined){
-if(typeof data.autoRemove !== "boolean"){
-const err23 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data.ephemeral !== undefined){
+if(typeof data.ephemeral !== "boolean"){
+const err23 = {instancePath:instancePath+"/ephemeral",schemaPath:"#/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -1289,9 +1322,11 @@ vErrors.push(err23);
 errors++;
 }
 }
-if(data.coldBootOnMismatch !== undefined){
-if(typeof data.coldBootOnMismatch !== "boolean"){
-const err24 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.restart !== undefined){
+let data9 = data.restart;
+if(typeof data9 === "string"){
+if(!pattern8.test(data9)){
+const err24 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -1301,12 +1336,8 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data.config !== undefined){
-let data11 = data.config;
-if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
-for(const key1 in data11){
-if(!(((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig"))){
-const err25 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+else {
+const err25 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -1316,11 +1347,9 @@ vErrors.push(err25);
 errors++;
 }
 }
-if(data11.hostname !== undefined){
-let data12 = data11.hostname;
-if(typeof data12 === "string"){
-if(func1(data12) > 253){
-const err26 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(data.autoRemove !== undefined){
+if(typeof data.autoRemove !== "boolean"){
+const err26 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -1329,8 +1358,10 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(!pattern9.test(data12)){
-const err27 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data.coldBootOnMismatch !== undefined){
+if(typeof data.coldBootOnMismatch !== "boolean"){
+const err27 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -1340,8 +1371,12 @@ vErrors.push(err27);
 errors++;
 }
 }
-else {
-const err28 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.config !== undefined){
+let data12 = data.config;
+if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
+for(const key1 in data12){
+if(!(((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig"))){
+const err28 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -1351,11 +1386,11 @@ vErrors.push(err28);
 errors++;
 }
 }
-if(data11.sshKeys !== undefined){
-let data13 = data11.sshKeys;
-if(Array.isArray(data13)){
-if(data13.length > 64){
-const err29 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data12.hostname !== undefined){
+let data13 = data12.hostname;
+if(typeof data13 === "string"){
+if(func1(data13) > 253){
+const err29 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -1364,12 +1399,8 @@ vErrors.push(err29);
 }
 errors++;
 }
-const len0 = data13.length;
-for(let i0=0; i0<len0; i0++){
-let data14 = data13[i0];
-if(typeof data14 === "string"){
-if(func1(data14) > 8192){
-const err30 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+if(!pattern9.test(data13)){
+const err30 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -1378,8 +1409,9 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(func1(data14) < 1){
-const err31 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err31 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -1388,8 +1420,12 @@ vErrors.push(err31);
 }
 errors++;
 }
-if(!pattern10.test(data14)){
-const err32 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+if(data12.sshKeys !== undefined){
+let data14 = data12.sshKeys;
+if(Array.isArray(data14)){
+if(data14.length > 64){
+const err32 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -1398,9 +1434,12 @@ vErrors.push(err32);
 }
 errors++;
 }
-}
-else {
-const err33 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len0 = data14.length;
+for(let i0=0; i0<len0; i0++){
+let data15 = data14[i0];
+if(typeof data15 === "string"){
+if(func1(data15) > 8192){
+const err33 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -1409,10 +1448,8 @@ vErrors.push(err33);
 }
 errors++;
 }
-}
-}
-else {
-const err34 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data15) < 1){
+const err34 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -1421,12 +1458,8 @@ vErrors.push(err34);
 }
 errors++;
 }
-}
-if(data11.userData !== undefined){
-let data15 = data11.userData;
-if(typeof data15 === "string"){
-if(func1(data15) > 49152){
-const err35 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(!pattern10.test(data15)){
+const err35 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -1437,7 +1470,7 @@ errors++;
 }
 }
 else {
-const err36 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err36 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -1447,11 +1480,9 @@ vErrors.push(err36);
 errors++;
 }
 }
-if(data11.metaData !== undefined){
-let data16 = data11.metaData;
-if(typeof data16 === "string"){
-if(func1(data16) > 49152){
-const err37 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+}
+else {
+const err37 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -1461,8 +1492,11 @@ vErrors.push(err37);
 errors++;
 }
 }
-else {
-const err38 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data12.userData !== undefined){
+let data16 = data12.userData;
+if(typeof data16 === "string"){
+if(func1(data16) > 49152){
+const err38 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -1472,11 +1506,8 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data11.networkConfig !== undefined){
-let data17 = data11.networkConfig;
-if(typeof data17 === "string"){
-if(func1(data17) > 49152){
-const err39 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err39 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -1486,8 +1517,11 @@ vErrors.push(err39);
 errors++;
 }
 }
-else {
-const err40 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data12.metaData !== undefined){
+let data17 = data12.metaData;
+if(typeof data17 === "string"){
+if(func1(data17) > 49152){
+const err40 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -1497,9 +1531,8 @@ vErrors.push(err40);
 errors++;
 }
 }
-}
 else {
-const err41 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err41 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -1509,11 +1542,11 @@ vErrors.push(err41);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data18 = data.volumes;
-if(Array.isArray(data18)){
-if(data18.length > 16){
-const err42 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data12.networkConfig !== undefined){
+let data18 = data12.networkConfig;
+if(typeof data18 === "string"){
+if(func1(data18) > 49152){
+const err42 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -1522,12 +1555,9 @@ vErrors.push(err42);
 }
 errors++;
 }
-const len1 = data18.length;
-for(let i1=0; i1<len1; i1++){
-let data19 = data18[i1];
-if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
-if(data19.name === undefined){
-const err43 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err43 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -1536,9 +1566,10 @@ vErrors.push(err43);
 }
 errors++;
 }
-for(const key2 in data19){
-if(!((key2 === "name") || (key2 === "readOnly"))){
-const err44 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+}
+}
+else {
+const err44 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -1548,11 +1579,11 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data19.name !== undefined){
-let data20 = data19.name;
-if(typeof data20 === "string"){
-if(!pattern11.test(data20)){
-const err45 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data.volumes !== undefined){
+let data19 = data.volumes;
+if(Array.isArray(data19)){
+if(data19.length > 16){
+const err45 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -1561,9 +1592,12 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-else {
-const err46 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len1 = data19.length;
+for(let i1=0; i1<len1; i1++){
+let data20 = data19[i1];
+if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
+if(data20.name === undefined){
+const err46 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -1572,10 +1606,9 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-if(data19.readOnly !== undefined){
-if(typeof data19.readOnly !== "boolean"){
-const err47 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key2 in data20){
+if(!((key2 === "name") || (key2 === "readOnly"))){
+const err47 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -1585,9 +1618,11 @@ vErrors.push(err47);
 errors++;
 }
 }
-}
-else {
-const err48 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data20.name !== undefined){
+let data21 = data20.name;
+if(typeof data21 === "string"){
+if(!pattern11.test(data21)){
+const err48 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -1597,9 +1632,8 @@ vErrors.push(err48);
 errors++;
 }
 }
-}
 else {
-const err49 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err49 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -1609,9 +1643,9 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data.resume !== undefined){
-if(typeof data.resume !== "boolean"){
-const err50 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data20.readOnly !== undefined){
+if(typeof data20.readOnly !== "boolean"){
+const err50 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -1621,12 +1655,9 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data23 = data.network;
-if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
-for(const key3 in data23){
-if(!((((key3 === "mode") || (key3 === "outbound")) || (key3 === "ports")) || (key3 === "offered"))){
-const err51 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+}
+else {
+const err51 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -1636,10 +1667,9 @@ vErrors.push(err51);
 errors++;
 }
 }
-if(data23.mode !== undefined){
-let data24 = data23.mode;
-if(!((data24 === "user") || (data24 === "none"))){
-const err52 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err52 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -1649,9 +1679,9 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data23.outbound !== undefined){
-if(typeof data23.outbound !== "boolean"){
-const err53 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.resume !== undefined){
+if(typeof data.resume !== "boolean"){
+const err53 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -1661,11 +1691,12 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data23.ports !== undefined){
-let data26 = data23.ports;
-if(Array.isArray(data26)){
-if(data26.length > 64){
-const err54 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data.network !== undefined){
+let data24 = data.network;
+if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
+for(const key3 in data24){
+if(!((((key3 === "mode") || (key3 === "outbound")) || (key3 === "ports")) || (key3 === "offered"))){
+const err54 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -1674,12 +1705,11 @@ vErrors.push(err54);
 }
 errors++;
 }
-const len2 = data26.length;
-for(let i2=0; i2<len2; i2++){
-let data27 = data26[i2];
-if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
-if(data27.guest === undefined){
-const err55 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data24.mode !== undefined){
+let data25 = data24.mode;
+if(!((data25 === "user") || (data25 === "none"))){
+const err55 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -1688,9 +1718,10 @@ vErrors.push(err55);
 }
 errors++;
 }
-for(const key4 in data27){
-if(!((((key4 === "guest") || (key4 === "host")) || (key4 === "address")) || (key4 === "protocol"))){
-const err56 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+if(data24.outbound !== undefined){
+if(typeof data24.outbound !== "boolean"){
+const err56 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -1700,10 +1731,11 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data27.guest !== undefined){
-let data28 = data27.guest;
-if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
-const err57 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data24.ports !== undefined){
+let data27 = data24.ports;
+if(Array.isArray(data27)){
+if(data27.length > 64){
+const err57 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -1712,9 +1744,12 @@ vErrors.push(err57);
 }
 errors++;
 }
-if((typeof data28 == "number") && (isFinite(data28))){
-if(data28 > 65535 || isNaN(data28)){
-const err58 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const len2 = data27.length;
+for(let i2=0; i2<len2; i2++){
+let data28 = data27[i2];
+if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
+if(data28.guest === undefined){
+const err58 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -1723,8 +1758,9 @@ vErrors.push(err58);
 }
 errors++;
 }
-if(data28 < 1 || isNaN(data28)){
-const err59 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key4 in data28){
+if(!((((key4 === "guest") || (key4 === "host")) || (key4 === "address")) || (key4 === "protocol"))){
+const err59 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -1734,11 +1770,10 @@ vErrors.push(err59);
 errors++;
 }
 }
-}
-if(data27.host !== undefined){
-let data29 = data27.host;
+if(data28.guest !== undefined){
+let data29 = data28.guest;
 if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
-const err60 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err60 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -1749,7 +1784,7 @@ errors++;
 }
 if((typeof data29 == "number") && (isFinite(data29))){
 if(data29 > 65535 || isNaN(data29)){
-const err61 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err61 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -1758,8 +1793,8 @@ vErrors.push(err61);
 }
 errors++;
 }
-if(data29 < 0 || isNaN(data29)){
-const err62 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data29 < 1 || isNaN(data29)){
+const err62 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -1770,11 +1805,10 @@ errors++;
 }
 }
 }
-if(data27.address !== undefined){
-let data30 = data27.address;
-if(typeof data30 === "string"){
-if(func1(data30) > 45){
-const err63 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(data28.host !== undefined){
+let data30 = data28.host;
+if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
+const err63 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -1783,8 +1817,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(!pattern12.test(data30)){
-const err64 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if((typeof data30 == "number") && (isFinite(data30))){
+if(data30 > 65535 || isNaN(data30)){
+const err64 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -1793,9 +1828,8 @@ vErrors.push(err64);
 }
 errors++;
 }
-}
-else {
-const err65 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data30 < 0 || isNaN(data30)){
+const err65 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -1805,10 +1839,12 @@ vErrors.push(err65);
 errors++;
 }
 }
-if(data27.protocol !== undefined){
-let data31 = data27.protocol;
-if(!((data31 === "tcp") || (data31 === "udp"))){
-const err66 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data28.address !== undefined){
+let data31 = data28.address;
+if(typeof data31 === "string"){
+if(func1(data31) > 45){
+const err66 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -1817,10 +1853,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-}
-else {
-const err67 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern12.test(data31)){
+const err67 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -1830,9 +1864,8 @@ vErrors.push(err67);
 errors++;
 }
 }
-}
 else {
-const err68 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err68 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -1842,9 +1875,10 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data23.offered !== undefined){
-if(typeof data23.offered !== "boolean"){
-const err69 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data28.protocol !== undefined){
+let data32 = data28.protocol;
+if(!((data32 === "tcp") || (data32 === "udp"))){
+const err69 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -1856,7 +1890,7 @@ errors++;
 }
 }
 else {
-const err70 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err70 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -1868,12 +1902,48 @@ errors++;
 }
 }
 else {
-const err71 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err71 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err71];
 }
 else {
 vErrors.push(err71);
+}
+errors++;
+}
+}
+if(data24.offered !== undefined){
+if(typeof data24.offered !== "boolean"){
+const err72 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err72];
+}
+else {
+vErrors.push(err72);
+}
+errors++;
+}
+}
+}
+else {
+const err73 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err73];
+}
+else {
+vErrors.push(err73);
+}
+errors++;
+}
+}
+}
+else {
+const err74 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err74];
+}
+else {
+vErrors.push(err74);
 }
 errors++;
 }
@@ -5270,7 +5340,7 @@ return errors === 0;
 validate45.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceInfo = validate46;
-const schema57 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+const schema57 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
 function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -5716,10 +5786,11 @@ errors++;
 }
 }
 }
-if(data15.rss !== undefined){
-let data18 = data15.rss;
-if(!(((typeof data18 == "number") && (!(data18 % 1) && !isNaN(data18))) && (isFinite(data18)))){
-const err37 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data15.cpu_quota !== undefined){
+let data18 = data15.cpu_quota;
+if((typeof data18 == "number") && (isFinite(data18))){
+if(data18 <= 0 || isNaN(data18)){
+const err37 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -5728,9 +5799,9 @@ vErrors.push(err37);
 }
 errors++;
 }
-if((typeof data18 == "number") && (isFinite(data18))){
-if(data18 < 0 || isNaN(data18)){
-const err38 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err38 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -5740,11 +5811,10 @@ vErrors.push(err38);
 errors++;
 }
 }
-}
-if(data15.cpu_time_ms !== undefined){
-let data19 = data15.cpu_time_ms;
+if(data15.rss !== undefined){
+let data19 = data15.rss;
 if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
-const err39 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err39 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -5755,7 +5825,7 @@ errors++;
 }
 if((typeof data19 == "number") && (isFinite(data19))){
 if(data19 < 0 || isNaN(data19)){
-const err40 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err40 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -5766,10 +5836,10 @@ errors++;
 }
 }
 }
-if(data15.disk_read !== undefined){
-let data20 = data15.disk_read;
+if(data15.cpu_time_ms !== undefined){
+let data20 = data15.cpu_time_ms;
 if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
-const err41 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err41 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -5780,7 +5850,7 @@ errors++;
 }
 if((typeof data20 == "number") && (isFinite(data20))){
 if(data20 < 0 || isNaN(data20)){
-const err42 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err42 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -5791,10 +5861,10 @@ errors++;
 }
 }
 }
-if(data15.disk_written !== undefined){
-let data21 = data15.disk_written;
+if(data15.disk_read !== undefined){
+let data21 = data15.disk_read;
 if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
-const err43 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err43 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -5805,7 +5875,7 @@ errors++;
 }
 if((typeof data21 == "number") && (isFinite(data21))){
 if(data21 < 0 || isNaN(data21)){
-const err44 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err44 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -5816,9 +5886,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err45 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data15.disk_written !== undefined){
+let data22 = data15.disk_written;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const err45 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -5827,16 +5898,9 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-if(data.disks !== undefined){
-let data22 = data.disks;
-if(Array.isArray(data22)){
-const len1 = data22.length;
-for(let i1=0; i1<len1; i1++){
-let data23 = data22[i1];
-if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
-if(data23.size === undefined){
-const err46 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 < 0 || isNaN(data22)){
+const err46 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -5845,8 +5909,11 @@ vErrors.push(err46);
 }
 errors++;
 }
-if(data23.read_only === undefined){
-const err47 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+}
+else {
+const err47 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -5855,9 +5922,16 @@ vErrors.push(err47);
 }
 errors++;
 }
-if(data23.name !== undefined){
-if(typeof data23.name !== "string"){
-const err48 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.disks !== undefined){
+let data23 = data.disks;
+if(Array.isArray(data23)){
+const len1 = data23.length;
+for(let i1=0; i1<len1; i1++){
+let data24 = data23[i1];
+if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
+if(data24.size === undefined){
+const err48 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -5866,11 +5940,8 @@ vErrors.push(err48);
 }
 errors++;
 }
-}
-if(data23.size !== undefined){
-let data25 = data23.size;
-if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
-const err49 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data24.read_only === undefined){
+const err49 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -5879,9 +5950,9 @@ vErrors.push(err49);
 }
 errors++;
 }
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 < 1 || isNaN(data25)){
-const err50 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data24.name !== undefined){
+if(typeof data24.name !== "string"){
+const err50 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -5891,10 +5962,10 @@ vErrors.push(err50);
 errors++;
 }
 }
-}
-if(data23.read_only !== undefined){
-if(typeof data23.read_only !== "boolean"){
-const err51 = {instancePath:instancePath+"/disks/" + i1+"/read_only",schemaPath:"#/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data24.size !== undefined){
+let data26 = data24.size;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err51 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -5903,10 +5974,9 @@ vErrors.push(err51);
 }
 errors++;
 }
-}
-}
-else {
-const err52 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 < 1 || isNaN(data26)){
+const err52 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -5917,8 +5987,9 @@ errors++;
 }
 }
 }
-else {
-const err53 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data24.read_only !== undefined){
+if(typeof data24.read_only !== "boolean"){
+const err53 = {instancePath:instancePath+"/disks/" + i1+"/read_only",schemaPath:"#/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -5928,15 +5999,9 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data27 = data.volumes;
-if(Array.isArray(data27)){
-const len2 = data27.length;
-for(let i2=0; i2<len2; i2++){
-let data28 = data27[i2];
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-if(data28.name === undefined){
-const err54 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err54 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -5945,8 +6010,10 @@ vErrors.push(err54);
 }
 errors++;
 }
-if(data28.read_only === undefined){
-const err55 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+else {
+const err55 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -5955,9 +6022,16 @@ vErrors.push(err55);
 }
 errors++;
 }
-if(data28.name !== undefined){
-if(typeof data28.name !== "string"){
-const err56 = {instancePath:instancePath+"/volumes/" + i2+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.volumes !== undefined){
+let data28 = data.volumes;
+if(Array.isArray(data28)){
+const len2 = data28.length;
+for(let i2=0; i2<len2; i2++){
+let data29 = data28[i2];
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.name === undefined){
+const err56 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -5966,10 +6040,8 @@ vErrors.push(err56);
 }
 errors++;
 }
-}
-if(data28.read_only !== undefined){
-if(typeof data28.read_only !== "boolean"){
-const err57 = {instancePath:instancePath+"/volumes/" + i2+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data29.read_only === undefined){
+const err57 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -5978,10 +6050,9 @@ vErrors.push(err57);
 }
 errors++;
 }
-}
-}
-else {
-const err58 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data29.name !== undefined){
+if(typeof data29.name !== "string"){
+const err58 = {instancePath:instancePath+"/volumes/" + i2+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -5991,9 +6062,9 @@ vErrors.push(err58);
 errors++;
 }
 }
-}
-else {
-const err59 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data29.read_only !== undefined){
+if(typeof data29.read_only !== "boolean"){
+const err59 = {instancePath:instancePath+"/volumes/" + i2+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -6003,11 +6074,9 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data31 = data.network;
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.mode === undefined){
-const err60 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+else {
+const err60 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -6016,10 +6085,10 @@ vErrors.push(err60);
 }
 errors++;
 }
-if(data31.mode !== undefined){
-let data32 = data31.mode;
-if(!((data32 === "user") || (data32 === "none"))){
-const err61 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema57.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err61 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -6029,9 +6098,11 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data31.mac !== undefined){
-if(typeof data31.mac !== "string"){
-const err62 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.network !== undefined){
+let data32 = data.network;
+if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
+if(data32.mode === undefined){
+const err62 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -6040,10 +6111,10 @@ vErrors.push(err62);
 }
 errors++;
 }
-}
-if(data31.outbound !== undefined){
-if(typeof data31.outbound !== "boolean"){
-const err63 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data32.mode !== undefined){
+let data33 = data32.mode;
+if(!((data33 === "user") || (data33 === "none"))){
+const err63 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema57.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -6053,15 +6124,9 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data31.ports !== undefined){
-let data35 = data31.ports;
-if(Array.isArray(data35)){
-const len3 = data35.length;
-for(let i3=0; i3<len3; i3++){
-let data36 = data35[i3];
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-if(data36.protocol === undefined){
-const err64 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(data32.mac !== undefined){
+if(typeof data32.mac !== "string"){
+const err64 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -6070,8 +6135,10 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(data36.address === undefined){
-const err65 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+if(data32.outbound !== undefined){
+if(typeof data32.outbound !== "boolean"){
+const err65 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -6080,8 +6147,16 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(data36.host === undefined){
-const err66 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+}
+if(data32.ports !== undefined){
+let data36 = data32.ports;
+if(Array.isArray(data36)){
+const len3 = data36.length;
+for(let i3=0; i3<len3; i3++){
+let data37 = data36[i3];
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+if(data37.protocol === undefined){
+const err66 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -6090,8 +6165,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-if(data36.guest === undefined){
-const err67 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data37.address === undefined){
+const err67 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -6100,10 +6175,8 @@ vErrors.push(err67);
 }
 errors++;
 }
-if(data36.protocol !== undefined){
-let data37 = data36.protocol;
-if(!((data37 === "tcp") || (data37 === "udp"))){
-const err68 = {instancePath:instancePath+"/network/ports/" + i3+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema57.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data37.host === undefined){
+const err68 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -6112,10 +6185,8 @@ vErrors.push(err68);
 }
 errors++;
 }
-}
-if(data36.address !== undefined){
-if(typeof data36.address !== "string"){
-const err69 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.guest === undefined){
+const err69 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -6124,11 +6195,10 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data36.host !== undefined){
-let data39 = data36.host;
-if(!(((typeof data39 == "number") && (!(data39 % 1) && !isNaN(data39))) && (isFinite(data39)))){
-const err70 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data37.protocol !== undefined){
+let data38 = data37.protocol;
+if(!((data38 === "tcp") || (data38 === "udp"))){
+const err70 = {instancePath:instancePath+"/network/ports/" + i3+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema57.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -6137,9 +6207,10 @@ vErrors.push(err70);
 }
 errors++;
 }
-if((typeof data39 == "number") && (isFinite(data39))){
-if(data39 > 65535 || isNaN(data39)){
-const err71 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data37.address !== undefined){
+if(typeof data37.address !== "string"){
+const err71 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -6148,8 +6219,11 @@ vErrors.push(err71);
 }
 errors++;
 }
-if(data39 < 1 || isNaN(data39)){
-const err72 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data37.host !== undefined){
+let data40 = data37.host;
+if(!(((typeof data40 == "number") && (!(data40 % 1) && !isNaN(data40))) && (isFinite(data40)))){
+const err72 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -6158,12 +6232,9 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-}
-if(data36.guest !== undefined){
-let data40 = data36.guest;
-if(!(((typeof data40 == "number") && (!(data40 % 1) && !isNaN(data40))) && (isFinite(data40)))){
-const err73 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data40 == "number") && (isFinite(data40))){
+if(data40 > 65535 || isNaN(data40)){
+const err73 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -6172,9 +6243,8 @@ vErrors.push(err73);
 }
 errors++;
 }
-if((typeof data40 == "number") && (isFinite(data40))){
-if(data40 > 65535 || isNaN(data40)){
-const err74 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data40 < 1 || isNaN(data40)){
+const err74 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -6183,8 +6253,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data40 < 1 || isNaN(data40)){
-const err75 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data37.guest !== undefined){
+let data41 = data37.guest;
+if(!(((typeof data41 == "number") && (!(data41 % 1) && !isNaN(data41))) && (isFinite(data41)))){
+const err75 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -6193,11 +6267,9 @@ vErrors.push(err75);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err76 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data41 == "number") && (isFinite(data41))){
+if(data41 > 65535 || isNaN(data41)){
+const err76 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -6206,10 +6278,8 @@ vErrors.push(err76);
 }
 errors++;
 }
-}
-}
-else {
-const err77 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data41 < 1 || isNaN(data41)){
+const err77 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -6220,8 +6290,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err78 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err78 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -6231,14 +6302,9 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data.timings_ms !== undefined){
-let data41 = data.timings_ms;
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(data41.resolve !== undefined){
-let data42 = data41.resolve;
-if((typeof data42 == "number") && (isFinite(data42))){
-if(data42 < 0 || isNaN(data42)){
-const err79 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err79 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -6248,8 +6314,9 @@ vErrors.push(err79);
 errors++;
 }
 }
+}
 else {
-const err80 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err80 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -6259,11 +6326,14 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data41.verify !== undefined){
-let data43 = data41.verify;
+if(data.timings_ms !== undefined){
+let data42 = data.timings_ms;
+if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
+if(data42.resolve !== undefined){
+let data43 = data42.resolve;
 if((typeof data43 == "number") && (isFinite(data43))){
 if(data43 < 0 || isNaN(data43)){
-const err81 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err81 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -6274,7 +6344,7 @@ errors++;
 }
 }
 else {
-const err82 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err82 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -6284,11 +6354,11 @@ vErrors.push(err82);
 errors++;
 }
 }
-if(data41.prepare !== undefined){
-let data44 = data41.prepare;
+if(data42.verify !== undefined){
+let data44 = data42.verify;
 if((typeof data44 == "number") && (isFinite(data44))){
 if(data44 < 0 || isNaN(data44)){
-const err83 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err83 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -6299,7 +6369,7 @@ errors++;
 }
 }
 else {
-const err84 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err84 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -6309,11 +6379,11 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data41.spawn !== undefined){
-let data45 = data41.spawn;
+if(data42.prepare !== undefined){
+let data45 = data42.prepare;
 if((typeof data45 == "number") && (isFinite(data45))){
 if(data45 < 0 || isNaN(data45)){
-const err85 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err85 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -6324,7 +6394,7 @@ errors++;
 }
 }
 else {
-const err86 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err86 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -6334,11 +6404,11 @@ vErrors.push(err86);
 errors++;
 }
 }
-if(data41.resume !== undefined){
-let data46 = data41.resume;
+if(data42.spawn !== undefined){
+let data46 = data42.spawn;
 if((typeof data46 == "number") && (isFinite(data46))){
 if(data46 < 0 || isNaN(data46)){
-const err87 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err87 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -6349,7 +6419,7 @@ errors++;
 }
 }
 else {
-const err88 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err88 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -6359,11 +6429,11 @@ vErrors.push(err88);
 errors++;
 }
 }
-if(data41.load !== undefined){
-let data47 = data41.load;
+if(data42.resume !== undefined){
+let data47 = data42.resume;
 if((typeof data47 == "number") && (isFinite(data47))){
 if(data47 < 0 || isNaN(data47)){
-const err89 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err89 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -6374,7 +6444,7 @@ errors++;
 }
 }
 else {
-const err90 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err90 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -6384,11 +6454,11 @@ vErrors.push(err90);
 errors++;
 }
 }
-if(data41.running !== undefined){
-let data48 = data41.running;
+if(data42.load !== undefined){
+let data48 = data42.load;
 if((typeof data48 == "number") && (isFinite(data48))){
 if(data48 < 0 || isNaN(data48)){
-const err91 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err91 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -6399,7 +6469,7 @@ errors++;
 }
 }
 else {
-const err92 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err92 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -6409,11 +6479,11 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data41.total !== undefined){
-let data49 = data41.total;
+if(data42.running !== undefined){
+let data49 = data42.running;
 if((typeof data49 == "number") && (isFinite(data49))){
 if(data49 < 0 || isNaN(data49)){
-const err93 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err93 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -6424,7 +6494,7 @@ errors++;
 }
 }
 else {
-const err94 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err94 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -6434,9 +6504,11 @@ vErrors.push(err94);
 errors++;
 }
 }
-}
-else {
-const err95 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data42.total !== undefined){
+let data50 = data42.total;
+if((typeof data50 == "number") && (isFinite(data50))){
+if(data50 < 0 || isNaN(data50)){
+const err95 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -6446,11 +6518,8 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data.snapshot !== undefined){
-let data50 = data.snapshot;
-if(typeof data50 === "string"){
-if(!pattern37.test(data50)){
-const err96 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err96 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -6460,8 +6529,9 @@ vErrors.push(err96);
 errors++;
 }
 }
+}
 else {
-const err97 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err97 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -6471,11 +6541,11 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data51 = data.generation_id;
+if(data.snapshot !== undefined){
+let data51 = data.snapshot;
 if(typeof data51 === "string"){
-if(!pattern28.test(data51)){
-const err98 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(!pattern37.test(data51)){
+const err98 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -6486,7 +6556,7 @@ errors++;
 }
 }
 else {
-const err99 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err99 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -6496,13 +6566,11 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data.warnings !== undefined){
-let data52 = data.warnings;
-if(Array.isArray(data52)){
-const len4 = data52.length;
-for(let i4=0; i4<len4; i4++){
-if(typeof data52[i4] !== "string"){
-const err100 = {instancePath:instancePath+"/warnings/" + i4,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.generation_id !== undefined){
+let data52 = data.generation_id;
+if(typeof data52 === "string"){
+if(!pattern28.test(data52)){
+const err100 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -6512,9 +6580,8 @@ vErrors.push(err100);
 errors++;
 }
 }
-}
 else {
-const err101 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err101 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -6524,11 +6591,13 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data54 = data.exit;
-if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
-if(data54.reason === undefined){
-const err102 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data.warnings !== undefined){
+let data53 = data.warnings;
+if(Array.isArray(data53)){
+const len4 = data53.length;
+for(let i4=0; i4<len4; i4++){
+if(typeof data53[i4] !== "string"){
+const err102 = {instancePath:instancePath+"/warnings/" + i4,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -6537,10 +6606,10 @@ vErrors.push(err102);
 }
 errors++;
 }
-if(data54.status !== undefined){
-let data55 = data54.status;
-if(!(((typeof data55 == "number") && (!(data55 % 1) && !isNaN(data55))) && (isFinite(data55)))){
-const err103 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err103 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -6550,9 +6619,11 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data54.reason !== undefined){
-if(typeof data54.reason !== "string"){
-const err104 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.exit !== undefined){
+let data55 = data.exit;
+if(data55 && typeof data55 == "object" && !Array.isArray(data55)){
+if(data55.reason === undefined){
+const err104 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -6561,10 +6632,10 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-}
-else {
-const err105 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data55.status !== undefined){
+let data56 = data55.status;
+if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
+const err105 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -6574,10 +6645,9 @@ vErrors.push(err105);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data57 = data.stop_method;
-if(typeof data57 !== "string"){
-const err106 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data55.reason !== undefined){
+if(typeof data55.reason !== "string"){
+const err106 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -6586,8 +6656,10 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(!(((((data57 === "guest") || (data57 === "ended")) || (data57 === "killed")) || (data57 === "already")) || (data57 === "cancelled"))){
-const err107 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema57.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err107 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -6597,9 +6669,10 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err108 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.stop_method !== undefined){
+let data58 = data.stop_method;
+if(typeof data58 !== "string"){
+const err108 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -6608,11 +6681,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-}
-if(data.restarts !== undefined){
-let data59 = data.restarts;
-if(!(((typeof data59 == "number") && (!(data59 % 1) && !isNaN(data59))) && (isFinite(data59)))){
-const err109 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!(((((data58 === "guest") || (data58 === "ended")) || (data58 === "killed")) || (data58 === "already")) || (data58 === "cancelled"))){
+const err109 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema57.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -6621,9 +6691,10 @@ vErrors.push(err109);
 }
 errors++;
 }
-if((typeof data59 == "number") && (isFinite(data59))){
-if(data59 < 1 || isNaN(data59)){
-const err110 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err110 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -6633,12 +6704,10 @@ vErrors.push(err110);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data60 = data.restarting_at;
-if(typeof data60 === "string"){
-if(!pattern27.test(data60)){
-const err111 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.restarts !== undefined){
+let data60 = data.restarts;
+if(!(((typeof data60 == "number") && (!(data60 % 1) && !isNaN(data60))) && (isFinite(data60)))){
+const err111 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -6647,9 +6716,9 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-else {
-const err112 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 < 1 || isNaN(data60)){
+const err112 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -6659,9 +6728,12 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err113 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data.restarting_at !== undefined){
+let data61 = data.restarting_at;
+if(typeof data61 === "string"){
+if(!pattern27.test(data61)){
+const err113 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -6671,11 +6743,8 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data.error !== undefined){
-let data62 = data.error;
-if(data62 && typeof data62 == "object" && !Array.isArray(data62)){
-if(data62.code === undefined){
-const err114 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err114 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -6684,8 +6753,10 @@ vErrors.push(err114);
 }
 errors++;
 }
-if(data62.message === undefined){
-const err115 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err115 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -6694,11 +6765,12 @@ vErrors.push(err115);
 }
 errors++;
 }
-if(data62.code !== undefined){
-let data63 = data62.code;
-if(typeof data63 === "string"){
-if(!pattern44.test(data63)){
-const err116 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.error !== undefined){
+let data63 = data.error;
+if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
+if(data63.code === undefined){
+const err116 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -6707,9 +6779,8 @@ vErrors.push(err116);
 }
 errors++;
 }
-}
-else {
-const err117 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data63.message === undefined){
+const err117 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -6718,10 +6789,11 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-if(data62.message !== undefined){
-if(typeof data62.message !== "string"){
-const err118 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data63.code !== undefined){
+let data64 = data63.code;
+if(typeof data64 === "string"){
+if(!pattern44.test(data64)){
+const err118 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -6731,9 +6803,8 @@ vErrors.push(err118);
 errors++;
 }
 }
-}
 else {
-const err119 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err119 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -6743,11 +6814,9 @@ vErrors.push(err119);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data65 = data.created;
-if(typeof data65 === "string"){
-if(!pattern27.test(data65)){
-const err120 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data63.message !== undefined){
+if(typeof data63.message !== "string"){
+const err120 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -6757,8 +6826,9 @@ vErrors.push(err120);
 errors++;
 }
 }
+}
 else {
-const err121 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err121 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -6768,11 +6838,11 @@ vErrors.push(err121);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data66 = data.started;
+if(data.created !== undefined){
+let data66 = data.created;
 if(typeof data66 === "string"){
 if(!pattern27.test(data66)){
-const err122 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err122 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -6783,7 +6853,7 @@ errors++;
 }
 }
 else {
-const err123 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err123 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -6793,11 +6863,11 @@ vErrors.push(err123);
 errors++;
 }
 }
-if(data.finished !== undefined){
-let data67 = data.finished;
+if(data.started !== undefined){
+let data67 = data.started;
 if(typeof data67 === "string"){
 if(!pattern27.test(data67)){
-const err124 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err124 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -6808,7 +6878,7 @@ errors++;
 }
 }
 else {
-const err125 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err125 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -6818,14 +6888,39 @@ vErrors.push(err125);
 errors++;
 }
 }
-}
-else {
-const err126 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.finished !== undefined){
+let data68 = data.finished;
+if(typeof data68 === "string"){
+if(!pattern27.test(data68)){
+const err126 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err126];
 }
 else {
 vErrors.push(err126);
+}
+errors++;
+}
+}
+else {
+const err127 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err127];
+}
+else {
+vErrors.push(err127);
+}
+errors++;
+}
+}
+}
+else {
+const err128 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err128];
+}
+else {
+vErrors.push(err128);
 }
 errors++;
 }
@@ -7268,7 +7363,7 @@ return errors === 0;
 validate49.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceList = validate50;
-const schema61 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+const schema61 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
 function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7731,10 +7826,11 @@ errors++;
 }
 }
 }
-if(data17.rss !== undefined){
-let data20 = data17.rss;
-if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
-const err38 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data17.cpu_quota !== undefined){
+let data20 = data17.cpu_quota;
+if((typeof data20 == "number") && (isFinite(data20))){
+if(data20 <= 0 || isNaN(data20)){
+const err38 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -7743,9 +7839,9 @@ vErrors.push(err38);
 }
 errors++;
 }
-if((typeof data20 == "number") && (isFinite(data20))){
-if(data20 < 0 || isNaN(data20)){
-const err39 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err39 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -7755,11 +7851,10 @@ vErrors.push(err39);
 errors++;
 }
 }
-}
-if(data17.cpu_time_ms !== undefined){
-let data21 = data17.cpu_time_ms;
+if(data17.rss !== undefined){
+let data21 = data17.rss;
 if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
-const err40 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err40 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -7770,7 +7865,7 @@ errors++;
 }
 if((typeof data21 == "number") && (isFinite(data21))){
 if(data21 < 0 || isNaN(data21)){
-const err41 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err41 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -7781,10 +7876,10 @@ errors++;
 }
 }
 }
-if(data17.disk_read !== undefined){
-let data22 = data17.disk_read;
+if(data17.cpu_time_ms !== undefined){
+let data22 = data17.cpu_time_ms;
 if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err42 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err42 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -7795,7 +7890,7 @@ errors++;
 }
 if((typeof data22 == "number") && (isFinite(data22))){
 if(data22 < 0 || isNaN(data22)){
-const err43 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err43 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -7806,10 +7901,10 @@ errors++;
 }
 }
 }
-if(data17.disk_written !== undefined){
-let data23 = data17.disk_written;
+if(data17.disk_read !== undefined){
+let data23 = data17.disk_read;
 if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
-const err44 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err44 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -7820,7 +7915,7 @@ errors++;
 }
 if((typeof data23 == "number") && (isFinite(data23))){
 if(data23 < 0 || isNaN(data23)){
-const err45 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err45 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -7831,9 +7926,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err46 = {instancePath:instancePath+"/instances/" + i0+"/resources",schemaPath:"#/properties/instances/items/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data17.disk_written !== undefined){
+let data24 = data17.disk_written;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const err46 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -7842,16 +7938,9 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-if(data1.disks !== undefined){
-let data24 = data1.disks;
-if(Array.isArray(data24)){
-const len2 = data24.length;
-for(let i2=0; i2<len2; i2++){
-let data25 = data24[i2];
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-if(data25.size === undefined){
-const err47 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 < 0 || isNaN(data24)){
+const err47 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -7860,8 +7949,11 @@ vErrors.push(err47);
 }
 errors++;
 }
-if(data25.read_only === undefined){
-const err48 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+}
+else {
+const err48 = {instancePath:instancePath+"/instances/" + i0+"/resources",schemaPath:"#/properties/instances/items/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -7870,9 +7962,16 @@ vErrors.push(err48);
 }
 errors++;
 }
-if(data25.name !== undefined){
-if(typeof data25.name !== "string"){
-const err49 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/name",schemaPath:"#/properties/instances/items/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.disks !== undefined){
+let data25 = data1.disks;
+if(Array.isArray(data25)){
+const len2 = data25.length;
+for(let i2=0; i2<len2; i2++){
+let data26 = data25[i2];
+if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
+if(data26.size === undefined){
+const err49 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -7881,11 +7980,8 @@ vErrors.push(err49);
 }
 errors++;
 }
-}
-if(data25.size !== undefined){
-let data27 = data25.size;
-if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
-const err50 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data26.read_only === undefined){
+const err50 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -7894,9 +7990,9 @@ vErrors.push(err50);
 }
 errors++;
 }
-if((typeof data27 == "number") && (isFinite(data27))){
-if(data27 < 1 || isNaN(data27)){
-const err51 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data26.name !== undefined){
+if(typeof data26.name !== "string"){
+const err51 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/name",schemaPath:"#/properties/instances/items/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -7906,10 +8002,10 @@ vErrors.push(err51);
 errors++;
 }
 }
-}
-if(data25.read_only !== undefined){
-if(typeof data25.read_only !== "boolean"){
-const err52 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/read_only",schemaPath:"#/properties/instances/items/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data26.size !== undefined){
+let data28 = data26.size;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
+const err52 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -7918,10 +8014,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-}
-else {
-const err53 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 < 1 || isNaN(data28)){
+const err53 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -7932,8 +8027,9 @@ errors++;
 }
 }
 }
-else {
-const err54 = {instancePath:instancePath+"/instances/" + i0+"/disks",schemaPath:"#/properties/instances/items/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data26.read_only !== undefined){
+if(typeof data26.read_only !== "boolean"){
+const err54 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/read_only",schemaPath:"#/properties/instances/items/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -7943,15 +8039,9 @@ vErrors.push(err54);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data29 = data1.volumes;
-if(Array.isArray(data29)){
-const len3 = data29.length;
-for(let i3=0; i3<len3; i3++){
-let data30 = data29[i3];
-if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
-if(data30.name === undefined){
-const err55 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err55 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -7960,8 +8050,10 @@ vErrors.push(err55);
 }
 errors++;
 }
-if(data30.read_only === undefined){
-const err56 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+else {
+const err56 = {instancePath:instancePath+"/instances/" + i0+"/disks",schemaPath:"#/properties/instances/items/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -7970,9 +8062,16 @@ vErrors.push(err56);
 }
 errors++;
 }
-if(data30.name !== undefined){
-if(typeof data30.name !== "string"){
-const err57 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.volumes !== undefined){
+let data30 = data1.volumes;
+if(Array.isArray(data30)){
+const len3 = data30.length;
+for(let i3=0; i3<len3; i3++){
+let data31 = data30[i3];
+if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+if(data31.name === undefined){
+const err57 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -7981,10 +8080,8 @@ vErrors.push(err57);
 }
 errors++;
 }
-}
-if(data30.read_only !== undefined){
-if(typeof data30.read_only !== "boolean"){
-const err58 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data31.read_only === undefined){
+const err58 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -7993,10 +8090,9 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-}
-else {
-const err59 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data31.name !== undefined){
+if(typeof data31.name !== "string"){
+const err59 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -8006,9 +8102,9 @@ vErrors.push(err59);
 errors++;
 }
 }
-}
-else {
-const err60 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data31.read_only !== undefined){
+if(typeof data31.read_only !== "boolean"){
+const err60 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -8018,11 +8114,9 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data33 = data1.network;
-if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
-if(data33.mode === undefined){
-const err61 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+else {
+const err61 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -8031,10 +8125,10 @@ vErrors.push(err61);
 }
 errors++;
 }
-if(data33.mode !== undefined){
-let data34 = data33.mode;
-if(!((data34 === "user") || (data34 === "none"))){
-const err62 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema61.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err62 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -8044,9 +8138,11 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data33.mac !== undefined){
-if(typeof data33.mac !== "string"){
-const err63 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.network !== undefined){
+let data34 = data1.network;
+if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
+if(data34.mode === undefined){
+const err63 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -8055,10 +8151,10 @@ vErrors.push(err63);
 }
 errors++;
 }
-}
-if(data33.outbound !== undefined){
-if(typeof data33.outbound !== "boolean"){
-const err64 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data34.mode !== undefined){
+let data35 = data34.mode;
+if(!((data35 === "user") || (data35 === "none"))){
+const err64 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema61.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -8068,15 +8164,9 @@ vErrors.push(err64);
 errors++;
 }
 }
-if(data33.ports !== undefined){
-let data37 = data33.ports;
-if(Array.isArray(data37)){
-const len4 = data37.length;
-for(let i4=0; i4<len4; i4++){
-let data38 = data37[i4];
-if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
-if(data38.protocol === undefined){
-const err65 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(data34.mac !== undefined){
+if(typeof data34.mac !== "string"){
+const err65 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -8085,8 +8175,10 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(data38.address === undefined){
-const err66 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+if(data34.outbound !== undefined){
+if(typeof data34.outbound !== "boolean"){
+const err66 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -8095,8 +8187,16 @@ vErrors.push(err66);
 }
 errors++;
 }
-if(data38.host === undefined){
-const err67 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+}
+if(data34.ports !== undefined){
+let data38 = data34.ports;
+if(Array.isArray(data38)){
+const len4 = data38.length;
+for(let i4=0; i4<len4; i4++){
+let data39 = data38[i4];
+if(data39 && typeof data39 == "object" && !Array.isArray(data39)){
+if(data39.protocol === undefined){
+const err67 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -8105,8 +8205,8 @@ vErrors.push(err67);
 }
 errors++;
 }
-if(data38.guest === undefined){
-const err68 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data39.address === undefined){
+const err68 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -8115,10 +8215,8 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data38.protocol !== undefined){
-let data39 = data38.protocol;
-if(!((data39 === "tcp") || (data39 === "udp"))){
-const err69 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema61.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data39.host === undefined){
+const err69 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -8127,10 +8225,8 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data38.address !== undefined){
-if(typeof data38.address !== "string"){
-const err70 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.guest === undefined){
+const err70 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -8139,11 +8235,10 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-if(data38.host !== undefined){
-let data41 = data38.host;
-if(!(((typeof data41 == "number") && (!(data41 % 1) && !isNaN(data41))) && (isFinite(data41)))){
-const err71 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data39.protocol !== undefined){
+let data40 = data39.protocol;
+if(!((data40 === "tcp") || (data40 === "udp"))){
+const err71 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema61.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -8152,9 +8247,10 @@ vErrors.push(err71);
 }
 errors++;
 }
-if((typeof data41 == "number") && (isFinite(data41))){
-if(data41 > 65535 || isNaN(data41)){
-const err72 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data39.address !== undefined){
+if(typeof data39.address !== "string"){
+const err72 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -8163,8 +8259,11 @@ vErrors.push(err72);
 }
 errors++;
 }
-if(data41 < 1 || isNaN(data41)){
-const err73 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data39.host !== undefined){
+let data42 = data39.host;
+if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
+const err73 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -8173,12 +8272,9 @@ vErrors.push(err73);
 }
 errors++;
 }
-}
-}
-if(data38.guest !== undefined){
-let data42 = data38.guest;
-if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
-const err74 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data42 == "number") && (isFinite(data42))){
+if(data42 > 65535 || isNaN(data42)){
+const err74 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -8187,9 +8283,8 @@ vErrors.push(err74);
 }
 errors++;
 }
-if((typeof data42 == "number") && (isFinite(data42))){
-if(data42 > 65535 || isNaN(data42)){
-const err75 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data42 < 1 || isNaN(data42)){
+const err75 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -8198,8 +8293,12 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data42 < 1 || isNaN(data42)){
-const err76 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data39.guest !== undefined){
+let data43 = data39.guest;
+if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
+const err76 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -8208,11 +8307,9 @@ vErrors.push(err76);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err77 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data43 == "number") && (isFinite(data43))){
+if(data43 > 65535 || isNaN(data43)){
+const err77 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -8221,10 +8318,8 @@ vErrors.push(err77);
 }
 errors++;
 }
-}
-}
-else {
-const err78 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data43 < 1 || isNaN(data43)){
+const err78 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -8235,8 +8330,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err79 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err79 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -8246,14 +8342,9 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data1.timings_ms !== undefined){
-let data43 = data1.timings_ms;
-if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
-if(data43.resolve !== undefined){
-let data44 = data43.resolve;
-if((typeof data44 == "number") && (isFinite(data44))){
-if(data44 < 0 || isNaN(data44)){
-const err80 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err80 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -8263,8 +8354,9 @@ vErrors.push(err80);
 errors++;
 }
 }
+}
 else {
-const err81 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err81 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -8274,11 +8366,14 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data43.verify !== undefined){
-let data45 = data43.verify;
+if(data1.timings_ms !== undefined){
+let data44 = data1.timings_ms;
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.resolve !== undefined){
+let data45 = data44.resolve;
 if((typeof data45 == "number") && (isFinite(data45))){
 if(data45 < 0 || isNaN(data45)){
-const err82 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err82 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -8289,7 +8384,7 @@ errors++;
 }
 }
 else {
-const err83 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err83 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -8299,11 +8394,11 @@ vErrors.push(err83);
 errors++;
 }
 }
-if(data43.prepare !== undefined){
-let data46 = data43.prepare;
+if(data44.verify !== undefined){
+let data46 = data44.verify;
 if((typeof data46 == "number") && (isFinite(data46))){
 if(data46 < 0 || isNaN(data46)){
-const err84 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err84 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -8314,7 +8409,7 @@ errors++;
 }
 }
 else {
-const err85 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err85 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -8324,11 +8419,11 @@ vErrors.push(err85);
 errors++;
 }
 }
-if(data43.spawn !== undefined){
-let data47 = data43.spawn;
+if(data44.prepare !== undefined){
+let data47 = data44.prepare;
 if((typeof data47 == "number") && (isFinite(data47))){
 if(data47 < 0 || isNaN(data47)){
-const err86 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err86 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -8339,7 +8434,7 @@ errors++;
 }
 }
 else {
-const err87 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err87 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -8349,11 +8444,11 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data43.resume !== undefined){
-let data48 = data43.resume;
+if(data44.spawn !== undefined){
+let data48 = data44.spawn;
 if((typeof data48 == "number") && (isFinite(data48))){
 if(data48 < 0 || isNaN(data48)){
-const err88 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err88 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -8364,7 +8459,7 @@ errors++;
 }
 }
 else {
-const err89 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -8374,11 +8469,11 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data43.load !== undefined){
-let data49 = data43.load;
+if(data44.resume !== undefined){
+let data49 = data44.resume;
 if((typeof data49 == "number") && (isFinite(data49))){
 if(data49 < 0 || isNaN(data49)){
-const err90 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err90 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -8389,7 +8484,7 @@ errors++;
 }
 }
 else {
-const err91 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err91 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -8399,11 +8494,11 @@ vErrors.push(err91);
 errors++;
 }
 }
-if(data43.running !== undefined){
-let data50 = data43.running;
+if(data44.load !== undefined){
+let data50 = data44.load;
 if((typeof data50 == "number") && (isFinite(data50))){
 if(data50 < 0 || isNaN(data50)){
-const err92 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -8414,7 +8509,7 @@ errors++;
 }
 }
 else {
-const err93 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err93 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -8424,11 +8519,11 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data43.total !== undefined){
-let data51 = data43.total;
+if(data44.running !== undefined){
+let data51 = data44.running;
 if((typeof data51 == "number") && (isFinite(data51))){
 if(data51 < 0 || isNaN(data51)){
-const err94 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err94 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -8439,7 +8534,7 @@ errors++;
 }
 }
 else {
-const err95 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err95 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -8449,9 +8544,11 @@ vErrors.push(err95);
 errors++;
 }
 }
-}
-else {
-const err96 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data44.total !== undefined){
+let data52 = data44.total;
+if((typeof data52 == "number") && (isFinite(data52))){
+if(data52 < 0 || isNaN(data52)){
+const err96 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -8461,11 +8558,8 @@ vErrors.push(err96);
 errors++;
 }
 }
-if(data1.snapshot !== undefined){
-let data52 = data1.snapshot;
-if(typeof data52 === "string"){
-if(!pattern37.test(data52)){
-const err97 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err97 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -8475,8 +8569,9 @@ vErrors.push(err97);
 errors++;
 }
 }
+}
 else {
-const err98 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err98 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -8486,11 +8581,11 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data53 = data1.generation_id;
+if(data1.snapshot !== undefined){
+let data53 = data1.snapshot;
 if(typeof data53 === "string"){
-if(!pattern28.test(data53)){
-const err99 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(!pattern37.test(data53)){
+const err99 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -8501,7 +8596,7 @@ errors++;
 }
 }
 else {
-const err100 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -8511,13 +8606,11 @@ vErrors.push(err100);
 errors++;
 }
 }
-if(data1.warnings !== undefined){
-let data54 = data1.warnings;
-if(Array.isArray(data54)){
-const len5 = data54.length;
-for(let i5=0; i5<len5; i5++){
-if(typeof data54[i5] !== "string"){
-const err101 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i5,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.generation_id !== undefined){
+let data54 = data1.generation_id;
+if(typeof data54 === "string"){
+if(!pattern28.test(data54)){
+const err101 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -8527,9 +8620,8 @@ vErrors.push(err101);
 errors++;
 }
 }
-}
 else {
-const err102 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err102 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -8539,11 +8631,13 @@ vErrors.push(err102);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data56 = data1.exit;
-if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
-if(data56.reason === undefined){
-const err103 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data1.warnings !== undefined){
+let data55 = data1.warnings;
+if(Array.isArray(data55)){
+const len5 = data55.length;
+for(let i5=0; i5<len5; i5++){
+if(typeof data55[i5] !== "string"){
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i5,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -8552,10 +8646,10 @@ vErrors.push(err103);
 }
 errors++;
 }
-if(data56.status !== undefined){
-let data57 = data56.status;
-if(!(((typeof data57 == "number") && (!(data57 % 1) && !isNaN(data57))) && (isFinite(data57)))){
-const err104 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err104 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -8565,9 +8659,11 @@ vErrors.push(err104);
 errors++;
 }
 }
-if(data56.reason !== undefined){
-if(typeof data56.reason !== "string"){
-const err105 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.exit !== undefined){
+let data57 = data1.exit;
+if(data57 && typeof data57 == "object" && !Array.isArray(data57)){
+if(data57.reason === undefined){
+const err105 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -8576,10 +8672,10 @@ vErrors.push(err105);
 }
 errors++;
 }
-}
-}
-else {
-const err106 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data57.status !== undefined){
+let data58 = data57.status;
+if(!(((typeof data58 == "number") && (!(data58 % 1) && !isNaN(data58))) && (isFinite(data58)))){
+const err106 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -8589,10 +8685,9 @@ vErrors.push(err106);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data59 = data1.stop_method;
-if(typeof data59 !== "string"){
-const err107 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data57.reason !== undefined){
+if(typeof data57.reason !== "string"){
+const err107 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -8601,8 +8696,10 @@ vErrors.push(err107);
 }
 errors++;
 }
-if(!(((((data59 === "guest") || (data59 === "ended")) || (data59 === "killed")) || (data59 === "already")) || (data59 === "cancelled"))){
-const err108 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema61.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err108 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -8612,9 +8709,10 @@ vErrors.push(err108);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err109 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.stop_method !== undefined){
+let data60 = data1.stop_method;
+if(typeof data60 !== "string"){
+const err109 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -8623,11 +8721,8 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-if(data1.restarts !== undefined){
-let data61 = data1.restarts;
-if(!(((typeof data61 == "number") && (!(data61 % 1) && !isNaN(data61))) && (isFinite(data61)))){
-const err110 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!(((((data60 === "guest") || (data60 === "ended")) || (data60 === "killed")) || (data60 === "already")) || (data60 === "cancelled"))){
+const err110 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema61.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -8636,9 +8731,10 @@ vErrors.push(err110);
 }
 errors++;
 }
-if((typeof data61 == "number") && (isFinite(data61))){
-if(data61 < 1 || isNaN(data61)){
-const err111 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err111 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -8648,12 +8744,10 @@ vErrors.push(err111);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data62 = data1.restarting_at;
-if(typeof data62 === "string"){
-if(!pattern27.test(data62)){
-const err112 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.restarts !== undefined){
+let data62 = data1.restarts;
+if(!(((typeof data62 == "number") && (!(data62 % 1) && !isNaN(data62))) && (isFinite(data62)))){
+const err112 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -8662,9 +8756,9 @@ vErrors.push(err112);
 }
 errors++;
 }
-}
-else {
-const err113 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data62 == "number") && (isFinite(data62))){
+if(data62 < 1 || isNaN(data62)){
+const err113 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -8674,9 +8768,12 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err114 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data1.restarting_at !== undefined){
+let data63 = data1.restarting_at;
+if(typeof data63 === "string"){
+if(!pattern27.test(data63)){
+const err114 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -8686,11 +8783,8 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data1.error !== undefined){
-let data64 = data1.error;
-if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
-if(data64.code === undefined){
-const err115 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err115 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -8699,8 +8793,10 @@ vErrors.push(err115);
 }
 errors++;
 }
-if(data64.message === undefined){
-const err116 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err116 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -8709,11 +8805,12 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data64.code !== undefined){
-let data65 = data64.code;
-if(typeof data65 === "string"){
-if(!pattern44.test(data65)){
-const err117 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.error !== undefined){
+let data65 = data1.error;
+if(data65 && typeof data65 == "object" && !Array.isArray(data65)){
+if(data65.code === undefined){
+const err117 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -8722,9 +8819,8 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-else {
-const err118 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data65.message === undefined){
+const err118 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -8733,10 +8829,11 @@ vErrors.push(err118);
 }
 errors++;
 }
-}
-if(data64.message !== undefined){
-if(typeof data64.message !== "string"){
-const err119 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data65.code !== undefined){
+let data66 = data65.code;
+if(typeof data66 === "string"){
+if(!pattern44.test(data66)){
+const err119 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -8746,9 +8843,8 @@ vErrors.push(err119);
 errors++;
 }
 }
-}
 else {
-const err120 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err120 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -8758,11 +8854,9 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data67 = data1.created;
-if(typeof data67 === "string"){
-if(!pattern27.test(data67)){
-const err121 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data65.message !== undefined){
+if(typeof data65.message !== "string"){
+const err121 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -8772,8 +8866,9 @@ vErrors.push(err121);
 errors++;
 }
 }
+}
 else {
-const err122 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err122 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -8783,11 +8878,11 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data68 = data1.started;
+if(data1.created !== undefined){
+let data68 = data1.created;
 if(typeof data68 === "string"){
 if(!pattern27.test(data68)){
-const err123 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err123 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -8798,7 +8893,7 @@ errors++;
 }
 }
 else {
-const err124 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err124 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -8808,11 +8903,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data1.finished !== undefined){
-let data69 = data1.finished;
+if(data1.started !== undefined){
+let data69 = data1.started;
 if(typeof data69 === "string"){
 if(!pattern27.test(data69)){
-const err125 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err125 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -8823,7 +8918,7 @@ errors++;
 }
 }
 else {
-const err126 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err126 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -8833,9 +8928,11 @@ vErrors.push(err126);
 errors++;
 }
 }
-}
-else {
-const err127 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.finished !== undefined){
+let data70 = data1.finished;
+if(typeof data70 === "string"){
+if(!pattern27.test(data70)){
+const err127 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -8845,9 +8942,8 @@ vErrors.push(err127);
 errors++;
 }
 }
-}
 else {
-const err128 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err128 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -8859,12 +8955,36 @@ errors++;
 }
 }
 else {
-const err129 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err129 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err129];
 }
 else {
 vErrors.push(err129);
+}
+errors++;
+}
+}
+}
+else {
+const err130 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err130];
+}
+else {
+vErrors.push(err130);
+}
+errors++;
+}
+}
+}
+else {
+const err131 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err131];
+}
+else {
+vErrors.push(err131);
 }
 errors++;
 }

@@ -1,4 +1,5 @@
 import { OvmError } from "../../errors.ts"
+import { DAEMONS_GROUP } from "../../host/cgroup.ts"
 import { ownCommand, ownEnvironment } from "../self.ts"
 
 /** Who looks after the daemon: the system's manager, for root, or the user's own. */
@@ -36,6 +37,9 @@ export function serviceUnit(manager: Manager): string {
     "RestartSec=2",
     "LimitNOFILE=65536",
     "TasksMax=infinity",
+    "# Machines with a bound of processor time have groups beside the daemon's.",
+    "Delegate=cpu",
+    `DelegateSubgroup=${DAEMONS_GROUP}`,
     "",
     "[Install]",
     `WantedBy=${manager === "system" ? "multi-user.target" : "default.target"}`,

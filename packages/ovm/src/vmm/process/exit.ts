@@ -5,6 +5,7 @@ import { textIfPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
 import { bootId } from "../../host/boot-id.ts"
 import type { Exit, MachineRecord } from "../machine.ts"
+import { removeGroup } from "./group-of-vmm.ts"
 import { type Identity, isAlive } from "./identity.ts"
 import { isInhabited } from "./stray.ts"
 import { EXIT_FILE, STDERR_FILE } from "./traces.ts"
@@ -80,6 +81,14 @@ export async function waitForExit(
       if (!hinted) timer.unref()
     })
   }
+  const status = await keptStatus(directory, signal)
+  // A keeper that was killed has left it.
+  if (status === undefined && !signal?.aborted) removeGroup(directory)
+  return status
+}
+
+/** What the keeper of a VMM that has ended leaves; undefined if that is nothing. */
+async function keptStatus(directory: string, signal?: AbortSignal): Promise<number | undefined> {
   for (let pause = 1, waited = 0; waited < KEEPER_MS && !signal?.aborted; pause *= 2) {
     const status = await readExit(directory).catch(() => undefined)
     if (status !== undefined) return status

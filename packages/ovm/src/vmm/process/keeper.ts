@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { sealedFile } from "../../host/libc.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
+import { makeGroup, removeGroup } from "./group-of-vmm.ts"
 import { HELD_FILE, holdFor } from "./held.ts"
 import { KEEPER, keeperProgram } from "./keeper-program.ts"
 import { processNice, sessionNice } from "./priority.ts"
@@ -24,6 +25,8 @@ export interface KeptOptions {
   readonly consoleLimit: number
   /** A descriptor of this process that the VMM, and nobody else of the machine, holds as INHERITED. */
   readonly inherited?: number
+  /** So many processors' time the VMM may use (LaunchPlan.cpuQuota). */
+  readonly cpuQuota?: number
 }
 
 export interface Kept {
@@ -35,18 +38,20 @@ export interface Kept {
  * Starts `argv` under a keeper in `directory`, so that nothing depends on this process: in a session of its own, with
  * no environment but PATH and a lower priority than this process has (docs/design/0034-keeper.md). Returns once the
  * keeper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes. Throws OVM_VMM_FAILED if not even
- * the keeper could be started.
+ * the keeper could be started, and what makeGroup throws.
  */
 export async function spawnKept(
   argv: readonly string[],
-  { directory, consoleLimit, inherited }: KeptOptions,
+  { directory, consoleLimit, inherited, cpuQuota }: KeptOptions,
 ): Promise<Kept> {
   try {
     if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
+    removeGroup(directory)
     clearTraces(directory)
+    const group = cpuQuota === undefined ? "" : makeGroup(directory, cpuQuota)
     const program = keeperProgram()
     using held = holdFor(directory)
-    using request = requestOf(argv, Math.max(1, Math.floor(consoleLimit / 2)))
+    using request = requestOf(argv, Math.max(1, Math.floor(consoleLimit / 2)), group)
     const child = spawn(PROGRAM_AT, [directory], {
       argv0: KEEPER,
       cwd: directory,
@@ -60,14 +65,20 @@ export async function spawnKept(
     return { group: child.pid }
   } catch (cause) {
     rmSync(join(directory, HELD_FILE), { force: true })
+    removeGroup(directory)
+    if (cause instanceof OvmError) throw cause
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })
   }
 }
 
 /** What the keeper is asked, as a file: it is in nobody's `ps`, and may be longer than an argument. */
-function requestOf(argv: readonly string[], segment: number): { readonly fd: number } & Disposable {
-  const texts = [segment, WORDS_LIMIT, pidNamespace(), sessionNice() ?? "", processNice(), ...argv]
+function requestOf(
+  argv: readonly string[],
+  segment: number,
+  group: string,
+): { readonly fd: number } & Disposable {
+  const texts = [segment, WORDS_LIMIT, pidNamespace(), sessionNice() ?? "", processNice(), group, ...argv]
   const fd = sealedFile("ovm-machine", Buffer.from(texts.map((text) => `${text}\0`).join("")))
   return { fd, [Symbol.dispose]: () => closeSync(fd) }
 }

@@ -15,6 +15,9 @@ export const TIMES_PREFIX = "times."
 /** Where one at a time types into the machine. */
 export const KEYBOARD_SOCKET = "console.sock"
 
+/** Says which control group bounds its VMM, if one does. */
+export const GROUP_FILE = "cgroup"
+
 /** In a machine's folder: the console of its life before, in the same segments. */
 export const PREVIOUS = "previous"
 

@@ -8,6 +8,7 @@ import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
+import { removeGroup } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
 import { type Kept, spawnKept } from "../process/keeper.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
@@ -101,6 +102,7 @@ export async function startQemu<T>(
     const error = await inItsOwnWords(plan, toOvmError(thrown), patience)
     qmp?.close()
     await killGroup(group)
+    removeGroup(plan.directory)
     throw error
   } finally {
     signal?.removeEventListener("abort", abort)
@@ -118,10 +120,14 @@ function linkOf({ network }: LaunchPlan, { model }: QemuOptions): PasstLink | un
 async function spawnWith(
   link: PasstLink | undefined,
   argv: readonly string[],
-  { directory, consoleLimit }: LaunchPlan,
+  { directory, consoleLimit, cpuQuota }: LaunchPlan,
 ): Promise<Kept> {
   try {
-    return await spawnKept(argv, { directory, consoleLimit, ...(link && { inherited: link.vmmEnd }) })
+    return await spawnKept(argv, {
+      ...{ directory, consoleLimit },
+      ...(cpuQuota !== undefined && { cpuQuota }),
+      ...(link && { inherited: link.vmmEnd }),
+    })
   } catch (thrown) {
     link?.[Symbol.dispose]()
     throw thrown

@@ -42,6 +42,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ]),
     ["vmm", vmm && `${vmm.name} ${vmm.version} (${vmm.accelerator})`],
     ["cpus", resources.vcpus === undefined ? undefined : `${resources.vcpus}`],
+    ["cpu quota", resources.cpu_quota === undefined ? undefined : `${resources.cpu_quota} processors' time`],
     ["memory", sizeOf(resources.memory)],
     ["resident", sizeOf(resources.rss)],
     [

@@ -119,8 +119,9 @@ function limitsModel({ running, instances, console, warmMemory, warmReserve }: L
   return { running, instances, console, warm_memory: warmMemory, warm_reserve: warmReserve }
 }
 
-function defaultsModel({ vcpus, memory, graceMs, network }: Defaults) {
-  return { vcpus, memory, grace_ms: graceMs, network }
+function defaultsModel({ vcpus, memory, graceMs, network, cpuQuota }: Defaults) {
+  const quota = cpuQuota === undefined ? {} : { cpu_quota: cpuQuota }
+  return { vcpus, memory, grace_ms: graceMs, network, ...quota }
 }
 
 /** What a daemon would find: the answer does not depend on one. */
@@ -179,8 +180,9 @@ function describeSettings({ path, present, limits, defaults, error }: Settings):
   if (!present || !limits || !defaults) return `none (${path})`
   const { running, instances, console, warm_memory, warm_reserve } = limits
   const slots = `slots of ${formatSize(warm_memory)} that leave ${formatSize(warm_reserve)}`
-  const { vcpus, memory, grace_ms, network } = defaults
-  const usual = `${vcpus} vCPU, ${formatSize(memory)} and ${grace_ms} ms to power off unless told, network ${network}`
+  const { vcpus, memory, grace_ms, network, cpu_quota } = defaults
+  const share = cpu_quota === undefined ? "" : ` with ${cpu_quota} processors' time`
+  const usual = `${vcpus} vCPU${share}, ${formatSize(memory)} and ${grace_ms} ms to power off unless told, network ${network}`
   return `${path}: ${running} running, ${instances} on record, ${formatSize(console)} of console, ${slots}; ${usual}`
 }
 
