@@ -19,6 +19,7 @@ afterAll(() => box[Symbol.asyncDispose]())
 /** Their output is a console, a script or a remark, or they only have commands below them. */
 const WITHOUT = [
   "attach",
+  "ssh",
   "login",
   "logout",
   "logs",

@@ -1,10 +1,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, readFileSync } from "node:fs"
+import { readFile, rm, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
-import { expectSuccess, finished, Sandbox } from "./sandbox.ts"
+import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
 // Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
 const BOOT_MS = 600_000
@@ -36,7 +37,7 @@ test.skipIf(Boolean(skip))(
 
     // Its first boot: by BIOS and GRUB to a login prompt. cloud-init was told its name and who may log in.
     await here.ok([
-      ...["run", "--detach", "--name", "web", "--memory", "512MiB", "--publish", "22"],
+      ...["run", "--detach", "--name", "web", "--memory", "512MiB", "--publish", "22", "--ssh"],
       ...["--hostname", "web-1", "--ssh-key", `${key}.pub`, image],
     ])
     const first = await prompt(here)
@@ -45,6 +46,21 @@ test.skipIf(Boolean(skip))(
     expect(await ssh(here, key, identity, "hostname; echo kept >mine; cat /etc/machine-id")).toBe(
       `web-1\n${identity.machine}\n`,
     )
+
+    // By a key of its own, without setting anything up; what runs there gets what is typed, and its status is ours.
+    const within = (words: string[], input = "") =>
+      finished(here.begin(["ssh", "--wait", "600", "web", ...words], { input }), BOOT_MS)
+    const inside = await within(["cat; whoami; echo oops >&2; exit 7"], "typed\n")
+    expect(inside).toEqual({ status: 7, stdout: "typed\novm\n", stderr: "oops\n" })
+    expect(await within(["sudo", "-n", "id", "-u"])).toEqual({ status: 0, stdout: "0\n", stderr: "" })
+    // The host is known by the key that it showed, and another one is not believed.
+    const { identity_file } = (await here.json(["status", "web"])).ssh
+    const known = join(dirname(identity_file), "known_hosts")
+    expect(await readFile(known, "utf8")).toContain(identity.hostKey)
+    await writeFile(known, (await readFile(known, "utf8")).replace(identity.hostKey, keyOf(`${key}.pub`)))
+    expectFailure(await within(["true"]), "OVM_GUEST_KEY_CHANGED", ["web", known])
+    await rm(known)
+    expect((await within(["true"])).status).toBe(0)
 
     // What was written is there after a stop by the power button and another start, and it is the same host.
     expect(await stop(here)).toMatchObject({ status: "stopped", stop_method: "guest" })
@@ -77,6 +93,11 @@ function who(console: string): Identity {
   return { machine, hostKey }
 }
 
+/** The kind and the key in a file of ssh-keygen. */
+function keyOf(path: string): string {
+  return readFileSync(path, "utf8").split(" ").slice(0, 2).join(" ")
+}
+
 /** The console of its last boot, as soon as somebody could log in. */
 function prompt(box: Sandbox): Promise<string> {
   return until("a login prompt", () => box.ok(["logs", "web"]), {
@@ -101,7 +122,7 @@ async function ssh(box: Sandbox, key: string, { hostKey }: Identity, command: st
     ConnectTimeout: 60,
   }
   const args = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`])
-  const where = ["-F", "none", "-i", key, "-p", `${ports[0].host}`, "debian@127.0.0.1"]
+  const where = ["-F", "none", "-i", key, "-p", `${ports[0].host}`, "ovm@127.0.0.1"]
   const result = await until("sshd", () => finished(spawn("ssh", [...args, ...where, command]), BOOT_MS), {
     is: ({ status }) => status !== NOT_CONNECTED,
     deadlineMs: BOOT_MS,

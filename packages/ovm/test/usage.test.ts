@@ -145,7 +145,7 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
 describe("a word of other tools is answered, and never by a likeness of letters", () => {
   test.each([
     ["kill", "ovm stop --time 0"],
-    ["ssh", "not there yet"],
+    ["scp", "ovm ssh ID"],
     ["exec", "not there yet"],
     ["reboot", "ovm restart"],
     ["build", "ovm pack"],

@@ -58,6 +58,8 @@ export const codes = {
   "OVM_VMM_TIMEOUT": "vmm",
   "OVM_GUEST_RESET": "guest",
   "OVM_GUEST_PANICKED": "guest",
+  "OVM_GUEST_UNREACHABLE": "unreachable",
+  "OVM_GUEST_KEY_CHANGED": "refused",
   "OVM_VMM_UNREACHABLE": "vmm",
   "OVM_RECORD_UNREADABLE": "conflict",
   "OVM_STATE_CONFLICT": "conflict",

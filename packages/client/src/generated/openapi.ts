@@ -413,6 +413,7 @@ export interface components {
             /** @description True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints. */
             readonly coldBootOnMismatch?: boolean;
             readonly config?: components["schemas"]["FirstBoot"];
+            readonly ssh?: components["schemas"]["SshWanted"];
             /** @description Further disks, in this order (volumes.md). */
             readonly volumes?: readonly components["schemas"]["VolumeUse"][];
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
@@ -431,6 +432,11 @@ export interface components {
             readonly metaData?: string;
             /** @description A document about the guest's network. */
             readonly networkConfig?: string;
+        };
+        /** @description A key of the instance's own, by which somebody can log in (first-boot.md). */
+        readonly SshWanted: {
+            /** @description Who logs in. A small letter or _, then up to 31 of those, digits or hyphens. Default ovm. */
+            readonly user?: string;
         };
         /** @description A volume that a machine is to have. */
         readonly VolumeUse: {
@@ -703,6 +709,13 @@ export interface components {
                 /** @description The ports of the host that lead to it. */
                 readonly ports?: readonly components["schemas"]["Port"][];
             };
+            /** @description How to log in. Only if the start asked for that. */
+            readonly ssh?: {
+                /** @description Who logs in. */
+                readonly user: string;
+                /** @description Path on the runtime's host of the private key, which the runtime's user alone can read. */
+                readonly identity_file: string;
+            };
             readonly timings_ms: components["schemas"]["Timings"];
             /** @description The snapshot that it was resumed from. */
             readonly snapshot?: components["schemas"]["Digest"];
@@ -849,7 +862,7 @@ export interface components {
              * @description One of the closed list in spec/errors.json.
              * @enum {string}
              */
-            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
+            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_GUEST_UNREACHABLE" | "OVM_GUEST_KEY_CHANGED" | "OVM_VMM_UNREACHABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
             /** @description One sentence that names the thing and the reason. */
             readonly message: string;
             /** @description Particulars that a program can read; for a manifest, the list of its faults. */

@@ -219,6 +219,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/attach.ts"),
   },
   {
+    name: "ssh",
+    summary: "Log in to a machine by SSH, or run a command in it",
+    group: INSTANCES,
+    load: () => import("./commands/machines/ssh.ts"),
+  },
+  {
     name: "port",
     summary: "List the ports of this host that lead to machines",
     group: INSTANCES,

@@ -89,6 +89,8 @@ async function programFor(argv: readonly string[]): Promise<Command> {
     .helpOption("-h, --help", "show help")
     .commandsGroup("Program:")
     .helpCommand("help [command]", "Show the help of a command")
+    // What stands behind the machine of `ovm ssh` is of the guest.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: print,

@@ -9,6 +9,8 @@ import type { Overrides } from "../runtime/interfaces.ts"
 export interface FirstBootOptions {
   readonly hostname?: string
   readonly sshKey?: readonly string[]
+  readonly ssh?: boolean
+  readonly sshUser?: string
   readonly userData?: string
   readonly metaData?: string
   readonly networkConfig?: string
@@ -26,9 +28,23 @@ export function defineFirstBootOptions(command: Command): Command {
   return command
     .option("--hostname <name>", "name that the guest gives itself at its first boot")
     .option("--ssh-key <file>", "public key that may log in, or `agent` for those of the SSH agent", collect)
+    .option(
+      "--ssh",
+      "a key of the machine's own that may log in, and a port that leads to its sshd: for ovm ssh",
+    )
+    .option(
+      "--ssh-user <name>",
+      "as --ssh, and what the user is called whom the guest makes for it; ovm unless told",
+    )
     .option("--user-data <file>", "document for the guest's cloud-init, or its like")
     .option("--meta-data <file>", "document in place of --hostname and --ssh-key")
     .option("--network-config <file>", "document about the guest's network")
+}
+
+/** What the options say of `ovm ssh`. */
+export function sshOf({ ssh, sshUser }: FirstBootOptions): Pick<Overrides, "ssh"> {
+  if (sshUser !== undefined) return { ssh: { user: sshUser } }
+  return ssh ? { ssh: {} } : {}
 }
 
 /**
@@ -36,9 +52,12 @@ export function defineFirstBootOptions(command: Command): Command {
  * option or the file.
  */
 export async function firstBootOf(options: FirstBootOptions): Promise<FirstBoot | undefined> {
-  const { hostname, sshKey = [], userData, metaData, networkConfig } = options
-  if (metaData !== undefined && (hostname !== undefined || sshKey.length > 0))
-    throw new OvmError("OVM_USAGE", "option '--meta-data' stands in place of '--hostname' and '--ssh-key'")
+  const { hostname, sshKey = [], ssh, sshUser, userData, metaData, networkConfig } = options
+  if (metaData !== undefined && (hostname !== undefined || sshKey.length > 0 || ssh || sshUser !== undefined))
+    throw new OvmError(
+      "OVM_USAGE",
+      "option '--meta-data' stands in place of '--hostname', '--ssh-key', '--ssh' and '--ssh-user'",
+    )
   const config: FirstBoot = {
     ...(hostname !== undefined && { hostname }),
     ...(sshKey.length > 0 && { sshKeys: (await Promise.all(sshKey.map(keysOf))).flat() }),

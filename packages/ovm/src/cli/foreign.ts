@@ -1,6 +1,6 @@
 const LATER = "not there yet"
 const AGAIN = "ovm restart ID stops a machine and starts it again"
-const INSIDE = `${LATER}: what runs in a machine is reached by its console, ovm attach ID`
+const INSIDE = `${LATER}: what runs in a machine is reached by ovm ssh ID COMMAND, or by its console, ovm attach ID`
 const END = "ovm stop ID ends a machine, ovm rm ID forgets it"
 const REMOVE = "ovm rm ID removes a machine, ovm rmi IMAGE an image"
 const LIST = "ovm ps lists machines, ovm images lists images"
@@ -47,8 +47,7 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   shell: INSIDE,
   show: SHOW,
   shutdown: END,
-  ssh: INSIDE,
-  scp: LATER,
+  scp: "ovm ssh ID cat FILE, until there is more",
   suspend: "ovm pause ID has a guest stand still; ovm snapshot ID --tag TAG keeps it beyond that",
   tail: "ovm logs --follow ID",
   undefine: REMOVE,

@@ -4,7 +4,7 @@ import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest, VolumeUse } from "../runtime/interfaces.ts"
-import { defineFirstBootOptions, type FirstBootOptions, firstBootOf } from "./first-boot.ts"
+import { defineFirstBootOptions, type FirstBootOptions, firstBootOf, sshOf } from "./first-boot.ts"
 import { parseAmple, parseCount, parseProcessors } from "./size.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
@@ -129,6 +129,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
     ...(options.resume !== undefined && { resume: options.resume }),
     ...(config && { config }),
+    ...sshOf(options),
     ...(options.volume && { volumes: options.volume }),
     ...networkOf(options),
   }

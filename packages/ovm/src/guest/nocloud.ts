@@ -9,6 +9,8 @@ export interface FirstBoot {
   readonly userData?: string
   readonly metaData?: string
   readonly networkConfig?: string
+  /** What the guest's cloud-init calls the user that it makes unless told otherwise, and who gets the keys. */
+  readonly user?: string
 }
 
 /** By which guests know the disk. */
@@ -20,10 +22,14 @@ const NOTHING = "#cloud-config\n{}\n"
  * instance's: a guest that has seen it does not do again what is done once (OVMS-FBC-002).
  */
 export function noCloudDisk(id: string, config: FirstBoot): Uint8Array {
-  const { userData = NOTHING, metaData = metaDataOf(id, config), networkConfig } = config
+  const { userData = NOTHING, metaData = metaDataOf(id, config), networkConfig, user } = config
   return isoImage(LABEL, [
     file("meta-data", metaData),
     file("user-data", userData),
+    // What the user data says of the same goes before it.
+    ...(user === undefined
+      ? []
+      : [file("vendor-data", `#cloud-config\n${JSON.stringify({ user: { name: user } })}\n`)]),
     ...(networkConfig === undefined ? [] : [file("network-config", networkConfig)]),
   ])
 }

@@ -57,7 +57,7 @@ const isPorts: Check = (value) => Array.isArray(value) && value.every(isForward)
 const MEMBERS: {
   readonly [Name in Exclude<
     keyof InstanceInfo,
-    "instance_id" | "reachable" | "degraded" | "volumes"
+    "instance_id" | "reachable" | "degraded" | "volumes" | "ssh"
   >]-?: Check
 } = {
   name: (value) => isText(value) && value !== "",
@@ -172,6 +172,7 @@ function requestIn(value: unknown): StartRequest | undefined {
         networkConfig: optional(isText),
       }),
     ),
+    ssh: optional(object({ user: optional(isText) })),
     restart: optional(isText),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })

@@ -16,6 +16,9 @@ type Manifest = PreparedImage["manifest"]
 type Shown = NonNullable<InstanceInfo["network"]>
 type PortRequest = NonNullable<NonNullable<Overrides["network"]>["ports"]>[number]
 
+/** Of the guest's sshd. */
+const SSH_PORT = 22
+
 /** Where a VMM says that a guest can connect to nothing outside. */
 const OUTBOUND = "/network/outbound"
 
@@ -25,13 +28,14 @@ const OUTBOUND = "/network/outbound"
  * OVM_REQUEST_INVALID, and what openPorts throws.
  */
 export async function newNetwork(
-  { network = {} }: Overrides,
+  overrides: Overrides,
   manifest: Manifest,
   defaults: Pick<Defaults, "network">,
 ): Promise<NetworkPlan> {
+  const { network = {} } = overrides
   const [offer] = manifest.network ?? []
   const mode = network.mode ?? offer?.mode ?? defaults.network
-  const asked = askedForwards({ network })
+  const asked = askedForwards(overrides)
   const offered = network.offered ? (offer?.ports ?? []).map(wantedForward) : []
   const named = (port: WantedForward) =>
     asked.some(({ guest, protocol }) => guest === port.guest && protocol === port.protocol)
@@ -51,13 +55,14 @@ export async function newNetwork(
 }
 
 /**
- * The ports that a start asks for, those that its image offers apart. Throws OVM_REQUEST_INVALID for an address that no
- * port can be open on, and for two of one port.
+ * The ports that a start asks for, that of `overrides.ssh` with them (OVMS-FBC-010), those that its image offers apart.
+ * Throws OVM_REQUEST_INVALID for an address that no port can be open on, and for two of one port.
  */
-function askedForwards({ network = {} }: Overrides): readonly WantedForward[] {
+function askedForwards({ network = {}, ssh }: Overrides): readonly WantedForward[] {
   const asked = (network.ports ?? []).map(wantedForward)
   assertApart(asked)
-  return asked
+  const missing = ssh && !asked.some(({ guest, protocol }) => guest === SSH_PORT && protocol === "tcp")
+  return missing ? [...asked, forwardOf({ guest: SSH_PORT })] : asked
 }
 
 /**

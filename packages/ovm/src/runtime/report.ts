@@ -5,15 +5,18 @@ import type { Usage } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, RuntimeInfo, VmmInfo } from "./interfaces.ts"
+import { shownLogin } from "./login.ts"
 import { suspension } from "./suspended.ts"
 
 /** The status of an instance as clients see it: with how long it has run, and whether it can be asked. */
 export async function shown(instance: Instance): Promise<InstanceInfo> {
   const suspended = await suspension(instance)
-  const { info, silence, unreadable, degraded, machine } = instance
+  const { directory, info, request, silence, unreadable, degraded, machine } = instance
+  const ssh = request?.overrides?.ssh
   const error = unreadable ?? silence?.error ?? suspended
   return withRunning({
     ...info,
+    ...(ssh && { ssh: shownLogin(directory, ssh) }),
     ...((silence || suspended) && { reachable: false }),
     ...volumesOf(instance),
     ...(machine && degraded.size > 0 && { degraded: [...degraded] }),

@@ -15,6 +15,7 @@ interface Validator {
 export declare const StartRequest: Validator
 export declare const Overrides: Validator
 export declare const FirstBoot: Validator
+export declare const SshWanted: Validator
 export declare const VolumeUse: Validator
 export declare const VolumeName: Validator
 export declare const VolumeRequest: Validator
