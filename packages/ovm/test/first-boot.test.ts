@@ -113,6 +113,8 @@ describe.skipIf(Boolean(skip))("what a guest is told at its first boot", () => {
       "--hostname",
     ])
     await refused(["--meta-data", "user-data", "--ssh"], "OVM_USAGE", ["--meta-data", "--ssh"])
+    await refused(["--ignition", "user-data", "--ssh"], "OVM_USAGE", ["--ignition", "--ssh"])
+    await refused(["--ignition", "user-data"], "OVM_REQUEST_INVALID", ["ignition", "OVMS-FBC-012"])
     await refused(["--ssh-user", "Root"], "OVM_REQUEST_INVALID", ["overrides/ssh/user", "A small letter"])
     await refused(["--ssh", "--network", "none"], "OVM_UNSUPPORTED", ["no network"])
     await refused(["--hostname", "-web-"], "OVM_REQUEST_INVALID", ["hostname"])

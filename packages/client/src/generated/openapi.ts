@@ -432,6 +432,8 @@ export interface components {
             readonly metaData?: string;
             /** @description A document about the guest's network. */
             readonly networkConfig?: string;
+            /** @description What Ignition in the guest is told, in place of all these. */
+            readonly ignition?: string;
         };
         /** @description A key of the instance's own, by which somebody can log in (first-boot.md). */
         readonly SshWanted: {

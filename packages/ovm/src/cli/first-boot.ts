@@ -14,6 +14,7 @@ export interface FirstBootOptions {
   readonly userData?: string
   readonly metaData?: string
   readonly networkConfig?: string
+  readonly ignition?: string
 }
 
 type FirstBoot = NonNullable<Overrides["config"]>
@@ -39,6 +40,14 @@ export function defineFirstBootOptions(command: Command): Command {
     .option("--user-data <file>", "document for the guest's cloud-init, or its like")
     .option("--meta-data <file>", "document in place of --hostname and --ssh-key")
     .option("--network-config <file>", "document about the guest's network")
+    .addOption(
+      command
+        .createOption(
+          "--ignition <file>",
+          "configuration for a guest that Ignition sets up, in place of all these",
+        )
+        .conflicts(["hostname", "sshKey", "ssh", "sshUser", "userData", "metaData", "networkConfig"]),
+    )
 }
 
 /** What the options say of `ovm ssh`. */
@@ -52,7 +61,7 @@ export function sshOf({ ssh, sshUser }: FirstBootOptions): Pick<Overrides, "ssh"
  * option or the file.
  */
 export async function firstBootOf(options: FirstBootOptions): Promise<FirstBoot | undefined> {
-  const { hostname, sshKey = [], ssh, sshUser, userData, metaData, networkConfig } = options
+  const { hostname, sshKey = [], ssh, sshUser, userData, metaData, networkConfig, ignition } = options
   if (metaData !== undefined && (hostname !== undefined || sshKey.length > 0 || ssh || sshUser !== undefined))
     throw new OvmError(
       "OVM_USAGE",
@@ -64,6 +73,7 @@ export async function firstBootOf(options: FirstBootOptions): Promise<FirstBoot 
     ...(userData !== undefined && { userData: await text(userData) }),
     ...(metaData !== undefined && { metaData: await text(metaData) }),
     ...(networkConfig !== undefined && { networkConfig: await text(networkConfig) }),
+    ...(ignition !== undefined && { ignition: await text(ignition) }),
   }
   return Object.keys(config).length > 0 ? config : undefined
 }

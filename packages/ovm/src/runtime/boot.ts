@@ -2,7 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { firstBootDisk } from "./first-boot.ts"
+import { firstBootFile } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { honoured } from "./network.ts"
 import { type LaunchRequest, type Planned, planOf } from "./plan.ts"
@@ -20,8 +20,8 @@ export async function planBoot(
   image: PreparedImage,
   call: Call = {},
 ): Promise<Planned> {
-  const firstBoot = firstBootDisk(request)
-  const plan = { ...planOf(request, image), ...(firstBoot && { firstBoot: firstBoot.planned }) }
+  const firstBoot = firstBootFile(request)
+  const plan = { ...planOf(request, image), ...firstBoot?.planned }
   let refusal: OvmError | undefined
   for (const vmm of candidates(vmms, image, request.overrides))
     try {

@@ -97,6 +97,56 @@ describe.skipIf(guestMissing !== "")(`first-boot configuration ${guestMissing}`,
     await until("it has ended", () => runtime.status(clone), { is: ({ state }) => hasEnded(state) })
   })
 
+  // OVMS-FBC-006, OVMS-FBC-012, OVMS-FBC-013, OVMS-FBC-014
+  test("a guest that Ignition sets up finds its configuration where Ignition looks, and nobody else does", async () => {
+    const args = `${ARGS} fw_cfg=opt/com.coreos/config`
+    await packGuest(join(root, "store"), "localhost/tests/ignition:1", args)
+    const ignition = JSON.stringify({ ignition: { version: "3.4.0" }, passwd: { users: [{ name: SECRET }] } })
+    const found = `FW_CFG ${ignition.length} [${ignition}]`
+    const set = await started("localhost/tests/ignition:1", { ignition })
+    expect(await ticking(set)).toContain(found)
+    expect(await readdir(folder(set))).not.toContain("first-boot.iso")
+    expect(statSync(join(folder(set), "ignition.json")).mode & 0o777).toBe(0o600)
+    expect(JSON.stringify([await runtime.status(set), await runtime.list(), told])).not.toContain(SECRET)
+    await runtime.restart(set)
+    await until("it runs again", () => runtime.status(set), { is: ({ state }) => state === "running" })
+    expect(await ticking(set)).toContain(found)
+    await runtime.snapshot({ instance_id: set, tag: "s" })
+    const clone = await started("localhost/tests/ignition:s")
+    await ticking(clone)
+    expect(await readdir(folder(clone))).not.toContain("ignition.json")
+    const without = await started("localhost/tests/ignition:1")
+    expect(await ticking(without)).toContain("FW_CFG none")
+    for (const id of [set, clone, without]) await runtime.remove(id, { force: true })
+  })
+
+  // OVMS-FBC-012
+  test("what Ignition would not take is refused, naming what is wrong, and leaves nothing", async () => {
+    const before = (await runtime.list()).length
+    const good = '{"ignition":{"version":"3.4.0"}}'
+    const refused = async (overrides: Overrides) => {
+      const start = runtime.start({ manifest: "localhost/tests/told:1", overrides })
+      const { code, message } = await refusal(start)
+      expect([code, message]).toEqual(["OVM_REQUEST_INVALID", expect.stringContaining("OVMS-FBC-012")])
+      return message
+    }
+    const odd = [
+      "",
+      "{",
+      "[]",
+      "null",
+      "{}",
+      '{"ignition":{}}',
+      '{"ignition":{"version":3}}',
+      "variant: fcos",
+    ]
+    for (const ignition of odd)
+      expect(await refused({ config: { ignition } })).toContain("overrides.config.ignition")
+    expect(await refused({ config: { ignition: good, hostname: "web" } })).toContain("hostname")
+    expect(await refused({ config: { ignition: good }, ssh: {} })).toContain("overrides.ssh")
+    expect((await runtime.list()).length).toBe(before)
+  })
+
   // OVMS-FBC-004, OVMS-FBC-005
   test("what contradicts itself, or comes too late, is refused and leaves nothing", async () => {
     const before = (await runtime.list()).length

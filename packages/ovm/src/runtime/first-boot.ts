@@ -3,22 +3,28 @@ import { OvmError } from "../errors.ts"
 import { replaceFile } from "../files/replace.ts"
 import { noCloudDisk } from "../guest/nocloud.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
+import { ignitionFile } from "./ignition.ts"
 import { loginOf } from "./login.ts"
 import type { LaunchRequest } from "./plan.ts"
 
 /** In the instance's directory, for its user alone. */
 const FILE = "first-boot.iso"
 
-/** A disk that is to be made before its machine boots. */
-export interface FirstBootDisk {
-  readonly planned: NonNullable<LaunchPlan["firstBoot"]>
+/** What is to be made before its machine boots, and what the machine is to have of it. */
+export interface FirstBootFile {
+  readonly planned: Pick<LaunchPlan, "firstBoot" | "ignition">
   make(): Promise<void>
 }
 
 /** What the guest is to be told, if anything (spec/first-boot.md). Throws OVM_REQUEST_INVALID. */
-export function firstBootDisk({ id, directory, overrides }: LaunchRequest): FirstBootDisk | undefined {
+export function firstBootFile(request: LaunchRequest): FirstBootFile | undefined {
+  const { config, ssh } = request.overrides
+  if (config?.ignition !== undefined) return ignitionFile(request, config.ignition)
+  return config || ssh ? noCloud(request) : undefined
+}
+
+function noCloud({ id, directory, overrides }: LaunchRequest): FirstBootFile {
   const { config = {}, ssh } = overrides
-  if (!overrides.config && !ssh) return undefined
   const { metaData, hostname, sshKeys = [] } = config
   if (metaData !== undefined && (hostname !== undefined || config.sshKeys !== undefined || ssh !== undefined))
     throw new OvmError(
@@ -33,5 +39,5 @@ export function firstBootDisk({ id, directory, overrides }: LaunchRequest): Firs
     await login?.keep()
     await replaceFile(path, bytes, { mode: 0o600 })
   }
-  return { planned: { path, size: bytes.length }, make }
+  return { planned: { firstBoot: { path, size: bytes.length } }, make }
 }

@@ -170,6 +170,7 @@ function requestIn(value: unknown): StartRequest | undefined {
         userData: optional(isText),
         metaData: optional(isText),
         networkConfig: optional(isText),
+        ignition: optional(isText),
       }),
     ),
     ssh: optional(object({ user: optional(isText) })),

@@ -22,6 +22,11 @@ export interface LaunchPlan {
   readonly volumes?: readonly VolumePlan[]
   /** A raw disk beside the machine's own, which its guest may only read: what it is told at its first boot. */
   readonly firstBoot?: { readonly path: string; readonly size: number /* bytes */ }
+  /**
+   * A file that Ignition in the guest asks the VMM for, by the name that it knows (QEMU's fw_cfg). An adapter whose VMM
+   * has no such way finds it fatal.
+   */
+  readonly ignition?: { readonly path: string }
   /** Absent: the machine has no network interface. */
   readonly network?: NetworkPlan
   /** Bound on the kept console output, in bytes. */

@@ -12,6 +12,8 @@ const char *find(const char *s, const char *k);
 u64 num(const char *s, u64 d);
 /* What the command line asks of the first disk. */
 void disk(const char *cmd);
+/* What the command line asks of the files of the host. */
+void fw_cfg(const char *cmd);
 /* With log=N: notes the tick on the disk, and checks what was noted before. */
 void disk_log(u64 tick);
 /* What the command line asks of memory. */

@@ -72,6 +72,7 @@ void main(void) {
     puts(" head="); for (u64 i = 0; i < irdsz && i < 16; i++) hex(((u8 *)ird)[i], 2); puts("\r\n");
     disk(cmd);
     memory(cmd);
+    fw_cfg(cmd);
     int button = find(cmd, "button=1") != 0;
     if (button) outw(PM1_ENABLE, POWER_BUTTON);
     u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0); int hlt = find(cmd, "hlt=1") != 0;

@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -437,7 +437,7 @@ if(data1.config !== undefined){
 let data14 = data1.config;
 if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
 for(const key2 in data14){
-if(!(((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig"))){
+if(!((((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig")) || (key2 === "ignition"))){
 const err34 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err34];
@@ -629,9 +629,11 @@ vErrors.push(err49);
 errors++;
 }
 }
-}
-else {
-const err50 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data14.ignition !== undefined){
+let data21 = data14.ignition;
+if(typeof data21 === "string"){
+if(func1(data21) > 49152){
+const err50 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -641,12 +643,8 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data21 = data1.ssh;
-if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
-for(const key3 in data21){
-if(!(key3 === "user")){
-const err51 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+else {
+const err51 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -656,11 +654,9 @@ vErrors.push(err51);
 errors++;
 }
 }
-if(data21.user !== undefined){
-let data22 = data21.user;
-if(typeof data22 === "string"){
-if(!pattern11.test(data22)){
-const err52 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+}
+else {
+const err52 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -670,8 +666,12 @@ vErrors.push(err52);
 errors++;
 }
 }
-else {
-const err53 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.ssh !== undefined){
+let data22 = data1.ssh;
+if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
+for(const key3 in data22){
+if(!(key3 === "user")){
+const err53 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -681,9 +681,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-}
-else {
-const err54 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data22.user !== undefined){
+let data23 = data22.user;
+if(typeof data23 === "string"){
+if(!pattern11.test(data23)){
+const err54 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -693,11 +695,8 @@ vErrors.push(err54);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data23 = data1.volumes;
-if(Array.isArray(data23)){
-if(data23.length > 16){
-const err55 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+else {
+const err55 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -706,12 +705,10 @@ vErrors.push(err55);
 }
 errors++;
 }
-const len1 = data23.length;
-for(let i1=0; i1<len1; i1++){
-let data24 = data23[i1];
-if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
-if(data24.name === undefined){
-const err56 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+}
+else {
+const err56 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -720,9 +717,12 @@ vErrors.push(err56);
 }
 errors++;
 }
-for(const key4 in data24){
-if(!((key4 === "name") || (key4 === "readOnly"))){
-const err57 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+if(data1.volumes !== undefined){
+let data24 = data1.volumes;
+if(Array.isArray(data24)){
+if(data24.length > 16){
+const err57 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -731,12 +731,12 @@ vErrors.push(err57);
 }
 errors++;
 }
-}
-if(data24.name !== undefined){
-let data25 = data24.name;
-if(typeof data25 === "string"){
-if(!pattern12.test(data25)){
-const err58 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+const len1 = data24.length;
+for(let i1=0; i1<len1; i1++){
+let data25 = data24[i1];
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+if(data25.name === undefined){
+const err58 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -745,9 +745,9 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-else {
-const err59 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key4 in data25){
+if(!((key4 === "name") || (key4 === "readOnly"))){
+const err59 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -757,9 +757,11 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data24.readOnly !== undefined){
-if(typeof data24.readOnly !== "boolean"){
-const err60 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data25.name !== undefined){
+let data26 = data25.name;
+if(typeof data26 === "string"){
+if(!pattern12.test(data26)){
+const err60 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -769,9 +771,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
 else {
-const err61 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err61 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -781,9 +782,9 @@ vErrors.push(err61);
 errors++;
 }
 }
-}
-else {
-const err62 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data25.readOnly !== undefined){
+if(typeof data25.readOnly !== "boolean"){
+const err62 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -793,9 +794,9 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data1.resume !== undefined){
-if(typeof data1.resume !== "boolean"){
-const err63 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err63 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -805,12 +806,9 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data28 = data1.network;
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-for(const key5 in data28){
-if(!((((key5 === "mode") || (key5 === "outbound")) || (key5 === "ports")) || (key5 === "offered"))){
-const err64 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+else {
+const err64 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -820,10 +818,9 @@ vErrors.push(err64);
 errors++;
 }
 }
-if(data28.mode !== undefined){
-let data29 = data28.mode;
-if(!((data29 === "user") || (data29 === "none"))){
-const err65 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data1.resume !== undefined){
+if(typeof data1.resume !== "boolean"){
+const err65 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -833,9 +830,12 @@ vErrors.push(err65);
 errors++;
 }
 }
-if(data28.outbound !== undefined){
-if(typeof data28.outbound !== "boolean"){
-const err66 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data1.network !== undefined){
+let data29 = data1.network;
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+for(const key5 in data29){
+if(!((((key5 === "mode") || (key5 === "outbound")) || (key5 === "ports")) || (key5 === "offered"))){
+const err66 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -845,11 +845,10 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data28.ports !== undefined){
-let data31 = data28.ports;
-if(Array.isArray(data31)){
-if(data31.length > 64){
-const err67 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data29.mode !== undefined){
+let data30 = data29.mode;
+if(!((data30 === "user") || (data30 === "none"))){
+const err67 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -858,12 +857,10 @@ vErrors.push(err67);
 }
 errors++;
 }
-const len2 = data31.length;
-for(let i2=0; i2<len2; i2++){
-let data32 = data31[i2];
-if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
-if(data32.guest === undefined){
-const err68 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data29.outbound !== undefined){
+if(typeof data29.outbound !== "boolean"){
+const err68 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -872,9 +869,12 @@ vErrors.push(err68);
 }
 errors++;
 }
-for(const key6 in data32){
-if(!((((key6 === "guest") || (key6 === "host")) || (key6 === "address")) || (key6 === "protocol"))){
-const err69 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+}
+if(data29.ports !== undefined){
+let data32 = data29.ports;
+if(Array.isArray(data32)){
+if(data32.length > 64){
+const err69 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -883,11 +883,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data32.guest !== undefined){
-let data33 = data32.guest;
-if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
-const err70 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len2 = data32.length;
+for(let i2=0; i2<len2; i2++){
+let data33 = data32[i2];
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
+if(data33.guest === undefined){
+const err70 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -896,9 +897,9 @@ vErrors.push(err70);
 }
 errors++;
 }
-if((typeof data33 == "number") && (isFinite(data33))){
-if(data33 > 65535 || isNaN(data33)){
-const err71 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key6 in data33){
+if(!((((key6 === "guest") || (key6 === "host")) || (key6 === "address")) || (key6 === "protocol"))){
+const err71 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -907,8 +908,11 @@ vErrors.push(err71);
 }
 errors++;
 }
-if(data33 < 1 || isNaN(data33)){
-const err72 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data33.guest !== undefined){
+let data34 = data33.guest;
+if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
+const err72 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -917,12 +921,9 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-}
-if(data32.host !== undefined){
-let data34 = data32.host;
-if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
-const err73 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data34 == "number") && (isFinite(data34))){
+if(data34 > 65535 || isNaN(data34)){
+const err73 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -931,9 +932,8 @@ vErrors.push(err73);
 }
 errors++;
 }
-if((typeof data34 == "number") && (isFinite(data34))){
-if(data34 > 65535 || isNaN(data34)){
-const err74 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data34 < 1 || isNaN(data34)){
+const err74 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -942,8 +942,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data34 < 0 || isNaN(data34)){
-const err75 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data33.host !== undefined){
+let data35 = data33.host;
+if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
+const err75 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -952,13 +956,9 @@ vErrors.push(err75);
 }
 errors++;
 }
-}
-}
-if(data32.address !== undefined){
-let data35 = data32.address;
-if(typeof data35 === "string"){
-if(func1(data35) > 45){
-const err76 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 > 65535 || isNaN(data35)){
+const err76 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -967,8 +967,8 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(!pattern13.test(data35)){
-const err77 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data35 < 0 || isNaN(data35)){
+const err77 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -978,8 +978,12 @@ vErrors.push(err77);
 errors++;
 }
 }
-else {
-const err78 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data33.address !== undefined){
+let data36 = data33.address;
+if(typeof data36 === "string"){
+if(func1(data36) > 45){
+const err78 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -988,11 +992,8 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-if(data32.protocol !== undefined){
-let data36 = data32.protocol;
-if(!((data36 === "tcp") || (data36 === "udp"))){
-const err79 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern13.test(data36)){
+const err79 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1002,9 +1003,8 @@ vErrors.push(err79);
 errors++;
 }
 }
-}
 else {
-const err80 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err80 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1014,9 +1014,10 @@ vErrors.push(err80);
 errors++;
 }
 }
-}
-else {
-const err81 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data33.protocol !== undefined){
+let data37 = data33.protocol;
+if(!((data37 === "tcp") || (data37 === "udp"))){
+const err81 = {instancePath:instancePath+"/overrides/network/ports/" + i2+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1026,9 +1027,9 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data28.offered !== undefined){
-if(typeof data28.offered !== "boolean"){
-const err82 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err82 = {instancePath:instancePath+"/overrides/network/ports/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1040,7 +1041,7 @@ errors++;
 }
 }
 else {
-const err83 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err83 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1050,9 +1051,9 @@ vErrors.push(err83);
 errors++;
 }
 }
-}
-else {
-const err84 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data29.offered !== undefined){
+if(typeof data29.offered !== "boolean"){
+const err84 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1064,12 +1065,36 @@ errors++;
 }
 }
 else {
-const err85 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err85 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err85];
 }
 else {
 vErrors.push(err85);
+}
+errors++;
+}
+}
+}
+else {
+const err86 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err86];
+}
+else {
+vErrors.push(err86);
+}
+errors++;
+}
+}
+}
+else {
+const err87 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err87];
+}
+else {
+vErrors.push(err87);
 }
 errors++;
 }
@@ -1079,7 +1104,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1428,7 +1453,7 @@ if(data.config !== undefined){
 let data12 = data.config;
 if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
 for(const key1 in data12){
-if(!(((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig"))){
+if(!((((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig")) || (key1 === "ignition"))){
 const err28 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err28];
@@ -1620,9 +1645,11 @@ vErrors.push(err43);
 errors++;
 }
 }
-}
-else {
-const err44 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data12.ignition !== undefined){
+let data19 = data12.ignition;
+if(typeof data19 === "string"){
+if(func1(data19) > 49152){
+const err44 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -1632,12 +1659,8 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data19 = data.ssh;
-if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
-for(const key2 in data19){
-if(!(key2 === "user")){
-const err45 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+else {
+const err45 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -1647,11 +1670,9 @@ vErrors.push(err45);
 errors++;
 }
 }
-if(data19.user !== undefined){
-let data20 = data19.user;
-if(typeof data20 === "string"){
-if(!pattern11.test(data20)){
-const err46 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+}
+else {
+const err46 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -1661,8 +1682,12 @@ vErrors.push(err46);
 errors++;
 }
 }
-else {
-const err47 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.ssh !== undefined){
+let data20 = data.ssh;
+if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
+for(const key2 in data20){
+if(!(key2 === "user")){
+const err47 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -1672,9 +1697,11 @@ vErrors.push(err47);
 errors++;
 }
 }
-}
-else {
-const err48 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data20.user !== undefined){
+let data21 = data20.user;
+if(typeof data21 === "string"){
+if(!pattern11.test(data21)){
+const err48 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -1684,11 +1711,8 @@ vErrors.push(err48);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data21 = data.volumes;
-if(Array.isArray(data21)){
-if(data21.length > 16){
-const err49 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+else {
+const err49 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -1697,12 +1721,10 @@ vErrors.push(err49);
 }
 errors++;
 }
-const len1 = data21.length;
-for(let i1=0; i1<len1; i1++){
-let data22 = data21[i1];
-if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
-if(data22.name === undefined){
-const err50 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+}
+else {
+const err50 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -1711,9 +1733,12 @@ vErrors.push(err50);
 }
 errors++;
 }
-for(const key3 in data22){
-if(!((key3 === "name") || (key3 === "readOnly"))){
-const err51 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+}
+if(data.volumes !== undefined){
+let data22 = data.volumes;
+if(Array.isArray(data22)){
+if(data22.length > 16){
+const err51 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -1722,12 +1747,12 @@ vErrors.push(err51);
 }
 errors++;
 }
-}
-if(data22.name !== undefined){
-let data23 = data22.name;
-if(typeof data23 === "string"){
-if(!pattern12.test(data23)){
-const err52 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+const len1 = data22.length;
+for(let i1=0; i1<len1; i1++){
+let data23 = data22[i1];
+if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
+if(data23.name === undefined){
+const err52 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -1736,9 +1761,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-else {
-const err53 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key3 in data23){
+if(!((key3 === "name") || (key3 === "readOnly"))){
+const err53 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -1748,9 +1773,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data22.readOnly !== undefined){
-if(typeof data22.readOnly !== "boolean"){
-const err54 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data23.name !== undefined){
+let data24 = data23.name;
+if(typeof data24 === "string"){
+if(!pattern12.test(data24)){
+const err54 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -1760,9 +1787,8 @@ vErrors.push(err54);
 errors++;
 }
 }
-}
 else {
-const err55 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err55 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -1772,9 +1798,9 @@ vErrors.push(err55);
 errors++;
 }
 }
-}
-else {
-const err56 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data23.readOnly !== undefined){
+if(typeof data23.readOnly !== "boolean"){
+const err56 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -1784,9 +1810,9 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data.resume !== undefined){
-if(typeof data.resume !== "boolean"){
-const err57 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err57 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -1796,12 +1822,9 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data26 = data.network;
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-for(const key4 in data26){
-if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
-const err58 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+else {
+const err58 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -1811,10 +1834,9 @@ vErrors.push(err58);
 errors++;
 }
 }
-if(data26.mode !== undefined){
-let data27 = data26.mode;
-if(!((data27 === "user") || (data27 === "none"))){
-const err59 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data.resume !== undefined){
+if(typeof data.resume !== "boolean"){
+const err59 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -1824,9 +1846,12 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data26.outbound !== undefined){
-if(typeof data26.outbound !== "boolean"){
-const err60 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.network !== undefined){
+let data27 = data.network;
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+for(const key4 in data27){
+if(!((((key4 === "mode") || (key4 === "outbound")) || (key4 === "ports")) || (key4 === "offered"))){
+const err60 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -1836,11 +1861,10 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data26.ports !== undefined){
-let data29 = data26.ports;
-if(Array.isArray(data29)){
-if(data29.length > 64){
-const err61 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data27.mode !== undefined){
+let data28 = data27.mode;
+if(!((data28 === "user") || (data28 === "none"))){
+const err61 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -1849,12 +1873,10 @@ vErrors.push(err61);
 }
 errors++;
 }
-const len2 = data29.length;
-for(let i2=0; i2<len2; i2++){
-let data30 = data29[i2];
-if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
-if(data30.guest === undefined){
-const err62 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data27.outbound !== undefined){
+if(typeof data27.outbound !== "boolean"){
+const err62 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -1863,9 +1885,12 @@ vErrors.push(err62);
 }
 errors++;
 }
-for(const key5 in data30){
-if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
-const err63 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+if(data27.ports !== undefined){
+let data30 = data27.ports;
+if(Array.isArray(data30)){
+if(data30.length > 64){
+const err63 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -1874,11 +1899,12 @@ vErrors.push(err63);
 }
 errors++;
 }
-}
-if(data30.guest !== undefined){
-let data31 = data30.guest;
-if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
-const err64 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len2 = data30.length;
+for(let i2=0; i2<len2; i2++){
+let data31 = data30[i2];
+if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+if(data31.guest === undefined){
+const err64 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -1887,9 +1913,9 @@ vErrors.push(err64);
 }
 errors++;
 }
-if((typeof data31 == "number") && (isFinite(data31))){
-if(data31 > 65535 || isNaN(data31)){
-const err65 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key5 in data31){
+if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
+const err65 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -1898,8 +1924,11 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(data31 < 1 || isNaN(data31)){
-const err66 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data31.guest !== undefined){
+let data32 = data31.guest;
+if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
+const err66 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -1908,12 +1937,9 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-}
-if(data30.host !== undefined){
-let data32 = data30.host;
-if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
-const err67 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data32 == "number") && (isFinite(data32))){
+if(data32 > 65535 || isNaN(data32)){
+const err67 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -1922,9 +1948,8 @@ vErrors.push(err67);
 }
 errors++;
 }
-if((typeof data32 == "number") && (isFinite(data32))){
-if(data32 > 65535 || isNaN(data32)){
-const err68 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data32 < 1 || isNaN(data32)){
+const err68 = {instancePath:instancePath+"/network/ports/" + i2+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -1933,8 +1958,12 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data32 < 0 || isNaN(data32)){
-const err69 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data31.host !== undefined){
+let data33 = data31.host;
+if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
+const err69 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -1943,13 +1972,9 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-}
-if(data30.address !== undefined){
-let data33 = data30.address;
-if(typeof data33 === "string"){
-if(func1(data33) > 45){
-const err70 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data33 == "number") && (isFinite(data33))){
+if(data33 > 65535 || isNaN(data33)){
+const err70 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -1958,8 +1983,8 @@ vErrors.push(err70);
 }
 errors++;
 }
-if(!pattern13.test(data33)){
-const err71 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data33 < 0 || isNaN(data33)){
+const err71 = {instancePath:instancePath+"/network/ports/" + i2+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -1969,8 +1994,12 @@ vErrors.push(err71);
 errors++;
 }
 }
-else {
-const err72 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data31.address !== undefined){
+let data34 = data31.address;
+if(typeof data34 === "string"){
+if(func1(data34) > 45){
+const err72 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -1979,11 +2008,8 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-if(data30.protocol !== undefined){
-let data34 = data30.protocol;
-if(!((data34 === "tcp") || (data34 === "udp"))){
-const err73 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern13.test(data34)){
+const err73 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -1993,9 +2019,8 @@ vErrors.push(err73);
 errors++;
 }
 }
-}
 else {
-const err74 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err74 = {instancePath:instancePath+"/network/ports/" + i2+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -2005,9 +2030,10 @@ vErrors.push(err74);
 errors++;
 }
 }
-}
-else {
-const err75 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data31.protocol !== undefined){
+let data35 = data31.protocol;
+if(!((data35 === "tcp") || (data35 === "udp"))){
+const err75 = {instancePath:instancePath+"/network/ports/" + i2+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -2017,9 +2043,9 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data26.offered !== undefined){
-if(typeof data26.offered !== "boolean"){
-const err76 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err76 = {instancePath:instancePath+"/network/ports/" + i2,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -2031,7 +2057,7 @@ errors++;
 }
 }
 else {
-const err77 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err77 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -2041,14 +2067,38 @@ vErrors.push(err77);
 errors++;
 }
 }
-}
-else {
-const err78 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data27.offered !== undefined){
+if(typeof data27.offered !== "boolean"){
+const err78 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err78];
 }
 else {
 vErrors.push(err78);
+}
+errors++;
+}
+}
+}
+else {
+const err79 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err79];
+}
+else {
+vErrors.push(err79);
+}
+errors++;
+}
+}
+}
+else {
+const err80 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err80];
+}
+else {
+vErrors.push(err80);
 }
 errors++;
 }
@@ -2058,7 +2108,7 @@ return errors === 0;
 validate21.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const FirstBoot = validate22;
-const schema33 = {"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152}}};
+const schema33 = {"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}};
 
 function validate22(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -2072,7 +2122,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 for(const key0 in data){
-if(!(((((key0 === "hostname") || (key0 === "sshKeys")) || (key0 === "userData")) || (key0 === "metaData")) || (key0 === "networkConfig"))){
+if(!((((((key0 === "hostname") || (key0 === "sshKeys")) || (key0 === "userData")) || (key0 === "metaData")) || (key0 === "networkConfig")) || (key0 === "ignition"))){
 const err0 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err0];
@@ -2264,14 +2314,39 @@ vErrors.push(err15);
 errors++;
 }
 }
-}
-else {
-const err16 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.ignition !== undefined){
+let data6 = data.ignition;
+if(typeof data6 === "string"){
+if(func1(data6) > 49152){
+const err16 = {instancePath:instancePath+"/ignition",schemaPath:"#/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err16];
 }
 else {
 vErrors.push(err16);
+}
+errors++;
+}
+}
+else {
+const err17 = {instancePath:instancePath+"/ignition",schemaPath:"#/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+}
+else {
+const err18 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
 }
 errors++;
 }

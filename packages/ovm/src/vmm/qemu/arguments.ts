@@ -57,6 +57,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     // What check found fatal never comes so far; what it found degraded is left out.
     ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
     ...firstBootDrive(plan, model),
+    ...ignition(plan),
     ...(plan.volumes ?? []).flatMap(volumeDrive),
     ...networkArguments(plan, model.devices).flatMap(([option, value]) => asJson(option, value)),
   ]
@@ -68,6 +69,12 @@ const MACHINE = "vmport=off,usb=off,sata=off,smbus=off,dump-guest-core=off"
 function memory(size: number, path: string | undefined): Record<string, unknown> {
   if (path === undefined) return { "qom-type": "memory-backend-ram", id: RAM_ID, size }
   return { "qom-type": "memory-backend-file", id: RAM_ID, size, "mem-path": path, share: false }
+}
+
+/** Where Ignition looks for its configuration under QEMU. An option of words, in which a comma is written twice. */
+function ignition({ ignition }: LaunchPlan): string[] {
+  if (!ignition) return []
+  return ["-fw_cfg", `name=opt/com.coreos/config,file=${ignition.path.replaceAll(",", ",,")}`]
 }
 
 function boot({ kernel, initrd }: LaunchPlan): string[] {
