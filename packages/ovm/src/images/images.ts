@@ -1,5 +1,3 @@
-import { writeFurther } from "../artifact/machine/further.ts"
-import { DISK_TYPE } from "../artifact/machine/manifest.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -8,7 +6,6 @@ import type { Call } from "../content/interfaces.ts"
 import { releaseLease } from "../content/layout/leases.ts"
 import { readLayout } from "../content/layout/reader.ts"
 import { type LayoutStore, openLayout } from "../content/layout/store.ts"
-import { writeCompact } from "../disk/compact.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import type { Paths } from "../host/paths.ts"
 import type { SecretFinding } from "../ram/scan.ts"
@@ -17,6 +14,7 @@ import { RegistryLanes } from "../registry/transfer/lanes.ts"
 import { rounded } from "../rounded.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
 import { collectImages } from "./collect.ts"
+import { commitMachine } from "./commit.ts"
 import { machineOf } from "./machine.ts"
 import {
   admit,
@@ -263,23 +261,13 @@ export class Images {
     return { snapshot, replaced: before !== undefined && before.digest !== descriptor.digest }
   }
 
-  /**
-   * Stores the machine of `opened` with what is in `since`, overlays on top of it, as one more layer, which is written
-   * to the new file `file` first. It has no name yet. Throws as writeCompact and writeFurther do.
-   */
+  /** commitMachine into this host's store. */
   async writeCommit(
     opened: OpenImage,
-    since: PreparedImage["layers"],
-    file: string,
+    what: Parameters<typeof commitMachine>[2],
     call: Call = {},
-  ): Promise<{ readonly descriptor: Descriptor; readonly layer: Descriptor }> {
-    const overlays = since.map(({ path }) => path)
-    await writeCompact(overlays, opened.image.layers, file, call)
-    await using store = await openLayout(this.place.store)
-    const created = new Date().toISOString()
-    const layer = await store.ingestFile(file, DISK_TYPE, call)
-    const { descriptor } = await writeFurther(store, opened.machine, { added: [layer], created }, call)
-    return { descriptor, layer }
+  ): ReturnType<typeof commitMachine> {
+    return await commitMachine(this.place.store, opened, what, call)
   }
 
   /** Gives a machine that writeCommit stored its name; what had it goes, unless something else holds it. */

@@ -2,10 +2,12 @@ import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
+import type { Written } from "../images/commit.ts"
 import type { Images } from "../images/images.ts"
+import type { OpenImage } from "../images/open.ts"
 import { parseReference } from "../registry/reference.ts"
 import { startable } from "./again.ts"
-import { refuseFurther } from "./disks.ts"
+import { furtherWritten } from "./disks.ts"
 import type { Instance } from "./instance.ts"
 import type { CommitAnswer, CommitRequest } from "./interfaces.ts"
 import type { Lineage } from "./record.ts"
@@ -25,7 +27,6 @@ export async function commitInstance(
   const reference = parseReference(name).toString()
   const { state, info } = instance
   const lineage = standing(instance)
-  refuseFurther(info.disks, "the image would not have")
   const over = Promise.withResolvers<void>()
   instance.snapshotting = over.promise
   const file = join(instance.directory, `commit-${crypto.randomUUID().slice(0, 8)}.qcow2`)
@@ -36,11 +37,11 @@ export async function commitInstance(
     const asked = instance.request?.manifest ?? info.image.reference
     const opened = await images.openAgain(asked, lineage.base, { lease: instance.id, signal })
     try {
-      const since = await opened.overlays(written(lineage), { signal })
-      const made = await images.writeCommit(opened, since, file, { signal })
+      const written = await writtenTo(instance, lineage, opened, { signal })
+      const made = await images.writeCommit(opened, { written, file }, { signal })
       if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
       await images.nameCommit(made.descriptor, reference, { signal })
-      return { reference, digest: made.descriptor.digest, size: made.layer.size }
+      return { reference, digest: made.descriptor.digest, size: made.size }
     } finally {
       await opened.close()
     }
@@ -51,9 +52,19 @@ export async function commitInstance(
   }
 }
 
-/** What was written since the image, the lowest first. */
-function written({ overlays, top }: Lineage): Lineage["overlays"] {
-  return top === undefined ? overlays : [...overlays, top]
+/** What was written since the image. Throws OVM_UNSUPPORTED where nothing could be. */
+async function writtenTo(
+  { id, directory }: Instance,
+  { overlays, top }: Lineage,
+  opened: OpenImage,
+  call: Call,
+): Promise<Written> {
+  const since = await opened.overlays(top === undefined ? overlays : [...overlays, top], call)
+  const disks = furtherWritten(directory, opened.image.disks)
+  if (since.length > 0 || disks.size > 0) return { first: since.map(({ path }) => path), disks }
+  throw new OvmError("OVM_UNSUPPORTED", `instance ${id} has no disk that it could write to`, {
+    detail: [{ pointer: "/instance_id", reason: "nothing was written" }],
+  })
 }
 
 function standing(instance: Instance): Lineage {
@@ -62,10 +73,7 @@ function standing(instance: Instance): Lineage {
   if (hasEnded(state)) startable(instance)
   else instance.assertUsable()
   if (snapshotting) throw conflict(instance, "is being snapshotted or committed")
-  if (!lineage || written(lineage).length === 0)
-    throw new OvmError("OVM_UNSUPPORTED", `instance ${instance.id} has no disk that it could write to`, {
-      detail: [{ pointer: "/instance_id", reason: "nothing was written" }],
-    })
+  if (!lineage) throw conflict(instance, "has no image on record")
   return lineage
 }
 

@@ -83,7 +83,7 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
   // How large the disk is was fixed when the machine booted, and is compared with the rest.
   const { diskSize: _, ...overrides } = request.overrides
   const { kernel, initrd, ...plan } = planOf({ ...request, overrides }, image)
-  refuseFurther(shownDisks(plan), "no snapshot has")
+  refuseFurther(shownDisks(plan))
   if (!boot) return plan
   if (!kernel)
     throw new OvmError(

@@ -7,6 +7,7 @@ import type { Loaded } from "../vmm/loader.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { DevicePlan, FurtherDiskPlan, LaunchPlan, NetworkPlan, VolumePlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
+import { furtherOverlay } from "./disks.ts"
 import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
@@ -121,7 +122,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
         ...(overlay !== undefined && { overlay }),
       },
     }),
-    ...(image.disks.length > 0 && { disks: image.disks.map((disk) => furtherPlan(disk, overrides)) }),
+    ...(image.disks.length > 0 && { disks: image.disks.map((disk) => furtherPlan(disk, request)) }),
     ...(volumes.length > 0 && { volumes }),
     devices: (manifest.devices ?? []).map(devicePlan),
     ...(network?.mode === "user" && { network }),
@@ -132,10 +133,11 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
 /** One that is empty would be of no use read-only. */
 function furtherPlan(
   { name, readOnly, layers, virtualSize }: PreparedDisk,
-  overrides: Overrides,
+  { directory, overrides }: LaunchRequest,
 ): FurtherDiskPlan {
   const writable = layers.length === 0 || !(readOnly || overrides.readOnly)
-  return { name, layers, size: virtualSize, writable, ephemeral: overrides.ephemeral === true }
+  const overlay = writable && { overlay: furtherOverlay(directory, name) }
+  return { name, layers, size: virtualSize, ephemeral: overrides.ephemeral === true, ...overlay }
 }
 
 /** Throws OVM_REQUEST_INVALID for a volume that the guest could not tell from a disk of the image (OVMS-VOL-003). */

@@ -58,7 +58,7 @@ export async function takeSnapshot(
   const call = { signal: signal ? AbortSignal.any([signal, removed.signal]) : removed.signal }
   const began = performance.now()
   refuseVolumes(instance)
-  refuseFurther(instance.info.disks, "no snapshot would have")
+  refuseFurther(instance.info.disks)
   const machine = snapshotterOf(instance)
   const { lineage } = instance
   if (!lineage) throw conflict(instance, "has no image on record")

@@ -63,13 +63,15 @@ export interface DiskPlan {
   readonly overlay?: string
 }
 
-/**
- * A disk beside the first. What the guest writes to it goes to a file of the machine's directory that has the disk's
- * name in its own: the adapter makes it where there is none, and goes on with it where there is one.
- */
-export interface FurtherDiskPlan extends Omit<DiskPlan, "overlay"> {
+/** A disk beside the first. */
+export interface FurtherDiskPlan extends Pick<DiskPlan, "layers" | "size" | "ephemeral"> {
   /** By which the guest knows it, as its serial number: a lower-case letter and up to 19 of those, digits, hyphens. */
   readonly name: string
+  /**
+   * A file in the machine's directory that what the guest writes goes to: the adapter makes it where it is not there,
+   * and goes on with it where it is. Absent: the guest can only read the disk.
+   */
+  readonly overlay?: string
 }
 
 /** A file, or what somebody serves at a Unix socket by the NBD protocol. */

@@ -5,7 +5,14 @@ import { bytesOf } from "../../content/read.ts"
 import { documentOf } from "../canonical.ts"
 import type { OciManifest } from "../oci.ts"
 import { TITLE_ANNOTATION } from "../types.ts"
-import { DISK_TYPE, FORMAT_ANNOTATION, MANIFEST_TYPE, type OvmsManifest } from "./manifest.ts"
+import {
+  DISK_TYPE,
+  FORMAT_ANNOTATION,
+  type FurtherDisk,
+  type LayerRef,
+  MANIFEST_TYPE,
+  type OvmsManifest,
+} from "./manifest.ts"
 import type { Artifact } from "./read.ts"
 import { parseManifest } from "./validate.ts"
 
@@ -13,42 +20,51 @@ import { parseManifest } from "./validate.ts"
 const BASE_ANNOTATION = "org.opencontainers.image.base.digest"
 const CREATED_ANNOTATION = "org.opencontainers.image.created"
 
+/** What a machine has more than the one that it is made from; layers are qcow2. */
+export interface Additions {
+  /** To the first disk, the lowest first. */
+  readonly added: readonly Descriptor[]
+  /** To further disks by name, one layer each: the first one of a disk that was empty. */
+  readonly disks?: ReadonlyMap<string, Descriptor>
+  /** RFC 3339. */
+  readonly created: string
+}
+
 /**
- * Stores the machine `base` with further layers of its first disk, `added`, qcow2 and the lowest first, and gives the
- * OCI manifest's descriptor and the layers'. All else is the base's, but for RAM beside it, which would not fit any
- * more; its blobs and the layers' have to be in `store`. `created` is RFC 3339. Throws OVM_MANIFEST_INVALID for one
- * layer too many, and what `store` throws.
+ * Stores the machine `base` with further layers and gives the OCI manifest's descriptor. All else is the base's, but
+ * for RAM beside it, which would not fit any more; its blobs and the layers' have to be in `store`. Throws
+ * OVM_MANIFEST_INVALID for one layer too many, and what `store` throws.
  */
 export async function writeFurther(
   store: Pusher,
   base: Artifact,
-  { added, created }: { readonly added: readonly Descriptor[]; readonly created: string },
+  { added, disks: further = new Map(), created }: Additions,
   call: Call = {},
-): Promise<{ readonly descriptor: Descriptor; readonly layers: readonly Descriptor[] }> {
+): Promise<{ readonly descriptor: Descriptor }> {
   const { kernel, initrd, layers, disks } = base
   const { ramSnapshot: _, ...manifest } = base.manifest
-  const made = added.map(({ digest, size }, at) => ({
-    mediaType: DISK_TYPE,
-    digest,
-    size,
-    annotations: { [TITLE_ANNOTATION]: `disk${layers.length + at}.qcow2`, [FORMAT_ANNOTATION]: "qcow2" },
-  }))
-  const further = made.map(({ digest, size }) => ({ ref: digest, format: "qcow2" as const, size }))
+  const made = added.map((layer, at) => titled(layer, `disk${layers.length + at}.qcow2`))
+  const chains = disks.map(({ name, layers = [] }) => {
+    const below = layers.map(({ descriptor }) => descriptor)
+    const one = further.get(name)
+    return one ? [...below, titled(one, `disk-${name}-${below.length}.qcow2`)] : below
+  })
+  const diskLayers = [...(manifest.diskLayers ?? []), ...made.map(refOf)]
   const described: OvmsManifest = {
     ...manifest,
-    diskLayers: [...(manifest.diskLayers ?? []), ...further],
+    ...(diskLayers.length > 0 && { diskLayers }),
+    ...(manifest.disks && { disks: manifest.disks.map((disk) => withLayer(disk, further.get(disk.name))) }),
     metadata: { ...manifest.metadata, created },
   }
   const config = documentOf(MANIFEST_TYPE, described)
   parseManifest(config.bytes)
   const below = layers.map(({ descriptor }) => descriptor)
-  const beside = disks.flatMap(({ layers = [] }) => layers.map(({ descriptor }) => descriptor))
   const oci: OciManifest & { readonly mediaType: string } = {
     schemaVersion: 2,
     mediaType: OCI_MANIFEST,
     artifactType: MANIFEST_TYPE,
     config: { ...config.descriptor, annotations: { [TITLE_ANNOTATION]: "manifest.json" } },
-    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, ...made, ...beside],
+    layers: [...[kernel, initrd].filter((one) => one !== undefined), ...below, ...made, ...chains.flat()],
     annotations: {
       ...base.oci.annotations,
       [CREATED_ANNOTATION]: created,
@@ -58,5 +74,22 @@ export async function writeFurther(
   const written = documentOf(OCI_MANIFEST, oci)
   await store.push(config.descriptor, bytesOf(config.bytes), call)
   await store.push(written.descriptor, bytesOf(written.bytes), call)
-  return { descriptor: { ...written.descriptor, artifactType: MANIFEST_TYPE }, layers: made }
+  return { descriptor: { ...written.descriptor, artifactType: MANIFEST_TYPE } }
+}
+
+/** Titles tell the part (OVMS-OCI-053). */
+function titled({ digest, size }: Descriptor, title: string): Descriptor {
+  const annotations = { [TITLE_ANNOTATION]: title, [FORMAT_ANNOTATION]: "qcow2" }
+  return { mediaType: DISK_TYPE, digest, size, annotations }
+}
+
+function refOf({ digest, size }: Descriptor): LayerRef {
+  return { ref: digest, format: "qcow2", size }
+}
+
+/** One that was empty has the layer alone, which says its size. */
+function withLayer(disk: FurtherDisk, layer: Descriptor | undefined): FurtherDisk {
+  if (!layer) return disk
+  const { size: _, layers = [], ...others } = disk
+  return { ...others, layers: [...layers, refOf(layer)] }
 }

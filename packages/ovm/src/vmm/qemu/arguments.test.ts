@@ -133,9 +133,9 @@ test("every layer is an explicit node, read-only but for the overlay", () => {
 test("further disks are chains of their own behind the first, each with its name", () => {
   const layers = [{ path: "/b", format: "raw" as const }]
   const disks = [
-    { name: "data", layers, size: 1 << 20, writable: true },
-    { name: "tools", layers, size: 1 << 20, writable: false },
-    { name: "room", layers: [], size: 1 << 20, writable: true },
+    { name: "data", layers, size: 1 << 20, overlay: "/i/disk-data.qcow2" },
+    { name: "tools", layers, size: 1 << 20 },
+    { name: "room", layers: [], size: 1 << 20, overlay: "/i/disk-room.qcow2" },
   ]
   const disk = { layers, size: 1 << 20, writable: false }
   const volumes = [{ path: "/v", serial: "kept", readOnly: true }]
@@ -151,7 +151,7 @@ test("further disks are chains of their own behind the first, each with its name
   ])
   const nodes = new Map(options("-blockdev").map((one) => [one["node-name"], one]))
   expect(nodes.get("disk0-layer1")).toMatchObject({ backing: "disk0-layer0", "read-only": false })
-  expect(nodes.get("disk0-file1")).toMatchObject({ filename: "disk-data.qcow2" })
+  expect(nodes.get("disk0-file1")).toMatchObject({ filename: "/i/disk-data.qcow2" })
   expect(nodes.get("disk2-layer0")).toMatchObject({ driver: "qcow2", backing: null })
 })
 

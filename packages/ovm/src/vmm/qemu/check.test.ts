@@ -23,7 +23,7 @@ test("a plain plan has no findings", () => {
 })
 
 const further = (count: number) =>
-  Array.from({ length: count }, (_, at) => ({ name: `d${at}`, layers: [], size: 512, writable: true }))
+  Array.from({ length: count }, (_, at) => ({ name: `d${at}`, layers: [], size: 512, overlay: `/d${at}` }))
 const resources = (vcpus: number, memory: number) => ({ resources: { vcpus, memory } })
 const cases: [string, Partial<LaunchPlan>, string[]][] = [
   ["an accelerator that is not here", { accelerator: "kvm" }, ["fatal /accelerator"]],

@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { createOverlay } from "../../disk/overlay.ts"
-import type { FurtherDiskPlan, LaunchPlan } from "../plan.ts"
+import type { LaunchPlan } from "../plan.ts"
 
 /** In the machine's directory. */
 const OVERLAY = "overlay.qcow2"
@@ -18,22 +18,16 @@ export async function makeOverlay({ directory, disk }: LaunchPlan): Promise<stri
   return path
 }
 
-/** In the machine's directory: what the guest writes to a further disk. */
-export function overlayName({ name }: FurtherDiskPlan): string {
-  return `disk-${name}.qcow2`
-}
-
 /**
  * Makes what the guest's writes to its further disks go to, where it is not there from an earlier life. Each is there
  * whole or not at all. Throws as createOverlay does.
  */
-export async function makeFurther({ directory, disks = [] }: LaunchPlan): Promise<void> {
-  for (const disk of disks) {
-    const path = join(directory, overlayName(disk))
-    if (!disk.writable || existsSync(path)) continue
-    const making = `${path}.making`
+export async function makeFurther({ disks = [] }: LaunchPlan): Promise<void> {
+  for (const { overlay, size } of disks) {
+    if (overlay === undefined || existsSync(overlay)) continue
+    const making = `${overlay}.making`
     rmSync(making, { force: true })
-    await createOverlay(making, disk.size)
-    renameSync(making, path)
+    await createOverlay(making, size)
+    renameSync(making, overlay)
   }
 }

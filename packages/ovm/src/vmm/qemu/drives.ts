@@ -1,5 +1,4 @@
 import type { DiskLayer, DiskPlan, FurtherDiskPlan, GuestModel, LaunchPlan, VolumePlan } from "../plan.ts"
-import { overlayName } from "./disk.ts"
 import { firstBootSize } from "./model.ts"
 import { asJson } from "./options.ts"
 
@@ -38,9 +37,15 @@ export function firstDrive({ disk }: LaunchPlan, overlay: string | undefined): s
 
 export function furtherDrive(disk: FurtherDiskPlan, index: number): string[] {
   const id = `disk${index}`
-  const { name, writable } = disk
-  const { nodes, top } = chain(disk, writable ? overlayName(disk) : undefined, `${id}-`)
-  const device = { driver: "virtio-blk-pci", id, drive: top, serial: name, ...onErrorOf(writable) }
+  const { name, overlay } = disk
+  const { nodes, top } = chain(disk, overlay, `${id}-`)
+  const device = {
+    driver: "virtio-blk-pci",
+    id,
+    drive: top,
+    serial: name,
+    ...onErrorOf(overlay !== undefined),
+  }
   return [...nodes, ...asJson("-device", device)]
 }
 

@@ -54,7 +54,9 @@ export function modelOf(
       "vmgenid",
       ...(!snapshot || snapshot.includes(PVPANIC) ? [PVPANIC] : []),
       ...(drive ? [drive] : []),
-      ...disks.map(({ name, writable }) => `virtio-blk-pci,disk=${name}${writable ? "" : ",read-only"}`),
+      ...disks.map(
+        ({ name, overlay }) => `virtio-blk-pci,disk=${name}${overlay === undefined ? ",read-only" : ""}`,
+      ),
       ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
       ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),
