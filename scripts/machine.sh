@@ -61,10 +61,10 @@ archive() {
   rm -rf "$files"
 }
 
-# ext4 asks for crc32c by name: no dependency that modules.dep knows of.
-archive initrd virtio_pci virtio_blk crc32c_generic ext4 virtio_net button evdev
+# ext4 asks for crc32c by name: no dependency that modules.dep knows of. virtio_console is the way to an agent.
+archive initrd virtio_pci virtio_blk virtio_console crc32c_generic ext4 virtio_net button evdev
 # A machine without a disk, for tests of networks.
-archive net virtio_pci virtio_net button evdev
+archive net virtio_pci virtio_net virtio_console button evdev
 
 # edit DISK <COMMANDS: changes an ext4 file system as it lies in a file.
 edit() {

@@ -36,6 +36,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "instance-states.md": ["STA"],
   "first-boot.md": ["FBC"],
   "volumes.md": ["VOL"],
+  "agent.md": ["AGT"],
   "errors.md": ["ERR"],
   "limits.md": ["LIM"],
   "security.md": ["SEC"],

@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto"
+import type { Duplex } from "node:stream"
+import { OvmError } from "../../errors.ts"
+import { type AgentFrame, FrameReader, frameOf, HEADER, MOST_PAYLOAD, TYPE } from "./frame.ts"
+import { AgentStream } from "./stream.ts"
+
+const MAGIC = Buffer.from("OVMAGNT1")
+const NONCE = 16
+/** An agent may come long after its channel: it is called again and again, ever less often. */
+const FIRST_CALL_MS = 200
+const LAST_CALL_MS = 60_000
+/** Things that an agent does at once. */
+const MOST_STREAMS = 200
+
+/** A conversation with an agent that has answered, over a channel that nobody else uses. */
+export class AgentSession {
+  /** Settles when nothing can be said to the agent any more, with the reason. */
+  readonly closed: Promise<string>
+  readonly #streams = new Map<number, AgentStream>()
+  #next = 1
+  #over = false
+  #close: (why: string) => void
+
+  private constructor(
+    private readonly channel: Duplex,
+    private readonly reader: FrameReader,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<string>()
+    this.closed = promise
+    this.#close = resolve
+  }
+
+  /**
+   * Calls whoever is at the other end until it answers; undefined once the channel has ended or the call was aborted.
+   * What another host said before, and what was half said, is over by that (OVMS-AGT-010).
+   */
+  static async open(channel: Duplex, signal?: AbortSignal): Promise<AgentSession | undefined> {
+    const nonce = randomBytes(NONCE)
+    const session = new AgentSession(channel, new FrameReader(nonce))
+    const welcome = Promise.withResolvers<boolean>()
+    channel.on("data", (bytes: Uint8Array) => session.#read(bytes, () => welcome.resolve(true)))
+    channel.on("error", (error) => session.#end(error.message))
+    channel.on("close", () => session.#end("its channel was closed"))
+    signal?.addEventListener("abort", () => session.close(), { once: true })
+    session.closed.then(() => welcome.resolve(false))
+    const hello = frameOf(TYPE.hello, 0, MAGIC, nonce)
+    channel.write(new Uint8Array(HEADER + MOST_PAYLOAD))
+    let wait = FIRST_CALL_MS
+    let timer: NodeJS.Timeout | undefined
+    const call = () => {
+      // Nobody takes it yet: it will be there.
+      if (channel.writableLength === 0) channel.write(hello)
+      wait = Math.min(wait * 2, LAST_CALL_MS)
+      timer = setTimeout(call, wait)
+    }
+    channel.write(hello)
+    timer = setTimeout(call, wait)
+    const answered = await welcome.promise
+    clearTimeout(timer)
+    return answered ? session : undefined
+  }
+
+  /**
+   * Has the agent do something (spec/agent.md, "Streams"). Throws OVM_AGENT_UNAVAILABLE, OVM_REQUEST_INVALID,
+   * OVM_TOO_MANY.
+   */
+  do(texts: readonly string[]): AgentStream {
+    if (this.#over) throw new OvmError("OVM_AGENT_UNAVAILABLE", "the agent does not answer any more")
+    if (texts.some((text) => text.includes("\0")))
+      throw new OvmError("OVM_REQUEST_INVALID", "what the agent is asked for contains a NUL character")
+    const bytes = Buffer.from(texts.map((text) => `${text}\0`).join(""))
+    if (bytes.length > MOST_PAYLOAD)
+      throw new OvmError(
+        "OVM_REQUEST_INVALID",
+        `command and environment have ${bytes.length} bytes, an agent takes ${MOST_PAYLOAD}`,
+      )
+    if (this.#streams.size >= MOST_STREAMS)
+      throw new OvmError("OVM_TOO_MANY", `the agent does ${MOST_STREAMS} things at once, which is the limit`)
+    const id = this.#next++
+    const stream = new AgentStream(id, (frame) => this.#send(frame))
+    this.#streams.set(id, stream)
+    void this.#send(frameOf(TYPE.open, id, bytes))
+    return stream
+  }
+
+  close(): void {
+    this.channel.destroy()
+    this.#end("it was let go of")
+  }
+
+  /** Settles when the channel has room again. */
+  async #send(frame: Uint8Array): Promise<void> {
+    if (this.#over || this.channel.write(frame)) return
+    await Promise.race([
+      this.closed,
+      new Promise<void>((resolve) => this.channel.once("drain", () => resolve())),
+    ])
+  }
+
+  #read(bytes: Uint8Array, welcome: () => void): void {
+    if (this.#over) return
+    try {
+      for (const frame of this.reader.read(bytes)) this.#take(frame, welcome)
+    } catch (thrown) {
+      this.channel.destroy()
+      this.#end(`it said ${thrown instanceof Error ? thrown.message : thrown}`)
+    }
+  }
+
+  #take({ type, stream, payload }: AgentFrame, welcome: () => void): void {
+    if (type === TYPE.welcome) welcome()
+    if (type === TYPE.restarted) throw new Error("that it has begun anew")
+    // Of one that has ended there may still be credit under way.
+    const found = this.#streams.get(stream)
+    found?.take(type, payload)
+    if (type === TYPE.exit) this.#streams.delete(stream)
+  }
+
+  #end(why: string): void {
+    if (this.#over) return
+    this.#over = true
+    for (const stream of this.#streams.values()) stream.lose(why)
+    this.#streams.clear()
+    this.#close(why)
+  }
+}

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Compiles the programs in C that ovm brings along, each when its sources have changed: packages/shim/dist/ovm-keeper,
+# the program beside each machine, and packages/agent/dist/ovm-agent, the one inside.
+. "$(dirname "$0")/lib.sh"
+lock static
+
+# Small enough to be there once a machine, and without a library that a host or a guest might not have.
+flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Werror -Os -static -s"
+
+# compile FOLDER PROGRAM BYTES: which it may have at most.
+compile() {
+  cd "$root/packages/$1"
+  stamp=$(echo "$flags" | cat - src/* "$root/scripts/static.sh" | sha256sum)
+  if [ -x "dist/$2" ] && [ "$(cat "$cache/$1.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
+  mkdir -p dist
+  # shellcheck disable=SC2086 # words on purpose
+  quietly musl-gcc $flags -o "dist/$2.new" src/*.c || die "$2 could not be compiled"
+  [ "$(wc -c <"dist/$2.new")" -le "$3" ] || die "$2 is larger than $3 bytes"
+  mv "dist/$2.new" "dist/$2"
+  echo "$stamp" >"$cache/$1.stamp"
+}
+
+compile shim ovm-keeper 153600
+compile agent ovm-agent 204800
