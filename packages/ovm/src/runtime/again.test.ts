@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { qemuImg, refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { lockLikeQemu } from "@ovms/testkit/ofd-lock.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
@@ -216,13 +217,17 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
     await rm(policy)
     const overlay = join(folder(id), "overlay.qcow2")
     await rename(overlay, `${overlay}.aside`)
+    expect((await refusal(runtime.startAgain(id))).code).toBe("OVM_FILE_UNREADABLE")
+    expect(await runtime.status(id)).toEqual(before)
+    await rename(`${overlay}.aside`, overlay)
+    const letGo = lockLikeQemu(overlay)
     expect(await runtime.startAgain(id)).toMatchObject({ status: "starting" })
     expect(await reach(id)).toMatchObject({ state: "failed", error: { code: "OVM_VMM_FAILED" } })
-    expect(existsSync(`${overlay}.aside`)).toBe(true)
+    expect(existsSync(overlay)).toBe(true)
     // A VMM that did not start has said nothing, and takes nobody's place.
     expect(await text(id)).toBe("")
     expect(await text(id, true)).toContain("POWER-BUTTON")
-    await rename(`${overlay}.aside`, overlay)
+    letGo()
     await again(id)
     expect(await ticking(id)).toContain("SECTOR 3 [written by the guest]")
   })

@@ -1,11 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, readdirSync } from "node:fs"
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { lockLikeQemu } from "@ovms/testkit/ofd-lock.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
@@ -92,11 +93,10 @@ describe.skipIf(guestMissing !== "")(`a machine that is made without being start
 
   test("can be started once more where its first start failed", async () => {
     const { instance_id: id } = await runtime.create({ manifest: IMAGE })
-    const overlay = join(folder(id), "overlay.qcow2")
-    await rename(overlay, `${overlay}.aside`)
+    const letGo = lockLikeQemu(join(folder(id), "overlay.qcow2"))
     await runtime.startAgain(id)
     expect(await running(id)).toMatchObject({ state: "failed" })
-    await rename(`${overlay}.aside`, overlay)
+    letGo()
     await runtime.startAgain(id)
     expect(await running(id)).toMatchObject({ state: "running" })
   })

@@ -59,7 +59,8 @@ test("leaves the exit status, also of a signal", async () => {
 test("yields to whoever started it, as a session and with each of its threads", async () => {
   const { directory, group, identity } = await run("while :; do :; done & wait")
   const nicer = (ours: number) => Math.min(ours + 5, 19)
-  for (const pid of pidsIn(directory, "sh")) expect(getPriority(pid)).toBe(nicer(getPriority()))
+  const shells = await until("both shells", () => pidsIn(directory, "sh"), { is: (all) => all.length === 2 })
+  for (const pid of shells) expect(getPriority(pid)).toBe(nicer(getPriority()))
   const session = (pid: number | "self") => {
     const path = `/proc/${pid}/autogroup`
     return existsSync(path) ? /nice (-?\d+)|$/.exec(readFileSync(path, "latin1"))?.[1] : undefined
