@@ -1,11 +1,13 @@
 // The VMM of one of ovm's machines, run again by hand: the same command line in a folder of its own, with a passt of
 // its own where it has a network.
 import { type ChildProcess, spawn } from "node:child_process"
+import { closeSync } from "node:fs"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { setPriority } from "node:os"
 import { join } from "node:path"
+import { socketPair } from "../packages/ovm/src/host/libc.ts"
 import type { PortForward } from "../packages/ovm/src/network/forward.ts"
-import { findPasst, PasstLink } from "../packages/ovm/src/network/passt.ts"
+import { findPasst, startPasst } from "../packages/ovm/src/network/passt.ts"
 import { INHERITED } from "../packages/ovm/src/vmm/process/keeper.ts"
 import { processNice, sessionNice } from "../packages/ovm/src/vmm/process/priority.ts"
 
@@ -43,12 +45,13 @@ export async function runByHand(
   const options = { cwd: own, detached: true }
   if (passt === undefined)
     return yielding(spawn(program, args, { ...options, stdio: ["ignore", "pipe", "inherit"] }))
-  using link = new PasstLink(passt)
+  const ends = socketPair()
   const stdio: ("ignore" | "pipe" | "inherit" | number)[] = ["ignore", "pipe", "inherit"]
   while (stdio.length < INHERITED) stdio.push("ignore")
-  const child = await yielding(spawn(program, args, { ...options, stdio: [...stdio, link.vmmEnd] }))
-  link.handedOver()
-  await link.start(forwards)
+  const child = await yielding(spawn(program, args, { ...options, stdio: [...stdio, ends[0]] }))
+  closeSync(ends[0])
+  await startPasst(passt, forwards, ends[1], new AbortController().signal)
+  closeSync(ends[1])
   return child
 }
 

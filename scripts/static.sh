@@ -1,11 +1,13 @@
 #!/bin/sh
-# Compiles the programs in C that ovm brings along, each when its sources have changed: packages/shim/dist/ovm-keeper,
-# the program beside each machine, and packages/agent/dist/ovm-agent, the one inside.
+# Compiles the programs in C that ovm brings along, each when its sources have changed: packages/shim/dist/ovm-keeper and
+# packages/filter/dist/ovm-filter, the programs beside each machine, and packages/agent/dist/ovm-agent, the one inside.
 . "$(dirname "$0")/lib.sh"
 lock static
 
-# Small enough to be there once a machine, and without a library that a host or a guest might not have.
+# Small enough to be there once a machine, and without a library that a host or a guest might not have. musl
+# has no headers of Linux: they are taken behind its own.
 flags="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Werror -Os -static -s"
+flags="$flags -idirafter /usr/include -idirafter /usr/include/$(gcc -print-multiarch)"
 
 # compile FOLDER PROGRAM BYTES: which it may have at most.
 compile() {
@@ -21,4 +23,5 @@ compile() {
 }
 
 compile shim ovm-keeper 153600
+compile filter ovm-filter 153600
 compile agent ovm-agent 204800

@@ -32,7 +32,11 @@ const SOURCE = "packages/ovm/src/"
 const API: ReadonlySet<string> = new Set(["api", "runtime"])
 
 /** Files that are no source of ovm's, and part of the program. */
-const EMBEDDED: ReadonlySet<string> = new Set(["packages/ovm/package.json", "packages/shim/dist/ovm-keeper"])
+const EMBEDDED: ReadonlySet<string> = new Set([
+  "packages/ovm/package.json",
+  "packages/shim/dist/ovm-keeper",
+  "packages/filter/dist/ovm-filter",
+])
 
 export const folders: readonly string[] = Object.keys(BUILDS_ON)
 

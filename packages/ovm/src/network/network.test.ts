@@ -9,11 +9,13 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { assertApart, overlap } from "./clash.ts"
 import { forwardText, parseForward } from "./forward.ts"
+import { NetworkLink } from "./link.ts"
 import { randomMac } from "./mac.ts"
 import { openPorts } from "./open-ports.ts"
-import { findPasst, PasstLink, passtArguments } from "./passt.ts"
+import { findPasst, passtArguments } from "./passt.ts"
 
 const LOCAL = { protocol: "tcp", address: "127.0.0.1" } as const
+const NOTHING = { mac: "02:00:00:00:00:01", forwards: [] } as const
 
 test("MAC addresses are locally administered, of one station, and differ", () => {
   const all = Array.from({ length: 200 }, randomMac)
@@ -166,8 +168,8 @@ test.skipIf(!findPasst())(
   async () => {
     const [{ host } = { host: 0 }] = await openPorts([{ ...LOCAL, guest: 80 }])
     const start = async (...forwards: readonly ReturnType<typeof at>[]) => {
-      using link = new PasstLink(findPasst() ?? "")
-      await link.start(forwards as Parameters<typeof link.start>[0])
+      using link = new NetworkLink(findPasst() ?? "")
+      await link.start({ mac: randomMac(), forwards } as Parameters<typeof link.start>[0])
     }
     // Nobody holds the VMM's end any more once it has started: it ends at once.
     await start(at("0.0.0.0", host), at("::", host))
@@ -203,12 +205,12 @@ test("a passt that does not start is told in its own words", async () => {
     ] as const) {
       const program = join(folder, "passt")
       writeFileSync(program, `#!/bin/sh\necho "${words}" >&2\nexit 1\n`, { mode: 0o755 })
-      using link = new PasstLink(program)
-      const error = await refusal(link.start([]))
+      using link = new NetworkLink(program)
+      const error = await refusal(link.start(NOTHING))
       expect([error.code, error.message]).toEqual([code, expect.stringContaining(words)])
     }
-    using link = new PasstLink(join(folder, "gone"))
-    expect((await refusal(link.start([]))).code).toBe("OVM_HOST_FAILED")
+    using link = new NetworkLink(join(folder, "gone"))
+    expect((await refusal(link.start(NOTHING))).code).toBe("OVM_HOST_FAILED")
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -226,8 +228,8 @@ test("a passt that hangs is ended as soon as it is let go of, with all of its pr
         mode: 0o755,
       },
     )
-    const link = new PasstLink(program)
-    const starting = refusal(link.start([]))
+    const link = new NetworkLink(program)
+    const starting = refusal(link.start(NOTHING))
     await until("it has started", async () => existsSync(pids), { is: (there) => there })
     link[Symbol.dispose]()
     const error = await starting
@@ -247,8 +249,8 @@ test("a passt that hangs is given 10 s, whoever else holds its pipe", async () =
   try {
     const program = join(folder, "passt")
     writeFileSync(program, "#!/bin/sh\necho stuck >&2\nsleep 600\n", { mode: 0o755 })
-    using link = new PasstLink(program)
-    const error = await refusal(link.start([]))
+    using link = new NetworkLink(program)
+    const error = await refusal(link.start(NOTHING))
     expect([error.code, error.message]).toEqual([
       "OVM_HOST_FAILED",
       expect.stringMatching(/passt did not start \(not within 10 s\): stuck/),

@@ -7,6 +7,9 @@ import { ofOnePort, overlap, portInUse } from "./clash.ts"
 import { hostSide, type PortForward, type Protocol, type WantedForward } from "./forward.ts"
 
 const RETRY_MS = 20
+/** Where the ports begin that every user may open, unless the host says otherwise. */
+const FIRST_FREE = 1024
+const LOWER = "sysctl -w net.ipv4.ip_unprivileged_port_start"
 
 /**
  * `wanted` with a port of the host each, all of which could be opened just now; `patienceMs` is how long a port may
@@ -47,7 +50,7 @@ function refused(forward: PortForward, code: string | undefined, cause: unknown)
   if (code === "EACCES" || code === "EPERM")
     return new OvmError("OVM_PERMISSION_DENIED", `${what}: this user may not`, {
       cause,
-      hint: "a port from 1024 on; sysctl net.ipv4.ip_unprivileged_port_start says where they begin",
+      hint: `a port from ${FIRST_FREE} on; or, as root, have every user open lower ones: ${LOWER}=${forward.host}`,
     })
   if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT")
     return new OvmError("OVM_UNSUPPORTED", `${what}: this host does not have that address`, { cause })

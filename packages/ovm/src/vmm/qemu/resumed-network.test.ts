@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import type { PasstLink } from "../../network/passt.ts"
+import type { NetworkLink } from "../../network/link.ts"
 import type { LaunchPlan, NetworkPlan } from "../plan.ts"
 import type { Qmp } from "./qmp.ts"
 import { resumedNetwork } from "./resumed-network.ts"
@@ -15,7 +15,7 @@ function recorder() {
   const note = async (what: string) => void done.push([what, performance.now() - began])
   const execute = (command: string, { up }: { readonly up?: boolean } = {}) => note(`${command} ${up}`)
   const qmp = { execute } as unknown as Qmp
-  const link = { start: () => note("passt") } as unknown as PasstLink
+  const link = { start: () => note("passt") } as unknown as NetworkLink
   return { done, qmp, link }
 }
 

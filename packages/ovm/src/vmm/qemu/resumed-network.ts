@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { PasstLink } from "../../network/passt.ts"
+import type { NetworkLink } from "../../network/link.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { carrierOf, macIn, NIC } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
@@ -19,9 +19,9 @@ export async function setLink(qmp: Qmp, up: boolean): Promise<void> {
 export interface ResumedNetwork {
   /**
    * To be called once the guest runs. Returns at once where no port leads into it, else when all of them do. Throws
-   * what PasstLink.start throws, of ports.
+   * what NetworkLink.start throws, of ports.
    */
-  connect(qmp: Qmp, link: PasstLink | undefined): Promise<void>
+  connect(qmp: Qmp, link: NetworkLink | undefined): Promise<void>
 }
 
 /** Undefined for a guest that has no interface. */
@@ -32,9 +32,9 @@ export function resumedNetwork(
   if (macIn(devices) === undefined) return undefined
   if (carrierOf(network, devices) === "none") return { connect: async () => {} }
   const forwards = network?.forwards ?? []
-  const up = async (qmp: Qmp, link: PasstLink | undefined) => {
+  const up = async (qmp: Qmp, link: NetworkLink | undefined) => {
     await sleep(UNLINKED_MS)
-    await link?.start(forwards)
+    if (network) await link?.start(network)
     await setLink(qmp, true)
   }
   return {

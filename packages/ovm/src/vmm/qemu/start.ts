@@ -3,7 +3,8 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import { findPasst, PasstLink } from "../../network/passt.ts"
+import { NetworkLink } from "../../network/link.ts"
+import { findPasst } from "../../network/passt.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
@@ -37,8 +38,8 @@ export interface Started {
   readonly record: MachineRecord
   readonly qmp: Qmp
   readonly watch: GuestWatch
-  /** What a passt is to be connected to; absent if the machine has none. Whoever does not start one lets go of it. */
-  readonly link?: PasstLink
+  /** What is to carry its frames; absent if nothing is. Whoever does not start it lets go of it. */
+  readonly link?: NetworkLink
   /** Milliseconds from spawn to the first answer, and from then until now. */
   timings(): Promise<{ readonly spawn: number; readonly load: number }>
 }
@@ -76,7 +77,7 @@ export async function startQemu<T>(
   try {
     // A guest that runs has its ports open. QEMU 7.2 may lose a command that comes while it answers the first one: so
     // the monitor is asked for everything at once, and nothing is waited for after its first word.
-    if (portsFirst) await Promise.race([link?.start(plan.network?.forwards ?? []), aborted.promise])
+    if (portsFirst && plan.network) await Promise.race([link?.start(plan.network), aborted.promise])
     qmp = await Promise.race([firstContact(plan.directory, watch), aborted.promise])
     patience = ALIVE_MS
     qmp.closed.then(() => {
@@ -110,15 +111,15 @@ export async function startQemu<T>(
 }
 
 /** Throws OVM_HOST_FAILED if the passt that was there for the check is gone. */
-function linkOf({ network }: LaunchPlan, { model }: QemuOptions): PasstLink | undefined {
+function linkOf({ network }: LaunchPlan, { model }: QemuOptions): NetworkLink | undefined {
   if (carrierOf(network, model.devices) !== "passt") return undefined
   const program = findPasst()
   if (program === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
-  return new PasstLink(program)
+  return new NetworkLink(program)
 }
 
 async function spawnWith(
-  link: PasstLink | undefined,
+  link: NetworkLink | undefined,
   argv: readonly string[],
   { directory, consoleLimit, cpuQuota }: LaunchPlan,
 ): Promise<Kept> {

@@ -1,0 +1,105 @@
+import { execFileSync, spawnSync } from "node:child_process"
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { socketPair } from "../../ovm/src/host/libc.ts"
+
+export const SHIPPED = join(import.meta.dir, "../dist/ovm-filter")
+const SOURCES = join(import.meta.dir, "../src")
+
+/** A folder with the program, compiled with sanitizers. */
+export class Workshop implements Disposable {
+  readonly root = mkdtempSync(join(tmpdir(), "ovm-filter-"))
+  readonly #checked = join(this.root, "checked")
+
+  constructor() {
+    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".c"))
+    const flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    execFileSync("gcc", [...flags, "-o", this.#checked, ...sources.map((name) => join(SOURCES, name))])
+  }
+
+  /** Starts it as ovm does, between two ends of ours. Throws what it says if it does not start. */
+  start(request: string | Uint8Array, program = this.#checked): Between {
+    const path = join(this.root, "request")
+    writeFileSync(path, request)
+    const [guest, ours] = socketPair()
+    const [outside, theirs] = socketPair()
+    const [asked, itself] = [path, program].map((name) => openSync(name, "r"))
+    const { status, stderr } = spawnSync(program, [], {
+      stdio: ["ignore", "ignore", "pipe", asked, itself, guest, outside],
+    })
+    for (const fd of [guest, outside, asked, itself]) closeSync(fd ?? -1)
+    if (status === 0) return new Between(ours, theirs)
+    for (const fd of [ours, theirs]) closeSync(fd)
+    throw new Error(`status ${status}: ${stderr}`)
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.root, { recursive: true })
+  }
+}
+
+const LENGTH = 4
+
+/** Behind its length, as QEMU and passt write it. */
+export function framed(frame: Uint8Array): Buffer {
+  const length = Buffer.alloc(LENGTH)
+  length.writeUInt32BE(frame.length)
+  return Buffer.concat([length, frame])
+}
+
+/** The guest's end of a filter, and that of what is behind it. */
+export class Between implements Disposable {
+  #open: readonly number[]
+  constructor(
+    readonly guest: number,
+    readonly outside: number,
+  ) {
+    this.#open = [guest, outside]
+  }
+
+  /** Which of `frames` come out at the other end. The last one has to. */
+  through(from: "guest" | "outside", frames: readonly Uint8Array[]): Buffer[] {
+    const [in_, out] = from === "guest" ? this.#open : this.#open.toReversed()
+    const all = Buffer.concat(frames.map(framed))
+    for (let at = 0; at < all.length; ) at += writeSync(in_ ?? -1, all, at)
+    const came: Buffer[] = []
+    const last = Buffer.from(frames.at(-1) ?? [])
+    while (!came.at(-1)?.equals(last)) came.push(receive(out ?? -1))
+    return came
+  }
+
+  close(end: "guest" | "outside"): void {
+    closeSync(this[end])
+    this.#open = this.#open.filter((fd) => fd !== this[end])
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#open) closeSync(fd)
+    this.#open = []
+  }
+}
+
+/** One frame. Throws once the other end is closed. */
+export function receive(fd: number): Buffer {
+  return exactly(fd, exactly(fd, LENGTH).readUInt32BE())
+}
+
+function exactly(fd: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  for (let at = 0; at < length; ) {
+    const got = readSync(fd, bytes, at, length - at, null)
+    if (got === 0) throw new Error("the filter has ended")
+    at += got
+  }
+  return bytes
+}

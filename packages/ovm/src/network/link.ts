@@ -1,0 +1,65 @@
+import { closeSync } from "node:fs"
+import { OvmError } from "../errors.ts"
+import { socketPair } from "../host/libc.ts"
+import { type Filtered, startFilter } from "./filter.ts"
+import { startPasst } from "./passt.ts"
+import { publicRules } from "./rules.ts"
+
+/**
+ * The connection of one VMM to what carries its frames: a filter of its own and, behind that, a passt, neither of which
+ * need be there yet. Both end by themselves as soon as nobody holds the VMM's end any more, whoever was killed and
+ * however.
+ */
+export class NetworkLink implements Disposable {
+  /** For the VMM to inherit; to be closed here once it has. */
+  #vmm: number | undefined
+  #filter: number | undefined
+  readonly #given = new AbortController()
+
+  /** Throws OVM_TOO_MANY where there is no descriptor left. */
+  constructor(private readonly passt: string) {
+    const [vmm, filter] = socketPair()
+    this.#vmm = vmm
+    this.#filter = filter
+  }
+
+  /** The VMM's end. */
+  get vmmEnd(): number {
+    if (this.#vmm === undefined) throw new OvmError("OVM_INTERNAL", "the VMM has its end already")
+    return this.#vmm
+  }
+
+  /** The VMM was started, and has inherited its end. */
+  handedOver(): void {
+    if (this.#vmm !== undefined) closeSync(this.#vmm)
+    this.#vmm = undefined
+  }
+
+  /**
+   * Starts both, once; returns when the ports are open. Throws OVM_PORT_IN_USE, or OVM_HOST_FAILED with their own
+   * words, also if that takes more than 10 s or it is let go of meanwhile; then nothing of them is left.
+   */
+  async start({ mac, forwards }: Pick<Filtered, "mac" | "forwards">): Promise<void> {
+    const guest = this.#filter
+    if (guest === undefined) throw new OvmError("OVM_INTERNAL", "the filter has its end already")
+    const [outside, inside] = socketPair()
+    const { signal } = this.#given
+    try {
+      const what = { mac, forwards, rules: publicRules() }
+      const filter = startFilter(what, { guest, outside }, signal)
+      await Promise.all([filter, startPasst(this.passt, forwards, inside, signal)])
+    } finally {
+      closeSync(outside)
+      closeSync(inside)
+      this[Symbol.dispose]()
+    }
+  }
+
+  /** Lets go of what is held still, and ends what is starting. What has started lives as long as the VMM. */
+  [Symbol.dispose](): void {
+    this.#given.abort()
+    this.handedOver()
+    if (this.#filter !== undefined) closeSync(this.#filter)
+    this.#filter = undefined
+  }
+}
