@@ -10,7 +10,7 @@ import { socketPair } from "../packages/ovm/src/host/libc.ts"
 import { startFilter } from "../packages/ovm/src/network/filter.ts"
 import { openPorts } from "../packages/ovm/src/network/open-ports.ts"
 import { findPasst, startPasst } from "../packages/ovm/src/network/passt.ts"
-import { publicRules } from "../packages/ovm/src/network/rules.ts"
+import { outboundRules } from "../packages/ovm/src/network/rules.ts"
 import { inTurns } from "./turns.ts"
 
 const MACHINE = join(import.meta.dir, "../.cache/machine")
@@ -75,7 +75,7 @@ const bare = await boot((end, ports) => startPasst(passt, ports, end, new AbortC
 const filtered = await boot(async (guest, forwards) => {
   const [outside, inside] = socketPair()
   const { signal } = new AbortController()
-  await startFilter({ mac: MAC, forwards, rules: publicRules() }, { guest, outside }, signal)
+  await startFilter({ mac: MAC, forwards, rules: outboundRules() }, { guest, outside }, signal)
   await startPasst(passt, forwards, inside, signal)
   for (const end of [outside, inside]) closeSync(end)
 })

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { writeSync } from "node:fs"
 import { Random } from "@ovms/testkit/random.ts"
 import { requestText } from "../../ovm/src/network/filter.ts"
-import { publicRules } from "../../ovm/src/network/rules.ts"
+import { outboundRules } from "../../ovm/src/network/rules.ts"
 import { type Between, receive, SHIPPED, Workshop } from "./filter.testing.ts"
 import { ACK, ethernet, GUEST, icmp, ip, OTHER, SYN, tcp, udp } from "./frames.testing.ts"
 
@@ -17,7 +17,7 @@ afterAll(() => workshop[Symbol.dispose]())
 
 const PUBLIC = "198.51.100.7"
 const forwards = [{ protocol: "udp", address: "0.0.0.0", host: 5353, guest: 53 }] as const
-const REQUEST = `${requestText({ mac: GUEST, forwards, rules: publicRules() })}\0`
+const REQUEST = `${requestText({ mac: GUEST, forwards, rules: outboundRules() })}\0`
 /** Goes through, either way. */
 const MARK = ethernet(0x0806, Buffer.alloc(28, 7))
 
@@ -129,6 +129,26 @@ test("a flood of strangers at a published port leaves the latest of them answere
     expect(filter.through("outside", [...frames, MARK])).toHaveLength(batch.length + 1)
   }
   expect(passes(filter, "guest", udp(strangers.at(-1) ?? "", 50_000, 53))).toBe(true)
+})
+
+// OVMS-API-261
+test("with a list, what is in it is open and nothing else; this host's own only by itself", () => {
+  const allowed = [
+    { network: "0.0.0.0/0", port: 443 },
+    { network: "10.1.0.0/16" },
+    { network: "169.254.169.254/32" },
+  ]
+  const text = requestText({ mac: GUEST, forwards: [], rules: outboundRules(allowed) })
+  using filter = workshop.start(`${text}\0`)
+  const open = [
+    tcp(PUBLIC, 443),
+    tcp("10.1.2.3", 80),
+    tcp("169.254.169.254", 80),
+    tcp("64:ff9b::a01:203", 80),
+  ]
+  const closed = [tcp(PUBLIC, 80), tcp("10.2.0.1", 443), tcp("169.254.1.1", 443), tcp("2606:4700::1", 443)]
+  for (const frame of open) expect(passes(filter, "guest", frame)).toBe(true)
+  for (const frame of [...closed, tcp("127.0.0.1", 443)]) expect(passes(filter, "guest", frame)).toBe(false)
 })
 
 test("the most specific rule decides; of one network one that opens it; a port is one of many", () => {

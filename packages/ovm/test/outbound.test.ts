@@ -153,3 +153,22 @@ test.skipIf(Boolean(skip))(
     expect((await scene.box.json(["status", id])).state).toBe("running")
   },
 )
+
+// OVMS-API-260, OVMS-API-261
+test.skipIf(Boolean(skip))("a guest with a list gets to what is in it, again after a restart", async () => {
+  await using scene = await Scene.create(tryAll(["198.51.100.7", "10.9.0.1", "172.20.0.1", "192.0.2.1"]))
+  const list = [
+    "--allow-outbound",
+    `10.9.0.0/16,172.20.0.1:${PORT + 9}`,
+    "--allow-outbound",
+    `198.51.100.7:${PORT}`,
+  ]
+  const id = await scene.run(...list)
+  await scene.ready(id)
+  const expected = ["tcp 10.9.0.1", "tcp 198.51.100.7", "udp 10.9.0.1"]
+  expect(scene.reached("others").filter((contact) => contact !== "udp 198.51.100.7")).toEqual(expected)
+  scene.world.others.contacts.length = 0
+  await scene.box.ok(["restart", "--time", "0", id])
+  await scene.ready(id)
+  expect(scene.reached("others").filter((contact) => contact !== "udp 198.51.100.7")).toEqual(expected)
+})

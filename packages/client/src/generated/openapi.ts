@@ -480,6 +480,8 @@ export interface components {
             readonly mode?: "user" | "none";
             /** @description False - the guest connects to nothing outside. Default true. */
             readonly outbound?: boolean;
+            /** @description All that the guest may connect to. Default whatever is public. */
+            readonly allow?: readonly string[];
             /** @description Ports of the host that lead to ports of the guest. */
             readonly ports?: readonly components["schemas"]["PortWanted"][];
             /** @description True - also those that the manifest offers, each by a free port of the host. Default false. */

@@ -24,6 +24,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly volume?: readonly VolumeUse[]
   readonly network?: "user" | "none"
   readonly outbound?: "on" | "off"
+  readonly allowOutbound?: readonly string[]
   readonly publish?: readonly WantedForward[]
   readonly publishAll?: boolean
 }
@@ -76,6 +77,11 @@ export function defineMachineOptions(command: Command): Command {
         .createOption("--outbound <state>", "off: the guest connects to nothing outside")
         .choices(["on", "off"]),
     )
+    .option(
+      "--allow-outbound <list>",
+      "all that the guest may connect to: networks, addresses and names, each with :PORT or not; again for more",
+      (text, before: readonly string[] = []) => [...before, ...text.split(",")],
+    )
   return defineFirstBootOptions(all)
 }
 
@@ -101,10 +107,17 @@ function collectVolume(text: string, before: readonly VolumeUse[] = []): readonl
   return [...before, { name, ...(access === "ro" && { readOnly: true }) }]
 }
 
-function networkOf({ network, outbound, publish, publishAll }: MachineOptions): Pick<Overrides, "network"> {
+function networkOf({
+  network,
+  outbound,
+  allowOutbound,
+  publish,
+  publishAll,
+}: MachineOptions): Pick<Overrides, "network"> {
   const wanted = {
     ...(network && { mode: network }),
     ...(outbound && { outbound: outbound === "on" }),
+    ...(allowOutbound && { allow: [...allowOutbound] }),
     ...(publish && { ports: [...publish] }),
     ...(publishAll && { offered: true }),
   }

@@ -3,7 +3,13 @@ import { OvmError } from "../errors.ts"
 import { socketPair } from "../host/libc.ts"
 import { type Filtered, startFilter } from "./filter.ts"
 import { startPasst } from "./passt.ts"
-import { publicRules } from "./rules.ts"
+import { type AllowedNetwork, outboundRules } from "./rules.ts"
+
+/** Whom a machine is connected to. */
+export interface Connected extends Pick<Filtered, "mac" | "forwards"> {
+  /** All that the guest may connect to; absent: whatever is public. */
+  readonly allowed?: readonly AllowedNetwork[]
+}
 
 /**
  * The connection of one VMM to what carries its frames: a filter of its own and, behind that, a passt, neither of which
@@ -39,13 +45,13 @@ export class NetworkLink implements Disposable {
    * Starts both, once; returns when the ports are open. Throws OVM_PORT_IN_USE, or OVM_HOST_FAILED with their own
    * words, also if that takes more than 10 s or it is let go of meanwhile; then nothing of them is left.
    */
-  async start({ mac, forwards }: Pick<Filtered, "mac" | "forwards">): Promise<void> {
+  async start({ mac, forwards, allowed }: Connected): Promise<void> {
     const guest = this.#filter
     if (guest === undefined) throw new OvmError("OVM_INTERNAL", "the filter has its end already")
     const [outside, inside] = socketPair()
     const { signal } = this.#given
     try {
-      const what = { mac, forwards, rules: publicRules() }
+      const what = { mac, forwards, rules: outboundRules(allowed) }
       const filter = startFilter(what, { guest, outside }, signal)
       await Promise.all([filter, startPasst(this.passt, forwards, inside, signal)])
     } finally {

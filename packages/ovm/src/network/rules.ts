@@ -1,6 +1,13 @@
-import { isIPv6 } from "node:net"
+import { BlockList, isIPv6 } from "node:net"
 import { networkInterfaces } from "node:os"
 import { resolvers } from "./resolvers.ts"
+
+/** A network that a guest may connect to, and the port of it if it is one alone. */
+export interface AllowedNetwork {
+  /** ADDRESS/PREFIX. */
+  readonly network: string
+  readonly port?: number
+}
 
 /** Of all that an address is in, the one with the longest prefix decides; of one length, one that is open. */
 export interface OutboundRule {
@@ -27,13 +34,31 @@ const CLOSED: readonly string[] = [
 /** A network's IPv4 addresses as an IPv6 host reaches them by a translator (RFC 6052). */
 const TRANSLATED = "64:ff9b::"
 
-/** The rules of a guest that may connect to whatever is public, and to this host's resolvers. */
-export function publicRules(): readonly OutboundRule[] {
+const EVERYTHING: readonly AllowedNetwork[] = [{ network: "0.0.0.0/0" }, { network: "::/0" }]
+
+/** The rules of a guest that may connect to `allowed`, or to whatever is public, and to this host's resolvers. */
+export function outboundRules(allowed = EVERYTHING): readonly OutboundRule[] {
   return [
-    ...["0.0.0.0/0", "::/0"].map((network) => ({ open: true, network })),
+    ...allowed.map((one) => ({ ...one, open: true })),
     ...[...CLOSED, ...ownAddresses()].map((network) => ({ open: false, network })),
     ...resolvers().map((address) => ({ open: true, network: single(address), port: 53 })),
   ].flatMap(translated)
+}
+
+/** Whether the network is within one that is closed unless it is allowed; as ADDRESS/PREFIX. */
+export function isClosed(network: string): boolean {
+  return [...CLOSED, "::ffff:0:0/96", ...ownAddresses()].some((closed) => isWithin(network, closed))
+}
+
+/** Whether all of the network `inner` is in `outer`; both as ADDRESS/PREFIX. */
+export function isWithin(inner: string, outer: string): boolean {
+  const [address = "", bits] = inner.split("/")
+  const [network = "", prefix] = outer.split("/")
+  if (isIPv6(address) !== isIPv6(network) || Number(bits) < Number(prefix)) return false
+  const family = isIPv6(address) ? "ipv6" : "ipv4"
+  const list = new BlockList()
+  list.addSubnet(network, Number(prefix), family)
+  return list.check(address, family)
 }
 
 /** This host's, as they are now. */

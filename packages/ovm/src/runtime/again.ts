@@ -113,7 +113,7 @@ export async function planAgain(
     const overrides = request?.overrides ?? {}
     const { manifest } = opened.image
     const network = info.network
-      ? sameNetwork(info.network, overrides)
+      ? await sameNetwork(info.network, overrides)
       : await newNetwork(overrides, manifest, defaults)
     const written = await opened.overlays(lineage.overlays, call)
     const layers = [...opened.image.layers, ...written]

@@ -175,6 +175,7 @@ function requestIn(value: unknown): StartRequest | undefined {
     ),
     ssh: optional(object({ user: optional(isText) })),
     restart: optional(isText),
+    network: optional(object({ allow: optional((value) => Array.isArray(value) && value.every(isText)) })),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })
   return known(value) ? (value as StartRequest) : undefined

@@ -40,7 +40,49 @@ test("each new machine has a MAC address of its own; one that is started again k
   const one = await newNetwork({ network: { ports: [{ guest: 80 }] } }, plain, USER)
   expect((await newNetwork({}, plain, USER)).mac).not.toBe(one.mac)
   const shown = shownNetwork({ network: one } as never)
-  expect(sameNetwork(shown)).toEqual(one)
+  expect(await sameNetwork(shown)).toEqual(one)
+})
+
+test("what a guest may connect to is said as networks, also when it is started again (OVMS-API-260)", async () => {
+  const network = { allow: ["10.1.0.0/16", "192.0.2.7:443", "2001:db8::1", "[fd00::/8]:80"] }
+  const one = await newNetwork({ network }, plain, USER)
+  expect(one.allowed).toEqual([
+    { network: "10.1.0.0/16" },
+    { network: "192.0.2.7/32", port: 443 },
+    { network: "2001:db8::1/128" },
+    { network: "fd00::/8", port: 80 },
+  ])
+  expect(await sameNetwork(shownNetwork({ network: one } as never), { network })).toEqual(one)
+})
+
+test.each([
+  [["127.0.0.1"], "is opened to no guest"],
+  [["127.9.0.0/16:80"], "is opened to no guest"],
+  [["[::1]:80"], "is opened to no guest"],
+  [["::ffff:10.0.0.1"], "is opened to no guest"],
+  [["224.0.0.251"], "is opened to no guest"],
+  [["10.0.0.0/33"], "has no prefix from 0 to 32"],
+  [["10.0.0.0/"], "has no prefix"],
+  [["example.org/24"], "is no network, address or name"],
+  [["10.0.0"], "is no network, address or name"],
+  [["example.org:0"], "has no port: 0"],
+  [["example.org:65536"], "has no port: 65536"],
+  [["fd00::1]:80"], "is no network"],
+  [["a b"], "is no network"],
+  [[""], "is no network"],
+])("what is to be allowed and cannot be is refused: %p (OVMS-API-260)", async (allow, why) => {
+  const error = await refusal(newNetwork({ network: { allow } }, plain, USER))
+  expect([error.code, error.message]).toEqual(["OVM_REQUEST_INVALID", expect.stringContaining(why)])
+  expect(error.message).toContain(JSON.stringify(allow[0]))
+})
+
+test("a list of what is allowed needs a way out, and names public addresses (OVMS-API-260, OVMS-API-262)", async () => {
+  for (const network of [{ outbound: false }, { mode: "none" }] as const) {
+    const error = await refusal(newNetwork({ network: { ...network, allow: ["10.0.0.0/8"] } }, plain, USER))
+    expect(error.code).toBe("OVM_REQUEST_INVALID")
+  }
+  const error = await refusal(newNetwork({ network: { allow: ["localhost:80"] } }, plain, USER))
+  expect([error.code, error.message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("localhost")])
 })
 
 test("ports need a network, and an address is one (OVMS-API-252, OVMS-API-256)", async () => {

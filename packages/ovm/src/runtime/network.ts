@@ -2,6 +2,7 @@ import { isIP } from "node:net"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import { addressFault } from "../network/address.ts"
+import { allowedNetworks } from "../network/allowed.ts"
 import { assertApart, overlap, portInUse } from "../network/clash.ts"
 import { LOOPBACK, MOST_FORWARDS, type WantedForward } from "../network/forward.ts"
 import { randomMac } from "../network/mac.ts"
@@ -50,8 +51,22 @@ export async function newNetwork(
       "OVM_TOO_MANY",
       `network: ${wanted.length} ports; a machine has ${MOST_FORWARDS} at most`,
     )
+  const outbound = await outboundOf(network, mode)
   const forwards = await openPorts(wanted)
-  return { mode, mac: randomMac(), forwards, outbound: network.outbound ?? true }
+  return { mode, mac: randomMac(), forwards, ...outbound }
+}
+
+/** What the guest may connect to. Names stand for the addresses that they have now (OVMS-API-260 to 262). */
+async function outboundOf(
+  { outbound = true, allow }: NonNullable<Overrides["network"]>,
+  mode: NetworkPlan["mode"],
+): Promise<Pick<NetworkPlan, "outbound" | "allowed">> {
+  if (allow === undefined) return { outbound }
+  if (outbound && mode === "user") return { outbound, allowed: await allowedNetworks(allow) }
+  throw new OvmError("OVM_REQUEST_INVALID", "network.allow: the guest is to connect to nothing", {
+    detail: { requirement: "OVMS-API-260" },
+    hint: "leave out either the list, or --outbound off and --network none",
+  })
 }
 
 /**
@@ -105,8 +120,11 @@ function forwardOf({ guest, host = 0, address = LOOPBACK, protocol = "tcp" }: Po
 }
 
 /** The network of a machine that is started again: the one that it had (OVMS-API-258). */
-export function sameNetwork({ mode, mac, ports = [] }: Shown, { network }: Overrides = {}): NetworkPlan {
-  return { mode, mac: mac ?? randomMac(), forwards: ports, outbound: network?.outbound ?? true }
+export async function sameNetwork(
+  { mode, mac, ports = [] }: Shown,
+  { network = {} }: Overrides = {},
+): Promise<NetworkPlan> {
+  return { mode, mac: mac ?? randomMac(), forwards: ports, ...(await outboundOf(network, mode)) }
 }
 
 /** `plan` without what `findings` say that the VMM does not have here. */

@@ -1,4 +1,5 @@
 import type { PortForward } from "../network/forward.ts"
+import type { AllowedNetwork } from "../network/rules.ts"
 
 /** All paths absolute. Strings come from hostile manifests: an adapter never lets them become option syntax. */
 export interface LaunchPlan {
@@ -100,6 +101,8 @@ export interface NetworkPlan {
   readonly forwards: readonly PortForward[]
   /** Whether the guest may connect to anything but the host's ports. */
   readonly outbound: boolean
+  /** All that it may connect to then; absent: whatever is public. */
+  readonly allowed?: readonly AllowedNetwork[]
 }
 
 export interface DevicePlan {
