@@ -102,6 +102,10 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
       ["20 bytes", "--disk-size 20MiB"],
     ],
     [
+      ["run", "a", "--cpu-quota", "50%"],
+      ["--cpu-quota", "50%"],
+    ],
+    [
       ["run", "a", "--cpus", "none"],
       ["--cpus", "none"],
     ],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { parseCount, parseSize } from "./size.ts"
+import { parseCount, parseProcessors, parseSize } from "./size.ts"
 
 describe("sizes", () => {
   test.each([
@@ -34,4 +34,17 @@ describe("sizes", () => {
       expect.objectContaining({ code: "OVM_USAGE", message: expect.stringContaining("--cpus") }),
     )
   })
+})
+
+test("processors' time, of an option", () => {
+  for (const [text, count] of [
+    ["1.5", 1.5],
+    ["0.01", 0.01],
+    ["255", 255],
+  ] as const)
+    expect(parseProcessors(text, "--cpu-quota")).toBe(count)
+  for (const text of ["0", "0.001", "-1", "256", "1e1", "1,5", "50%", "", "0.12345"])
+    expect(() => parseProcessors(text, "--cpu-quota")).toThrow(
+      expect.objectContaining({ code: "OVM_USAGE", message: expect.stringContaining("--cpu-quota") }),
+    )
 })
