@@ -3,7 +3,7 @@
 #define FILTER_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE // accept4, setresuid and the like
+#define _GNU_SOURCE // setresuid and the like
 #endif
 
 #include <stdbool.h>
