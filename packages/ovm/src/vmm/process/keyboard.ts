@@ -22,7 +22,7 @@ export async function openKeyboard(directory: string): Promise<Keyboard> {
   const socket = await connectIn(directory, KEYBOARD_SOCKET)
   if (!socket)
     throw new OvmError("OVM_UNSUPPORTED", `nobody can type into the machine in ${directory}`, {
-      hint: "one that an earlier version of ovm started has no input: ovm restart",
+      hint: "one whose keeper was killed, or that an earlier version of ovm started, has no input: ovm restart",
     })
   socket.on("error", () => {})
   const greeting = await greetingOf(socket)
