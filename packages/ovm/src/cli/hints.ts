@@ -18,7 +18,8 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_RECORD_UNREADABLE: "ovm rm --force ends it and removes all of it",
   OVM_STATE_CONFLICT: "ovm ps --all shows the state of each",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
-  OVM_NO_SPACE: "ovm prune frees what nobody uses, ovm rmi removes images; ovm info says where they are",
+  OVM_NO_SPACE:
+    "ovm system df shows what takes room; ovm prune frees what nobody uses, ovm rmi and ovm rm the rest",
   OVM_HOST_FAILED: "the kernel says more (dmesg); ulimit -n says how many files may be open",
   OVM_VMM_MISSING: "install QEMU (Debian: qemu-system-x86); ovm info shows what is found",
   OVM_STORE_BUSY: "try again when the other command has ended",

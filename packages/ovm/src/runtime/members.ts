@@ -158,6 +158,7 @@ function requestIn(value: unknown): StartRequest | undefined {
     args: optional(isText),
     vcpus: optional(isSize),
     memory: optional(isSize),
+    diskSize: optional(isSize),
     ephemeral: optional(isFlag),
     autoRemove: optional(isFlag),
     volumes: optional(
