@@ -51,6 +51,27 @@ export function connect(socket: string): Runtime {
       const path = `/instances/${encodeURIComponent(id)}/input?attachment=${encodeURIComponent(attachment)}`
       await text(socket, { method: "POST", path, bytes, ...(signal && { signal }) })
     },
+    exec: (id, request, call) => post(`/instances/${encodeURIComponent(id)}/exec`, request, call),
+    execStream: async (id, request, { attachment, signal }) => {
+      const path = `/instances/${encodeURIComponent(id)}/exec/stream?attachment=${encodeURIComponent(attachment)}`
+      return await stream(socket, {
+        method: "POST",
+        path,
+        body: JSON.stringify(request),
+        ...(signal && { signal }),
+      })
+    },
+    execType: async (id, { attachment, bytes, end = false, signal }) => {
+      const query = `attachment=${encodeURIComponent(attachment)}&end=${end}`
+      const path = `/instances/${encodeURIComponent(id)}/exec/input?${query}`
+      await text(socket, { method: "POST", path, bytes, ...(signal && { signal }) })
+    },
+    execControl: async (id, attachment, request, call) => {
+      const path = `/instances/${encodeURIComponent(id)}/exec/control?attachment=${encodeURIComponent(attachment)}`
+      await text(socket, { ...call, method: "POST", path, body: JSON.stringify(request) })
+    },
+    ready: (id, { timeoutMs = 0, signal } = {}) =>
+      get(`/instances/${encodeURIComponent(id)}/ready?timeout_ms=${timeoutMs}`, signal && { signal }),
     volumes: async (call) => (await get<{ volumes: Volume[] }>("/volumes", call)).volumes,
     createVolume: (request, call) => post("/volumes", request, call),
     removeVolume: async (name, { signal } = {}) => {
@@ -82,7 +103,10 @@ const NDJSON = "application/x-ndjson"
 
 const tailOf = (lines: number | undefined) => (lines === undefined ? "" : `&tail=${lines}`)
 
-async function stream(socket: string, what: Omit<Question, "method">): Promise<Bytes> {
+async function stream(
+  socket: string,
+  what: Omit<Question, "method"> & Partial<Pick<Question, "method">>,
+): Promise<Bytes> {
   const question: Question = { method: "GET", ...what }
   return bytesOf(socket, question, await send(socket, question))
 }

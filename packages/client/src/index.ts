@@ -1,11 +1,15 @@
 export { connect } from "./client.ts"
 export { ApiError } from "./errors.ts"
+export { type ExecPiece, execPieces } from "./exec.ts"
 export type {
   AttachOptions,
   Bytes,
   Call,
   EventsOptions,
+  ExecStreamOptions,
+  ExecTypeOptions,
   LogsOptions,
+  ReadyOptions,
   Runtime,
   TypeOptions,
 } from "./runtime.ts"

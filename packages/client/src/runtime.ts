@@ -1,7 +1,11 @@
 import type {
+  AgentInfo,
   CommitAnswer,
   CommitRequest,
   CreateAnswer,
+  ExecAnswer,
+  ExecControlRequest,
+  ExecRequest,
   Health,
   InstanceInfo,
   PauseAnswer,
@@ -53,6 +57,23 @@ export interface AttachOptions extends Call {
 export interface TypeOptions extends Call {
   readonly attachment: string
   readonly bytes: Uint8Array
+}
+
+/** A command under a name that the client makes up, 1 to 64 letters, digits and hyphens. */
+export interface ExecStreamOptions extends Call {
+  readonly attachment: string
+}
+
+export interface ExecTypeOptions extends Call {
+  readonly attachment: string
+  readonly bytes: Uint8Array
+  /** No more comes. */
+  readonly end?: boolean
+}
+
+export interface ReadyOptions extends Call {
+  /** How long to wait; not at all unless given. */
+  readonly timeoutMs?: number
 }
 
 export interface EventsOptions extends Call {
@@ -124,6 +145,26 @@ export interface Runtime {
    * then. Throws OVM_STATE_CONFLICT if that attachment is not attached.
    */
   type(instanceId: string, options: TypeOptions): Promise<void>
+  /**
+   * Runs a command inside the machine to its end, and collects what it writes. It is killed if the call is aborted.
+   * Throws OVM_AGENT_UNAVAILABLE, OVM_STATE_CONFLICT for a machine that does not run, OVM_UNSUPPORTED for one without
+   * the way to an agent.
+   */
+  exec(instanceId: string, request: ExecRequest, call?: Call): Promise<ExecAnswer>
+  /**
+   * Runs one for as long as the answer is read; what it writes, and its end, are in that answer: `execPieces` takes it
+   * apart. Throws what `exec` throws.
+   */
+  execStream(instanceId: string, request: ExecRequest, options: ExecStreamOptions): Promise<Bytes>
+  /**
+   * At most 64 KiB for a command that is interactive or has a terminal; settles once its guest has room for them.
+   * Throws OVM_STATE_CONFLICT if none runs under that name.
+   */
+  execType(instanceId: string, options: ExecTypeOptions): Promise<void>
+  /** A signal, or another size of the terminal. Throws OVM_STATE_CONFLICT if none runs under that name. */
+  execControl(instanceId: string, attachment: string, request: ExecControlRequest, call?: Call): Promise<void>
+  /** Waits until an agent answers inside. Throws OVM_AGENT_UNAVAILABLE if none does in time. */
+  ready(instanceId: string, options?: ReadyOptions): Promise<AgentInfo>
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>

@@ -36,6 +36,7 @@ const EMBEDDED: ReadonlySet<string> = new Set([
   "packages/ovm/package.json",
   "packages/shim/dist/ovm-keeper",
   "packages/filter/dist/ovm-filter",
+  "packages/agent/dist/ovm-agent",
 ])
 
 export const folders: readonly string[] = Object.keys(BUILDS_ON)

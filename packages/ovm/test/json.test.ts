@@ -19,6 +19,8 @@ afterAll(() => box[Symbol.asyncDispose]())
 /** Their output is a console, a script or a remark, or they only have commands below them. */
 const WITHOUT = [
   "attach",
+  "exec",
+  "shell",
   "ssh",
   "login",
   "logout",

@@ -150,7 +150,6 @@ describe("a word of other tools is answered, and never by a likeness of letters"
   test.each([
     ["kill", "ovm stop --time 0"],
     ["scp", "ovm ssh ID"],
-    ["exec", "not there yet"],
     ["reboot", "ovm restart"],
     ["build", "ovm pack"],
     ["ls", "ovm ps"],

@@ -6,6 +6,8 @@ import { join } from "node:path"
 import {
   assertEmpty,
   parseCommitRequest,
+  parseExecControl,
+  parseExecRequest,
   parseRenameRequest,
   parseSnapshotRequest,
   parseStartRequest,
@@ -116,6 +118,8 @@ const PARSERS = {
   commit: parseCommitRequest,
   warm: parseWarmRequest,
   restart: assertEmpty,
+  exec: parseExecRequest,
+  "exec-control": parseExecControl,
 }
 
 function parseRequest({ operation, input }: VectorOf<"request">): unknown {

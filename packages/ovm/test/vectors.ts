@@ -56,7 +56,17 @@ interface Kinds {
     }
   }
   request: {
-    readonly operation: "start" | "stop" | "snapshot" | "rename" | "commit" | "volume" | "warm" | "restart"
+    readonly operation:
+      | "start"
+      | "stop"
+      | "snapshot"
+      | "rename"
+      | "commit"
+      | "volume"
+      | "warm"
+      | "restart"
+      | "exec"
+      | "exec-control"
     readonly input: VectorDocument
   }
   disk: {

@@ -171,6 +171,91 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/exec": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Run a command inside a machine and collect what it writes */
+        readonly post: operations["exec"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/exec/stream": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Run a command inside a machine, for as long as the answer is read */
+        readonly post: operations["execStream"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/exec/input": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** What a command reads */
+        readonly post: operations["execType"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/exec/control": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** A signal for a command, or another size of its terminal */
+        readonly post: operations["execControl"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/instances/{instance_id}/ready": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Wait until an agent answers inside a machine */
+        readonly get: operations["ready"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/instances/{instance_id}/pause": {
         readonly parameters: {
             readonly query?: never;
@@ -419,6 +504,8 @@ export interface components {
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
             readonly network?: components["schemas"]["NetworkWanted"];
+            /** @description True - the machine has an agent inside, which runs commands (agent.md). Default false. */
+            readonly agent?: boolean;
         };
         /** @description What the guest is told at its first boot (first-boot.md). */
         readonly FirstBoot: {
@@ -512,6 +599,74 @@ export interface components {
         readonly CreateAnswer: {
             readonly instance_id: components["schemas"]["Uuid"];
             readonly status: components["schemas"]["State"];
+        };
+        /** @description A command and how it is run. */
+        readonly ExecRequest: {
+            /** @description The program, by its path or as PATH finds it, and its arguments. */
+            readonly command: readonly string[];
+            /** @description NAME=VALUE each. */
+            readonly environment?: readonly string[];
+            /** @description USER or USER:GROUP, by name or number, as the guest knows them. Default root. */
+            readonly user?: string;
+            /** @description Where it begins. Default /. */
+            readonly directory?: string;
+            /** @description After that it is ended. Absent - never. */
+            readonly timeout_ms?: number;
+            /** @description What it reads, of one whose output is collected. Absent - nothing. */
+            readonly input?: string;
+            /** @description True - what it reads comes by POST /instances/{instance_id}/exec/input. Default false. */
+            readonly interactive?: boolean;
+            readonly terminal?: components["schemas"]["TerminalSize"];
+        };
+        /** @description The size of a terminal. */
+        readonly TerminalSize: {
+            readonly rows: number;
+            readonly columns: number;
+        };
+        /** @description What a command is told. */
+        readonly ExecControlRequest: {
+            /** @description Its number on Linux. */
+            readonly signal?: number;
+            readonly terminal?: components["schemas"]["TerminalSize"];
+        };
+        /** @description How a command has ended. */
+        readonly ExecEnd: {
+            /** @description As a shell says it - 128 and the signal of one that a signal ended. */
+            readonly exit_code: number;
+            /** @description What ended it. Absent if it ended itself. */
+            readonly signal?: number;
+            /**
+             * @description Only if its time was over.
+             * @constant
+             */
+            readonly timed_out?: true;
+        };
+        /** @description How a command has ended, and what it wrote. */
+        readonly ExecAnswer: {
+            /** @description As a shell says it - 128 and the signal of one that a signal ended. */
+            readonly exit_code: number;
+            /** @description What ended it. Absent if it ended itself. */
+            readonly signal?: number;
+            /**
+             * @description Only if its time was over.
+             * @constant
+             */
+            readonly timed_out?: true;
+            /** @description The first MiB of it as UTF-8. */
+            readonly stdout: string;
+            /** @description The first MiB of it as UTF-8. */
+            readonly stderr: string;
+            /**
+             * @description Only if it has written more.
+             * @constant
+             */
+            readonly truncated?: true;
+            readonly duration_ms: number;
+        };
+        /** @description Of a machine that was asked to have an agent - whether it answers, and since when. */
+        readonly AgentInfo: {
+            readonly ready: boolean;
+            readonly since?: components["schemas"]["Time"];
         };
         /** @description How to call the image. */
         readonly CommitRequest: {
@@ -660,6 +815,7 @@ export interface components {
              */
             readonly reachable?: false;
             readonly degraded?: components["schemas"]["Degraded"];
+            readonly agent?: components["schemas"]["AgentInfo"];
             readonly image: {
                 /** @description What was asked for. */
                 readonly reference: string;
@@ -1185,6 +1341,152 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly exec: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ExecRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description It has ended, or was ended when its time was over. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ExecAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly execStream: {
+        readonly parameters: {
+            readonly query: {
+                /** @description A name that the client makes up for its attachment, and that others do not know. */
+                readonly attachment: components["parameters"]["Attachment"];
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ExecRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description Pieces of what it writes, and its end (runtime-api.md). */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/octet-stream": unknown;
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly execType: {
+        readonly parameters: {
+            readonly query: {
+                /** @description A name that the client makes up for its attachment, and that others do not know. */
+                readonly attachment: components["parameters"]["Attachment"];
+                /** @description True - no more input comes. Default false. */
+                readonly end?: boolean;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/octet-stream": unknown;
+            };
+        };
+        readonly responses: {
+            /** @description It was taken */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly execControl: {
+        readonly parameters: {
+            readonly query: {
+                /** @description A name that the client makes up for its attachment, and that others do not know. */
+                readonly attachment: components["parameters"]["Attachment"];
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ExecControlRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description It is on its way. */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly ready: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description How long to wait. Default 0. */
+                readonly timeout_ms?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description One answers. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AgentInfo"];
+                };
             };
             readonly default: components["responses"]["Error"];
         };

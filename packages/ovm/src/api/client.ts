@@ -1,7 +1,7 @@
-import { ApiError, connect as connectTo } from "@ovms/client"
+import { ApiError, connect as connectTo, type ExecPiece, execPieces } from "@ovms/client"
 import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { Health, Runtime, RuntimeEvent } from "../runtime/interfaces.ts"
+import type { ExecEnd, Health, Runtime, RuntimeEvent } from "../runtime/interfaces.ts"
 
 /** How long a daemon may take to say that it is well, in ms. */
 const HEALTH_MS = 5_000
@@ -32,6 +32,11 @@ export function connect(socket: string): Runtime {
     events: async (options) => eventsOf(await ours(client.events(options))),
     attach: async (id, options) => consoleOf(await ours(client.attach(id, options)), id),
     type: (id, options) => ours(client.type(id, options)),
+    exec: (id, request, call) => ours(client.exec(id, request, call)),
+    execStream: (id, request, options) => ours(client.execStream(id, request, options)),
+    execType: (id, options) => ours(client.execType(id, options)),
+    execControl: (id, attachment, request, call) => ours(client.execControl(id, attachment, request, call)),
+    ready: (id, options) => ours(client.ready(id, options)),
     list: (call) => ours(client.list(call)),
     remove: (id, options) => ours(client.remove(id, options)),
     health: (call) => ours(client.health(call)),
@@ -74,6 +79,15 @@ function errorOf(cause: ApiError): OvmError {
 async function* eventsOf(all: AsyncIterable<RuntimeEvent>): AsyncGenerator<RuntimeEvent> {
   try {
     yield* all
+  } catch (thrown) {
+    throw thrown instanceof ApiError ? errorOf(thrown) : thrown
+  }
+}
+
+/** What a command writes, of an answer of `execStream`; returns how it has ended. Throws as every method does. */
+export async function* execOutput(bytes: Bytes): AsyncGenerator<ExecPiece, ExecEnd> {
+  try {
+    return yield* execPieces(bytes)
   } catch (thrown) {
     throw thrown instanceof ApiError ? errorOf(thrown) : thrown
   }

@@ -3,6 +3,7 @@ import { attachConsole } from "./operations/attach.ts"
 import { commit } from "./operations/commit.ts"
 import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
+import { exec, execControl, execInput, execStream, ready } from "./operations/exec.ts"
 import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
 import { input } from "./operations/input.ts"
@@ -32,6 +33,11 @@ export const OPERATIONS: readonly Operation[] = [
   logs,
   attachConsole,
   input,
+  exec,
+  execStream,
+  execInput,
+  execControl,
+  ready,
   list,
   create,
   remove,

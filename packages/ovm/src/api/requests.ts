@@ -5,6 +5,8 @@ import { OvmError } from "../errors.ts"
 import { isPath } from "../registry/reference.ts"
 import type {
   CommitRequest,
+  ExecControlRequest,
+  ExecRequest,
   RenameRequest,
   SnapshotRequest,
   StartRequest,
@@ -16,6 +18,8 @@ import places from "./generated/places.json" with { type: "json" }
 import {
   CommitRequest as isCommitRequest,
   EmptyRequest as isEmptyRequest,
+  ExecControlRequest as isExecControlRequest,
+  ExecRequest as isExecRequest,
   RenameRequest as isRenameRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
@@ -65,6 +69,14 @@ export function parseRenameRequest(body: Uint8Array): RenameRequest {
 
 export function parseVolumeRequest(body: Uint8Array): VolumeRequest {
   return parse(body, isVolumeRequest, places.VolumeRequest)
+}
+
+export function parseExecRequest(body: Uint8Array): ExecRequest {
+  return parse(body, isExecRequest, places.ExecRequest)
+}
+
+export function parseExecControl(body: Uint8Array): ExecControlRequest {
+  return parse(body, isExecControlRequest, places.ExecControlRequest)
 }
 
 export function parseWarmRequest(body: Uint8Array): WarmRequest {

@@ -225,6 +225,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/ssh.ts"),
   },
   {
+    name: "exec",
+    summary: "Run a command inside a machine",
+    group: INSTANCES,
+    load: () => import("./commands/machines/exec.ts"),
+  },
+  {
+    name: "shell",
+    summary: "Open a shell inside a machine",
+    group: INSTANCES,
+    load: () => import("./commands/machines/shell.ts"),
+  },
+  {
     name: "port",
     summary: "List the ports of this host that lead to machines",
     group: INSTANCES,

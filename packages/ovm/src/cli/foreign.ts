@@ -1,6 +1,5 @@
 const LATER = "not there yet"
 const AGAIN = "ovm restart ID stops a machine and starts it again"
-const INSIDE = `${LATER}: what runs in a machine is reached by ovm ssh ID COMMAND, or by its console, ovm attach ID`
 const END = "ovm stop ID ends a machine, ovm rm ID forgets it"
 const REMOVE = "ovm rm ID removes a machine, ovm rmi IMAGE an image"
 const LIST = "ovm ps lists machines, ovm images lists images"
@@ -26,7 +25,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   domrename: "ovm rename ID NAME",
   down: END,
   dumpxml: SHOW,
-  exec: INSIDE,
   export: "ovm save -o FILE IMAGE writes an image into a file",
   get: LIST,
   halt: END,
@@ -44,7 +42,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   restore: "ovm run SNAPSHOT goes on from a snapshot",
   search: LATER,
   serve: "ovm registry serve serves images, ovm daemon the runtime API",
-  shell: INSIDE,
   show: SHOW,
   shutdown: END,
   scp: "ovm ssh ID cat FILE, until there is more",

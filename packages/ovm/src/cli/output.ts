@@ -27,13 +27,13 @@ export function printJson(value: unknown): void {
   print(`${JSON.stringify(value, undefined, 2)}\n`)
 }
 
-/** Streams bytes to standard output, waiting for a slow reader without holding up signals. */
-export async function printBytes(bytes: Uint8Array): Promise<void> {
-  const { stdout } = process
+/** Streams bytes to standard output or error, waiting for a slow reader without holding up signals. */
+export async function printBytes(bytes: Uint8Array, to: "stdout" | "stderr" = "stdout"): Promise<void> {
+  const stream = process[to]
   // The stream also emits what the write's callback is told; unheard, it would end the program with a trace.
-  if (stdout.listenerCount("error") === 0) stdout.on("error", () => {})
+  if (stream.listenerCount("error") === 0) stream.on("error", () => {})
   await new Promise<void>((resolve, reject) => {
-    stdout.write(bytes, (error) => (error ? reject(unwritten(error, 1)) : resolve()))
+    stream.write(bytes, (error) => (error ? reject(unwritten(error, to === "stdout" ? 1 : 2)) : resolve()))
   })
 }
 

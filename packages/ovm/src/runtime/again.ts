@@ -48,7 +48,8 @@ export function restartable(instance: Instance): Startable {
  * how often its policy has had it started since somebody else did.
  */
 export function nextLife({ directory, info, lineage, request }: Startable, restarts: number): Instance {
-  const { instance_id, name, image, vmm, resources, network, disks, restart, auto_remove, created } = info
+  const { instance_id, name, image, vmm, resources, network, disks, agent, restart, auto_remove, created } =
+    info
   const { base, overlays, top } = lineage
   return new Instance(
     directory,
@@ -65,6 +66,7 @@ export function nextLife({ directory, info, lineage, request }: Startable, resta
       ...(restarts > 0 && { restarts }),
       ...(network && { network }),
       ...(disks && { disks }),
+      ...(agent && { agent: { ready: false } }),
       timings_ms: {},
       warnings: [],
       created,
@@ -102,6 +104,7 @@ export async function planAgain(
       ...(memory !== undefined && { memory }),
       ...quota,
       ...(info.vmm && { vmm: info.vmm.name }),
+      ...(info.agent && { agent: true }),
     },
     consoleLimit: limits.console,
     defaults,

@@ -2,6 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import type { Vmm } from "../vmm/vmm.ts"
+import { agentBoot } from "./agent-boot.ts"
 import { firstBootFile } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { honoured } from "./network.ts"
@@ -21,7 +22,7 @@ export async function planBoot(
   call: Call = {},
 ): Promise<Planned> {
   const firstBoot = firstBootFile(request)
-  const plan = { ...planOf(request, image), ...firstBoot?.planned }
+  const { plan, make } = agentBoot({ ...planOf(request, image), ...firstBoot?.planned })
   let refusal: OvmError | undefined
   for (const vmm of candidates(vmms, image, request.overrides))
     try {
@@ -39,6 +40,7 @@ export async function planBoot(
         warnings: [...image.warnings, ...crowded(possible), ...findings.map(sentence)],
         go: async (call) => {
           await firstBoot?.make()
+          await make()
           return await vmm.launch(possible, call)
         },
       }

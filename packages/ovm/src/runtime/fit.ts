@@ -50,9 +50,12 @@ export async function fitOf(
   const { overrides } = request
   const network = networkIn(request, loader.macIn(descriptor.devices))
   const { network: _, ...others } = booting
+  const agent = loader.agentIn(descriptor.devices)
+  if (overrides.agent && !agent) throw noAgent()
   const plan: LaunchPlan = {
     ...others,
     ...(network && { network }),
+    agent,
     resources: {
       vcpus: overrides.vcpus ?? descriptor.resources.vcpus,
       memory: overrides.memory ?? descriptor.resources.memory,
@@ -106,6 +109,12 @@ function networkIn({ network }: LaunchRequest, mac: string | undefined): Network
       },
     )
   return undefined
+}
+
+function noAgent(): OvmError {
+  return new OvmError("OVM_UNSUPPORTED", "agent: the snapshot's machine has no way to an agent", {
+    detail: [{ pointer: "agent", reason: "the snapshot is of a machine without one" }],
+  })
 }
 
 /** The snapshot's own where this host has it, as it has emulation; else what this host has, which will not fit. */

@@ -1,4 +1,5 @@
 import type { OvmError } from "../errors.ts"
+import type { Agent } from "../guest/agent/agent.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
 import type { Degraded, ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
@@ -24,6 +25,8 @@ export interface Silence {
 export class Instance {
   /** Aborts what is under way while it starts. */
   readonly starting = new AbortController()
+  /** Of a machine with the way to one. */
+  agent: Agent | undefined
   /** Settles once the instance has ended. */
   readonly ended: Promise<void>
   machine: Machine | undefined

@@ -9,25 +9,35 @@ import type { Machine } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
+import { agentInside, followAgent, shownAgent } from "./agents.ts"
 import { restartInstance, startEnded } from "./asked-again.ts"
 import { Attachments } from "./attachments.ts"
 import { commitInstance } from "./commit.ts"
 import { instanceConsole } from "./console.ts"
 import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
+import { execToEnd } from "./exec.ts"
+import { Executions } from "./executions.ts"
 import { follow, keepUp } from "./follow.ts"
 import { heldBy } from "./held.ts"
 import type { Instance } from "./instance.ts"
 import type {
+  AgentInfo,
   AttachOptions,
   CommitAnswer,
   CommitRequest,
   CreateAnswer,
   EventsOptions,
+  ExecAnswer,
+  ExecControlRequest,
+  ExecRequest,
+  ExecStreamOptions,
+  ExecTypeOptions,
   Health,
   InstanceInfo,
   LogsOptions,
   PauseAnswer,
+  ReadyOptions,
   RenameRequest,
   Runtime,
   RuntimeEvent,
@@ -91,6 +101,7 @@ export class LocalRuntime implements Runtime {
   readonly #recovery: Recovery
   readonly #events = new EventLog()
   readonly #attachments = new Attachments()
+  readonly #executions = new Executions()
   readonly #volumes: VolumeStore
   #looking: NodeJS.Timeout | undefined
 
@@ -261,6 +272,28 @@ export class LocalRuntime implements Runtime {
     await this.#attachments.type(this.#get(instanceId).id, options)
   }
 
+  async exec(instanceId: string, request: ExecRequest, call: Call = {}): Promise<ExecAnswer> {
+    return await execToEnd(this.#get(instanceId), request, call)
+  }
+
+  async execStream(instanceId: string, request: ExecRequest, options: ExecStreamOptions): Promise<Bytes> {
+    return await this.#executions.begin(this.#get(instanceId), request, options)
+  }
+
+  async execType(instanceId: string, options: ExecTypeOptions): Promise<void> {
+    await this.#executions.type(this.#get(instanceId).id, options)
+  }
+
+  async execControl(instanceId: string, attachment: string, request: ExecControlRequest): Promise<void> {
+    await this.#executions.control(this.#get(instanceId).id, attachment, request)
+  }
+
+  async ready(instanceId: string, { timeoutMs = 0, signal }: ReadyOptions = {}): Promise<AgentInfo> {
+    const instance = this.#get(instanceId)
+    await agentInside(instance, { withinMs: timeoutMs, ...(signal && { signal }) })
+    return { ready: true, ...shownAgent(instance) }
+  }
+
   async list(): Promise<readonly InstanceInfo[]> {
     return await Promise.all(Array.from(this.#instances.values(), (one) => this.#shown(one)))
   }
@@ -307,6 +340,7 @@ export class LocalRuntime implements Runtime {
     this.#removals.close()
     for (const instance of this.#instances.values()) {
       instance.starting.abort()
+      instance.agent?.close()
       instance.machine?.detach()
     }
     await Promise.all([this.#starts.settled(), this.#slots.close()])
@@ -330,6 +364,7 @@ export class LocalRuntime implements Runtime {
       .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
       .catch(this.#unrecorded(instance))
     if (!silence) this.#adoption.watch(instance, machine)
+    if (!silence) followAgent(instance, machine)
     if (silence && instance.state === "stopping") void this.#ending.end(instance)
   }
 

@@ -78,6 +78,7 @@ const MEMBERS: {
   restart: isText,
   restarts: isSize,
   restarting_at: isTime,
+  agent: object({ ready: isFlag, since: optional(isTime) }),
   auto_remove: (value) => value === true,
   stop_method: oneOf("guest", "ended", "killed", "already", "cancelled"),
   error: object({ code: isErrorCode, message: isText }),
@@ -177,6 +178,7 @@ function requestIn(value: unknown): StartRequest | undefined {
     ssh: optional(object({ user: optional(isText) })),
     restart: optional(isText),
     network: optional(object({ allow: optional((value) => Array.isArray(value) && value.every(isText)) })),
+    agent: optional(isFlag),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })
   return known(value) ? (value as StartRequest) : undefined

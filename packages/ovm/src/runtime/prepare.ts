@@ -62,6 +62,7 @@ export function factsOf({ image, capabilities, plan, warnings, snapshot }: Plann
     resources: shownResources(plan),
     network: shownNetwork(plan),
     disks: shownDisks(plan),
+    ...(plan.agent && { agent: { ready: false } }),
     warnings,
     ...(snapshot && { snapshot: snapshot.digest }),
   } satisfies Partial<InstanceInfo>

@@ -3,6 +3,7 @@ import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
 import type { Usage } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
+import { shownAgent } from "./agents.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, RuntimeInfo, VmmInfo } from "./interfaces.ts"
 import { shownLogin } from "./login.ts"
@@ -13,12 +14,14 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
   const suspended = await suspension(instance)
   const { directory, info, request, silence, unreadable, degraded, machine } = instance
   const ssh = request?.overrides?.ssh
+  const agent = shownAgent(instance)
   const error = unreadable ?? silence?.error ?? suspended
   return withRunning({
     ...info,
     ...(ssh && { ssh: shownLogin(directory, ssh) }),
     ...((silence || suspended) && { reachable: false }),
     ...volumesOf(instance),
+    ...(agent && { agent }),
     ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
     ...(error && { error: entryOf(error) }),
   })

@@ -57,6 +57,7 @@ function holding(vmm: Vmm): Vmm {
       loader: {
         model: (plan, devices) => loader.model(plan, devices),
         macIn: (devices) => loader.macIn(devices),
+        agentIn: (devices) => loader.agentIn(devices),
         check: (plan, call) => loader.check(plan, call),
         load: async (plan, call) => {
           const loaded = await loader.load(plan, hold ? { ...call, goesOn: false } : call)

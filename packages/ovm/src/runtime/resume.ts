@@ -5,6 +5,7 @@ import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import { preloadRam } from "../ram/preload.ts"
 import type { Loaded, Loading } from "../vmm/loader.ts"
 import type { ResumePlan, SnapshotOrigin } from "../vmm/plan.ts"
+import { agentBoot } from "./agent-boot.ts"
 import type { Fit } from "./fit.ts"
 import { honoured } from "./network.ts"
 import type { PlanContext, Planned } from "./plan.ts"
@@ -25,8 +26,9 @@ export async function planResume(
   const { descriptor, digest, layers, virtualSize: size } = snapshot
   const folder = resumedIn(root)
   const wants = hintsOf(image, descriptor)
+  const boot = agentBoot(plan)
   const wanted: ResumePlan = {
-    ...plan,
+    ...boot.plan,
     ...(plan.disk && { disk: { ...plan.disk, layers, size } }),
     origin: originOf(snapshot),
     lockMemory: wants.lock,
@@ -40,6 +42,7 @@ export async function planResume(
   const release = once ? await claims?.take(folder, digest) : undefined
   const load = async (call: Loading) => {
     // While the VMM starts; a hint that cannot be honoured is no failure.
+    await boot.make()
     if (wants.preload) preloadRam(snapshot.ram).catch(() => {})
     const loaded = await loader.load(resume, call)
     return once ? onlyOnce(loaded, folder, digest) : loaded

@@ -15,6 +15,8 @@ export interface Loader {
    * none.
    */
   macIn(devices: readonly string[]): string | undefined
+  /** Whether the guest of a snapshot with these devices has the way to an agent. */
+  agentIn(devices: readonly string[]): boolean
   /** Vmm.check for a resume: what this VMM cannot honour of a plan whose model fits. */
   check(plan: ResumePlan, call?: Call): Promise<readonly Unsupported[]>
   /**

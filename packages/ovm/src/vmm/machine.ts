@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream"
 import type { Call } from "../content/interfaces.ts"
 import type { GuestModel } from "./plan.ts"
 import type { Snapshotter } from "./snapshot.ts"
@@ -36,6 +37,11 @@ export interface Machine extends Partial<Snapshotter> {
   readonly unlinked?: Promise<void>
   /** What the VMM's process takes of the host; undefined once it has ended. */
   usage(): Promise<Usage | undefined>
+  /**
+   * The way to an agent inside the guest, which one at a time may have; undefined if it cannot be reached just now.
+   * Absent for a machine without.
+   */
+  readonly agent?: (() => Promise<Duplex | undefined>) | undefined
   /** What the guest does, whoever had it do that, as far as the VMM has told. */
   readonly guest: Guest
   /** Calls `listener`, the last one given, whenever `guest` has changed. */

@@ -30,6 +30,8 @@ export interface LaunchPlan {
   readonly ignition?: { readonly path: string }
   /** Absent: the machine has no network interface. */
   readonly network?: NetworkPlan
+  /** True: the machine has the way to an agent inside its guest (spec/agent.md). */
+  readonly agent?: boolean
   /** Bound on the kept console output, in bytes. */
   readonly consoleLimit: number
   /** Absent: the fastest that works here. */

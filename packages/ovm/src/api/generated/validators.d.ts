@@ -25,6 +25,12 @@ export declare const NetworkWanted: Validator
 export declare const PortWanted: Validator
 export declare const StartAnswer: Validator
 export declare const CreateAnswer: Validator
+export declare const ExecRequest: Validator
+export declare const TerminalSize: Validator
+export declare const ExecControlRequest: Validator
+export declare const ExecEnd: Validator
+export declare const ExecAnswer: Validator
+export declare const AgentInfo: Validator
 export declare const CommitRequest: Validator
 export declare const CommitAnswer: Validator
 export declare const RenameRequest: Validator

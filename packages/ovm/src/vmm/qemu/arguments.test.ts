@@ -252,3 +252,20 @@ describe("the network", () => {
     expect(slirp).toMatchObject([{ pointer: "/network/outbound", severity: "degraded" }])
   })
 })
+
+// OVMS-AGT-001, OVMS-AGT-002
+test("the way to an agent is there if it was asked for, or the snapshot's guest has it", () => {
+  const found = { accelerator: "tcg", machineType: "pc-q35-7.2" }
+  const wanted = modelOf({ ...plan, agent: true }, found)
+  expect(wanted.devices).toEqual([...modelOf(plan, found).devices, "virtio-serial-pci,agent"])
+  expect(modelOf(plan, found, wanted.devices)).toEqual(wanted)
+  expect(modelOf({ ...plan, agent: true }, found, tcg.model.devices)).toEqual(tcg.model)
+  const argv = qemuArguments({ ...plan, agent: true }, { ...tcg, model: wanted })
+  expect(json(argv, "-device")).toContainEqual({
+    driver: "virtserialport",
+    bus: "agents.0",
+    chardev: "agent",
+    name: "org.ovms.agent.0",
+  })
+  expect(qemuArguments(plan, tcg).join(" ")).not.toContain("agent")
+})

@@ -1,4 +1,5 @@
 import type { DevicePlan, GuestModel, LaunchPlan } from "../plan.ts"
+import { agentArguments } from "./agent.ts"
 import { isSharedMemory } from "./check.ts"
 import { firstBootDrive, firstDrive, furtherDrive, volumeDrive } from "./drives.ts"
 import { PVPANIC, RAM_ID } from "./model.ts"
@@ -59,6 +60,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...firstBootDrive(plan, model),
     ...ignition(plan),
     ...(plan.volumes ?? []).flatMap(volumeDrive),
+    ...agentArguments(model.devices),
     ...networkArguments(plan, model.devices).flatMap(([option, value]) => asJson(option, value)),
   ]
 }

@@ -72,8 +72,8 @@ function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
 }
 
 function* slots(plan: LaunchPlan): Iterable<Unsupported> {
-  const { disk, disks = [], volumes = [], firstBoot, network, devices } = plan
-  const single = [disk, firstBoot, network].filter(Boolean).length
+  const { disk, disks = [], volumes = [], firstBoot, network, agent, devices } = plan
+  const single = [disk, firstBoot, network, agent].filter(Boolean).length
   const all = single + disks.length + volumes.length + devices.filter(isSharedMemory).length
   if (all > SLOTS)
     yield fatal("/disks", `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)

@@ -4,6 +4,7 @@ import type { Machine, MachineRecord } from "../machine.ts"
 import type { LaunchPlan, ResumePlan } from "../plan.ts"
 import type { Vmm } from "../vmm.ts"
 import { adoptQemu } from "./adopt.ts"
+import { agentIn } from "./agent.ts"
 import { type QemuCapabilities, qemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
 import { checkResume } from "./check-resume.ts"
@@ -50,6 +51,10 @@ class QemuLoader implements Loader {
 
   macIn(devices: readonly string[]) {
     return macIn(devices)
+  }
+
+  agentIn(devices: readonly string[]) {
+    return agentIn(devices)
   }
 
   async check(plan: ResumePlan) {

@@ -4,6 +4,7 @@ import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../
 import { exitOf, waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { SnapshotParts, SnapshotSink } from "../snapshot.ts"
+import { agentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
 import type { Qmp } from "./qmp.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
@@ -43,6 +44,8 @@ export class QemuMachine implements Machine {
   readonly #detached = new AbortController()
   #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
 
+  readonly agent: Machine["agent"]
+
   constructor(
     readonly record: MachineRecord,
     public timings: Machine["timings"],
@@ -50,6 +53,7 @@ export class QemuMachine implements Machine {
     private readonly watch: GuestWatch,
   ) {
     this.cut = qmp.closed
+    this.agent = agentOf(record)
     this.unlinked = watch.unlinked
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()

@@ -1,4 +1,5 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
+import { AGENT_DEVICE, agentIn } from "./agent.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { isSharedMemory } from "./check.ts"
 import { networkDevices, networkOf } from "./network.ts"
@@ -61,6 +62,7 @@ export function modelOf(
       ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),
       ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
+      ...((snapshot ? agentIn(snapshot) : plan.agent) ? [AGENT_DEVICE] : []),
     ],
   }
 }

@@ -27,7 +27,7 @@ async function run(text: string, options: StatusOptions): Promise<void> {
 }
 
 function lines(info: InstanceInfo): [string, string | undefined][] {
-  const { vmm, resources, network, exit, error } = info
+  const { vmm, resources, network, agent, exit, error } = info
   return [
     ["id", info.instance_id],
     ["name", info.name],
@@ -56,6 +56,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ]),
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
+    ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
     ["created", `${info.created} (${formatAge(info.created)})`],
     ["started", info.started],
     ["finished", info.finished],

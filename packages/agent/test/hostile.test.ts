@@ -1,0 +1,119 @@
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
+import { createConnection, createServer, type Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { frameOf, number, TYPE } from "../../ovm/src/guest/agent/frame.ts"
+import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
+
+setDefaultTimeout(60_000)
+
+// A guest may put any program in the agent's place, which says what it likes (OVMS-AGT-014, OVMS-AGT-042).
+
+const folder = mkdtempSync(join(tmpdir(), "ovm-agent-"))
+afterAll(() => rmSync(folder, { recursive: true }))
+let count = 0
+
+/** A session with a liar, who answers HELLO as `first` says, and each OPEN with what `then` makes of its stream. */
+async function liar(then: (stream: number) => readonly Uint8Array[], first = (welcome: Buffer) => [welcome]) {
+  const path = join(folder, `${count++}`)
+  const server = createServer((socket) => answer(socket, first, then))
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  const channel = createConnection({ path })
+  const session = await AgentSession.open(channel, AbortSignal.timeout(3000))
+  server.close()
+  return session
+}
+
+function answer(
+  socket: Socket,
+  first: (welcome: Buffer) => readonly Uint8Array[],
+  then: (stream: number) => readonly Uint8Array[],
+): void {
+  let held = Buffer.alloc(0)
+  socket.on("error", () => {})
+  socket.on("data", (bytes: Buffer) => {
+    held = Buffer.concat([held, bytes])
+    for (;;) {
+      while (held.length > 0 && held[0] === 0) held = held.subarray(1)
+      if (held.length < 16 || held.length < 16 + held.readUInt32LE(8)) return
+      const [type, stream, length] = [0, 4, 8].map((at) => held.readUInt32LE(at)) as [number, number, number]
+      const payload = held.subarray(16, 16 + length)
+      held = held.subarray(16 + length)
+      const said = type === TYPE.hello ? first(frameOf(TYPE.welcome, 0, payload.subarray(8))) : []
+      for (const frame of [...said, ...(type === TYPE.open ? then(stream) : [])]) socket.write(frame)
+    }
+  })
+}
+
+const exit = (stream: number, kind = 0, value = 0, words = "") =>
+  frameOf(TYPE.exit, stream, number(kind), number(value), Buffer.from(words))
+const data = (stream: number, bytes: Uint8Array) => frameOf(TYPE.data, stream, Buffer.of(1), bytes)
+
+test("what it may not say ends the conversation, and all that was under way", async () => {
+  const damaged = (stream: number) => {
+    const frame = data(stream, Buffer.from("x"))
+    frame[16] = 9
+    return frame
+  }
+  const long = frameOf(TYPE.data, 1, Buffer.alloc(1))
+  long.writeUInt32LE(0x7fffffff, 8)
+  const lies: readonly [string, (stream: number) => readonly Uint8Array[]][] = [
+    ["granted", (stream) => Array.from({ length: 9 }, () => data(stream, Buffer.alloc(60_000)))],
+    ["credit", (stream) => [frameOf(TYPE.credit, stream, number(1))]],
+    ["damaged", (stream) => [damaged(stream)]],
+    ["frame of 2147483647 bytes", () => [long]],
+    ["type 99", (stream) => [frameOf(99, stream)]],
+    ["granted", (stream) => [frameOf(TYPE.data, stream)]],
+    ["4 bytes", (stream) => [frameOf(TYPE.exit, stream, number(0))]],
+    ["begun anew", () => [frameOf(TYPE.restarted, 0)]],
+  ]
+  for (const [why, then] of lies) {
+    const session = await liar(then)
+    const stream = session?.do(["exec", "argument=true"])
+    expect(await session?.closed).toContain(why)
+    expect(await stream?.ending.catch(({ code }) => code)).toBe("OVM_AGENT_UNAVAILABLE")
+    expect(() => session?.do(["exec"])).toThrow("any more")
+  }
+})
+
+test("what was not asked for, or comes twice, is passed over; what it says is bounded", async () => {
+  const session = await liar((stream) => [
+    data(stream + 7, Buffer.from("nobody's")),
+    exit(stream + 9),
+    frameOf(TYPE.pong, 0),
+    exit(stream, 2, 5, "w".repeat(60_000)),
+    exit(stream, 0, 0),
+    data(stream, Buffer.from("late")),
+  ])
+  const stream = session?.do(["exec", "argument=true"])
+  expect(await stream?.ending).toEqual({ refused: "w".repeat(4096) })
+  const again = session?.do(["exec", "argument=true"])
+  expect(await again?.ending).toHaveProperty("refused")
+  session?.close()
+})
+
+test("statuses and signals are numbers that there are", async () => {
+  const session = await liar((stream) => [
+    stream % 2 ? exit(stream, 0, 0xffffffff) : exit(stream, 1, 0xffffffff),
+  ])
+  expect(await session?.do(["exec"]).ending).toEqual({ status: 255 })
+  expect(await session?.do(["exec"]).ending).toEqual({ signal: 127 })
+  session?.close()
+})
+
+test("who answers with another nonce, or only makes noise, has not answered", async () => {
+  const noise = Buffer.alloc(3_000_000, "OVMAGNT1 noise ")
+  expect(
+    await liar(
+      () => [],
+      () => [frameOf(TYPE.welcome, 0, Buffer.alloc(16, 7)), noise],
+    ),
+  ).toBeUndefined()
+  const late = await liar(
+    (stream) => [exit(stream, 0, 3)],
+    (welcome) => [noise.subarray(0, 100_000), welcome],
+  )
+  expect(await late?.do(["exec"]).ending).toEqual({ status: 3 })
+  late?.close()
+})

@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto"
+import type { Duplex } from "node:stream"
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../errors.ts"
+import { AgentSession } from "./session.ts"
+
+/** Between two attempts to reach the channel itself. */
+const AGAIN_MS = 200
+const SEED = 32
+
+/** What is known of a machine's agent. */
+export interface AgentState {
+  readonly ready: boolean
+  /** Since when it answers, in RFC 3339. */
+  readonly since?: string
+}
+
+export interface AgentOptions {
+  /** The channel, for one at a time; undefined while there is none. */
+  readonly connect: () => Promise<Duplex | undefined>
+  /** The machine goes on from a snapshot: its clock and its random bytes are those of its source. */
+  readonly resumed: boolean
+}
+
+/**
+ * The agent of one machine, for as long as somebody watches it: called until it answers, and again when it has gone.
+ */
+export class Agent {
+  #session: AgentSession | undefined
+  #since: string | undefined
+  #arrived = Promise.withResolvers<void>()
+  readonly #closing = new AbortController()
+
+  constructor(private readonly options: AgentOptions) {
+    void this.#keep()
+  }
+
+  get state(): AgentState {
+    return this.#since === undefined ? { ready: false } : { ready: true, since: this.#since }
+  }
+
+  /** One that answers, within that time. Throws OVM_AGENT_UNAVAILABLE, OVM_INTERRUPTED. */
+  async session(withinMs: number, signal?: AbortSignal): Promise<AgentSession> {
+    const deadline = performance.now() + withinMs
+    const over = new AbortController()
+    const stop = AbortSignal.any([over.signal, this.#closing.signal, ...(signal ? [signal] : [])])
+    try {
+      while (!this.#session) {
+        const left = deadline - performance.now()
+        if (left <= 0 || this.#closing.signal.aborted) throw silent(withinMs)
+        await Promise.race([this.#arrived.promise, sleep(left, undefined, { signal: stop }).catch(() => {})])
+        if (signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "waiting for the agent was interrupted")
+      }
+      return this.#session
+    } finally {
+      over.abort()
+    }
+  }
+
+  close(): void {
+    this.#closing.abort()
+  }
+
+  async #keep(): Promise<void> {
+    const { signal } = this.#closing
+    while (!signal.aborted) {
+      const channel = await this.options.connect().catch(() => undefined)
+      const session = channel && (await AgentSession.open(channel, signal))
+      if (session && (await this.#settle(session))) {
+        this.#session = session
+        this.#since = new Date().toISOString()
+        this.#arrived.resolve()
+        await session.closed
+        this.#session = this.#since = undefined
+        this.#arrived = Promise.withResolvers()
+      }
+      channel?.destroy()
+      await sleep(AGAIN_MS, undefined, { ref: false, signal }).catch(() => {})
+    }
+  }
+
+  /** Before anything else is asked of it (OVMS-AGT-050). False if it has gone meanwhile. */
+  async #settle(session: AgentSession): Promise<boolean> {
+    if (!this.options.resumed) return true
+    const seed = session.do(["reseed", `seed=${randomBytes(SEED).toString("hex")}`])
+    const clock = session.do(["time", `time=${Date.now()}000000`])
+    try {
+      await Promise.all([seed.ending, clock.ending])
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+function silent(ms: number): OvmError {
+  return new OvmError(
+    "OVM_AGENT_UNAVAILABLE",
+    ms === 0
+      ? "no agent answers inside the machine"
+      : `no agent has answered inside the machine within ${Math.ceil(ms / 1000)} s`,
+  )
+}

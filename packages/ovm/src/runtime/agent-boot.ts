@@ -1,0 +1,35 @@
+import { stat } from "node:fs/promises"
+import { join } from "node:path"
+import { readChunks } from "../files/chunks.ts"
+import { replaceFile } from "../files/replace.ts"
+import { agentSegment, withAgent } from "../guest/agent/initrd.ts"
+import type { LaunchPlan } from "../vmm/plan.ts"
+
+/** In the instance's directory. */
+const FILE = "agent.initrd"
+
+/** A plan whose initrd is to be made before its machine is started. */
+export interface AgentBoot<Plan extends LaunchPlan> {
+  readonly plan: Plan
+  make(): Promise<void>
+}
+
+/**
+ * How a machine that is to have an agent boots: its initrd has one more segment, in a file of the instance's own. A
+ * machine without kernel or initrd has an agent if its image brings one.
+ */
+export function agentBoot<Plan extends LaunchPlan>(plan: Plan): AgentBoot<Plan> {
+  const { agent, directory, kernel, initrd } = plan
+  if (!agent || !kernel || !initrd) return { plan, make: async () => {} }
+  const path = join(directory, FILE)
+  return {
+    plan: { ...plan, kernel: { ...kernel, args: withAgent(kernel.args) }, initrd: { path } },
+    make: () => replaceFile(path, appended(initrd.path, kernel.args)),
+  }
+}
+
+async function* appended(path: string, args: string): AsyncIterable<Uint8Array> {
+  const { size } = await stat(path)
+  yield* readChunks(path)
+  yield agentSegment(size, args)
+}

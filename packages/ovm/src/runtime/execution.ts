@@ -1,0 +1,66 @@
+import type { Call } from "../content/interfaces.ts"
+import { OvmError } from "../errors.ts"
+import { textsOf } from "../guest/agent/command.ts"
+import type { AgentStream, OutputPiece } from "../guest/agent/stream.ts"
+import { agentInside } from "./agents.ts"
+import type { Instance } from "./instance.ts"
+import type { ExecEnd, ExecRequest } from "./interfaces.ts"
+
+/** From a command that is to end to its end: an agent that does not come to it is past asking. */
+const END_MS = 10_000
+
+/** A command that runs in a guest. */
+export interface Execution {
+  readonly stream: AgentStream
+  output(): AsyncGenerator<OutputPiece>
+  /** How it ended, once all of `output` was read. Throws OVM_AGENT_UNAVAILABLE, OVM_UNSUPPORTED. */
+  end(): Promise<ExecEnd>
+}
+
+/**
+ * Begins a command. It is ended when its time is over, or the call is aborted. Throws what agentInside and
+ * AgentSession.do throw.
+ */
+export async function beginCommand(
+  instance: Instance,
+  request: ExecRequest,
+  { signal, input }: Call & { readonly input: boolean },
+): Promise<Execution> {
+  const session = await agentInside(instance, signal ? { signal } : {})
+  const { timeout_ms, ...command } = request
+  const stream = session.do(textsOf({ ...command, input }))
+  const over = new AbortController()
+  let timedOut = false
+  const finish = () => {
+    void stream.close()
+    setTimeout(() => stream.lose("it did not end what it was to end"), END_MS).unref()
+  }
+  const timer = timeout_ms === undefined ? undefined : setTimeout(() => over.abort(), timeout_ms)
+  over.signal.addEventListener("abort", () => {
+    timedOut = true
+    finish()
+  })
+  signal?.addEventListener("abort", finish, { once: true })
+  stream.ending
+    .catch(() => {})
+    .finally(() => {
+      clearTimeout(timer)
+      signal?.removeEventListener("abort", finish)
+    })
+  return {
+    stream,
+    output: () => stream.output(),
+    end: async () => endOf(await stream.ending, timedOut),
+  }
+}
+
+function endOf(ending: Awaited<AgentStream["ending"]>, timedOut: boolean): ExecEnd {
+  if ("refused" in ending)
+    throw new OvmError("OVM_UNSUPPORTED", `the agent does not do that: ${ending.refused}`)
+  const signal = "signal" in ending ? ending.signal : undefined
+  return {
+    exit_code: "status" in ending ? ending.status : 128 + ending.signal,
+    ...(signal !== undefined && { signal }),
+    ...(timedOut && { timed_out: true }),
+  }
+}

@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { existsSync, readdirSync } from "node:fs"
+import { join } from "node:path"
+import { connect, execPieces, type Runtime } from "@ovms/client"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { Sandbox } from "./sandbox.ts"
+
+// A Linux takes tens of seconds where there is no KVM.
+setDefaultTimeout(300_000)
+
+// Commands inside real guests: one that boots from a disk, one without a disk, and clones of one.
+
+const MACHINE = join(import.meta.dir, "../../../.cache/machine")
+const SOURCE = join(MACHINE, "machine.json")
+/** For a guest that boots, on a host that may be very busy. */
+const PATIENCE = 200_000
+const skip =
+  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
+  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+if (skip) console.log(`SKIP packages/ovm/test/exec.test.ts: ${skip}`)
+
+describe.skipIf(Boolean(skip))("commands inside a machine", () => {
+  let box: Sandbox
+  let runtime: Runtime
+  let id: string
+
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    id = (await box.json(["run", "-d", "--agent", "--name", "web", "debian:12"])).instance_id
+    runtime = connect(join(box.home, "ovm.sock"))
+  })
+  afterAll(() => box?.[Symbol.asyncDispose]())
+
+  test("an agent comes with the machine, runs in its root, and is seen [OVMS-API-320, OVMS-API-328, OVMS-AGT-001, OVMS-AGT-031]", async () => {
+    const { ready, since } = await runtime.ready(id, { timeoutMs: PATIENCE })
+    expect(ready).toBe(true)
+    expect((await box.json(["status", "web"])).agent).toEqual({ ready: true, since })
+    expect(await box.ok(["status", "web"])).toContain("answers since")
+    await box.console(id, "OVM-DISK")
+    expect(await box.ok(["exec", "web", "cat", "/etc/layer"])).toBe("second, on top of base")
+    expect(
+      await box.ok(["exec", "web", "sh", "-c", "cat /proc/1/comm; tr '\\0' ' ' </proc/$PPID/cmdline"]),
+    ).toBe("acpid\n@ovm-agent ")
+  })
+
+  test("output, errors and exit statuses are the command's, or Docker's [OVMS-API-321]", async () => {
+    const said = await box.ovm(["exec", "web", "sh", "-c", "echo out; echo err >&2; exit 42"])
+    expect(said).toEqual({ status: 42, stdout: "out\n", stderr: "err\n" })
+    expect((await box.ovm(["exec", "web", "sh", "-c", "kill -TERM $$"])).status).toBe(143)
+    expect(await box.ovm(["exec", "web", "nothing-like-it"])).toMatchObject({
+      status: 127,
+      stderr: expect.stringContaining("nothing-like-it"),
+    })
+    expect((await box.ovm(["exec", "web", "/etc"])).status).toBe(126)
+    expect((await box.ovm(["exec", "-u", "nobody-at-all", "web", "true"])).status).toBe(126)
+    const gone = await box.ovm(["exec", "nowhere", "true"])
+    expect(gone).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_INSTANCE_UNKNOWN") })
+    const late = await box.ovm(["exec", "--timeout", "1", "web", "sleep", "600"])
+    expect(late).toMatchObject({ status: 124, stderr: expect.stringContaining("killed after 1 s") })
+  })
+
+  test("environment, directory, user, and what looks like options of ours", async () => {
+    const asked = ["-e", "A=1 2", "-e", "B", "-w", "/etc", "-u", "5:6"]
+    const script = 'echo "$A/$B/$(pwd)/$(id -u):$(id -g)"'
+    expect(await box.ok(["exec", ...asked, "web", "sh", "-c", script], { env: { B: "ours" } })).toBe(
+      "1 2/ours//etc/5:6",
+    )
+    expect(await box.ok(["exec", "web", "echo", "-i", "--user", "x"])).toBe("-i --user x")
+  })
+
+  test("standard input goes in to its end, bytes as they are [OVMS-API-326]", async () => {
+    const bytes = "0123456789abcdef".repeat(40_000)
+    expect(await box.ok(["exec", "-i", "web", "sha256sum"], { input: bytes })).toBe(
+      `${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}  -`,
+    )
+    // Without -i there is none.
+    expect(await box.ok(["exec", "web", "wc", "-c"], { input: bytes })).toBe("0")
+  })
+
+  test("a terminal, and a shell on it [OVMS-API-325, OVMS-API-331]", async () => {
+    const { output, status } = await box.onTerminal(
+      ["shell", "web"],
+      [
+        ["# ", "stty size; echo $((40 + 2))"],
+        ["42", "exit 9"],
+      ],
+    )
+    expect(output).toContain("40 120")
+    expect(status).toBe(9)
+    await box.fails(["shell", "web"], "OVM_USAGE", ["terminal"])
+  })
+
+  test("one call collects what a command writes, within bounds [OVMS-API-321, OVMS-API-324, OVMS-API-330]", async () => {
+    const command = ["sh", "-c", "cat; echo err >&2; exit 3"]
+    expect(await runtime.exec(id, { command, input: "given\n" })).toEqual({
+      exit_code: 3,
+      stdout: "given\n",
+      stderr: "err\n",
+      duration_ms: expect.any(Number),
+    })
+    const much = await runtime.exec(id, { command: ["head", "-c", "1500000", "/dev/zero"] })
+    expect(much).toMatchObject({ exit_code: 0, truncated: true })
+    expect(much.stdout.length).toBe(1 << 20)
+    expect(await runtime.exec(id, { command: ["sleep", "600"], timeout_ms: 300 })).toMatchObject({
+      exit_code: 137,
+      signal: 9,
+      timed_out: true,
+    })
+    const wrong = runtime.exec(id, { command: ["true"], interactive: true })
+    expect(await wrong.catch(({ code }) => code)).toBe("OVM_REQUEST_INVALID")
+  })
+
+  test("a hundred commands at once [OVMS-API-327, OVMS-AGT-022]", async () => {
+    const all = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => runtime.exec(id, { command: ["echo", `${index}`] })),
+    )
+    expect(all.map(({ stdout }) => Number(stdout))).toEqual(all.map((_, index) => index))
+  })
+
+  test("a command whose client has gone is killed [OVMS-API-323]", async () => {
+    const left = new AbortController()
+    const command = ["sleep", "987"]
+    const options = { attachment: "left", signal: left.signal }
+    const bytes = await runtime.execStream(id, { command }, options)
+    const reading = execPieces(bytes).next()
+    reading.catch(() => {})
+    const count = async () => {
+      const { stdout } = await runtime.exec(id, { command: ["sh", "-c", "ps | grep -c '[s]leep 987'"] })
+      return Number(stdout)
+    }
+    await until("the command runs", count, { is: (found) => found === 1 })
+    left.abort()
+    expect(await until("the command is gone", count, { is: (found) => found === 0 })).toBe(0)
+  })
+
+  test("a daemon that was killed takes its commands along, and the next one goes on [OVMS-AGT-010, OVMS-AGT-012]", async () => {
+    const cut = box.ovm(["exec", "web", "sleep", "986"])
+    const script = "ps | grep -c '[s]leep 986'"
+    await until(
+      "the command runs",
+      async () => (await runtime.exec(id, { command: ["sh", "-c", script] })).stdout,
+      {
+        is: (text) => text === "1\n",
+      },
+    )
+    const { pid } = await runtime.info()
+    process.kill(pid, "SIGKILL")
+    expect(await cut).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining("OVM_DAEMON_UNREACHABLE"),
+    })
+    expect((await box.ovm(["exec", "web", "sh", "-c", script])).stdout).toBe("0\n")
+  })
+
+  test("a machine that stands still, was not asked to have one, or has ended, says so [OVMS-API-322, OVMS-AGT-002]", async () => {
+    await box.ok(["pause", "web"])
+    const paused = await box.ovm(["exec", "web", "true"])
+    expect(paused).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_STATE_CONFLICT") })
+    await box.ok(["resume", "web"])
+    expect((await box.ovm(["exec", "web", "true"])).status).toBe(0)
+    const plain = (await box.json(["run", "-d", "debian:12"])).instance_id
+    expect(await box.ovm(["exec", plain, "true"])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining("--agent"),
+    })
+    const early = await runtime.ready(plain).catch(({ code }) => code)
+    expect(early).toBe("OVM_UNSUPPORTED")
+    await box.ok(["rm", "--force", plain])
+  })
+
+  test("clones have a clock, random bytes and commands of their own [OVMS-AGT-050]", async () => {
+    await box.ok([
+      "exec",
+      "web",
+      "sh",
+      "-c",
+      "date -s '2020-01-01 00:00:00'; sleep 985 </dev/null >/dev/null 2>&1 &",
+    ])
+    await box.ok(["snapshot", "web", "--tag", "warm"])
+    expect(await box.ok(["exec", "web", "date", "+%Y"])).toBe("2020")
+    const script = "date +%s; head -c 16 /dev/urandom | od -An -tx1"
+    const clones = await Promise.all(
+      ["one", "two"].map(async (name) => {
+        await box.ok(["run", "-d", "--name", name, "debian:warm"])
+        const said = await box.ok(["exec", name, "sh", "-c", script])
+        const [seconds = "", random] = said.split("\n")
+        return { late: Math.abs(Date.now() / 1000 - Number(seconds)), random }
+      }),
+    )
+    expect(clones[0]?.random).not.toBe(clones[1]?.random)
+    for (const { late } of clones) expect(late).toBeLessThan(30)
+    await box.ok(["rm", "--force", "one", "two"])
+  })
+
+  test("a snapshot has what its machine had: no agent can be added [OVMS-API-329]", async () => {
+    await packGuest(join(box.home, "store"), "bare:1", "ticks=100000 tick_ms=100")
+    const bare = (await box.json(["run", "-d", "bare:1"])).instance_id
+    await box.console(bare, "TICK 1")
+    await box.ok(["snapshot", bare, "--tag", "snap"])
+    await box.fails(["run", "-d", "--agent", "bare:snap"], "OVM_UNSUPPORTED", ["agent"])
+    await box.ok(["rm", "--force", bare])
+  })
+
+  test("a machine without a disk has one too, and again when it is started again", async () => {
+    const source = {
+      schemaVersion: 1,
+      name: "tests/net",
+      version: "1",
+      kernel: { path: join(MACHINE, "vmlinuz"), args: "console=ttyS0 quiet panic=-1 no_timer_check" },
+      initrd: { path: join(MACHINE, "net.img") },
+      resources: { memory: 256 << 20, vcpus: 1 },
+    }
+    await box.ok(["pack", "-f", await box.file("net.json", source), "-t", "net:1"])
+    const net = (await box.json(["run", "-d", "--agent", "--network", "none", "--name", "net", "net:1"]))
+      .instance_id
+    await runtime.ready(net, { timeoutMs: PATIENCE })
+    expect(await box.ok(["exec", "net", "cat", "/proc/1/comm"])).toMatch(/init|sleep/)
+    await box.ok(["stop", "--time", "0", "net"])
+    expect((await box.json(["status", "net"])).agent).toEqual({ ready: false })
+    await box.ok(["start", "net"])
+    await runtime.ready(net, { timeoutMs: PATIENCE })
+    expect(await box.ok(["exec", "net", "echo", "again"])).toBe("again")
+    expect(readdirSync(join(box.home, "instances", net))).toContain("agent.initrd")
+  })
+})
