@@ -17,13 +17,13 @@ export interface Written {
 
 /**
  * Stores the machine of `opened` in the layout at `root` with what is in `written` as one more layer of each disk; it
- * has no name yet, and `size` is that of the layers, in bytes. Each layer is written to the new file `file` first.
- * Throws as writeCompact and writeFurther do.
+ * has no name yet, the lease holds it, and `size` is that of the layers, in bytes. Each layer is written to the new
+ * file `file` first. Throws as writeCompact and writeFurther do.
  */
 export async function commitMachine(
   root: string,
   opened: OpenImage,
-  { written, file }: { readonly written: Written; readonly file: string },
+  { written, file, lease }: { readonly written: Written; readonly file: string; readonly lease: string },
   call: Call = {},
 ): Promise<{ readonly descriptor: Descriptor; readonly size: number }> {
   const { layers, disks } = opened.image
@@ -44,6 +44,7 @@ export async function commitMachine(
   }
   const created = new Date().toISOString()
   const { descriptor } = await writeFurther(store, opened.machine, { added, disks: further, created }, call)
+  await store.lease(lease).add(descriptor)
   const size = [...added, ...further.values()].reduce((sum, layer) => sum + layer.size, 0)
   return { descriptor, size }
 }

@@ -261,13 +261,19 @@ export class Images {
     return { snapshot, replaced: before !== undefined && before.digest !== descriptor.digest }
   }
 
-  /** commitMachine into this host's store. */
+  /** commitMachine into this host's store; the instance of that lease holds it until dropCommit. */
   async writeCommit(
     opened: OpenImage,
     what: Parameters<typeof commitMachine>[2],
     call: Call = {},
   ): ReturnType<typeof commitMachine> {
-    return await commitMachine(this.place.store, opened, what, call)
+    return await commitMachine(this.place.store, opened, { ...what, lease: leaseOf(what.lease) }, call)
+  }
+
+  /** The instance holds a machine of writeCommit no more: it has its name, or never will. */
+  async dropCommit(descriptor: Descriptor, instance: string): Promise<void> {
+    await using store = await openLayout(this.place.store)
+    await store.lease(leaseOf(instance)).drop(descriptor)
   }
 
   /** Gives a machine that writeCommit stored its name; what had it goes, unless something else holds it. */

@@ -8,6 +8,7 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { readArtifact } from "../artifact/machine/read.ts"
+import { collectGarbage } from "../content/layout/gc.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
@@ -32,12 +33,14 @@ function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): P
   return until(what, () => runtime.status(id), { is })
 }
 
-async function open(): Promise<LocalRuntime> {
+const imagesHere = () => openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json")))
+
+async function open(images = imagesHere()): Promise<LocalRuntime> {
   return LocalRuntime.open({
     version: "test",
     root,
     instances: join(root, "instances"),
-    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
+    images: await images,
     vmms: availableVmms(join(root, "cache")),
   })
 }
@@ -104,6 +107,24 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     const third = await started("localhost/tests/commit:3", { args: "tick_ms=20 read=3 read=9" })
     for (const sector of [3, 9])
       expect(await ticking(third)).toContain(`SECTOR ${sector} [written by the guest]`)
+  })
+
+  test("nobody collects it before it has its name, and nothing holds it but that", async () => {
+    const id = await started(IMAGE)
+    await stopped(id)
+    await runtime.close()
+    const images = await imagesHere()
+    const name = images.nameCommit.bind(images)
+    images.nameCommit = async (...all) => {
+      await collectGarbage(store())
+      await name(...all)
+    }
+    runtime = await open(Promise.resolve(images))
+    const { digest } = await runtime.commit(id, { name: MADE })
+    await using layout = await openLayout(store())
+    const { layers } = await readArtifact(layout, await layout.resolve(MADE))
+    for (const { descriptor } of layers) expect(await layout.exists(descriptor)).toBe(true)
+    expect((await layout.leases()).flatMap(({ digests }) => digests)).not.toContain(digest)
   })
 
   // OVMS-API-193

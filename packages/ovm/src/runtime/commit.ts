@@ -38,9 +38,13 @@ export async function commitInstance(
     const opened = await images.openAgain(asked, lineage.base, { lease: instance.id, signal })
     try {
       const written = await writtenTo(instance, lineage, opened, { signal })
-      const made = await images.writeCommit(opened, { written, file }, { signal })
-      if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
-      await images.nameCommit(made.descriptor, reference, { signal })
+      const made = await images.writeCommit(opened, { written, file, lease: instance.id }, { signal })
+      try {
+        if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
+        await images.nameCommit(made.descriptor, reference, { signal })
+      } finally {
+        await images.dropCommit(made.descriptor, instance.id).catch(() => {})
+      }
       return { reference, digest: made.descriptor.digest, size: made.size }
     } finally {
       await opened.close()
