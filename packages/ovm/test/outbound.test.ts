@@ -170,5 +170,6 @@ test.skipIf(Boolean(skip))("a guest with a list gets to what is in it, again aft
   scene.world.others.contacts.length = 0
   await scene.box.ok(["restart", "--time", "0", id])
   await scene.ready(id)
+  expect((await scene.box.json(["status", id])).network.allow).toHaveLength(3)
   expect(scene.reached("others").filter((contact) => contact !== "udp 198.51.100.7")).toEqual(expected)
 })

@@ -866,6 +866,8 @@ export interface components {
                 readonly mac?: string;
                 /** @description Whether the guest can connect to other hosts. */
                 readonly outbound?: boolean;
+                /** @description What alone it can connect to, as the start said. Absent if that was every public address. */
+                readonly allow?: readonly string[];
                 /** @description The ports of the host that lead to it. */
                 readonly ports?: readonly components["schemas"]["Port"][];
             };

@@ -150,4 +150,7 @@ test("a VMM that has no way out is not said to have one (OVMS-API-257)", async (
   expect(shownNetwork(honoured(plan, [finding]))).toMatchObject({ mode: "user", outbound: false })
   expect(shownNetwork(honoured(plan, []))).toMatchObject({ mode: "user", outbound: true })
   expect(shownNetwork({} as never)).toEqual({ mode: "none" })
+  const allow = ["10.0.0.0/8", "192.0.2.7:443"]
+  const listed = { network: await newNetwork({ network: { allow } }, plain, USER) } as never
+  expect(shownNetwork(listed)).toMatchObject({ outbound: true, allow })
 })

@@ -60,9 +60,9 @@ export async function newNetwork(
 async function outboundOf(
   { outbound = true, allow }: NonNullable<Overrides["network"]>,
   mode: NetworkPlan["mode"],
-): Promise<Pick<NetworkPlan, "outbound" | "allowed">> {
+): Promise<Pick<NetworkPlan, "outbound" | "allow" | "allowed">> {
   if (allow === undefined) return { outbound }
-  if (outbound && mode === "user") return { outbound, allowed: await allowedNetworks(allow) }
+  if (outbound && mode === "user") return { outbound, allow, allowed: await allowedNetworks(allow) }
   throw new OvmError("OVM_REQUEST_INVALID", "network.allow: the guest is to connect to nothing", {
     detail: { requirement: "OVMS-API-260" },
     hint: "leave out either the list, or --outbound off and --network none",
@@ -136,6 +136,7 @@ export function honoured<Plan extends LaunchPlan>(plan: Plan, findings: readonly
 /** What a status says of it. */
 export function shownNetwork({ network }: LaunchPlan): Shown {
   if (!network) return { mode: "none" }
-  const { mode, mac, outbound, forwards } = network
-  return mode === "none" ? { mode, mac } : { mode, mac, outbound, ports: [...forwards] }
+  const { mode, mac, outbound, allow, forwards } = network
+  if (mode === "none") return { mode, mac }
+  return { mode, mac, outbound, ...(allow && { allow: [...allow] }), ports: [...forwards] }
 }

@@ -103,7 +103,9 @@ export interface NetworkPlan {
   readonly forwards: readonly PortForward[]
   /** Whether the guest may connect to anything but the host's ports. */
   readonly outbound: boolean
-  /** All that it may connect to then; absent: whatever is public. */
+  /** What it may connect to then, in the words of the start; absent: whatever is public. */
+  readonly allow?: readonly string[]
+  /** The networks that this stands for just now. */
   readonly allowed?: readonly AllowedNetwork[]
 }
 
