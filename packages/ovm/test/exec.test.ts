@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, readdirSync } from "node:fs"
+import { chmod, mkdir, readFile, stat, symlink } from "node:fs/promises"
 import { join } from "node:path"
 import { connect, execPieces, type Runtime } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
@@ -152,6 +153,45 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
       stderr: expect.stringContaining("OVM_DAEMON_UNREACHABLE"),
     })
     expect((await box.ovm(["exec", "web", "sh", "-c", script])).stdout).toBe("0\n")
+  })
+
+  test("files and folders go in and come out, with their permissions", async () => {
+    const deep = join("a", "n".repeat(60), "m".repeat(60))
+    await mkdir(join(box.path("in"), deep), { recursive: true })
+    const bytes = Buffer.alloc(700_001, "some bytes ")
+    await box.file(join("in", deep, "big"), bytes)
+    await box.file("in/run", "#!/bin/sh\necho ran\n")
+    await chmod(box.path("in/run"), 0o755)
+    await symlink("run", box.path("in/link"))
+    await box.ok(["cp", box.path("in"), "web:/mnt"])
+    expect(await box.ok(["exec", "web", "/mnt/in/link"])).toBe("ran")
+    expect(await box.ok(["exec", "web", "stat", "-c", "%u:%a", "/mnt/in/run"])).toBe("0:755")
+    await box.ok(["cp", box.path("in/run"), "web:/mnt/other"])
+    expect(await box.ok(["exec", "web", "/mnt/other"])).toBe("ran")
+    const back = await box.ovm(["cp", "web:/mnt/in", box.path("back")])
+    expect(back).toMatchObject({ status: 0, stderr: expect.stringContaining("in/link") })
+    expect(await readFile(join(box.path("back"), deep, "big"))).toEqual(bytes)
+    expect((await stat(box.path("back/run"))).mode & 0o777).toBe(0o755)
+    expect(existsSync(box.path("back/link"))).toBe(false)
+    // Into a folder that is there, and as tar both ways.
+    await box.ok(["cp", "web:/etc/layer", box.path("back")])
+    expect(await readFile(box.path("back/layer"), "utf8")).toBe("second, on top of base\n")
+    const { status } = await box.shell(
+      "ovm cp web:/mnt/in - | ovm cp - web:/dev && ovm exec web /dev/in/link",
+    )
+    expect(status).toBe(0)
+    expect(readdirSync(box.directory).filter((name) => name.startsWith(".ovm-"))).toEqual([])
+  })
+
+  test("what cannot be copied is said, and nothing is half there", async () => {
+    await box.fails(["cp", "web:/no/where", box.path("x")], "OVM_FILE_UNREADABLE", ["/no/where"])
+    await box.fails(["cp", box.path("nothing"), "web:/mnt/x"], "OVM_FILE_UNREADABLE", ["nothing"])
+    await box.fails(["cp", box.path("in"), "web:/no/where"], "OVM_FILE_UNREADABLE", ["/no"])
+    await box.fails(["cp", box.path("in"), "web:/mnt/x/"], "OVM_FILE_UNREADABLE", ["/mnt/x/"])
+    await box.fails(["cp", "a", "b"], "OVM_USAGE", ["NAME:PATH"])
+    await box.fails(["cp", "a", "web:b"], "OVM_USAGE", ["slash"])
+    await box.fails(["cp", "web:/mnt/in", box.path("back/run")], "OVM_STATE_CONFLICT", ["run"])
+    expect(existsSync(box.path("x"))).toBe(false)
   })
 
   test("a machine that stands still, was not asked to have one, or has ended, says so [OVMS-API-322, OVMS-AGT-002]", async () => {

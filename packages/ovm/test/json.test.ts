@@ -20,6 +20,7 @@ afterAll(() => box[Symbol.asyncDispose]())
 const WITHOUT = [
   "attach",
   "exec",
+  "cp",
   "shell",
   "ssh",
   "login",

@@ -160,7 +160,6 @@ describe("a word of other tools is answered, and never by a likeness of letters"
     ["delete", "ovm rmi"],
     ["destroy", "ovm rm"],
     ["console", "ovm attach"],
-    ["cp", "ovm copy"],
     ["undefine", "ovm rm"],
     ["apply", "ovm run"],
   ])("ovm %s", async (word, hint) => {

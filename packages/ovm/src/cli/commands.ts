@@ -237,6 +237,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/shell.ts"),
   },
   {
+    name: "cp",
+    summary: "Copy files into a machine, or out of one",
+    group: INSTANCES,
+    load: () => import("./commands/machines/cp.ts"),
+  },
+  {
     name: "port",
     summary: "List the ports of this host that lead to machines",
     group: INSTANCES,

@@ -16,7 +16,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   clone: SNAPSHOT,
   config: "ovm info says where settings are",
   console: "ovm attach ID joins the terminal and a machine's console",
-  cp: `${LATER} for files of a machine; ovm copy copies images between places`,
   define: "ovm pack makes an image of a kernel and disks, ovm run starts a machine of it",
   delete: REMOVE,
   describe: SHOW,

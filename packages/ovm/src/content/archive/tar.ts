@@ -12,6 +12,8 @@ export interface TarEntry {
   /** Where the content begins in the archive. */
   readonly offset: number
   readonly directory: boolean
+  /** Of its permissions, those bits that chmod(1) calls 777. */
+  readonly mode: number
   /** The content; what is not read is skipped when the iteration goes on. */
   content(): Bytes
 }
@@ -23,9 +25,14 @@ const ENTRY_LIMIT = 200_000
 
 /**
  * The files and folders of an archive, in order. Throws OVM_ARTIFACT_INVALID, naming `what` and the entry: links,
- * devices, sparse files, paths that lead out of the archive, and an end before the end.
+ * devices, sparse files, paths that lead out of the archive, and an end before the end. With `passOver`, what is
+ * neither file nor folder is told to that and left out.
  */
-export async function* readTar(input: TarInput, what: string): AsyncIterable<TarEntry> {
+export async function* readTar(
+  input: TarInput,
+  what: string,
+  passOver?: (message: string) => void,
+): AsyncIterable<TarEntry> {
   const fault = (reason: string) => new OvmError("OVM_ARTIFACT_INVALID", `${what}: ${reason}`)
   let given: Extra = {}
   for (let count = 0; ; count++) {
@@ -47,13 +54,20 @@ export async function* readTar(input: TarInput, what: string): AsyncIterable<Tar
       continue
     }
     const directory = header.type === "5"
-    if (given.sparse || !(directory || FILES.includes(header.type)))
-      throw fault(`${JSON.stringify(name)} is neither a file nor a folder`)
+    if (given.sparse || !(directory || FILES.includes(header.type))) {
+      const message = `${JSON.stringify(name)} is neither a file nor a folder`
+      if (!passOver || given.sparse) throw fault(message)
+      passOver(`${what}: ${message}, and is left out`)
+      given = {}
+      if (!(await input.skip(end - input.position))) throw fault("it is cut short")
+      continue
+    }
     const clean = cleanPath(name)
     if (clean === undefined) throw fault(`${JSON.stringify(name)} leads out of the archive`)
     given = {}
     const offset = input.position
-    yield { name: clean, size, offset, directory, content: () => exactly(input, size, fault) }
+    const { mode } = header
+    yield { name: clean, size, offset, directory, mode, content: () => exactly(input, size, fault) }
     if (!(await input.skip(end - input.position))) throw fault(`it is cut short in ${clean}`)
   }
 }
@@ -68,15 +82,23 @@ interface Extra {
   readonly sparse?: true
 }
 
+interface TarHeader {
+  readonly name: string
+  readonly size: number
+  readonly type: string
+  readonly mode: number
+}
+
 /** An entry's header; undefined if its checksum is not right. */
-export function parseTarHeader(block: Uint8Array): { name: string; size: number; type: string } | undefined {
+export function parseTarHeader(block: Uint8Array): TarHeader | undefined {
   const sum = block.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0)
   if (number(block.subarray(148, 156)) !== sum) return undefined
   const size = number(block.subarray(124, 136))
   if (size === undefined) return undefined
   const prefix = text(block.subarray(257, 263)) === "ustar" ? text(block.subarray(345, 500)) : ""
   const name = text(block.subarray(0, 100))
-  return { name: prefix ? `${prefix}/${name}` : name, size, type: String.fromCharCode(block[156] ?? 0) }
+  const mode = (number(block.subarray(100, 108)) ?? 0) & 0o777
+  return { name: prefix ? `${prefix}/${name}` : name, size, type: String.fromCharCode(block[156] ?? 0), mode }
 }
 
 /** Octal digits, none of them for 0, or GNU's binary form for what they cannot say. */
@@ -130,20 +152,34 @@ export function padding(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK
 }
 
-/** The header of a file, or of a folder if `name` ends in a slash: no owner, no time. */
-export function tarHeader(name: string, size: number): Uint8Array {
+/** What a header says besides, in place of what it says unless told. */
+export interface TarFacts {
+  /** Permissions. */
+  readonly mode?: number
+  /** Seconds since 1970. */
+  readonly time?: number
+  /** One character of POSIX's list. */
+  readonly type?: string
+  /** Of a symbolic link: where it leads. */
+  readonly link?: string
+}
+
+/** The header of a file, or of a folder if `name` ends in a slash: no owner, and no time unless told. */
+export function tarHeader(name: string, size: number, facts: TarFacts = {}): Uint8Array {
   const directory = name.endsWith("/")
+  const { mode = directory ? 0o755 : 0o644, time = 0, type = directory ? "5" : "0", link = "" } = facts
   const block = Buffer.alloc(BLOCK)
   block.write(name, 0, 100)
-  block.write(`${octal(directory ? 0o755 : 0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, 100)
+  block.write(`${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, 100)
   if (size < 8 ** 11) block.write(`${octal(size, 11)}\0`, 124)
   else {
     block[124] = 0x80
     block.writeBigUInt64BE(BigInt(size), 128)
   }
-  block.write(`${octal(0, 11)}\0`, 136)
+  block.write(`${octal(time, 11)}\0`, 136)
   block.write("        ", 148)
-  block.write(directory ? "5" : "0", 156)
+  block.write(type, 156)
+  block.write(link, 157, 100)
   block.write("ustar\x0000", 257)
   const sum = block.reduce((all, byte) => all + byte, 0)
   block.write(`${octal(sum, 6)}\0 `, 148)
