@@ -243,18 +243,16 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     await box.ok(["rm", "--force", bare])
   })
 
-  test("a machine without a disk has one too, and again when it is started again", async () => {
-    const source = {
-      schemaVersion: 1,
-      name: "tests/net",
-      version: "1",
-      kernel: { path: join(MACHINE, "vmlinuz"), args: "console=ttyS0 quiet panic=-1 no_timer_check" },
-      initrd: { path: join(MACHINE, "net.img") },
-      resources: { memory: 256 << 20, vcpus: 1 },
-    }
-    await box.ok(["pack", "-f", await box.file("net.json", source), "-t", "net:1"])
-    const net = (await box.json(["run", "-d", "--agent", "--network", "none", "--name", "net", "net:1"]))
-      .instance_id
+  test("an image may ask for it, without a disk too, and it is there again when it is started again [OVMS-MAN-131]", async () => {
+    const args = ["--args", "console=ttyS0 quiet panic=-1 no_timer_check", "--memory", "256MiB", "--agent"]
+    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
+    await box.ok(["pack", ...files, ...args, "-t", "net:1"])
+    expect(await box.ok(["inspect", "net:1"])).toContain("agent  ovms.agent.v1")
+    const run = ["run", "-d", "--network", "none"]
+    const without = (await box.json([...run, "--no-agent", "net:1"])).instance_id
+    expect(await runtime.ready(without).catch(({ code }) => code)).toBe("OVM_UNSUPPORTED")
+    await box.ok(["rm", "--force", without])
+    const net = (await box.json([...run, "--name", "net", "net:1"])).instance_id
     await runtime.ready(net, { timeoutMs: PATIENCE })
     expect(await box.ok(["exec", "net", "cat", "/proc/1/comm"])).toMatch(/init|sleep/)
     await box.ok(["stop", "--time", "0", "net"])

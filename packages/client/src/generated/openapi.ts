@@ -504,7 +504,7 @@ export interface components {
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
             readonly network?: components["schemas"]["NetworkWanted"];
-            /** @description True - the machine has an agent inside, which runs commands (agent.md). Default false. */
+            /** @description True - the machine has an agent inside, which runs commands (agent.md). Default as the manifest says. */
             readonly agent?: boolean;
         };
         /** @description What the guest is told at its first boot (first-boot.md). */

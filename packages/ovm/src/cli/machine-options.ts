@@ -57,7 +57,8 @@ export function defineMachineOptions(command: Command): Command {
       "how large a disk the guest sees, such as 20GiB; at least the image's",
       (text) => parseAmple(text, "--disk-size"),
     )
-    .option("--agent", "have an agent in the guest: ovm exec and ovm shell")
+    .option("--agent", "have an agent in the guest: ovm exec, shell and cp")
+    .option("--no-agent", "have none, whatever the image says")
     .option("--read-only", "let the guest see a read-only disk")
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
     .option("--resume", "go on from the newest snapshot of the image on this host that fits")
@@ -140,7 +141,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.vmm !== undefined && { vmm: options.vmm }),
     ...(options.restart !== undefined && { restart: options.restart }),
     ...(options.diskSize !== undefined && { diskSize: options.diskSize }),
-    ...(options.agent && { agent: true }),
+    ...(options.agent !== undefined && { agent: options.agent }),
     ...(options.readOnly && { readOnly: true }),
     ...(options.coldBootOnMismatch && { coldBootOnMismatch: true }),
     ...(options.resume !== undefined && { resume: options.resume }),

@@ -126,7 +126,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(volumes.length > 0 && { volumes }),
     devices: (manifest.devices ?? []).map(devicePlan),
     ...(network?.mode === "user" && { network }),
-    ...(overrides.agent && { agent: true }),
+    ...((overrides.agent ?? manifest.agent !== undefined) && { agent: true }),
     consoleLimit,
   }
 }

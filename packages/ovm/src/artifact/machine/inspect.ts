@@ -142,6 +142,7 @@ export function inspectLines(model: InspectModel): string[] {
     const offered = ports.map(({ guest, protocol = "tcp" }) => `${guest}/${protocol}`).join(", ")
     entries.push({ text: `network  ${mode}${offered && `, offers ${offered}`}` })
   }
+  if (manifest.agent) entries.push({ text: `agent  ${manifest.agent.protocol}` })
   if (devices.length > 0)
     entries.push({
       text: "devices",

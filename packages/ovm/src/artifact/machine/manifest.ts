@@ -60,6 +60,7 @@ export interface OvmsManifest {
     readonly mode: "user" | "none"
     readonly ports?: readonly { readonly guest: number; readonly protocol?: "tcp" | "udp" }[]
   }[]
+  readonly agent?: { readonly protocol: "ovms.agent.v1" }
   readonly resources?: { readonly vcpus?: number; readonly memory?: number }
   readonly metadata?: {
     readonly author?: string

@@ -36,6 +36,7 @@ export interface PackSource
     | "devices"
     | "resources"
     | "network"
+    | "agent"
     | "metadata"
     | "runtimeHints"
   > {

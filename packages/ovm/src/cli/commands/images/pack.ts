@@ -29,6 +29,7 @@ interface PackOptions extends ProvenanceOptions {
   readonly format?: DiskFormat
   readonly args?: string
   readonly memory?: number
+  readonly agent?: boolean
   readonly cpus?: number
   readonly json?: boolean
 }
@@ -37,7 +38,7 @@ export function define(command: Command): void {
   // One list for both spellings: the layers are a chain, in the order of the command line.
   const layers: string[] = []
   const addLayer = (path: string) => layers.push(path)
-  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus"]
+  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent"]
   command
     .description(
       "Make an image of local files and keep it on this host. The same files give the same digest on any " +
@@ -64,6 +65,7 @@ export function define(command: Command): void {
     .option("--args <line>", "kernel command line")
     .option("--memory <size>", "memory of the machine", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
+    .option("--agent", "have machines of it start with an agent inside, for ovm exec")
     .option(
       "--provenance [file]",
       "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; " +
@@ -143,7 +145,7 @@ async function provenanceKeeper(options: PackOptions) {
 }
 
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
-  const { kernel, initrd, format, args, memory, cpus } = options
+  const { kernel, initrd, format, args, memory, cpus, agent } = options
   if (kernel === undefined && layers.length === 0)
     throw new OvmError(
       "OVM_USAGE",
@@ -167,6 +169,7 @@ function sourceOf(options: PackOptions, layers: readonly string[], reference: Re
     ...(layers.length > 0 && {
       diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
     }),
+    ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
     ...((memory !== undefined || cpus !== undefined) && {
       resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
     }),
