@@ -4,8 +4,8 @@ const CTRL_Q = 0x11
 
 /** Two of them within this time are one wish. */
 const TWICE_MS = 1000
-/** How long a first key may wait for its second. */
-const HELD_MS = 500
+/** How long a first key may wait for its second: one alone is for the guest. */
+const HELD_MS = 1000
 
 export interface KeyEvents {
   /** For the guest. */

@@ -26,20 +26,19 @@ export async function* consoleLines({ bytes, offset }: PlacedBytes, moments: rea
     return Buffer.from(`${JSON.stringify({ time, text })}\n`)
   }
   for await (const chunk of bytes) {
-    let at = 0
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, at)) {
+    for (let at = 0; at < chunk.length; ) {
+      const newline = chunk.indexOf(NEWLINE, at)
+      const stop = newline < 0 ? chunk.length : newline
+      const end = Math.min(stop, at + MAX_LINE - rest.length)
       began ??= offset() + at
-      yield entry(Buffer.concat([rest, chunk.subarray(at, end)]))
+      rest = Buffer.concat([rest, chunk.subarray(at, end)])
+      at = end === newline ? end + 1 : end
+      // What may still go on.
+      if (end === stop && newline < 0) break
+      yield entry(rest)
       rest = new Uint8Array()
       began = undefined
-      at = end + 1
     }
-    if (at < chunk.length) began ??= offset() + at
-    rest = Buffer.concat([rest, chunk.subarray(at)])
-    if (rest.length <= MAX_LINE) continue
-    yield entry(rest)
-    rest = new Uint8Array()
-    began = undefined
   }
   if (rest.length > 0) yield entry(rest)
 }

@@ -19,8 +19,8 @@ export function define(command: Command): void {
   command
     .description(
       "Join this terminal and a machine's serial console, both ways, until the machine ends. Every key goes to the " +
-        "guest, but for Ctrl-P Ctrl-Q, which detaches and leaves the machine running, and Ctrl-C twice within a " +
-        "second, which asks the guest to power off; once more kills the machine. One at a time is attached; " +
+        "guest, but for two within a second: Ctrl-P Ctrl-Q, which detaches and leaves the machine running, and " +
+        "Ctrl-C twice, which asks the guest to power off; once more kills the machine. One at a time is attached; " +
         "`ovm logs --follow` watches.\n" +
         "Exit status: 0 it was detached, or the guest powered off; 10 it reset its machine, 11 its kernel panicked.",
     )
