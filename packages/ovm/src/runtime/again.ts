@@ -47,7 +47,10 @@ export function restartable(instance: Instance): Startable {
  * The next life of an instance: its id, name, disk and place, and nothing of what became of the last one. `restarts`:
  * how often its policy has had it started since somebody else did.
  */
-export function nextLife({ directory, info, lineage, request }: Startable, restarts: number): Instance {
+export function nextLife(
+  { directory, info, lineage, request, again }: Startable,
+  restarts: number,
+): Instance {
   const { instance_id, name, image, vmm, resources, network, disks, agent, restart, auto_remove, created } =
     info
   const { base, overlays, top } = lineage
@@ -74,6 +77,7 @@ export function nextLife({ directory, info, lineage, request }: Startable, resta
     {
       lineage: { base, overlays, ...(top !== undefined && { top }) },
       ...(request && { request }),
+      ...(again && { again }),
     },
   )
 }

@@ -31,9 +31,19 @@ export async function restartInstance(
 ): Promise<StartAnswer> {
   if (hasEnded(instance.state)) return await starts.again(instance)
   await starts.checkAgain(instance)
-  const over = instance.ended.then(() => starts.again(instance))
-  // Whoever asked may have gone.
-  over.catch((thrown) => log("not started again", instance, { error: entryOf(toOvmError(thrown)) }))
+  instance.again = true
+  const over = goOn(starts, instance, log)
   await stop()
   return await over
+}
+
+/** The second half of a restart, also of one that an earlier daemon began: whoever asked for it may have gone. */
+export function goOn(starts: Starts, instance: Instance, log: Log): Promise<StartAnswer> {
+  const over = instance.ended.then(() => starts.again(instance))
+  over.catch(async (thrown) => {
+    log("not started again", instance, { error: entryOf(toOvmError(thrown)) })
+    instance.again = false
+    await instance.update({})
+  })
+  return over
 }

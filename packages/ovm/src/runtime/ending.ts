@@ -78,10 +78,11 @@ export class Ending {
         detail: { state },
         hint: `ovm stop ${id}, or ovm rm --force ${id}`,
       })
+    instance.again = false
     if (state !== "stopping") {
       await instance.become("stopping")
       this.log("stopping", instance, {})
-    }
+    } else await instance.update({})
     instance.removed.abort()
     await this.end(instance, 0)
     await instance.ended

@@ -43,6 +43,8 @@ export class Instance {
   graceMs: number | undefined
   /** When that is over, in ms since 1970: kept on disk, for a daemon that comes in between. */
   stopBy: number | undefined
+  /** A restart of it is under way: kept on disk, for a daemon that comes in between. */
+  again: boolean
   /** Known once the image is prepared; kept on disk with the next change. */
   lineage: Lineage | undefined
   /** Gives up what is done for it alone: nobody will ask for it any more. */
@@ -68,13 +70,14 @@ export class Instance {
   constructor(
     readonly directory: string,
     info: InstanceInfo,
-    found?: Pick<InstanceRecord, "machine" | "lineage" | "request" | "stopBy">,
+    found?: Pick<InstanceRecord, "machine" | "lineage" | "request" | "stopBy" | "again">,
   ) {
     this.#info = info
     this.#record = found?.machine
     this.lineage = found?.lineage
     this.request = found?.request
     this.stopBy = found?.stopBy
+    this.again = found?.again ?? false
     // The clock may have been set meanwhile.
     if (this.stopBy !== undefined)
       this.graceMs = Math.min(Math.max(0, this.stopBy - Date.now()), MOST_GRACE_MS)
@@ -253,6 +256,7 @@ export class Instance {
   #hold(machine: Machine): void {
     this.machine = machine
     this.#record = machine.record
+    this.again = false
   }
 
   async #persist(foreseen?: InstanceInfo): Promise<void> {
@@ -270,6 +274,7 @@ export class Instance {
       ...(this.#record && { machine: this.#record }),
       ...(this.lineage && { lineage: this.lineage }),
       ...(this.request && { request: this.request }),
+      ...(this.again && { again: true }),
       ...(info.state === "stopping" && this.stopBy !== undefined && { stopBy: this.stopBy }),
     }
   }

@@ -10,7 +10,7 @@ import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
 import { agentInside, followAgent, shownAgent } from "./agents.ts"
-import { restartInstance, startEnded } from "./asked-again.ts"
+import { goOn, restartInstance, startEnded } from "./asked-again.ts"
 import { Attachments } from "./attachments.ts"
 import { commitInstance } from "./commit.ts"
 import { instanceConsole } from "./console.ts"
@@ -139,6 +139,7 @@ export class LocalRuntime implements Runtime {
       adoption: this.#adoption,
       onInstance,
       onMachine,
+      onRestart: (instance) => void goOn(this.#starts, instance, log).catch(() => {}),
       log: (event, fields) => options.log?.(event, fields),
       told: log,
     })
@@ -194,8 +195,9 @@ export class LocalRuntime implements Runtime {
 
   async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
     this.#assertSettled()
-    const request = { instance_id: instanceId, ...(graceMs !== undefined && { grace_ms: graceMs }) }
-    return await restartInstance(this.#starts, this.#get(instanceId), () => this.stop(request), this.#told)
+    const instance = this.#get(instanceId)
+    const stop = () => this.#ending.stop(instance, graceMs)
+    return await restartInstance(this.#starts, instance, stop, this.#told)
   }
 
   #assertSettled(): void {
@@ -213,6 +215,7 @@ export class LocalRuntime implements Runtime {
 
   async stop(request: StopRequest): Promise<StopAnswer> {
     const instance = this.#get(request.instance_id)
+    instance.again = false
     if (hasEnded(instance.state)) await this.#restarts.giveUp(instance)
     else await this.#ending.stop(instance, request.grace_ms)
     return { status: instance.state }

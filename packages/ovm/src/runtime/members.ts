@@ -120,6 +120,7 @@ export function recordOf(value: unknown, id: string, directory: string, born: Da
     ...(line && { lineage: line }),
     ...(asked && { request: asked }),
     ...(isCount(value.stopBy) && { stopBy: value.stopBy as number }),
+    ...(value.again === true && { again: true }),
   }
 }
 

@@ -18,6 +18,8 @@ export interface InstanceRecord {
   readonly request?: StartRequest
   /** While it is being stopped: when its guest's grace time is over, in ms since 1970. */
   readonly stopBy?: number
+  /** A restart of it was begun, and is not over: it is started once it has ended. */
+  readonly again?: true
 }
 
 /** What a snapshot of the instance would refer to. */

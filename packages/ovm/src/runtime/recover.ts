@@ -27,6 +27,8 @@ export interface RecoveryOptions {
   readonly onInstance: (instance: Instance) => void
   /** Called with an instance that gets a machine which nobody can ask. */
   readonly onMachine: (instance: Instance) => void
+  /** Called with one whose restart an earlier daemon has begun. */
+  readonly onRestart: (instance: Instance) => void
   readonly log: (event: string, fields: Record<string, unknown>) => void
   /** Hears of every end that is found. */
   readonly told: Log
@@ -87,6 +89,7 @@ export class Recovery {
       return told(async () => {
         await sweepTemporaries(directory, 0)
         await this.#revive(instance, record)
+        if (instance.again) this.#options.onRestart(instance)
       })
     }
     return told(await this.#keep(found, directory))
@@ -113,6 +116,8 @@ export class Recovery {
       const living = await livingOf(record)
       if (living) return this.#options.adoption.begin(instance, living)
       const at = exitedAt(directory)
+      // What somebody stopped has been stopped: its restart policy has no say.
+      instance.stopMethod = Promise.resolve("already")
       await instance.finish(await this.#options.adoption.exitOf(record), at)
       const { exit, state } = instance.info
       this.#options.told(state, instance, { exit, ...(at && { finished: at.toISOString() }) })
@@ -166,7 +171,8 @@ async function asItIs(record: InstanceRecord, directory: string): Promise<Instan
   if (!vmm) return record
   const { exit: _, finished: __, stop_method: ___, error: ____, ...info } = record.info
   const machine = { ...placeOf(directory, info), ...record.machine, ...vmm }
-  return { ...record, info: { ...info, state: "running" }, machine }
+  const { again: _____, ...others } = record
+  return { ...others, info: { ...info, state: "running" }, machine }
 }
 
 /** Whatever the record says of its process, what works in the directory is its machine. */

@@ -246,6 +246,8 @@ export class Starts {
       .catch(async (thrown) => {
         const error = toOvmError(thrown)
         this.#context.told("failed", instance, { error: entryOf(error) })
+        // What only this daemon's end has cancelled is the next one's to go on with.
+        if (error.code !== "OVM_INTERRUPTED") instance.again = false
         if (!instance.machine) return instance.fail(error)
         // It runs, and could not be written down: the next daemon would not know it.
         instance.doom(error)

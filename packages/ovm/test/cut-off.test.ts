@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { Sandbox } from "./sandbox.ts"
+
+setDefaultTimeout(240_000)
+
+// A daemon that is killed at the moments that its own records tell of.
+
+const skip = guestMissing || (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+if (skip) console.log(`SKIP packages/ovm/test/cut-off.test.ts: ${skip}`)
+
+describe.skipIf(Boolean(skip))(`what the end of a daemon cuts off ${skip}`, () => {
+  let box: Sandbox
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    const disk = await box.file("disk.raw", Buffer.alloc(1 << 20))
+    const diskLayers = [{ path: disk, format: "raw" as const }]
+    await packGuest(join(box.home, "store"), "steady:1", "tick_ms=20 button=1", { diskLayers })
+  })
+  afterAll(() => box?.[Symbol.asyncDispose]())
+
+  const recorded = (id: string) =>
+    JSON.parse(readFileSync(join(box.home, "instances", id, "instance.json"), "utf8")).info
+
+  /** In the order of a restart; some are over before anybody can look. */
+  const STATES = ["running", "stopping", "stopped", "starting"]
+
+  /** Kills the daemon as soon as the record of `id` is that of `state` or a later one, which `command` brings about. */
+  async function cut(command: readonly string[], id: string, state: string): Promise<void> {
+    const { pid } = (await box.json(["info"])).daemon
+    const before = recorded(id).started
+    const isThere = (info: { state: string; started: string }) =>
+      STATES.indexOf(info.state) >= STATES.indexOf(state) || info.started !== before
+    const asking = box.ovm(command)
+    await until(`it is ${state}`, () => isThere(recorded(id)), { everyMs: 0 })
+    process.kill(pid, "SIGKILL")
+    await asking
+  }
+
+  // OVMS-API-167
+  test.each(["no", "always", "unless-stopped", "on-failure:3"])(
+    "a restart of one with the policy %s is gone on with",
+    async (policy) => {
+      const id = await box.ok(["run", "-d", "--restart", policy, "--network", "none", "steady:1"])
+      for (const state of ["stopping", "stopped", "starting"]) {
+        const before = recorded(id).started
+        await cut(["restart", "--time", "0", id], id, state)
+        const info = await until(`it runs again after ${state}`, () => box.json(["status", id]), {
+          is: (info) => info.state === "running" && info.started !== before,
+        })
+        expect(info.restarts, state).toBeUndefined()
+      }
+      await box.ok(["rm", "--force", id])
+    },
+  )
+
+  // OVMS-STA-015
+  test("one that was being stopped stays so, whatever its policy", async () => {
+    const id = await box.ok(["run", "-d", "--restart", "always", "--network", "none", "steady:1"])
+    await cut(["stop", "--time", "0", id], id, "stopping")
+    await Bun.sleep(1000)
+    const info = await until("it has ended", () => box.json(["status", id]), {
+      is: ({ state }) => state === "stopped",
+    })
+    expect(info.restarting_at).toBeUndefined()
+    await Bun.sleep(500)
+    expect((await box.json(["status", id])).state).toBe("stopped")
+    await box.ok(["rm", "--force", id])
+  })
+})
