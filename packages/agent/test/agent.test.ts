@@ -18,6 +18,7 @@ test("a command has its output, its errors and its status [OVMS-AGT-030, OVMS-AG
   const missing = await through(session.do(command("/nowhere/at/all")))
   expect(missing).toMatchObject({ ending: { status: 127 }, err: expect.stringContaining("/nowhere/at/all") })
   expect(await through(session.do(command("/tmp")))).toMatchObject({ ending: { status: 126 } })
+  expect(await session.answers(10_000)).toBe(true)
   session.close()
   expect(await ended).toEqual({ code: 0, said: "" })
 })

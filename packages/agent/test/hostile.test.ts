@@ -117,3 +117,10 @@ test("who answers with another nonce, or only makes noise, has not answered", as
   expect(await late?.do(["exec"]).ending).toEqual({ status: 3 })
   late?.close()
 })
+
+test("one that says nothing is known by that [OVMS-AGT-037]", async () => {
+  const session = await liar(() => [])
+  expect(await session?.answers(200)).toBe(false)
+  session?.close()
+  expect(await session?.answers(200)).toBe(false)
+})

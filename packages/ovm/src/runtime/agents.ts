@@ -13,7 +13,11 @@ export function followAgent(instance: Instance, machine: Machine): void {
   instance.agent?.close()
   const { agent: connect } = machine
   if (!connect) return
-  const agent = new Agent({ connect, resumed: instance.info.snapshot !== undefined })
+  const agent = new Agent({
+    connect,
+    resumed: instance.info.snapshot !== undefined,
+    runs: () => instance.state === "running",
+  })
   instance.agent = agent
   machine.exited.then(() => agent.close())
 }

@@ -7,6 +7,9 @@ import { AgentSession } from "./session.ts"
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
 const SEED = 32
+/** How often an agent that does something is asked whether it is there, and how long it may take to say so. */
+const LOOK_MS = 10_000
+const ANSWER_MS = 15_000
 
 /** What is known of a machine's agent. */
 export interface AgentState {
@@ -20,6 +23,8 @@ export interface AgentOptions {
   readonly connect: () => Promise<Duplex | undefined>
   /** The machine goes on from a snapshot: its clock and its random bytes are those of its source. */
   readonly resumed: boolean
+  /** Whether the guest runs just now: one that stands still is not silent. */
+  readonly runs: () => boolean
 }
 
 /**
@@ -70,12 +75,26 @@ export class Agent {
         this.#session = session
         this.#since = new Date().toISOString()
         this.#arrived.resolve()
-        await session.closed
+        await this.#heed(session)
         this.#session = this.#since = undefined
         this.#arrived = Promise.withResolvers()
       }
       channel?.destroy()
       await sleep(AGAIN_MS, undefined, { ref: false, signal }).catch(() => {})
+    }
+  }
+
+  /** Until it has gone, or hangs while somebody waits for it (OVMS-AGT-037). */
+  async #heed(session: AgentSession): Promise<void> {
+    const over = new AbortController()
+    session.closed.then(() => over.abort())
+    for (;;) {
+      await sleep(LOOK_MS, undefined, { ref: false, signal: over.signal }).catch(() => {})
+      if (over.signal.aborted) return
+      // Twice: a guest may have stood still in between.
+      const answers = async () => !session.busy || (await session.answers(ANSWER_MS))
+      if ((await answers()) || !this.options.runs() || (await answers()) || !this.options.runs()) continue
+      session.close("it does not answer")
     }
   }
 

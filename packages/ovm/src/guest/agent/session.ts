@@ -17,6 +17,10 @@ export class AgentSession {
   /** Settles when nothing can be said to the agent any more, with the reason. */
   readonly closed: Promise<string>
   readonly #streams = new Map<number, AgentStream>()
+  /** Who waits for an answer to a PING, in order. */
+  readonly #asked: ((answered: boolean) => void)[] = []
+  /** Who waits for room. */
+  readonly #waiting: (() => void)[] = []
   #next = 1
   #over = false
   #close: (why: string) => void
@@ -39,6 +43,7 @@ export class AgentSession {
     const session = new AgentSession(channel, new FrameReader(nonce))
     const welcome = Promise.withResolvers<boolean>()
     channel.on("data", (bytes: Uint8Array) => session.#read(bytes, () => welcome.resolve(true)))
+    channel.on("drain", () => session.#wake())
     channel.on("error", (error) => session.#end(error.message))
     channel.on("close", () => session.#end("its channel was closed"))
     signal?.addEventListener("abort", () => session.close(), { once: true })
@@ -83,18 +88,37 @@ export class AgentSession {
     return stream
   }
 
-  close(): void {
-    this.channel.destroy()
-    this.#end("it was let go of")
+  /** Whether it does anything just now. */
+  get busy(): boolean {
+    return this.#streams.size > 0
   }
 
-  /** Settles when the channel has room again. */
+  /** Whether the agent answers within that time, whatever it does besides. */
+  async answers(withinMs: number): Promise<boolean> {
+    if (this.#over) return false
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    this.#asked.push(resolve)
+    void this.#send(frameOf(TYPE.ping, 0))
+    const timer = setTimeout(() => resolve(false), withinMs)
+    const answered = await promise
+    clearTimeout(timer)
+    return answered
+  }
+
+  /** Ends all that is under way with it. */
+  close(why = "it was let go of"): void {
+    this.channel.destroy()
+    this.#end(why)
+  }
+
+  /** Settles when the channel has room again, or has gone. */
   async #send(frame: Uint8Array): Promise<void> {
     if (this.#over || this.channel.write(frame)) return
-    await Promise.race([
-      this.closed,
-      new Promise<void>((resolve) => this.channel.once("drain", () => resolve())),
-    ])
+    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  #wake(): void {
+    for (const go of this.#waiting.splice(0)) go()
   }
 
   #read(bytes: Uint8Array, welcome: () => void): void {
@@ -109,6 +133,7 @@ export class AgentSession {
 
   #take({ type, stream, payload }: AgentFrame, welcome: () => void): void {
     if (type === TYPE.welcome) welcome()
+    if (type === TYPE.pong) this.#asked.shift()?.(true)
     if (type === TYPE.restarted) throw new Error("that it has begun anew")
     // Of one that has ended there may still be credit under way.
     const found = this.#streams.get(stream)
@@ -121,6 +146,8 @@ export class AgentSession {
     this.#over = true
     for (const stream of this.#streams.values()) stream.lose(why)
     this.#streams.clear()
+    for (const tell of this.#asked.splice(0)) tell(false)
+    this.#wake()
     this.#close(why)
   }
 }
