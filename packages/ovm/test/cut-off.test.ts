@@ -58,6 +58,24 @@ describe.skipIf(Boolean(skip))(`what the end of a daemon cuts off ${skip}`, () =
     },
   )
 
+  // OVMS-STA-014
+  test("a start that was cut off says so, and what to do", async () => {
+    const id = await box.ok(["run", "-d", "--network", "none", "steady:1"])
+    await box.ok(["stop", "--time", "0", id])
+    await until("it has ended", () => recorded(id).state === "stopped")
+    const { pid } = (await box.json(["info"])).daemon
+    const asking = box.ovm(["start", id])
+    await until("it is being started", () => recorded(id).state === "starting", { everyMs: 0 })
+    process.kill(pid, "SIGKILL")
+    const { status, stderr } = await asking
+    expect(stderr).toMatch(/OVM_(START_INTERRUPTED|DAEMON_UNREACHABLE): /)
+    expect(status).toBe(6)
+    const { state, error } = await box.json(["status", id])
+    expect([state, error.code]).toEqual(["failed", "OVM_START_INTERRUPTED"])
+    expect(await box.ok(["start", id])).toBe(id)
+    await box.ok(["rm", "--force", id])
+  })
+
   // OVMS-STA-015
   test("one that was being stopped stays so, whatever its policy", async () => {
     const id = await box.ok(["run", "-d", "--restart", "always", "--network", "none", "steady:1"])

@@ -55,6 +55,7 @@ export const codes = {
   "OVM_UEFI_UNSUPPORTED": "vmm",
   "OVM_VMM_MISSING": "vmm",
   "OVM_VMM_FAILED": "vmm",
+  "OVM_START_INTERRUPTED": "unreachable",
   "OVM_VMM_TIMEOUT": "vmm",
   "OVM_GUEST_RESET": "guest",
   "OVM_GUEST_PANICKED": "guest",

@@ -227,7 +227,10 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     const record = JSON.parse(await readFile(file, "utf8"))
     await writeFile(file, JSON.stringify({ schema: 1, info: { ...record.info, state: "starting" } }))
     runtime = await open()
-    expect(await runtime.status(id)).toMatchObject({ state: "failed", error: { code: "OVM_INTERNAL" } })
+    expect(await runtime.status(id)).toMatchObject({
+      state: "failed",
+      error: { code: "OVM_START_INTERRUPTED" },
+    })
     expect(await vmmsBelow(root)).toEqual([])
   })
 

@@ -136,7 +136,9 @@ export class Recovery {
     const vmm = asked ? undefined : await vmmIn(directory)
     if (vmm) return { ...placeOf(directory, info), ...vmm }
     await endStray(directory)
-    await instance.fail(new OvmError("OVM_INTERNAL", "the daemon ended while this instance was starting"))
+    await instance.fail(
+      new OvmError("OVM_START_INTERRUPTED", "the daemon ended while this instance was starting"),
+    )
     this.#options.told(instance.state, instance, { error: instance.info.error })
     return undefined
   }
