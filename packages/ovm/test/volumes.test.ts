@@ -63,6 +63,29 @@ describe.skipIf(Boolean(skip))("volumes on the command line", () => {
     expect((await box.json(["volume", "ls"])).volumes).toEqual([])
   })
 
+  // OVMS-VOL-011
+  test("a volume of a machine whose record cannot be read is kept", async () => {
+    await box.ok(["volume", "create", "keepme", "--size", "8MiB"])
+    const run = ["run", "--detach", "--name", "db", "-v", "keepme", "--network", "none", "writes:1"]
+    const { instance_id: db } = await box.json(run)
+    await box.console(db, "WROTE 3 [")
+    await box.ok(["daemon", "--stop"])
+    const path = join(box.home, "instances", db, "instance.json")
+    const record = await Bun.file(path).json()
+    await Bun.write(path, JSON.stringify({ ...record, schema: 2 }))
+    expect(await box.json(["volume", "prune", "-n"])).toEqual({ dry_run: true, removed: [] })
+    expect(await box.json(["volume", "prune"])).toEqual({ dry_run: false, removed: [] })
+    expect((await box.ovm(["volume", "prune"])).stderr).toContain("db has or may have")
+    await box.fails(["volume", "rm", "keepme"], "OVM_VOLUME_IN_USE", [db])
+    expect(await box.ok(["volume", "ls"])).toMatch(/^keepme .* db$/m)
+    await box.ok(["daemon", "--stop"])
+    await Bun.write(path, JSON.stringify(record))
+    await box.ok(["restart", "--time", "0", "db"])
+    await box.console(db, "WROTE 3 [")
+    await box.ok(["rm", "--force", "db"])
+    await box.ok(["volume", "rm", "keepme"])
+  })
+
   test("what is wrong is named, and what helps", async () => {
     await box.fails(["run", "-d", "-v", "/srv:/srv", "reads:1"], "OVM_USAGE", [
       "/srv is a path",

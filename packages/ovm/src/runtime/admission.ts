@@ -2,6 +2,7 @@ import { join } from "node:path"
 import { OvmError } from "../errors.ts"
 import { Instance } from "./instance.ts"
 import type { InstanceInfo, StartRequest } from "./interfaces.ts"
+import { askedVolumes } from "./kept-volumes.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
@@ -73,6 +74,7 @@ export function accept(
   }
   const instance = new Instance(join(folder, id), info)
   instance.request = request
+  instance.volumes = askedVolumes(request)
   instances.set(id, instance)
   return instance
 }

@@ -48,7 +48,7 @@ export function restartable(instance: Instance): Startable {
  * how often its policy has had it started since somebody else did.
  */
 export function nextLife(
-  { directory, info, lineage, request, again }: Startable,
+  { directory, info, lineage, request, again, volumes }: Startable,
   restarts: number,
 ): Instance {
   const { instance_id, name, image, vmm, resources, network, disks, agent, restart, auto_remove, created } =
@@ -78,6 +78,7 @@ export function nextLife(
       lineage: { base, overlays, ...(top !== undefined && { top }) },
       ...(request && { request }),
       ...(again && { again }),
+      volumes,
     },
   )
 }

@@ -2,7 +2,15 @@ import type { OvmError } from "../errors.ts"
 import type { Agent } from "../guest/agent/agent.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
-import type { Degraded, ErrorEntry, InstanceInfo, StartRequest, State, StopMethod } from "./interfaces.ts"
+import type {
+  Degraded,
+  ErrorEntry,
+  InstanceInfo,
+  StartRequest,
+  State,
+  StopMethod,
+  VolumeUse,
+} from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { RecordFile } from "./record-file.ts"
@@ -59,6 +67,8 @@ export class Instance {
   goesOn: ((ended: InstanceInfo) => string | undefined) | undefined
   /** As it came; kept on disk. */
   request: StartRequest | undefined
+  /** Undefined where nobody can say: it may have any (OVMS-VOL-011). */
+  volumes: readonly VolumeUse[] | undefined
   #info: InstanceInfo
   #record: MachineRecord | undefined
   /** Why it is being ended though it runs: what it fails with. */
@@ -66,16 +76,18 @@ export class Instance {
   #settle: () => void = () => {}
   readonly #file: RecordFile
 
-  /** `found`: what an earlier daemon wrote of it. */
+  /** `found`: what an earlier daemon, or an earlier life of it, wrote of it. */
   constructor(
     readonly directory: string,
     info: InstanceInfo,
-    found?: Pick<InstanceRecord, "machine" | "lineage" | "request" | "stopBy" | "again">,
+    found?: Pick<InstanceRecord, "machine" | "lineage" | "request" | "stopBy" | "again"> &
+      Pick<Instance, "volumes">,
   ) {
     this.#info = info
     this.#record = found?.machine
     this.lineage = found?.lineage
     this.request = found?.request
+    this.volumes = found?.volumes
     this.stopBy = found?.stopBy
     this.again = found?.again ?? false
     // The clock may have been set meanwhile.
@@ -90,7 +102,7 @@ export class Instance {
 
   /** Makes the directory and the first record. */
   async create(): Promise<void> {
-    createDirectory(this.directory)
+    createDirectory(this.directory, this.volumes)
     await this.#persist()
   }
 

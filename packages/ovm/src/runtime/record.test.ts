@@ -19,7 +19,7 @@ test("a record comes back as it was written, in a directory for its user alone",
   write(`${ID}1`, record)
   expect(find()).toEqual([{ id: `${ID}1`, record }])
   const directory = join(root, `${ID}1`)
-  expect(await readdir(directory)).toEqual(["instance.json"])
+  expect((await readdir(directory)).sort()).toEqual(["instance.json", "volumes.json"])
   expect((await stat(directory)).mode & 0o777).toBe(0o700)
 })
 

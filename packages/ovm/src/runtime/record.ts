@@ -6,7 +6,8 @@ import type { Digest } from "../content/digest.ts"
 import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
-import type { InstanceInfo, StartRequest } from "./interfaces.ts"
+import type { InstanceInfo, StartRequest, VolumeUse } from "./interfaces.ts"
+import { keepVolumes } from "./kept-volumes.ts"
 
 /** What outlives the daemon of an instance: what its status says and how to find its machine again. */
 export interface InstanceRecord {
@@ -56,10 +57,11 @@ export const RECORD = "instance.json"
  */
 export const UNRECORDED = "unrecorded"
 
-/** Makes the instance's own directory, for its user alone. Throws if it is there already. */
-export function createDirectory(directory: string): void {
+/** Makes the directory of an instance with these volumes, for its user alone. Throws if it is there already. */
+export function createDirectory(directory: string, volumes: readonly VolumeUse[] = []): void {
   mkdirSync(directory, { mode: 0o700 })
   writeFileSync(join(directory, UNRECORDED), "", { mode: 0o600 })
+  keepVolumes(directory, volumes)
 }
 
 /** Replaces the record: a reader, or a crash, sees the old one or the new one. `first`: it has had none so far. */

@@ -13,6 +13,7 @@ import type { Log } from "./ending.ts"
 import { type Found, findInstances, look, type Unreadable } from "./find.ts"
 import { entryOf, Instance } from "./instance.ts"
 import type { InstanceInfo } from "./interfaces.ts"
+import { askedVolumes, keepVolumes, keptVolumes } from "./kept-volumes.ts"
 import { type InstanceRecord, removeDirectory } from "./record.ts"
 import { removeLeftovers } from "./scratch.ts"
 import { hasEnded } from "./states.ts"
@@ -83,11 +84,15 @@ export class Recovery {
       })
     if ("record" in found) {
       const record = await asItIs(found.record, directory)
-      const instance = new Instance(directory, record.info, record)
+      const kept = keptVolumes(directory)
+      const volumes = kept ?? askedVolumes(record.request)
+      const instance = new Instance(directory, record.info, { ...record, volumes })
       instances.set(found.id, instance)
       onInstance(instance)
       return told(async () => {
         await sweepTemporaries(directory, 0)
+        // Of a machine of before, or lost: where there is no room for it now, the next daemon makes it.
+        if (!kept && volumes) await told(async () => keepVolumes(directory, volumes))()
         await this.#revive(instance, record)
         if (instance.again) this.#options.onRestart(instance)
       })
@@ -153,7 +158,7 @@ export class Recovery {
       return async () => rmdirSync(directory)
     }
     const info = shownOf(found, directory, vmm !== undefined)
-    const instance = new Instance(directory, info, {})
+    const instance = new Instance(directory, info, { volumes: keptVolumes(directory) })
     instance.unreadable = found.fault
     instances.set(found.id, instance)
     log("unreadable", { instance_id: found.id, error: found.fault.message })

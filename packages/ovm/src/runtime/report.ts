@@ -27,8 +27,7 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
   })
 }
 
-function volumesOf({ request }: Instance): Pick<InstanceInfo, "volumes"> {
-  const { volumes = [] } = request?.overrides ?? {}
+function volumesOf({ volumes = [] }: Instance): Pick<InstanceInfo, "volumes"> {
   if (volumes.length === 0) return {}
   return { volumes: volumes.map(({ name, readOnly = false }) => ({ name, read_only: readOnly })) }
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
@@ -158,6 +158,80 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
       await other.close()
       await rm(there, { recursive: true })
     }
+  })
+
+  const damages: [string, (path: string) => Promise<void>][] = [
+    [
+      "is of a newer version",
+      async (path) => writeFile(path, (await readFile(path, "utf8")).replace('"schema":1', '"schema":2')),
+    ],
+    ["was cut off", (path) => truncate(path, 100)],
+  ]
+  // OVMS-VOL-005, OVMS-VOL-007, OVMS-VOL-009, OVMS-VOL-011
+  for (const [what, damage] of damages)
+    test(`are a machine's, running or not, whose record ${what}`, async () => {
+      const id = await started(WRITES, [{ name: "data" }])
+      await says(id, "FLUSHED 2")
+      await runtime.createVolume({ name: "other", size: SIZE })
+      for (const lives of [true, false]) {
+        if (!lives) await stopped(id)
+        await runtime.close()
+        const path = join(root, "instances", id, "instance.json")
+        const record = await readFile(path)
+        await damage(path)
+        runtime = await open()
+        expect(await runtime.status(id)).toMatchObject({
+          error: { code: "OVM_RECORD_UNREADABLE" },
+          volumes: [{ name: "data", read_only: false }],
+        })
+        expect(await volume("data")).toMatchObject({ instances: [{ instance_id: id, in_use: lives }] })
+        const kept = await refusal(runtime.removeVolume("data"))
+        expect([kept.code, kept.message]).toEqual(["OVM_VOLUME_IN_USE", expect.stringContaining(id)])
+        expect(await volume("other")).toMatchObject({ instances: [] })
+        if (lives) {
+          const refused = await refusal(started(READS, [{ name: "data" }]))
+          expect([refused.code, refused.detail]).toEqual([
+            "OVM_VOLUME_IN_USE",
+            { volume: "data", instance_id: id },
+          ])
+        }
+        await runtime.close()
+        await writeFile(path, record)
+        runtime = await open()
+      }
+      await runtime.removeVolume("other")
+      await runtime.startAgain(id)
+      await says(id, "TICK")
+      await runtime.remove(id, { force: true })
+      expect(await volume("data")).toMatchObject({ instances: [] })
+    })
+
+  // OVMS-VOL-011
+  test("of machines of before are kept as those of others, and all of them if nobody can say whose", async () => {
+    const id = await started(READS, [{ name: "data", readOnly: true }])
+    await stopped(id)
+    await runtime.createVolume({ name: "other", size: SIZE })
+    const path = join(root, "instances", id, "instance.json")
+    const list = join(root, "instances", id, "volumes.json")
+    const again = async (change: () => Promise<void>) => {
+      await runtime.close()
+      await change()
+      runtime = await open()
+    }
+    await again(() => rm(list))
+    expect(JSON.parse(await readFile(list, "utf8"))).toEqual([{ name: "data", readOnly: true }])
+    await again(async () => Promise.all([truncate(path), truncate(list)]).then(() => {}))
+    for (const name of ["data", "other"]) {
+      expect(await volume(name)).toMatchObject({ instances: [{ instance_id: id, read_only: false }] })
+      const kept = await refusal(runtime.removeVolume(name))
+      expect([kept.code, kept.message]).toEqual([
+        "OVM_VOLUME_IN_USE",
+        `instance ${id} cannot be read, and may have the volume ${name}`,
+      ])
+    }
+    await runtime.remove(id, { force: true })
+    await runtime.removeVolume("other")
+    expect(await volume("data")).toMatchObject({ instances: [] })
   })
 
   // OVMS-VOL-004, OVMS-VOL-008

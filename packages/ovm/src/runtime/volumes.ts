@@ -4,7 +4,7 @@ import { OvmError, toOvmError } from "../errors.ts"
 import { ifPresent } from "../files/present.ts"
 import type { VolumePlan } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
-import type { Overrides, Volume, VolumeRequest, VolumeUse } from "./interfaces.ts"
+import type { Overrides, Volume, VolumeRequest } from "./interfaces.ts"
 import { INSTANCE_NAME } from "./names.ts"
 import { hasEnded } from "./states.ts"
 
@@ -58,9 +58,9 @@ export class VolumeStore {
 
   /** Throws OVM_VOLUME_UNKNOWN, OVM_VOLUME_IN_USE. */
   async remove(name: string): Promise<void> {
-    const { instances } = await this.#get(name)
-    const [user] = instances
-    if (user) throw new OvmError("OVM_VOLUME_IN_USE", `instance ${user.instance_id} has the volume ${name}`)
+    await this.#get(name)
+    const [user] = usersOf(this.instances, name)
+    if (user) throw hadBy(user, name)
     // Under another name first: what is removed half way is no volume.
     const leaving = join(this.folder, `${MAKING}${crypto.randomUUID()}`)
     await rename(join(this.folder, name), leaving)
@@ -115,9 +115,9 @@ export class VolumeStore {
       size: found.size,
       used: found.blocks * BLOCK,
       created: found.birthtime.toISOString(),
-      instances: usersOf(this.instances, name).map(({ instance, use }) => ({
+      instances: usersOf(this.instances, name).map(({ instance, readOnly }) => ({
         instance_id: instance.id,
-        read_only: use.readOnly === true,
+        read_only: readOnly,
         in_use: !hasEnded(instance.state),
       })),
     }
@@ -126,13 +126,15 @@ export class VolumeStore {
 
 interface User {
   readonly instance: Instance
-  readonly use: VolumeUse
+  readonly readOnly: boolean
 }
 
+/** Those that have the volume, and those of which nobody knows what they have (OVMS-VOL-011). */
 function usersOf(instances: Instances, name: string): readonly User[] {
   return [...instances.values()].flatMap((instance) => {
-    const use = instance.request?.overrides?.volumes?.find((one) => one.name === name)
-    return use ? [{ instance, use }] : []
+    if (!instance.volumes) return [{ instance, readOnly: false }]
+    const use = instance.volumes.find((one) => one.name === name)
+    return use ? [{ instance, readOnly: use.readOnly === true }] : []
   })
 }
 
@@ -142,12 +144,18 @@ function usersOf(instances: Instances, name: string): readonly User[] {
  */
 export function assertVolumesFree(instances: Instances, id: string, { volumes = [] }: Overrides): void {
   for (const { name, readOnly = false } of volumes)
-    for (const { instance, use } of usersOf(instances, name)) {
-      if (instance.id === id || hasEnded(instance.state) || (readOnly && use.readOnly === true)) continue
-      throw new OvmError("OVM_VOLUME_IN_USE", `instance ${instance.id} has the volume ${name}`, {
-        detail: { volume: name, instance_id: instance.id },
-      })
+    for (const user of usersOf(instances, name)) {
+      const { instance } = user
+      if (instance.id === id || hasEnded(instance.state) || (readOnly && user.readOnly)) continue
+      throw hadBy(user, name)
     }
+}
+
+function hadBy({ instance: { id, volumes } }: User, name: string): OvmError {
+  const has = volumes ? "has" : "cannot be read, and may have"
+  return new OvmError("OVM_VOLUME_IN_USE", `instance ${id} ${has} the volume ${name}`, {
+    detail: { volume: name, instance_id: id },
+  })
 }
 
 function inUse(name: string): OvmError {

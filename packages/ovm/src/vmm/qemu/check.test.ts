@@ -24,6 +24,8 @@ test("a plain plan has no findings", () => {
 
 const further = (count: number) =>
   Array.from({ length: count }, (_, at) => ({ name: `d${at}`, layers: [], size: 512, overlay: `/d${at}` }))
+const volumes = (count: number) =>
+  Array.from({ length: count }, (_, at) => ({ path: `/v${at}`, serial: `v${at}`, readOnly: false }))
 const resources = (vcpus: number, memory: number) => ({ resources: { vcpus, memory } })
 const cases: [string, Partial<LaunchPlan>, string[]][] = [
   ["an accelerator that is not here", { accelerator: "kvm" }, ["fatal /accelerator"]],
@@ -43,6 +45,8 @@ const cases: [string, Partial<LaunchPlan>, string[]][] = [
   ["an address", device({ mmioAddr: "0x10000000" }), ["degraded /devices/0/mmio_addr"]],
   ["as many disks as there are slots", { disks: further(30) }, []],
   ["one disk too many", { disks: further(31) }, ["fatal /disks"]],
+  ["one volume too many", { disks: further(28), volumes: volumes(3) }, ["fatal volumes"]],
+  ["a volume with too many disks", { disks: further(31), volumes: volumes(1) }, ["fatal /disks"]],
   ["a size that no BAR has", device({ size: 3 << 20 }), ["fatal /devices/0/size"]],
   ["a tiny size, optional", device({ size: 2048, required: false }), ["degraded /devices/0/size"]],
 ]

@@ -75,8 +75,9 @@ function* slots(plan: LaunchPlan): Iterable<Unsupported> {
   const { disk, disks = [], volumes = [], firstBoot, network, agent, devices } = plan
   const single = [disk, firstBoot, network, agent].filter(Boolean).length
   const all = single + disks.length + volumes.length + devices.filter(isSharedMemory).length
+  const pointer = all - volumes.length > SLOTS ? "/disks" : "volumes"
   if (all > SLOTS)
-    yield fatal("/disks", `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)
+    yield fatal(pointer, `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)
 }
 
 function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
