@@ -69,6 +69,8 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
       "1 2/ours//etc/5:6",
     )
     expect(await box.ok(["exec", "web", "echo", "-i", "--user", "x"])).toBe("-i --user x")
+    expect(await box.ok(["exec", "web", "--", "echo", "--", "y"])).toBe("-- y")
+    expect((await box.ovm(["exec", "web", "--"])).status).toBe(125)
   })
 
   test("standard input goes in to its end, bytes as they are [OVMS-API-326]", async () => {

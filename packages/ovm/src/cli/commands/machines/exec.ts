@@ -76,9 +76,12 @@ export async function insideOf(text: string, request: ExecRequest, how: Inside) 
   return await runInside(runtime, instance.instance_id, request, how)
 }
 
+/** A `--` before the command is taken away, as by kubectl: it separates what is not mixed up here anyway. */
 function requestOf(words: readonly string[], { user, workdir, env, timeout }: ExecOptions): ExecRequest {
+  const command = words[0] === "--" ? words.slice(1) : [...words]
+  if (command.length === 0) throw new OvmError("OVM_USAGE", "there is no command after --")
   return {
-    command: [...words],
+    command,
     ...(user !== undefined && { user }),
     ...(workdir !== undefined && { directory: workdir }),
     ...(env && { environment: [...env] }),
