@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
+import { writeFileSync } from "node:fs"
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -173,3 +174,21 @@ function recordOf(id: string): InstanceRecord {
   }
   return { schema: 1, info }
 }
+
+test("what says that the rest may go is the last to go", async () => {
+  const directory = join(root, `${ID}7`)
+  createDirectory(directory)
+  for (let nth = 0; nth < 2000; nth++) writeFileSync(join(directory, `file-${nth}`), "")
+  let gone = false
+  const removal = removeDirectory(directory).then(() => {
+    gone = true
+  })
+  const looks: string[][] = []
+  while (!gone) {
+    looks.push(await readdir(directory).catch(() => []))
+    await Bun.sleep(1)
+  }
+  await removal
+  expect(looks.filter((names) => names.length > 0 && !names.includes("unrecorded"))).toEqual([])
+  expect(looks.some((names) => names.length > 1 && names.length < 2000)).toBe(true)
+})

@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { rm } from "node:fs/promises"
+import { readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
@@ -77,7 +77,12 @@ export function writeRecord(directory: string, record: InstanceRecord, first: bo
  */
 export async function removeDirectory(directory: string): Promise<void> {
   // Of a link only the link goes.
-  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) unrecord(directory)
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
+    unrecord(directory)
+    // What says that the rest may go is the last to go.
+    const others = (await readdir(directory)).filter((name) => name !== UNRECORDED)
+    await Promise.all(others.map((name) => rm(join(directory, name), { recursive: true, force: true })))
+  }
   await rm(directory, { recursive: true, force: true })
 }
 
