@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
@@ -20,6 +20,7 @@ describe.skipIf(Boolean(skip))(`what the end of a daemon cuts off ${skip}`, () =
     const disk = await box.file("disk.raw", Buffer.alloc(1 << 20))
     const diskLayers = [{ path: disk, format: "raw" as const }]
     await packGuest(join(box.home, "store"), "steady:1", "tick_ms=20 button=1", { diskLayers })
+    await box.ok(["daemon", "--detach"])
   })
   afterAll(() => box?.[Symbol.asyncDispose]())
 
@@ -75,6 +76,48 @@ describe.skipIf(Boolean(skip))(`what the end of a daemon cuts off ${skip}`, () =
     expect(await box.ok(["start", id])).toBe(id)
     await box.ok(["rm", "--force", id])
   })
+
+  const folders = () =>
+    existsSync(join(box.home, "instances")) ? readdirSync(join(box.home, "instances")) : []
+  const named = async (name: string) => (await box.instances("--all")).find((one) => one.name === name)
+
+  /** Kills the daemon once `what` is in the folder of the instance that `command` makes. */
+  async function cutFirst(command: readonly string[], what: string): Promise<void> {
+    const before = new Set(folders())
+    const { pid } = (await box.json(["info"])).daemon
+    const asking = box.ovm(command)
+    const isThere = () =>
+      folders().some((id) => !before.has(id) && existsSync(join(box.home, "instances", id, what)))
+    await until(`${what} is there`, isThere, { everyMs: 0, deadlineMs: 20_000 })
+    process.kill(pid, "SIGKILL")
+    await asking
+  }
+
+  const firsts = [
+    ["create", "--name", "first", "--network", "none", "steady:1"],
+    ["run", "-d", "--name", "first", "--network", "none", "steady:1"],
+    ["run", "-d", "--restart", "always", "--name", "first", "--network", "none", "steady:1"],
+  ]
+  const moments = firsts.flatMap((command) =>
+    ["", "overlay.qcow2", "instance.json"].map((what) => ({ command, what })),
+  )
+
+  // OVMS-STA-014, OVMS-STA-026, OVMS-STA-040
+  test.each(moments)(
+    "a first start leaves nothing, or what can be started: %j",
+    async ({ command, what }) => {
+      await cutFirst(command, what)
+      const left = await named("first")
+      if (!left) expect(what).not.toBe("instance.json")
+      if (!left) expect(await box.ok(command)).toBeString()
+      if (command.includes("always"))
+        await until("it runs by itself", () => named("first"), { is: ({ state }) => state === "running" })
+      else await box.ok(["start", "first"])
+      await box.console("first", "TICK 1")
+      await box.ok(["rm", "--force", "first"])
+      expect(folders()).toEqual([])
+    },
+  )
 
   // OVMS-STA-015
   test("one that was being stopped stays so, whatever its policy", async () => {

@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs"
 import type { Call } from "../content/interfaces.ts"
 import { sizeOfDisk } from "../disk/size.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import { planBoot } from "./boot.ts"
+import { firstOverlay } from "./disks.ts"
 import { Instance } from "./instance.ts"
 import { newNetwork, sameNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
@@ -95,6 +97,7 @@ export async function planAgain(
 ): Promise<Planned> {
   const { images, vmms, volumes, limits } = context
   const { vcpus, memory, cpu_quota: cpuQuota } = info.resources
+  const top = topOf(directory, lineage)
   const quota = cpuQuota === undefined ? {} : { cpuQuota }
   assertBoundable(quota)
   // What the operator says by now is for new ones.
@@ -113,7 +116,7 @@ export async function planAgain(
     },
     consoleLimit: limits.console,
     defaults,
-    ...(lineage.top !== undefined && { overlay: lineage.top }),
+    ...(top !== undefined && { overlay: top }),
   }
   const asked = request?.manifest ?? info.image.reference
   const opened = await images.openAgain(asked, lineage.base, { lease: id, ...call })
@@ -125,12 +128,18 @@ export async function planAgain(
       : await newNetwork(overrides, manifest, defaults)
     const written = await opened.overlays(lineage.overlays, call)
     const layers = [...opened.image.layers, ...written]
-    const virtualSize = await sizeNow(opened.image, lineage.top ?? written.at(-1)?.path)
+    const virtualSize = await sizeNow(opened.image, top ?? written.at(-1)?.path)
     const image = { ...opened.image, layers, virtualSize }
     return { ...(await planBoot(vmms, { ...wanted, network }, image, call)), written: lineage.overlays }
   } finally {
     await opened.close()
   }
+}
+
+/** What the guest wrote to. How far a first start came that was cut off, its directory alone says. */
+function topOf(directory: string, { top }: Lineage): string | undefined {
+  const first = firstOverlay(directory)
+  return top ?? (existsSync(first) ? first : undefined)
 }
 
 /** Of the disk, in bytes: it may have been made larger than the image's. */

@@ -1,8 +1,8 @@
-import { join } from "node:path"
 import type { Call } from "../content/interfaces.ts"
 import { createOverlay } from "../disk/overlay.ts"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Admission, accept } from "./admission.ts"
+import { firstOverlay } from "./disks.ts"
 import type { Ending } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { CreateAnswer, StartRequest } from "./interfaces.ts"
@@ -13,9 +13,6 @@ interface CreateContext extends PlanContext {
   readonly admission: Admission
   readonly ending: Ending
 }
-
-/** In the instance's directory. */
-const OVERLAY = "overlay.qcow2"
 
 /**
  * Makes an instance that a start finds as it finds one that has ended: with its content held, all checked, and an empty
@@ -32,7 +29,7 @@ export async function createInstance(
   const limits = { ...admission.limits, running: Number.POSITIVE_INFINITY }
   const instance = accept({ ...admission, limits }, crypto.randomUUID(), request)
   try {
-    await instance.create()
+    instance.create()
     const { signal } = instance.starting
     const signals = call.signal ? AbortSignal.any([call.signal, signal]) : signal
     await ready(instance, await planned(context, instance, request, { signal: signals }))
@@ -66,7 +63,7 @@ async function planned(
 async function ready(instance: Instance, planned: Planned): Promise<void> {
   const { base } = planned.image
   const { disk } = planned.plan
-  const top = disk?.writable ? join(instance.directory, OVERLAY) : undefined
+  const top = disk?.writable ? firstOverlay(instance.directory) : undefined
   if (top !== undefined && disk) await createOverlay(top, disk.size)
   instance.lineage = { base, overlays: [], ...(top !== undefined && { top }) }
   await instance.rest(factsOf(planned))

@@ -15,6 +15,11 @@ export function shownDisks({ disk, disks = [] }: LaunchPlan): Disks {
   ]
 }
 
+/** What the guest writes to the first disk goes to until there is a snapshot, in the instance's directory. */
+export function firstOverlay(directory: string): string {
+  return join(directory, "overlay.qcow2")
+}
+
 /** What the guest writes to a further disk goes to, in the instance's directory. */
 export function furtherOverlay(directory: string, name: string): string {
   return join(directory, `disk-${name}.qcow2`)

@@ -24,7 +24,8 @@ test("an instance that is removed at the moment of its end leaves no directory, 
   const root = await mkdtemp(join(tmpdir(), "ovm-instance-"))
   for (let round = 0; round < 60; round++) {
     const instance = new Instance(join(root, String(round)), INFO)
-    await instance.create()
+    instance.create()
+    await instance.enrol()
     for (let overlay = 0; overlay < 40; overlay++)
       writeFileSync(join(instance.directory, `overlay-${overlay}.qcow2`), "")
     const ended = instance.fail(new OvmError("OVM_VMM_FAILED", "it ended"))

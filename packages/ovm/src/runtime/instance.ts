@@ -100,9 +100,13 @@ export class Instance {
     if (hasEnded(info.state)) this.#settle()
   }
 
-  /** Makes the directory and the first record. */
-  async create(): Promise<void> {
+  /** Makes the directory: until there is a record, the next daemon takes it for nobody's. */
+  create(): void {
     createDirectory(this.directory, this.volumes)
+  }
+
+  /** Makes the first record, for whoever is told of it next. Throws if it cannot be written. */
+  async enrol(): Promise<void> {
     await this.#persist()
   }
 

@@ -16,9 +16,14 @@ export function goesOn(info: InstanceInfo): boolean {
   const { restart, restarts = 0, started, state, exit, stop_method } = info
   if (!isRestarted(restart) || !hasEnded(state) || stop_method !== undefined) return false
   // What somebody tries to start, and cannot, is theirs to try again.
-  if (started === undefined && restarts === 0) return false
+  if (started === undefined && restarts === 0 && !wasCutOff(info)) return false
   if (!restart.startsWith("on-failure")) return true
   return !isUsedUp(info) && (state === "failed" || exit?.reason === "guest-reset")
+}
+
+/** Whether only the end of a daemon kept it from running; what was not prepared by then has nothing to go on with. */
+function wasCutOff({ error, image }: InstanceInfo): boolean {
+  return error?.code === "OVM_START_INTERRUPTED" && image.digest !== undefined
 }
 
 /** Whether it was started again as often as its policy has it. */

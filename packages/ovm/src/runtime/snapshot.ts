@@ -19,8 +19,11 @@ import type { Lineage, SnapshotPolicy } from "./record.ts"
 import { hold, letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
-/** The lineage of a machine that has just been started as planned. */
-export function lineageOf({ image, snapshot, written }: Planned, { overlay }: MachineRecord): Lineage {
+/** The lineage of a machine that is going to be started as planned; with its record, once it has been. */
+export function lineageOf(
+  { image, snapshot, written }: Planned,
+  { overlay }: Pick<MachineRecord, "overlay"> = {},
+): Lineage {
   return {
     base: image.base,
     overlays: written ?? snapshot?.overlays ?? [],

@@ -52,23 +52,39 @@ export class Starts {
     const received = performance.now()
     const resumed = await this.#startWarm(request, received)
     if (resumed) return resumed
-    const instance = await this.#admit(request)
+    const instance = this.#admit(request)
+    let planned: Planned | undefined
+    try {
+      planned = await this.#local(instance, request, call)
+      await instance.enrol()
+    } catch (thrown) {
+      planned?.release?.()
+      const error = toOvmError(thrown)
+      await this.#giveUp(instance, error)
+      throw error
+    }
+    this.#context.told("starting", instance, {})
+    this.#carryOn(instance, received, async () => planned ?? (await this.#pulled(instance, request)))
+    return { instance_id: instance.id, status: "starting" }
+  }
+
+  /** What is going to be done, if all that it needs is here; undefined if that can be pulled. */
+  async #local(instance: Instance, request: StartRequest, call: Call): Promise<Planned | undefined> {
     try {
       const planned = await this.#prepare(instance, request, "never", call)
-      this.#context.told("starting", instance, {})
-      this.#carryOn(instance, received, async () => planned)
+      instance.lineage = lineageOf(planned)
+      return planned
     } catch (thrown) {
-      const error = toOvmError(thrown)
-      if (!this.#context.images.canPull(request.manifest, error)) {
-        await this.#giveUp(instance, error)
-        throw error
-      }
-      this.#context.told("starting", instance, {})
-      this.#carryOn(instance, received, () =>
-        this.#prepare(instance, request, "missing", { signal: instance.starting.signal }),
-      )
+      if (this.#context.images.canPull(request.manifest, toOvmError(thrown))) return undefined
+      throw thrown
     }
-    return { instance_id: instance.id, status: "starting" }
+  }
+
+  async #pulled(instance: Instance, request: StartRequest): Promise<Planned> {
+    const planned = await this.#prepare(instance, request, "missing", { signal: instance.starting.signal })
+    instance.lineage = lineageOf(planned)
+    await instance.update({})
+    return planned
   }
 
   /** See Runtime.create. */
@@ -196,14 +212,14 @@ export class Starts {
   }
 
   /** Takes the request on, or says which limit forbids it. */
-  async #admit(request: StartRequest): Promise<Instance> {
+  #admit(request: StartRequest): Instance {
     const id = crypto.randomUUID()
     assertVolumesFree(this.#context.running, id, request.overrides ?? {})
     assertPortsFree(this.#context.running, id, request.overrides ?? {})
     const instance = accept(this.#admission, id, request)
     this.#context.onInstance(instance)
     try {
-      await instance.create()
+      instance.create()
       return instance
     } catch (error) {
       this.#context.running.delete(instance.id)

@@ -1,6 +1,7 @@
 import { existsSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { createOverlay } from "../../disk/overlay.ts"
+import { OvmError } from "../../errors.ts"
 import type { LaunchPlan } from "../plan.ts"
 
 /** In the machine's directory. */
@@ -14,7 +15,8 @@ export async function makeOverlay({ directory, disk }: LaunchPlan): Promise<stri
   if (!disk?.writable) return undefined
   if (disk.overlay !== undefined) return disk.overlay
   const path = join(directory, OVERLAY)
-  await createOverlay(path, disk.size)
+  if (existsSync(path)) throw new OvmError("OVM_FILE_UNREADABLE", `${path} is there already`)
+  await makeWhole(path, disk.size)
   return path
 }
 
@@ -25,9 +27,14 @@ export async function makeOverlay({ directory, disk }: LaunchPlan): Promise<stri
 export async function makeFurther({ disks = [] }: LaunchPlan): Promise<void> {
   for (const { overlay, size } of disks) {
     if (overlay === undefined || existsSync(overlay)) continue
-    const making = `${overlay}.making`
-    rmSync(making, { force: true })
-    await createOverlay(making, size)
-    renameSync(making, overlay)
+    await makeWhole(overlay, size)
   }
+}
+
+/** Whatever ends this program, it is there whole or not at all. */
+async function makeWhole(path: string, size: number): Promise<void> {
+  const making = `${path}.making`
+  rmSync(making, { force: true })
+  await createOverlay(making, size)
+  renameSync(making, path)
 }
