@@ -1,16 +1,17 @@
 // How long a machine takes from `ovm run` to its first line, beside the same QEMU command line by hand; and what the
 // daemon needs of memory. `make bench-boot`.
 import { type ChildProcess, spawn } from "node:child_process"
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { MACHINE, OVM, output, withHome } from "./programs.ts"
+import { kibibytes } from "./daemons.ts"
+import { FIRST_LINE, packDemo } from "./demo-machine.ts"
+import { OVM, output, withHome } from "./programs.ts"
 import { inTurns, report } from "./turns.ts"
 import { type Recipe, recipeOf, runByHand } from "./vmm-by-hand.ts"
 
 const ROUNDS = 5
 const RECORDS = 200
-const FIRST_LINE = "OVM-USERSPACE"
 const NAME = "localhost/bench/boot:1"
 
 /**
@@ -37,16 +38,6 @@ async function firstLine(
   await noted
   if (time === undefined) throw new Error(`it ended without the guest's line:\n${text}`)
   return time
-}
-
-/** The demo machine, which here powers off by itself once it has said its lines. */
-async function pack(env: NodeJS.ProcessEnv, home: string): Promise<void> {
-  const source = JSON.parse(await readFile(join(MACHINE, "machine.json"), "utf8"))
-  source.kernel.args += " ovm.exit"
-  const folder = join(home, "machine")
-  await cp(MACHINE, folder, { recursive: true })
-  await writeFile(join(folder, "machine.json"), JSON.stringify(source))
-  output([OVM, "pack", "-f", join(folder, "machine.json"), "-t", NAME], env)
 }
 
 /** The only instance's directory. */
@@ -81,8 +72,7 @@ async function daemonMemory(env: NodeJS.ProcessEnv): Promise<number> {
   output([OVM, "daemon", "--detach"], env)
   output([OVM, "ps", "--all", "--json"], env)
   const { daemon } = JSON.parse(output([OVM, "info", "--json"], env)) as { daemon: { pid: number } }
-  const status = await readFile(`/proc/${daemon.pid}/status`, "utf8")
-  const kib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])
+  const kib = await kibibytes(daemon.pid, "status", "VmRSS")
   output([OVM, "daemon", "--stop"], env)
   return kib / 1024
 }
@@ -100,7 +90,7 @@ async function copyRecords(home: string): Promise<void> {
 }
 
 await withHome(async (env, home) => {
-  await pack(env, home)
+  await packDemo(env, home, NAME)
   await boot(env, home)
   output([OVM, "daemon", "--stop"], env)
   const idle = await daemonMemory(env)

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { readConsole } from "../packages/ovm/src/vmm/console.ts"
 import { killGroup } from "../packages/ovm/src/vmm/process/group.ts"
 import { spawnKept } from "../packages/ovm/src/vmm/process/keeper.ts"
+import { kibibytes } from "./daemons.ts"
 
 const SECONDS = 10
 const RATE = 50e6
@@ -22,12 +23,6 @@ const TALKER = `
     await Bun.sleep(Math.max(0, began + turn * 100 - performance.now()))
   }
 `
-
-/** Kibibytes of a process by name, from a file of /proc. */
-async function kib(pid: number | "self", file: string, name: string): Promise<number> {
-  const text = await readFile(`/proc/${pid}/${file}`, "utf8")
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1])
-}
 
 /** Milliseconds of processor time; ticks of a hundredth of a second. */
 async function cpu(pid: number): Promise<number> {
@@ -48,7 +43,7 @@ try {
   const before = {
     kept: await cpu(group),
     own: process.cpuUsage(),
-    rss: await kib("self", "status", "VmRSS"),
+    rss: await kibibytes("self", "status", "VmRSS"),
     taken,
     at: performance.now(),
   }
@@ -58,8 +53,8 @@ try {
   const own = process.cpuUsage(before.own)
   const reader = (own.user + own.system) / 1e6 / seconds
   const share = keeper + reader
-  const grown = (await kib("self", "status", "VmRSS")) - before.rss
-  const pss = await kib(group, "smaps_rollup", "Pss")
+  const grown = (await kibibytes("self", "status", "VmRSS")) - before.rss
+  const pss = await kibibytes(group, "smaps_rollup", "Pss")
   over.abort()
   await reading
   const percent = (of: number) => `${(of * 100).toFixed(1)} %`

@@ -1,27 +1,17 @@
 // A machine that has stopped is started again: beside its first boot. And its disk becomes an image: beside qemu-img
 // convert. Part of `make bench-machine`.
-import { cp, readFile, rm, writeFile } from "node:fs/promises"
+import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
-import { MACHINE, OVM, output, untilSaid, withHome } from "./programs.ts"
+import { FIRST_LINE, packDemo } from "./demo-machine.ts"
+import { OVM, output, untilSaid, withHome } from "./programs.ts"
 import { inTurns, report } from "./turns.ts"
 
 const ROUNDS = 5
-const FIRST_LINE = "OVM-USERSPACE"
 const DISK = 512 << 20
 const WRITTEN = 128 << 20
-
-/** The demo machine, which here powers off by itself once it has said its lines. */
-async function pack(env: NodeJS.ProcessEnv, home: string, name: string): Promise<void> {
-  const source = JSON.parse(await readFile(join(MACHINE, "machine.json"), "utf8"))
-  source.kernel.args += " ovm.exit"
-  const folder = join(home, "machine")
-  await cp(MACHINE, folder, { recursive: true })
-  await writeFile(join(folder, "machine.json"), JSON.stringify(source))
-  output([OVM, "pack", "-f", join(folder, "machine.json"), "-t", name], env)
-}
 
 async function ended(runtime: Runtime, id: string): Promise<void> {
   for await (const _ of await runtime.logs(id, { follow: true }));
@@ -100,7 +90,7 @@ async function commits(runtime: Runtime, home: string): Promise<void> {
 }
 
 await withHome(async (env, home) => {
-  await pack(env, home, "lives:1")
+  await packDemo(env, home, "lives:1")
   const disk = join(home, "disk.raw")
   await Bun.write(disk, Buffer.alloc(DISK))
   await packGuest(join(home, "store"), "written:1", "tick_ms=1000", {

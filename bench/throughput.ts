@@ -9,6 +9,7 @@ import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
 import { type Loaded, loadByHand } from "./by-hand.ts"
 import { OVM, output, untilSaid, withHome } from "./programs.ts"
 import { median, spread } from "./turns.ts"
+import { recipeOf } from "./vmm-by-hand.ts"
 
 const CLONES = 100
 const AT_A_TIME = 20
@@ -79,8 +80,7 @@ interface Recipe {
 async function recipe(runtime: Runtime, home: string): Promise<Recipe> {
   const { id } = await running(runtime)
   const folder = join(home, "instances", id)
-  const [pid] = (await readFile(join(folder, "pid"), "utf8")).split(" ")
-  const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1)
+  const { argv } = await recipeOf(folder)
   await runtime.remove(id, { force: true })
   const shown = output([OVM, "inspect", "--json", warm], { ...process.env, OVM_HOME: home })
   const ref = JSON.parse(shown).snapshot.state.ref as string
