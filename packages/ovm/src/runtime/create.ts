@@ -66,7 +66,7 @@ async function ready(instance: Instance, planned: Planned): Promise<void> {
   const top = disk?.writable ? firstOverlay(instance.directory) : undefined
   if (top !== undefined && disk) await createOverlay(top, disk.size)
   instance.lineage = { base, overlays: [], ...(top !== undefined && { top }) }
-  await instance.rest(factsOf(planned))
+  await instance.become("stopped", factsOf(planned), { record: "written" })
 }
 
 function refuseResume({ overrides }: StartRequest): void {

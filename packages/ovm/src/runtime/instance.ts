@@ -18,6 +18,14 @@ import { assertTransition, hasEnded } from "./states.ts"
 
 type Patch = Partial<Omit<InstanceInfo, "instance_id" | "state">>
 
+/** How an instance changes its state. */
+interface Becoming {
+  /** Launched, loaded or adopted with it. */
+  readonly machine?: Machine
+  /** As `foresee` has written it, or to be written before anybody is told, or as soon as there is room: the default. */
+  readonly record?: "foreseen" | "written" | "later"
+}
+
 /** A machine whose process lives and that cannot be given commands. */
 export interface Silence {
   /** Why, once somebody has tried. */
@@ -144,25 +152,19 @@ export class Instance {
   }
 
   /**
-   * Throws OVM_STATE_CONFLICT if the state machine does not allow it. What has become of a machine is true whether or
-   * not it could be written down: where there is no room, the record follows later. Once it is `failed` or `stopped`,
-   * `ended` settles.
+   * Enters `state`. Throws OVM_STATE_CONFLICT if the state machine does not allow it. What has become of a machine is
+   * true whether or not it could be written down: where there is no room, the record follows later, unless it is to be
+   * `written` first, which throws if it cannot be, or was `foreseen`. Once it is `failed` or `stopped`, `ended`
+   * settles.
    */
-  async become(state: State, patch: Patch = {}): Promise<void> {
-    this.#enter(state, patch)
-    await this.#persistSometime()
+  async become(state: State, patch: Patch = {}, { machine, record = "later" }: Becoming = {}): Promise<void> {
+    assertTransition(this.state, state)
+    this.#info = { ...inState(this.#info, state), ...patch }
+    if (machine) this.#hold(machine)
+    if (isEnd(this.#info)) this.#end()
+    if (record === "written") await this.#persist()
+    else if (record === "later") await this.#persistSometime()
     if (hasEnded(state)) this.#settle()
-  }
-
-  /**
-   * It has all that its machine needs, and is not started: `stopped`, without an end. Throws as `become` does, and if
-   * the record cannot be written.
-   */
-  async rest(patch: Patch): Promise<void> {
-    assertTransition(this.state, "stopped")
-    this.#info = { ...inState(this.#info, "stopped"), ...patch }
-    await this.#persist()
-    this.#settle()
   }
 
   /** Throws if its record cannot be written: then it is called what it was. */
@@ -191,28 +193,12 @@ export class Instance {
   }
 
   /**
-   * Takes a machine that runs, and becomes `running`, in one write of the record. Throws as `become` does, and if the
-   * record cannot be written.
-   */
-  async enter(machine: Machine, patch: Patch): Promise<void> {
-    this.#hold(machine)
-    this.#enter("running", patch)
-    await this.#persist()
-  }
-
-  /**
-   * Writes the record that `enter` would, of a machine that is just being let go: both take their time, and this is not
-   * waited for twice.
+   * Writes the record of a machine that is just being let go, and is going to be `running`: both take their time, and
+   * this is not waited for twice. What comes to be known meanwhile is in it with the next change.
    */
   async foresee(record: MachineRecord, patch: Patch): Promise<void> {
     this.#record = record
     await this.#persist({ ...inState(this.#info, "running"), ...patch })
-  }
-
-  /** `enter` where `foresee` has written the record; what came to be known since is in it with the next change. */
-  enterForeseen(machine: Machine, patch: Patch): void {
-    this.#hold(machine)
-    this.#enter("running", patch)
   }
 
   /** It runs and is going to be ended, because of `error`. */
@@ -260,11 +246,8 @@ export class Instance {
     await removeDirectory(this.directory)
   }
 
-  #enter(state: State, patch: Patch): void {
-    assertTransition(this.#info.state, state)
-    this.#info = { ...inState(this.#info, state), ...patch }
-    if (!hasEnded(state)) return
-    this.#info = { ...this.#info, finished: patch.finished ?? new Date().toISOString() }
+  #end(): void {
+    this.#info = { ...this.#info, finished: this.#info.finished ?? new Date().toISOString() }
     const restarting_at = this.goesOn?.(this.#info)
     if (restarting_at !== undefined) this.#info = { ...this.#info, restarting_at }
   }
@@ -302,6 +285,11 @@ const ORDERLY: ReadonlySet<string> = new Set(["guest-shutdown", "guest-reset", "
 /** Where no status could be written down, the VMM's word has to do. */
 function isOrderly({ status, reason }: Exit): boolean {
   return (status === 0 || status === undefined) && ORDERLY.has(reason)
+}
+
+/** A machine that was made, and rests, has not ended. */
+function isEnd({ state, exit, error }: InstanceInfo): boolean {
+  return hasEnded(state) && (exit !== undefined || error !== undefined)
 }
 
 /** `info` in another state: without the phase, which is of a start, and the reason, which is of a pause. */

@@ -318,7 +318,7 @@ export class Starts {
         total: since(received),
       },
     }
-    const recorded = foreseen ? instance.enterForeseen(machine, patch) : instance.enter(machine, patch)
+    const recorded = instance.become("running", patch, { machine, record: foreseen ? "foreseen" : "written" })
     this.#context.onMachine(instance)
     await recorded
     this.#context.told("running", instance, {})
