@@ -290,7 +290,15 @@ describe.skipIf(Boolean(skip))("machines", () => {
 
   // OVMS-API-170, OVMS-API-173
   test("create makes one without starting it, rename calls it otherwise, wait says how it ended", async () => {
-    const id = await box.ok(["create", "--name", "made", "brief"])
+    const id = await box.ok(["create", "--name", "made", "-l", "tier=web", "--label", "mine", "brief"])
+    const listed = (...filters: string[]) =>
+      box.ok(["ps", "--all", "--quiet", ...filters.flatMap((filter) => ["--filter", filter])])
+    expect(await listed("label=tier=web", "label=mine")).toBe(id)
+    expect(await listed("label=tier=db")).toBe("")
+    expect(await listed("label=tier", "label=yours")).toBe("")
+    expect(await box.ok(["status", "made"])).toMatch(/^label +tier=web\nlabel +mine$/m)
+    await box.fails(["ps", "--filter", "state=running"], "OVM_USAGE", ["state=running", "label=NAME"])
+    await box.fails(["create", "--label", "-x", "brief"], "OVM_REQUEST_INVALID", ["/overrides/labels"])
     expect(await box.ok(["ps"])).not.toContain("made")
     expect(await box.ok(["ps", "--all"])).toContain("stopped (never started)")
     expect(await box.ok(["wait", "made"])).toBe("stopped")

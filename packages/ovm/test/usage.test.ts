@@ -229,7 +229,7 @@ describe("completion", () => {
 
   test("commands, options, values", async () => {
     expect(await complete("p")).toEqual(["pack", "push", "pull", "prune", "pause", "ps", "port", "policy"])
-    expect(await complete("ps", "--")).toEqual(["--all", "--quiet", "--json", "--help"])
+    expect(await complete("ps", "--")).toEqual(["--all", "--filter", "--quiet", "--json", "--help"])
     expect(await complete("run", "--pull", "")).toEqual(["missing", "always", "never"])
     expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
     expect(await complete("registry", "")).toEqual(["serve", "probe"])

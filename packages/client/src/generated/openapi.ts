@@ -475,6 +475,8 @@ export interface components {
         readonly Overrides: {
             /** @description Name of the instance, unique among those on record. Absent - the runtime makes one up. A letter or digit, then up to 62 letters, digits, _, . or -, and not of the form of an ID. */
             readonly name?: string;
+            /** @description What others want to know about the instance; it means nothing to the runtime. At most 64. */
+            readonly labels?: components["schemas"]["Labels"];
             /** @description Bytes of RAM - a multiple of 1 MiB, from 1 MiB to 16 TiB. */
             readonly memory?: number;
             /** @description Number of virtual processors. */
@@ -506,6 +508,10 @@ export interface components {
             readonly network?: components["schemas"]["NetworkWanted"];
             /** @description True - the machine has an agent inside, which runs commands (agent.md). Default as the manifest says. */
             readonly agent?: boolean;
+        };
+        /** @description Texts under names of up to 128 characters - a letter or digit, then letters, digits, ., _, / or -. */
+        readonly Labels: {
+            readonly [key: string]: string;
         };
         /** @description What the guest is told at its first boot (first-boot.md). */
         readonly FirstBoot: {
@@ -802,6 +808,8 @@ export interface components {
             readonly instance_id: components["schemas"]["Uuid"];
             /** @description Unique among the instances on record. */
             readonly name: string;
+            /** @description What the start gave it. Absent without any. */
+            readonly labels?: components["schemas"]["Labels"];
             readonly state: components["schemas"]["State"];
             readonly phase?: components["schemas"]["Phase"];
             /**

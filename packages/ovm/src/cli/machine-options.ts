@@ -10,6 +10,7 @@ import { parseAmple, parseCount, parseProcessors } from "./size.ts"
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
 export interface MachineOptions extends FirstBootOptions {
   readonly name?: string
+  readonly label?: Readonly<Record<string, string>>
   readonly memory?: number
   readonly cpus?: number
   readonly cpuQuota?: number
@@ -33,6 +34,11 @@ export interface MachineOptions extends FirstBootOptions {
 export function defineMachineOptions(command: Command): Command {
   const all = command
     .option("--name <name>", "name the instance; made from the image's name otherwise")
+    .option(
+      "-l, --label <name[=value]>",
+      "a label, by which ovm ps --filter finds it; may be given again",
+      collectLabel,
+    )
     .option("--memory <size>", "memory, such as 512MiB or 2GiB", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs", (text) => parseCount(text, "--cpus"))
     .option(
@@ -95,6 +101,14 @@ function parsePolicy(text: string): string {
   })
 }
 
+function collectLabel(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const [name = "", ...value] = text.split("=")
+  return { ...before, [name]: value.join("=") }
+}
+
 function collectVolume(text: string, before: readonly VolumeUse[] = []): readonly VolumeUse[] {
   const [name = "", access, ...more] = text.split(":")
   if (name.includes("/"))
@@ -134,6 +148,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     // Nobody needs then what its guest writes.
     ...(options.rm && { autoRemove: true, ephemeral: true }),
     ...(options.name !== undefined && { name: options.name }),
+    ...(options.label && { labels: { ...options.label } }),
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.cpus !== undefined && { vcpus: options.cpus }),
     ...(options.cpuQuota !== undefined && { cpuQuota: options.cpuQuota }),

@@ -61,6 +61,7 @@ export function accept(
       request.manifest,
       instances.values().map((instance) => instance.info),
     ),
+    ...(overrides.labels && { labels: overrides.labels }),
     state: "starting",
     phase: "resolving",
     image: { reference: request.manifest },

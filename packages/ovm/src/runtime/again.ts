@@ -53,14 +53,27 @@ export function nextLife(
   { directory, info, lineage, request, again, volumes }: Startable,
   restarts: number,
 ): Instance {
-  const { instance_id, name, image, vmm, resources, network, disks, agent, restart, auto_remove, created } =
-    info
+  const {
+    instance_id,
+    name,
+    labels,
+    image,
+    vmm,
+    resources,
+    network,
+    disks,
+    agent,
+    restart,
+    auto_remove,
+    created,
+  } = info
   const { base, overlays, top } = lineage
   return new Instance(
     directory,
     {
       instance_id,
       name,
+      ...(labels && { labels }),
       state: "starting",
       phase: "resolving",
       image,

@@ -66,13 +66,17 @@ describe.skipIf(guestMissing !== "")(`a machine that is made without being start
     await rm(root, { recursive: true })
   })
 
-  // OVMS-API-170
+  // OVMS-API-170, OVMS-API-380, OVMS-API-381
   test("is at rest, on its content whatever becomes of the name, and starts as it was told, also by another daemon", async () => {
-    const answer = await runtime.create({ manifest: IMAGE, overrides: { name: "web", memory: 48 << 20 } })
+    const labels = { tier: "web", "org.example/empty": "" }
+    const answer = await runtime.create({
+      manifest: IMAGE,
+      overrides: { name: "web", labels, memory: 48 << 20 },
+    })
     const { instance_id: id, status } = answer
     expect(status).toBe("stopped")
     const made = await runtime.status(id)
-    expect(made).toMatchObject({ name: "web", state: "stopped", vmm: { name: "qemu" } })
+    expect(made).toMatchObject({ name: "web", labels, state: "stopped", vmm: { name: "qemu" } })
     for (const member of ["exit", "started", "finished", "phase", "error"] as const)
       expect([member, made[member]]).toEqual([member, undefined])
     expect(await vmmsBelow(root)).toEqual([])
@@ -82,7 +86,7 @@ describe.skipIf(guestMissing !== "")(`a machine that is made without being start
     runtime = await open()
     expect(await runtime.status(id)).toEqual(made)
     expect(await runtime.startAgain(id)).toEqual({ instance_id: id, status: "starting" })
-    expect(await running(id)).toMatchObject({ state: "running", resources: { memory: 48 << 20 } })
+    expect(await running(id)).toMatchObject({ state: "running", labels, resources: { memory: 48 << 20 } })
     await until("it has read what it wrote", async () =>
       Buffer.concat(await Array.fromAsync(await runtime.logs(id)))
         .toString()

@@ -61,6 +61,7 @@ const MEMBERS: {
   >]-?: Check
 } = {
   name: (value) => isText(value) && value !== "",
+  labels: all(isText),
   state: isState,
   phase: oneOf("resolving", "pulling", "verifying", "preparing", "launching"),
   reason: oneOf("request", "disk-full", "io-error", "snapshot"),
@@ -156,6 +157,7 @@ function machineIn(value: unknown, directory: string): MachineRecord | undefined
 function requestIn(value: unknown): StartRequest | undefined {
   const overrides = object({
     name: optional(isText),
+    labels: optional(all(isText)),
     vmm: optional(isText),
     args: optional(isText),
     vcpus: optional(isSize),

@@ -160,7 +160,14 @@ export class Starts {
    */
   async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
     // A slot passes flushes on, whoever takes it.
-    const { name: _, ephemeral: __, restart: ___, autoRemove: ____, ...others } = request.overrides ?? {}
+    const {
+      name: _,
+      labels: __,
+      ephemeral: ___,
+      restart: ____,
+      autoRemove: _____,
+      ...others
+    } = request.overrides ?? {}
     if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
       return undefined
     const { images } = this.#context

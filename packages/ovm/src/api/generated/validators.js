@@ -6,19 +6,20 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
 const pattern5 = new RegExp("^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern6 = new RegExp("^[ -~]*$", "u");
-const pattern7 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
-const pattern8 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
-const pattern9 = new RegExp("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$", "u");
-const pattern10 = new RegExp("^[^\\u0000-\\u001f\\u007f]+$", "u");
-const pattern11 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
-const pattern12 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern13 = new RegExp("^[0-9a-fA-F.:]+$", "u");
+const pattern6 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$", "u");
+const pattern8 = new RegExp("^[ -~]*$", "u");
+const pattern9 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
+const pattern10 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
+const pattern11 = new RegExp("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$", "u");
+const pattern12 = new RegExp("^[^\\u0000-\\u001f\\u007f]+$", "u");
+const pattern13 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
+const pattern14 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern15 = new RegExp("^[0-9a-fA-F.:]+$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -138,10 +139,11 @@ vErrors.push(err8);
 errors++;
 }
 }
-if(data1.memory !== undefined){
-let data3 = data1.memory;
-if(!(((typeof data3 == "number") && (!(data3 % 1) && !isNaN(data3))) && (isFinite(data3)))){
-const err9 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data1.labels !== undefined){
+let data3 = data1.labels;
+if(data3 && typeof data3 == "object" && !Array.isArray(data3)){
+if(Object.keys(data3).length > 64){
+const err9 = {instancePath:instancePath+"/overrides/labels",schemaPath:"#/properties/overrides/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -150,9 +152,11 @@ vErrors.push(err9);
 }
 errors++;
 }
-if((typeof data3 == "number") && (isFinite(data3))){
-if(data3 > 17592186044416 || isNaN(data3)){
-const err10 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+for(const key2 in data3){
+const _errs11 = errors;
+if(typeof key2 === "string"){
+if(!pattern6.test(key2)){
+const err10 = {instancePath:instancePath+"/overrides/labels",schemaPath:"#/properties/overrides/properties/labels/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"+"\"",propertyName:key2};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -161,8 +165,10 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(data3 < 1048576 || isNaN(data3)){
-const err11 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+}
+var valid2 = _errs11 === errors;
+if(!valid2){
+const err11 = {instancePath:instancePath+"/overrides/labels",schemaPath:"#/properties/overrides/properties/labels/propertyNames",keyword:"propertyNames",params:{propertyName: key2},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -171,9 +177,12 @@ vErrors.push(err11);
 }
 errors++;
 }
-let res0;
-if((1048576 === 0 || (res0 = data3/1048576, res0 !== parseInt(res0)))){
-const err12 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+}
+for(const key3 in data3){
+let data4 = data3[key3];
+if(typeof data4 === "string"){
+if(func1(data4) > 4096){
+const err12 = {instancePath:instancePath+"/overrides/labels/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/overrides/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -182,12 +191,8 @@ vErrors.push(err12);
 }
 errors++;
 }
-}
-}
-if(data1.vcpus !== undefined){
-let data4 = data1.vcpus;
-if(!(((typeof data4 == "number") && (!(data4 % 1) && !isNaN(data4))) && (isFinite(data4)))){
-const err13 = {instancePath:instancePath+"/overrides/vcpus",schemaPath:"#/properties/overrides/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!pattern4.test(data4)){
+const err13 = {instancePath:instancePath+"/overrides/labels/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/overrides/properties/labels/additionalProperties/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -196,9 +201,9 @@ vErrors.push(err13);
 }
 errors++;
 }
-if((typeof data4 == "number") && (isFinite(data4))){
-if(data4 > 255 || isNaN(data4)){
-const err14 = {instancePath:instancePath+"/overrides/vcpus",schemaPath:"#/properties/overrides/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+}
+else {
+const err14 = {instancePath:instancePath+"/overrides/labels/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/overrides/properties/labels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -207,8 +212,10 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(data4 < 1 || isNaN(data4)){
-const err15 = {instancePath:instancePath+"/overrides/vcpus",schemaPath:"#/properties/overrides/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err15 = {instancePath:instancePath+"/overrides/labels",schemaPath:"#/properties/overrides/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -218,12 +225,10 @@ vErrors.push(err15);
 errors++;
 }
 }
-}
-if(data1.cpuQuota !== undefined){
-let data5 = data1.cpuQuota;
-if((typeof data5 == "number") && (isFinite(data5))){
-if(data5 > 255 || isNaN(data5)){
-const err16 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+if(data1.memory !== undefined){
+let data5 = data1.memory;
+if(!(((typeof data5 == "number") && (!(data5 % 1) && !isNaN(data5))) && (isFinite(data5)))){
+const err16 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -232,8 +237,9 @@ vErrors.push(err16);
 }
 errors++;
 }
-if(data5 < 0.01 || isNaN(data5)){
-const err17 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0.01},message:"must be >= 0.01"};
+if((typeof data5 == "number") && (isFinite(data5))){
+if(data5 > 17592186044416 || isNaN(data5)){
+const err17 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -242,9 +248,8 @@ vErrors.push(err17);
 }
 errors++;
 }
-}
-else {
-const err18 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data5 < 1048576 || isNaN(data5)){
+const err18 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -253,12 +258,9 @@ vErrors.push(err18);
 }
 errors++;
 }
-}
-if(data1.args !== undefined){
-let data6 = data1.args;
-if(typeof data6 === "string"){
-if(func1(data6) > 2047){
-const err19 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+let res0;
+if((1048576 === 0 || (res0 = data5/1048576, res0 !== parseInt(res0)))){
+const err19 = {instancePath:instancePath+"/overrides/memory",schemaPath:"#/properties/overrides/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -267,8 +269,12 @@ vErrors.push(err19);
 }
 errors++;
 }
-if(!pattern6.test(data6)){
-const err20 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
+}
+}
+if(data1.vcpus !== undefined){
+let data6 = data1.vcpus;
+if(!(((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6))) && (isFinite(data6)))){
+const err20 = {instancePath:instancePath+"/overrides/vcpus",schemaPath:"#/properties/overrides/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -277,9 +283,9 @@ vErrors.push(err20);
 }
 errors++;
 }
-}
-else {
-const err21 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data6 == "number") && (isFinite(data6))){
+if(data6 > 255 || isNaN(data6)){
+const err21 = {instancePath:instancePath+"/overrides/vcpus",schemaPath:"#/properties/overrides/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -288,12 +294,8 @@ vErrors.push(err21);
 }
 errors++;
 }
-}
-if(data1.vmm !== undefined){
-let data7 = data1.vmm;
-if(typeof data7 === "string"){
-if(!pattern7.test(data7)){
-const err22 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data6 < 1 || isNaN(data6)){
+const err22 = {instancePath:instancePath+"/overrides/vcpus",schemaPath:"#/properties/overrides/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -303,8 +305,12 @@ vErrors.push(err22);
 errors++;
 }
 }
-else {
-const err23 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.cpuQuota !== undefined){
+let data7 = data1.cpuQuota;
+if((typeof data7 == "number") && (isFinite(data7))){
+if(data7 > 255 || isNaN(data7)){
+const err23 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -313,10 +319,8 @@ vErrors.push(err23);
 }
 errors++;
 }
-}
-if(data1.readOnly !== undefined){
-if(typeof data1.readOnly !== "boolean"){
-const err24 = {instancePath:instancePath+"/overrides/readOnly",schemaPath:"#/properties/overrides/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data7 < 0.01 || isNaN(data7)){
+const err24 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0.01},message:"must be >= 0.01"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -326,10 +330,8 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data1.diskSize !== undefined){
-let data9 = data1.diskSize;
-if(!(((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9))) && (isFinite(data9)))){
-const err25 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err25 = {instancePath:instancePath+"/overrides/cpuQuota",schemaPath:"#/properties/overrides/properties/cpuQuota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -338,9 +340,12 @@ vErrors.push(err25);
 }
 errors++;
 }
-if((typeof data9 == "number") && (isFinite(data9))){
-if(data9 > 17592186044416 || isNaN(data9)){
-const err26 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data1.args !== undefined){
+let data8 = data1.args;
+if(typeof data8 === "string"){
+if(func1(data8) > 2047){
+const err26 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -349,8 +354,8 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(data9 < 512 || isNaN(data9)){
-const err27 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
+if(!pattern8.test(data8)){
+const err27 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -359,9 +364,9 @@ vErrors.push(err27);
 }
 errors++;
 }
-let res1;
-if((512 === 0 || (res1 = data9/512, res1 !== parseInt(res1)))){
-const err28 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
+}
+else {
+const err28 = {instancePath:instancePath+"/overrides/args",schemaPath:"#/properties/overrides/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -371,10 +376,11 @@ vErrors.push(err28);
 errors++;
 }
 }
-}
-if(data1.ephemeral !== undefined){
-if(typeof data1.ephemeral !== "boolean"){
-const err29 = {instancePath:instancePath+"/overrides/ephemeral",schemaPath:"#/properties/overrides/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data1.vmm !== undefined){
+let data9 = data1.vmm;
+if(typeof data9 === "string"){
+if(!pattern9.test(data9)){
+const err29 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -384,11 +390,8 @@ vErrors.push(err29);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-let data11 = data1.restart;
-if(typeof data11 === "string"){
-if(!pattern8.test(data11)){
-const err30 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+else {
+const err30 = {instancePath:instancePath+"/overrides/vmm",schemaPath:"#/properties/overrides/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -398,8 +401,9 @@ vErrors.push(err30);
 errors++;
 }
 }
-else {
-const err31 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.readOnly !== undefined){
+if(typeof data1.readOnly !== "boolean"){
+const err31 = {instancePath:instancePath+"/overrides/readOnly",schemaPath:"#/properties/overrides/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -409,9 +413,10 @@ vErrors.push(err31);
 errors++;
 }
 }
-if(data1.autoRemove !== undefined){
-if(typeof data1.autoRemove !== "boolean"){
-const err32 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data1.diskSize !== undefined){
+let data11 = data1.diskSize;
+if(!(((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11))) && (isFinite(data11)))){
+const err32 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -420,10 +425,9 @@ vErrors.push(err32);
 }
 errors++;
 }
-}
-if(data1.coldBootOnMismatch !== undefined){
-if(typeof data1.coldBootOnMismatch !== "boolean"){
-const err33 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data11 == "number") && (isFinite(data11))){
+if(data11 > 17592186044416 || isNaN(data11)){
+const err33 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -432,13 +436,8 @@ vErrors.push(err33);
 }
 errors++;
 }
-}
-if(data1.config !== undefined){
-let data14 = data1.config;
-if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
-for(const key2 in data14){
-if(!((((((key2 === "hostname") || (key2 === "sshKeys")) || (key2 === "userData")) || (key2 === "metaData")) || (key2 === "networkConfig")) || (key2 === "ignition"))){
-const err34 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+if(data11 < 512 || isNaN(data11)){
+const err34 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -447,12 +446,9 @@ vErrors.push(err34);
 }
 errors++;
 }
-}
-if(data14.hostname !== undefined){
-let data15 = data14.hostname;
-if(typeof data15 === "string"){
-if(func1(data15) > 253){
-const err35 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+let res1;
+if((512 === 0 || (res1 = data11/512, res1 !== parseInt(res1)))){
+const err35 = {instancePath:instancePath+"/overrides/diskSize",schemaPath:"#/properties/overrides/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -461,8 +457,11 @@ vErrors.push(err35);
 }
 errors++;
 }
-if(!pattern9.test(data15)){
-const err36 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+}
+if(data1.ephemeral !== undefined){
+if(typeof data1.ephemeral !== "boolean"){
+const err36 = {instancePath:instancePath+"/overrides/ephemeral",schemaPath:"#/properties/overrides/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -472,8 +471,11 @@ vErrors.push(err36);
 errors++;
 }
 }
-else {
-const err37 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.restart !== undefined){
+let data13 = data1.restart;
+if(typeof data13 === "string"){
+if(!pattern10.test(data13)){
+const err37 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -483,11 +485,8 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data14.sshKeys !== undefined){
-let data16 = data14.sshKeys;
-if(Array.isArray(data16)){
-if(data16.length > 64){
-const err38 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err38 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -496,12 +495,10 @@ vErrors.push(err38);
 }
 errors++;
 }
-const len0 = data16.length;
-for(let i0=0; i0<len0; i0++){
-let data17 = data16[i0];
-if(typeof data17 === "string"){
-if(func1(data17) > 8192){
-const err39 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+}
+if(data1.autoRemove !== undefined){
+if(typeof data1.autoRemove !== "boolean"){
+const err39 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -510,8 +507,10 @@ vErrors.push(err39);
 }
 errors++;
 }
-if(func1(data17) < 1){
-const err40 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data1.coldBootOnMismatch !== undefined){
+if(typeof data1.coldBootOnMismatch !== "boolean"){
+const err40 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -520,8 +519,13 @@ vErrors.push(err40);
 }
 errors++;
 }
-if(!pattern10.test(data17)){
-const err41 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+if(data1.config !== undefined){
+let data16 = data1.config;
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+for(const key4 in data16){
+if(!((((((key4 === "hostname") || (key4 === "sshKeys")) || (key4 === "userData")) || (key4 === "metaData")) || (key4 === "networkConfig")) || (key4 === "ignition"))){
+const err41 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -531,8 +535,11 @@ vErrors.push(err41);
 errors++;
 }
 }
-else {
-const err42 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data16.hostname !== undefined){
+let data17 = data16.hostname;
+if(typeof data17 === "string"){
+if(func1(data17) > 253){
+const err42 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -541,10 +548,8 @@ vErrors.push(err42);
 }
 errors++;
 }
-}
-}
-else {
-const err43 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern11.test(data17)){
+const err43 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -554,11 +559,8 @@ vErrors.push(err43);
 errors++;
 }
 }
-if(data14.userData !== undefined){
-let data18 = data14.userData;
-if(typeof data18 === "string"){
-if(func1(data18) > 49152){
-const err44 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err44 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -568,8 +570,11 @@ vErrors.push(err44);
 errors++;
 }
 }
-else {
-const err45 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data16.sshKeys !== undefined){
+let data18 = data16.sshKeys;
+if(Array.isArray(data18)){
+if(data18.length > 64){
+const err45 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -578,12 +583,12 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-if(data14.metaData !== undefined){
-let data19 = data14.metaData;
+const len0 = data18.length;
+for(let i0=0; i0<len0; i0++){
+let data19 = data18[i0];
 if(typeof data19 === "string"){
-if(func1(data19) > 49152){
-const err46 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(func1(data19) > 8192){
+const err46 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -592,9 +597,8 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-else {
-const err47 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data19) < 1){
+const err47 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -603,12 +607,8 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-if(data14.networkConfig !== undefined){
-let data20 = data14.networkConfig;
-if(typeof data20 === "string"){
-if(func1(data20) > 49152){
-const err48 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(!pattern12.test(data19)){
+const err48 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -619,7 +619,7 @@ errors++;
 }
 }
 else {
-const err49 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err49 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -629,11 +629,9 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data14.ignition !== undefined){
-let data21 = data14.ignition;
-if(typeof data21 === "string"){
-if(func1(data21) > 49152){
-const err50 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+}
+else {
+const err50 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -643,8 +641,11 @@ vErrors.push(err50);
 errors++;
 }
 }
-else {
-const err51 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data16.userData !== undefined){
+let data20 = data16.userData;
+if(typeof data20 === "string"){
+if(func1(data20) > 49152){
+const err51 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -654,9 +655,8 @@ vErrors.push(err51);
 errors++;
 }
 }
-}
 else {
-const err52 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err52 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -666,12 +666,11 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data22 = data1.ssh;
-if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
-for(const key3 in data22){
-if(!(key3 === "user")){
-const err53 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(data16.metaData !== undefined){
+let data21 = data16.metaData;
+if(typeof data21 === "string"){
+if(func1(data21) > 49152){
+const err53 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -681,11 +680,8 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data22.user !== undefined){
-let data23 = data22.user;
-if(typeof data23 === "string"){
-if(!pattern11.test(data23)){
-const err54 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+else {
+const err54 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -695,8 +691,11 @@ vErrors.push(err54);
 errors++;
 }
 }
-else {
-const err55 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data16.networkConfig !== undefined){
+let data22 = data16.networkConfig;
+if(typeof data22 === "string"){
+if(func1(data22) > 49152){
+const err55 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -706,9 +705,8 @@ vErrors.push(err55);
 errors++;
 }
 }
-}
 else {
-const err56 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err56 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -718,11 +716,11 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data24 = data1.volumes;
-if(Array.isArray(data24)){
-if(data24.length > 16){
-const err57 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data16.ignition !== undefined){
+let data23 = data16.ignition;
+if(typeof data23 === "string"){
+if(func1(data23) > 49152){
+const err57 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -731,12 +729,9 @@ vErrors.push(err57);
 }
 errors++;
 }
-const len1 = data24.length;
-for(let i1=0; i1<len1; i1++){
-let data25 = data24[i1];
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-if(data25.name === undefined){
-const err58 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err58 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -745,9 +740,10 @@ vErrors.push(err58);
 }
 errors++;
 }
-for(const key4 in data25){
-if(!((key4 === "name") || (key4 === "readOnly"))){
-const err59 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+}
+}
+else {
+const err59 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -757,11 +753,12 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data25.name !== undefined){
-let data26 = data25.name;
-if(typeof data26 === "string"){
-if(!pattern12.test(data26)){
-const err60 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data1.ssh !== undefined){
+let data24 = data1.ssh;
+if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
+for(const key5 in data24){
+if(!(key5 === "user")){
+const err60 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -771,8 +768,11 @@ vErrors.push(err60);
 errors++;
 }
 }
-else {
-const err61 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data24.user !== undefined){
+let data25 = data24.user;
+if(typeof data25 === "string"){
+if(!pattern13.test(data25)){
+const err61 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -782,9 +782,8 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data25.readOnly !== undefined){
-if(typeof data25.readOnly !== "boolean"){
-const err62 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err62 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -796,7 +795,7 @@ errors++;
 }
 }
 else {
-const err63 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err63 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -806,9 +805,11 @@ vErrors.push(err63);
 errors++;
 }
 }
-}
-else {
-const err64 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data1.volumes !== undefined){
+let data26 = data1.volumes;
+if(Array.isArray(data26)){
+if(data26.length > 16){
+const err64 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -817,10 +818,12 @@ vErrors.push(err64);
 }
 errors++;
 }
-}
-if(data1.resume !== undefined){
-if(typeof data1.resume !== "boolean"){
-const err65 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const len1 = data26.length;
+for(let i1=0; i1<len1; i1++){
+let data27 = data26[i1];
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.name === undefined){
+const err65 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -829,13 +832,9 @@ vErrors.push(err65);
 }
 errors++;
 }
-}
-if(data1.network !== undefined){
-let data29 = data1.network;
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-for(const key5 in data29){
-if(!(((((key5 === "mode") || (key5 === "outbound")) || (key5 === "allow")) || (key5 === "ports")) || (key5 === "offered"))){
-const err66 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+for(const key6 in data27){
+if(!((key6 === "name") || (key6 === "readOnly"))){
+const err66 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -845,10 +844,11 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data29.mode !== undefined){
-let data30 = data29.mode;
-if(!((data30 === "user") || (data30 === "none"))){
-const err67 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data27.name !== undefined){
+let data28 = data27.name;
+if(typeof data28 === "string"){
+if(!pattern14.test(data28)){
+const err67 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -858,9 +858,8 @@ vErrors.push(err67);
 errors++;
 }
 }
-if(data29.outbound !== undefined){
-if(typeof data29.outbound !== "boolean"){
-const err68 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err68 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -870,11 +869,9 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data29.allow !== undefined){
-let data32 = data29.allow;
-if(Array.isArray(data32)){
-if(data32.length > 256){
-const err69 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data27.readOnly !== undefined){
+if(typeof data27.readOnly !== "boolean"){
+const err69 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -883,12 +880,10 @@ vErrors.push(err69);
 }
 errors++;
 }
-const len2 = data32.length;
-for(let i2=0; i2<len2; i2++){
-let data33 = data32[i2];
-if(typeof data33 === "string"){
-if(func1(data33) > 300){
-const err70 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+}
+else {
+const err70 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -897,8 +892,10 @@ vErrors.push(err70);
 }
 errors++;
 }
-if(func1(data33) < 1){
-const err71 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err71 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -908,8 +905,9 @@ vErrors.push(err71);
 errors++;
 }
 }
-else {
-const err72 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.resume !== undefined){
+if(typeof data1.resume !== "boolean"){
+const err72 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -919,9 +917,12 @@ vErrors.push(err72);
 errors++;
 }
 }
-}
-else {
-const err73 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data1.network !== undefined){
+let data31 = data1.network;
+if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+for(const key7 in data31){
+if(!(((((key7 === "mode") || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
+const err73 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -931,11 +932,10 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data29.ports !== undefined){
-let data34 = data29.ports;
-if(Array.isArray(data34)){
-if(data34.length > 64){
-const err74 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data31.mode !== undefined){
+let data32 = data31.mode;
+if(!((data32 === "user") || (data32 === "none"))){
+const err74 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -944,12 +944,10 @@ vErrors.push(err74);
 }
 errors++;
 }
-const len3 = data34.length;
-for(let i3=0; i3<len3; i3++){
-let data35 = data34[i3];
-if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
-if(data35.guest === undefined){
-const err75 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data31.outbound !== undefined){
+if(typeof data31.outbound !== "boolean"){
+const err75 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -958,9 +956,12 @@ vErrors.push(err75);
 }
 errors++;
 }
-for(const key6 in data35){
-if(!((((key6 === "guest") || (key6 === "host")) || (key6 === "address")) || (key6 === "protocol"))){
-const err76 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+}
+if(data31.allow !== undefined){
+let data34 = data31.allow;
+if(Array.isArray(data34)){
+if(data34.length > 256){
+const err76 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -969,11 +970,12 @@ vErrors.push(err76);
 }
 errors++;
 }
-}
-if(data35.guest !== undefined){
-let data36 = data35.guest;
-if(!(((typeof data36 == "number") && (!(data36 % 1) && !isNaN(data36))) && (isFinite(data36)))){
-const err77 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len2 = data34.length;
+for(let i2=0; i2<len2; i2++){
+let data35 = data34[i2];
+if(typeof data35 === "string"){
+if(func1(data35) > 300){
+const err77 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -982,9 +984,8 @@ vErrors.push(err77);
 }
 errors++;
 }
-if((typeof data36 == "number") && (isFinite(data36))){
-if(data36 > 65535 || isNaN(data36)){
-const err78 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(func1(data35) < 1){
+const err78 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -993,8 +994,9 @@ vErrors.push(err78);
 }
 errors++;
 }
-if(data36 < 1 || isNaN(data36)){
-const err79 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+else {
+const err79 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1005,10 +1007,8 @@ errors++;
 }
 }
 }
-if(data35.host !== undefined){
-let data37 = data35.host;
-if(!(((typeof data37 == "number") && (!(data37 % 1) && !isNaN(data37))) && (isFinite(data37)))){
-const err80 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err80 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1017,9 +1017,12 @@ vErrors.push(err80);
 }
 errors++;
 }
-if((typeof data37 == "number") && (isFinite(data37))){
-if(data37 > 65535 || isNaN(data37)){
-const err81 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data31.ports !== undefined){
+let data36 = data31.ports;
+if(Array.isArray(data36)){
+if(data36.length > 64){
+const err81 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1028,8 +1031,12 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data37 < 0 || isNaN(data37)){
-const err82 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const len3 = data36.length;
+for(let i3=0; i3<len3; i3++){
+let data37 = data36[i3];
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+if(data37.guest === undefined){
+const err82 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1038,13 +1045,9 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-}
-if(data35.address !== undefined){
-let data38 = data35.address;
-if(typeof data38 === "string"){
-if(func1(data38) > 45){
-const err83 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+for(const key8 in data37){
+if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
+const err83 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1053,8 +1056,11 @@ vErrors.push(err83);
 }
 errors++;
 }
-if(!pattern13.test(data38)){
-const err84 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+}
+if(data37.guest !== undefined){
+let data38 = data37.guest;
+if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
+const err84 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1063,9 +1069,9 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-else {
-const err85 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data38 == "number") && (isFinite(data38))){
+if(data38 > 65535 || isNaN(data38)){
+const err85 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1074,11 +1080,8 @@ vErrors.push(err85);
 }
 errors++;
 }
-}
-if(data35.protocol !== undefined){
-let data39 = data35.protocol;
-if(!((data39 === "tcp") || (data39 === "udp"))){
-const err86 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data38 < 1 || isNaN(data38)){
+const err86 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1089,8 +1092,10 @@ errors++;
 }
 }
 }
-else {
-const err87 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.host !== undefined){
+let data39 = data37.host;
+if(!(((typeof data39 == "number") && (!(data39 % 1) && !isNaN(data39))) && (isFinite(data39)))){
+const err87 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1099,10 +1104,9 @@ vErrors.push(err87);
 }
 errors++;
 }
-}
-}
-else {
-const err88 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if((typeof data39 == "number") && (isFinite(data39))){
+if(data39 > 65535 || isNaN(data39)){
+const err88 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1111,10 +1115,8 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-if(data29.offered !== undefined){
-if(typeof data29.offered !== "boolean"){
-const err89 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data39 < 0 || isNaN(data39)){
+const err89 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1125,8 +1127,11 @@ errors++;
 }
 }
 }
-else {
-const err90 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.address !== undefined){
+let data40 = data37.address;
+if(typeof data40 === "string"){
+if(func1(data40) > 45){
+const err90 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1135,10 +1140,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-}
-if(data1.agent !== undefined){
-if(typeof data1.agent !== "boolean"){
-const err91 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern15.test(data40)){
+const err91 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1148,9 +1151,8 @@ vErrors.push(err91);
 errors++;
 }
 }
-}
 else {
-const err92 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err92 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1160,14 +1162,99 @@ vErrors.push(err92);
 errors++;
 }
 }
-}
-else {
-const err93 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.protocol !== undefined){
+let data41 = data37.protocol;
+if(!((data41 === "tcp") || (data41 === "udp"))){
+const err93 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err93];
 }
 else {
 vErrors.push(err93);
+}
+errors++;
+}
+}
+}
+else {
+const err94 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err94];
+}
+else {
+vErrors.push(err94);
+}
+errors++;
+}
+}
+}
+else {
+const err95 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err95];
+}
+else {
+vErrors.push(err95);
+}
+errors++;
+}
+}
+if(data31.offered !== undefined){
+if(typeof data31.offered !== "boolean"){
+const err96 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err96];
+}
+else {
+vErrors.push(err96);
+}
+errors++;
+}
+}
+}
+else {
+const err97 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err97];
+}
+else {
+vErrors.push(err97);
+}
+errors++;
+}
+}
+if(data1.agent !== undefined){
+if(typeof data1.agent !== "boolean"){
+const err98 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err98];
+}
+else {
+vErrors.push(err98);
+}
+errors++;
+}
+}
+}
+else {
+const err99 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err99];
+}
+else {
+vErrors.push(err99);
+}
+errors++;
+}
+}
+}
+else {
+const err100 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err100];
+}
+else {
+vErrors.push(err100);
 }
 errors++;
 }
@@ -1177,7 +1264,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1227,10 +1314,11 @@ vErrors.push(err2);
 errors++;
 }
 }
-if(data.memory !== undefined){
-let data1 = data.memory;
-if(!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))){
-const err3 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.labels !== undefined){
+let data1 = data.labels;
+if(data1 && typeof data1 == "object" && !Array.isArray(data1)){
+if(Object.keys(data1).length > 64){
+const err3 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1239,9 +1327,11 @@ vErrors.push(err3);
 }
 errors++;
 }
-if((typeof data1 == "number") && (isFinite(data1))){
-if(data1 > 17592186044416 || isNaN(data1)){
-const err4 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+for(const key1 in data1){
+const _errs6 = errors;
+if(typeof key1 === "string"){
+if(!pattern6.test(key1)){
+const err4 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"+"\"",propertyName:key1};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1250,8 +1340,10 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(data1 < 1048576 || isNaN(data1)){
-const err5 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
+}
+var valid1 = _errs6 === errors;
+if(!valid1){
+const err5 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/propertyNames",keyword:"propertyNames",params:{propertyName: key1},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1260,9 +1352,12 @@ vErrors.push(err5);
 }
 errors++;
 }
-let res0;
-if((1048576 === 0 || (res0 = data1/1048576, res0 !== parseInt(res0)))){
-const err6 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
+}
+for(const key2 in data1){
+let data2 = data1[key2];
+if(typeof data2 === "string"){
+if(func1(data2) > 4096){
+const err6 = {instancePath:instancePath+"/labels/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1271,12 +1366,8 @@ vErrors.push(err6);
 }
 errors++;
 }
-}
-}
-if(data.vcpus !== undefined){
-let data2 = data.vcpus;
-if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
-const err7 = {instancePath:instancePath+"/vcpus",schemaPath:"#/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!pattern4.test(data2)){
+const err7 = {instancePath:instancePath+"/labels/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -1285,9 +1376,9 @@ vErrors.push(err7);
 }
 errors++;
 }
-if((typeof data2 == "number") && (isFinite(data2))){
-if(data2 > 255 || isNaN(data2)){
-const err8 = {instancePath:instancePath+"/vcpus",schemaPath:"#/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+}
+else {
+const err8 = {instancePath:instancePath+"/labels/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -1296,8 +1387,10 @@ vErrors.push(err8);
 }
 errors++;
 }
-if(data2 < 1 || isNaN(data2)){
-const err9 = {instancePath:instancePath+"/vcpus",schemaPath:"#/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err9 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -1307,12 +1400,10 @@ vErrors.push(err9);
 errors++;
 }
 }
-}
-if(data.cpuQuota !== undefined){
-let data3 = data.cpuQuota;
-if((typeof data3 == "number") && (isFinite(data3))){
-if(data3 > 255 || isNaN(data3)){
-const err10 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
+if(data.memory !== undefined){
+let data3 = data.memory;
+if(!(((typeof data3 == "number") && (!(data3 % 1) && !isNaN(data3))) && (isFinite(data3)))){
+const err10 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -1321,8 +1412,9 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(data3 < 0.01 || isNaN(data3)){
-const err11 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0.01},message:"must be >= 0.01"};
+if((typeof data3 == "number") && (isFinite(data3))){
+if(data3 > 17592186044416 || isNaN(data3)){
+const err11 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -1331,9 +1423,8 @@ vErrors.push(err11);
 }
 errors++;
 }
-}
-else {
-const err12 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data3 < 1048576 || isNaN(data3)){
+const err12 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1048576},message:"must be >= 1048576"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -1342,12 +1433,9 @@ vErrors.push(err12);
 }
 errors++;
 }
-}
-if(data.args !== undefined){
-let data4 = data.args;
-if(typeof data4 === "string"){
-if(func1(data4) > 2047){
-const err13 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+let res0;
+if((1048576 === 0 || (res0 = data3/1048576, res0 !== parseInt(res0)))){
+const err13 = {instancePath:instancePath+"/memory",schemaPath:"#/properties/memory/multipleOf",keyword:"multipleOf",params:{multipleOf: 1048576},message:"must be multiple of 1048576"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -1356,8 +1444,12 @@ vErrors.push(err13);
 }
 errors++;
 }
-if(!pattern6.test(data4)){
-const err14 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
+}
+}
+if(data.vcpus !== undefined){
+let data4 = data.vcpus;
+if(!(((typeof data4 == "number") && (!(data4 % 1) && !isNaN(data4))) && (isFinite(data4)))){
+const err14 = {instancePath:instancePath+"/vcpus",schemaPath:"#/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -1366,9 +1458,9 @@ vErrors.push(err14);
 }
 errors++;
 }
-}
-else {
-const err15 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data4 == "number") && (isFinite(data4))){
+if(data4 > 255 || isNaN(data4)){
+const err15 = {instancePath:instancePath+"/vcpus",schemaPath:"#/properties/vcpus/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -1377,12 +1469,8 @@ vErrors.push(err15);
 }
 errors++;
 }
-}
-if(data.vmm !== undefined){
-let data5 = data.vmm;
-if(typeof data5 === "string"){
-if(!pattern7.test(data5)){
-const err16 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
+if(data4 < 1 || isNaN(data4)){
+const err16 = {instancePath:instancePath+"/vcpus",schemaPath:"#/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1392,8 +1480,12 @@ vErrors.push(err16);
 errors++;
 }
 }
-else {
-const err17 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.cpuQuota !== undefined){
+let data5 = data.cpuQuota;
+if((typeof data5 == "number") && (isFinite(data5))){
+if(data5 > 255 || isNaN(data5)){
+const err17 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/maximum",keyword:"maximum",params:{comparison: "<=", limit: 255},message:"must be <= 255"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -1402,10 +1494,8 @@ vErrors.push(err17);
 }
 errors++;
 }
-}
-if(data.readOnly !== undefined){
-if(typeof data.readOnly !== "boolean"){
-const err18 = {instancePath:instancePath+"/readOnly",schemaPath:"#/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data5 < 0.01 || isNaN(data5)){
+const err18 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0.01},message:"must be >= 0.01"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1415,10 +1505,8 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data.diskSize !== undefined){
-let data7 = data.diskSize;
-if(!(((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7))) && (isFinite(data7)))){
-const err19 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err19 = {instancePath:instancePath+"/cpuQuota",schemaPath:"#/properties/cpuQuota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -1427,9 +1515,12 @@ vErrors.push(err19);
 }
 errors++;
 }
-if((typeof data7 == "number") && (isFinite(data7))){
-if(data7 > 17592186044416 || isNaN(data7)){
-const err20 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
+}
+if(data.args !== undefined){
+let data6 = data.args;
+if(typeof data6 === "string"){
+if(func1(data6) > 2047){
+const err20 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -1438,8 +1529,8 @@ vErrors.push(err20);
 }
 errors++;
 }
-if(data7 < 512 || isNaN(data7)){
-const err21 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
+if(!pattern8.test(data6)){
+const err21 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/pattern",keyword:"pattern",params:{pattern: "^[ -~]*$"},message:"must match pattern \""+"^[ -~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -1448,9 +1539,9 @@ vErrors.push(err21);
 }
 errors++;
 }
-let res1;
-if((512 === 0 || (res1 = data7/512, res1 !== parseInt(res1)))){
-const err22 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
+}
+else {
+const err22 = {instancePath:instancePath+"/args",schemaPath:"#/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -1460,10 +1551,11 @@ vErrors.push(err22);
 errors++;
 }
 }
-}
-if(data.ephemeral !== undefined){
-if(typeof data.ephemeral !== "boolean"){
-const err23 = {instancePath:instancePath+"/ephemeral",schemaPath:"#/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.vmm !== undefined){
+let data7 = data.vmm;
+if(typeof data7 === "string"){
+if(!pattern9.test(data7)){
+const err23 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9-]{0,31}$"},message:"must match pattern \""+"^[a-z][a-z0-9-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -1473,11 +1565,8 @@ vErrors.push(err23);
 errors++;
 }
 }
-if(data.restart !== undefined){
-let data9 = data.restart;
-if(typeof data9 === "string"){
-if(!pattern8.test(data9)){
-const err24 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+else {
+const err24 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -1487,8 +1576,9 @@ vErrors.push(err24);
 errors++;
 }
 }
-else {
-const err25 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.readOnly !== undefined){
+if(typeof data.readOnly !== "boolean"){
+const err25 = {instancePath:instancePath+"/readOnly",schemaPath:"#/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -1498,9 +1588,10 @@ vErrors.push(err25);
 errors++;
 }
 }
-if(data.autoRemove !== undefined){
-if(typeof data.autoRemove !== "boolean"){
-const err26 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.diskSize !== undefined){
+let data9 = data.diskSize;
+if(!(((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9))) && (isFinite(data9)))){
+const err26 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -1509,10 +1600,9 @@ vErrors.push(err26);
 }
 errors++;
 }
-}
-if(data.coldBootOnMismatch !== undefined){
-if(typeof data.coldBootOnMismatch !== "boolean"){
-const err27 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data9 == "number") && (isFinite(data9))){
+if(data9 > 17592186044416 || isNaN(data9)){
+const err27 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/maximum",keyword:"maximum",params:{comparison: "<=", limit: 17592186044416},message:"must be <= 17592186044416"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -1521,13 +1611,8 @@ vErrors.push(err27);
 }
 errors++;
 }
-}
-if(data.config !== undefined){
-let data12 = data.config;
-if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
-for(const key1 in data12){
-if(!((((((key1 === "hostname") || (key1 === "sshKeys")) || (key1 === "userData")) || (key1 === "metaData")) || (key1 === "networkConfig")) || (key1 === "ignition"))){
-const err28 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(data9 < 512 || isNaN(data9)){
+const err28 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/minimum",keyword:"minimum",params:{comparison: ">=", limit: 512},message:"must be >= 512"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -1536,12 +1621,9 @@ vErrors.push(err28);
 }
 errors++;
 }
-}
-if(data12.hostname !== undefined){
-let data13 = data12.hostname;
-if(typeof data13 === "string"){
-if(func1(data13) > 253){
-const err29 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+let res1;
+if((512 === 0 || (res1 = data9/512, res1 !== parseInt(res1)))){
+const err29 = {instancePath:instancePath+"/diskSize",schemaPath:"#/properties/diskSize/multipleOf",keyword:"multipleOf",params:{multipleOf: 512},message:"must be multiple of 512"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -1550,8 +1632,11 @@ vErrors.push(err29);
 }
 errors++;
 }
-if(!pattern9.test(data13)){
-const err30 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+}
+if(data.ephemeral !== undefined){
+if(typeof data.ephemeral !== "boolean"){
+const err30 = {instancePath:instancePath+"/ephemeral",schemaPath:"#/properties/ephemeral/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -1561,8 +1646,11 @@ vErrors.push(err30);
 errors++;
 }
 }
-else {
-const err31 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.restart !== undefined){
+let data11 = data.restart;
+if(typeof data11 === "string"){
+if(!pattern10.test(data11)){
+const err31 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -1572,11 +1660,8 @@ vErrors.push(err31);
 errors++;
 }
 }
-if(data12.sshKeys !== undefined){
-let data14 = data12.sshKeys;
-if(Array.isArray(data14)){
-if(data14.length > 64){
-const err32 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err32 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -1585,12 +1670,10 @@ vErrors.push(err32);
 }
 errors++;
 }
-const len0 = data14.length;
-for(let i0=0; i0<len0; i0++){
-let data15 = data14[i0];
-if(typeof data15 === "string"){
-if(func1(data15) > 8192){
-const err33 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+}
+if(data.autoRemove !== undefined){
+if(typeof data.autoRemove !== "boolean"){
+const err33 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -1599,8 +1682,10 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(func1(data15) < 1){
-const err34 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data.coldBootOnMismatch !== undefined){
+if(typeof data.coldBootOnMismatch !== "boolean"){
+const err34 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -1609,8 +1694,13 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(!pattern10.test(data15)){
-const err35 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+if(data.config !== undefined){
+let data14 = data.config;
+if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
+for(const key3 in data14){
+if(!((((((key3 === "hostname") || (key3 === "sshKeys")) || (key3 === "userData")) || (key3 === "metaData")) || (key3 === "networkConfig")) || (key3 === "ignition"))){
+const err35 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -1620,8 +1710,11 @@ vErrors.push(err35);
 errors++;
 }
 }
-else {
-const err36 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.hostname !== undefined){
+let data15 = data14.hostname;
+if(typeof data15 === "string"){
+if(func1(data15) > 253){
+const err36 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -1630,10 +1723,8 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-}
-else {
-const err37 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern11.test(data15)){
+const err37 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -1643,11 +1734,8 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data12.userData !== undefined){
-let data16 = data12.userData;
-if(typeof data16 === "string"){
-if(func1(data16) > 49152){
-const err38 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err38 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -1657,8 +1745,11 @@ vErrors.push(err38);
 errors++;
 }
 }
-else {
-const err39 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.sshKeys !== undefined){
+let data16 = data14.sshKeys;
+if(Array.isArray(data16)){
+if(data16.length > 64){
+const err39 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -1667,12 +1758,12 @@ vErrors.push(err39);
 }
 errors++;
 }
-}
-if(data12.metaData !== undefined){
-let data17 = data12.metaData;
+const len0 = data16.length;
+for(let i0=0; i0<len0; i0++){
+let data17 = data16[i0];
 if(typeof data17 === "string"){
-if(func1(data17) > 49152){
-const err40 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(func1(data17) > 8192){
+const err40 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -1681,9 +1772,8 @@ vErrors.push(err40);
 }
 errors++;
 }
-}
-else {
-const err41 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data17) < 1){
+const err41 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -1692,12 +1782,8 @@ vErrors.push(err41);
 }
 errors++;
 }
-}
-if(data12.networkConfig !== undefined){
-let data18 = data12.networkConfig;
-if(typeof data18 === "string"){
-if(func1(data18) > 49152){
-const err42 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(!pattern12.test(data17)){
+const err42 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -1708,7 +1794,7 @@ errors++;
 }
 }
 else {
-const err43 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err43 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -1718,11 +1804,9 @@ vErrors.push(err43);
 errors++;
 }
 }
-if(data12.ignition !== undefined){
-let data19 = data12.ignition;
-if(typeof data19 === "string"){
-if(func1(data19) > 49152){
-const err44 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+}
+else {
+const err44 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -1732,8 +1816,11 @@ vErrors.push(err44);
 errors++;
 }
 }
-else {
-const err45 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.userData !== undefined){
+let data18 = data14.userData;
+if(typeof data18 === "string"){
+if(func1(data18) > 49152){
+const err45 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -1743,9 +1830,8 @@ vErrors.push(err45);
 errors++;
 }
 }
-}
 else {
-const err46 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err46 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -1755,12 +1841,11 @@ vErrors.push(err46);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data20 = data.ssh;
-if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
-for(const key2 in data20){
-if(!(key2 === "user")){
-const err47 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+if(data14.metaData !== undefined){
+let data19 = data14.metaData;
+if(typeof data19 === "string"){
+if(func1(data19) > 49152){
+const err47 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -1770,11 +1855,8 @@ vErrors.push(err47);
 errors++;
 }
 }
-if(data20.user !== undefined){
-let data21 = data20.user;
-if(typeof data21 === "string"){
-if(!pattern11.test(data21)){
-const err48 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+else {
+const err48 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -1784,8 +1866,11 @@ vErrors.push(err48);
 errors++;
 }
 }
-else {
-const err49 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.networkConfig !== undefined){
+let data20 = data14.networkConfig;
+if(typeof data20 === "string"){
+if(func1(data20) > 49152){
+const err49 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -1795,9 +1880,8 @@ vErrors.push(err49);
 errors++;
 }
 }
-}
 else {
-const err50 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err50 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -1807,11 +1891,11 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data22 = data.volumes;
-if(Array.isArray(data22)){
-if(data22.length > 16){
-const err51 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data14.ignition !== undefined){
+let data21 = data14.ignition;
+if(typeof data21 === "string"){
+if(func1(data21) > 49152){
+const err51 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -1820,12 +1904,9 @@ vErrors.push(err51);
 }
 errors++;
 }
-const len1 = data22.length;
-for(let i1=0; i1<len1; i1++){
-let data23 = data22[i1];
-if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
-if(data23.name === undefined){
-const err52 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err52 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -1834,9 +1915,10 @@ vErrors.push(err52);
 }
 errors++;
 }
-for(const key3 in data23){
-if(!((key3 === "name") || (key3 === "readOnly"))){
-const err53 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+}
+}
+else {
+const err53 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -1846,11 +1928,12 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data23.name !== undefined){
-let data24 = data23.name;
-if(typeof data24 === "string"){
-if(!pattern12.test(data24)){
-const err54 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data.ssh !== undefined){
+let data22 = data.ssh;
+if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
+for(const key4 in data22){
+if(!(key4 === "user")){
+const err54 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -1860,8 +1943,11 @@ vErrors.push(err54);
 errors++;
 }
 }
-else {
-const err55 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data22.user !== undefined){
+let data23 = data22.user;
+if(typeof data23 === "string"){
+if(!pattern13.test(data23)){
+const err55 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -1871,9 +1957,8 @@ vErrors.push(err55);
 errors++;
 }
 }
-if(data23.readOnly !== undefined){
-if(typeof data23.readOnly !== "boolean"){
-const err56 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err56 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -1885,7 +1970,7 @@ errors++;
 }
 }
 else {
-const err57 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err57 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -1895,9 +1980,11 @@ vErrors.push(err57);
 errors++;
 }
 }
-}
-else {
-const err58 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data.volumes !== undefined){
+let data24 = data.volumes;
+if(Array.isArray(data24)){
+if(data24.length > 16){
+const err58 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -1906,10 +1993,12 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-if(data.resume !== undefined){
-if(typeof data.resume !== "boolean"){
-const err59 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const len1 = data24.length;
+for(let i1=0; i1<len1; i1++){
+let data25 = data24[i1];
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+if(data25.name === undefined){
+const err59 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -1918,13 +2007,9 @@ vErrors.push(err59);
 }
 errors++;
 }
-}
-if(data.network !== undefined){
-let data27 = data.network;
-if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
-for(const key4 in data27){
-if(!(((((key4 === "mode") || (key4 === "outbound")) || (key4 === "allow")) || (key4 === "ports")) || (key4 === "offered"))){
-const err60 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+for(const key5 in data25){
+if(!((key5 === "name") || (key5 === "readOnly"))){
+const err60 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -1934,10 +2019,11 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data27.mode !== undefined){
-let data28 = data27.mode;
-if(!((data28 === "user") || (data28 === "none"))){
-const err61 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data25.name !== undefined){
+let data26 = data25.name;
+if(typeof data26 === "string"){
+if(!pattern14.test(data26)){
+const err61 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -1947,9 +2033,8 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data27.outbound !== undefined){
-if(typeof data27.outbound !== "boolean"){
-const err62 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err62 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -1959,11 +2044,9 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data27.allow !== undefined){
-let data30 = data27.allow;
-if(Array.isArray(data30)){
-if(data30.length > 256){
-const err63 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data25.readOnly !== undefined){
+if(typeof data25.readOnly !== "boolean"){
+const err63 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -1972,12 +2055,10 @@ vErrors.push(err63);
 }
 errors++;
 }
-const len2 = data30.length;
-for(let i2=0; i2<len2; i2++){
-let data31 = data30[i2];
-if(typeof data31 === "string"){
-if(func1(data31) > 300){
-const err64 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+}
+else {
+const err64 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -1986,8 +2067,10 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(func1(data31) < 1){
-const err65 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err65 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -1997,8 +2080,9 @@ vErrors.push(err65);
 errors++;
 }
 }
-else {
-const err66 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.resume !== undefined){
+if(typeof data.resume !== "boolean"){
+const err66 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -2008,9 +2092,12 @@ vErrors.push(err66);
 errors++;
 }
 }
-}
-else {
-const err67 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data.network !== undefined){
+let data29 = data.network;
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+for(const key6 in data29){
+if(!(((((key6 === "mode") || (key6 === "outbound")) || (key6 === "allow")) || (key6 === "ports")) || (key6 === "offered"))){
+const err67 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -2020,11 +2107,10 @@ vErrors.push(err67);
 errors++;
 }
 }
-if(data27.ports !== undefined){
-let data32 = data27.ports;
-if(Array.isArray(data32)){
-if(data32.length > 64){
-const err68 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data29.mode !== undefined){
+let data30 = data29.mode;
+if(!((data30 === "user") || (data30 === "none"))){
+const err68 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -2033,12 +2119,10 @@ vErrors.push(err68);
 }
 errors++;
 }
-const len3 = data32.length;
-for(let i3=0; i3<len3; i3++){
-let data33 = data32[i3];
-if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
-if(data33.guest === undefined){
-const err69 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data29.outbound !== undefined){
+if(typeof data29.outbound !== "boolean"){
+const err69 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -2047,9 +2131,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-for(const key5 in data33){
-if(!((((key5 === "guest") || (key5 === "host")) || (key5 === "address")) || (key5 === "protocol"))){
-const err70 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+if(data29.allow !== undefined){
+let data32 = data29.allow;
+if(Array.isArray(data32)){
+if(data32.length > 256){
+const err70 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -2058,11 +2145,12 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-if(data33.guest !== undefined){
-let data34 = data33.guest;
-if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
-const err71 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len2 = data32.length;
+for(let i2=0; i2<len2; i2++){
+let data33 = data32[i2];
+if(typeof data33 === "string"){
+if(func1(data33) > 300){
+const err71 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -2071,9 +2159,8 @@ vErrors.push(err71);
 }
 errors++;
 }
-if((typeof data34 == "number") && (isFinite(data34))){
-if(data34 > 65535 || isNaN(data34)){
-const err72 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(func1(data33) < 1){
+const err72 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -2082,8 +2169,9 @@ vErrors.push(err72);
 }
 errors++;
 }
-if(data34 < 1 || isNaN(data34)){
-const err73 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+else {
+const err73 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -2094,10 +2182,8 @@ errors++;
 }
 }
 }
-if(data33.host !== undefined){
-let data35 = data33.host;
-if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
-const err74 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err74 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -2106,9 +2192,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-if((typeof data35 == "number") && (isFinite(data35))){
-if(data35 > 65535 || isNaN(data35)){
-const err75 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data29.ports !== undefined){
+let data34 = data29.ports;
+if(Array.isArray(data34)){
+if(data34.length > 64){
+const err75 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -2117,8 +2206,12 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data35 < 0 || isNaN(data35)){
-const err76 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const len3 = data34.length;
+for(let i3=0; i3<len3; i3++){
+let data35 = data34[i3];
+if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
+if(data35.guest === undefined){
+const err76 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -2127,13 +2220,9 @@ vErrors.push(err76);
 }
 errors++;
 }
-}
-}
-if(data33.address !== undefined){
-let data36 = data33.address;
-if(typeof data36 === "string"){
-if(func1(data36) > 45){
-const err77 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+for(const key7 in data35){
+if(!((((key7 === "guest") || (key7 === "host")) || (key7 === "address")) || (key7 === "protocol"))){
+const err77 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -2142,8 +2231,11 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(!pattern13.test(data36)){
-const err78 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+}
+if(data35.guest !== undefined){
+let data36 = data35.guest;
+if(!(((typeof data36 == "number") && (!(data36 % 1) && !isNaN(data36))) && (isFinite(data36)))){
+const err78 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -2152,9 +2244,9 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-else {
-const err79 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data36 == "number") && (isFinite(data36))){
+if(data36 > 65535 || isNaN(data36)){
+const err79 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -2163,11 +2255,8 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-if(data33.protocol !== undefined){
-let data37 = data33.protocol;
-if(!((data37 === "tcp") || (data37 === "udp"))){
-const err80 = {instancePath:instancePath+"/network/ports/" + i3+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data36 < 1 || isNaN(data36)){
+const err80 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -2178,8 +2267,10 @@ errors++;
 }
 }
 }
-else {
-const err81 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data35.host !== undefined){
+let data37 = data35.host;
+if(!(((typeof data37 == "number") && (!(data37 % 1) && !isNaN(data37))) && (isFinite(data37)))){
+const err81 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -2188,10 +2279,9 @@ vErrors.push(err81);
 }
 errors++;
 }
-}
-}
-else {
-const err82 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if((typeof data37 == "number") && (isFinite(data37))){
+if(data37 > 65535 || isNaN(data37)){
+const err82 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -2200,10 +2290,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-if(data27.offered !== undefined){
-if(typeof data27.offered !== "boolean"){
-const err83 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data37 < 0 || isNaN(data37)){
+const err83 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -2214,8 +2302,11 @@ errors++;
 }
 }
 }
-else {
-const err84 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data35.address !== undefined){
+let data38 = data35.address;
+if(typeof data38 === "string"){
+if(func1(data38) > 45){
+const err84 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -2224,10 +2315,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-if(data.agent !== undefined){
-if(typeof data.agent !== "boolean"){
-const err85 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern15.test(data38)){
+const err85 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -2237,9 +2326,8 @@ vErrors.push(err85);
 errors++;
 }
 }
-}
 else {
-const err86 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err86 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -2248,18 +2336,204 @@ vErrors.push(err86);
 }
 errors++;
 }
+}
+if(data35.protocol !== undefined){
+let data39 = data35.protocol;
+if(!((data39 === "tcp") || (data39 === "udp"))){
+const err87 = {instancePath:instancePath+"/network/ports/" + i3+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err87];
+}
+else {
+vErrors.push(err87);
+}
+errors++;
+}
+}
+}
+else {
+const err88 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err88];
+}
+else {
+vErrors.push(err88);
+}
+errors++;
+}
+}
+}
+else {
+const err89 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err89];
+}
+else {
+vErrors.push(err89);
+}
+errors++;
+}
+}
+if(data29.offered !== undefined){
+if(typeof data29.offered !== "boolean"){
+const err90 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err90];
+}
+else {
+vErrors.push(err90);
+}
+errors++;
+}
+}
+}
+else {
+const err91 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err91];
+}
+else {
+vErrors.push(err91);
+}
+errors++;
+}
+}
+if(data.agent !== undefined){
+if(typeof data.agent !== "boolean"){
+const err92 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err92];
+}
+else {
+vErrors.push(err92);
+}
+errors++;
+}
+}
+}
+else {
+const err93 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err93];
+}
+else {
+vErrors.push(err93);
+}
+errors++;
+}
 validate21.errors = vErrors;
 return errors === 0;
 }
 validate21.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const FirstBoot = validate22;
-const schema33 = {"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}};
+export const Labels = validate22;
+const schema33 = {"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}};
 
 function validate22(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate22.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(Object.keys(data).length > 64){
+const err0 = {instancePath,schemaPath:"#/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+const _errs1 = errors;
+if(typeof key0 === "string"){
+if(!pattern6.test(key0)){
+const err1 = {instancePath,schemaPath:"#/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"+"\"",propertyName:key0};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+var valid0 = _errs1 === errors;
+if(!valid0){
+const err2 = {instancePath,schemaPath:"#/propertyNames",keyword:"propertyNames",params:{propertyName: key0},message:"property name must be valid"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+for(const key1 in data){
+let data0 = data[key1];
+if(typeof data0 === "string"){
+if(func1(data0) > 4096){
+const err3 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(!pattern4.test(data0)){
+const err4 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+else {
+const err5 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+}
+else {
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+validate22.errors = vErrors;
+return errors === 0;
+}
+validate22.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
+export const FirstBoot = validate23;
+const schema34 = {"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}};
+
+function validate23(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate23.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2292,7 +2566,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(!pattern9.test(data0)){
+if(!pattern11.test(data0)){
 const err2 = {instancePath:instancePath+"/hostname",schemaPath:"#/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -2351,7 +2625,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-if(!pattern10.test(data2)){
+if(!pattern12.test(data2)){
 const err7 = {instancePath:instancePath+"/sshKeys/" + i0,schemaPath:"#/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -2496,18 +2770,18 @@ vErrors.push(err18);
 }
 errors++;
 }
-validate22.errors = vErrors;
+validate23.errors = vErrors;
 return errors === 0;
 }
-validate22.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate23.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SshWanted = validate23;
-const schema34 = {"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}};
+export const SshWanted = validate24;
+const schema35 = {"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}};
 
-function validate23(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate24(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate23.evaluated;
+const evaluated0 = validate24.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2530,7 +2804,7 @@ errors++;
 if(data.user !== undefined){
 let data0 = data.user;
 if(typeof data0 === "string"){
-if(!pattern11.test(data0)){
+if(!pattern13.test(data0)){
 const err1 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -2563,18 +2837,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate23.errors = vErrors;
+validate24.errors = vErrors;
 return errors === 0;
 }
-validate23.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate24.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const VolumeUse = validate24;
-const schema35 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}};
+export const VolumeUse = validate25;
+const schema36 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}};
 
-function validate24(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate25(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate24.evaluated;
+const evaluated0 = validate25.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2607,7 +2881,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern12.test(data0)){
+if(!pattern14.test(data0)){
 const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -2652,18 +2926,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate24.errors = vErrors;
+validate25.errors = vErrors;
 return errors === 0;
 }
-validate24.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate25.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const VolumeName = validate25;
-const schema36 = {"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"};
+export const VolumeName = validate26;
+const schema37 = {"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"};
 
-function validate25(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate26(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate25.evaluated;
+const evaluated0 = validate26.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2671,7 +2945,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern12.test(data)){
+if(!pattern14.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -2692,18 +2966,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate25.errors = vErrors;
+validate26.errors = vErrors;
 return errors === 0;
 }
-validate25.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate26.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const VolumeRequest = validate26;
-const schema37 = {"type":"object","additionalProperties":false,"required":["name","size"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512}}};
+export const VolumeRequest = validate27;
+const schema38 = {"type":"object","additionalProperties":false,"required":["name","size"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":512}}};
 
-function validate26(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate27(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate26.evaluated;
+const evaluated0 = validate27.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2746,7 +3020,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern12.test(data0)){
+if(!pattern14.test(data0)){
 const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err3];
@@ -2825,20 +3099,20 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate26.errors = vErrors;
+validate27.errors = vErrors;
 return errors === 0;
 }
-validate26.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate27.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const Volume = validate27;
-const schema38 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
-const pattern30 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
-const pattern31 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
+export const Volume = validate28;
+const schema39 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
+const pattern36 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
+const pattern37 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
 
-function validate27(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate28(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate27.evaluated;
+const evaluated0 = validate28.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -2899,7 +3173,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern12.test(data0)){
+if(!pattern14.test(data0)){
 const err5 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -2974,7 +3248,7 @@ errors++;
 if(data.created !== undefined){
 let data3 = data.created;
 if(typeof data3 === "string"){
-if(!pattern30.test(data3)){
+if(!pattern36.test(data3)){
 const err11 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err11];
@@ -3036,7 +3310,7 @@ errors++;
 if(data5.instance_id !== undefined){
 let data6 = data5.instance_id;
 if(typeof data6 === "string"){
-if(!pattern31.test(data6)){
+if(!pattern37.test(data6)){
 const err16 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -3117,18 +3391,18 @@ vErrors.push(err22);
 }
 errors++;
 }
-validate27.errors = vErrors;
+validate28.errors = vErrors;
 return errors === 0;
 }
-validate27.evaluated = {"props":{"name":true,"size":true,"used":true,"created":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate28.evaluated = {"props":{"name":true,"size":true,"used":true,"created":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const VolumeList = validate28;
-const schema39 = {"type":"object","required":["volumes"],"properties":{"volumes":{"type":"array","items":{"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}}}}};
+export const VolumeList = validate29;
+const schema40 = {"type":"object","required":["volumes"],"properties":{"volumes":{"type":"array","items":{"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}}}}};
 
-function validate28(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate29(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate28.evaluated;
+const evaluated0 = validate29.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3206,7 +3480,7 @@ errors++;
 if(data1.name !== undefined){
 let data2 = data1.name;
 if(typeof data2 === "string"){
-if(!pattern12.test(data2)){
+if(!pattern14.test(data2)){
 const err6 = {instancePath:instancePath+"/volumes/" + i0+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err6];
@@ -3281,7 +3555,7 @@ errors++;
 if(data1.created !== undefined){
 let data5 = data1.created;
 if(typeof data5 === "string"){
-if(!pattern30.test(data5)){
+if(!pattern36.test(data5)){
 const err12 = {instancePath:instancePath+"/volumes/" + i0+"/created",schemaPath:"#/properties/volumes/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -3343,7 +3617,7 @@ errors++;
 if(data7.instance_id !== undefined){
 let data8 = data7.instance_id;
 if(typeof data8 === "string"){
-if(!pattern31.test(data8)){
+if(!pattern37.test(data8)){
 const err17 = {instancePath:instancePath+"/volumes/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/volumes/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -3448,18 +3722,18 @@ vErrors.push(err25);
 }
 errors++;
 }
-validate28.errors = vErrors;
+validate29.errors = vErrors;
 return errors === 0;
 }
-validate28.evaluated = {"props":{"volumes":true},"dynamicProps":false,"dynamicItems":false};
+validate29.evaluated = {"props":{"volumes":true},"dynamicProps":false,"dynamicItems":false};
 
-export const NetworkWanted = validate29;
-const schema40 = {"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}};
+export const NetworkWanted = validate30;
+const schema41 = {"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}};
 
-function validate29(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate29.evaluated;
+const evaluated0 = validate30.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3482,7 +3756,7 @@ errors++;
 if(data.mode !== undefined){
 let data0 = data.mode;
 if(!((data0 === "user") || (data0 === "none"))){
-const err1 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema40.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema41.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -3687,7 +3961,7 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(!pattern13.test(data8)){
+if(!pattern15.test(data8)){
 const err18 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err18];
@@ -3712,7 +3986,7 @@ errors++;
 if(data5.protocol !== undefined){
 let data9 = data5.protocol;
 if(!((data9 === "tcp") || (data9 === "udp"))){
-const err20 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema40.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err20 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema41.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -3769,18 +4043,18 @@ vErrors.push(err24);
 }
 errors++;
 }
-validate29.errors = vErrors;
+validate30.errors = vErrors;
 return errors === 0;
 }
-validate29.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const PortWanted = validate30;
-const schema41 = {"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}};
+export const PortWanted = validate31;
+const schema42 = {"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}};
 
-function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate30.evaluated;
+const evaluated0 = validate31.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -3893,7 +4167,7 @@ vErrors.push(err8);
 }
 errors++;
 }
-if(!pattern13.test(data2)){
+if(!pattern15.test(data2)){
 const err9 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -3918,7 +4192,7 @@ errors++;
 if(data.protocol !== undefined){
 let data3 = data.protocol;
 if(!((data3 === "tcp") || (data3 === "udp"))){
-const err11 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema41.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err11 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema42.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -3939,111 +4213,13 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate30.errors = vErrors;
-return errors === 0;
-}
-validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
-
-export const StartAnswer = validate31;
-const schema42 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
-
-function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate31.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.instance_id === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.status === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-if(data.instance_id !== undefined){
-let data0 = data.instance_id;
-if(typeof data0 === "string"){
-if(!pattern31.test(data0)){
-const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-else {
-const err3 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
-}
-if(data.status !== undefined){
-let data1 = data.status;
-if(typeof data1 !== "string"){
-const err4 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err4];
-}
-else {
-vErrors.push(err4);
-}
-errors++;
-}
-if(!((data1 === "starting") || (data1 === "running"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema42.properties.status.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err5];
-}
-else {
-vErrors.push(err5);
-}
-errors++;
-}
-}
-}
-else {
-const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err6];
-}
-else {
-vErrors.push(err6);
-}
-errors++;
-}
 validate31.errors = vErrors;
 return errors === 0;
 }
-validate31.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate31.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const CreateAnswer = validate32;
-const schema43 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+export const StartAnswer = validate32;
+const schema43 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
 
 function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4079,7 +4255,105 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern31.test(data0)){
+if(!pattern37.test(data0)){
+const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+else {
+const err3 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+}
+if(data.status !== undefined){
+let data1 = data.status;
+if(typeof data1 !== "string"){
+const err4 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+if(!((data1 === "starting") || (data1 === "running"))){
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema43.properties.status.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+}
+else {
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+validate32.errors = vErrors;
+return errors === 0;
+}
+validate32.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+
+export const CreateAnswer = validate33;
+const schema44 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+
+function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate33.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.instance_id === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.status === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data.instance_id !== undefined){
+let data0 = data.instance_id;
+if(typeof data0 === "string"){
+if(!pattern37.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -4114,7 +4388,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((((((data1 === "starting") || (data1 === "running")) || (data1 === "paused")) || (data1 === "stopping")) || (data1 === "stopped")) || (data1 === "failed"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema43.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema44.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -4135,20 +4409,20 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate32.errors = vErrors;
+validate33.errors = vErrors;
 return errors === 0;
 }
-validate32.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate33.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ExecRequest = validate33;
-const schema44 = {"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"input":{"type":"string"},"interactive":{"type":"boolean"},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
-const pattern39 = new RegExp("^[^\\u0000]*$", "u");
-const pattern40 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
+export const ExecRequest = validate34;
+const schema45 = {"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"input":{"type":"string"},"interactive":{"type":"boolean"},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
+const pattern45 = new RegExp("^[^\\u0000]*$", "u");
+const pattern46 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
 
-function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate33.evaluated;
+const evaluated0 = validate34.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4215,7 +4489,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern39.test(data1)){
+if(!pattern45.test(data1)){
 const err5 = {instancePath:instancePath+"/command/" + i0,schemaPath:"#/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -4276,7 +4550,7 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!pattern40.test(data3)){
+if(!pattern46.test(data3)){
 const err10 = {instancePath:instancePath+"/environment/" + i1,schemaPath:"#/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -4333,7 +4607,7 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!pattern39.test(data4)){
+if(!pattern45.test(data4)){
 const err15 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -4378,7 +4652,7 @@ vErrors.push(err18);
 }
 errors++;
 }
-if(!pattern39.test(data5)){
+if(!pattern45.test(data5)){
 const err19 = {instancePath:instancePath+"/directory",schemaPath:"#/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err19];
@@ -4587,18 +4861,18 @@ vErrors.push(err36);
 }
 errors++;
 }
-validate33.errors = vErrors;
+validate34.errors = vErrors;
 return errors === 0;
 }
-validate33.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate34.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const TerminalSize = validate34;
-const schema45 = {"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}};
+export const TerminalSize = validate35;
+const schema46 = {"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}};
 
-function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate34.evaluated;
+const evaluated0 = validate35.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4719,18 +4993,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate34.errors = vErrors;
+validate35.errors = vErrors;
 return errors === 0;
 }
-validate34.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const ExecControlRequest = validate35;
-const schema46 = {"type":"object","additionalProperties":false,"properties":{"signal":{"type":"integer","minimum":1,"maximum":64},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
+export const ExecControlRequest = validate36;
+const schema47 = {"type":"object","additionalProperties":false,"properties":{"signal":{"type":"integer","minimum":1,"maximum":64},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
 
-function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate35.evaluated;
+const evaluated0 = validate36.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4913,18 +5187,18 @@ vErrors.push(err14);
 }
 errors++;
 }
-validate35.errors = vErrors;
+validate36.errors = vErrors;
 return errors === 0;
 }
-validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate36.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const ExecEnd = validate36;
-const schema47 = {"type":"object","required":["exit_code"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true}}};
+export const ExecEnd = validate37;
+const schema48 = {"type":"object","required":["exit_code"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true}}};
 
-function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate36.evaluated;
+const evaluated0 = validate37.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5035,18 +5309,18 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate36.errors = vErrors;
+validate37.errors = vErrors;
 return errors === 0;
 }
-validate36.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true},"dynamicProps":false,"dynamicItems":false};
+validate37.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ExecAnswer = validate37;
-const schema48 = {"type":"object","required":["exit_code","stdout","stderr","duration_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"duration_ms":{"type":"number","minimum":0}}};
+export const ExecAnswer = validate38;
+const schema49 = {"type":"object","required":["exit_code","stdout","stderr","duration_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"duration_ms":{"type":"number","minimum":0}}};
 
-function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate37.evaluated;
+const evaluated0 = validate38.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5248,18 +5522,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate37.errors = vErrors;
+validate38.errors = vErrors;
 return errors === 0;
 }
-validate37.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"duration_ms":true},"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"duration_ms":true},"dynamicProps":false,"dynamicItems":false};
 
-export const AgentInfo = validate38;
-const schema49 = {"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+export const AgentInfo = validate39;
+const schema50 = {"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
-function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate38.evaluated;
+const evaluated0 = validate39.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5292,7 +5566,7 @@ errors++;
 if(data.since !== undefined){
 let data1 = data.since;
 if(typeof data1 === "string"){
-if(!pattern30.test(data1)){
+if(!pattern36.test(data1)){
 const err2 = {instancePath:instancePath+"/since",schemaPath:"#/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -5325,18 +5599,18 @@ vErrors.push(err4);
 }
 errors++;
 }
-validate38.errors = vErrors;
+validate39.errors = vErrors;
 return errors === 0;
 }
-validate38.evaluated = {"props":{"ready":true,"since":true},"dynamicProps":false,"dynamicItems":false};
+validate39.evaluated = {"props":{"ready":true,"since":true},"dynamicProps":false,"dynamicItems":false};
 
-export const CommitRequest = validate39;
-const schema50 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
+export const CommitRequest = validate40;
+const schema51 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
 
-function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate39.evaluated;
+const evaluated0 = validate40.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5422,19 +5696,19 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate39.errors = vErrors;
+validate40.errors = vErrors;
 return errors === 0;
 }
-validate39.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate40.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const CommitAnswer = validate40;
-const schema51 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
-const pattern45 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
+export const CommitAnswer = validate41;
+const schema52 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
+const pattern51 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 
-function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate40.evaluated;
+const evaluated0 = validate41.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5487,7 +5761,7 @@ errors++;
 if(data.digest !== undefined){
 let data1 = data.digest;
 if(typeof data1 === "string"){
-if(!pattern45.test(data1)){
+if(!pattern51.test(data1)){
 const err4 = {instancePath:instancePath+"/digest",schemaPath:"#/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -5545,18 +5819,18 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate40.errors = vErrors;
+validate41.errors = vErrors;
 return errors === 0;
 }
-validate40.evaluated = {"props":{"reference":true,"digest":true,"size":true},"dynamicProps":false,"dynamicItems":false};
+validate41.evaluated = {"props":{"reference":true,"digest":true,"size":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RenameRequest = validate41;
-const schema52 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"}}};
+export const RenameRequest = validate42;
+const schema53 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"}}};
 
-function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate41.evaluated;
+const evaluated0 = validate42.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5622,18 +5896,18 @@ vErrors.push(err4);
 }
 errors++;
 }
-validate41.errors = vErrors;
+validate42.errors = vErrors;
 return errors === 0;
 }
-validate41.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate42.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const EmptyRequest = validate42;
-const schema53 = {"type":"object","additionalProperties":false};
+export const EmptyRequest = validate43;
+const schema54 = {"type":"object","additionalProperties":false};
 
-function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate42.evaluated;
+const evaluated0 = validate43.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5662,18 +5936,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate42.errors = vErrors;
+validate43.errors = vErrors;
 return errors === 0;
 }
-validate42.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate43.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const StopRequest = validate43;
-const schema54 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
+export const StopRequest = validate44;
+const schema55 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
 
-function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate43.evaluated;
+const evaluated0 = validate44.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5761,75 +6035,12 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate43.errors = vErrors;
-return errors === 0;
-}
-validate43.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
-
-export const StopAnswer = validate44;
-const schema55 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
-
-function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate44.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.status === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.status !== undefined){
-let data0 = data.status;
-if(typeof data0 !== "string"){
-const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema55.properties.status.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-}
-else {
-const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
 validate44.errors = vErrors;
 return errors === 0;
 }
-validate44.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+validate44.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const PauseAnswer = validate45;
+export const StopAnswer = validate45;
 const schema56 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
 function validate45(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
@@ -5892,14 +6103,77 @@ return errors === 0;
 }
 validate45.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotRequest = validate46;
-const schema57 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
-const pattern47 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+export const PauseAnswer = validate46;
+const schema57 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
 function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate46.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.status === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.status !== undefined){
+let data0 = data.status;
+if(typeof data0 !== "string"){
+const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema57.properties.status.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+}
+else {
+const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+validate46.errors = vErrors;
+return errors === 0;
+}
+validate46.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+
+export const SnapshotRequest = validate47;
+const schema58 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
+const pattern53 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+
+function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate47.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5954,7 +6228,7 @@ errors++;
 if(data.tag !== undefined){
 let data1 = data.tag;
 if(typeof data1 === "string"){
-if(!pattern47.test(data1)){
+if(!pattern53.test(data1)){
 const err4 = {instancePath:instancePath+"/tag",schemaPath:"#/properties/tag/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -5991,7 +6265,7 @@ errors++;
 if(data.compression !== undefined){
 let data3 = data.compression;
 if(!((data3 === "zstd") || (data3 === "lz4"))){
-const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema57.properties.compression.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema58.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -6004,7 +6278,7 @@ errors++;
 if(data.scrub_check !== undefined){
 let data4 = data.scrub_check;
 if(!((data4 === "refuse") || (data4 === "report"))){
-const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema57.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema58.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -6017,7 +6291,7 @@ errors++;
 if(data.multi_resume !== undefined){
 let data5 = data.multi_resume;
 if(!((data5 === "allow") || (data5 === "deny"))){
-const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema57.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
+const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema58.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -6062,18 +6336,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate46.errors = vErrors;
+validate47.errors = vErrors;
 return errors === 0;
 }
-validate46.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate47.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotAnswer = validate47;
-const schema58 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
+export const SnapshotAnswer = validate48;
+const schema59 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
 
-function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate47.evaluated;
+const evaluated0 = validate48.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6094,7 +6368,7 @@ errors++;
 if(data.snapshot_ref !== undefined){
 let data0 = data.snapshot_ref;
 if(typeof data0 === "string"){
-if(!pattern45.test(data0)){
+if(!pattern51.test(data0)){
 const err1 = {instancePath:instancePath+"/snapshot_ref",schemaPath:"#/properties/snapshot_ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -6415,18 +6689,18 @@ vErrors.push(err26);
 }
 errors++;
 }
-validate47.errors = vErrors;
+validate48.errors = vErrors;
 return errors === 0;
 }
-validate47.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
+validate48.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmRequest = validate48;
-const schema59 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
+export const WarmRequest = validate49;
+const schema60 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
 
-function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate48.evaluated;
+const evaluated0 = validate49.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6557,18 +6831,18 @@ vErrors.push(err10);
 }
 errors++;
 }
-validate48.errors = vErrors;
+validate49.errors = vErrors;
 return errors === 0;
 }
-validate48.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate49.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const WarmAnswer = validate49;
-const schema60 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
+export const WarmAnswer = validate50;
+const schema61 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
 
-function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate49.evaluated;
+const evaluated0 = validate50.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6599,7 +6873,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data0 = data.snapshot;
 if(typeof data0 === "string"){
-if(!pattern45.test(data0)){
+if(!pattern51.test(data0)){
 const err2 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -6682,19 +6956,19 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate49.errors = vErrors;
+validate50.errors = vErrors;
 return errors === 0;
 }
-validate49.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
+validate50.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmInfo = validate50;
-const schema61 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
-const pattern52 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
+export const WarmInfo = validate51;
+const schema62 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+const pattern58 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
 
-function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate50.evaluated;
+const evaluated0 = validate51.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6747,7 +7021,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data1 = data.snapshot;
 if(typeof data1 === "string"){
-if(!pattern45.test(data1)){
+if(!pattern51.test(data1)){
 const err4 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -6845,7 +7119,7 @@ errors++;
 if(data4.code !== undefined){
 let data5 = data4.code;
 if(typeof data5 === "string"){
-if(!pattern52.test(data5)){
+if(!pattern58.test(data5)){
 const err12 = {instancePath:instancePath+"/reason/code",schemaPath:"#/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -6902,51 +7176,13 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate50.errors = vErrors;
-return errors === 0;
-}
-validate50.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
-
-export const State = validate51;
-const schema62 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
-
-function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate51.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(typeof data !== "string"){
-const err0 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(!((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema62.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
 validate51.errors = vErrors;
 return errors === 0;
 }
-validate51.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate51.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Phase = validate52;
-const schema63 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
+export const State = validate52;
+const schema63 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
 
 function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6968,7 +7204,7 @@ vErrors.push(err0);
 }
 errors++;
 }
-if(!(((((data === "resolving") || (data === "pulling")) || (data === "verifying")) || (data === "preparing")) || (data === "launching"))){
+if(!((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed"))){
 const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema63.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
@@ -6983,13 +7219,51 @@ return errors === 0;
 }
 validate52.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceInfo = validate53;
-const schema64 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+export const Phase = validate53;
+const schema64 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
 
 function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate53.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(typeof data !== "string"){
+const err0 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(!(((((data === "resolving") || (data === "pulling")) || (data === "verifying")) || (data === "preparing")) || (data === "launching"))){
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema64.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+validate53.errors = vErrors;
+return errors === 0;
+}
+validate53.evaluated = {"dynamicProps":false,"dynamicItems":false};
+
+export const InstanceInfo = validate54;
+const schema65 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+
+function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate54.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7080,7 +7354,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern31.test(data0)){
+if(!pattern37.test(data0)){
 const err8 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -7114,10 +7388,11 @@ vErrors.push(err10);
 errors++;
 }
 }
-if(data.state !== undefined){
-let data2 = data.state;
-if(typeof data2 !== "string"){
-const err11 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.labels !== undefined){
+let data2 = data.labels;
+if(data2 && typeof data2 == "object" && !Array.isArray(data2)){
+if(Object.keys(data2).length > 64){
+const err11 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -7126,8 +7401,11 @@ vErrors.push(err11);
 }
 errors++;
 }
-if(!((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed"))){
-const err12 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema64.properties.state.enum},message:"must be equal to one of the allowed values"};
+for(const key0 in data2){
+const _errs7 = errors;
+if(typeof key0 === "string"){
+if(!pattern6.test(key0)){
+const err12 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"+"\"",propertyName:key0};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -7137,10 +7415,9 @@ vErrors.push(err12);
 errors++;
 }
 }
-if(data.phase !== undefined){
-let data3 = data.phase;
-if(typeof data3 !== "string"){
-const err13 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/type",keyword:"type",params:{type: "string"},message:"must be string"};
+var valid1 = _errs7 === errors;
+if(!valid1){
+const err13 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/propertyNames",keyword:"propertyNames",params:{propertyName: key0},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -7149,8 +7426,12 @@ vErrors.push(err13);
 }
 errors++;
 }
-if(!(((((data3 === "resolving") || (data3 === "pulling")) || (data3 === "verifying")) || (data3 === "preparing")) || (data3 === "launching"))){
-const err14 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema64.properties.phase.enum},message:"must be equal to one of the allowed values"};
+}
+for(const key1 in data2){
+let data3 = data2[key1];
+if(typeof data3 === "string"){
+if(func1(data3) > 4096){
+const err14 = {instancePath:instancePath+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -7159,11 +7440,8 @@ vErrors.push(err14);
 }
 errors++;
 }
-}
-if(data.reason !== undefined){
-let data4 = data.reason;
-if(typeof data4 !== "string"){
-const err15 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern4.test(data3)){
+const err15 = {instancePath:instancePath+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -7172,8 +7450,9 @@ vErrors.push(err15);
 }
 errors++;
 }
-if(!((((data4 === "request") || (data4 === "disk-full")) || (data4 === "io-error")) || (data4 === "snapshot"))){
-const err16 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema64.properties.reason.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err16 = {instancePath:instancePath+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -7183,9 +7462,9 @@ vErrors.push(err16);
 errors++;
 }
 }
-if(data.reachable !== undefined){
-if(false !== data.reachable){
-const err17 = {instancePath:instancePath+"/reachable",schemaPath:"#/properties/reachable/const",keyword:"const",params:{allowedValue: false},message:"must be equal to constant"};
+}
+else {
+const err17 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -7195,11 +7474,10 @@ vErrors.push(err17);
 errors++;
 }
 }
-if(data.degraded !== undefined){
-let data6 = data.degraded;
-if(Array.isArray(data6)){
-if(data6.length < 1){
-const err18 = {instancePath:instancePath+"/degraded",schemaPath:"#/properties/degraded/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(data.state !== undefined){
+let data4 = data.state;
+if(typeof data4 !== "string"){
+const err18 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -7208,11 +7486,8 @@ vErrors.push(err18);
 }
 errors++;
 }
-const len0 = data6.length;
-for(let i0=0; i0<len0; i0++){
-let data7 = data6[i0];
-if(!((data7 === "network") || (data7 === "keeper"))){
-const err19 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema64.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+if(!((((((data4 === "starting") || (data4 === "running")) || (data4 === "paused")) || (data4 === "stopping")) || (data4 === "stopped")) || (data4 === "failed"))){
+const err19 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema65.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -7222,9 +7497,10 @@ vErrors.push(err19);
 errors++;
 }
 }
-}
-else {
-const err20 = {instancePath:instancePath+"/degraded",schemaPath:"#/properties/degraded/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data.phase !== undefined){
+let data5 = data.phase;
+if(typeof data5 !== "string"){
+const err20 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -7233,12 +7509,8 @@ vErrors.push(err20);
 }
 errors++;
 }
-}
-if(data.agent !== undefined){
-let data8 = data.agent;
-if(data8 && typeof data8 == "object" && !Array.isArray(data8)){
-if(data8.ready === undefined){
-const err21 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
+if(!(((((data5 === "resolving") || (data5 === "pulling")) || (data5 === "verifying")) || (data5 === "preparing")) || (data5 === "launching"))){
+const err21 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema65.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -7247,9 +7519,11 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(data8.ready !== undefined){
-if(typeof data8.ready !== "boolean"){
-const err22 = {instancePath:instancePath+"/agent/ready",schemaPath:"#/properties/agent/properties/ready/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data.reason !== undefined){
+let data6 = data.reason;
+if(typeof data6 !== "string"){
+const err22 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -7258,12 +7532,8 @@ vErrors.push(err22);
 }
 errors++;
 }
-}
-if(data8.since !== undefined){
-let data10 = data8.since;
-if(typeof data10 === "string"){
-if(!pattern30.test(data10)){
-const err23 = {instancePath:instancePath+"/agent/since",schemaPath:"#/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(!((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot"))){
+const err23 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema65.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -7273,8 +7543,9 @@ vErrors.push(err23);
 errors++;
 }
 }
-else {
-const err24 = {instancePath:instancePath+"/agent/since",schemaPath:"#/properties/agent/properties/since/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.reachable !== undefined){
+if(false !== data.reachable){
+const err24 = {instancePath:instancePath+"/reachable",schemaPath:"#/properties/reachable/const",keyword:"const",params:{allowedValue: false},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -7284,9 +7555,11 @@ vErrors.push(err24);
 errors++;
 }
 }
-}
-else {
-const err25 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.degraded !== undefined){
+let data8 = data.degraded;
+if(Array.isArray(data8)){
+if(data8.length < 1){
+const err25 = {instancePath:instancePath+"/degraded",schemaPath:"#/properties/degraded/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -7295,12 +7568,11 @@ vErrors.push(err25);
 }
 errors++;
 }
-}
-if(data.image !== undefined){
-let data11 = data.image;
-if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
-if(data11.reference === undefined){
-const err26 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+const len0 = data8.length;
+for(let i0=0; i0<len0; i0++){
+let data9 = data8[i0];
+if(!((data9 === "network") || (data9 === "keeper"))){
+const err26 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema65.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -7309,9 +7581,10 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(data11.reference !== undefined){
-if(typeof data11.reference !== "string"){
-const err27 = {instancePath:instancePath+"/image/reference",schemaPath:"#/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err27 = {instancePath:instancePath+"/degraded",schemaPath:"#/properties/degraded/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -7321,11 +7594,11 @@ vErrors.push(err27);
 errors++;
 }
 }
-if(data11.digest !== undefined){
-let data13 = data11.digest;
-if(typeof data13 === "string"){
-if(!pattern45.test(data13)){
-const err28 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data.agent !== undefined){
+let data10 = data.agent;
+if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
+if(data10.ready === undefined){
+const err28 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -7334,9 +7607,9 @@ vErrors.push(err28);
 }
 errors++;
 }
-}
-else {
-const err29 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data10.ready !== undefined){
+if(typeof data10.ready !== "boolean"){
+const err29 = {instancePath:instancePath+"/agent/ready",schemaPath:"#/properties/agent/properties/ready/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -7346,9 +7619,11 @@ vErrors.push(err29);
 errors++;
 }
 }
-}
-else {
-const err30 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data10.since !== undefined){
+let data12 = data10.since;
+if(typeof data12 === "string"){
+if(!pattern36.test(data12)){
+const err30 = {instancePath:instancePath+"/agent/since",schemaPath:"#/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -7358,11 +7633,8 @@ vErrors.push(err30);
 errors++;
 }
 }
-if(data.vmm !== undefined){
-let data14 = data.vmm;
-if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
-if(data14.name === undefined){
-const err31 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+else {
+const err31 = {instancePath:instancePath+"/agent/since",schemaPath:"#/properties/agent/properties/since/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -7371,8 +7643,10 @@ vErrors.push(err31);
 }
 errors++;
 }
-if(data14.version === undefined){
-const err32 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
+}
+}
+else {
+const err32 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -7381,8 +7655,12 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(data14.accelerator === undefined){
-const err33 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+}
+if(data.image !== undefined){
+let data13 = data.image;
+if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
+if(data13.reference === undefined){
+const err33 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -7391,9 +7669,9 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(data14.name !== undefined){
-if(typeof data14.name !== "string"){
-const err34 = {instancePath:instancePath+"/vmm/name",schemaPath:"#/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.reference !== undefined){
+if(typeof data13.reference !== "string"){
+const err34 = {instancePath:instancePath+"/image/reference",schemaPath:"#/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -7403,9 +7681,11 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data14.version !== undefined){
-if(typeof data14.version !== "string"){
-const err35 = {instancePath:instancePath+"/vmm/version",schemaPath:"#/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data13.digest !== undefined){
+let data15 = data13.digest;
+if(typeof data15 === "string"){
+if(!pattern51.test(data15)){
+const err35 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -7415,9 +7695,8 @@ vErrors.push(err35);
 errors++;
 }
 }
-if(data14.accelerator !== undefined){
-if(typeof data14.accelerator !== "string"){
-const err36 = {instancePath:instancePath+"/vmm/accelerator",schemaPath:"#/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err36 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -7429,7 +7708,7 @@ errors++;
 }
 }
 else {
-const err37 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err37 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -7439,13 +7718,11 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data.resources !== undefined){
-let data18 = data.resources;
-if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
-if(data18.vcpus !== undefined){
-let data19 = data18.vcpus;
-if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
-const err38 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.vmm !== undefined){
+let data16 = data.vmm;
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+if(data16.name === undefined){
+const err38 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -7454,9 +7731,8 @@ vErrors.push(err38);
 }
 errors++;
 }
-if((typeof data19 == "number") && (isFinite(data19))){
-if(data19 < 1 || isNaN(data19)){
-const err39 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data16.version === undefined){
+const err39 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -7465,12 +7741,8 @@ vErrors.push(err39);
 }
 errors++;
 }
-}
-}
-if(data18.memory !== undefined){
-let data20 = data18.memory;
-if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
-const err40 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data16.accelerator === undefined){
+const err40 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -7479,9 +7751,9 @@ vErrors.push(err40);
 }
 errors++;
 }
-if((typeof data20 == "number") && (isFinite(data20))){
-if(data20 < 1 || isNaN(data20)){
-const err41 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data16.name !== undefined){
+if(typeof data16.name !== "string"){
+const err41 = {instancePath:instancePath+"/vmm/name",schemaPath:"#/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -7491,12 +7763,9 @@ vErrors.push(err41);
 errors++;
 }
 }
-}
-if(data18.cpu_quota !== undefined){
-let data21 = data18.cpu_quota;
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 <= 0 || isNaN(data21)){
-const err42 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
+if(data16.version !== undefined){
+if(typeof data16.version !== "string"){
+const err42 = {instancePath:instancePath+"/vmm/version",schemaPath:"#/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -7506,8 +7775,9 @@ vErrors.push(err42);
 errors++;
 }
 }
-else {
-const err43 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data16.accelerator !== undefined){
+if(typeof data16.accelerator !== "string"){
+const err43 = {instancePath:instancePath+"/vmm/accelerator",schemaPath:"#/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -7517,10 +7787,9 @@ vErrors.push(err43);
 errors++;
 }
 }
-if(data18.rss !== undefined){
-let data22 = data18.rss;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err44 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err44 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -7529,9 +7798,14 @@ vErrors.push(err44);
 }
 errors++;
 }
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 0 || isNaN(data22)){
-const err45 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data.resources !== undefined){
+let data20 = data.resources;
+if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
+if(data20.vcpus !== undefined){
+let data21 = data20.vcpus;
+if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
+const err45 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -7540,12 +7814,9 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-}
-if(data18.cpu_time_ms !== undefined){
-let data23 = data18.cpu_time_ms;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
-const err46 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data21 == "number") && (isFinite(data21))){
+if(data21 < 1 || isNaN(data21)){
+const err46 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -7554,9 +7825,12 @@ vErrors.push(err46);
 }
 errors++;
 }
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 < 0 || isNaN(data23)){
-const err47 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data20.memory !== undefined){
+let data22 = data20.memory;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const err47 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -7565,12 +7839,9 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-}
-if(data18.disk_read !== undefined){
-let data24 = data18.disk_read;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err48 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 < 1 || isNaN(data22)){
+const err48 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -7579,9 +7850,13 @@ vErrors.push(err48);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err49 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data20.cpu_quota !== undefined){
+let data23 = data20.cpu_quota;
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 <= 0 || isNaN(data23)){
+const err49 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -7591,11 +7866,8 @@ vErrors.push(err49);
 errors++;
 }
 }
-}
-if(data18.disk_written !== undefined){
-let data25 = data18.disk_written;
-if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
-const err50 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err50 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -7604,9 +7876,11 @@ vErrors.push(err50);
 }
 errors++;
 }
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 < 0 || isNaN(data25)){
-const err51 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data20.rss !== undefined){
+let data24 = data20.rss;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const err51 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -7615,11 +7889,9 @@ vErrors.push(err51);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err52 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 < 0 || isNaN(data24)){
+const err52 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -7629,15 +7901,11 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data.disks !== undefined){
-let data26 = data.disks;
-if(Array.isArray(data26)){
-const len1 = data26.length;
-for(let i1=0; i1<len1; i1++){
-let data27 = data26[i1];
-if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
-if(data27.size === undefined){
-const err53 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+}
+if(data20.cpu_time_ms !== undefined){
+let data25 = data20.cpu_time_ms;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+const err53 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -7646,8 +7914,9 @@ vErrors.push(err53);
 }
 errors++;
 }
-if(data27.read_only === undefined){
-const err54 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 < 0 || isNaN(data25)){
+const err54 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -7656,9 +7925,12 @@ vErrors.push(err54);
 }
 errors++;
 }
-if(data27.name !== undefined){
-if(typeof data27.name !== "string"){
-const err55 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data20.disk_read !== undefined){
+let data26 = data20.disk_read;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err55 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -7667,11 +7939,9 @@ vErrors.push(err55);
 }
 errors++;
 }
-}
-if(data27.size !== undefined){
-let data29 = data27.size;
-if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
-const err56 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 < 0 || isNaN(data26)){
+const err56 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -7680,9 +7950,12 @@ vErrors.push(err56);
 }
 errors++;
 }
-if((typeof data29 == "number") && (isFinite(data29))){
-if(data29 < 1 || isNaN(data29)){
-const err57 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data20.disk_written !== undefined){
+let data27 = data20.disk_written;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+const err57 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -7691,11 +7964,9 @@ vErrors.push(err57);
 }
 errors++;
 }
-}
-}
-if(data27.read_only !== undefined){
-if(typeof data27.read_only !== "boolean"){
-const err58 = {instancePath:instancePath+"/disks/" + i1+"/read_only",schemaPath:"#/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 < 0 || isNaN(data27)){
+const err58 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -7706,8 +7977,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err59 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err59 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -7717,9 +7989,15 @@ vErrors.push(err59);
 errors++;
 }
 }
-}
-else {
-const err60 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data.disks !== undefined){
+let data28 = data.disks;
+if(Array.isArray(data28)){
+const len1 = data28.length;
+for(let i1=0; i1<len1; i1++){
+let data29 = data28[i1];
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.size === undefined){
+const err60 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -7728,16 +8006,8 @@ vErrors.push(err60);
 }
 errors++;
 }
-}
-if(data.volumes !== undefined){
-let data31 = data.volumes;
-if(Array.isArray(data31)){
-const len2 = data31.length;
-for(let i2=0; i2<len2; i2++){
-let data32 = data31[i2];
-if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
-if(data32.name === undefined){
-const err61 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data29.read_only === undefined){
+const err61 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -7746,8 +8016,9 @@ vErrors.push(err61);
 }
 errors++;
 }
-if(data32.read_only === undefined){
-const err62 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+if(data29.name !== undefined){
+if(typeof data29.name !== "string"){
+const err62 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -7756,9 +8027,11 @@ vErrors.push(err62);
 }
 errors++;
 }
-if(data32.name !== undefined){
-if(typeof data32.name !== "string"){
-const err63 = {instancePath:instancePath+"/volumes/" + i2+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data29.size !== undefined){
+let data31 = data29.size;
+if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
+const err63 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -7767,10 +8040,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-}
-if(data32.read_only !== undefined){
-if(typeof data32.read_only !== "boolean"){
-const err64 = {instancePath:instancePath+"/volumes/" + i2+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data31 == "number") && (isFinite(data31))){
+if(data31 < 1 || isNaN(data31)){
+const err64 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -7781,8 +8053,9 @@ errors++;
 }
 }
 }
-else {
-const err65 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data29.read_only !== undefined){
+if(typeof data29.read_only !== "boolean"){
+const err65 = {instancePath:instancePath+"/disks/" + i1+"/read_only",schemaPath:"#/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -7794,7 +8067,7 @@ errors++;
 }
 }
 else {
-const err66 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err66 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -7804,11 +8077,9 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data35 = data.network;
-if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
-if(data35.mode === undefined){
-const err67 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+else {
+const err67 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -7817,10 +8088,16 @@ vErrors.push(err67);
 }
 errors++;
 }
-if(data35.mode !== undefined){
-let data36 = data35.mode;
-if(!((data36 === "user") || (data36 === "none"))){
-const err68 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema64.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+if(data.volumes !== undefined){
+let data33 = data.volumes;
+if(Array.isArray(data33)){
+const len2 = data33.length;
+for(let i2=0; i2<len2; i2++){
+let data34 = data33[i2];
+if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
+if(data34.name === undefined){
+const err68 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -7829,10 +8106,8 @@ vErrors.push(err68);
 }
 errors++;
 }
-}
-if(data35.mac !== undefined){
-if(typeof data35.mac !== "string"){
-const err69 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data34.read_only === undefined){
+const err69 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -7841,10 +8116,9 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data35.outbound !== undefined){
-if(typeof data35.outbound !== "boolean"){
-const err70 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data34.name !== undefined){
+if(typeof data34.name !== "string"){
+const err70 = {instancePath:instancePath+"/volumes/" + i2+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -7854,13 +8128,9 @@ vErrors.push(err70);
 errors++;
 }
 }
-if(data35.allow !== undefined){
-let data39 = data35.allow;
-if(Array.isArray(data39)){
-const len3 = data39.length;
-for(let i3=0; i3<len3; i3++){
-if(typeof data39[i3] !== "string"){
-const err71 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data34.read_only !== undefined){
+if(typeof data34.read_only !== "boolean"){
+const err71 = {instancePath:instancePath+"/volumes/" + i2+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -7872,7 +8142,7 @@ errors++;
 }
 }
 else {
-const err72 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err72 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -7882,15 +8152,9 @@ vErrors.push(err72);
 errors++;
 }
 }
-if(data35.ports !== undefined){
-let data41 = data35.ports;
-if(Array.isArray(data41)){
-const len4 = data41.length;
-for(let i4=0; i4<len4; i4++){
-let data42 = data41[i4];
-if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
-if(data42.protocol === undefined){
-const err73 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+else {
+const err73 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -7899,8 +8163,12 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(data42.address === undefined){
-const err74 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+if(data.network !== undefined){
+let data37 = data.network;
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+if(data37.mode === undefined){
+const err74 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -7909,8 +8177,10 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data42.host === undefined){
-const err75 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(data37.mode !== undefined){
+let data38 = data37.mode;
+if(!((data38 === "user") || (data38 === "none"))){
+const err75 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema65.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -7919,8 +8189,10 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data42.guest === undefined){
-const err76 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data37.mac !== undefined){
+if(typeof data37.mac !== "string"){
+const err76 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -7929,10 +8201,10 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(data42.protocol !== undefined){
-let data43 = data42.protocol;
-if(!((data43 === "tcp") || (data43 === "udp"))){
-const err77 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema64.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data37.outbound !== undefined){
+if(typeof data37.outbound !== "boolean"){
+const err77 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -7942,9 +8214,13 @@ vErrors.push(err77);
 errors++;
 }
 }
-if(data42.address !== undefined){
-if(typeof data42.address !== "string"){
-const err78 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.allow !== undefined){
+let data41 = data37.allow;
+if(Array.isArray(data41)){
+const len3 = data41.length;
+for(let i3=0; i3<len3; i3++){
+if(typeof data41[i3] !== "string"){
+const err78 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -7954,10 +8230,9 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data42.host !== undefined){
-let data45 = data42.host;
-if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
-const err79 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err79 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -7966,9 +8241,16 @@ vErrors.push(err79);
 }
 errors++;
 }
-if((typeof data45 == "number") && (isFinite(data45))){
-if(data45 > 65535 || isNaN(data45)){
-const err80 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data37.ports !== undefined){
+let data43 = data37.ports;
+if(Array.isArray(data43)){
+const len4 = data43.length;
+for(let i4=0; i4<len4; i4++){
+let data44 = data43[i4];
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.protocol === undefined){
+const err80 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -7977,8 +8259,8 @@ vErrors.push(err80);
 }
 errors++;
 }
-if(data45 < 1 || isNaN(data45)){
-const err81 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data44.address === undefined){
+const err81 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -7987,12 +8269,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-}
-}
-if(data42.guest !== undefined){
-let data46 = data42.guest;
-if(!(((typeof data46 == "number") && (!(data46 % 1) && !isNaN(data46))) && (isFinite(data46)))){
-const err82 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data44.host === undefined){
+const err82 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -8001,9 +8279,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-if((typeof data46 == "number") && (isFinite(data46))){
-if(data46 > 65535 || isNaN(data46)){
-const err83 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data44.guest === undefined){
+const err83 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -8012,8 +8289,10 @@ vErrors.push(err83);
 }
 errors++;
 }
-if(data46 < 1 || isNaN(data46)){
-const err84 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data44.protocol !== undefined){
+let data45 = data44.protocol;
+if(!((data45 === "tcp") || (data45 === "udp"))){
+const err84 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema65.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -8023,10 +8302,9 @@ vErrors.push(err84);
 errors++;
 }
 }
-}
-}
-else {
-const err85 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data44.address !== undefined){
+if(typeof data44.address !== "string"){
+const err85 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -8036,9 +8314,10 @@ vErrors.push(err85);
 errors++;
 }
 }
-}
-else {
-const err86 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data44.host !== undefined){
+let data47 = data44.host;
+if(!(((typeof data47 == "number") && (!(data47 % 1) && !isNaN(data47))) && (isFinite(data47)))){
+const err86 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -8047,10 +8326,9 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-}
-else {
-const err87 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data47 == "number") && (isFinite(data47))){
+if(data47 > 65535 || isNaN(data47)){
+const err87 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -8059,12 +8337,8 @@ vErrors.push(err87);
 }
 errors++;
 }
-}
-if(data.ssh !== undefined){
-let data47 = data.ssh;
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-if(data47.user === undefined){
-const err88 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+if(data47 < 1 || isNaN(data47)){
+const err88 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -8073,8 +8347,12 @@ vErrors.push(err88);
 }
 errors++;
 }
-if(data47.identity_file === undefined){
-const err89 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+}
+}
+if(data44.guest !== undefined){
+let data48 = data44.guest;
+if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
+const err89 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -8083,9 +8361,9 @@ vErrors.push(err89);
 }
 errors++;
 }
-if(data47.user !== undefined){
-if(typeof data47.user !== "string"){
-const err90 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data48 == "number") && (isFinite(data48))){
+if(data48 > 65535 || isNaN(data48)){
+const err90 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -8094,10 +8372,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-}
-if(data47.identity_file !== undefined){
-if(typeof data47.identity_file !== "string"){
-const err91 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data48 < 1 || isNaN(data48)){
+const err91 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -8108,8 +8384,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err92 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err92 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -8119,14 +8396,9 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data.timings_ms !== undefined){
-let data50 = data.timings_ms;
-if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
-if(data50.resolve !== undefined){
-let data51 = data50.resolve;
-if((typeof data51 == "number") && (isFinite(data51))){
-if(data51 < 0 || isNaN(data51)){
-const err93 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err93 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -8136,8 +8408,9 @@ vErrors.push(err93);
 errors++;
 }
 }
+}
 else {
-const err94 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err94 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -8147,11 +8420,11 @@ vErrors.push(err94);
 errors++;
 }
 }
-if(data50.verify !== undefined){
-let data52 = data50.verify;
-if((typeof data52 == "number") && (isFinite(data52))){
-if(data52 < 0 || isNaN(data52)){
-const err95 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data.ssh !== undefined){
+let data49 = data.ssh;
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+if(data49.user === undefined){
+const err95 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -8160,9 +8433,8 @@ vErrors.push(err95);
 }
 errors++;
 }
-}
-else {
-const err96 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data49.identity_file === undefined){
+const err96 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -8171,12 +8443,9 @@ vErrors.push(err96);
 }
 errors++;
 }
-}
-if(data50.prepare !== undefined){
-let data53 = data50.prepare;
-if((typeof data53 == "number") && (isFinite(data53))){
-if(data53 < 0 || isNaN(data53)){
-const err97 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data49.user !== undefined){
+if(typeof data49.user !== "string"){
+const err97 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -8186,8 +8455,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-else {
-const err98 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data49.identity_file !== undefined){
+if(typeof data49.identity_file !== "string"){
+const err98 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -8197,11 +8467,9 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data50.spawn !== undefined){
-let data54 = data50.spawn;
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 < 0 || isNaN(data54)){
-const err99 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err99 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -8211,8 +8479,14 @@ vErrors.push(err99);
 errors++;
 }
 }
-else {
-const err100 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data.timings_ms !== undefined){
+let data52 = data.timings_ms;
+if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
+if(data52.resolve !== undefined){
+let data53 = data52.resolve;
+if((typeof data53 == "number") && (isFinite(data53))){
+if(data53 < 0 || isNaN(data53)){
+const err100 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -8222,11 +8496,8 @@ vErrors.push(err100);
 errors++;
 }
 }
-if(data50.resume !== undefined){
-let data55 = data50.resume;
-if((typeof data55 == "number") && (isFinite(data55))){
-if(data55 < 0 || isNaN(data55)){
-const err101 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err101 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -8236,8 +8507,11 @@ vErrors.push(err101);
 errors++;
 }
 }
-else {
-const err102 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data52.verify !== undefined){
+let data54 = data52.verify;
+if((typeof data54 == "number") && (isFinite(data54))){
+if(data54 < 0 || isNaN(data54)){
+const err102 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -8247,11 +8521,8 @@ vErrors.push(err102);
 errors++;
 }
 }
-if(data50.load !== undefined){
-let data56 = data50.load;
-if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 < 0 || isNaN(data56)){
-const err103 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err103 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -8261,8 +8532,11 @@ vErrors.push(err103);
 errors++;
 }
 }
-else {
-const err104 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data52.prepare !== undefined){
+let data55 = data52.prepare;
+if((typeof data55 == "number") && (isFinite(data55))){
+if(data55 < 0 || isNaN(data55)){
+const err104 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -8272,11 +8546,8 @@ vErrors.push(err104);
 errors++;
 }
 }
-if(data50.running !== undefined){
-let data57 = data50.running;
-if((typeof data57 == "number") && (isFinite(data57))){
-if(data57 < 0 || isNaN(data57)){
-const err105 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err105 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -8286,8 +8557,11 @@ vErrors.push(err105);
 errors++;
 }
 }
-else {
-const err106 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data52.spawn !== undefined){
+let data56 = data52.spawn;
+if((typeof data56 == "number") && (isFinite(data56))){
+if(data56 < 0 || isNaN(data56)){
+const err106 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -8297,11 +8571,8 @@ vErrors.push(err106);
 errors++;
 }
 }
-if(data50.total !== undefined){
-let data58 = data50.total;
-if((typeof data58 == "number") && (isFinite(data58))){
-if(data58 < 0 || isNaN(data58)){
-const err107 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err107 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -8311,8 +8582,11 @@ vErrors.push(err107);
 errors++;
 }
 }
-else {
-const err108 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data52.resume !== undefined){
+let data57 = data52.resume;
+if((typeof data57 == "number") && (isFinite(data57))){
+if(data57 < 0 || isNaN(data57)){
+const err108 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -8322,9 +8596,8 @@ vErrors.push(err108);
 errors++;
 }
 }
-}
 else {
-const err109 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err109 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -8334,11 +8607,11 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data.snapshot !== undefined){
-let data59 = data.snapshot;
-if(typeof data59 === "string"){
-if(!pattern45.test(data59)){
-const err110 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data52.load !== undefined){
+let data58 = data52.load;
+if((typeof data58 == "number") && (isFinite(data58))){
+if(data58 < 0 || isNaN(data58)){
+const err110 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -8349,7 +8622,7 @@ errors++;
 }
 }
 else {
-const err111 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err111 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -8359,11 +8632,11 @@ vErrors.push(err111);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data60 = data.generation_id;
-if(typeof data60 === "string"){
-if(!pattern31.test(data60)){
-const err112 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data52.running !== undefined){
+let data59 = data52.running;
+if((typeof data59 == "number") && (isFinite(data59))){
+if(data59 < 0 || isNaN(data59)){
+const err112 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -8374,7 +8647,7 @@ errors++;
 }
 }
 else {
-const err113 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err113 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -8384,13 +8657,11 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data.warnings !== undefined){
-let data61 = data.warnings;
-if(Array.isArray(data61)){
-const len5 = data61.length;
-for(let i5=0; i5<len5; i5++){
-if(typeof data61[i5] !== "string"){
-const err114 = {instancePath:instancePath+"/warnings/" + i5,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data52.total !== undefined){
+let data60 = data52.total;
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 < 0 || isNaN(data60)){
+const err114 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -8400,9 +8671,8 @@ vErrors.push(err114);
 errors++;
 }
 }
-}
 else {
-const err115 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err115 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -8412,11 +8682,9 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data63 = data.exit;
-if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
-if(data63.reason === undefined){
-const err116 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+}
+else {
+const err116 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -8425,10 +8693,12 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data63.status !== undefined){
-let data64 = data63.status;
-if(!(((typeof data64 == "number") && (!(data64 % 1) && !isNaN(data64))) && (isFinite(data64)))){
-const err117 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data.snapshot !== undefined){
+let data61 = data.snapshot;
+if(typeof data61 === "string"){
+if(!pattern51.test(data61)){
+const err117 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -8438,9 +8708,8 @@ vErrors.push(err117);
 errors++;
 }
 }
-if(data63.reason !== undefined){
-if(typeof data63.reason !== "string"){
-const err118 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err118 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -8450,9 +8719,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-}
-else {
-const err119 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.generation_id !== undefined){
+let data62 = data.generation_id;
+if(typeof data62 === "string"){
+if(!pattern37.test(data62)){
+const err119 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -8462,10 +8733,8 @@ vErrors.push(err119);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data66 = data.stop_method;
-if(typeof data66 !== "string"){
-const err120 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err120 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -8474,8 +8743,14 @@ vErrors.push(err120);
 }
 errors++;
 }
-if(!(((((data66 === "guest") || (data66 === "ended")) || (data66 === "killed")) || (data66 === "already")) || (data66 === "cancelled"))){
-const err121 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema64.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+if(data.warnings !== undefined){
+let data63 = data.warnings;
+if(Array.isArray(data63)){
+const len5 = data63.length;
+for(let i5=0; i5<len5; i5++){
+if(typeof data63[i5] !== "string"){
+const err121 = {instancePath:instancePath+"/warnings/" + i5,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -8485,9 +8760,9 @@ vErrors.push(err121);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err122 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err122 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -8497,10 +8772,11 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data.restarts !== undefined){
-let data68 = data.restarts;
-if(!(((typeof data68 == "number") && (!(data68 % 1) && !isNaN(data68))) && (isFinite(data68)))){
-const err123 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.exit !== undefined){
+let data65 = data.exit;
+if(data65 && typeof data65 == "object" && !Array.isArray(data65)){
+if(data65.reason === undefined){
+const err123 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -8509,9 +8785,10 @@ vErrors.push(err123);
 }
 errors++;
 }
-if((typeof data68 == "number") && (isFinite(data68))){
-if(data68 < 1 || isNaN(data68)){
-const err124 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data65.status !== undefined){
+let data66 = data65.status;
+if(!(((typeof data66 == "number") && (!(data66 % 1) && !isNaN(data66))) && (isFinite(data66)))){
+const err124 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -8521,12 +8798,9 @@ vErrors.push(err124);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data69 = data.restarting_at;
-if(typeof data69 === "string"){
-if(!pattern30.test(data69)){
-const err125 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data65.reason !== undefined){
+if(typeof data65.reason !== "string"){
+const err125 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -8536,8 +8810,9 @@ vErrors.push(err125);
 errors++;
 }
 }
+}
 else {
-const err126 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err126 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -8547,9 +8822,10 @@ vErrors.push(err126);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err127 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(data.stop_method !== undefined){
+let data68 = data.stop_method;
+if(typeof data68 !== "string"){
+const err127 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -8558,12 +8834,8 @@ vErrors.push(err127);
 }
 errors++;
 }
-}
-if(data.error !== undefined){
-let data71 = data.error;
-if(data71 && typeof data71 == "object" && !Array.isArray(data71)){
-if(data71.code === undefined){
-const err128 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(!(((((data68 === "guest") || (data68 === "ended")) || (data68 === "killed")) || (data68 === "already")) || (data68 === "cancelled"))){
+const err128 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema65.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -8572,8 +8844,10 @@ vErrors.push(err128);
 }
 errors++;
 }
-if(data71.message === undefined){
-const err129 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err129 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -8582,11 +8856,11 @@ vErrors.push(err129);
 }
 errors++;
 }
-if(data71.code !== undefined){
-let data72 = data71.code;
-if(typeof data72 === "string"){
-if(!pattern52.test(data72)){
-const err130 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.restarts !== undefined){
+let data70 = data.restarts;
+if(!(((typeof data70 == "number") && (!(data70 % 1) && !isNaN(data70))) && (isFinite(data70)))){
+const err130 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -8595,9 +8869,9 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-else {
-const err131 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data70 == "number") && (isFinite(data70))){
+if(data70 < 1 || isNaN(data70)){
+const err131 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -8607,9 +8881,12 @@ vErrors.push(err131);
 errors++;
 }
 }
-if(data71.message !== undefined){
-if(typeof data71.message !== "string"){
-const err132 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.restarting_at !== undefined){
+let data71 = data.restarting_at;
+if(typeof data71 === "string"){
+if(!pattern36.test(data71)){
+const err132 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -8619,9 +8896,8 @@ vErrors.push(err132);
 errors++;
 }
 }
-}
 else {
-const err133 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err133 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -8631,11 +8907,9 @@ vErrors.push(err133);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data74 = data.created;
-if(typeof data74 === "string"){
-if(!pattern30.test(data74)){
-const err134 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err134 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -8645,8 +8919,11 @@ vErrors.push(err134);
 errors++;
 }
 }
-else {
-const err135 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.error !== undefined){
+let data73 = data.error;
+if(data73 && typeof data73 == "object" && !Array.isArray(data73)){
+if(data73.code === undefined){
+const err135 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -8655,12 +8932,8 @@ vErrors.push(err135);
 }
 errors++;
 }
-}
-if(data.started !== undefined){
-let data75 = data.started;
-if(typeof data75 === "string"){
-if(!pattern30.test(data75)){
-const err136 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data73.message === undefined){
+const err136 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -8669,9 +8942,11 @@ vErrors.push(err136);
 }
 errors++;
 }
-}
-else {
-const err137 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data73.code !== undefined){
+let data74 = data73.code;
+if(typeof data74 === "string"){
+if(!pattern58.test(data74)){
+const err137 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -8681,11 +8956,8 @@ vErrors.push(err137);
 errors++;
 }
 }
-if(data.finished !== undefined){
-let data76 = data.finished;
-if(typeof data76 === "string"){
-if(!pattern30.test(data76)){
-const err138 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+else {
+const err138 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -8695,8 +8967,9 @@ vErrors.push(err138);
 errors++;
 }
 }
-else {
-const err139 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data73.message !== undefined){
+if(typeof data73.message !== "string"){
+const err139 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -8708,7 +8981,7 @@ errors++;
 }
 }
 else {
-const err140 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err140 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -8717,18 +8990,105 @@ vErrors.push(err140);
 }
 errors++;
 }
-validate53.errors = vErrors;
+}
+if(data.created !== undefined){
+let data76 = data.created;
+if(typeof data76 === "string"){
+if(!pattern36.test(data76)){
+const err141 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err141];
+}
+else {
+vErrors.push(err141);
+}
+errors++;
+}
+}
+else {
+const err142 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err142];
+}
+else {
+vErrors.push(err142);
+}
+errors++;
+}
+}
+if(data.started !== undefined){
+let data77 = data.started;
+if(typeof data77 === "string"){
+if(!pattern36.test(data77)){
+const err143 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err143];
+}
+else {
+vErrors.push(err143);
+}
+errors++;
+}
+}
+else {
+const err144 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err144];
+}
+else {
+vErrors.push(err144);
+}
+errors++;
+}
+}
+if(data.finished !== undefined){
+let data78 = data.finished;
+if(typeof data78 === "string"){
+if(!pattern36.test(data78)){
+const err145 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err145];
+}
+else {
+vErrors.push(err145);
+}
+errors++;
+}
+}
+else {
+const err146 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err146];
+}
+else {
+vErrors.push(err146);
+}
+errors++;
+}
+}
+}
+else {
+const err147 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err147];
+}
+else {
+vErrors.push(err147);
+}
+errors++;
+}
+validate54.errors = vErrors;
 return errors === 0;
 }
-validate53.evaluated = {"props":{"instance_id":true,"name":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
+validate54.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Port = validate54;
-const schema65 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
+export const Port = validate55;
+const schema66 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
 
-function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate54.evaluated;
+const evaluated0 = validate55.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8779,7 +9139,7 @@ errors++;
 if(data.protocol !== undefined){
 let data0 = data.protocol;
 if(!((data0 === "tcp") || (data0 === "udp"))){
-const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema65.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema66.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -8882,18 +9242,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate54.errors = vErrors;
+validate55.errors = vErrors;
 return errors === 0;
 }
-validate54.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
+validate55.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Timings = validate55;
-const schema66 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+export const Timings = validate56;
+const schema67 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
 
-function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate55.evaluated;
+const evaluated0 = validate56.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9112,18 +9472,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate55.errors = vErrors;
+validate56.errors = vErrors;
 return errors === 0;
 }
-validate55.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
+validate56.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StopMethod = validate56;
-const schema67 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
+export const StopMethod = validate57;
+const schema68 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
 
-function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate56.evaluated;
+const evaluated0 = validate57.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9141,7 +9501,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "guest") || (data === "ended")) || (data === "killed")) || (data === "already")) || (data === "cancelled"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema67.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema68.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -9150,18 +9510,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate56.errors = vErrors;
+validate57.errors = vErrors;
 return errors === 0;
 }
-validate56.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate57.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceList = validate57;
-const schema68 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+export const InstanceList = validate58;
+const schema69 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
-function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate57.evaluated;
+const evaluated0 = validate58.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9269,7 +9629,7 @@ errors++;
 if(data1.instance_id !== undefined){
 let data2 = data1.instance_id;
 if(typeof data2 === "string"){
-if(!pattern31.test(data2)){
+if(!pattern37.test(data2)){
 const err9 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -9303,10 +9663,11 @@ vErrors.push(err11);
 errors++;
 }
 }
-if(data1.state !== undefined){
-let data4 = data1.state;
-if(typeof data4 !== "string"){
-const err12 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.labels !== undefined){
+let data4 = data1.labels;
+if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
+if(Object.keys(data4).length > 64){
+const err12 = {instancePath:instancePath+"/instances/" + i0+"/labels",schemaPath:"#/properties/instances/items/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -9315,8 +9676,11 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(!((((((data4 === "starting") || (data4 === "running")) || (data4 === "paused")) || (data4 === "stopping")) || (data4 === "stopped")) || (data4 === "failed"))){
-const err13 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
+for(const key0 in data4){
+const _errs11 = errors;
+if(typeof key0 === "string"){
+if(!pattern6.test(key0)){
+const err13 = {instancePath:instancePath+"/instances/" + i0+"/labels",schemaPath:"#/properties/instances/items/properties/labels/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"+"\"",propertyName:key0};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -9326,10 +9690,9 @@ vErrors.push(err13);
 errors++;
 }
 }
-if(data1.phase !== undefined){
-let data5 = data1.phase;
-if(typeof data5 !== "string"){
-const err14 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/type",keyword:"type",params:{type: "string"},message:"must be string"};
+var valid4 = _errs11 === errors;
+if(!valid4){
+const err14 = {instancePath:instancePath+"/instances/" + i0+"/labels",schemaPath:"#/properties/instances/items/properties/labels/propertyNames",keyword:"propertyNames",params:{propertyName: key0},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -9338,8 +9701,12 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!(((((data5 === "resolving") || (data5 === "pulling")) || (data5 === "verifying")) || (data5 === "preparing")) || (data5 === "launching"))){
-const err15 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
+}
+for(const key1 in data4){
+let data5 = data4[key1];
+if(typeof data5 === "string"){
+if(func1(data5) > 4096){
+const err15 = {instancePath:instancePath+"/instances/" + i0+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/instances/items/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -9348,11 +9715,8 @@ vErrors.push(err15);
 }
 errors++;
 }
-}
-if(data1.reason !== undefined){
-let data6 = data1.reason;
-if(typeof data6 !== "string"){
-const err16 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!pattern4.test(data5)){
+const err16 = {instancePath:instancePath+"/instances/" + i0+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/instances/items/properties/labels/additionalProperties/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -9361,8 +9725,9 @@ vErrors.push(err16);
 }
 errors++;
 }
-if(!((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot"))){
-const err17 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err17 = {instancePath:instancePath+"/instances/" + i0+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/instances/items/properties/labels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -9372,9 +9737,9 @@ vErrors.push(err17);
 errors++;
 }
 }
-if(data1.reachable !== undefined){
-if(false !== data1.reachable){
-const err18 = {instancePath:instancePath+"/instances/" + i0+"/reachable",schemaPath:"#/properties/instances/items/properties/reachable/const",keyword:"const",params:{allowedValue: false},message:"must be equal to constant"};
+}
+else {
+const err18 = {instancePath:instancePath+"/instances/" + i0+"/labels",schemaPath:"#/properties/instances/items/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -9384,11 +9749,10 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data1.degraded !== undefined){
-let data8 = data1.degraded;
-if(Array.isArray(data8)){
-if(data8.length < 1){
-const err19 = {instancePath:instancePath+"/instances/" + i0+"/degraded",schemaPath:"#/properties/instances/items/properties/degraded/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(data1.state !== undefined){
+let data6 = data1.state;
+if(typeof data6 !== "string"){
+const err19 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -9397,11 +9761,8 @@ vErrors.push(err19);
 }
 errors++;
 }
-const len1 = data8.length;
-for(let i1=0; i1<len1; i1++){
-let data9 = data8[i1];
-if(!((data9 === "network") || (data9 === "keeper"))){
-const err20 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+if(!((((((data6 === "starting") || (data6 === "running")) || (data6 === "paused")) || (data6 === "stopping")) || (data6 === "stopped")) || (data6 === "failed"))){
+const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -9411,9 +9772,10 @@ vErrors.push(err20);
 errors++;
 }
 }
-}
-else {
-const err21 = {instancePath:instancePath+"/instances/" + i0+"/degraded",schemaPath:"#/properties/instances/items/properties/degraded/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data1.phase !== undefined){
+let data7 = data1.phase;
+if(typeof data7 !== "string"){
+const err21 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -9422,12 +9784,8 @@ vErrors.push(err21);
 }
 errors++;
 }
-}
-if(data1.agent !== undefined){
-let data10 = data1.agent;
-if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
-if(data10.ready === undefined){
-const err22 = {instancePath:instancePath+"/instances/" + i0+"/agent",schemaPath:"#/properties/instances/items/properties/agent/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
+if(!(((((data7 === "resolving") || (data7 === "pulling")) || (data7 === "verifying")) || (data7 === "preparing")) || (data7 === "launching"))){
+const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -9436,9 +9794,11 @@ vErrors.push(err22);
 }
 errors++;
 }
-if(data10.ready !== undefined){
-if(typeof data10.ready !== "boolean"){
-const err23 = {instancePath:instancePath+"/instances/" + i0+"/agent/ready",schemaPath:"#/properties/instances/items/properties/agent/properties/ready/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data1.reason !== undefined){
+let data8 = data1.reason;
+if(typeof data8 !== "string"){
+const err23 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -9447,12 +9807,8 @@ vErrors.push(err23);
 }
 errors++;
 }
-}
-if(data10.since !== undefined){
-let data12 = data10.since;
-if(typeof data12 === "string"){
-if(!pattern30.test(data12)){
-const err24 = {instancePath:instancePath+"/instances/" + i0+"/agent/since",schemaPath:"#/properties/instances/items/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(!((((data8 === "request") || (data8 === "disk-full")) || (data8 === "io-error")) || (data8 === "snapshot"))){
+const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -9462,8 +9818,9 @@ vErrors.push(err24);
 errors++;
 }
 }
-else {
-const err25 = {instancePath:instancePath+"/instances/" + i0+"/agent/since",schemaPath:"#/properties/instances/items/properties/agent/properties/since/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.reachable !== undefined){
+if(false !== data1.reachable){
+const err25 = {instancePath:instancePath+"/instances/" + i0+"/reachable",schemaPath:"#/properties/instances/items/properties/reachable/const",keyword:"const",params:{allowedValue: false},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -9473,9 +9830,11 @@ vErrors.push(err25);
 errors++;
 }
 }
-}
-else {
-const err26 = {instancePath:instancePath+"/instances/" + i0+"/agent",schemaPath:"#/properties/instances/items/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.degraded !== undefined){
+let data10 = data1.degraded;
+if(Array.isArray(data10)){
+if(data10.length < 1){
+const err26 = {instancePath:instancePath+"/instances/" + i0+"/degraded",schemaPath:"#/properties/instances/items/properties/degraded/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -9484,12 +9843,11 @@ vErrors.push(err26);
 }
 errors++;
 }
-}
-if(data1.image !== undefined){
-let data13 = data1.image;
-if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
-if(data13.reference === undefined){
-const err27 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+const len1 = data10.length;
+for(let i1=0; i1<len1; i1++){
+let data11 = data10[i1];
+if(!((data11 === "network") || (data11 === "keeper"))){
+const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -9498,9 +9856,10 @@ vErrors.push(err27);
 }
 errors++;
 }
-if(data13.reference !== undefined){
-if(typeof data13.reference !== "string"){
-const err28 = {instancePath:instancePath+"/instances/" + i0+"/image/reference",schemaPath:"#/properties/instances/items/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err28 = {instancePath:instancePath+"/instances/" + i0+"/degraded",schemaPath:"#/properties/instances/items/properties/degraded/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -9510,11 +9869,11 @@ vErrors.push(err28);
 errors++;
 }
 }
-if(data13.digest !== undefined){
-let data15 = data13.digest;
-if(typeof data15 === "string"){
-if(!pattern45.test(data15)){
-const err29 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data1.agent !== undefined){
+let data12 = data1.agent;
+if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
+if(data12.ready === undefined){
+const err29 = {instancePath:instancePath+"/instances/" + i0+"/agent",schemaPath:"#/properties/instances/items/properties/agent/required",keyword:"required",params:{missingProperty: "ready"},message:"must have required property '"+"ready"+"'"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -9523,9 +9882,9 @@ vErrors.push(err29);
 }
 errors++;
 }
-}
-else {
-const err30 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data12.ready !== undefined){
+if(typeof data12.ready !== "boolean"){
+const err30 = {instancePath:instancePath+"/instances/" + i0+"/agent/ready",schemaPath:"#/properties/instances/items/properties/agent/properties/ready/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -9535,9 +9894,11 @@ vErrors.push(err30);
 errors++;
 }
 }
-}
-else {
-const err31 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data12.since !== undefined){
+let data14 = data12.since;
+if(typeof data14 === "string"){
+if(!pattern36.test(data14)){
+const err31 = {instancePath:instancePath+"/instances/" + i0+"/agent/since",schemaPath:"#/properties/instances/items/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -9547,11 +9908,8 @@ vErrors.push(err31);
 errors++;
 }
 }
-if(data1.vmm !== undefined){
-let data16 = data1.vmm;
-if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
-if(data16.name === undefined){
-const err32 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+else {
+const err32 = {instancePath:instancePath+"/instances/" + i0+"/agent/since",schemaPath:"#/properties/instances/items/properties/agent/properties/since/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -9560,8 +9918,10 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(data16.version === undefined){
-const err33 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
+}
+}
+else {
+const err33 = {instancePath:instancePath+"/instances/" + i0+"/agent",schemaPath:"#/properties/instances/items/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -9570,8 +9930,12 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(data16.accelerator === undefined){
-const err34 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+}
+if(data1.image !== undefined){
+let data15 = data1.image;
+if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
+if(data15.reference === undefined){
+const err34 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -9580,9 +9944,9 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(data16.name !== undefined){
-if(typeof data16.name !== "string"){
-const err35 = {instancePath:instancePath+"/instances/" + i0+"/vmm/name",schemaPath:"#/properties/instances/items/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data15.reference !== undefined){
+if(typeof data15.reference !== "string"){
+const err35 = {instancePath:instancePath+"/instances/" + i0+"/image/reference",schemaPath:"#/properties/instances/items/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -9592,9 +9956,11 @@ vErrors.push(err35);
 errors++;
 }
 }
-if(data16.version !== undefined){
-if(typeof data16.version !== "string"){
-const err36 = {instancePath:instancePath+"/instances/" + i0+"/vmm/version",schemaPath:"#/properties/instances/items/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data15.digest !== undefined){
+let data17 = data15.digest;
+if(typeof data17 === "string"){
+if(!pattern51.test(data17)){
+const err36 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -9604,9 +9970,8 @@ vErrors.push(err36);
 errors++;
 }
 }
-if(data16.accelerator !== undefined){
-if(typeof data16.accelerator !== "string"){
-const err37 = {instancePath:instancePath+"/instances/" + i0+"/vmm/accelerator",schemaPath:"#/properties/instances/items/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err37 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -9618,7 +9983,7 @@ errors++;
 }
 }
 else {
-const err38 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err38 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -9628,13 +9993,11 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data1.resources !== undefined){
-let data20 = data1.resources;
-if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
-if(data20.vcpus !== undefined){
-let data21 = data20.vcpus;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
-const err39 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data1.vmm !== undefined){
+let data18 = data1.vmm;
+if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+if(data18.name === undefined){
+const err39 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -9643,9 +10006,8 @@ vErrors.push(err39);
 }
 errors++;
 }
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 < 1 || isNaN(data21)){
-const err40 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data18.version === undefined){
+const err40 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -9654,12 +10016,8 @@ vErrors.push(err40);
 }
 errors++;
 }
-}
-}
-if(data20.memory !== undefined){
-let data22 = data20.memory;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err41 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data18.accelerator === undefined){
+const err41 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -9668,9 +10026,9 @@ vErrors.push(err41);
 }
 errors++;
 }
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 < 1 || isNaN(data22)){
-const err42 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data18.name !== undefined){
+if(typeof data18.name !== "string"){
+const err42 = {instancePath:instancePath+"/instances/" + i0+"/vmm/name",schemaPath:"#/properties/instances/items/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -9680,12 +10038,9 @@ vErrors.push(err42);
 errors++;
 }
 }
-}
-if(data20.cpu_quota !== undefined){
-let data23 = data20.cpu_quota;
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 <= 0 || isNaN(data23)){
-const err43 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
+if(data18.version !== undefined){
+if(typeof data18.version !== "string"){
+const err43 = {instancePath:instancePath+"/instances/" + i0+"/vmm/version",schemaPath:"#/properties/instances/items/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -9695,8 +10050,9 @@ vErrors.push(err43);
 errors++;
 }
 }
-else {
-const err44 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data18.accelerator !== undefined){
+if(typeof data18.accelerator !== "string"){
+const err44 = {instancePath:instancePath+"/instances/" + i0+"/vmm/accelerator",schemaPath:"#/properties/instances/items/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -9706,10 +10062,9 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data20.rss !== undefined){
-let data24 = data20.rss;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err45 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err45 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -9718,9 +10073,14 @@ vErrors.push(err45);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err46 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data1.resources !== undefined){
+let data22 = data1.resources;
+if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
+if(data22.vcpus !== undefined){
+let data23 = data22.vcpus;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+const err46 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -9729,12 +10089,9 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-}
-if(data20.cpu_time_ms !== undefined){
-let data25 = data20.cpu_time_ms;
-if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
-const err47 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 < 1 || isNaN(data23)){
+const err47 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -9743,9 +10100,12 @@ vErrors.push(err47);
 }
 errors++;
 }
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 < 0 || isNaN(data25)){
-const err48 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data22.memory !== undefined){
+let data24 = data22.memory;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const err48 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -9754,12 +10114,9 @@ vErrors.push(err48);
 }
 errors++;
 }
-}
-}
-if(data20.disk_read !== undefined){
-let data26 = data20.disk_read;
-if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
-const err49 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 < 1 || isNaN(data24)){
+const err49 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -9768,9 +10125,13 @@ vErrors.push(err49);
 }
 errors++;
 }
-if((typeof data26 == "number") && (isFinite(data26))){
-if(data26 < 0 || isNaN(data26)){
-const err50 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data22.cpu_quota !== undefined){
+let data25 = data22.cpu_quota;
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 <= 0 || isNaN(data25)){
+const err50 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -9780,11 +10141,8 @@ vErrors.push(err50);
 errors++;
 }
 }
-}
-if(data20.disk_written !== undefined){
-let data27 = data20.disk_written;
-if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
-const err51 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err51 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -9793,9 +10151,11 @@ vErrors.push(err51);
 }
 errors++;
 }
-if((typeof data27 == "number") && (isFinite(data27))){
-if(data27 < 0 || isNaN(data27)){
-const err52 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data22.rss !== undefined){
+let data26 = data22.rss;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+const err52 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -9804,11 +10164,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err53 = {instancePath:instancePath+"/instances/" + i0+"/resources",schemaPath:"#/properties/instances/items/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 < 0 || isNaN(data26)){
+const err53 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -9818,15 +10176,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data1.disks !== undefined){
-let data28 = data1.disks;
-if(Array.isArray(data28)){
-const len2 = data28.length;
-for(let i2=0; i2<len2; i2++){
-let data29 = data28[i2];
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.size === undefined){
-const err54 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+}
+if(data22.cpu_time_ms !== undefined){
+let data27 = data22.cpu_time_ms;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+const err54 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -9835,8 +10189,9 @@ vErrors.push(err54);
 }
 errors++;
 }
-if(data29.read_only === undefined){
-const err55 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 < 0 || isNaN(data27)){
+const err55 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -9845,9 +10200,12 @@ vErrors.push(err55);
 }
 errors++;
 }
-if(data29.name !== undefined){
-if(typeof data29.name !== "string"){
-const err56 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/name",schemaPath:"#/properties/instances/items/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data22.disk_read !== undefined){
+let data28 = data22.disk_read;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
+const err56 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -9856,11 +10214,9 @@ vErrors.push(err56);
 }
 errors++;
 }
-}
-if(data29.size !== undefined){
-let data31 = data29.size;
-if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
-const err57 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 < 0 || isNaN(data28)){
+const err57 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -9869,9 +10225,12 @@ vErrors.push(err57);
 }
 errors++;
 }
-if((typeof data31 == "number") && (isFinite(data31))){
-if(data31 < 1 || isNaN(data31)){
-const err58 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data22.disk_written !== undefined){
+let data29 = data22.disk_written;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
+const err58 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -9880,11 +10239,9 @@ vErrors.push(err58);
 }
 errors++;
 }
-}
-}
-if(data29.read_only !== undefined){
-if(typeof data29.read_only !== "boolean"){
-const err59 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/read_only",schemaPath:"#/properties/instances/items/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 < 0 || isNaN(data29)){
+const err59 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -9895,8 +10252,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err60 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err60 = {instancePath:instancePath+"/instances/" + i0+"/resources",schemaPath:"#/properties/instances/items/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -9906,9 +10264,15 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
-else {
-const err61 = {instancePath:instancePath+"/instances/" + i0+"/disks",schemaPath:"#/properties/instances/items/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data1.disks !== undefined){
+let data30 = data1.disks;
+if(Array.isArray(data30)){
+const len2 = data30.length;
+for(let i2=0; i2<len2; i2++){
+let data31 = data30[i2];
+if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+if(data31.size === undefined){
+const err61 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -9917,16 +10281,8 @@ vErrors.push(err61);
 }
 errors++;
 }
-}
-if(data1.volumes !== undefined){
-let data33 = data1.volumes;
-if(Array.isArray(data33)){
-const len3 = data33.length;
-for(let i3=0; i3<len3; i3++){
-let data34 = data33[i3];
-if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-if(data34.name === undefined){
-const err62 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data31.read_only === undefined){
+const err62 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -9935,8 +10291,9 @@ vErrors.push(err62);
 }
 errors++;
 }
-if(data34.read_only === undefined){
-const err63 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+if(data31.name !== undefined){
+if(typeof data31.name !== "string"){
+const err63 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/name",schemaPath:"#/properties/instances/items/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -9945,9 +10302,11 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(data34.name !== undefined){
-if(typeof data34.name !== "string"){
-const err64 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data31.size !== undefined){
+let data33 = data31.size;
+if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
+const err64 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -9956,10 +10315,9 @@ vErrors.push(err64);
 }
 errors++;
 }
-}
-if(data34.read_only !== undefined){
-if(typeof data34.read_only !== "boolean"){
-const err65 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data33 == "number") && (isFinite(data33))){
+if(data33 < 1 || isNaN(data33)){
+const err65 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -9970,8 +10328,9 @@ errors++;
 }
 }
 }
-else {
-const err66 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data31.read_only !== undefined){
+if(typeof data31.read_only !== "boolean"){
+const err66 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/read_only",schemaPath:"#/properties/instances/items/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -9983,7 +10342,7 @@ errors++;
 }
 }
 else {
-const err67 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err67 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -9993,11 +10352,9 @@ vErrors.push(err67);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data37 = data1.network;
-if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-if(data37.mode === undefined){
-const err68 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+else {
+const err68 = {instancePath:instancePath+"/instances/" + i0+"/disks",schemaPath:"#/properties/instances/items/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -10006,10 +10363,16 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data37.mode !== undefined){
-let data38 = data37.mode;
-if(!((data38 === "user") || (data38 === "none"))){
-const err69 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+if(data1.volumes !== undefined){
+let data35 = data1.volumes;
+if(Array.isArray(data35)){
+const len3 = data35.length;
+for(let i3=0; i3<len3; i3++){
+let data36 = data35[i3];
+if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
+if(data36.name === undefined){
+const err69 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -10018,10 +10381,8 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data37.mac !== undefined){
-if(typeof data37.mac !== "string"){
-const err70 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data36.read_only === undefined){
+const err70 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -10030,10 +10391,9 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-if(data37.outbound !== undefined){
-if(typeof data37.outbound !== "boolean"){
-const err71 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data36.name !== undefined){
+if(typeof data36.name !== "string"){
+const err71 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -10043,13 +10403,9 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data37.allow !== undefined){
-let data41 = data37.allow;
-if(Array.isArray(data41)){
-const len4 = data41.length;
-for(let i4=0; i4<len4; i4++){
-if(typeof data41[i4] !== "string"){
-const err72 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data36.read_only !== undefined){
+if(typeof data36.read_only !== "boolean"){
+const err72 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -10061,7 +10417,7 @@ errors++;
 }
 }
 else {
-const err73 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err73 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -10071,15 +10427,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data37.ports !== undefined){
-let data43 = data37.ports;
-if(Array.isArray(data43)){
-const len5 = data43.length;
-for(let i5=0; i5<len5; i5++){
-let data44 = data43[i5];
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.protocol === undefined){
-const err74 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+}
+else {
+const err74 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -10088,8 +10438,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data44.address === undefined){
-const err75 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+if(data1.network !== undefined){
+let data39 = data1.network;
+if(data39 && typeof data39 == "object" && !Array.isArray(data39)){
+if(data39.mode === undefined){
+const err75 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -10098,8 +10452,10 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data44.host === undefined){
-const err76 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(data39.mode !== undefined){
+let data40 = data39.mode;
+if(!((data40 === "user") || (data40 === "none"))){
+const err76 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -10108,8 +10464,10 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(data44.guest === undefined){
-const err77 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+if(data39.mac !== undefined){
+if(typeof data39.mac !== "string"){
+const err77 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -10118,10 +10476,10 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(data44.protocol !== undefined){
-let data45 = data44.protocol;
-if(!((data45 === "tcp") || (data45 === "udp"))){
-const err78 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data39.outbound !== undefined){
+if(typeof data39.outbound !== "boolean"){
+const err78 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -10131,9 +10489,13 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data44.address !== undefined){
-if(typeof data44.address !== "string"){
-const err79 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.allow !== undefined){
+let data43 = data39.allow;
+if(Array.isArray(data43)){
+const len4 = data43.length;
+for(let i4=0; i4<len4; i4++){
+if(typeof data43[i4] !== "string"){
+const err79 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -10143,10 +10505,9 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data44.host !== undefined){
-let data47 = data44.host;
-if(!(((typeof data47 == "number") && (!(data47 % 1) && !isNaN(data47))) && (isFinite(data47)))){
-const err80 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err80 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -10155,9 +10516,16 @@ vErrors.push(err80);
 }
 errors++;
 }
-if((typeof data47 == "number") && (isFinite(data47))){
-if(data47 > 65535 || isNaN(data47)){
-const err81 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data39.ports !== undefined){
+let data45 = data39.ports;
+if(Array.isArray(data45)){
+const len5 = data45.length;
+for(let i5=0; i5<len5; i5++){
+let data46 = data45[i5];
+if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
+if(data46.protocol === undefined){
+const err81 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -10166,8 +10534,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data47 < 1 || isNaN(data47)){
-const err82 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data46.address === undefined){
+const err82 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -10176,12 +10544,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-}
-if(data44.guest !== undefined){
-let data48 = data44.guest;
-if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
-const err83 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data46.host === undefined){
+const err83 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -10190,9 +10554,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-if((typeof data48 == "number") && (isFinite(data48))){
-if(data48 > 65535 || isNaN(data48)){
-const err84 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data46.guest === undefined){
+const err84 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -10201,8 +10564,10 @@ vErrors.push(err84);
 }
 errors++;
 }
-if(data48 < 1 || isNaN(data48)){
-const err85 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data46.protocol !== undefined){
+let data47 = data46.protocol;
+if(!((data47 === "tcp") || (data47 === "udp"))){
+const err85 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -10212,10 +10577,9 @@ vErrors.push(err85);
 errors++;
 }
 }
-}
-}
-else {
-const err86 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data46.address !== undefined){
+if(typeof data46.address !== "string"){
+const err86 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -10225,9 +10589,10 @@ vErrors.push(err86);
 errors++;
 }
 }
-}
-else {
-const err87 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data46.host !== undefined){
+let data49 = data46.host;
+if(!(((typeof data49 == "number") && (!(data49 % 1) && !isNaN(data49))) && (isFinite(data49)))){
+const err87 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -10236,10 +10601,9 @@ vErrors.push(err87);
 }
 errors++;
 }
-}
-}
-else {
-const err88 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data49 == "number") && (isFinite(data49))){
+if(data49 > 65535 || isNaN(data49)){
+const err88 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -10248,12 +10612,8 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-if(data1.ssh !== undefined){
-let data49 = data1.ssh;
-if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
-if(data49.user === undefined){
-const err89 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+if(data49 < 1 || isNaN(data49)){
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -10262,8 +10622,12 @@ vErrors.push(err89);
 }
 errors++;
 }
-if(data49.identity_file === undefined){
-const err90 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+}
+}
+if(data46.guest !== undefined){
+let data50 = data46.guest;
+if(!(((typeof data50 == "number") && (!(data50 % 1) && !isNaN(data50))) && (isFinite(data50)))){
+const err90 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -10272,9 +10636,9 @@ vErrors.push(err90);
 }
 errors++;
 }
-if(data49.user !== undefined){
-if(typeof data49.user !== "string"){
-const err91 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data50 == "number") && (isFinite(data50))){
+if(data50 > 65535 || isNaN(data50)){
+const err91 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -10283,10 +10647,8 @@ vErrors.push(err91);
 }
 errors++;
 }
-}
-if(data49.identity_file !== undefined){
-if(typeof data49.identity_file !== "string"){
-const err92 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data50 < 1 || isNaN(data50)){
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -10297,8 +10659,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err93 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err93 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -10308,14 +10671,9 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data1.timings_ms !== undefined){
-let data52 = data1.timings_ms;
-if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
-if(data52.resolve !== undefined){
-let data53 = data52.resolve;
-if((typeof data53 == "number") && (isFinite(data53))){
-if(data53 < 0 || isNaN(data53)){
-const err94 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err94 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -10325,8 +10683,9 @@ vErrors.push(err94);
 errors++;
 }
 }
+}
 else {
-const err95 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err95 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -10336,11 +10695,11 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data52.verify !== undefined){
-let data54 = data52.verify;
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 < 0 || isNaN(data54)){
-const err96 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data1.ssh !== undefined){
+let data51 = data1.ssh;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.user === undefined){
+const err96 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -10349,9 +10708,8 @@ vErrors.push(err96);
 }
 errors++;
 }
-}
-else {
-const err97 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data51.identity_file === undefined){
+const err97 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -10360,12 +10718,9 @@ vErrors.push(err97);
 }
 errors++;
 }
-}
-if(data52.prepare !== undefined){
-let data55 = data52.prepare;
-if((typeof data55 == "number") && (isFinite(data55))){
-if(data55 < 0 || isNaN(data55)){
-const err98 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data51.user !== undefined){
+if(typeof data51.user !== "string"){
+const err98 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -10375,8 +10730,9 @@ vErrors.push(err98);
 errors++;
 }
 }
-else {
-const err99 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data51.identity_file !== undefined){
+if(typeof data51.identity_file !== "string"){
+const err99 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -10386,11 +10742,9 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data52.spawn !== undefined){
-let data56 = data52.spawn;
-if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 < 0 || isNaN(data56)){
-const err100 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -10400,8 +10754,14 @@ vErrors.push(err100);
 errors++;
 }
 }
-else {
-const err101 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data1.timings_ms !== undefined){
+let data54 = data1.timings_ms;
+if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
+if(data54.resolve !== undefined){
+let data55 = data54.resolve;
+if((typeof data55 == "number") && (isFinite(data55))){
+if(data55 < 0 || isNaN(data55)){
+const err101 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -10411,11 +10771,8 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data52.resume !== undefined){
-let data57 = data52.resume;
-if((typeof data57 == "number") && (isFinite(data57))){
-if(data57 < 0 || isNaN(data57)){
-const err102 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err102 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -10425,8 +10782,11 @@ vErrors.push(err102);
 errors++;
 }
 }
-else {
-const err103 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data54.verify !== undefined){
+let data56 = data54.verify;
+if((typeof data56 == "number") && (isFinite(data56))){
+if(data56 < 0 || isNaN(data56)){
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -10436,11 +10796,8 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data52.load !== undefined){
-let data58 = data52.load;
-if((typeof data58 == "number") && (isFinite(data58))){
-if(data58 < 0 || isNaN(data58)){
-const err104 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err104 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -10450,8 +10807,11 @@ vErrors.push(err104);
 errors++;
 }
 }
-else {
-const err105 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data54.prepare !== undefined){
+let data57 = data54.prepare;
+if((typeof data57 == "number") && (isFinite(data57))){
+if(data57 < 0 || isNaN(data57)){
+const err105 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -10461,11 +10821,8 @@ vErrors.push(err105);
 errors++;
 }
 }
-if(data52.running !== undefined){
-let data59 = data52.running;
-if((typeof data59 == "number") && (isFinite(data59))){
-if(data59 < 0 || isNaN(data59)){
-const err106 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err106 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -10475,8 +10832,11 @@ vErrors.push(err106);
 errors++;
 }
 }
-else {
-const err107 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data54.spawn !== undefined){
+let data58 = data54.spawn;
+if((typeof data58 == "number") && (isFinite(data58))){
+if(data58 < 0 || isNaN(data58)){
+const err107 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -10486,11 +10846,8 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data52.total !== undefined){
-let data60 = data52.total;
-if((typeof data60 == "number") && (isFinite(data60))){
-if(data60 < 0 || isNaN(data60)){
-const err108 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+else {
+const err108 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -10500,8 +10857,11 @@ vErrors.push(err108);
 errors++;
 }
 }
-else {
-const err109 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(data54.resume !== undefined){
+let data59 = data54.resume;
+if((typeof data59 == "number") && (isFinite(data59))){
+if(data59 < 0 || isNaN(data59)){
+const err109 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -10511,9 +10871,8 @@ vErrors.push(err109);
 errors++;
 }
 }
-}
 else {
-const err110 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err110 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -10523,11 +10882,11 @@ vErrors.push(err110);
 errors++;
 }
 }
-if(data1.snapshot !== undefined){
-let data61 = data1.snapshot;
-if(typeof data61 === "string"){
-if(!pattern45.test(data61)){
-const err111 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data54.load !== undefined){
+let data60 = data54.load;
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 < 0 || isNaN(data60)){
+const err111 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -10538,7 +10897,7 @@ errors++;
 }
 }
 else {
-const err112 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err112 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -10548,11 +10907,11 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data62 = data1.generation_id;
-if(typeof data62 === "string"){
-if(!pattern31.test(data62)){
-const err113 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data54.running !== undefined){
+let data61 = data54.running;
+if((typeof data61 == "number") && (isFinite(data61))){
+if(data61 < 0 || isNaN(data61)){
+const err113 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -10563,7 +10922,7 @@ errors++;
 }
 }
 else {
-const err114 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err114 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -10573,13 +10932,11 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data1.warnings !== undefined){
-let data63 = data1.warnings;
-if(Array.isArray(data63)){
-const len6 = data63.length;
-for(let i6=0; i6<len6; i6++){
-if(typeof data63[i6] !== "string"){
-const err115 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i6,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data54.total !== undefined){
+let data62 = data54.total;
+if((typeof data62 == "number") && (isFinite(data62))){
+if(data62 < 0 || isNaN(data62)){
+const err115 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -10589,9 +10946,8 @@ vErrors.push(err115);
 errors++;
 }
 }
-}
 else {
-const err116 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err116 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -10601,11 +10957,9 @@ vErrors.push(err116);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data65 = data1.exit;
-if(data65 && typeof data65 == "object" && !Array.isArray(data65)){
-if(data65.reason === undefined){
-const err117 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+}
+else {
+const err117 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -10614,10 +10968,12 @@ vErrors.push(err117);
 }
 errors++;
 }
-if(data65.status !== undefined){
-let data66 = data65.status;
-if(!(((typeof data66 == "number") && (!(data66 % 1) && !isNaN(data66))) && (isFinite(data66)))){
-const err118 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data1.snapshot !== undefined){
+let data63 = data1.snapshot;
+if(typeof data63 === "string"){
+if(!pattern51.test(data63)){
+const err118 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -10627,9 +10983,8 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data65.reason !== undefined){
-if(typeof data65.reason !== "string"){
-const err119 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err119 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -10639,9 +10994,11 @@ vErrors.push(err119);
 errors++;
 }
 }
-}
-else {
-const err120 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.generation_id !== undefined){
+let data64 = data1.generation_id;
+if(typeof data64 === "string"){
+if(!pattern37.test(data64)){
+const err120 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -10651,10 +11008,8 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data68 = data1.stop_method;
-if(typeof data68 !== "string"){
-const err121 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+else {
+const err121 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -10663,8 +11018,14 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(!(((((data68 === "guest") || (data68 === "ended")) || (data68 === "killed")) || (data68 === "already")) || (data68 === "cancelled"))){
-const err122 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema68.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+if(data1.warnings !== undefined){
+let data65 = data1.warnings;
+if(Array.isArray(data65)){
+const len6 = data65.length;
+for(let i6=0; i6<len6; i6++){
+if(typeof data65[i6] !== "string"){
+const err122 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i6,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -10674,9 +11035,9 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err123 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+else {
+const err123 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -10686,10 +11047,11 @@ vErrors.push(err123);
 errors++;
 }
 }
-if(data1.restarts !== undefined){
-let data70 = data1.restarts;
-if(!(((typeof data70 == "number") && (!(data70 % 1) && !isNaN(data70))) && (isFinite(data70)))){
-const err124 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data1.exit !== undefined){
+let data67 = data1.exit;
+if(data67 && typeof data67 == "object" && !Array.isArray(data67)){
+if(data67.reason === undefined){
+const err124 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -10698,9 +11060,10 @@ vErrors.push(err124);
 }
 errors++;
 }
-if((typeof data70 == "number") && (isFinite(data70))){
-if(data70 < 1 || isNaN(data70)){
-const err125 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data67.status !== undefined){
+let data68 = data67.status;
+if(!(((typeof data68 == "number") && (!(data68 % 1) && !isNaN(data68))) && (isFinite(data68)))){
+const err125 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -10710,12 +11073,9 @@ vErrors.push(err125);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data71 = data1.restarting_at;
-if(typeof data71 === "string"){
-if(!pattern30.test(data71)){
-const err126 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data67.reason !== undefined){
+if(typeof data67.reason !== "string"){
+const err126 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -10725,8 +11085,9 @@ vErrors.push(err126);
 errors++;
 }
 }
+}
 else {
-const err127 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err127 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -10736,9 +11097,10 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err128 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(data1.stop_method !== undefined){
+let data70 = data1.stop_method;
+if(typeof data70 !== "string"){
+const err128 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -10747,12 +11109,8 @@ vErrors.push(err128);
 }
 errors++;
 }
-}
-if(data1.error !== undefined){
-let data73 = data1.error;
-if(data73 && typeof data73 == "object" && !Array.isArray(data73)){
-if(data73.code === undefined){
-const err129 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(!(((((data70 === "guest") || (data70 === "ended")) || (data70 === "killed")) || (data70 === "already")) || (data70 === "cancelled"))){
+const err129 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -10761,8 +11119,10 @@ vErrors.push(err129);
 }
 errors++;
 }
-if(data73.message === undefined){
-const err130 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err130 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -10771,11 +11131,11 @@ vErrors.push(err130);
 }
 errors++;
 }
-if(data73.code !== undefined){
-let data74 = data73.code;
-if(typeof data74 === "string"){
-if(!pattern52.test(data74)){
-const err131 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.restarts !== undefined){
+let data72 = data1.restarts;
+if(!(((typeof data72 == "number") && (!(data72 % 1) && !isNaN(data72))) && (isFinite(data72)))){
+const err131 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -10784,9 +11144,9 @@ vErrors.push(err131);
 }
 errors++;
 }
-}
-else {
-const err132 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data72 == "number") && (isFinite(data72))){
+if(data72 < 1 || isNaN(data72)){
+const err132 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -10796,9 +11156,12 @@ vErrors.push(err132);
 errors++;
 }
 }
-if(data73.message !== undefined){
-if(typeof data73.message !== "string"){
-const err133 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.restarting_at !== undefined){
+let data73 = data1.restarting_at;
+if(typeof data73 === "string"){
+if(!pattern36.test(data73)){
+const err133 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -10808,9 +11171,8 @@ vErrors.push(err133);
 errors++;
 }
 }
-}
 else {
-const err134 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err134 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -10820,11 +11182,9 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data76 = data1.created;
-if(typeof data76 === "string"){
-if(!pattern30.test(data76)){
-const err135 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err135 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -10834,8 +11194,11 @@ vErrors.push(err135);
 errors++;
 }
 }
-else {
-const err136 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.error !== undefined){
+let data75 = data1.error;
+if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
+if(data75.code === undefined){
+const err136 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -10844,12 +11207,8 @@ vErrors.push(err136);
 }
 errors++;
 }
-}
-if(data1.started !== undefined){
-let data77 = data1.started;
-if(typeof data77 === "string"){
-if(!pattern30.test(data77)){
-const err137 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data75.message === undefined){
+const err137 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -10858,9 +11217,11 @@ vErrors.push(err137);
 }
 errors++;
 }
-}
-else {
-const err138 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data75.code !== undefined){
+let data76 = data75.code;
+if(typeof data76 === "string"){
+if(!pattern58.test(data76)){
+const err138 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -10870,11 +11231,8 @@ vErrors.push(err138);
 errors++;
 }
 }
-if(data1.finished !== undefined){
-let data78 = data1.finished;
-if(typeof data78 === "string"){
-if(!pattern30.test(data78)){
-const err139 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+else {
+const err139 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -10884,8 +11242,9 @@ vErrors.push(err139);
 errors++;
 }
 }
-else {
-const err140 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data75.message !== undefined){
+if(typeof data75.message !== "string"){
+const err140 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -10897,7 +11256,7 @@ errors++;
 }
 }
 else {
-const err141 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err141 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -10907,9 +11266,11 @@ vErrors.push(err141);
 errors++;
 }
 }
-}
-else {
-const err142 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data1.created !== undefined){
+let data78 = data1.created;
+if(typeof data78 === "string"){
+if(!pattern36.test(data78)){
+const err142 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -10919,9 +11280,8 @@ vErrors.push(err142);
 errors++;
 }
 }
-}
 else {
-const err143 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err143 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -10930,18 +11290,104 @@ vErrors.push(err143);
 }
 errors++;
 }
-validate57.errors = vErrors;
+}
+if(data1.started !== undefined){
+let data79 = data1.started;
+if(typeof data79 === "string"){
+if(!pattern36.test(data79)){
+const err144 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err144];
+}
+else {
+vErrors.push(err144);
+}
+errors++;
+}
+}
+else {
+const err145 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err145];
+}
+else {
+vErrors.push(err145);
+}
+errors++;
+}
+}
+if(data1.finished !== undefined){
+let data80 = data1.finished;
+if(typeof data80 === "string"){
+if(!pattern36.test(data80)){
+const err146 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err146];
+}
+else {
+vErrors.push(err146);
+}
+errors++;
+}
+}
+else {
+const err147 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err147];
+}
+else {
+vErrors.push(err147);
+}
+errors++;
+}
+}
+}
+else {
+const err148 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err148];
+}
+else {
+vErrors.push(err148);
+}
+errors++;
+}
+}
+}
+else {
+const err149 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err149];
+}
+else {
+vErrors.push(err149);
+}
+errors++;
+}
+}
+}
+else {
+const err150 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err150];
+}
+else {
+vErrors.push(err150);
+}
+errors++;
+}
+validate58.errors = vErrors;
 return errors === 0;
 }
-validate57.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate58.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const LogLine = validate58;
-const schema69 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
+export const LogLine = validate59;
+const schema70 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
 
-function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate58.evaluated;
+const evaluated0 = validate59.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -10972,7 +11418,7 @@ errors++;
 if(data.time !== undefined){
 let data0 = data.time;
 if(typeof data0 === "string"){
-if(!pattern30.test(data0)){
+if(!pattern36.test(data0)){
 const err2 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -11017,18 +11463,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate58.errors = vErrors;
+validate59.errors = vErrors;
 return errors === 0;
 }
-validate58.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
+validate59.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Health = validate59;
-const schema70 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
+export const Health = validate60;
+const schema71 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
 
-function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate59.evaluated;
+const evaluated0 = validate60.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11081,18 +11527,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate59.errors = vErrors;
+validate60.errors = vErrors;
 return errors === 0;
 }
-validate59.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
+validate60.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RuntimeInfo = validate60;
-const schema71 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+export const RuntimeInfo = validate61;
+const schema72 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
-function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate60.evaluated;
+const evaluated0 = validate61.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11422,7 +11868,7 @@ errors++;
 if(data11.code !== undefined){
 let data12 = data11.code;
 if(typeof data12 === "string"){
-if(!pattern52.test(data12)){
+if(!pattern58.test(data12)){
 const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
@@ -11701,7 +12147,7 @@ errors++;
 if(data19.snapshot !== undefined){
 let data21 = data19.snapshot;
 if(typeof data21 === "string"){
-if(!pattern45.test(data21)){
+if(!pattern51.test(data21)){
 const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
@@ -11799,7 +12245,7 @@ errors++;
 if(data24.code !== undefined){
 let data25 = data24.code;
 if(typeof data25 === "string"){
-if(!pattern52.test(data25)){
+if(!pattern58.test(data25)){
 const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err56];
@@ -11942,7 +12388,7 @@ errors++;
 if(data30.code !== undefined){
 let data31 = data30.code;
 if(typeof data31 === "string"){
-if(!pattern52.test(data31)){
+if(!pattern58.test(data31)){
 const err68 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
@@ -12011,18 +12457,18 @@ vErrors.push(err73);
 }
 errors++;
 }
-validate60.errors = vErrors;
+validate61.errors = vErrors;
 return errors === 0;
 }
-validate60.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
+validate61.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Degraded = validate61;
-const schema72 = {"type":"array","minItems":1,"items":{"enum":["network","keeper"]}};
+export const Degraded = validate62;
+const schema73 = {"type":"array","minItems":1,"items":{"enum":["network","keeper"]}};
 
-function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate62(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate61.evaluated;
+const evaluated0 = validate62.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12044,7 +12490,7 @@ const len0 = data.length;
 for(let i0=0; i0<len0; i0++){
 let data0 = data[i0];
 if(!((data0 === "network") || (data0 === "keeper"))){
-const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema72.items.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema73.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -12065,18 +12511,18 @@ vErrors.push(err2);
 }
 errors++;
 }
-validate61.errors = vErrors;
+validate62.errors = vErrors;
 return errors === 0;
 }
-validate61.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
+validate62.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
 
-export const Event = validate62;
-const schema73 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const Event = validate63;
+const schema74 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate62(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate63(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate62.evaluated;
+const evaluated0 = validate63.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12142,7 +12588,7 @@ errors++;
 if(data.time !== undefined){
 let data1 = data.time;
 if(typeof data1 === "string"){
-if(!pattern30.test(data1)){
+if(!pattern36.test(data1)){
 const err5 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -12177,7 +12623,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!((((((((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed")) || (data2 === "removed")) || (data2 === "snapshot")) || (data2 === "unreachable")) || (data2 === "reachable")) || (data2 === "degraded")) || (data2 === "lost"))){
-const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema73.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema74.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -12190,7 +12636,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data3 = data.instance_id;
 if(typeof data3 === "string"){
-if(!pattern31.test(data3)){
+if(!pattern37.test(data3)){
 const err9 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -12265,7 +12711,7 @@ const len0 = data7.length;
 for(let i0=0; i0<len0; i0++){
 let data8 = data7[i0];
 if(!((data8 === "network") || (data8 === "keeper"))){
-const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema73.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema74.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -12290,7 +12736,7 @@ errors++;
 if(data.finished !== undefined){
 let data9 = data.finished;
 if(typeof data9 === "string"){
-if(!pattern30.test(data9)){
+if(!pattern36.test(data9)){
 const err17 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -12388,7 +12834,7 @@ errors++;
 if(data13.code !== undefined){
 let data14 = data13.code;
 if(typeof data14 === "string"){
-if(!pattern52.test(data14)){
+if(!pattern58.test(data14)){
 const err25 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err25];
@@ -12445,18 +12891,18 @@ vErrors.push(err29);
 }
 errors++;
 }
-validate62.errors = vErrors;
+validate63.errors = vErrors;
 return errors === 0;
 }
-validate62.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate63.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
 
-export const EventType = validate63;
-const schema74 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]};
+export const EventType = validate64;
+const schema75 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]};
 
-function validate63(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate64(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate63.evaluated;
+const evaluated0 = validate64.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12474,7 +12920,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!((((((((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed")) || (data === "removed")) || (data === "snapshot")) || (data === "unreachable")) || (data === "reachable")) || (data === "degraded")) || (data === "lost"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema74.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema75.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -12483,18 +12929,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate63.errors = vErrors;
+validate64.errors = vErrors;
 return errors === 0;
 }
-validate63.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate64.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const VmmInfo = validate64;
-const schema75 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
+export const VmmInfo = validate65;
+const schema76 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
-function validate64(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate65(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate64.evaluated;
+const evaluated0 = validate65.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12698,7 +13144,7 @@ errors++;
 if(data6.code !== undefined){
 let data7 = data6.code;
 if(typeof data7 === "string"){
-if(!pattern52.test(data7)){
+if(!pattern58.test(data7)){
 const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -12792,19 +13238,19 @@ vErrors = null;
 }
 }
 }
-validate64.errors = vErrors;
+validate65.errors = vErrors;
 evaluated0.props = props0;
 return errors === 0;
 }
-validate64.evaluated = {"dynamicProps":true,"dynamicItems":false};
+validate65.evaluated = {"dynamicProps":true,"dynamicItems":false};
 
-export const Errors = validate65;
-const schema76 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
+export const Errors = validate66;
+const schema77 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
 
-function validate65(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate65.evaluated;
+const evaluated0 = validate66.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12862,7 +13308,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern52.test(data2)){
+if(!pattern58.test(data2)){
 const err4 = {instancePath:instancePath+"/errors/" + i0+"/code",schemaPath:"#/properties/errors/items/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -12931,18 +13377,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate65.errors = vErrors;
+validate66.errors = vErrors;
 return errors === 0;
 }
-validate65.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
+validate66.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ErrorEntry = validate66;
-const schema77 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
+export const ErrorEntry = validate67;
+const schema78 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
 
-function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate66.evaluated;
+const evaluated0 = validate67.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12973,7 +13419,7 @@ errors++;
 if(data.code !== undefined){
 let data0 = data.code;
 if(typeof data0 === "string"){
-if(!pattern52.test(data0)){
+if(!pattern58.test(data0)){
 const err2 = {instancePath:instancePath+"/code",schemaPath:"#/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -13018,53 +13464,13 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate66.errors = vErrors;
-return errors === 0;
-}
-validate66.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
-
-export const Uuid = validate67;
-const schema78 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
-
-function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate67.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(typeof data === "string"){
-if(!pattern31.test(data)){
-const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-}
-else {
-const err1 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
 validate67.errors = vErrors;
 return errors === 0;
 }
-validate67.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate67.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Digest = validate68;
-const schema79 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
+export const Uuid = validate68;
+const schema79 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
 
 function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -13077,8 +13483,8 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern45.test(data)){
-const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(!pattern37.test(data)){
+const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -13103,8 +13509,8 @@ return errors === 0;
 }
 validate68.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Time = validate69;
-const schema80 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
+export const Digest = validate69;
+const schema80 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
 
 function validate69(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -13117,8 +13523,8 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern30.test(data)){
-const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(!pattern51.test(data)){
+const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -13142,3 +13548,43 @@ validate69.errors = vErrors;
 return errors === 0;
 }
 validate69.evaluated = {"dynamicProps":false,"dynamicItems":false};
+
+export const Time = validate70;
+const schema81 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
+
+function validate70(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate70.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(typeof data === "string"){
+if(!pattern36.test(data)){
+const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+}
+else {
+const err1 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+validate70.errors = vErrors;
+return errors === 0;
+}
+validate70.evaluated = {"dynamicProps":false,"dynamicItems":false};

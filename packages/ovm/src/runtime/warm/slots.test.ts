@@ -112,12 +112,13 @@ describe.skipIf(guestMissing !== "")(`warm slots ${guestMissing}`, () => {
     expect(await runtime.warm({ manifest: WARM, slots: 1 })).toEqual({ snapshot: digest, slots: 1, ready: 1 })
     expect(await warmInfo()).toEqual({ reference: WARM, snapshot: digest, wanted: 1, ready: 1 })
     const [waiting] = await slots()
-    const overrides = { name: "taken", ephemeral: true, autoRemove: true }
+    const overrides = { name: "taken", labels: { tier: "web" }, ephemeral: true, autoRemove: true }
     const answer = await runtime.start({ manifest: WARM, overrides })
     expect(answer).toEqual({ instance_id: waiting ?? "", status: "running" })
     const info = await runtime.status(answer.instance_id)
     expect(info).toMatchObject({
       name: "taken",
+      labels: { tier: "web" },
       state: "running",
       snapshot: digest,
       image: { reference: WARM, digest },

@@ -5,12 +5,14 @@ import { hasEnded } from "../../../runtime/states.ts"
 import { useDaemonOfInstances } from "../../daemon.ts"
 import { formatAge, formatSize, shortId } from "../../format.ts"
 import { stateOf } from "../../instances.ts"
+import { collectFilter, hasLabel, type LabelFilter } from "../../labels.ts"
 import { print, printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
 import { type Column, printTable } from "../../terminal/table.ts"
 
 interface PsOptions {
   readonly all?: boolean
+  readonly filter?: readonly LabelFilter[]
   readonly quiet?: boolean
   readonly json?: boolean
 }
@@ -48,17 +50,32 @@ export function define(command: Command): void {
       "List the machines that run, are starting or stopping; with --all also those that have ended, and how.",
     )
     .option("-a, --all", "also list instances that have ended")
+    .option(
+      "-f, --filter <label=name[=value]>",
+      "only those with this label; again for more, all of which they have to have",
+      collectFilter,
+    )
     .option("-q, --quiet", "print ids only, one a line")
     .option("--json", "print JSON: the InstanceList of the runtime API")
     .action(run)
   command.options.find((option) => option.long === "--json")?.conflicts("quiet")
-  examples(command, "ovm ps", "ovm ps --all --json", "ovm stop $(ovm ps --quiet)")
+  examples(
+    command,
+    "ovm ps",
+    "ovm ps --all --json",
+    "ovm ps --filter label=tier=web",
+    "ovm stop $(ovm ps --quiet)",
+  )
 }
 
 async function run(options: PsOptions): Promise<void> {
   const runtime = await useDaemonOfInstances()
   const all = (await runtime?.list()) ?? []
-  const listed = all.filter((instance) => options.all || !hasEnded(instance.state))
+  const { filter = [] } = options
+  const listed = all.filter(
+    (instance) =>
+      (options.all || !hasEnded(instance.state)) && filter.every((label) => hasLabel(instance, label)),
+  )
   if (options.json) return printJson({ instances: listed })
   const instances = listed.toSorted((a, b) => b.created.localeCompare(a.created))
   if (options.quiet) print(instances.map((instance) => `${instance.instance_id}\n`).join(""))

@@ -57,6 +57,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
+    ...Object.entries(info.labels ?? {}).map(([name, value]): [string, string] => [
+      "label",
+      value === "" ? name : `${name}=${value}`,
+    ]),
     ["created", `${info.created} (${formatAge(info.created)})`],
     ["started", info.started],
     ["finished", info.finished],
