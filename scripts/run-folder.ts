@@ -1,34 +1,24 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises"
+import { chmod, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-// Everything that a run of the tests makes lies below one folder, which is the TMPDIR of its children: so whatever is
+// Everything that a run of the tests makes lies below one folder, which has the TMPDIRs of its children: so whatever is
 // left of it, processes too, can be found and removed, by itself or by the next run.
 
 const PREFIX = "ovm-run-"
 /** Beside the folder of temporary files: whose it is. */
 const OWNER = "owner"
-const TMP = "t"
 /** Of the environment, what says where a process has its files. */
 const PLACES = ["TMPDIR", "HOME", "OVM_HOME"]
 
-export interface RunFolder {
-  /** The run's own files. */
-  readonly root: string
-  /** For the children. */
-  readonly tmp: string
-}
-
-/** A folder for this run, after what dead runs have left was removed. */
-export async function openRunFolder(parent = tmpdir()): Promise<RunFolder> {
+/** A folder for this run, after what dead runs have left was removed; its children's TMPDIRs are to be below it. */
+export async function openRunFolder(parent = tmpdir()): Promise<string> {
   for (const name of await readdir(parent)) if (name.startsWith(PREFIX)) await sweep(join(parent, name))
   const root = await mkdtemp(join(parent, PREFIX))
   await writeFile(join(root, OWNER), await identityOf(process.pid))
-  const tmp = join(root, TMP)
-  await mkdir(tmp)
   // A test that runs something as another user has its folder below.
   await chmod(root, 0o711)
-  return { root, tmp }
+  return root
 }
 
 /** Ends all that has its place below `root`, and removes it. Gives the commands that had to be ended. */

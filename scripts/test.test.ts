@@ -13,16 +13,16 @@ afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true,
 async function outcome(
   files: Record<string, string>,
   environment: Record<string, string> = {},
-): Promise<{ last: string; status: number | null; text: string }> {
+): Promise<{ last: string; status: number | null; text: string; errors: string }> {
   const folder = await mkdtemp(join(tmpdir(), "ovm-runner-"))
   folders.push(folder)
   for (const [name, body] of Object.entries(files))
     await writeFile(join(folder, name), `import { expect, test } from "bun:test"\n${body}`)
-  const { status, stdout } = spawnSync(process.execPath, [join(import.meta.dir, "test.ts"), folder], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(import.meta.dir, "test.ts"), folder], {
     encoding: "utf8",
     env: { ...process.env, CI: "", ...environment },
   })
-  return { last: stdout.trimEnd().split("\n").at(-1) ?? "", status, text: stdout }
+  return { last: stdout.trimEnd().split("\n").at(-1) ?? "", status, text: stdout, errors: stderr }
 }
 
 test("sums over files, and says why tests were skipped", async () => {
@@ -68,6 +68,43 @@ test("a file that cannot be loaded is a failure", async () => {
   })
   expect(last).toBe("1 passed, 1 failed, 0 skipped")
   expect(status).toBe(1)
+})
+
+test("files run side by side, each printed whole, and those that are to be alone once all others have ended", async () => {
+  const meet = (own: string, other: string) => `
+    import { existsSync, writeFileSync } from "node:fs"
+    import { until } from ${JSON.stringify(import.meta.resolve("@ovms/testkit/until.ts"))}
+    test("meets", async () => {
+      const at = (name) => import.meta.dir + "/" + name
+      console.log("BEGIN ${own}")
+      writeFileSync(at("${own}"), "")
+      expect(await until("the other one", () => existsSync(at("${other}")))).toBe(true)
+      console.log("END ${own}")
+      writeFileSync(at("${own}.done"), "")
+    })`
+  const alone = `
+    // Lane: alone. For a test.
+    import { readdirSync } from "node:fs"
+    test("alone", () => expect(readdirSync(import.meta.dir).filter((name) => name.endsWith(".done"))).toHaveLength(2))`
+  const files = {
+    "a.test.ts": alone.replaceAll(/^ +/gm, ""),
+    "b.test.ts": meet("b", "c"),
+    "c.test.ts": meet("c", "b"),
+  }
+  const { last, text } = await outcome(files, { LANES: "2" })
+  expect(last).toBe("3 passed, 0 failed, 0 skipped")
+  for (const name of ["b", "c"]) expect(text).toContain(`BEGIN ${name}\nEND ${name}\n`)
+})
+
+test("what is to be first is, and a lane that there is not is refused", async () => {
+  const marked = (lane: string, name: string) => `// Lane: ${lane}, for a test.\ntest("${name}", ${CHECK})`
+  const files = { "a.test.ts": `test("one", ${CHECK})`, "b.test.ts": marked("first", "two") }
+  const { last, text } = await outcome(files, { LANES: "1" })
+  expect(last).toBe("2 passed, 0 failed, 0 skipped")
+  expect(text.indexOf("(pass) two")).toBeLessThan(text.indexOf("(pass) one"))
+  const refused = await outcome({ "a.test.ts": marked("last", "one") })
+  expect(refused).toMatchObject({ status: 1, text: "" })
+  expect(refused.errors).toMatch(/a\.test\.ts: there is no lane last/)
 })
 
 test("no test at all is a failure", async () => {

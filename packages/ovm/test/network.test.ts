@@ -175,18 +175,25 @@ test.skipIf(Boolean(skip))(
   async () => {
     await using host = await Sandbox.create()
     await packed(host)
-    const source = await run(host, "net:1")
+    // Its passts are known from everybody else's by their path.
+    const passt = host.path("bin/passt")
+    mkdirSync(host.path("bin"))
+    symlinkSync(Bun.which("passt") ?? "", passt)
+    const env = { PATH: `${host.path("bin")}:${process.env.PATH}` }
+    const count = () => readdirSync("/proc").filter((pid) => commandOf(pid).startsWith(`${passt} `)).length
+    const source = (await host.json(["run", "-d", "net:1"], { env })).instance_id
     await ready(host, source)
+    expect(count()).toBe(1)
     await host.ok(["snapshot", source, "--tag", "up", "--stop"])
     await host.ok(["warm", "net:up"])
-    const count = () => readdirSync("/proc").filter((pid) => commandOf(pid).includes("passt --quiet")).length
-    const waiting = count()
+    await until("no passt", count, { is: (left) => left === 0 })
     const taken = await run(host, "net:up")
     expect((await host.json(["status", taken])).timings_ms.spawn).toBeUndefined()
-    await until("a passt of its own", () => count() > waiting)
+    await until("a passt of its own", count, { is: (found) => found === 1 })
 
     const alone = await run(host, "--network", "none", "net:up")
     expect((await host.json(["status", alone])).network).toMatchObject({ mode: "none" })
+    expect(count()).toBe(1)
     await host.fails(["run", "-d", "--network", "none", "-p", "80", "net:up"], "OVM_UNSUPPORTED", ["ports"])
   },
 )

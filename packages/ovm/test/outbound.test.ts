@@ -6,6 +6,7 @@ import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
+// Lane: first. A Linux is booted four times.
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(400_000)
 

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
+// Lane: first. A Debian server is booted three times.
 // Half a minute of an emulated CPU a boot, and as much for cloud-init: on a busy host many times that.
 const BOOT_MS = 600_000
 setDefaultTimeout(3 * BOOT_MS)

@@ -13,6 +13,7 @@ import { vmmSuite } from "../vmm.suite.ts"
 import { findQemu } from "./find.ts"
 import { qemu } from "./index.ts"
 
+// Lane: first. A common suite of real machines: minutes.
 // Real processes, on a host that may be busy.
 setDefaultTimeout(240_000)
 
