@@ -44,6 +44,9 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "provenance.md": ["PRV"],
   "signing.md": ["SIG"],
   "policy.md": ["POL"],
+  "guest.md": ["GST"],
+  "distribution.md": ["DST"],
+  "versioning.md": ["VER"],
 }
 
 /** Finds the requirements of one document. Fenced blocks and tables hold none. */

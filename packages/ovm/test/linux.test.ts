@@ -18,6 +18,7 @@ const skip =
   (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/linux.test.ts: ${skip}`)
 
+// OVMS-GST-010, OVMS-GST-030, OVMS-GST-050
 test.skipIf(Boolean(skip))("a Debian machine, from files to a registry to its own word", async () => {
   await using registry = await startRegistry()
   await using here = await Sandbox.create()

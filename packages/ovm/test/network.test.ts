@@ -118,7 +118,7 @@ async function macOf(host: Sandbox, id: string): Promise<string> {
 const run = async (host: Sandbox, ...args: readonly string[]): Promise<string> =>
   (await host.json(["run", "-d", ...args])).instance_id
 
-// OVMS-MAN-105, OVMS-MAN-108, OVMS-API-254, OVMS-API-255, OVMS-API-258, OVMS-API-259, OVMS-SNP-160
+// OVMS-GST-040, OVMS-MAN-105, OVMS-MAN-108, OVMS-API-254, OVMS-API-255, OVMS-API-258, OVMS-API-259, OVMS-SNP-160
 test.skipIf(Boolean(skip))(
   "a guest has a way out and not into the host, is answered for by its ports, and so is its clone",
   async () => {

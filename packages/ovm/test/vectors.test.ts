@@ -275,6 +275,7 @@ async function refuse(name: string, vector: Vector): Promise<void> {
 for (const { name, vector } of loadVectors("valid"))
   test(`valid/${name}: ${vector.description}`, () => accept(name, vector))
 
+// OVMS-ERR-010, OVMS-ERR-011, OVMS-VER-001
 for (const { name, vector } of loadVectors("invalid"))
   test(`invalid/${name}: ${vector.description} (${vector.requirement})`, () => refuse(name, vector))
 

@@ -30,6 +30,8 @@ let server: Server
 
 interface Answer {
   readonly status: number
+  /** What the path takes instead. */
+  readonly allow: string | null
   readonly body: Record<string, unknown> & { errors?: { code: keyof typeof errors.codes; message: string }[] }
 }
 
@@ -49,7 +51,7 @@ async function call(
   const judge = response.ok ? validate : validators.Errors
   if (judge && !judge(value)) throw new Error(`${method} ${path}: ${JSON.stringify(judge.errors)}`)
   if (!response.ok) expect(errors.codes[value.errors?.[0]?.code ?? "OVM_INTERNAL"].http).toBe(response.status)
-  return { status: response.status, body: value }
+  return { status: response.status, allow: response.headers.get("allow"), body: value }
 }
 
 async function refused(method: string, path: string, body?: string | object): Promise<string> {
@@ -169,13 +171,14 @@ test("a client makes nothing of members that it does not know", async () => {
   }
 })
 
-// OVMS-API-013, OVMS-API-015
+// OVMS-API-013, OVMS-API-015, OVMS-API-161
 test("an unknown path, a wrong method and a broken escape have their codes", async () => {
   expect(await refused("GET", "/")).toStartWith("OVM_ROUTE_UNKNOWN")
   expect(await refused("GET", "/status")).toStartWith("OVM_ROUTE_UNKNOWN")
   expect(await refused("GET", "/status/a/b")).toStartWith("OVM_ROUTE_UNKNOWN")
   expect(await refused("GET", "/toString/x")).toStartWith("OVM_ROUTE_UNKNOWN")
   expect(await refused("GET", "/start")).toStartWith("OVM_METHOD_NOT_ALLOWED")
+  expect((await call("GET", "/start")).allow).toBe("POST")
   expect(await refused("POST", "/health")).toStartWith("OVM_METHOD_NOT_ALLOWED")
   expect(await refused("GET", "/status/%zz")).toStartWith("OVM_REQUEST_INVALID")
   expect(await refused("GET", "/status/nobody")).toStartWith("OVM_INSTANCE_UNKNOWN")
@@ -315,7 +318,7 @@ describe.skipIf(guestMissing !== "")(`with a machine ${guestMissing}`, () => {
       ["resume", "running", undefined],
       ["resume", "running", undefined],
     ] as const) {
-      expect(await set(what)).toEqual({ status: 200, body: { status: state } })
+      expect(await set(what)).toMatchObject({ status: 200, body: { status: state } })
       const { body } = await call("GET", path, undefined, validators.InstanceInfo)
       expect([body.state, body.reason]).toEqual([state, reason])
     }

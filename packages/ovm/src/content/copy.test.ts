@@ -18,6 +18,7 @@ class Recording extends MemoryStore {
   }
 }
 
+// OVMS-DST-001, OVMS-DST-002
 test("copies the whole graph, children first, shared content once, and names the root", async () => {
   const source = new MemoryStore()
   const one = await pushImage(source, "one", "{}", "shared", "first")

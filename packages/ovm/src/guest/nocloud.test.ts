@@ -42,6 +42,7 @@ test("is an image with a label that others can read, by both kinds of long names
   }
 })
 
+// OVMS-FBC-003
 test("documents of whoever starts it come as they are, whatever their size", async () => {
   for (const size of [0, 1, 2047, 2048, 2049, 100_000]) {
     const userData = "é#x\n".repeat(Math.ceil(size / 5)).slice(0, size)

@@ -101,7 +101,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await rm(root, { recursive: true })
   })
 
-  // OVMS-API-060, OVMS-API-061, OVMS-API-062, OVMS-API-064
+  // OVMS-API-060, OVMS-API-061, OVMS-API-062, OVMS-API-064, OVMS-API-341
   test("runs a machine to its own end and tells all about it", async () => {
     const answer = await runtime.start({ manifest: "short" })
     expect(answer.status).toBe("starting")
@@ -363,7 +363,8 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     runtime = await open()
   })
 
-  // OVMS-API-053, OVMS-API-054, OVMS-API-057, OVMS-SNP-090, OVMS-SNP-094, OVMS-SNP-095, OVMS-SNP-122, OVMS-SNP-123
+  // OVMS-API-053, OVMS-API-054, OVMS-API-057, OVMS-API-340
+  // OVMS-SNP-090, OVMS-SNP-094, OVMS-SNP-095, OVMS-SNP-122, OVMS-SNP-123
   test("a snapshot goes on where it was taken, as often as wanted, and so does a snapshot of its clone", async () => {
     const disk = join(root, "disk.raw")
     await writeFile(disk, Buffer.alloc(1 << 20))

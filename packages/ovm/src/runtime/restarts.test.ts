@@ -99,7 +99,7 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
     await rm(root, { recursive: true })
   })
 
-  // OVMS-STA-040, OVMS-STA-031
+  // OVMS-STA-040, OVMS-STA-031, OVMS-STA-043
   test.each([
     ["no", "reset", 0],
     ["no", "panic", 0],

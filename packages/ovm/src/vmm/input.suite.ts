@@ -9,7 +9,7 @@ const WRITABLE = { size: MiB, writable: true }
 
 /** What a machine is made of: disks, kernels, strings of a manifest; good and hostile ones. */
 export function inputSuite(bench: Bench): void {
-  // OVMS-DSK-006
+  // OVMS-DSK-006, OVMS-GST-030
   test("reads a chain of layers, writes to the overlay alone", async () => {
     const base = join(bench.root, "base.raw")
     const bytes = Buffer.alloc(MiB)
@@ -60,6 +60,7 @@ export function inputSuite(bench: Bench): void {
     },
   )
 
+  // OVMS-GST-031
   test("a machine without an overlay cannot write", async () => {
     const path = join(bench.root, "read-only.raw")
     writeFileSync(path, Buffer.alloc(MiB, "as it was "))
@@ -71,6 +72,7 @@ export function inputSuite(bench: Bench): void {
     expect(text).toContain("SECTOR 0 [as it was ")
   })
 
+  // OVMS-GST-011
   test("hands over an initrd", async () => {
     const path = join(bench.root, "initrd,with=commas")
     writeFileSync(path, "0123456789")

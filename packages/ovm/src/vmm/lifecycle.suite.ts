@@ -18,6 +18,7 @@ export function lifecycleSuite(bench: Bench): void {
     expect(await bench.vmm.capabilities()).toEqual(found)
   })
 
+  // OVMS-GST-001, OVMS-GST-011, OVMS-GST-020
   test("runs a guest to its end", async () => {
     const machine = await bench.vmm.launch(
       bench.planOf("tick_ms=10 ticks=3 off=1", { resources: { vcpus: 2, memory: 96 * MiB } }),
@@ -35,17 +36,19 @@ export function lifecycleSuite(bench: Bench): void {
     expect((await refusal(machine.pause())).code).toBe("OVM_STATE_CONFLICT")
   })
 
+  // OVMS-GST-051
   test("tells a reset from a power-off", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1"))
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-reset" })
   })
 
+  // OVMS-GST-051
   test("a guest's fault that resets it is told from a power-off as well", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1 fault=1"))
     expect(await machine.exited).toMatchObject({ status: 0, reason: "guest-reset" })
   })
 
-  // OVMS-STA-030
+  // OVMS-STA-030, OVMS-GST-052
   test("a guest that panics is seen to, and ended", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=1 ticks=1 panic=1"))
     expect(await machine.exited).toMatchObject({ reason: "guest-panic" })
@@ -78,6 +81,7 @@ export function lifecycleSuite(bench: Bench): void {
     await again.stop({ graceMs: 0 })
   })
 
+  // OVMS-GST-050
   test("stops a guest that listens by its power button", async () => {
     const machine = await bench.vmm.launch(bench.planOf("tick_ms=10 button=1"))
     await bench.until(machine, "TICK")

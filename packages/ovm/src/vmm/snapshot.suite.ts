@@ -84,6 +84,7 @@ export function snapshotSuite(bench: Bench): void {
       )
       const counts = await Promise.all(clones.map((clone) => shots.ticks(clone, 30)))
       expect(counts[0]?.[0]).toBe(counts[1]?.[0] ?? 0)
+      // OVMS-GST-060
       const seen = await Promise.all(clones.map((clone) => shots.generations(clone)))
       const ids = clones.map((clone) => clone.record.generationId ?? "")
       expect(seen).toEqual(ids.map((id) => [id]))

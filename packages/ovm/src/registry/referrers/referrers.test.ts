@@ -39,6 +39,7 @@ const isApi = (url: URL) => url.pathname.includes("/referrers/")
 const isTag = (url: URL) => url.pathname.endsWith(`/manifests/${fallbackTag(SUBJECT.digest)}`)
 
 describe("reading", () => {
+  // OVMS-DST-012
   test("page by page, each entry once, filtered here where the registry does not", async () => {
     const other = entry("c", { artifactType: "application/x.b" })
     await using registry = startFaults(({ url }) => {
@@ -80,6 +81,7 @@ describe("reading", () => {
     expect(error.message).toContain(fallbackTag(SUBJECT.digest))
   })
 
+  // OVMS-DST-013
   test("entries without type or annotations are read; those that are gone or of others are left out", async () => {
     const bytes = manifestOver([], "read", { artifactType: "application/x.read", subject: SUBJECT })
     const foreign = manifestOver([], "foreign", { subject: { ...SUBJECT, digest: digestOf("other") } })
@@ -169,6 +171,7 @@ describe.skipIf(missing)("writing the fallback tag", () => {
     expect(listed.map(({ digest }) => digest).sort()).toEqual(pushed.map(({ digest }) => digest).sort())
   })
 
+  // OVMS-DST-003
   test("a registry that says OCI-Subject and has no API gets the tag; entries of others are kept", async () => {
     await using real = await startRegistry({ program })
     await using liar = startFaults(async ({ request, url, forward }) => {

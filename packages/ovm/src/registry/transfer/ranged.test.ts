@@ -104,6 +104,7 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
   }
   const later = (passing: Passing) => firstByte(passing) >= 3 * PIECE
 
+  // OVMS-DST-011
   test("comes in pieces, each asked for once", async () => {
     const ranges = await through(() => undefined)
     expect(ranges).toHaveLength(PIECES)
@@ -121,6 +122,7 @@ describe.skipIf(registryMissing !== undefined).each(WAYS)("a large blob $way", (
   const body = (change: (bytes: Uint8Array) => Uint8Array) => async (passing: Passing) =>
     altered(await passing.forward(), change)
 
+  // OVMS-SNP-065, OVMS-DST-011
   test.each<[string, Fault]>([
     ["ignores ranges", answering(({ forward }) => forward({ range: "" }))],
     ["refuses ranges", answering(() => refusal(416, "RANGE"))],

@@ -69,6 +69,7 @@ describe.skipIf(Boolean(opensslMissing))("TLS", () => {
     }
   })
 
+  // OVMS-DST-020
   test("one without TLS is asked without, and is told of where TLS was wanted", async () => {
     await using registry = startFaults(() => new Response(BLOB))
     expect(await collect((await open(registry.host)).fetch(TARGET))).toBe("a blob that is asked for")

@@ -66,7 +66,7 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
     return text
   }
 
-  // OVMS-MAN-026
+  // OVMS-MAN-026, OVMS-GST-012
   test("boots from the disk by BIOS when there is no kernel", async () => {
     expect(await bootSector([])).toBe("BOOTED")
   })
