@@ -31,6 +31,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
   return {
     ...files,
     ...policyFiles(await readSchema("policy.v1")),
+    ...(await composeFiles()),
     "spec/requirements.json": (await collect()).content,
     ...(await generatedApi(ROOT)),
   }
@@ -48,6 +49,16 @@ function policyFiles(schema: JsonSchema): Record<string, string> {
     [`${into}/validators.js`]: validatorsSource({ policy: schema }, asIs),
     [`${into}/validators.d.ts`]: validatorsTypes(["policy"]),
     [`${into}/places.json`]: `${JSON.stringify(requirementTable(schema, asIs), undefined, 2)}\n`,
+  }
+}
+
+/** Its faults are told by their lines, and not by a requirement: the file is the command line's own. */
+async function composeFiles(): Promise<Record<string, string>> {
+  const into = "packages/ovm/src/compose"
+  const schema = JSON.parse(await readFile(join(ROOT, into, "schema.json"), "utf8")) as JsonSchema
+  return {
+    [`${into}/generated/validators.js`]: validatorsSource({ machines: schema }),
+    [`${into}/generated/validators.d.ts`]: validatorsTypes(["machines"]),
   }
 }
 

@@ -23,7 +23,8 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   runtime: ["images", "vmm", "guest"],
   supply: ["signing", "disk"],
   api: ["runtime"],
-  cli: ["api", "supply", "registry-server"],
+  compose: ["network", "artifact"],
+  cli: ["api", "supply", "registry-server", "compose"],
 }
 
 const SOURCE = "packages/ovm/src/"

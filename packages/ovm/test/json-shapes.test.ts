@@ -227,6 +227,11 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     expect((await shaped("stop", ["web"])).instance_id).toBe(instance_id)
     await shaped("start", ["web"])
     await shaped("restart", ["web"])
+    const one = "one: { image: guest:1, network: none, volumes: [data] }"
+    await box.file("machines.yaml", `machines: { ${one} }\nvolumes: { data: { size: 1MiB } }\n`)
+    expect((await shaped("up", ["-d", "-p", "shop"])).machines).toHaveLength(1)
+    expect((await shaped("compose ps", ["-p", "shop"])).instances).toHaveLength(1)
+    expect((await shaped("down", ["-p", "shop", "--volumes"])).volumes).toEqual(["shop_data"])
     await shaped("create", ["--name", "new", "guest:1"])
     await shaped("rename", ["new", "newer"])
     expect((await shaped("wait", ["newer"])).status).toBe("stopped")

@@ -27,6 +27,8 @@ const WITHOUT = [
   "logout",
   "logs",
   "completion",
+  "compose",
+  "compose logs",
   "registry",
   "policy",
   "key",

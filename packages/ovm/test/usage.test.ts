@@ -154,8 +154,6 @@ describe("a word of other tools is answered, and never by a likeness of letters"
     ["build", "ovm pack"],
     ["ls", "ovm ps"],
     ["list", "ovm images"],
-    ["up", "ovm run"],
-    ["down", "ovm stop"],
     ["domrename", "ovm rename"],
     ["delete", "ovm rmi"],
     ["destroy", "ovm rm"],
@@ -229,7 +227,7 @@ describe("completion", () => {
 
   test("commands, options, values", async () => {
     expect(await complete("p")).toEqual(["pack", "push", "pull", "prune", "pause", "ps", "port", "policy"])
-    expect(await complete("ps", "--")).toEqual(["--all", "--filter", "--quiet", "--json", "--help"])
+    expect(await complete("ps", "--")).toEqual(["--all", "--quiet", "--json", "--filter", "--help"])
     expect(await complete("run", "--pull", "")).toEqual(["missing", "always", "never"])
     expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
     expect(await complete("registry", "")).toEqual(["serve", "probe"])

@@ -13,6 +13,7 @@ export const codes = {
   "OVM_MANIFEST_INVALID": "invalid",
   "OVM_ARTIFACT_INVALID": "invalid",
   "OVM_SOURCE_INVALID": "invalid",
+  "OVM_COMPOSE_INVALID": "usage",
   "OVM_DISK_INVALID": "invalid",
   "OVM_KERNEL_INVALID": "invalid",
   "OVM_TOO_LARGE": "invalid",

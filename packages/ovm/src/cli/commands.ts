@@ -285,6 +285,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/rm.ts"),
   },
   {
+    name: "up",
+    summary: "Start the machines of a file",
+    group: INSTANCES,
+    load: () => import("./commands/machines/up.ts"),
+  },
+  {
+    name: "down",
+    summary: "Stop and remove them",
+    group: INSTANCES,
+    load: () => import("./commands/machines/down.ts"),
+  },
+  {
+    name: "compose",
+    summary: "List them, and print their consoles",
+    group: INSTANCES,
+    load: () => import("./commands/machines/compose.ts"),
+  },
+  {
     name: "policy",
     summary: "Find out what may run here, and why",
     group: PROGRAM,

@@ -22,7 +22,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   destroy: END,
   diff: LATER,
   domrename: "ovm rename ID NAME",
-  down: END,
   dumpxml: SHOW,
   export: "ovm save -o FILE IMAGE writes an image into a file",
   get: LIST,
@@ -48,5 +47,4 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   tail: "ovm logs --follow ID",
   undefine: REMOVE,
   unpause: "ovm resume ID",
-  up: RUN,
 })

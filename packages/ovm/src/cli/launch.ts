@@ -47,7 +47,8 @@ export async function relaunch(
   return { instance_id, status: info.state }
 }
 
-async function upOf(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
+/** Returns when the start of an instance that was asked for is over, as `launch` does. */
+export async function upOf(runtime: Runtime, instance_id: string, call: Call): Promise<Up> {
   try {
     const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)
     if (!isRestarting(info)) refuseBadEnd(info)

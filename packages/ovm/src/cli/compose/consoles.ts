@@ -1,0 +1,73 @@
+import type { Bytes, Call } from "../../content/interfaces.ts"
+import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
+import { hasEnded } from "../../runtime/states.ts"
+import { isRestarting, waitFor } from "../instances.ts"
+import { isTerminal, printBytes } from "../output.ts"
+import { Harmless } from "../terminal/harmless.ts"
+import type { Member } from "./labels.ts"
+
+/** A line that is longer is printed in pieces. */
+const LONGEST_LINE = 16 << 10
+
+export interface ConsolesOptions extends Call {
+  readonly follow?: boolean
+  readonly tail?: number
+  readonly since?: string
+  readonly prefix: (machine: string) => string
+}
+
+/** Prints what the machines write, line by line, each behind its name; with `follow` until all of them have ended. */
+export async function printConsoles(
+  runtime: Runtime,
+  members: readonly Member[],
+  options: ConsolesOptions & { readonly from?: (member: Member) => { readonly tail?: number } },
+): Promise<void> {
+  const { from = () => ({}), ...all } = options
+  await Promise.all(members.map((member) => printLives(runtime, member, { ...all, ...from(member) })))
+}
+
+/** One after the other, as long as it is started again. */
+async function printLives(
+  runtime: Runtime,
+  { machine, info }: Member,
+  options: ConsolesOptions,
+): Promise<void> {
+  const { prefix, signal, ...what } = options
+  const { instance_id: id } = info
+  const call = signal ? { signal } : {}
+  for (let life: InstanceInfo | undefined; ; ) {
+    const now = await waitFor(runtime, id, ({ state }) => !what.follow || state !== "starting", call)
+    if (life && now.started === life.started) return
+    // Of a later life all of it is new.
+    const bytes = await runtime.logs(id, life ? { follow: true, ...call } : { ...what, ...call })
+    for await (const line of lines(bytes)) await printBytes(Buffer.from(`${prefix(machine)}  | ${line}\n`))
+    if (!what.follow) return
+    life = now
+    await waitFor(
+      runtime,
+      id,
+      (info) => !isRestarting(info) && (hasEnded(info.state) || info.started !== now.started),
+      call,
+    )
+  }
+}
+
+/** On a terminal without what would change the screen. */
+async function* lines(bytes: Bytes): AsyncGenerator<string> {
+  const shown = isTerminal("stdout") ? new Harmless() : new Plain()
+  let rest = ""
+  for await (const chunk of bytes) {
+    const all = (rest + shown.take(chunk)).split("\n")
+    rest = all.pop() ?? ""
+    for (const line of all) yield line.replace(/\r+$/, "")
+    for (; rest.length > LONGEST_LINE; rest = rest.slice(LONGEST_LINE)) yield rest.slice(0, LONGEST_LINE)
+  }
+  rest += shown.end()
+  if (rest !== "") yield rest
+}
+
+class Plain {
+  readonly #decoder = new TextDecoder()
+  take = (bytes: Uint8Array) => this.#decoder.decode(bytes, { stream: true })
+  end = () => this.#decoder.decode()
+}

@@ -1,0 +1,114 @@
+import { createHash } from "node:crypto"
+import { resolve } from "node:path"
+import { pointerToken } from "../../artifact/json.ts"
+import { dependenciesOf, type MachineEntry, type Project, volumeName } from "../../compose/project.ts"
+import { OvmError } from "../../errors.ts"
+import { parseForward } from "../../network/forward.ts"
+import { isPath } from "../../registry/reference.ts"
+import type { StartRequest } from "../../runtime/interfaces.ts"
+import { nameFor } from "../digits.ts"
+import { type MachineOptions, startRequest } from "../machine-options.ts"
+import { parseAmple } from "../size.ts"
+import { digestOfName, openStoreToRead } from "../store.ts"
+import { instanceName, LABELS } from "./labels.ts"
+
+/** A machine as it is to be. */
+export interface WantedMachine {
+  readonly machine: string
+  readonly entry: MachineEntry
+  readonly image: string
+  readonly definition: string
+  readonly request: StartRequest
+}
+
+/** The image of a machine: a path is relative to the file. */
+export async function imageOf(project: Project, { image }: MachineEntry): Promise<string> {
+  return isPath(image) ? resolve(project.base, image) : await nameFor(image)
+}
+
+/**
+ * What POST /start is told of the machine, whose image is here if it can be: its digest is part of the definition.
+ * Throws OVM_COMPOSE_INVALID, and what reading a file of its can throw.
+ */
+export async function wantedOf(
+  project: Project,
+  machine: string,
+  entry: MachineEntry,
+): Promise<WantedMachine> {
+  const image = await imageOf(project, entry)
+  const at = `/machines/${pointerToken(machine)}`
+  const plain = await startRequest(image, optionsOf(project, entry, at))
+  const needs = [...dependenciesOf(entry).keys()]
+  const definition = digestOf([plain, await digestHere(image)])
+  const labels = {
+    ...plain.overrides?.labels,
+    [LABELS.project]: project.name,
+    [LABELS.machine]: machine,
+    [LABELS.definition]: definition,
+    ...(needs.length > 0 && { [LABELS.needs]: needs.join(",") }),
+  }
+  const overrides = { ...plain.overrides, name: instanceName(project.name, machine), labels }
+  return { machine, entry, image, definition, request: { ...plain, overrides } }
+}
+
+async function digestHere(image: string): Promise<string | undefined> {
+  if (isPath(image)) return undefined
+  await using store = await openStoreToRead()
+  return await digestOfName(store, image)
+}
+
+function digestOf(value: unknown): string {
+  return `sha256:${createHash("sha256").update(JSON.stringify(value)).digest("hex")}`
+}
+
+/** As the options of `ovm run` would say it. `at` is the place in the file. */
+function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOptions {
+  const { resources = {}, network = {}, config = {}, labels = {} } = entry
+  const { mode, outbound, allow } = typeof network === "string" ? { mode: network } : network
+  const size = (text: string | undefined, place: string) => {
+    try {
+      return text === undefined ? undefined : parseAmple(text, place)
+    } catch (thrown) {
+      if (!(thrown instanceof OvmError)) throw thrown
+      return project.refuse(`${at}/resources/${place}`, thrown.message)
+    }
+  }
+  const path = (text: string | undefined) => (text === undefined ? undefined : resolve(project.base, text))
+  const volumes = entry.volumes?.map((text) => {
+    const [name = "", access] = text.split(":")
+    const own = volumeName(project.name, name, project.volumes[name] ?? {})
+    return { name: own, ...(access === "ro" && { readOnly: true }) }
+  })
+  return defined({
+    cpus: resources.cpus,
+    cpuQuota: resources.cpu_quota,
+    memory: size(resources.memory, "memory"),
+    diskSize: size(resources.disk_size, "disk_size"),
+    publish: entry.ports?.map((text) => parseForward(`${text}`)),
+    volume: volumes,
+    network: mode,
+    outbound: outbound === undefined ? undefined : outbound ? "on" : "off",
+    allowOutbound: allow,
+    hostname: config.hostname,
+    sshKey: config.ssh_keys?.map((text) => (text === "agent" ? text : resolve(project.base, text))),
+    sshUser: config.ssh_user,
+    userData: path(config.user_data),
+    metaData: path(config.meta_data),
+    networkConfig: path(config.network_config),
+    ignition: path(config.ignition),
+    restart: entry.restart,
+    agent: entry.agent,
+    resume: entry.resume,
+    readOnly: entry.read_only,
+    args: entry.args,
+    vmm: entry.vmm,
+    label: Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, `${value}`])),
+  })
+}
+
+type Defined<T> = { readonly [Name in keyof T]?: Exclude<T[Name], undefined> }
+
+/** Without the members that are undefined. */
+function defined<T extends object>(members: T): Defined<T> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Defined<T>
+}

@@ -1,0 +1,134 @@
+import { pointerToken } from "../artifact/json.ts"
+import { OvmError } from "../errors.ts"
+import { hostSide, parseForward, type WantedForward } from "../network/forward.ts"
+import { nearest } from "./nearest.ts"
+import { inOrder } from "./order.ts"
+import { dependenciesOf, type MachineEntry, PROBES, type ProjectFile, volumeName } from "./project.ts"
+
+type Tell = (pointer: string, message: string) => void
+
+/** What is wrong with a file that its schema cannot know: what it names, and how its parts go together. */
+export function checkReferences(file: ProjectFile, project: string, tell: Tell): void {
+  const { machines, volumes = {} } = file
+  for (const [name, entry] of Object.entries(volumes))
+    if (!entry?.external && entry?.size === undefined)
+      tell(`/volumes/${pointerToken(name)}`, "it has no size, and is not external")
+  for (const [name, machine] of Object.entries(machines)) {
+    const tellOf: Tell = (place, message) => tell(`/machines/${pointerToken(name)}${place}`, message)
+    checkDependencies(name, machine, machines, tellOf)
+    checkVolumes(machine, file, project, tellOf)
+    checkHealth(machine, portsOf(machine, tellOf), tellOf)
+    checkConfig(machine, tellOf)
+  }
+  checkTwice(machines, tell)
+  const needs = Object.entries(machines).map(([name, one]) => [name, dependenciesOf(one).keys()] as const)
+  const found = inOrder(new Map(needs))
+  if ("cycle" in found)
+    tell(
+      `/machines/${pointerToken(found.cycle[0] ?? "")}/depends_on`,
+      `machines wait for each other: ${found.cycle.join(" → ")}`,
+    )
+}
+
+function checkDependencies(
+  name: string,
+  machine: MachineEntry,
+  machines: Readonly<Record<string, MachineEntry>>,
+  tell: Tell,
+): void {
+  for (const [other, condition] of dependenciesOf(machine)) {
+    if (other === name) continue // It is a circle.
+    if (!Object.hasOwn(machines, other)) tell("/depends_on", absent("machine", other, machines))
+    else if (condition === "service_healthy" && !machines[other]?.healthcheck)
+      tell("/depends_on", `${other} has no healthcheck, and is never healthy`)
+    else if (condition === "service_completed_successfully" && mayNotEnd(machines[other]))
+      tell("/depends_on", `${other} has a restart policy, and is never completed`)
+  }
+}
+
+function mayNotEnd(machine: MachineEntry | undefined): boolean {
+  return machine?.restart === "always" || machine?.restart === "unless-stopped"
+}
+
+function checkVolumes(machine: MachineEntry, file: ProjectFile, project: string, tell: Tell): void {
+  const volumes = file.volumes ?? {}
+  const serials = new Map<string, string>()
+  for (const [at, text] of (machine.volumes ?? []).entries()) {
+    const [name = "", access, ...more] = text.split(":")
+    const entry = Object.hasOwn(volumes, name) ? (volumes[name] ?? {}) : undefined
+    if (access?.startsWith("/") || more.length > 0 || !["ro", "rw", undefined].includes(access))
+      tell(
+        `/volumes/${at}`,
+        `${text} is not NAME or NAME:ro: a volume is a disk, which the guest mounts itself`,
+      )
+    else if (!entry) tell(`/volumes/${at}`, absent("volume", name, volumes))
+    else {
+      // By the beginning of its name the guest knows it (OVMS-VOL-003).
+      const serial = volumeName(project, name, entry).slice(0, 20)
+      const twin = serials.get(serial)
+      if (twin !== undefined)
+        tell(`/volumes/${at}`, `the guest could not tell ${twin} and ${name} apart: both are ${serial}`)
+      serials.set(serial, name)
+    }
+  }
+}
+
+/** The ports of the guest that can be connected to from here. */
+function portsOf({ ports = [] }: MachineEntry, tell: Tell): ReadonlySet<number> {
+  const open = new Set<number>()
+  for (const [at, text] of ports.entries())
+    try {
+      const { guest, protocol } = parseForward(`${text}`)
+      if (protocol === "tcp") open.add(guest)
+    } catch (thrown) {
+      if (!(thrown instanceof OvmError)) throw thrown
+      tell(`/ports/${at}`, thrown.message.replace(/^--publish /, ""))
+    }
+  return open
+}
+
+/** One port of the host for two machines: the second one could not start. */
+function checkTwice(machines: Readonly<Record<string, MachineEntry>>, tell: Tell): void {
+  const taken = new Map<string, string>()
+  for (const [name, { ports = [] }] of Object.entries(machines))
+    for (const [at, text] of ports.entries()) {
+      const { address, host, protocol } = forwardIn(text) ?? {}
+      if (address === undefined || host === undefined) continue
+      const place = hostSide({ address, host })
+      const other = taken.get(`${place}/${protocol}`)
+      if (other !== undefined)
+        tell(`/machines/${pointerToken(name)}/ports/${at}`, `${other} has ${place} already`)
+      taken.set(`${place}/${protocol}`, name)
+    }
+}
+
+function forwardIn(text: string | number): WantedForward | undefined {
+  try {
+    return parseForward(`${text}`)
+  } catch {
+    return undefined // It was told of.
+  }
+}
+
+function checkHealth({ healthcheck }: MachineEntry, open: ReadonlySet<number>, tell: Tell): void {
+  if (!healthcheck) return
+  const kinds = PROBES.filter((kind) => healthcheck[kind] !== undefined)
+  if (kinds.length !== 1)
+    tell("/healthcheck", `it is one of ${PROBES.join(", ")}, not ${kinds.length} of them`)
+  const port = healthcheck.tcp ?? healthcheck.http?.port
+  if (port !== undefined && !open.has(port))
+    tell("/healthcheck", `port ${port} of the guest is not in ports, and cannot be connected to`)
+}
+
+function checkConfig({ config = {} }: MachineEntry, tell: Tell): void {
+  const { ignition, meta_data, ...others } = config
+  if (ignition !== undefined && Object.keys({ ...others, ...(meta_data && { meta_data }) }).length > 0)
+    tell("/config/ignition", "it stands in place of all the others")
+  if (meta_data !== undefined && (config.hostname ?? config.ssh_keys ?? config.ssh_user) !== undefined)
+    tell("/config/meta_data", "it stands in place of hostname, ssh_keys and ssh_user")
+}
+
+function absent(what: string, name: string, known: object): string {
+  const near = nearest(name, Object.keys(known))
+  return `there is no ${what} ${JSON.stringify(name.slice(0, 100))} in this file${near ? `; did you mean ${near}?` : ""}`
+}
