@@ -115,6 +115,24 @@ describe.skipIf(Boolean(skip))("machines", () => {
       })
     })
 
+    // OVMS-STA-047, OVMS-STA-048, OVMS-API-062
+    test("a guest's result is the exit status of whoever waits for it", async () => {
+      await packGuest(join(box.home, "store"), "job:latest", "tick_ms=1 ticks=1 result=42")
+      const ran = await box.ovm(["run", "--name", "job", "job"])
+      expect({ ...ran, stdout: "" }).toEqual({ status: 42, stdout: "", stderr: "" })
+      expect(ran.stdout).toEndWith("GUEST-RESULT\r\n")
+      expect(await box.json(["status", "job"])).toMatchObject({
+        state: "stopped",
+        exit: { reason: "result", status: 42 },
+      })
+      expect(await box.ovm(["wait", "job"])).toEqual({ status: 42, stdout: "result 42\n", stderr: "" })
+      const several = await box.ovm(["wait", "job", "nobody"])
+      expect(several).toMatchObject({ status: 42, stderr: expect.stringContaining("OVM_INSTANCE_UNKNOWN") })
+      expect(await box.ok(["ps", "--all"])).toMatch(/job .*result 42/)
+      expect((await box.ovm(["run", "--rm", "job"])).status).toBe(42)
+      await box.ok(["rm", "job"])
+    })
+
     test("--rm leaves nothing, and says what became of the machine", async () => {
       await using host = await Sandbox.create()
       await packGuests(host)

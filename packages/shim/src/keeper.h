@@ -66,7 +66,7 @@ void words_take(struct words *words, const char *bytes, size_t length);
 // status.c: `exit`, whose room is set aside before there is a status.
 int status_reserve(void);
 // Writes it over the room (`fd`, which may be -1) and renames it into place.
-void status_leave(int fd, int status);
+void status_leave(int fd, int status, bool exited);
 
 // group.c: a control group of the host's (cgroups(7)), which bounds the VMM and is nobody else's.
 // Puts this process into it; false with errno set.

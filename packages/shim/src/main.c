@@ -141,7 +141,7 @@ int main(void) {
     int length = snprintf(chunk, sizeof chunk, KEEPER_NAME ": %s: %s\n", request.argv[0], strerror(errno));
     words_take(&keeper.words, chunk, (size_t)length < sizeof chunk ? (size_t)length : sizeof chunk - 1);
     group_remove(request.group);
-    status_leave(room, 126);
+    status_leave(room, 126, true);
     return 1;
   }
   keeper.keyboard.input = keeper.pipes.in;
@@ -149,6 +149,6 @@ int main(void) {
   keep_rest(keeper.pipes.out, &keeper.console, NULL);
   keep_rest(keeper.pipes.err, NULL, &keeper.words);
   group_remove(request.group);
-  status_leave(room, vmm_status(status));
+  status_leave(room, vmm_status(status), WIFEXITED(status));
   return 0;
 }

@@ -126,6 +126,19 @@ test("both outputs at once block nobody, whatever signals come", async () => {
   expect(from + bytes.length).toBe(3_000_000)
 })
 
+test("a status that looks like a signal's is told apart from one", async () => {
+  for (const [end, status] of [
+    ["exit 201", "201 exit\n"],
+    ["exit 137", "137 exit\n"],
+    ["exit 128", "128\n"],
+    ["kill -9 $$", "137\n"],
+  ] as const) {
+    const { ended, text } = workshop.start(["sh", "-c", end])
+    expect((await ended).code).toBe(0)
+    expect(text("exit")).toBe(status)
+  }
+})
+
 test("whoever outlives the VMM with its outputs is not waited for", async () => {
   const { directory, pid, ended, text } = workshop.start(["sh", "-c", "echo hello; sleep 60 & exit 3"])
   expect((await ended).code).toBe(0)

@@ -895,9 +895,9 @@ export interface components {
             readonly warnings: readonly string[];
             /** @description How the VMM ended. Only once it has. */
             readonly exit?: {
-                /** @description Exit status of the VMM's process; absent if it could not be learnt. */
+                /** @description Exit status of the VMM's process, or the guest's result, 1 to 127; absent if it could not be learnt. */
                 readonly status?: number;
-                /** @description guest-shutdown, guest-reset, guest-panic, internal-error, quit, signal, cancelled, ended, lost or another word. */
+                /** @description guest-shutdown, guest-reset, guest-panic, result, internal-error, quit, signal, cancelled, ended, lost or another word. */
                 readonly reason: string;
             };
             readonly stop_method?: components["schemas"]["StopMethod"];

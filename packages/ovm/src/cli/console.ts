@@ -55,7 +55,7 @@ export async function showConsole(
     },
   )
   if (signals > 1) throw new OvmError("OVM_INTERRUPTED", `instance ${info.name} was killed`)
-  if (signals === 0 || info.state === "failed") refuseBadEnd(info)
+  refuseBadEnd(info, { asked: signals > 0 })
   return info
 }
 

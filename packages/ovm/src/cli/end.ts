@@ -1,5 +1,6 @@
 import { OvmError } from "../errors.ts"
 import type { InstanceInfo } from "../runtime/interfaces.ts"
+import { endWith } from "./failure.ts"
 
 const WORDS: Readonly<Record<string, string>> = {
   "guest-shutdown": "powered off",
@@ -10,8 +11,14 @@ const WORDS: Readonly<Record<string, string>> = {
   cancelled: "was stopped before it ran",
 }
 
+/** How a machine has ended, in one word, and what its guest handed back; undefined if it has not. */
+export function endWord({ exit }: Pick<InstanceInfo, "exit"> = {}): string | undefined {
+  return exit?.reason === "result" ? `result ${exit.status}` : exit?.reason
+}
+
 /** What became of a machine that has ended, as the end of a sentence. */
 export function endOf({ exit, state }: InstanceInfo): string {
+  if (exit?.reason === "result") return `ended with the result ${exit.status}`
   return WORDS[exit?.reason ?? ""] ?? `has ${state}${exit ? ` (${exit.reason})` : ""}`
 }
 
@@ -26,11 +33,13 @@ export function failureOf(info: InstanceInfo): OvmError {
 
 /**
  * Throws what an instance that has ended failed with; OVM_GUEST_RESET if its guest reset and nobody had asked for its
- * end.
+ * end, as `asked` says of whoever waits. What its guest handed back is the exit status (OVMS-STA-048), whoever had
+ * asked for its end.
  */
-export function refuseBadEnd(info: InstanceInfo): void {
+export function refuseBadEnd(info: InstanceInfo, { asked = false } = {}): void {
   if (info.state === "failed") throw failureOf(info)
-  if (info.exit?.reason !== "guest-reset" || info.stop_method !== undefined) return
+  if (info.exit?.reason === "result") endWith(info.exit.status ?? 0)
+  if (info.exit?.reason !== "guest-reset" || info.stop_method !== undefined || asked) return
   const { started, finished } = info
   const after =
     started && finished ? ` ${(Date.parse(finished) - Date.parse(started)) / 1000} s after it was let go` : ""

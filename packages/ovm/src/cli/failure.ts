@@ -1,4 +1,4 @@
-import { type OvmError, toOvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import { HINTS } from "./hints.ts"
 import { isTerminal, printable, printError } from "./output.ts"
 
@@ -69,16 +69,21 @@ export async function forEach(
   { json = false }: { readonly json?: boolean },
 ): Promise<void> {
   const errors: OvmError[] = []
+  const statuses: number[] = []
   for (const name of names) {
     try {
       await work(name)
     } catch (thrown) {
-      errors.push(toOvmError(thrown))
+      const told = thrown instanceof Reported ? thrown : toOvmError(thrown)
       if (!json) printFailure(thrown)
+      else if (told instanceof OvmError) errors.push(told)
+      statuses.push(told instanceof Reported ? told.status : told.exitStatus)
     }
   }
   const [first, ...others] = errors
-  if (first) throw json ? new Several([first, ...others]) : new Reported(first.exitStatus)
+  const [status] = statuses
+  if (first) throw new Several([first, ...others])
+  if (status !== undefined) throw new Reported(status)
 }
 
 /** Ends the command with `status`: whatever there was to say has been printed. */

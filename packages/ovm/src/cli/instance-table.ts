@@ -3,6 +3,7 @@ import { forwardText } from "../network/forward.ts"
 import type { InstanceInfo } from "../runtime/interfaces.ts"
 import { hasEnded } from "../runtime/states.ts"
 import { useDaemonOfInstances } from "./daemon.ts"
+import { endWord } from "./end.ts"
 import { formatAge, formatSize, shortId } from "./format.ts"
 import { stateOf } from "./instances.ts"
 import { hasLabel, type LabelFilter } from "./labels.ts"
@@ -31,7 +32,7 @@ interface InstanceColumn extends Column {
 const EXIT: InstanceColumn = {
   heading: "EXIT",
   least: 14,
-  cell: ({ exit, error }) => exit?.reason ?? error?.code ?? "",
+  cell: (instance) => endWord(instance) ?? instance.error?.code ?? "",
 }
 
 const COLUMNS: readonly InstanceColumn[] = [

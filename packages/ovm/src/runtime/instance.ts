@@ -282,8 +282,9 @@ export class Instance {
 /** Ends that a guest brings about by itself; "ended" is one of them, as far as anybody can know. */
 const ORDERLY: ReadonlySet<string> = new Set(["guest-shutdown", "guest-reset", "ended"])
 
-/** Where no status could be written down, the VMM's word has to do. */
+/** Where no status could be written down, the VMM's word has to do. That of a result is the guest's. */
 function isOrderly({ status, reason }: Exit): boolean {
+  if (reason === "result") return true
   return (status === 0 || status === undefined) && ORDERLY.has(reason)
 }
 

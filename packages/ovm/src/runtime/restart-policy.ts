@@ -6,6 +6,9 @@ const MOST_MS = 60_000
 /** One that has run for so long is not taken for one that ends again and again. */
 const STEADY_MS = 10_000
 
+/** Ends that a guest brings about by itself, and not because it is done. */
+const FAILURES: ReadonlySet<string> = new Set(["guest-reset", "result"])
+
 /** Whether that is a restart policy by which a machine may be started again. */
 export function isRestarted(policy: string | undefined): policy is string {
   return policy !== undefined && policy !== "no"
@@ -18,7 +21,7 @@ export function goesOn(info: InstanceInfo): boolean {
   // What somebody tries to start, and cannot, is theirs to try again.
   if (started === undefined && restarts === 0 && !wasCutOff(info)) return false
   if (!restart.startsWith("on-failure")) return true
-  return !isUsedUp(info) && (state === "failed" || exit?.reason === "guest-reset")
+  return !isUsedUp(info) && (state === "failed" || FAILURES.has(exit?.reason ?? ""))
 }
 
 /** Whether only the end of a daemon kept it from running; what was not prepared by then has nothing to go on with. */

@@ -24,6 +24,7 @@ const IMAGES = {
   off: "tick_ms=5 ticks=2 off=1",
   reset: "tick_ms=5 ticks=2",
   panic: "tick_ms=5 ticks=2 panic=1",
+  result: "tick_ms=5 ticks=2 result=3",
   "slow-reset": "tick_ms=20 ticks=150",
   "slow-off": "tick_ms=20 ticks=150 off=1",
 } as const
@@ -106,6 +107,8 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
     ["on-failure:2", "off", 0],
     ["on-failure:2", "panic", 2],
     ["on-failure:2", "reset", 2],
+    ["no", "result", 0],
+    ["on-failure:1", "result", 1],
   ] as const)("%s: one that ends by %s is started again %d times", async (restart, image, count) => {
     const id = await started(image, restart)
     const info = await reach(id, "it has ended for good", over)

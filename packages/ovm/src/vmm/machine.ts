@@ -87,12 +87,12 @@ export type StopMethod = "guest" | "ended" | "killed" | "already"
 export interface Exit {
   /**
    * Exit status of the VMM, or 128 + signal; undefined if nobody could learn it (host restarted, killed with its
-   * keeper).
+   * keeper). Of a `result` what the guest handed back, 1 to 127.
    */
   readonly status?: number
   /**
-   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic", "quit",
-   * "signal"; "internal-error" if the VMM could not go on itself. If nobody was there to be told and
+   * What the guest or operator did, as far as the VMM told: "guest-shutdown", "guest-reset", "guest-panic",
+   * "result", "quit", "signal"; "internal-error" if the VMM could not go on itself. If nobody was there to be told and
    * the VMM left no word of it: "ended" (status 0) or "failed"; "lost" if there is not even a status.
    */
   readonly reason: string

@@ -9,6 +9,7 @@ import { inputSuite } from "./input.suite.ts"
 import { lifecycleSuite } from "./lifecycle.suite.ts"
 import { momentsSuite } from "./moments.suite.ts"
 import { endStray } from "./process/stray.ts"
+import { resultSuite } from "./result.suite.ts"
 import { snapshotSuite } from "./snapshot.suite.ts"
 import { snapshotBusySuite } from "./snapshot-busy.suite.ts"
 import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
@@ -30,6 +31,7 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
     })
     lifecycleSuite(bench)
     if (under.lifeOnly) return
+    resultSuite(bench)
     standstillSuite(bench)
     inputSuite(bench)
     if (!under.snapshots) return

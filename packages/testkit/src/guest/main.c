@@ -1,6 +1,6 @@
 #include "guest.h"
 /* ACPI's fixed registers, where SeaBIOS puts them on q35 */
-enum { PM1_STATUS = 0x600, PM1_ENABLE = 0x602, PM1_CONTROL = 0x604, POWER_BUTTON = 0x100, SLEEP_S5 = 0x2000, SLEEP_S3 = 0x2400, PVPANIC = 0x505 };
+enum { PM1_STATUS = 0x600, PM1_ENABLE = 0x602, PM1_CONTROL = 0x604, POWER_BUTTON = 0x100, SLEEP_S5 = 0x2000, SLEEP_S3 = 0x2400, PVPANIC = 0x505, RESULT = 0x501 };
 extern volatile u64 boot_info, boot_kind, jiffies;
 extern char irq0_stub[], irq_ignore[];
 struct start_info { u32 magic, version, flags, nr_modules; u64 modlist, cmdline, rsdp, memmap; u32 memmap_n, pad; };
@@ -102,6 +102,7 @@ void main(void) {
     if (find(cmd, "off=1")) { puts("GUEST-OFF\r\n"); power_off(); }
     if (find(cmd, "sleep=1")) { puts("GUEST-SLEEPS\r\n"); outw(PM1_CONTROL, SLEEP_S3); for (;;) __asm__ volatile("pause"); }
     if (find(cmd, "panic=1")) { puts("GUEST-PANIC\r\n"); outb(PVPANIC, 1); for (;;) __asm__ volatile("pause"); }
+    if (find(cmd, "result=")) { puts("GUEST-RESULT\r\n"); outb(RESULT, num(find(cmd, "result="), 0)); }
     if (find(cmd, "fault=1")) { puts("GUEST-FAULT\r\n"); idtr.lim = 0; __asm__ volatile("lidt %0; ud2" ::"m"(idtr)); }
     puts("GUEST-DONE\r\n"); outb(0x64, 0xfe);   /* i8042 reset: Firecracker exits 0, QEMU -no-reboot exits 0 */
     for (int i = 0; i < 20000; i++) inb(0x64);  /* Firecracker stops asynchronously: do not fault before it has */

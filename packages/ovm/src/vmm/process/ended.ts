@@ -1,11 +1,11 @@
 import { OvmError } from "../../errors.ts"
-import type { Machine, MachineRecord } from "../machine.ts"
+import type { Exit, Machine, MachineRecord } from "../machine.ts"
 import { exitOf, waitForExit } from "./exit.ts"
 
-/** A machine that has ended while nobody looked; `why` finds out the reason, where the VMM left a word. */
+/** A machine that has ended while nobody looked; `how` finds out how, where the VMM left a word. */
 export function endedMachine(
   record: MachineRecord,
-  why?: (record: MachineRecord, status: number | undefined) => Promise<string>,
+  how: (record: MachineRecord, status: number | undefined) => Promise<Exit> = exitOf,
 ): Machine {
   const ended = async () => {
     throw new OvmError("OVM_STATE_CONFLICT", `the machine in ${record.directory} has ended`)
@@ -15,9 +15,7 @@ export function endedMachine(
     timings: { spawn: 0, load: 0 },
     guest: { running: false },
     onGuest: () => {},
-    exited: waitForExit(record.directory, record).then(async (status) => {
-      return await exitOf(record, status, await why?.(record, status))
-    }),
+    exited: waitForExit(record.directory, record).then((status) => how(record, status)),
     usage: async () => undefined,
     pause: ended,
     resume: ended,

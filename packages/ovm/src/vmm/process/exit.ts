@@ -18,10 +18,22 @@ const KEEPER_MS = 3000
 const SURELY_MS = 15
 const WATCH_MS = 1000
 
+/** `exit`: a status above 128 that is the VMM's own, and no signal's. */
+const STATUS = /^(\d+)(?: *|( exit))\n$/
+
 /** The status that the keeper left; undefined if there is none (yet). */
 export async function readExit(directory: string): Promise<number | undefined> {
-  const text = textIfPresent(join(directory, EXIT_FILE)) ?? ""
-  return /^\d+ *\n$/.test(text) ? Number(text) : undefined
+  const status = statusIn(directory)?.[1]
+  return status === undefined ? undefined : Number(status)
+}
+
+/** Whether `status`, which the keeper of a VMM has left, is that of a signal that ended it. */
+export function wasSignalled(directory: string, status: number): boolean {
+  return status > 128 && statusIn(directory)?.[2] === undefined
+}
+
+function statusIn(directory: string): RegExpExecArray | null {
+  return STATUS.exec(textIfPresent(join(directory, EXIT_FILE)) ?? "")
 }
 
 /** When the keeper left it; undefined if there is none. */

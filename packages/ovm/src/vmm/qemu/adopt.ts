@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import type { Machine, MachineRecord } from "../machine.ts"
+import type { Exit, Machine, MachineRecord } from "../machine.ts"
 import { endedMachine } from "../process/ended.ts"
 import { isAlive, kill } from "../process/identity.ts"
 import { unreachable } from "../process/machine.ts"
@@ -10,6 +10,7 @@ import { letGo, lookAt, lookAtNetwork } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { macIn } from "./network.ts"
 import { connectQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
+import { exitOfQemu } from "./result.ts"
 import { setLink } from "./resumed-network.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
 import { tracedReason } from "./trace.ts"
@@ -20,7 +21,7 @@ const GREETING_MS = 5000
 
 /** Vmm.adopt of QEMU. */
 export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): Promise<Machine> {
-  if (!(await isAlive(record))) return endedMachine(record, tracedReason)
+  if (!(await isAlive(record))) return endedMachine(record, endedQemu)
   const watch = new GuestWatch()
   let qmp: Qmp | undefined
   const leave = () => qmp?.close()
@@ -33,7 +34,7 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
       // Its state will never come.
       await kill(record)
       qmp.close()
-      return endedMachine(record, tracedReason)
+      return endedMachine(record, endedQemu)
     }
     // Whoever launched it died between the spawn and the start.
     if (status === "prelaunch") await letGo(qmp, watch)
@@ -51,11 +52,15 @@ export async function adoptQemu(record: MachineRecord, { signal }: Call = {}): P
     // A monitor serves one client at a time: the next attempt is one of its own.
     leave()
     // It may have ended while we knocked.
-    if (!(await isAlive(record))) return endedMachine(record, tracedReason)
+    if (!(await isAlive(record))) return endedMachine(record, endedQemu)
     throw unreachable(record, toOvmError(error))
   } finally {
     signal?.removeEventListener("abort", leave)
   }
+}
+
+async function endedQemu(record: MachineRecord, status: number | undefined): Promise<Exit> {
+  return await exitOfQemu(record, status, () => tracedReason(record, status))
 }
 
 function noMonitor(directory: string): string {

@@ -38,6 +38,7 @@ test("has no defaults, a sandbox and as few devices as possible", () => {
     { driver: "isa-serial", chardev: "console" },
     { driver: "vmgenid", guid: generationId },
     { driver: "pvpanic" },
+    { driver: "isa-debug-exit", iobase: 0x501, iosize: 1 },
   ])
 })
 
@@ -52,6 +53,8 @@ test("a snapshot of before there was a pvpanic is gone on from without; any othe
     ["pvpanic", "x"],
   ])
     expect(devicesFor(theirs)).toEqual(["isa-serial", "vmgenid", "pvpanic"])
+  const all = ["isa-serial", "vmgenid", "pvpanic", "isa-debug-exit"]
+  for (const theirs of [undefined, all]) expect(modelOf(plan, found, theirs).devices).toEqual(all)
   const model = { ...tcg.model, devices: ["isa-serial", "vmgenid"] }
   expect(
     json(qemuArguments(plan, { ...tcg, model }), "-device").map((one) => (one as { driver: string }).driver),

@@ -6,6 +6,7 @@ import { PVPANIC, RAM_ID } from "./model.ts"
 import { networkArguments } from "./network.ts"
 import { asJson } from "./options.ts"
 import { QMP_SOCKET } from "./qmp.ts"
+import { resultArguments } from "./result.ts"
 import { TRACE_ARGUMENTS } from "./trace.ts"
 
 export interface QemuOptions {
@@ -48,6 +49,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...asJson("-device", { driver: "isa-serial", chardev: "console" }),
     ...asJson("-device", { driver: "vmgenid", guid: generationId }),
     ...(model.devices.includes(PVPANIC) ? asJson("-device", { driver: PVPANIC }) : []),
+    ...resultArguments(model.devices),
     // A guest that has panicked stands still until it was seen, by the next daemon if need be: machine.ts ends it then.
     ...["-action", "panic=pause"],
     ...TRACE_ARGUMENTS,

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
-import { exitOf, waitForExit } from "../process/exit.ts"
+import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { SnapshotParts, SnapshotSink } from "../snapshot.ts"
 import { agentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
 import type { Qmp } from "./qmp.ts"
+import { exitOfQemu } from "./result.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
 import { BringBack } from "./snapshot/bring-back.ts"
 import { driveIn, driveOf } from "./snapshot/drive.ts"
@@ -114,8 +115,8 @@ export class QemuMachine implements Machine {
     this.#ended = true
     this.#over.abort()
     this.qmp.close()
-    const untold = await tracedReason(this.record, status)
-    settle(await exitOf(this.record, status, watch.reason(status, untold)))
+    const why = async () => watch.reason(status, await tracedReason(this.record, status))
+    settle(await exitOfQemu(this.record, status, why))
   }
 
   async usage(): Promise<Usage | undefined> {

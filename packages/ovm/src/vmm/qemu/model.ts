@@ -3,6 +3,7 @@ import { AGENT_DEVICE, agentIn } from "./agent.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { isSharedMemory } from "./check.ts"
 import { networkDevices, networkOf } from "./network.ts"
+import { RESULT_DEVICE } from "./result.ts"
 
 /** QEMU's migration stream split by us (docs/design/0014-qemu-snapshots.md). */
 export const SNAPSHOT_FORMAT = "qemu-split-1"
@@ -33,7 +34,8 @@ export function firstBootSize(devices: readonly string[]): number | undefined {
 
 /**
  * Loader.model of QEMU: everything that a guest can see of the machine that arguments.ts makes of `plan`. A snapshot of
- * before there was a pvpanic is gone on from without: its own devices are `snapshot`, and so is its network, or none.
+ * before there was a pvpanic, or a port for results, is gone on from without: its own devices are `snapshot`, and so is
+ * its network, or none.
  */
 export function modelOf(
   plan: LaunchPlan,
@@ -53,7 +55,7 @@ export function modelOf(
     devices: [
       "isa-serial",
       "vmgenid",
-      ...(!snapshot || snapshot.includes(PVPANIC) ? [PVPANIC] : []),
+      ...[PVPANIC, RESULT_DEVICE].filter((device) => !snapshot || snapshot.includes(device)),
       ...(drive ? [drive] : []),
       ...disks.map(
         ({ name, overlay }) => `virtio-blk-pci,disk=${name}${overlay === undefined ? ",read-only" : ""}`,

@@ -35,11 +35,12 @@ describe.skipIf(missing !== "")(`a snapshot of an earlier version ${missing}`, (
   })
 
   // OVMS-SNP-140
-  test("is gone on from, without the device that tells of a panic, and so is a snapshot of its clone", async () => {
+  test("is gone on from, without the devices that tell of a panic and of a result, and so is a snapshot of its clone", async () => {
     const { plan, layers } = await shots.countingPlan()
     const found = await qemuCapabilities(join(bench.root, "cache"))
     const model = modelOf(plan, found, [])
     expect(model.devices).not.toContain("pvpanic")
+    expect(model.devices).not.toContain("isa-debug-exit")
     const overlay = await makeOverlay(plan)
     const options = {
       ...{ accelerator: found.accelerator, model, generationId: crypto.randomUUID() },

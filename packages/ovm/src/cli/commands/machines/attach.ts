@@ -22,7 +22,8 @@ export function define(command: Command): void {
         "guest, but for two within a second: Ctrl-P Ctrl-Q, which detaches and leaves the machine running, and " +
         "Ctrl-C twice, which asks the guest to power off; once more kills the machine. One at a time is attached; " +
         "`ovm logs --follow` watches.\n" +
-        "Exit status: 0 it was detached, or the guest powered off; 10 it reset its machine, 11 its kernel panicked.",
+        "Exit status: 0 it was detached, or the guest powered off; 10 it reset its machine, 11 its kernel panicked; " +
+        "what it handed back, if it did.",
     )
     .argument("<instance>", "id, start of an id, or name")
     .addOption(
@@ -63,5 +64,5 @@ async function run(text: string, { tail }: AttachCommandOptions): Promise<void> 
   if (left.signal.aborted) return tellDetached(name)
   const info = await waitFor(runtime, instance_id, hasLeft(instance))
   printError(`${name} ${endOf(info)}\n`)
-  if (stops === 0 || info.state === "failed") refuseBadEnd(info)
+  refuseBadEnd(info, { asked: stops > 0 })
 }

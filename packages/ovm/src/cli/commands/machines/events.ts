@@ -1,6 +1,7 @@
 import type { Command } from "commander"
 import type { RuntimeEvent } from "../../../runtime/interfaces.ts"
 import { useDaemon } from "../../daemon.ts"
+import { endWord } from "../../end.ts"
 import { shortId } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printable } from "../../output.ts"
@@ -40,7 +41,7 @@ function lineOf({ time, type, instance_id, name, ...event }: RuntimeEvent): stri
     reason ??
     snapshot_ref ??
     degraded?.join(", ") ??
-    exit?.reason ??
+    endWord(exit && { exit }) ??
     (error && `${error.code}: ${error.message}`)
   const when = finished
     ? `at ${finished}`

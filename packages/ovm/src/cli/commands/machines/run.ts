@@ -27,7 +27,8 @@ export function define(command: Command): void {
       "terminal every key goes to the guest, as with `ovm attach`: Ctrl-P Ctrl-Q detaches, Ctrl-C twice asks the " +
       "guest to power off. Elsewhere the first Ctrl-C does that. The next one kills the machine. With --detach the " +
       "machine is left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
-      "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked.",
+      "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked; " +
+      "1 to 127, what it handed back by the port 0x501 (`ovm wait` tells which it was).",
   )
   command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
   command.option("-d, --detach", "leave the machine running and print the instance's id")

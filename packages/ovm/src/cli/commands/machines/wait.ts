@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { hasEnded } from "../../../runtime/states.ts"
-import { refuseBadEnd } from "../../end.ts"
+import { endWord, refuseBadEnd } from "../../end.ts"
 import { forEach } from "../../failure.ts"
 import { findInstance, isRestarting, waitFor } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
@@ -10,10 +10,10 @@ import { examples } from "../../terminal/examples.ts"
 export function define(command: Command): void {
   command
     .description(
-      "Wait until machines have ended, and print how each did: `guest-shutdown`, `quit`, `signal`, or another reason; " +
+      "Wait until machines have ended, and print how each did: `guest-shutdown`, `quit`, `result 3`, or another reason; " +
         "of one that was never started, its state.\n" +
         "Exit status: as that of `ovm run`, 0 the guest powered off or was asked to, 10 it reset its machine, 11 its " +
-        "kernel panicked.",
+        "kernel panicked, what it handed back if it did.",
     )
     .argument("<instance...>", "id, start of an id, or name")
     .option("--json", "print JSON")
@@ -30,7 +30,7 @@ async function run(names: readonly string[], options: { readonly json?: boolean 
     )
     const { name, state, exit } = ended
     if (options.json) printJson({ instance_id, name, status: state, ...(exit && { exit }) })
-    else print(`${exit?.reason ?? state}\n`)
+    else print(`${endWord(ended) ?? state}\n`)
     refuseBadEnd(ended)
   }
   await forEach(names, wait, options)
