@@ -12,16 +12,18 @@ import { type Recipe, recipeOf, runByHand } from "./vmm-by-hand.ts"
 
 const ROUNDS = 5
 const FLUSHES = 1000
+/** Of so many the guest says one: a console that is kept on the same disk is not what is measured here. */
+const SAID = 500
 const DISK = 64 << 20
 const BOUND = 0.95
 
-/** Milliseconds in which a guest wrote and flushed so often: between the first that it tells of and the last. */
+/** Milliseconds in which a guest wrote and flushed so often: from the first that it tells of. */
 async function between(console: AsyncIterable<Uint8Array>): Promise<number> {
   let [text, began] = ["", 0]
   for await (const bytes of console) {
     text = (text + Buffer.from(bytes).toString("latin1")).slice(-10_000)
-    if (began === 0 && text.includes("FLUSHED 1\r")) began = performance.now()
-    if (text.includes(`FLUSHED ${FLUSHES}\r`)) return performance.now() - began
+    if (began === 0 && text.includes(`FLUSHED ${SAID}\r`)) began = performance.now()
+    if (text.includes(`FLUSHED ${SAID + FLUSHES}\r`)) return performance.now() - began
   }
   throw new Error(`the machine ended: ${text}`)
 }
@@ -29,7 +31,7 @@ async function between(console: AsyncIterable<Uint8Array>): Promise<number> {
 await withHome(async (env, home) => {
   const disk = join(home, "disk.raw")
   await Bun.write(disk, Buffer.alloc(DISK))
-  await packGuest(join(home, "store"), "flushes:1", "tick_ms=0 log=1 flush=1", {
+  await packGuest(join(home, "store"), "flushes:1", `tick_ms=0 log=1 flush=1 say=${SAID}`, {
     diskLayers: [{ path: disk, format: "raw" }],
   })
   output([OVM, "daemon", "--detach"], env)
@@ -59,7 +61,7 @@ await withHome(async (env, home) => {
     return took
   }
   const times = await inTurns(ROUNDS, kept, byHand, ephemeral)
-  const [ours = 0, theirs = 0, unflushed = 0] = times.map((ms) => ((FLUSHES - 1) * 1000) / ms)
+  const [ours = 0, theirs = 0, unflushed = 0] = times.map((ms) => (FLUSHES * 1000) / ms)
   const verdict = ours / theirs >= BOUND ? "holds" : "MISSED"
   console.log(
     `flushed writes a second: ${ours.toFixed(0)}, by hand ${theirs.toFixed(0)}, ratio ${(ours / theirs).toFixed(2)} (bound ${BOUND}: ${verdict}); of an ephemeral machine ${unflushed.toFixed(0)}`,

@@ -2,7 +2,7 @@
  * virtio-blk over PCI, legacy interface (virtio 1.x, 4.1.4.8): one request at a time, polled.
  * Command line: log=N writes the number of each tick into sector N + tick, and looks whether what it wrote before is still there;
  * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
- * flush=1 has the disk flushed after each tick's writes, and prints FLUSHED with the number of the tick;
+ * flush=1 has the disk flushed after each tick's writes, and prints FLUSHED with the number of the tick if that is said;
  * write=N puts a line into sector N, read=N prints the text at the start of sector N; both may be repeated.
  */
 #include "guest.h"
@@ -82,8 +82,9 @@ static void disk_grow(void) {
     grown += grow; puts("GREW "); dec(grown); puts("\r\n");
 }
 
-static void disk_flush(u64 tick) {
+static void disk_flush(u64 tick, int says) {
     u8 status = transfer(FLUSH, 0);
+    if (!status && !says) return;
     puts(status ? "FLUSH-FAILED " : "FLUSHED "); dec(tick); puts("\r\n");
 }
 
@@ -93,9 +94,9 @@ static void log_tick(u64 tick) {
     if (transfer(1, logged + tick)) { puts("DISK-FAILED "); dec(tick); puts("\r\n"); }
 }
 
-void disk_log(u64 tick) {
+void disk_log(u64 tick, int says) {
     if (!port) return;
     if (grow && capacity) disk_grow();
     if (logged && logged + tick < capacity) log_tick(tick);
-    if (flushes) disk_flush(tick);
+    if (flushes) disk_flush(tick, says);
 }

@@ -15,7 +15,7 @@ void disk(const char *cmd);
 /* What the command line asks of the files of the host. */
 void fw_cfg(const char *cmd);
 /* With log=N: notes the tick on the disk, and checks what was noted before. */
-void disk_log(u64 tick);
+void disk_log(u64 tick, int says);
 /* What the command line asks of memory. */
 void memory(const char *cmd);
 /* With busy=N: writes to all of it, and checks what was written before. */

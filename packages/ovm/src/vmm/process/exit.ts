@@ -62,6 +62,8 @@ export async function readStderr(directory: string): Promise<string | undefined>
 export interface WaitOptions {
   /** Something that happens about when the process ends, and saves waiting for the next look. */
   readonly hint?: Promise<unknown>
+  /** Between two looks before the hint, in ms: a second unless the hint is as good as certain. */
+  readonly everyMs?: number
   /** Stop waiting. */
   readonly signal?: AbortSignal
 }
@@ -73,7 +75,7 @@ export interface WaitOptions {
 export async function waitForExit(
   directory: string,
   identity: Identity,
-  { hint, signal }: WaitOptions = {},
+  { hint, everyMs = WATCH_MS, signal }: WaitOptions = {},
 ): Promise<number | undefined> {
   let hinted = false
   let wake = () => {}
@@ -84,14 +86,16 @@ export async function waitForExit(
   })
   signal?.addEventListener("abort", ring)
   // Few machines end in any one second: looking at /proc once a second is cheaper than a watch a machine.
-  for (let delay = WATCH_MS; !signal?.aborted && (await isAlive(identity)); ) {
+  for (let delay = 0.5; !signal?.aborted && (await isAlive(identity)); ) {
     // Hinted: it should be over any moment, but a connection may also break without that.
-    delay = !hinted ? WATCH_MS : delay === WATCH_MS ? 1 : delay * 2
+    if (hinted) delay = Math.min(delay * 2, WATCH_MS)
+    let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve) => {
       wake = resolve
-      const timer = setTimeout(resolve, Math.min(delay, WATCH_MS))
+      timer = setTimeout(resolve, hinted ? delay : everyMs)
       if (!hinted) timer.unref()
     })
+    clearTimeout(timer)
   }
   const status = await keptStatus(directory, signal)
   // A keeper that was killed has left it.

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs"
+import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
 import { textIfPresent } from "../../files/present.ts"
@@ -140,13 +140,24 @@ async function statOf(identity: Identity): Promise<string[] | undefined> {
   return fields
 }
 
-/** Synchronously: the kernel has it at hand, and two hundred machines would wait for turns of the thread pool. */
+/**
+ * Synchronously: the kernel has it at hand, and two hundred machines would wait for turns of the thread pool. By hand,
+ * since readFileSync asks for the size of what has none, and for an end that has come.
+ */
 function textOf(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "latin1")
+    const fd = openSync(`/proc/${pid}/stat`, "r")
+    try {
+      return LINE.toString("latin1", 0, readSync(fd, LINE, 0, LINE.length, 0))
+    } finally {
+      closeSync(fd)
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === "ENOENT" || code === "ESRCH") return ""
     throw error
   }
 }
+
+/** 52 numbers and a name of up to 64 bytes. */
+const LINE = Buffer.allocUnsafeSlow(2048)

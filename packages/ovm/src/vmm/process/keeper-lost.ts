@@ -1,29 +1,50 @@
-import { readFile } from "node:fs/promises"
-import { setTimeout as sleep } from "node:timers/promises"
+import { readFileSync } from "node:fs"
 import { type Identity, isAlive, keeperOf } from "./identity.ts"
 
 /** Keepers hardly ever end before their VMM: so often is looked. */
 const LOOK_MS = 2000
 
+interface Watch {
+  readonly keeper: number
+  readonly signal: AbortSignal
+  readonly settle: () => void
+}
+
+/** One look is at all of them: two hundred timers cost more than what they look at. */
+const watches = new Set<Watch>()
+let timer: NodeJS.Timeout | undefined
+
 /**
  * Settles once the keeper of a VMM has ended: with true if the VMM lives on, whose console and exit status nobody keeps
- * then. With false also once `signal` comes, and at once where nobody can tell. Does not keep this process alive.
+ * then. With false also with the next look after `signal` came, and at once where nobody can tell. Does not keep this
+ * process alive.
  */
 export async function losesKeeper(vmm: Identity, signal: AbortSignal): Promise<boolean> {
   // Nobody else gets its number while there is a process in its session (proc(5), setsid(2)).
   const keeper = await keeperOf(vmm)
   if (keeper === undefined) return false
-  while (await isThere(keeper)) {
-    await sleep(LOOK_MS, undefined, { ref: false, signal }).catch(() => {})
-    if (signal.aborted) return false
+  await new Promise<void>((settle) => {
+    watches.add({ keeper, signal, settle })
+    timer ??= setInterval(look, LOOK_MS).unref()
+  })
+  return !signal.aborted && (await isAlive(vmm))
+}
+
+function look(): void {
+  for (const watch of watches) {
+    if (!watch.signal.aborted && isThere(watch.keeper)) continue
+    watches.delete(watch)
+    watch.settle()
   }
-  return await isAlive(vmm)
+  if (watches.size > 0) return
+  clearInterval(timer)
+  timer = undefined
 }
 
 /** What cannot be looked at just now may be there. */
-async function isThere(pid: number): Promise<boolean> {
+function isThere(pid: number): boolean {
   try {
-    const text = await readFile(`/proc/${pid}/stat`, "latin1")
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1")
     const [state] = text.slice(text.lastIndexOf(")") + 2)
     return state !== "Z" && state !== "X"
   } catch (error) {

@@ -20,6 +20,8 @@ const PRESS_MS = 1000
 const END_MS = 15_000
 /** From the monitor's end to the process's. */
 const CLOSING_MS = 300
+/** Between two looks whether a process with a monitor lives that is connected: its end is the end of the connection. */
+const LOOK_MS = 10_000
 /**
  * A monitor answers within a millisecond, or seconds on a host that is far too busy; one that does not within this is
  * past asking.
@@ -109,7 +111,11 @@ export class QemuMachine implements Machine {
 
   async #watchEnd(watch: GuestWatch, settle: (exit: Exit) => void): Promise<void> {
     const { signal } = this.#detached
-    const status = await waitForExit(this.record.directory, this.record, { hint: this.qmp.closed, signal })
+    const status = await waitForExit(this.record.directory, this.record, {
+      hint: this.qmp.closed,
+      everyMs: LOOK_MS,
+      signal,
+    })
     // Let go of: whoever takes the machine over learns of its end.
     if (signal.aborted) return
     this.#ended = true
