@@ -7,8 +7,11 @@ export interface DiskReader {
   readonly path: string
   /** Bytes. */
   readonly size: number
-  /** Exactly `length` bytes from `at`; OVM_DISK_INVALID, naming `what`, if the file does not have them. */
-  read(at: number, length: number, what: string): Promise<DataView>
+  /**
+   * Exactly `length` bytes from `at`; OVM_DISK_INVALID, naming `what`, if the file does not have them. They are put
+   * into `into`, if given, which has that length.
+   */
+  read(at: number, length: number, what: string, into?: Uint8Array<ArrayBuffer>): Promise<DataView>
 }
 
 /** The one way to refuse a disk: OVM_DISK_INVALID, naming the file and the reason (spec/disk.md). */
@@ -25,9 +28,9 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
   const fd = openRegularSync(path)
   try {
     const stat = fstatSync(fd)
-    const readAt = async (at: number, length: number, what: string) => {
+    const readAt: DiskReader["read"] = async (at, length, what, into) => {
       if (at + length > stat.size) throw invalid(path, `${what} is truncated or lies outside the file`)
-      const bytes = new Uint8Array(length)
+      const bytes = into ?? new Uint8Array(length)
       for (let done = 0; done < length; ) {
         const rest = bytes.subarray(done)
         const position = at + done
@@ -36,7 +39,7 @@ export async function withDisk<T>(path: string, use: (disk: DiskReader) => Promi
         if (count === 0) throw invalid(path, `${what} is truncated: the file shrank while it was read`)
         done += count
       }
-      return new DataView(bytes.buffer)
+      return new DataView(bytes.buffer, bytes.byteOffset, length)
     }
     return await use({ path, size: stat.size, read: readAt })
   } catch (thrown) {

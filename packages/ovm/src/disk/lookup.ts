@@ -17,9 +17,10 @@ const NONE: ClusterAt = { kind: "none" }
 const ZERO: ClusterAt = { kind: "zero" }
 const STRANGE: ClusterAt = { kind: "strange" }
 
-/** Where a qcow2 that has passed inspectDisk keeps its clusters. One L2 table is held at a time. */
+/** Where a qcow2 that has passed inspectDisk keeps its clusters. One L2 table and one inflated cluster are held. */
 export class Lookup {
   #held: { readonly index: number; readonly table: DataView | undefined } | undefined
+  #unpacked: { readonly at: number; readonly bytes: Uint8Array } | undefined
 
   private constructor(
     readonly disk: DiskReader,
@@ -46,12 +47,17 @@ export class Lookup {
   }
 
   async find(cluster: number): Promise<ClusterAt> {
-    const { clusterSize, clusterBits, extendedL2 } = this.header
+    const { clusterSize, extendedL2 } = this.header
     const each = clusterSize / (extendedL2 ? 16 : 8)
     const table = await this.table(Math.floor(cluster / each))
-    if (!table) return NONE
+    return table ? this.entry(table, cluster % each) : NONE
+  }
+
+  /** What an entry of one of its L2 tables says. */
+  entry(table: DataView, entry: number): ClusterAt {
+    const { clusterBits, extendedL2 } = this.header
     if (extendedL2) return STRANGE
-    const at = (cluster % each) * 8
+    const at = entry * 8
     const [high, low] = [table.getUint32(at), table.getUint32(at + 4)]
     if (high & 0x40000000) return packed(high, low, clusterBits)
     if (low & 1) return ZERO
@@ -67,13 +73,16 @@ export class Lookup {
     readonly at: number
     readonly length: number
   }): Promise<Uint8Array | undefined> {
+    if (this.#unpacked?.at === at) return this.#unpacked.bytes
     const { clusterSize, compression } = this.header
     const view = await this.disk.read(at, Math.min(length, this.disk.size - at), "a compressed cluster")
     if (compression !== "zlib") return undefined
     try {
       // What follows in the last sector is another cluster's.
       const bytes = inflateRawSync(new Uint8Array(view.buffer), { maxOutputLength: clusterSize })
-      return bytes.length === clusterSize ? bytes : undefined
+      if (bytes.length !== clusterSize) return undefined
+      this.#unpacked = { at, bytes }
+      return bytes
     } catch {
       return undefined
     }

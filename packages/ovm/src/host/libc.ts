@@ -19,6 +19,7 @@ const FICLONE = 0x40049409
 const SEEK_DATA = 3
 const SEEK_HOLE = 4
 const POSIX_FADV_WILLNEED = 3
+const SYNC_FILE_RANGE_WRITE = 2
 const FALLOC_FL_KEEP_SIZE = 1
 const FALLOC_FL_PUNCH_HOLE = 2
 const TCIFLUSH = 0
@@ -117,6 +118,15 @@ export function readAhead(fd: number, at: number, length: number): void {
 }
 
 /**
+ * Has the kernel begin to write these bytes of the open file to the disk (sync_file_range(2)), so that there is less to
+ * wait for later. Nothing is promised: only fsync(2) says that they are there, or why not.
+ */
+export function writeBehind(fd: number, at: number, length: number): void {
+  library ??= open()
+  library.sync_file_range(fd, at, length, SYNC_FILE_RANGE_WRITE)
+}
+
+/**
  * Has the file system set these bytes of the open file aside, without making the file longer (fallocate(2)). Nothing is
  * promised: one that cannot, or has no room, says so when they are written.
  */
@@ -167,6 +177,7 @@ function open() {
         __errno_location: { args: [], returns: "ptr" },
         lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
         posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
+        sync_file_range: { args: ["i32", "i64", "i64", "u32"], returns: "i32" },
         fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
         memfd_create: { args: ["ptr", "u32"], returns: "i32" },
         tcflush: { args: ["i32", "i32"], returns: "i32" },

@@ -1,10 +1,9 @@
-import { rm } from "node:fs/promises"
 import { writeFurther } from "../artifact/machine/further.ts"
 import { DISK_TYPE } from "../artifact/machine/manifest.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import { openLayout } from "../content/layout/store.ts"
-import { writeCompact } from "../disk/compact.ts"
+import { withCompact } from "../disk/compact.ts"
 import type { OpenImage } from "./open.ts"
 
 /** What was written since the image, as files of overlays. */
@@ -17,25 +16,19 @@ export interface Written {
 
 /**
  * Stores the machine of `opened` in the layout at `root` with what is in `written` as one more layer of each disk; it
- * has no name yet, the lease holds it, and `size` is that of the layers, in bytes. Each layer is written to the new
- * file `file` first. Throws as writeCompact and writeFurther do.
+ * has no name yet, the lease holds it, and `size` is that of the layers, in bytes. Throws as withCompact and
+ * writeFurther do.
  */
 export async function commitMachine(
   root: string,
   opened: OpenImage,
-  { written, file, lease }: { readonly written: Written; readonly file: string; readonly lease: string },
+  { written, lease }: { readonly written: Written; readonly lease: string },
   call: Call = {},
 ): Promise<{ readonly descriptor: Descriptor; readonly size: number }> {
   const { layers, disks } = opened.image
   await using store = await openLayout(root)
-  const layerOf = async (overlays: readonly string[], below: typeof layers) => {
-    try {
-      await writeCompact(overlays, below, file, call)
-      return await store.ingestFile(file, DISK_TYPE, call)
-    } finally {
-      await rm(file, { force: true })
-    }
-  }
+  const layerOf = (overlays: readonly string[], below: typeof layers) =>
+    withCompact(overlays, below, (content) => store.ingest(content, DISK_TYPE, call), call)
   const added = written.first.length > 0 ? [await layerOf(written.first, layers)] : []
   const further = new Map<string, Descriptor>()
   for (const { name, layers } of disks) {

@@ -1,5 +1,3 @@
-import { rm } from "node:fs/promises"
-import { join } from "node:path"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Written } from "../images/commit.ts"
@@ -29,7 +27,6 @@ export async function commitInstance(
   const lineage = standing(instance)
   const over = Promise.withResolvers<void>()
   instance.snapshotting = over.promise
-  const file = join(instance.directory, `commit-${crypto.randomUUID().slice(0, 8)}.qcow2`)
   const signal = call.signal
     ? AbortSignal.any([call.signal, instance.removed.signal])
     : instance.removed.signal
@@ -38,7 +35,7 @@ export async function commitInstance(
     const opened = await images.openAgain(asked, lineage.base, { lease: instance.id, signal })
     try {
       const written = await writtenTo(instance, lineage, opened, { signal })
-      const made = await images.writeCommit(opened, { written, file, lease: instance.id }, { signal })
+      const made = await images.writeCommit(opened, { written, lease: instance.id }, { signal })
       try {
         if (instance.state !== state) throw conflict(instance, "did not stand still while it was committed")
         await images.nameCommit(made.descriptor, reference, { signal })
@@ -50,7 +47,6 @@ export async function commitInstance(
       await opened.close()
     }
   } finally {
-    await rm(file, { force: true })
     instance.snapshotting = undefined
     over.resolve()
   }

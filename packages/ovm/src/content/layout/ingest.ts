@@ -8,7 +8,7 @@ import { ifPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
 import { syncDirectory, synced } from "../../files/sync.ts"
 import { writing } from "../../files/writing.ts"
-import { flock, shareBlocks } from "../../host/libc.ts"
+import { flock, shareBlocks, writeBehind } from "../../host/libc.ts"
 import { lock } from "../../host/lock.ts"
 import type { Digest } from "../digest.ts"
 import { sha256 } from "../digest.ts"
@@ -55,6 +55,25 @@ export class Ingest implements AsyncDisposable {
       await writing(this.path, () => append(this.handle.fd, chunks, at))
       at += size
     }
+  }
+
+  /**
+   * Fills the file with what comes, whatever it is, and says what was written. Each piece is hashed while it is
+   * written, and while the disk takes those before it, where it is to be durable.
+   */
+  async take(content: Bytes): Promise<{ digest: Digest; size: number }> {
+    const { fd } = this.handle
+    const hash = sha256()
+    let at = 0
+    for await (const { chunks, size } of batches(content)) {
+      const written = writing(this.path, () => append(fd, chunks, at))
+      for (const chunk of chunks) hash.update(chunk)
+      await written
+      if (this.into.durable) writeBehind(fd, at, size)
+      at += size
+    }
+    if (this.into.durable) await writing(this.path, () => synced(fd))
+    return { digest: hash.digest(), size: at }
   }
 
   /**

@@ -198,6 +198,24 @@ test("a durable blob is trusted after a boot, one that was only pulled is not", 
     )
   }))
 
+test("what comes is taken in by one call, once, and nothing of it stays where it breaks off", () =>
+  inFolder(async (root) => {
+    await using store = await openLayout(join(root, "store"), { create: true })
+    const pieces = async function* (breaksOff: boolean) {
+      for (const piece of ["disk ", "content"]) yield text(piece)
+      if (breaksOff) throw new Error("no more")
+      yield new Uint8Array(1 << 20)
+    }
+    await expect(store.ingest(pieces(true), "application/x-disk")).rejects.toThrow("no more")
+    expect(await readdir(join(root, "store/blobs/sha256"))).toEqual([])
+    const whole = Buffer.concat([Buffer.from("disk content"), Buffer.alloc(1 << 20)])
+    for (let time = 0; time < 2; time++)
+      expect(await store.ingest(pieces(false), "application/x-disk")).toEqual(
+        describeBytes(whole, "application/x-disk"),
+      )
+    expect(await readdir(join(root, "store/ovm/ingest"))).toEqual([])
+  }))
+
 test("a file is taken in by one call, and later writes to it do no harm", () =>
   inFolder(async (root) => {
     await using store = await openLayout(join(root, "store"), { create: true })

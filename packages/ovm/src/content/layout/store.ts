@@ -158,6 +158,16 @@ export class LayoutStore
     })
   }
 
+  /** Stores what comes, whatever it is, and says what that was. Throws what `content` throws. */
+  ingest(content: Bytes, mediaType: string, call: Call = {}): Promise<Descriptor> {
+    return guarded(async () => {
+      await using ingest = await Ingest.begin(this.#into)
+      const taken = { mediaType, ...(await ingest.take(content)) }
+      if (!(await this.exists(taken, call))) await ingest.commit(taken.digest)
+      return taken
+    })
+  }
+
   tag(target: Descriptor, reference: string, call: Call = {}): Promise<void> {
     return guarded(async () => {
       if (!(await this.exists(target, call))) throw missing(target.digest, this.root)
