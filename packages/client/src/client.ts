@@ -2,7 +2,7 @@ import { ApiError, errorOf } from "./errors.ts"
 import { eventsIn } from "./events.ts"
 import { type Answer, exchange, type Question } from "./exchange.ts"
 import type { Bytes, Call, Runtime } from "./runtime.ts"
-import type { InstanceInfo, Volume } from "./wire.ts"
+import type { InstanceInfo, Network, Volume } from "./wire.ts"
 
 /**
  * The runtime behind a socket, which nobody need serve yet. Every method throws an ApiError: OVM_DAEMON_UNREACHABLE if
@@ -76,6 +76,12 @@ export function connect(socket: string): Runtime {
     createVolume: (request, call) => post("/volumes", request, call),
     removeVolume: async (name, { signal } = {}) => {
       const path = `/volumes/${encodeURIComponent(name)}`
+      await text(socket, { method: "DELETE", path, ...(signal && { signal }) })
+    },
+    networks: async (call) => (await get<{ networks: Network[] }>("/networks", call)).networks,
+    createNetwork: (request, call) => post("/networks", request, call),
+    removeNetwork: async (name, { signal } = {}) => {
+      const path = `/networks/${encodeURIComponent(name)}`
       await text(socket, { method: "DELETE", path, ...(signal && { signal }) })
     },
     events: async ({ after, follow = false, signal } = {}) => {

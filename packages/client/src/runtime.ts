@@ -8,6 +8,8 @@ import type {
   ExecRequest,
   Health,
   InstanceInfo,
+  Network,
+  NetworkRequest,
   PauseAnswer,
   RenameRequest,
   RuntimeEvent,
@@ -174,6 +176,15 @@ export interface Runtime {
   createVolume(request: VolumeRequest, call?: Call): Promise<Volume>
   /** Deletes one with all that it holds. Throws OVM_VOLUME_UNKNOWN, OVM_VOLUME_IN_USE. */
   removeVolume(name: string, call?: Call): Promise<void>
+  /** All networks that machines share, by name (spec/networks.md). */
+  networks(call?: Call): Promise<readonly Network[]>
+  /**
+   * Makes one. Throws OVM_NAME_IN_USE, OVM_SUBNET_IN_USE, OVM_PERMISSION_DENIED for a runtime without the rights,
+   * OVM_UNSUPPORTED where the host lacks what it takes.
+   */
+  createNetwork(request: NetworkRequest, call?: Call): Promise<Network>
+  /** Deletes one. Throws OVM_NETWORK_UNKNOWN, OVM_NETWORK_IN_USE. */
+  removeNetwork(name: string, call?: Call): Promise<void>
   /**
    * What happens to instances: what is kept of it, then with `follow` what comes. An event `lost` says that something
    * is missing (spec/runtime-api.md).

@@ -49,6 +49,12 @@ async function stranger(answer, use) {
 }
 
 export const cases = {
+  networks: async () => {
+    const runtime = connect(SOCKET)
+    assert.deepEqual(await runtime.networks(), [])
+    assert.equal((await refusal(runtime.createNetwork({ name: "none" }))).code, "OVM_REQUEST_INVALID")
+    assert.equal((await refusal(runtime.removeNetwork("nothing"))).code, "OVM_NETWORK_UNKNOWN")
+  },
   "a machine's whole life": async () => {
     const runtime = connect(SOCKET)
     assert.deepEqual((await runtime.health()).status, "ok")

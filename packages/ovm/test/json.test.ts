@@ -33,6 +33,7 @@ const WITHOUT = [
   "policy",
   "key",
   "volume",
+  "network",
   "system",
 ]
 

@@ -210,6 +210,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
   )
   expect(operations.sort()).toEqual([
     "DELETE /instances/{instance_id} 204,default",
+    "DELETE /networks/{name} 204,default",
     "DELETE /volumes/{name} 204,default",
     "GET /events 200,default",
     "GET /health 200,default",
@@ -219,6 +220,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /instances/{instance_id}/ready 200,default",
     "GET /logs/{instance_id} 200,default",
     "GET /metrics 200,default",
+    "GET /networks 200,default",
     "GET /status/{instance_id} 200,default",
     "GET /volumes 200,default",
     "POST /instances 200,default",
@@ -233,6 +235,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "POST /instances/{instance_id}/restart 200,default",
     "POST /instances/{instance_id}/resume 200,default",
     "POST /instances/{instance_id}/start 200,default",
+    "POST /networks 200,default",
     "POST /snapshot 200,default",
     "POST /start 200,default",
     "POST /stop 200,default",

@@ -63,6 +63,7 @@ interface Kinds {
       | "rename"
       | "commit"
       | "volume"
+      | "network"
       | "warm"
       | "restart"
       | "exec"

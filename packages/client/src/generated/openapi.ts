@@ -427,6 +427,41 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/networks": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** All networks that machines share */
+        readonly get: operations["networks"];
+        readonly put?: never;
+        /** Make a network that machines share */
+        readonly post: operations["createNetwork"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/networks/{name}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        readonly post?: never;
+        /** Delete a network that no machine is in */
+        readonly delete: operations["removeNetwork"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/events": {
         readonly parameters: {
             readonly query?: never;
@@ -564,6 +599,41 @@ export interface components {
         readonly VolumeList: {
             readonly volumes: readonly components["schemas"]["Volume"][];
         };
+        /** @description Unique among the networks. A letter or digit, then up to 62 letters, digits, _, . or -; not user or none. */
+        readonly NetworkName: string;
+        /** @description A network to be made. */
+        readonly NetworkRequest: {
+            readonly name: components["schemas"]["NetworkName"];
+            /** @description IPv4 network, from /16 to /28, of private addresses. Default one that is free. */
+            readonly subnet?: string;
+            /** @description True - nothing leads out of it. Default false. */
+            readonly internal?: boolean;
+        };
+        /** @description A network that machines share. */
+        readonly Network: {
+            readonly name: components["schemas"]["NetworkName"];
+            /** @description As ADDRESS/BITS. */
+            readonly subnet: string;
+            /** @description The host's own address in it. */
+            readonly gateway: string;
+            /** @description Nothing leads out of it. */
+            readonly internal: boolean;
+            /** @description The host's interface. */
+            readonly interface: string;
+            readonly created: components["schemas"]["Time"];
+            /** @description Something of it is missing on the host just now. */
+            readonly degraded: boolean;
+            readonly instances: readonly {
+                readonly instance_id: components["schemas"]["Uuid"];
+                /** @description Its address in the network. */
+                readonly address: string;
+                /** @description A machine of it has not ended. */
+                readonly in_use: boolean;
+            }[];
+        };
+        readonly NetworkList: {
+            readonly networks: readonly components["schemas"]["Network"][];
+        };
         /** @description What the machine's network interface is connected to, and which ports of the host lead to it. All optional. */
         readonly NetworkWanted: {
             /**
@@ -571,6 +641,8 @@ export interface components {
              * @enum {unknown}
              */
             readonly mode?: "user" | "none";
+            /** @description In place of mode - the network of the host that the machine joins (networks.md). */
+            readonly name?: components["schemas"]["NetworkName"];
             /** @description False - the guest connects to nothing outside. Default true. */
             readonly outbound?: boolean;
             /** @description All that the guest may connect to. Default whatever is public. */
@@ -868,8 +940,15 @@ export interface components {
             }[];
             /** @description What its network interface is connected to. Absent until it is known. */
             readonly network?: {
-                /** @enum {unknown} */
-                readonly mode: "user" | "none";
+                /**
+                 * @description bridge - a network of the host (networks.md).
+                 * @enum {unknown}
+                 */
+                readonly mode: "user" | "none" | "bridge";
+                /** @description The network of the host that it is in. Only if it is in one. */
+                readonly name?: string;
+                /** @description Its address there. */
+                readonly address?: string;
                 /** @description Of its interface, in lower case with colons; absent if it has none. */
                 readonly mac?: string;
                 /** @description Whether the guest can connect to other hosts. */
@@ -1032,7 +1111,7 @@ export interface components {
              * @description One of the closed list in spec/errors.json.
              * @enum {string}
              */
-            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_COMPOSE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_START_INTERRUPTED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_GUEST_UNREACHABLE" | "OVM_GUEST_KEY_CHANGED" | "OVM_VMM_UNREACHABLE" | "OVM_AGENT_UNAVAILABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
+            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_COMPOSE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_START_INTERRUPTED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_GUEST_UNREACHABLE" | "OVM_GUEST_KEY_CHANGED" | "OVM_VMM_UNREACHABLE" | "OVM_AGENT_UNAVAILABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_NETWORK_UNKNOWN" | "OVM_NETWORK_IN_USE" | "OVM_SUBNET_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
             /** @description One sentence that names the thing and the reason. */
             readonly message: string;
             /** @description Particulars that a program can read; for a manifest, the list of its faults. */
@@ -1759,6 +1838,74 @@ export interface operations {
         };
     };
     readonly removeVolume: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its name. */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description It is gone. */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly networks: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description By name. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["NetworkList"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly createNetwork: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["NetworkRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description It is there. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Network"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly removeNetwork: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;

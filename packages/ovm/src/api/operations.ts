@@ -10,6 +10,7 @@ import { input } from "./operations/input.ts"
 import { list } from "./operations/list.ts"
 import { logs } from "./operations/logs.ts"
 import { metrics } from "./operations/metrics.ts"
+import { createNetwork, networks, removeNetwork } from "./operations/networks.ts"
 import { pause } from "./operations/pause.ts"
 import { remove } from "./operations/remove.ts"
 import { rename } from "./operations/rename.ts"
@@ -54,4 +55,7 @@ export const OPERATIONS: readonly Operation[] = [
   volumes,
   createVolume,
   removeVolume,
+  networks,
+  createNetwork,
+  removeNetwork,
 ]

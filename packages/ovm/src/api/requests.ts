@@ -7,6 +7,7 @@ import type {
   CommitRequest,
   ExecControlRequest,
   ExecRequest,
+  NetworkRequest,
   RenameRequest,
   SnapshotRequest,
   StartRequest,
@@ -20,6 +21,7 @@ import {
   EmptyRequest as isEmptyRequest,
   ExecControlRequest as isExecControlRequest,
   ExecRequest as isExecRequest,
+  NetworkRequest as isNetworkRequest,
   RenameRequest as isRenameRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
@@ -69,6 +71,10 @@ export function parseRenameRequest(body: Uint8Array): RenameRequest {
 
 export function parseVolumeRequest(body: Uint8Array): VolumeRequest {
   return parse(body, isVolumeRequest, places.VolumeRequest)
+}
+
+export function parseNetworkRequest(body: Uint8Array): NetworkRequest {
+  return parse(body, isNetworkRequest, places.NetworkRequest)
 }
 
 export function parseExecRequest(body: Uint8Array): ExecRequest {

@@ -279,6 +279,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/volume.ts"),
   },
   {
+    name: "network",
+    summary: "Make, list and delete networks that machines share",
+    group: INSTANCES,
+    load: () => import("./commands/machines/network.ts"),
+  },
+  {
     name: "rm",
     summary: "Forget machines that have ended",
     group: INSTANCES,

@@ -32,7 +32,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   list: LIST,
   log: "ovm logs ID",
   ls: LIST,
-  network: "ovm run --network and --publish say what a machine is connected to, ovm port shows its ports",
   poweroff: END,
   reboot: AGAIN,
   remove: REMOVE,

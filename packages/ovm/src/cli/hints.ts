@@ -6,6 +6,9 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_INSTANCE_UNKNOWN: "ovm ps --all",
   OVM_VOLUME_UNKNOWN: "ovm volume ls; ovm volume create NAME --size 10GiB makes one",
   OVM_VOLUME_IN_USE: "ovm volume ls shows which machines have it; ovm stop and ovm rm have them let go of it",
+  OVM_NETWORK_UNKNOWN: "ovm network ls; ovm network create NAME makes one",
+  OVM_NETWORK_IN_USE: "ovm network inspect NAME shows which machines are in it; ovm rm has them let go of it",
+  OVM_SUBNET_IN_USE: "leave --subnet out for one that is free",
   OVM_CONTENT_MISSING: "pull or pack the image again",
   OVM_DIGEST_MISMATCH:
     "what is here, or in the registry, was changed or cut: pull or pack it again, or have it pushed again",

@@ -24,7 +24,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
   readonly volume?: readonly VolumeUse[]
-  readonly network?: "user" | "none"
+  readonly network?: string
   readonly outbound?: "on" | "off"
   readonly allowOutbound?: readonly string[]
   readonly publish?: readonly WantedForward[]
@@ -76,11 +76,7 @@ export function defineMachineOptions(command: Command): Command {
       (text, before: readonly WantedForward[] = []) => [...before, parseForward(text)],
     )
     .option("-P, --publish-all", "as many free ports as the image offers ports, each leading to one of them")
-    .addOption(
-      command
-        .createOption("--network <mode>", "what the machine's network is: one of its own, or none")
-        .choices(["user", "none"]),
-    )
+    .option("--network <network>", "user: one of the machine's own; none; or the name of one that it joins")
     .addOption(
       command
         .createOption("--outbound <state>", "off: the guest connects to nothing outside")
@@ -92,6 +88,10 @@ export function defineMachineOptions(command: Command): Command {
       (text, before: readonly string[] = []) => [...before, ...text.split(",")],
     )
   return defineFirstBootOptions(all)
+}
+
+function isMode(network: string): network is "user" | "none" {
+  return network === "user" || network === "none"
 }
 
 function parsePolicy(text: string): string {
@@ -132,7 +132,7 @@ function networkOf({
   publishAll,
 }: MachineOptions): Pick<Overrides, "network"> {
   const wanted = {
-    ...(network && { mode: network }),
+    ...(network !== undefined && (isMode(network) ? { mode: network } : { name: network })),
     ...(outbound && { outbound: outbound === "on" }),
     ...(allowOutbound && { allow: [...allowOutbound] }),
     ...(publish && { ports: [...publish] }),

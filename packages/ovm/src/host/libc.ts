@@ -1,4 +1,4 @@
-import { dlopen, type Pointer, read } from "bun:ffi"
+import { dlopen, type Pointer, ptr, read } from "bun:ffi"
 import { writeSync } from "node:fs"
 import { OvmError } from "../errors.ts"
 
@@ -88,6 +88,12 @@ export function unlock(fd: number): void {
 export function shareBlocks(from: number, to: number): boolean {
   library ??= open()
   return library.ioctl(to, FICLONE, from) === 0
+}
+
+/** Asks the device that is open for something; what it says is in `argument` then. False if it refuses (ioctl(2)). */
+export function ioctl(fd: number, request: number, argument: Uint8Array): boolean {
+  library ??= open()
+  return library.ioctl(fd, request, ptr(argument)) === 0
 }
 
 /**
@@ -183,7 +189,7 @@ function open() {
         tcflush: { args: ["i32", "i32"], returns: "i32" },
         fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
         socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
-        ioctl: { args: ["i32", "u64", "i32"], returns: "i32" },
+        ioctl: { args: ["i32", "u64", "u64"], returns: "i32" },
       }).symbols
     } catch {
       // The next name is tried; the error below says that none was there.

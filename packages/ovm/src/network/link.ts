@@ -1,22 +1,17 @@
 import { closeSync } from "node:fs"
 import { OvmError } from "../errors.ts"
 import { socketPair } from "../host/libc.ts"
-import { type Filtered, startFilter } from "./filter.ts"
+import { startFilter } from "./filter.ts"
+import type { Connected, MachineLink } from "./machine-link.ts"
 import { startPasst } from "./passt.ts"
-import { type AllowedNetwork, outboundRules } from "./rules.ts"
-
-/** Whom a machine is connected to. */
-export interface Connected extends Pick<Filtered, "mac" | "forwards"> {
-  /** All that the guest may connect to; absent: whatever is public. */
-  readonly allowed?: readonly AllowedNetwork[]
-}
+import { outboundRules } from "./rules.ts"
 
 /**
  * The connection of one VMM to what carries its frames: a filter of its own and, behind that, a passt, neither of which
  * need be there yet. Both end by themselves as soon as nobody holds the VMM's end any more, whoever was killed and
  * however.
  */
-export class NetworkLink implements Disposable {
+export class NetworkLink implements MachineLink {
   /** For the VMM to inherit; to be closed here once it has. */
   #vmm: number | undefined
   #filter: number | undefined

@@ -136,9 +136,11 @@ export async function planAgain(
   try {
     const overrides = request?.overrides ?? {}
     const { manifest } = opened.image
-    const network = info.network
-      ? await sameNetwork(info.network, overrides)
-      : await newNetwork(overrides, manifest, defaults)
+    const network = !info.network
+      ? await newNetwork(overrides, manifest, defaults)
+      : info.network.mode === "bridge"
+        ? context.addresses.again(info.network)
+        : await sameNetwork(info.network, overrides)
     const written = await opened.overlays(lineage.overlays, call)
     const layers = [...opened.image.layers, ...written]
     const virtualSize = await sizeNow(opened.image, top ?? written.at(-1)?.path)

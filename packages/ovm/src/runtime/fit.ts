@@ -99,6 +99,15 @@ function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: Snaps
 
 /** What the guest's interface is connected to, if it has one: what it cannot have is refused (OVMS-SNP-162). */
 function networkIn({ network }: LaunchRequest, mac: string | undefined): NetworkPlan | undefined {
+  if (network?.bridge)
+    throw new OvmError(
+      "OVM_UNSUPPORTED",
+      "network.name: a clone keeps its snapshot's MAC address, which a network of the host has once [OVMS-NET-011]",
+      {
+        detail: [{ pointer: "network/name", reason: "the machine is resumed" }],
+        hint: "Boot it instead: --no-resume; or leave out --network, for one of its own.",
+      },
+    )
   if (network && mac !== undefined) return { ...network, mac }
   if (network && network.forwards.length > 0)
     throw new OvmError(

@@ -36,6 +36,8 @@ import type {
   Health,
   InstanceInfo,
   LogsOptions,
+  Network,
+  NetworkRequest,
   PauseAnswer,
   ReadyOptions,
   RenameRequest,
@@ -55,12 +57,14 @@ import type {
   WarmRequest,
 } from "./interfaces.ts"
 import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
+import { Networks } from "./networks.ts"
 import { Recovery } from "./recover.ts"
 import { Removals } from "./removals.ts"
 import { renameInstance } from "./rename.ts"
 import { factsAbout, shown, withUsage } from "./report.ts"
 import { Restarts } from "./restarts.ts"
 import { setGuest } from "./set-guest.ts"
+import { Addresses } from "./shared-network.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
@@ -103,6 +107,7 @@ export class LocalRuntime implements Runtime {
   readonly #attachments = new Attachments()
   readonly #executions = new Executions()
   readonly #volumes: VolumeStore
+  readonly #networks: Networks
   #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
@@ -110,7 +115,12 @@ export class LocalRuntime implements Runtime {
     this.#limits = { ...LIMITS, ...options.limits }
     const defaults = { ...DEFAULTS, ...options.defaults }
     this.#volumes = new VolumeStore(join(options.root, "volumes"), this.#instances)
-    this.#slots = new Slots({ ...options, volumes: this.#volumes, limits: this.#limits, defaults })
+    this.#networks = new Networks(options.root, this.#instances, (event, fields) =>
+      options.log?.(event, fields),
+    )
+    const addresses = new Addresses(this.#networks, this.#instances)
+    const kept = { volumes: this.#volumes, addresses, limits: this.#limits, defaults }
+    this.#slots = new Slots({ ...options, ...kept })
     const onMachine = (instance: Instance) => this.#watch(instance)
     const log = this.#told
     this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
@@ -122,9 +132,8 @@ export class LocalRuntime implements Runtime {
     }
     this.#starts = new Starts({
       ...options,
-      limits: this.#limits,
-      defaults,
-      volumes: this.#volumes,
+      ...kept,
+      networks: this.#networks,
       running: this.#instances,
       slots: this.#slots,
       ending: this.#ending,
@@ -153,7 +162,9 @@ export class LocalRuntime implements Runtime {
     // Nobody else writes there: what is temporary is of a daemon that died.
     await sweepTemporaries(options.root, 0)
     const runtime = new LocalRuntime(options)
+    runtime.#networks.load()
     await runtime.#recover()
+    runtime.#networks.begin()
     await runtime.#volumes.sweep()
     await runtime.#slots.open()
     return runtime
@@ -185,7 +196,9 @@ export class LocalRuntime implements Runtime {
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {
-    await renameInstance(this.#get(instanceId), name, this.#instances)
+    const instance = this.#get(instanceId)
+    await renameInstance(instance, name, this.#instances)
+    this.#networks.tell(instance)
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
@@ -313,6 +326,18 @@ export class LocalRuntime implements Runtime {
     return this.#volumes.remove(name)
   }
 
+  async networks(): Promise<readonly Network[]> {
+    return this.#networks.list()
+  }
+
+  createNetwork(request: NetworkRequest): Promise<Network> {
+    return this.#networks.create(request)
+  }
+
+  removeNetwork(name: string): Promise<void> {
+    return this.#networks.remove(name)
+  }
+
   async events(options: EventsOptions = {}): Promise<AsyncIterable<RuntimeEvent>> {
     return this.#events.read(options)
   }
@@ -338,6 +363,7 @@ export class LocalRuntime implements Runtime {
    */
   async close(): Promise<void> {
     clearInterval(this.#looking)
+    this.#networks.close()
     this.#adoption.close()
     this.#restarts.close()
     this.#removals.close()
@@ -364,6 +390,7 @@ export class LocalRuntime implements Runtime {
     if (!silence) follow(instance, machine, (event, fields) => this.#log(event, instance, fields))
     machine.exited
       .then((exit) => instance.finish(exit))
+      .finally(() => this.#networks.tell(instance))
       .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
       .catch(this.#unrecorded(instance))
     if (!silence) this.#adoption.watch(instance, machine)

@@ -68,7 +68,13 @@ const MEMBERS: {
   image: object({ reference: isText, digest: optional(isDigest) }),
   vmm: object({ name: isText, version: isText, accelerator: isText }),
   resources: object({ vcpus: optional(isSize), memory: optional(isSize), cpu_quota: optional(isQuota) }),
-  network: object({ mode: oneOf("user", "none"), mac: optional(isMac), ports: optional(isPorts) }),
+  network: object({
+    mode: oneOf("user", "none", "bridge"),
+    name: optional(isText),
+    address: optional((value) => isText(value) && isIP(value as string) !== 0),
+    mac: optional(isMac),
+    ports: optional(isPorts),
+  }),
   disks: (value) =>
     Array.isArray(value) && value.every(object({ name: optional(isText), size: isSize, read_only: isFlag })),
   timings_ms: all((value) => typeof value === "number" && value >= 0),
@@ -180,7 +186,12 @@ function requestIn(value: unknown): StartRequest | undefined {
     ),
     ssh: optional(object({ user: optional(isText) })),
     restart: optional(isText),
-    network: optional(object({ allow: optional((value) => Array.isArray(value) && value.every(isText)) })),
+    network: optional(
+      object({
+        name: optional(isText),
+        allow: optional((value) => Array.isArray(value) && value.every(isText)),
+      }),
+    ),
     agent: optional(isFlag),
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })

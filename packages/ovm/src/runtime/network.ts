@@ -35,7 +35,7 @@ export async function newNetwork(
 ): Promise<NetworkPlan> {
   const { network = {} } = overrides
   const [offer] = manifest.network ?? []
-  const mode = network.mode ?? offer?.mode ?? defaults.network
+  const mode: NetworkPlan["mode"] = network.mode ?? offer?.mode ?? defaults.network
   const asked = askedForwards(overrides)
   const offered = network.offered ? (offer?.ports ?? []).map(wantedForward) : []
   const named = (port: WantedForward) =>
@@ -136,7 +136,8 @@ export function honoured<Plan extends LaunchPlan>(plan: Plan, findings: readonly
 /** What a status says of it. */
 export function shownNetwork({ network }: LaunchPlan): Shown {
   if (!network) return { mode: "none" }
-  const { mode, mac, outbound, allow, forwards } = network
+  const { mode, mac, outbound, allow, forwards, bridge } = network
   if (mode === "none") return { mode, mac }
+  if (bridge) return { mode, name: bridge.name, mac, address: bridge.address, outbound }
   return { mode, mac, outbound, ...(allow && { allow: [...allow] }), ports: [...forwards] }
 }

@@ -13,6 +13,7 @@ import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
 import { quotaOf } from "./share.ts"
+import type { Addresses } from "./shared-network.ts"
 import type { VolumeStore } from "./volumes.ts"
 
 /** Where a machine is going to live, and what was said of it. */
@@ -39,6 +40,7 @@ export interface PlanContext {
   readonly images: Images
   readonly vmms: readonly Vmm[]
   readonly volumes: VolumeStore
+  readonly addresses: Addresses
   readonly limits: Limits
   readonly defaults: Defaults
   /** Where the plan is for a start; absent where it is for a slot, which resumes nothing yet. */
@@ -125,7 +127,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(image.disks.length > 0 && { disks: image.disks.map((disk) => furtherPlan(disk, request)) }),
     ...(volumes.length > 0 && { volumes }),
     devices: (manifest.devices ?? []).map(devicePlan),
-    ...(network?.mode === "user" && { network }),
+    ...(network && network.mode !== "none" && { network }),
     ...((overrides.agent ?? manifest.agent !== undefined) && { agent: true }),
     consoleLimit,
   }

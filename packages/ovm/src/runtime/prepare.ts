@@ -12,8 +12,8 @@ import { shownResources } from "./share.ts"
 
 /**
  * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
- * to go on from, and all is checked by the VMM. Throws what Images.open, newNetwork, chooseSnapshot, planResume and
- * planBoot throw; then nothing is leased to the instance.
+ * to go on from, and all is checked by the VMM. Throws what Images.open, newNetwork, Addresses.join, chooseSnapshot,
+ * planResume and planBoot throw; then nothing is leased to the instance.
  */
 export async function prepareStart(
   context: PlanContext,
@@ -42,7 +42,11 @@ async function plan(
   call: Call,
 ): Promise<Planned> {
   const { overrides, defaults } = wanted
-  const network = await newNetwork(overrides, opened.image.manifest, defaults)
+  const { name, ...others } = overrides.network ?? {}
+  const network =
+    name === undefined
+      ? await newNetwork(overrides, opened.image.manifest, defaults)
+      : context.addresses.join(wanted.id, name, others)
   const request = { ...wanted, network }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings] }

@@ -10,6 +10,7 @@ import type { Ending, Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { CreateAnswer, InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
 import { assertPortsFree } from "./network.ts"
+import type { Networks } from "./networks.ts"
 import type { PlanContext, Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 import { since } from "./report.ts"
@@ -28,6 +29,7 @@ export interface StartsContext extends Omit<PlanContext, "claims"> {
   /** By id. */
   readonly running: Map<string, Instance>
   readonly slots: Slots
+  readonly networks: Networks
   readonly ending: Ending
   /** Called with an instance that has got its machine. */
   readonly onMachine: (instance: Instance) => void
@@ -295,6 +297,7 @@ export class Starts {
     // The first record will do until it runs: whatever is found to run without another one is ended.
     instance.note({ phase: "launching" })
     signal.throwIfAborted()
+    await this.#context.networks.serve(instance)
     const machine = await planned.go({ signal })
     instance.lineage = lineageOf(planned, machine.record)
     const { spawn, load } = machine.timings

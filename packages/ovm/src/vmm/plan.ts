@@ -95,8 +95,11 @@ export interface ServedDisk {
 
 /** The one network interface of a machine. */
 export interface NetworkPlan {
-  /** `user`: a network of its own, without rights of the host. `none`: nothing, as of a cable that hangs loose. */
-  readonly mode: "user" | "none"
+  /**
+   * `user`: a network of its own, without rights of the host. `none`: nothing, as of a cable that hangs loose.
+   * `bridge`: one of the host's, with others.
+   */
+  readonly mode: "user" | "none" | "bridge"
   /** In lower case with colons. Of a machine that is resumed it is the one that its guest knows. */
   readonly mac: string
   /** The host's ports that lead into the guest, all of which could be opened a moment ago. */
@@ -107,6 +110,8 @@ export interface NetworkPlan {
   readonly allow?: readonly string[]
   /** The networks that this stands for just now. */
   readonly allowed?: readonly AllowedNetwork[]
+  /** Of the mode `bridge`: what the network, and the host's interface of it, are called; the guest's address there. */
+  readonly bridge?: { readonly name: string; readonly interface: string; readonly address: string }
 }
 
 export interface DevicePlan {

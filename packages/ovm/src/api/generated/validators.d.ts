@@ -22,6 +22,10 @@ export declare const VolumeName: Validator
 export declare const VolumeRequest: Validator
 export declare const Volume: Validator
 export declare const VolumeList: Validator
+export declare const NetworkName: Validator
+export declare const NetworkRequest: Validator
+export declare const Network: Validator
+export declare const NetworkList: Validator
 export declare const NetworkWanted: Validator
 export declare const PortWanted: Validator
 export declare const StartAnswer: Validator

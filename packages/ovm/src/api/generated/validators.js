@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -19,7 +19,8 @@ const pattern11 = new RegExp("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a
 const pattern12 = new RegExp("^[^\\u0000-\\u001f\\u007f]+$", "u");
 const pattern13 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
 const pattern14 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern15 = new RegExp("^[0-9a-fA-F.:]+$", "u");
+const pattern15 = new RegExp("^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern16 = new RegExp("^[0-9a-fA-F.:]+$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -921,7 +922,7 @@ if(data1.network !== undefined){
 let data31 = data1.network;
 if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
 for(const key7 in data31){
-if(!(((((key7 === "mode") || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
+if(!((((((key7 === "mode") || (key7 === "name")) || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
 const err73 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err73];
@@ -945,9 +946,11 @@ vErrors.push(err74);
 errors++;
 }
 }
-if(data31.outbound !== undefined){
-if(typeof data31.outbound !== "boolean"){
-const err75 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data31.name !== undefined){
+let data33 = data31.name;
+if(typeof data33 === "string"){
+if(!pattern15.test(data33)){
+const err75 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -957,11 +960,8 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data31.allow !== undefined){
-let data34 = data31.allow;
-if(Array.isArray(data34)){
-if(data34.length > 256){
-const err76 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+else {
+const err76 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -970,12 +970,10 @@ vErrors.push(err76);
 }
 errors++;
 }
-const len2 = data34.length;
-for(let i2=0; i2<len2; i2++){
-let data35 = data34[i2];
-if(typeof data35 === "string"){
-if(func1(data35) > 300){
-const err77 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+if(data31.outbound !== undefined){
+if(typeof data31.outbound !== "boolean"){
+const err77 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -984,8 +982,12 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(func1(data35) < 1){
-const err78 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data31.allow !== undefined){
+let data35 = data31.allow;
+if(Array.isArray(data35)){
+if(data35.length > 256){
+const err78 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -994,9 +996,12 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-else {
-const err79 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len2 = data35.length;
+for(let i2=0; i2<len2; i2++){
+let data36 = data35[i2];
+if(typeof data36 === "string"){
+if(func1(data36) > 300){
+const err79 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1005,10 +1010,8 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-}
-else {
-const err80 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data36) < 1){
+const err80 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1018,11 +1021,8 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data31.ports !== undefined){
-let data36 = data31.ports;
-if(Array.isArray(data36)){
-if(data36.length > 64){
-const err81 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err81 = {instancePath:instancePath+"/overrides/network/allow/" + i2,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1031,12 +1031,10 @@ vErrors.push(err81);
 }
 errors++;
 }
-const len3 = data36.length;
-for(let i3=0; i3<len3; i3++){
-let data37 = data36[i3];
-if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-if(data37.guest === undefined){
-const err82 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+}
+else {
+const err82 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1045,9 +1043,12 @@ vErrors.push(err82);
 }
 errors++;
 }
-for(const key8 in data37){
-if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
-const err83 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+if(data31.ports !== undefined){
+let data37 = data31.ports;
+if(Array.isArray(data37)){
+if(data37.length > 64){
+const err83 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1056,11 +1057,12 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-if(data37.guest !== undefined){
-let data38 = data37.guest;
-if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
-const err84 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len3 = data37.length;
+for(let i3=0; i3<len3; i3++){
+let data38 = data37[i3];
+if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
+if(data38.guest === undefined){
+const err84 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1069,9 +1071,9 @@ vErrors.push(err84);
 }
 errors++;
 }
-if((typeof data38 == "number") && (isFinite(data38))){
-if(data38 > 65535 || isNaN(data38)){
-const err85 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key8 in data38){
+if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
+const err85 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1080,8 +1082,11 @@ vErrors.push(err85);
 }
 errors++;
 }
-if(data38 < 1 || isNaN(data38)){
-const err86 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data38.guest !== undefined){
+let data39 = data38.guest;
+if(!(((typeof data39 == "number") && (!(data39 % 1) && !isNaN(data39))) && (isFinite(data39)))){
+const err86 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1090,12 +1095,9 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-}
-if(data37.host !== undefined){
-let data39 = data37.host;
-if(!(((typeof data39 == "number") && (!(data39 % 1) && !isNaN(data39))) && (isFinite(data39)))){
-const err87 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data39 == "number") && (isFinite(data39))){
+if(data39 > 65535 || isNaN(data39)){
+const err87 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1104,9 +1106,8 @@ vErrors.push(err87);
 }
 errors++;
 }
-if((typeof data39 == "number") && (isFinite(data39))){
-if(data39 > 65535 || isNaN(data39)){
-const err88 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data39 < 1 || isNaN(data39)){
+const err88 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1115,8 +1116,12 @@ vErrors.push(err88);
 }
 errors++;
 }
-if(data39 < 0 || isNaN(data39)){
-const err89 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data38.host !== undefined){
+let data40 = data38.host;
+if(!(((typeof data40 == "number") && (!(data40 % 1) && !isNaN(data40))) && (isFinite(data40)))){
+const err89 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1125,13 +1130,9 @@ vErrors.push(err89);
 }
 errors++;
 }
-}
-}
-if(data37.address !== undefined){
-let data40 = data37.address;
-if(typeof data40 === "string"){
-if(func1(data40) > 45){
-const err90 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data40 == "number") && (isFinite(data40))){
+if(data40 > 65535 || isNaN(data40)){
+const err90 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1140,8 +1141,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-if(!pattern15.test(data40)){
-const err91 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data40 < 0 || isNaN(data40)){
+const err91 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1151,8 +1152,12 @@ vErrors.push(err91);
 errors++;
 }
 }
-else {
-const err92 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data38.address !== undefined){
+let data41 = data38.address;
+if(typeof data41 === "string"){
+if(func1(data41) > 45){
+const err92 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1161,11 +1166,8 @@ vErrors.push(err92);
 }
 errors++;
 }
-}
-if(data37.protocol !== undefined){
-let data41 = data37.protocol;
-if(!((data41 === "tcp") || (data41 === "udp"))){
-const err93 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern16.test(data41)){
+const err93 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1175,9 +1177,8 @@ vErrors.push(err93);
 errors++;
 }
 }
-}
 else {
-const err94 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err94 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1187,9 +1188,10 @@ vErrors.push(err94);
 errors++;
 }
 }
-}
-else {
-const err95 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data38.protocol !== undefined){
+let data42 = data38.protocol;
+if(!((data42 === "tcp") || (data42 === "udp"))){
+const err95 = {instancePath:instancePath+"/overrides/network/ports/" + i3+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1199,9 +1201,9 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data31.offered !== undefined){
-if(typeof data31.offered !== "boolean"){
-const err96 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err96 = {instancePath:instancePath+"/overrides/network/ports/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1213,7 +1215,7 @@ errors++;
 }
 }
 else {
-const err97 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err97 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1223,9 +1225,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data1.agent !== undefined){
-if(typeof data1.agent !== "boolean"){
-const err98 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data31.offered !== undefined){
+if(typeof data31.offered !== "boolean"){
+const err98 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1237,7 +1239,7 @@ errors++;
 }
 }
 else {
-const err99 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err99 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1247,14 +1249,38 @@ vErrors.push(err99);
 errors++;
 }
 }
-}
-else {
-const err100 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.agent !== undefined){
+if(typeof data1.agent !== "boolean"){
+const err100 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err100];
 }
 else {
 vErrors.push(err100);
+}
+errors++;
+}
+}
+}
+else {
+const err101 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err101];
+}
+else {
+vErrors.push(err101);
+}
+errors++;
+}
+}
+}
+else {
+const err102 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err102];
+}
+else {
+vErrors.push(err102);
 }
 errors++;
 }
@@ -1264,7 +1290,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -2096,7 +2122,7 @@ if(data.network !== undefined){
 let data29 = data.network;
 if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
 for(const key6 in data29){
-if(!(((((key6 === "mode") || (key6 === "outbound")) || (key6 === "allow")) || (key6 === "ports")) || (key6 === "offered"))){
+if(!((((((key6 === "mode") || (key6 === "name")) || (key6 === "outbound")) || (key6 === "allow")) || (key6 === "ports")) || (key6 === "offered"))){
 const err67 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err67];
@@ -2120,9 +2146,11 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data29.outbound !== undefined){
-if(typeof data29.outbound !== "boolean"){
-const err69 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data29.name !== undefined){
+let data31 = data29.name;
+if(typeof data31 === "string"){
+if(!pattern15.test(data31)){
+const err69 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -2132,11 +2160,8 @@ vErrors.push(err69);
 errors++;
 }
 }
-if(data29.allow !== undefined){
-let data32 = data29.allow;
-if(Array.isArray(data32)){
-if(data32.length > 256){
-const err70 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+else {
+const err70 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -2145,12 +2170,10 @@ vErrors.push(err70);
 }
 errors++;
 }
-const len2 = data32.length;
-for(let i2=0; i2<len2; i2++){
-let data33 = data32[i2];
-if(typeof data33 === "string"){
-if(func1(data33) > 300){
-const err71 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+if(data29.outbound !== undefined){
+if(typeof data29.outbound !== "boolean"){
+const err71 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -2159,8 +2182,12 @@ vErrors.push(err71);
 }
 errors++;
 }
-if(func1(data33) < 1){
-const err72 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data29.allow !== undefined){
+let data33 = data29.allow;
+if(Array.isArray(data33)){
+if(data33.length > 256){
+const err72 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -2169,9 +2196,12 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-else {
-const err73 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len2 = data33.length;
+for(let i2=0; i2<len2; i2++){
+let data34 = data33[i2];
+if(typeof data34 === "string"){
+if(func1(data34) > 300){
+const err73 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -2180,10 +2210,8 @@ vErrors.push(err73);
 }
 errors++;
 }
-}
-}
-else {
-const err74 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data34) < 1){
+const err74 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -2193,11 +2221,8 @@ vErrors.push(err74);
 errors++;
 }
 }
-if(data29.ports !== undefined){
-let data34 = data29.ports;
-if(Array.isArray(data34)){
-if(data34.length > 64){
-const err75 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err75 = {instancePath:instancePath+"/network/allow/" + i2,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -2206,12 +2231,10 @@ vErrors.push(err75);
 }
 errors++;
 }
-const len3 = data34.length;
-for(let i3=0; i3<len3; i3++){
-let data35 = data34[i3];
-if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
-if(data35.guest === undefined){
-const err76 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+}
+else {
+const err76 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -2220,9 +2243,12 @@ vErrors.push(err76);
 }
 errors++;
 }
-for(const key7 in data35){
-if(!((((key7 === "guest") || (key7 === "host")) || (key7 === "address")) || (key7 === "protocol"))){
-const err77 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+if(data29.ports !== undefined){
+let data35 = data29.ports;
+if(Array.isArray(data35)){
+if(data35.length > 64){
+const err77 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -2231,11 +2257,12 @@ vErrors.push(err77);
 }
 errors++;
 }
-}
-if(data35.guest !== undefined){
-let data36 = data35.guest;
-if(!(((typeof data36 == "number") && (!(data36 % 1) && !isNaN(data36))) && (isFinite(data36)))){
-const err78 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len3 = data35.length;
+for(let i3=0; i3<len3; i3++){
+let data36 = data35[i3];
+if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
+if(data36.guest === undefined){
+const err78 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -2244,9 +2271,9 @@ vErrors.push(err78);
 }
 errors++;
 }
-if((typeof data36 == "number") && (isFinite(data36))){
-if(data36 > 65535 || isNaN(data36)){
-const err79 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key7 in data36){
+if(!((((key7 === "guest") || (key7 === "host")) || (key7 === "address")) || (key7 === "protocol"))){
+const err79 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -2255,8 +2282,11 @@ vErrors.push(err79);
 }
 errors++;
 }
-if(data36 < 1 || isNaN(data36)){
-const err80 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data36.guest !== undefined){
+let data37 = data36.guest;
+if(!(((typeof data37 == "number") && (!(data37 % 1) && !isNaN(data37))) && (isFinite(data37)))){
+const err80 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -2265,12 +2295,9 @@ vErrors.push(err80);
 }
 errors++;
 }
-}
-}
-if(data35.host !== undefined){
-let data37 = data35.host;
-if(!(((typeof data37 == "number") && (!(data37 % 1) && !isNaN(data37))) && (isFinite(data37)))){
-const err81 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data37 == "number") && (isFinite(data37))){
+if(data37 > 65535 || isNaN(data37)){
+const err81 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -2279,9 +2306,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-if((typeof data37 == "number") && (isFinite(data37))){
-if(data37 > 65535 || isNaN(data37)){
-const err82 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data37 < 1 || isNaN(data37)){
+const err82 = {instancePath:instancePath+"/network/ports/" + i3+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -2290,8 +2316,12 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(data37 < 0 || isNaN(data37)){
-const err83 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data36.host !== undefined){
+let data38 = data36.host;
+if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
+const err83 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -2300,13 +2330,9 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-}
-if(data35.address !== undefined){
-let data38 = data35.address;
-if(typeof data38 === "string"){
-if(func1(data38) > 45){
-const err84 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data38 == "number") && (isFinite(data38))){
+if(data38 > 65535 || isNaN(data38)){
+const err84 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -2315,8 +2341,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-if(!pattern15.test(data38)){
-const err85 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data38 < 0 || isNaN(data38)){
+const err85 = {instancePath:instancePath+"/network/ports/" + i3+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -2326,8 +2352,12 @@ vErrors.push(err85);
 errors++;
 }
 }
-else {
-const err86 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data36.address !== undefined){
+let data39 = data36.address;
+if(typeof data39 === "string"){
+if(func1(data39) > 45){
+const err86 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -2336,11 +2366,8 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-if(data35.protocol !== undefined){
-let data39 = data35.protocol;
-if(!((data39 === "tcp") || (data39 === "udp"))){
-const err87 = {instancePath:instancePath+"/network/ports/" + i3+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern16.test(data39)){
+const err87 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -2350,9 +2377,8 @@ vErrors.push(err87);
 errors++;
 }
 }
-}
 else {
-const err88 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err88 = {instancePath:instancePath+"/network/ports/" + i3+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -2362,9 +2388,10 @@ vErrors.push(err88);
 errors++;
 }
 }
-}
-else {
-const err89 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data36.protocol !== undefined){
+let data40 = data36.protocol;
+if(!((data40 === "tcp") || (data40 === "udp"))){
+const err89 = {instancePath:instancePath+"/network/ports/" + i3+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -2374,9 +2401,9 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data29.offered !== undefined){
-if(typeof data29.offered !== "boolean"){
-const err90 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err90 = {instancePath:instancePath+"/network/ports/" + i3,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -2388,7 +2415,7 @@ errors++;
 }
 }
 else {
-const err91 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err91 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -2398,9 +2425,9 @@ vErrors.push(err91);
 errors++;
 }
 }
-if(data.agent !== undefined){
-if(typeof data.agent !== "boolean"){
-const err92 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data29.offered !== undefined){
+if(typeof data29.offered !== "boolean"){
+const err92 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -2412,12 +2439,36 @@ errors++;
 }
 }
 else {
-const err93 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err93 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err93];
 }
 else {
 vErrors.push(err93);
+}
+errors++;
+}
+}
+if(data.agent !== undefined){
+if(typeof data.agent !== "boolean"){
+const err94 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err94];
+}
+else {
+vErrors.push(err94);
+}
+errors++;
+}
+}
+}
+else {
+const err95 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err95];
+}
+else {
+vErrors.push(err95);
 }
 errors++;
 }
@@ -3106,8 +3157,8 @@ validate27.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Volume = validate28;
 const schema39 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
-const pattern36 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
-const pattern37 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
+const pattern38 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
+const pattern39 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
 
 function validate28(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -3248,7 +3299,7 @@ errors++;
 if(data.created !== undefined){
 let data3 = data.created;
 if(typeof data3 === "string"){
-if(!pattern36.test(data3)){
+if(!pattern38.test(data3)){
 const err11 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err11];
@@ -3310,7 +3361,7 @@ errors++;
 if(data5.instance_id !== undefined){
 let data6 = data5.instance_id;
 if(typeof data6 === "string"){
-if(!pattern37.test(data6)){
+if(!pattern39.test(data6)){
 const err16 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -3555,7 +3606,7 @@ errors++;
 if(data1.created !== undefined){
 let data5 = data1.created;
 if(typeof data5 === "string"){
-if(!pattern36.test(data5)){
+if(!pattern38.test(data5)){
 const err12 = {instancePath:instancePath+"/volumes/" + i0+"/created",schemaPath:"#/properties/volumes/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -3617,7 +3668,7 @@ errors++;
 if(data7.instance_id !== undefined){
 let data8 = data7.instance_id;
 if(typeof data8 === "string"){
-if(!pattern37.test(data8)){
+if(!pattern39.test(data8)){
 const err17 = {instancePath:instancePath+"/volumes/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/volumes/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -3727,8 +3778,8 @@ return errors === 0;
 }
 validate29.evaluated = {"props":{"volumes":true},"dynamicProps":false,"dynamicItems":false};
 
-export const NetworkWanted = validate30;
-const schema41 = {"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}};
+export const NetworkName = validate30;
+const schema41 = {"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"};
 
 function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -3740,9 +3791,865 @@ evaluated0.props = undefined;
 if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
+if(typeof data === "string"){
+if(!pattern15.test(data)){
+const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+}
+else {
+const err1 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+validate30.errors = vErrors;
+return errors === 0;
+}
+validate30.evaluated = {"dynamicProps":false,"dynamicItems":false};
+
+export const NetworkRequest = validate31;
+const schema42 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"internal":{"type":"boolean"}}};
+const pattern45 = new RegExp("^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
+
+function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate31.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.name === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+if(!(((key0 === "name") || (key0 === "subnet")) || (key0 === "internal"))){
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+if(data.name !== undefined){
+let data0 = data.name;
+if(typeof data0 === "string"){
+if(!pattern15.test(data0)){
+const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+else {
+const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+}
+if(data.subnet !== undefined){
+let data1 = data.subnet;
+if(typeof data1 === "string"){
+if(!pattern45.test(data1)){
+const err4 = {instancePath:instancePath+"/subnet",schemaPath:"#/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+else {
+const err5 = {instancePath:instancePath+"/subnet",schemaPath:"#/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data.internal !== undefined){
+if(typeof data.internal !== "boolean"){
+const err6 = {instancePath:instancePath+"/internal",schemaPath:"#/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+}
+}
+else {
+const err7 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+validate31.errors = vErrors;
+return errors === 0;
+}
+validate31.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
+export const Network = validate32;
+const schema43 = {"type":"object","required":["name","subnet","gateway","internal","interface","created","degraded","instances"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string"},"gateway":{"type":"string"},"internal":{"type":"boolean"},"interface":{"type":"string"},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"degraded":{"type":"boolean"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","address","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"address":{"type":"string"},"in_use":{"type":"boolean"}}}}}};
+
+function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate32.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.name === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.subnet === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "subnet"},message:"must have required property '"+"subnet"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data.gateway === undefined){
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "gateway"},message:"must have required property '"+"gateway"+"'"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data.internal === undefined){
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "internal"},message:"must have required property '"+"internal"+"'"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data.interface === undefined){
+const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "interface"},message:"must have required property '"+"interface"+"'"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+if(data.created === undefined){
+const err5 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "created"},message:"must have required property '"+"created"+"'"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+if(data.degraded === undefined){
+const err6 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "degraded"},message:"must have required property '"+"degraded"+"'"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if(data.instances === undefined){
+const err7 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "instances"},message:"must have required property '"+"instances"+"'"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(data.name !== undefined){
+let data0 = data.name;
+if(typeof data0 === "string"){
+if(!pattern15.test(data0)){
+const err8 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+else {
+const err9 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+}
+if(data.subnet !== undefined){
+if(typeof data.subnet !== "string"){
+const err10 = {instancePath:instancePath+"/subnet",schemaPath:"#/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+}
+if(data.gateway !== undefined){
+if(typeof data.gateway !== "string"){
+const err11 = {instancePath:instancePath+"/gateway",schemaPath:"#/properties/gateway/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+if(data.internal !== undefined){
+if(typeof data.internal !== "boolean"){
+const err12 = {instancePath:instancePath+"/internal",schemaPath:"#/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+}
+if(data.interface !== undefined){
+if(typeof data.interface !== "string"){
+const err13 = {instancePath:instancePath+"/interface",schemaPath:"#/properties/interface/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+if(data.created !== undefined){
+let data5 = data.created;
+if(typeof data5 === "string"){
+if(!pattern38.test(data5)){
+const err14 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+}
+else {
+const err15 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+}
+if(data.degraded !== undefined){
+if(typeof data.degraded !== "boolean"){
+const err16 = {instancePath:instancePath+"/degraded",schemaPath:"#/properties/degraded/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+if(data.instances !== undefined){
+let data7 = data.instances;
+if(Array.isArray(data7)){
+const len0 = data7.length;
+for(let i0=0; i0<len0; i0++){
+let data8 = data7[i0];
+if(data8 && typeof data8 == "object" && !Array.isArray(data8)){
+if(data8.instance_id === undefined){
+const err17 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+if(data8.address === undefined){
+const err18 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+if(data8.in_use === undefined){
+const err19 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "in_use"},message:"must have required property '"+"in_use"+"'"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+if(data8.instance_id !== undefined){
+let data9 = data8.instance_id;
+if(typeof data9 === "string"){
+if(!pattern39.test(data9)){
+const err20 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+}
+else {
+const err21 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+}
+if(data8.address !== undefined){
+if(typeof data8.address !== "string"){
+const err22 = {instancePath:instancePath+"/instances/" + i0+"/address",schemaPath:"#/properties/instances/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+}
+if(data8.in_use !== undefined){
+if(typeof data8.in_use !== "boolean"){
+const err23 = {instancePath:instancePath+"/instances/" + i0+"/in_use",schemaPath:"#/properties/instances/items/properties/in_use/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+}
+else {
+const err24 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+}
+}
+else {
+const err25 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+}
+else {
+const err26 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+validate32.errors = vErrors;
+return errors === 0;
+}
+validate32.evaluated = {"props":{"name":true,"subnet":true,"gateway":true,"internal":true,"interface":true,"created":true,"degraded":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
+
+export const NetworkList = validate33;
+const schema44 = {"type":"object","required":["networks"],"properties":{"networks":{"type":"array","items":{"type":"object","required":["name","subnet","gateway","internal","interface","created","degraded","instances"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string"},"gateway":{"type":"string"},"internal":{"type":"boolean"},"interface":{"type":"string"},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"degraded":{"type":"boolean"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","address","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"address":{"type":"string"},"in_use":{"type":"boolean"}}}}}}}}};
+
+function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate33.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.networks === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "networks"},message:"must have required property '"+"networks"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.networks !== undefined){
+let data0 = data.networks;
+if(Array.isArray(data0)){
+const len0 = data0.length;
+for(let i0=0; i0<len0; i0++){
+let data1 = data0[i0];
+if(data1 && typeof data1 == "object" && !Array.isArray(data1)){
+if(data1.name === undefined){
+const err1 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data1.subnet === undefined){
+const err2 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "subnet"},message:"must have required property '"+"subnet"+"'"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data1.gateway === undefined){
+const err3 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "gateway"},message:"must have required property '"+"gateway"+"'"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data1.internal === undefined){
+const err4 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "internal"},message:"must have required property '"+"internal"+"'"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+if(data1.interface === undefined){
+const err5 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "interface"},message:"must have required property '"+"interface"+"'"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+if(data1.created === undefined){
+const err6 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "created"},message:"must have required property '"+"created"+"'"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if(data1.degraded === undefined){
+const err7 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "degraded"},message:"must have required property '"+"degraded"+"'"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(data1.instances === undefined){
+const err8 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/required",keyword:"required",params:{missingProperty: "instances"},message:"must have required property '"+"instances"+"'"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+if(data1.name !== undefined){
+let data2 = data1.name;
+if(typeof data2 === "string"){
+if(!pattern15.test(data2)){
+const err9 = {instancePath:instancePath+"/networks/" + i0+"/name",schemaPath:"#/properties/networks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+}
+else {
+const err10 = {instancePath:instancePath+"/networks/" + i0+"/name",schemaPath:"#/properties/networks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+}
+if(data1.subnet !== undefined){
+if(typeof data1.subnet !== "string"){
+const err11 = {instancePath:instancePath+"/networks/" + i0+"/subnet",schemaPath:"#/properties/networks/items/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+if(data1.gateway !== undefined){
+if(typeof data1.gateway !== "string"){
+const err12 = {instancePath:instancePath+"/networks/" + i0+"/gateway",schemaPath:"#/properties/networks/items/properties/gateway/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+}
+if(data1.internal !== undefined){
+if(typeof data1.internal !== "boolean"){
+const err13 = {instancePath:instancePath+"/networks/" + i0+"/internal",schemaPath:"#/properties/networks/items/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+if(data1.interface !== undefined){
+if(typeof data1.interface !== "string"){
+const err14 = {instancePath:instancePath+"/networks/" + i0+"/interface",schemaPath:"#/properties/networks/items/properties/interface/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+}
+if(data1.created !== undefined){
+let data7 = data1.created;
+if(typeof data7 === "string"){
+if(!pattern38.test(data7)){
+const err15 = {instancePath:instancePath+"/networks/" + i0+"/created",schemaPath:"#/properties/networks/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+}
+else {
+const err16 = {instancePath:instancePath+"/networks/" + i0+"/created",schemaPath:"#/properties/networks/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+if(data1.degraded !== undefined){
+if(typeof data1.degraded !== "boolean"){
+const err17 = {instancePath:instancePath+"/networks/" + i0+"/degraded",schemaPath:"#/properties/networks/items/properties/degraded/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+if(data1.instances !== undefined){
+let data9 = data1.instances;
+if(Array.isArray(data9)){
+const len1 = data9.length;
+for(let i1=0; i1<len1; i1++){
+let data10 = data9[i1];
+if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
+if(data10.instance_id === undefined){
+const err18 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+if(data10.address === undefined){
+const err19 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+if(data10.in_use === undefined){
+const err20 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/required",keyword:"required",params:{missingProperty: "in_use"},message:"must have required property '"+"in_use"+"'"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+if(data10.instance_id !== undefined){
+let data11 = data10.instance_id;
+if(typeof data11 === "string"){
+if(!pattern39.test(data11)){
+const err21 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+}
+else {
+const err22 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+}
+if(data10.address !== undefined){
+if(typeof data10.address !== "string"){
+const err23 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/address",schemaPath:"#/properties/networks/items/properties/instances/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+if(data10.in_use !== undefined){
+if(typeof data10.in_use !== "boolean"){
+const err24 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/in_use",schemaPath:"#/properties/networks/items/properties/instances/items/properties/in_use/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+}
+}
+else {
+const err25 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1,schemaPath:"#/properties/networks/items/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+}
+else {
+const err26 = {instancePath:instancePath+"/networks/" + i0+"/instances",schemaPath:"#/properties/networks/items/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+}
+}
+else {
+const err27 = {instancePath:instancePath+"/networks/" + i0,schemaPath:"#/properties/networks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+}
+}
+else {
+const err28 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
+}
+errors++;
+}
+}
+}
+else {
+const err29 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err29];
+}
+else {
+vErrors.push(err29);
+}
+errors++;
+}
+validate33.errors = vErrors;
+return errors === 0;
+}
+validate33.evaluated = {"props":{"networks":true},"dynamicProps":false,"dynamicItems":false};
+
+export const NetworkWanted = validate34;
+const schema45 = {"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}};
+
+function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate34.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
 if(data && typeof data == "object" && !Array.isArray(data)){
 for(const key0 in data){
-if(!(((((key0 === "mode") || (key0 === "outbound")) || (key0 === "allow")) || (key0 === "ports")) || (key0 === "offered"))){
+if(!((((((key0 === "mode") || (key0 === "name")) || (key0 === "outbound")) || (key0 === "allow")) || (key0 === "ports")) || (key0 === "offered"))){
 const err0 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err0];
@@ -3756,7 +4663,7 @@ errors++;
 if(data.mode !== undefined){
 let data0 = data.mode;
 if(!((data0 === "user") || (data0 === "none"))){
-const err1 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema41.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema45.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -3766,9 +4673,11 @@ vErrors.push(err1);
 errors++;
 }
 }
-if(data.outbound !== undefined){
-if(typeof data.outbound !== "boolean"){
-const err2 = {instancePath:instancePath+"/outbound",schemaPath:"#/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data.name !== undefined){
+let data1 = data.name;
+if(typeof data1 === "string"){
+if(!pattern15.test(data1)){
+const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -3778,11 +4687,8 @@ vErrors.push(err2);
 errors++;
 }
 }
-if(data.allow !== undefined){
-let data2 = data.allow;
-if(Array.isArray(data2)){
-if(data2.length > 256){
-const err3 = {instancePath:instancePath+"/allow",schemaPath:"#/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+else {
+const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -3791,12 +4697,10 @@ vErrors.push(err3);
 }
 errors++;
 }
-const len0 = data2.length;
-for(let i0=0; i0<len0; i0++){
-let data3 = data2[i0];
-if(typeof data3 === "string"){
-if(func1(data3) > 300){
-const err4 = {instancePath:instancePath+"/allow/" + i0,schemaPath:"#/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+if(data.outbound !== undefined){
+if(typeof data.outbound !== "boolean"){
+const err4 = {instancePath:instancePath+"/outbound",schemaPath:"#/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -3805,8 +4709,12 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(func1(data3) < 1){
-const err5 = {instancePath:instancePath+"/allow/" + i0,schemaPath:"#/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data.allow !== undefined){
+let data3 = data.allow;
+if(Array.isArray(data3)){
+if(data3.length > 256){
+const err5 = {instancePath:instancePath+"/allow",schemaPath:"#/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -3815,9 +4723,12 @@ vErrors.push(err5);
 }
 errors++;
 }
-}
-else {
-const err6 = {instancePath:instancePath+"/allow/" + i0,schemaPath:"#/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len0 = data3.length;
+for(let i0=0; i0<len0; i0++){
+let data4 = data3[i0];
+if(typeof data4 === "string"){
+if(func1(data4) > 300){
+const err6 = {instancePath:instancePath+"/allow/" + i0,schemaPath:"#/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -3826,10 +4737,8 @@ vErrors.push(err6);
 }
 errors++;
 }
-}
-}
-else {
-const err7 = {instancePath:instancePath+"/allow",schemaPath:"#/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data4) < 1){
+const err7 = {instancePath:instancePath+"/allow/" + i0,schemaPath:"#/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -3839,11 +4748,8 @@ vErrors.push(err7);
 errors++;
 }
 }
-if(data.ports !== undefined){
-let data4 = data.ports;
-if(Array.isArray(data4)){
-if(data4.length > 64){
-const err8 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err8 = {instancePath:instancePath+"/allow/" + i0,schemaPath:"#/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -3852,12 +4758,10 @@ vErrors.push(err8);
 }
 errors++;
 }
-const len1 = data4.length;
-for(let i1=0; i1<len1; i1++){
-let data5 = data4[i1];
-if(data5 && typeof data5 == "object" && !Array.isArray(data5)){
-if(data5.guest === undefined){
-const err9 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+}
+else {
+const err9 = {instancePath:instancePath+"/allow",schemaPath:"#/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -3866,9 +4770,12 @@ vErrors.push(err9);
 }
 errors++;
 }
-for(const key1 in data5){
-if(!((((key1 === "guest") || (key1 === "host")) || (key1 === "address")) || (key1 === "protocol"))){
-const err10 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+}
+if(data.ports !== undefined){
+let data5 = data.ports;
+if(Array.isArray(data5)){
+if(data5.length > 64){
+const err10 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -3877,11 +4784,12 @@ vErrors.push(err10);
 }
 errors++;
 }
-}
-if(data5.guest !== undefined){
-let data6 = data5.guest;
-if(!(((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6))) && (isFinite(data6)))){
-const err11 = {instancePath:instancePath+"/ports/" + i1+"/guest",schemaPath:"#/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len1 = data5.length;
+for(let i1=0; i1<len1; i1++){
+let data6 = data5[i1];
+if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
+if(data6.guest === undefined){
+const err11 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -3890,9 +4798,9 @@ vErrors.push(err11);
 }
 errors++;
 }
-if((typeof data6 == "number") && (isFinite(data6))){
-if(data6 > 65535 || isNaN(data6)){
-const err12 = {instancePath:instancePath+"/ports/" + i1+"/guest",schemaPath:"#/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key1 in data6){
+if(!((((key1 === "guest") || (key1 === "host")) || (key1 === "address")) || (key1 === "protocol"))){
+const err12 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -3901,8 +4809,11 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(data6 < 1 || isNaN(data6)){
-const err13 = {instancePath:instancePath+"/ports/" + i1+"/guest",schemaPath:"#/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data6.guest !== undefined){
+let data7 = data6.guest;
+if(!(((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7))) && (isFinite(data7)))){
+const err13 = {instancePath:instancePath+"/ports/" + i1+"/guest",schemaPath:"#/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -3911,12 +4822,9 @@ vErrors.push(err13);
 }
 errors++;
 }
-}
-}
-if(data5.host !== undefined){
-let data7 = data5.host;
-if(!(((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7))) && (isFinite(data7)))){
-const err14 = {instancePath:instancePath+"/ports/" + i1+"/host",schemaPath:"#/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data7 == "number") && (isFinite(data7))){
+if(data7 > 65535 || isNaN(data7)){
+const err14 = {instancePath:instancePath+"/ports/" + i1+"/guest",schemaPath:"#/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -3925,9 +4833,8 @@ vErrors.push(err14);
 }
 errors++;
 }
-if((typeof data7 == "number") && (isFinite(data7))){
-if(data7 > 65535 || isNaN(data7)){
-const err15 = {instancePath:instancePath+"/ports/" + i1+"/host",schemaPath:"#/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data7 < 1 || isNaN(data7)){
+const err15 = {instancePath:instancePath+"/ports/" + i1+"/guest",schemaPath:"#/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -3936,8 +4843,12 @@ vErrors.push(err15);
 }
 errors++;
 }
-if(data7 < 0 || isNaN(data7)){
-const err16 = {instancePath:instancePath+"/ports/" + i1+"/host",schemaPath:"#/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data6.host !== undefined){
+let data8 = data6.host;
+if(!(((typeof data8 == "number") && (!(data8 % 1) && !isNaN(data8))) && (isFinite(data8)))){
+const err16 = {instancePath:instancePath+"/ports/" + i1+"/host",schemaPath:"#/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -3946,13 +4857,9 @@ vErrors.push(err16);
 }
 errors++;
 }
-}
-}
-if(data5.address !== undefined){
-let data8 = data5.address;
-if(typeof data8 === "string"){
-if(func1(data8) > 45){
-const err17 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data8 == "number") && (isFinite(data8))){
+if(data8 > 65535 || isNaN(data8)){
+const err17 = {instancePath:instancePath+"/ports/" + i1+"/host",schemaPath:"#/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -3961,8 +4868,8 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(!pattern15.test(data8)){
-const err18 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data8 < 0 || isNaN(data8)){
+const err18 = {instancePath:instancePath+"/ports/" + i1+"/host",schemaPath:"#/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -3972,8 +4879,12 @@ vErrors.push(err18);
 errors++;
 }
 }
-else {
-const err19 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data6.address !== undefined){
+let data9 = data6.address;
+if(typeof data9 === "string"){
+if(func1(data9) > 45){
+const err19 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -3982,11 +4893,8 @@ vErrors.push(err19);
 }
 errors++;
 }
-}
-if(data5.protocol !== undefined){
-let data9 = data5.protocol;
-if(!((data9 === "tcp") || (data9 === "udp"))){
-const err20 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema41.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern16.test(data9)){
+const err20 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -3996,9 +4904,8 @@ vErrors.push(err20);
 errors++;
 }
 }
-}
 else {
-const err21 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err21 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -4008,9 +4915,10 @@ vErrors.push(err21);
 errors++;
 }
 }
-}
-else {
-const err22 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data6.protocol !== undefined){
+let data10 = data6.protocol;
+if(!((data10 === "tcp") || (data10 === "udp"))){
+const err22 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema45.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -4020,9 +4928,9 @@ vErrors.push(err22);
 errors++;
 }
 }
-if(data.offered !== undefined){
-if(typeof data.offered !== "boolean"){
-const err23 = {instancePath:instancePath+"/offered",schemaPath:"#/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err23 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -4034,7 +4942,7 @@ errors++;
 }
 }
 else {
-const err24 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err24 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -4043,18 +4951,42 @@ vErrors.push(err24);
 }
 errors++;
 }
-validate30.errors = vErrors;
+}
+if(data.offered !== undefined){
+if(typeof data.offered !== "boolean"){
+const err25 = {instancePath:instancePath+"/offered",schemaPath:"#/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+}
+else {
+const err26 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+validate34.errors = vErrors;
 return errors === 0;
 }
-validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate34.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const PortWanted = validate31;
-const schema42 = {"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}};
+export const PortWanted = validate35;
+const schema46 = {"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}};
 
-function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate31.evaluated;
+const evaluated0 = validate35.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4167,7 +5099,7 @@ vErrors.push(err8);
 }
 errors++;
 }
-if(!pattern15.test(data2)){
+if(!pattern16.test(data2)){
 const err9 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -4192,7 +5124,7 @@ errors++;
 if(data.protocol !== undefined){
 let data3 = data.protocol;
 if(!((data3 === "tcp") || (data3 === "udp"))){
-const err11 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema42.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err11 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema46.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -4213,18 +5145,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate31.errors = vErrors;
+validate35.errors = vErrors;
 return errors === 0;
 }
-validate31.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const StartAnswer = validate32;
-const schema43 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
+export const StartAnswer = validate36;
+const schema47 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
 
-function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate32.evaluated;
+const evaluated0 = validate36.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4255,7 +5187,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern37.test(data0)){
+if(!pattern39.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -4290,7 +5222,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data1 === "starting") || (data1 === "running"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema43.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema47.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -4311,18 +5243,18 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate32.errors = vErrors;
+validate36.errors = vErrors;
 return errors === 0;
 }
-validate32.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate36.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const CreateAnswer = validate33;
-const schema44 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+export const CreateAnswer = validate37;
+const schema48 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
-function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate33.evaluated;
+const evaluated0 = validate37.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4353,7 +5285,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern37.test(data0)){
+if(!pattern39.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -4388,7 +5320,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((((((data1 === "starting") || (data1 === "running")) || (data1 === "paused")) || (data1 === "stopping")) || (data1 === "stopped")) || (data1 === "failed"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema44.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema48.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -4409,20 +5341,20 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate33.errors = vErrors;
+validate37.errors = vErrors;
 return errors === 0;
 }
-validate33.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate37.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ExecRequest = validate34;
-const schema45 = {"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"input":{"type":"string"},"interactive":{"type":"boolean"},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
-const pattern45 = new RegExp("^[^\\u0000]*$", "u");
-const pattern46 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
+export const ExecRequest = validate38;
+const schema49 = {"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"input":{"type":"string"},"interactive":{"type":"boolean"},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
+const pattern57 = new RegExp("^[^\\u0000]*$", "u");
+const pattern58 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
 
-function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate34.evaluated;
+const evaluated0 = validate38.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4489,7 +5421,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern45.test(data1)){
+if(!pattern57.test(data1)){
 const err5 = {instancePath:instancePath+"/command/" + i0,schemaPath:"#/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -4550,7 +5482,7 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!pattern46.test(data3)){
+if(!pattern58.test(data3)){
 const err10 = {instancePath:instancePath+"/environment/" + i1,schemaPath:"#/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -4607,7 +5539,7 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!pattern45.test(data4)){
+if(!pattern57.test(data4)){
 const err15 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -4652,7 +5584,7 @@ vErrors.push(err18);
 }
 errors++;
 }
-if(!pattern45.test(data5)){
+if(!pattern57.test(data5)){
 const err19 = {instancePath:instancePath+"/directory",schemaPath:"#/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err19];
@@ -4861,18 +5793,18 @@ vErrors.push(err36);
 }
 errors++;
 }
-validate34.errors = vErrors;
+validate38.errors = vErrors;
 return errors === 0;
 }
-validate34.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const TerminalSize = validate35;
-const schema46 = {"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}};
+export const TerminalSize = validate39;
+const schema50 = {"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}};
 
-function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate35.evaluated;
+const evaluated0 = validate39.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -4993,18 +5925,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate35.errors = vErrors;
+validate39.errors = vErrors;
 return errors === 0;
 }
-validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate39.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const ExecControlRequest = validate36;
-const schema47 = {"type":"object","additionalProperties":false,"properties":{"signal":{"type":"integer","minimum":1,"maximum":64},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
+export const ExecControlRequest = validate40;
+const schema51 = {"type":"object","additionalProperties":false,"properties":{"signal":{"type":"integer","minimum":1,"maximum":64},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
 
-function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate36.evaluated;
+const evaluated0 = validate40.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5187,18 +6119,18 @@ vErrors.push(err14);
 }
 errors++;
 }
-validate36.errors = vErrors;
+validate40.errors = vErrors;
 return errors === 0;
 }
-validate36.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate40.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const ExecEnd = validate37;
-const schema48 = {"type":"object","required":["exit_code"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true}}};
+export const ExecEnd = validate41;
+const schema52 = {"type":"object","required":["exit_code"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true}}};
 
-function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate37.evaluated;
+const evaluated0 = validate41.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5309,18 +6241,18 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate37.errors = vErrors;
+validate41.errors = vErrors;
 return errors === 0;
 }
-validate37.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true},"dynamicProps":false,"dynamicItems":false};
+validate41.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ExecAnswer = validate38;
-const schema49 = {"type":"object","required":["exit_code","stdout","stderr","duration_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"duration_ms":{"type":"number","minimum":0}}};
+export const ExecAnswer = validate42;
+const schema53 = {"type":"object","required":["exit_code","stdout","stderr","duration_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"duration_ms":{"type":"number","minimum":0}}};
 
-function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate38.evaluated;
+const evaluated0 = validate42.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5522,18 +6454,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate38.errors = vErrors;
+validate42.errors = vErrors;
 return errors === 0;
 }
-validate38.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"duration_ms":true},"dynamicProps":false,"dynamicItems":false};
+validate42.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"duration_ms":true},"dynamicProps":false,"dynamicItems":false};
 
-export const AgentInfo = validate39;
-const schema50 = {"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+export const AgentInfo = validate43;
+const schema54 = {"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
-function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate39.evaluated;
+const evaluated0 = validate43.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5566,7 +6498,7 @@ errors++;
 if(data.since !== undefined){
 let data1 = data.since;
 if(typeof data1 === "string"){
-if(!pattern36.test(data1)){
+if(!pattern38.test(data1)){
 const err2 = {instancePath:instancePath+"/since",schemaPath:"#/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -5599,18 +6531,18 @@ vErrors.push(err4);
 }
 errors++;
 }
-validate39.errors = vErrors;
+validate43.errors = vErrors;
 return errors === 0;
 }
-validate39.evaluated = {"props":{"ready":true,"since":true},"dynamicProps":false,"dynamicItems":false};
+validate43.evaluated = {"props":{"ready":true,"since":true},"dynamicProps":false,"dynamicItems":false};
 
-export const CommitRequest = validate40;
-const schema51 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
+export const CommitRequest = validate44;
+const schema55 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
 
-function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate40.evaluated;
+const evaluated0 = validate44.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5696,19 +6628,19 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate40.errors = vErrors;
+validate44.errors = vErrors;
 return errors === 0;
 }
-validate40.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate44.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const CommitAnswer = validate41;
-const schema52 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
-const pattern51 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
+export const CommitAnswer = validate45;
+const schema56 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
+const pattern63 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 
-function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate45(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate41.evaluated;
+const evaluated0 = validate45.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5761,7 +6693,7 @@ errors++;
 if(data.digest !== undefined){
 let data1 = data.digest;
 if(typeof data1 === "string"){
-if(!pattern51.test(data1)){
+if(!pattern63.test(data1)){
 const err4 = {instancePath:instancePath+"/digest",schemaPath:"#/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -5819,18 +6751,18 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate41.errors = vErrors;
+validate45.errors = vErrors;
 return errors === 0;
 }
-validate41.evaluated = {"props":{"reference":true,"digest":true,"size":true},"dynamicProps":false,"dynamicItems":false};
+validate45.evaluated = {"props":{"reference":true,"digest":true,"size":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RenameRequest = validate42;
-const schema53 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"}}};
+export const RenameRequest = validate46;
+const schema57 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"}}};
 
-function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate42.evaluated;
+const evaluated0 = validate46.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5896,18 +6828,18 @@ vErrors.push(err4);
 }
 errors++;
 }
-validate42.errors = vErrors;
+validate46.errors = vErrors;
 return errors === 0;
 }
-validate42.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate46.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const EmptyRequest = validate43;
-const schema54 = {"type":"object","additionalProperties":false};
+export const EmptyRequest = validate47;
+const schema58 = {"type":"object","additionalProperties":false};
 
-function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate43.evaluated;
+const evaluated0 = validate47.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -5936,18 +6868,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate43.errors = vErrors;
+validate47.errors = vErrors;
 return errors === 0;
 }
-validate43.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate47.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const StopRequest = validate44;
-const schema55 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
+export const StopRequest = validate48;
+const schema59 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
 
-function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate44.evaluated;
+const evaluated0 = validate48.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6035,18 +6967,18 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate44.errors = vErrors;
+validate48.errors = vErrors;
 return errors === 0;
 }
-validate44.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate48.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const StopAnswer = validate45;
-const schema56 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+export const StopAnswer = validate49;
+const schema60 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
-function validate45(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate45.evaluated;
+const evaluated0 = validate49.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6077,7 +7009,7 @@ vErrors.push(err1);
 errors++;
 }
 if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema56.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema60.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -6098,18 +7030,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate45.errors = vErrors;
+validate49.errors = vErrors;
 return errors === 0;
 }
-validate45.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+validate49.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const PauseAnswer = validate46;
-const schema57 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+export const PauseAnswer = validate50;
+const schema61 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
-function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate46.evaluated;
+const evaluated0 = validate50.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6140,7 +7072,7 @@ vErrors.push(err1);
 errors++;
 }
 if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema57.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema61.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -6161,19 +7093,19 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate46.errors = vErrors;
+validate50.errors = vErrors;
 return errors === 0;
 }
-validate46.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+validate50.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotRequest = validate47;
-const schema58 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
-const pattern53 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+export const SnapshotRequest = validate51;
+const schema62 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
+const pattern65 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
 
-function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate47.evaluated;
+const evaluated0 = validate51.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6228,7 +7160,7 @@ errors++;
 if(data.tag !== undefined){
 let data1 = data.tag;
 if(typeof data1 === "string"){
-if(!pattern53.test(data1)){
+if(!pattern65.test(data1)){
 const err4 = {instancePath:instancePath+"/tag",schemaPath:"#/properties/tag/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -6265,7 +7197,7 @@ errors++;
 if(data.compression !== undefined){
 let data3 = data.compression;
 if(!((data3 === "zstd") || (data3 === "lz4"))){
-const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema58.properties.compression.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema62.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -6278,7 +7210,7 @@ errors++;
 if(data.scrub_check !== undefined){
 let data4 = data.scrub_check;
 if(!((data4 === "refuse") || (data4 === "report"))){
-const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema58.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema62.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -6291,7 +7223,7 @@ errors++;
 if(data.multi_resume !== undefined){
 let data5 = data.multi_resume;
 if(!((data5 === "allow") || (data5 === "deny"))){
-const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema58.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
+const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema62.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -6336,18 +7268,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate47.errors = vErrors;
+validate51.errors = vErrors;
 return errors === 0;
 }
-validate47.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate51.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotAnswer = validate48;
-const schema59 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
+export const SnapshotAnswer = validate52;
+const schema63 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
 
-function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate48.evaluated;
+const evaluated0 = validate52.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6368,7 +7300,7 @@ errors++;
 if(data.snapshot_ref !== undefined){
 let data0 = data.snapshot_ref;
 if(typeof data0 === "string"){
-if(!pattern51.test(data0)){
+if(!pattern63.test(data0)){
 const err1 = {instancePath:instancePath+"/snapshot_ref",schemaPath:"#/properties/snapshot_ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -6689,18 +7621,18 @@ vErrors.push(err26);
 }
 errors++;
 }
-validate48.errors = vErrors;
+validate52.errors = vErrors;
 return errors === 0;
 }
-validate48.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
+validate52.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmRequest = validate49;
-const schema60 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
+export const WarmRequest = validate53;
+const schema64 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
 
-function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate49.evaluated;
+const evaluated0 = validate53.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6831,18 +7763,18 @@ vErrors.push(err10);
 }
 errors++;
 }
-validate49.errors = vErrors;
+validate53.errors = vErrors;
 return errors === 0;
 }
-validate49.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate53.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const WarmAnswer = validate50;
-const schema61 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
+export const WarmAnswer = validate54;
+const schema65 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
 
-function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate50.evaluated;
+const evaluated0 = validate54.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -6873,7 +7805,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data0 = data.snapshot;
 if(typeof data0 === "string"){
-if(!pattern51.test(data0)){
+if(!pattern63.test(data0)){
 const err2 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -6956,19 +7888,19 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate50.errors = vErrors;
+validate54.errors = vErrors;
 return errors === 0;
 }
-validate50.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
+validate54.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmInfo = validate51;
-const schema62 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
-const pattern58 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
+export const WarmInfo = validate55;
+const schema66 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+const pattern70 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
 
-function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate51.evaluated;
+const evaluated0 = validate55.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7021,7 +7953,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data1 = data.snapshot;
 if(typeof data1 === "string"){
-if(!pattern51.test(data1)){
+if(!pattern63.test(data1)){
 const err4 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -7119,7 +8051,7 @@ errors++;
 if(data4.code !== undefined){
 let data5 = data4.code;
 if(typeof data5 === "string"){
-if(!pattern58.test(data5)){
+if(!pattern70.test(data5)){
 const err12 = {instancePath:instancePath+"/reason/code",schemaPath:"#/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -7176,18 +8108,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate51.errors = vErrors;
+validate55.errors = vErrors;
 return errors === 0;
 }
-validate51.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
+validate55.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
 
-export const State = validate52;
-const schema63 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
+export const State = validate56;
+const schema67 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
 
-function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate52.evaluated;
+const evaluated0 = validate56.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7205,7 +8137,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema63.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema67.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -7214,18 +8146,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate52.errors = vErrors;
+validate56.errors = vErrors;
 return errors === 0;
 }
-validate52.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate56.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Phase = validate53;
-const schema64 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
+export const Phase = validate57;
+const schema68 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
 
-function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate53.evaluated;
+const evaluated0 = validate57.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7243,7 +8175,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "resolving") || (data === "pulling")) || (data === "verifying")) || (data === "preparing")) || (data === "launching"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema64.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema68.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -7252,18 +8184,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate53.errors = vErrors;
+validate57.errors = vErrors;
 return errors === 0;
 }
-validate53.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate57.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceInfo = validate54;
-const schema65 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+export const InstanceInfo = validate58;
+const schema69 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
-function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate54.evaluated;
+const evaluated0 = validate58.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7354,7 +8286,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern37.test(data0)){
+if(!pattern39.test(data0)){
 const err8 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -7487,7 +8419,7 @@ vErrors.push(err18);
 errors++;
 }
 if(!((((((data4 === "starting") || (data4 === "running")) || (data4 === "paused")) || (data4 === "stopping")) || (data4 === "stopped")) || (data4 === "failed"))){
-const err19 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema65.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err19 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema69.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -7510,7 +8442,7 @@ vErrors.push(err20);
 errors++;
 }
 if(!(((((data5 === "resolving") || (data5 === "pulling")) || (data5 === "verifying")) || (data5 === "preparing")) || (data5 === "launching"))){
-const err21 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema65.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err21 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema69.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -7533,7 +8465,7 @@ vErrors.push(err22);
 errors++;
 }
 if(!((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot"))){
-const err23 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema65.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err23 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema69.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -7572,7 +8504,7 @@ const len0 = data8.length;
 for(let i0=0; i0<len0; i0++){
 let data9 = data8[i0];
 if(!((data9 === "network") || (data9 === "keeper"))){
-const err26 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema65.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err26 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema69.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -7622,7 +8554,7 @@ errors++;
 if(data10.since !== undefined){
 let data12 = data10.since;
 if(typeof data12 === "string"){
-if(!pattern36.test(data12)){
+if(!pattern38.test(data12)){
 const err30 = {instancePath:instancePath+"/agent/since",schemaPath:"#/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err30];
@@ -7684,7 +8616,7 @@ errors++;
 if(data13.digest !== undefined){
 let data15 = data13.digest;
 if(typeof data15 === "string"){
-if(!pattern51.test(data15)){
+if(!pattern63.test(data15)){
 const err35 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -8179,8 +9111,8 @@ errors++;
 }
 if(data37.mode !== undefined){
 let data38 = data37.mode;
-if(!((data38 === "user") || (data38 === "none"))){
-const err75 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema65.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(!(((data38 === "user") || (data38 === "none")) || (data38 === "bridge"))){
+const err75 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema69.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -8190,9 +9122,9 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data37.mac !== undefined){
-if(typeof data37.mac !== "string"){
-const err76 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.name !== undefined){
+if(typeof data37.name !== "string"){
+const err76 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -8202,9 +9134,9 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data37.outbound !== undefined){
-if(typeof data37.outbound !== "boolean"){
-const err77 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data37.address !== undefined){
+if(typeof data37.address !== "string"){
+const err77 = {instancePath:instancePath+"/network/address",schemaPath:"#/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -8214,13 +9146,9 @@ vErrors.push(err77);
 errors++;
 }
 }
-if(data37.allow !== undefined){
-let data41 = data37.allow;
-if(Array.isArray(data41)){
-const len3 = data41.length;
-for(let i3=0; i3<len3; i3++){
-if(typeof data41[i3] !== "string"){
-const err78 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.mac !== undefined){
+if(typeof data37.mac !== "string"){
+const err78 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -8230,9 +9158,9 @@ vErrors.push(err78);
 errors++;
 }
 }
-}
-else {
-const err79 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data37.outbound !== undefined){
+if(typeof data37.outbound !== "boolean"){
+const err79 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -8242,15 +9170,13 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data37.ports !== undefined){
-let data43 = data37.ports;
+if(data37.allow !== undefined){
+let data43 = data37.allow;
 if(Array.isArray(data43)){
-const len4 = data43.length;
-for(let i4=0; i4<len4; i4++){
-let data44 = data43[i4];
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.protocol === undefined){
-const err80 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+const len3 = data43.length;
+for(let i3=0; i3<len3; i3++){
+if(typeof data43[i3] !== "string"){
+const err80 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -8259,8 +9185,10 @@ vErrors.push(err80);
 }
 errors++;
 }
-if(data44.address === undefined){
-const err81 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+}
+else {
+const err81 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -8269,8 +9197,16 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data44.host === undefined){
-const err82 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+}
+if(data37.ports !== undefined){
+let data45 = data37.ports;
+if(Array.isArray(data45)){
+const len4 = data45.length;
+for(let i4=0; i4<len4; i4++){
+let data46 = data45[i4];
+if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
+if(data46.protocol === undefined){
+const err82 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -8279,8 +9215,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(data44.guest === undefined){
-const err83 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data46.address === undefined){
+const err83 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -8289,10 +9225,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-if(data44.protocol !== undefined){
-let data45 = data44.protocol;
-if(!((data45 === "tcp") || (data45 === "udp"))){
-const err84 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema65.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data46.host === undefined){
+const err84 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -8301,10 +9235,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-if(data44.address !== undefined){
-if(typeof data44.address !== "string"){
-const err85 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data46.guest === undefined){
+const err85 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -8313,11 +9245,10 @@ vErrors.push(err85);
 }
 errors++;
 }
-}
-if(data44.host !== undefined){
-let data47 = data44.host;
-if(!(((typeof data47 == "number") && (!(data47 % 1) && !isNaN(data47))) && (isFinite(data47)))){
-const err86 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data46.protocol !== undefined){
+let data47 = data46.protocol;
+if(!((data47 === "tcp") || (data47 === "udp"))){
+const err86 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema69.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -8326,9 +9257,10 @@ vErrors.push(err86);
 }
 errors++;
 }
-if((typeof data47 == "number") && (isFinite(data47))){
-if(data47 > 65535 || isNaN(data47)){
-const err87 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data46.address !== undefined){
+if(typeof data46.address !== "string"){
+const err87 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -8337,8 +9269,11 @@ vErrors.push(err87);
 }
 errors++;
 }
-if(data47 < 1 || isNaN(data47)){
-const err88 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data46.host !== undefined){
+let data49 = data46.host;
+if(!(((typeof data49 == "number") && (!(data49 % 1) && !isNaN(data49))) && (isFinite(data49)))){
+const err88 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -8347,12 +9282,9 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-}
-if(data44.guest !== undefined){
-let data48 = data44.guest;
-if(!(((typeof data48 == "number") && (!(data48 % 1) && !isNaN(data48))) && (isFinite(data48)))){
-const err89 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data49 == "number") && (isFinite(data49))){
+if(data49 > 65535 || isNaN(data49)){
+const err89 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -8361,9 +9293,8 @@ vErrors.push(err89);
 }
 errors++;
 }
-if((typeof data48 == "number") && (isFinite(data48))){
-if(data48 > 65535 || isNaN(data48)){
-const err90 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data49 < 1 || isNaN(data49)){
+const err90 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -8372,8 +9303,12 @@ vErrors.push(err90);
 }
 errors++;
 }
-if(data48 < 1 || isNaN(data48)){
-const err91 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data46.guest !== undefined){
+let data50 = data46.guest;
+if(!(((typeof data50 == "number") && (!(data50 % 1) && !isNaN(data50))) && (isFinite(data50)))){
+const err91 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -8382,11 +9317,9 @@ vErrors.push(err91);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err92 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data50 == "number") && (isFinite(data50))){
+if(data50 > 65535 || isNaN(data50)){
+const err92 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -8395,10 +9328,8 @@ vErrors.push(err92);
 }
 errors++;
 }
-}
-}
-else {
-const err93 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data50 < 1 || isNaN(data50)){
+const err93 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -8409,8 +9340,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err94 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err94 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -8420,11 +9352,9 @@ vErrors.push(err94);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data49 = data.ssh;
-if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
-if(data49.user === undefined){
-const err95 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+}
+else {
+const err95 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -8433,8 +9363,10 @@ vErrors.push(err95);
 }
 errors++;
 }
-if(data49.identity_file === undefined){
-const err96 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+}
+}
+else {
+const err96 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -8443,9 +9375,12 @@ vErrors.push(err96);
 }
 errors++;
 }
-if(data49.user !== undefined){
-if(typeof data49.user !== "string"){
-const err97 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.ssh !== undefined){
+let data51 = data.ssh;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.user === undefined){
+const err97 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -8454,10 +9389,8 @@ vErrors.push(err97);
 }
 errors++;
 }
-}
-if(data49.identity_file !== undefined){
-if(typeof data49.identity_file !== "string"){
-const err98 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data51.identity_file === undefined){
+const err98 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -8466,10 +9399,9 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-}
-else {
-const err99 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data51.user !== undefined){
+if(typeof data51.user !== "string"){
+const err99 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -8479,14 +9411,9 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data.timings_ms !== undefined){
-let data52 = data.timings_ms;
-if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
-if(data52.resolve !== undefined){
-let data53 = data52.resolve;
-if((typeof data53 == "number") && (isFinite(data53))){
-if(data53 < 0 || isNaN(data53)){
-const err100 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data51.identity_file !== undefined){
+if(typeof data51.identity_file !== "string"){
+const err100 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -8496,8 +9423,9 @@ vErrors.push(err100);
 errors++;
 }
 }
+}
 else {
-const err101 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err101 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -8507,11 +9435,14 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data52.verify !== undefined){
-let data54 = data52.verify;
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 < 0 || isNaN(data54)){
-const err102 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data.timings_ms !== undefined){
+let data54 = data.timings_ms;
+if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
+if(data54.resolve !== undefined){
+let data55 = data54.resolve;
+if((typeof data55 == "number") && (isFinite(data55))){
+if(data55 < 0 || isNaN(data55)){
+const err102 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -8522,7 +9453,7 @@ errors++;
 }
 }
 else {
-const err103 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err103 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -8532,11 +9463,11 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data52.prepare !== undefined){
-let data55 = data52.prepare;
-if((typeof data55 == "number") && (isFinite(data55))){
-if(data55 < 0 || isNaN(data55)){
-const err104 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data54.verify !== undefined){
+let data56 = data54.verify;
+if((typeof data56 == "number") && (isFinite(data56))){
+if(data56 < 0 || isNaN(data56)){
+const err104 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -8547,7 +9478,7 @@ errors++;
 }
 }
 else {
-const err105 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err105 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -8557,11 +9488,11 @@ vErrors.push(err105);
 errors++;
 }
 }
-if(data52.spawn !== undefined){
-let data56 = data52.spawn;
-if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 < 0 || isNaN(data56)){
-const err106 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data54.prepare !== undefined){
+let data57 = data54.prepare;
+if((typeof data57 == "number") && (isFinite(data57))){
+if(data57 < 0 || isNaN(data57)){
+const err106 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -8572,7 +9503,7 @@ errors++;
 }
 }
 else {
-const err107 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err107 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -8582,11 +9513,11 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data52.resume !== undefined){
-let data57 = data52.resume;
-if((typeof data57 == "number") && (isFinite(data57))){
-if(data57 < 0 || isNaN(data57)){
-const err108 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data54.spawn !== undefined){
+let data58 = data54.spawn;
+if((typeof data58 == "number") && (isFinite(data58))){
+if(data58 < 0 || isNaN(data58)){
+const err108 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -8597,7 +9528,7 @@ errors++;
 }
 }
 else {
-const err109 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err109 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -8607,11 +9538,11 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data52.load !== undefined){
-let data58 = data52.load;
-if((typeof data58 == "number") && (isFinite(data58))){
-if(data58 < 0 || isNaN(data58)){
-const err110 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data54.resume !== undefined){
+let data59 = data54.resume;
+if((typeof data59 == "number") && (isFinite(data59))){
+if(data59 < 0 || isNaN(data59)){
+const err110 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -8622,7 +9553,7 @@ errors++;
 }
 }
 else {
-const err111 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err111 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -8632,11 +9563,11 @@ vErrors.push(err111);
 errors++;
 }
 }
-if(data52.running !== undefined){
-let data59 = data52.running;
-if((typeof data59 == "number") && (isFinite(data59))){
-if(data59 < 0 || isNaN(data59)){
-const err112 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data54.load !== undefined){
+let data60 = data54.load;
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 < 0 || isNaN(data60)){
+const err112 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -8647,7 +9578,7 @@ errors++;
 }
 }
 else {
-const err113 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err113 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -8657,11 +9588,11 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data52.total !== undefined){
-let data60 = data52.total;
-if((typeof data60 == "number") && (isFinite(data60))){
-if(data60 < 0 || isNaN(data60)){
-const err114 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data54.running !== undefined){
+let data61 = data54.running;
+if((typeof data61 == "number") && (isFinite(data61))){
+if(data61 < 0 || isNaN(data61)){
+const err114 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -8672,7 +9603,7 @@ errors++;
 }
 }
 else {
-const err115 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err115 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -8682,9 +9613,11 @@ vErrors.push(err115);
 errors++;
 }
 }
-}
-else {
-const err116 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data54.total !== undefined){
+let data62 = data54.total;
+if((typeof data62 == "number") && (isFinite(data62))){
+if(data62 < 0 || isNaN(data62)){
+const err116 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -8694,11 +9627,8 @@ vErrors.push(err116);
 errors++;
 }
 }
-if(data.snapshot !== undefined){
-let data61 = data.snapshot;
-if(typeof data61 === "string"){
-if(!pattern51.test(data61)){
-const err117 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err117 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -8708,8 +9638,9 @@ vErrors.push(err117);
 errors++;
 }
 }
+}
 else {
-const err118 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err118 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -8719,11 +9650,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data62 = data.generation_id;
-if(typeof data62 === "string"){
-if(!pattern37.test(data62)){
-const err119 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data.snapshot !== undefined){
+let data63 = data.snapshot;
+if(typeof data63 === "string"){
+if(!pattern63.test(data63)){
+const err119 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -8734,7 +9665,7 @@ errors++;
 }
 }
 else {
-const err120 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err120 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -8744,13 +9675,11 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data.warnings !== undefined){
-let data63 = data.warnings;
-if(Array.isArray(data63)){
-const len5 = data63.length;
-for(let i5=0; i5<len5; i5++){
-if(typeof data63[i5] !== "string"){
-const err121 = {instancePath:instancePath+"/warnings/" + i5,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.generation_id !== undefined){
+let data64 = data.generation_id;
+if(typeof data64 === "string"){
+if(!pattern39.test(data64)){
+const err121 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -8760,9 +9689,8 @@ vErrors.push(err121);
 errors++;
 }
 }
-}
 else {
-const err122 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err122 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -8772,11 +9700,13 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data65 = data.exit;
-if(data65 && typeof data65 == "object" && !Array.isArray(data65)){
-if(data65.reason === undefined){
-const err123 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data.warnings !== undefined){
+let data65 = data.warnings;
+if(Array.isArray(data65)){
+const len5 = data65.length;
+for(let i5=0; i5<len5; i5++){
+if(typeof data65[i5] !== "string"){
+const err123 = {instancePath:instancePath+"/warnings/" + i5,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -8785,10 +9715,10 @@ vErrors.push(err123);
 }
 errors++;
 }
-if(data65.status !== undefined){
-let data66 = data65.status;
-if(!(((typeof data66 == "number") && (!(data66 % 1) && !isNaN(data66))) && (isFinite(data66)))){
-const err124 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err124 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -8798,9 +9728,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data65.reason !== undefined){
-if(typeof data65.reason !== "string"){
-const err125 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.exit !== undefined){
+let data67 = data.exit;
+if(data67 && typeof data67 == "object" && !Array.isArray(data67)){
+if(data67.reason === undefined){
+const err125 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -8809,10 +9741,10 @@ vErrors.push(err125);
 }
 errors++;
 }
-}
-}
-else {
-const err126 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data67.status !== undefined){
+let data68 = data67.status;
+if(!(((typeof data68 == "number") && (!(data68 % 1) && !isNaN(data68))) && (isFinite(data68)))){
+const err126 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -8822,10 +9754,9 @@ vErrors.push(err126);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data68 = data.stop_method;
-if(typeof data68 !== "string"){
-const err127 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data67.reason !== undefined){
+if(typeof data67.reason !== "string"){
+const err127 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -8834,8 +9765,10 @@ vErrors.push(err127);
 }
 errors++;
 }
-if(!(((((data68 === "guest") || (data68 === "ended")) || (data68 === "killed")) || (data68 === "already")) || (data68 === "cancelled"))){
-const err128 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema65.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err128 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -8845,9 +9778,10 @@ vErrors.push(err128);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err129 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.stop_method !== undefined){
+let data70 = data.stop_method;
+if(typeof data70 !== "string"){
+const err129 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -8856,11 +9790,8 @@ vErrors.push(err129);
 }
 errors++;
 }
-}
-if(data.restarts !== undefined){
-let data70 = data.restarts;
-if(!(((typeof data70 == "number") && (!(data70 % 1) && !isNaN(data70))) && (isFinite(data70)))){
-const err130 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!(((((data70 === "guest") || (data70 === "ended")) || (data70 === "killed")) || (data70 === "already")) || (data70 === "cancelled"))){
+const err130 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema69.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -8869,9 +9800,10 @@ vErrors.push(err130);
 }
 errors++;
 }
-if((typeof data70 == "number") && (isFinite(data70))){
-if(data70 < 1 || isNaN(data70)){
-const err131 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err131 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -8881,12 +9813,10 @@ vErrors.push(err131);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data71 = data.restarting_at;
-if(typeof data71 === "string"){
-if(!pattern36.test(data71)){
-const err132 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.restarts !== undefined){
+let data72 = data.restarts;
+if(!(((typeof data72 == "number") && (!(data72 % 1) && !isNaN(data72))) && (isFinite(data72)))){
+const err132 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -8895,9 +9825,9 @@ vErrors.push(err132);
 }
 errors++;
 }
-}
-else {
-const err133 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data72 == "number") && (isFinite(data72))){
+if(data72 < 1 || isNaN(data72)){
+const err133 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -8907,9 +9837,12 @@ vErrors.push(err133);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err134 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data.restarting_at !== undefined){
+let data73 = data.restarting_at;
+if(typeof data73 === "string"){
+if(!pattern38.test(data73)){
+const err134 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -8919,11 +9852,8 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data.error !== undefined){
-let data73 = data.error;
-if(data73 && typeof data73 == "object" && !Array.isArray(data73)){
-if(data73.code === undefined){
-const err135 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err135 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -8932,8 +9862,10 @@ vErrors.push(err135);
 }
 errors++;
 }
-if(data73.message === undefined){
-const err136 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err136 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -8942,11 +9874,12 @@ vErrors.push(err136);
 }
 errors++;
 }
-if(data73.code !== undefined){
-let data74 = data73.code;
-if(typeof data74 === "string"){
-if(!pattern58.test(data74)){
-const err137 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.error !== undefined){
+let data75 = data.error;
+if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
+if(data75.code === undefined){
+const err137 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -8955,9 +9888,8 @@ vErrors.push(err137);
 }
 errors++;
 }
-}
-else {
-const err138 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data75.message === undefined){
+const err138 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -8966,10 +9898,11 @@ vErrors.push(err138);
 }
 errors++;
 }
-}
-if(data73.message !== undefined){
-if(typeof data73.message !== "string"){
-const err139 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data75.code !== undefined){
+let data76 = data75.code;
+if(typeof data76 === "string"){
+if(!pattern70.test(data76)){
+const err139 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -8979,9 +9912,8 @@ vErrors.push(err139);
 errors++;
 }
 }
-}
 else {
-const err140 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err140 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -8991,11 +9923,9 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data76 = data.created;
-if(typeof data76 === "string"){
-if(!pattern36.test(data76)){
-const err141 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data75.message !== undefined){
+if(typeof data75.message !== "string"){
+const err141 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -9005,8 +9935,9 @@ vErrors.push(err141);
 errors++;
 }
 }
+}
 else {
-const err142 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err142 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -9016,11 +9947,11 @@ vErrors.push(err142);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data77 = data.started;
-if(typeof data77 === "string"){
-if(!pattern36.test(data77)){
-const err143 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.created !== undefined){
+let data78 = data.created;
+if(typeof data78 === "string"){
+if(!pattern38.test(data78)){
+const err143 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -9031,7 +9962,7 @@ errors++;
 }
 }
 else {
-const err144 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err144 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -9041,11 +9972,11 @@ vErrors.push(err144);
 errors++;
 }
 }
-if(data.finished !== undefined){
-let data78 = data.finished;
-if(typeof data78 === "string"){
-if(!pattern36.test(data78)){
-const err145 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.started !== undefined){
+let data79 = data.started;
+if(typeof data79 === "string"){
+if(!pattern38.test(data79)){
+const err145 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -9056,7 +9987,7 @@ errors++;
 }
 }
 else {
-const err146 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err146 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -9066,9 +9997,11 @@ vErrors.push(err146);
 errors++;
 }
 }
-}
-else {
-const err147 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.finished !== undefined){
+let data80 = data.finished;
+if(typeof data80 === "string"){
+if(!pattern38.test(data80)){
+const err147 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -9077,18 +10010,41 @@ vErrors.push(err147);
 }
 errors++;
 }
-validate54.errors = vErrors;
+}
+else {
+const err148 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err148];
+}
+else {
+vErrors.push(err148);
+}
+errors++;
+}
+}
+}
+else {
+const err149 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err149];
+}
+else {
+vErrors.push(err149);
+}
+errors++;
+}
+validate58.errors = vErrors;
 return errors === 0;
 }
-validate54.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
+validate58.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Port = validate55;
-const schema66 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
+export const Port = validate59;
+const schema70 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
 
-function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate55.evaluated;
+const evaluated0 = validate59.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9139,7 +10095,7 @@ errors++;
 if(data.protocol !== undefined){
 let data0 = data.protocol;
 if(!((data0 === "tcp") || (data0 === "udp"))){
-const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema66.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema70.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -9242,18 +10198,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate55.errors = vErrors;
+validate59.errors = vErrors;
 return errors === 0;
 }
-validate55.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
+validate59.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Timings = validate56;
-const schema67 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+export const Timings = validate60;
+const schema71 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
 
-function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate56.evaluated;
+const evaluated0 = validate60.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9472,18 +10428,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate56.errors = vErrors;
+validate60.errors = vErrors;
 return errors === 0;
 }
-validate56.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
+validate60.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StopMethod = validate57;
-const schema68 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
+export const StopMethod = validate61;
+const schema72 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
 
-function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate57.evaluated;
+const evaluated0 = validate61.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9501,7 +10457,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "guest") || (data === "ended")) || (data === "killed")) || (data === "already")) || (data === "cancelled"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema68.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema72.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -9510,18 +10466,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate57.errors = vErrors;
+validate61.errors = vErrors;
 return errors === 0;
 }
-validate57.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate61.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceList = validate58;
-const schema69 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none"]},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+export const InstanceList = validate62;
+const schema73 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
-function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate62(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate58.evaluated;
+const evaluated0 = validate62.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9629,7 +10585,7 @@ errors++;
 if(data1.instance_id !== undefined){
 let data2 = data1.instance_id;
 if(typeof data2 === "string"){
-if(!pattern37.test(data2)){
+if(!pattern39.test(data2)){
 const err9 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -9762,7 +10718,7 @@ vErrors.push(err19);
 errors++;
 }
 if(!((((((data6 === "starting") || (data6 === "running")) || (data6 === "paused")) || (data6 === "stopping")) || (data6 === "stopped")) || (data6 === "failed"))){
-const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -9785,7 +10741,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!(((((data7 === "resolving") || (data7 === "pulling")) || (data7 === "verifying")) || (data7 === "preparing")) || (data7 === "launching"))){
-const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -9808,7 +10764,7 @@ vErrors.push(err23);
 errors++;
 }
 if(!((((data8 === "request") || (data8 === "disk-full")) || (data8 === "io-error")) || (data8 === "snapshot"))){
-const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -9847,7 +10803,7 @@ const len1 = data10.length;
 for(let i1=0; i1<len1; i1++){
 let data11 = data10[i1];
 if(!((data11 === "network") || (data11 === "keeper"))){
-const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -9897,7 +10853,7 @@ errors++;
 if(data12.since !== undefined){
 let data14 = data12.since;
 if(typeof data14 === "string"){
-if(!pattern36.test(data14)){
+if(!pattern38.test(data14)){
 const err31 = {instancePath:instancePath+"/instances/" + i0+"/agent/since",schemaPath:"#/properties/instances/items/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
@@ -9959,7 +10915,7 @@ errors++;
 if(data15.digest !== undefined){
 let data17 = data15.digest;
 if(typeof data17 === "string"){
-if(!pattern51.test(data17)){
+if(!pattern63.test(data17)){
 const err36 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err36];
@@ -10454,8 +11410,8 @@ errors++;
 }
 if(data39.mode !== undefined){
 let data40 = data39.mode;
-if(!((data40 === "user") || (data40 === "none"))){
-const err76 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(!(((data40 === "user") || (data40 === "none")) || (data40 === "bridge"))){
+const err76 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -10465,9 +11421,9 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data39.mac !== undefined){
-if(typeof data39.mac !== "string"){
-const err77 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.name !== undefined){
+if(typeof data39.name !== "string"){
+const err77 = {instancePath:instancePath+"/instances/" + i0+"/network/name",schemaPath:"#/properties/instances/items/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -10477,9 +11433,9 @@ vErrors.push(err77);
 errors++;
 }
 }
-if(data39.outbound !== undefined){
-if(typeof data39.outbound !== "boolean"){
-const err78 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data39.address !== undefined){
+if(typeof data39.address !== "string"){
+const err78 = {instancePath:instancePath+"/instances/" + i0+"/network/address",schemaPath:"#/properties/instances/items/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -10489,13 +11445,9 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data39.allow !== undefined){
-let data43 = data39.allow;
-if(Array.isArray(data43)){
-const len4 = data43.length;
-for(let i4=0; i4<len4; i4++){
-if(typeof data43[i4] !== "string"){
-const err79 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.mac !== undefined){
+if(typeof data39.mac !== "string"){
+const err79 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -10505,9 +11457,9 @@ vErrors.push(err79);
 errors++;
 }
 }
-}
-else {
-const err80 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data39.outbound !== undefined){
+if(typeof data39.outbound !== "boolean"){
+const err80 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -10517,15 +11469,13 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data39.ports !== undefined){
-let data45 = data39.ports;
+if(data39.allow !== undefined){
+let data45 = data39.allow;
 if(Array.isArray(data45)){
-const len5 = data45.length;
-for(let i5=0; i5<len5; i5++){
-let data46 = data45[i5];
-if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
-if(data46.protocol === undefined){
-const err81 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+const len4 = data45.length;
+for(let i4=0; i4<len4; i4++){
+if(typeof data45[i4] !== "string"){
+const err81 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i4,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -10534,8 +11484,10 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data46.address === undefined){
-const err82 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+}
+else {
+const err82 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -10544,8 +11496,16 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(data46.host === undefined){
-const err83 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+}
+if(data39.ports !== undefined){
+let data47 = data39.ports;
+if(Array.isArray(data47)){
+const len5 = data47.length;
+for(let i5=0; i5<len5; i5++){
+let data48 = data47[i5];
+if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
+if(data48.protocol === undefined){
+const err83 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -10554,8 +11514,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-if(data46.guest === undefined){
-const err84 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data48.address === undefined){
+const err84 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -10564,10 +11524,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-if(data46.protocol !== undefined){
-let data47 = data46.protocol;
-if(!((data47 === "tcp") || (data47 === "udp"))){
-const err85 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data48.host === undefined){
+const err85 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -10576,10 +11534,8 @@ vErrors.push(err85);
 }
 errors++;
 }
-}
-if(data46.address !== undefined){
-if(typeof data46.address !== "string"){
-const err86 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data48.guest === undefined){
+const err86 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -10588,11 +11544,10 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-if(data46.host !== undefined){
-let data49 = data46.host;
-if(!(((typeof data49 == "number") && (!(data49 % 1) && !isNaN(data49))) && (isFinite(data49)))){
-const err87 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data48.protocol !== undefined){
+let data49 = data48.protocol;
+if(!((data49 === "tcp") || (data49 === "udp"))){
+const err87 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -10601,9 +11556,10 @@ vErrors.push(err87);
 }
 errors++;
 }
-if((typeof data49 == "number") && (isFinite(data49))){
-if(data49 > 65535 || isNaN(data49)){
-const err88 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data48.address !== undefined){
+if(typeof data48.address !== "string"){
+const err88 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -10612,8 +11568,11 @@ vErrors.push(err88);
 }
 errors++;
 }
-if(data49 < 1 || isNaN(data49)){
-const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data48.host !== undefined){
+let data51 = data48.host;
+if(!(((typeof data51 == "number") && (!(data51 % 1) && !isNaN(data51))) && (isFinite(data51)))){
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -10622,12 +11581,9 @@ vErrors.push(err89);
 }
 errors++;
 }
-}
-}
-if(data46.guest !== undefined){
-let data50 = data46.guest;
-if(!(((typeof data50 == "number") && (!(data50 % 1) && !isNaN(data50))) && (isFinite(data50)))){
-const err90 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data51 == "number") && (isFinite(data51))){
+if(data51 > 65535 || isNaN(data51)){
+const err90 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -10636,9 +11592,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-if((typeof data50 == "number") && (isFinite(data50))){
-if(data50 > 65535 || isNaN(data50)){
-const err91 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data51 < 1 || isNaN(data51)){
+const err91 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -10647,8 +11602,12 @@ vErrors.push(err91);
 }
 errors++;
 }
-if(data50 < 1 || isNaN(data50)){
-const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data48.guest !== undefined){
+let data52 = data48.guest;
+if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -10657,11 +11616,9 @@ vErrors.push(err92);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err93 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data52 == "number") && (isFinite(data52))){
+if(data52 > 65535 || isNaN(data52)){
+const err93 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -10670,10 +11627,8 @@ vErrors.push(err93);
 }
 errors++;
 }
-}
-}
-else {
-const err94 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data52 < 1 || isNaN(data52)){
+const err94 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -10684,8 +11639,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err95 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err95 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -10695,11 +11651,9 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data51 = data1.ssh;
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.user === undefined){
-const err96 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+}
+else {
+const err96 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -10708,8 +11662,10 @@ vErrors.push(err96);
 }
 errors++;
 }
-if(data51.identity_file === undefined){
-const err97 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+}
+}
+else {
+const err97 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -10718,9 +11674,12 @@ vErrors.push(err97);
 }
 errors++;
 }
-if(data51.user !== undefined){
-if(typeof data51.user !== "string"){
-const err98 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.ssh !== undefined){
+let data53 = data1.ssh;
+if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
+if(data53.user === undefined){
+const err98 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -10729,10 +11688,8 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-if(data51.identity_file !== undefined){
-if(typeof data51.identity_file !== "string"){
-const err99 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data53.identity_file === undefined){
+const err99 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -10741,10 +11698,9 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-}
-else {
-const err100 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data53.user !== undefined){
+if(typeof data53.user !== "string"){
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -10754,14 +11710,9 @@ vErrors.push(err100);
 errors++;
 }
 }
-if(data1.timings_ms !== undefined){
-let data54 = data1.timings_ms;
-if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
-if(data54.resolve !== undefined){
-let data55 = data54.resolve;
-if((typeof data55 == "number") && (isFinite(data55))){
-if(data55 < 0 || isNaN(data55)){
-const err101 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data53.identity_file !== undefined){
+if(typeof data53.identity_file !== "string"){
+const err101 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -10771,8 +11722,9 @@ vErrors.push(err101);
 errors++;
 }
 }
+}
 else {
-const err102 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err102 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -10782,11 +11734,14 @@ vErrors.push(err102);
 errors++;
 }
 }
-if(data54.verify !== undefined){
-let data56 = data54.verify;
-if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 < 0 || isNaN(data56)){
-const err103 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data1.timings_ms !== undefined){
+let data56 = data1.timings_ms;
+if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
+if(data56.resolve !== undefined){
+let data57 = data56.resolve;
+if((typeof data57 == "number") && (isFinite(data57))){
+if(data57 < 0 || isNaN(data57)){
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -10797,7 +11752,7 @@ errors++;
 }
 }
 else {
-const err104 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err104 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -10807,11 +11762,11 @@ vErrors.push(err104);
 errors++;
 }
 }
-if(data54.prepare !== undefined){
-let data57 = data54.prepare;
-if((typeof data57 == "number") && (isFinite(data57))){
-if(data57 < 0 || isNaN(data57)){
-const err105 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data56.verify !== undefined){
+let data58 = data56.verify;
+if((typeof data58 == "number") && (isFinite(data58))){
+if(data58 < 0 || isNaN(data58)){
+const err105 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -10822,7 +11777,7 @@ errors++;
 }
 }
 else {
-const err106 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err106 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -10832,11 +11787,11 @@ vErrors.push(err106);
 errors++;
 }
 }
-if(data54.spawn !== undefined){
-let data58 = data54.spawn;
-if((typeof data58 == "number") && (isFinite(data58))){
-if(data58 < 0 || isNaN(data58)){
-const err107 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data56.prepare !== undefined){
+let data59 = data56.prepare;
+if((typeof data59 == "number") && (isFinite(data59))){
+if(data59 < 0 || isNaN(data59)){
+const err107 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -10847,7 +11802,7 @@ errors++;
 }
 }
 else {
-const err108 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err108 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -10857,11 +11812,11 @@ vErrors.push(err108);
 errors++;
 }
 }
-if(data54.resume !== undefined){
-let data59 = data54.resume;
-if((typeof data59 == "number") && (isFinite(data59))){
-if(data59 < 0 || isNaN(data59)){
-const err109 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data56.spawn !== undefined){
+let data60 = data56.spawn;
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 < 0 || isNaN(data60)){
+const err109 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -10872,7 +11827,7 @@ errors++;
 }
 }
 else {
-const err110 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err110 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -10882,11 +11837,11 @@ vErrors.push(err110);
 errors++;
 }
 }
-if(data54.load !== undefined){
-let data60 = data54.load;
-if((typeof data60 == "number") && (isFinite(data60))){
-if(data60 < 0 || isNaN(data60)){
-const err111 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data56.resume !== undefined){
+let data61 = data56.resume;
+if((typeof data61 == "number") && (isFinite(data61))){
+if(data61 < 0 || isNaN(data61)){
+const err111 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -10897,7 +11852,7 @@ errors++;
 }
 }
 else {
-const err112 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err112 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -10907,11 +11862,11 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data54.running !== undefined){
-let data61 = data54.running;
-if((typeof data61 == "number") && (isFinite(data61))){
-if(data61 < 0 || isNaN(data61)){
-const err113 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data56.load !== undefined){
+let data62 = data56.load;
+if((typeof data62 == "number") && (isFinite(data62))){
+if(data62 < 0 || isNaN(data62)){
+const err113 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -10922,7 +11877,7 @@ errors++;
 }
 }
 else {
-const err114 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err114 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -10932,11 +11887,11 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data54.total !== undefined){
-let data62 = data54.total;
-if((typeof data62 == "number") && (isFinite(data62))){
-if(data62 < 0 || isNaN(data62)){
-const err115 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data56.running !== undefined){
+let data63 = data56.running;
+if((typeof data63 == "number") && (isFinite(data63))){
+if(data63 < 0 || isNaN(data63)){
+const err115 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -10947,7 +11902,7 @@ errors++;
 }
 }
 else {
-const err116 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err116 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -10957,9 +11912,11 @@ vErrors.push(err116);
 errors++;
 }
 }
-}
-else {
-const err117 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data56.total !== undefined){
+let data64 = data56.total;
+if((typeof data64 == "number") && (isFinite(data64))){
+if(data64 < 0 || isNaN(data64)){
+const err117 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -10969,11 +11926,8 @@ vErrors.push(err117);
 errors++;
 }
 }
-if(data1.snapshot !== undefined){
-let data63 = data1.snapshot;
-if(typeof data63 === "string"){
-if(!pattern51.test(data63)){
-const err118 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err118 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -10983,8 +11937,9 @@ vErrors.push(err118);
 errors++;
 }
 }
+}
 else {
-const err119 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err119 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -10994,11 +11949,11 @@ vErrors.push(err119);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data64 = data1.generation_id;
-if(typeof data64 === "string"){
-if(!pattern37.test(data64)){
-const err120 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data1.snapshot !== undefined){
+let data65 = data1.snapshot;
+if(typeof data65 === "string"){
+if(!pattern63.test(data65)){
+const err120 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -11009,7 +11964,7 @@ errors++;
 }
 }
 else {
-const err121 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err121 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -11019,13 +11974,11 @@ vErrors.push(err121);
 errors++;
 }
 }
-if(data1.warnings !== undefined){
-let data65 = data1.warnings;
-if(Array.isArray(data65)){
-const len6 = data65.length;
-for(let i6=0; i6<len6; i6++){
-if(typeof data65[i6] !== "string"){
-const err122 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i6,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.generation_id !== undefined){
+let data66 = data1.generation_id;
+if(typeof data66 === "string"){
+if(!pattern39.test(data66)){
+const err122 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -11035,9 +11988,8 @@ vErrors.push(err122);
 errors++;
 }
 }
-}
 else {
-const err123 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err123 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -11047,11 +11999,13 @@ vErrors.push(err123);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data67 = data1.exit;
-if(data67 && typeof data67 == "object" && !Array.isArray(data67)){
-if(data67.reason === undefined){
-const err124 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data1.warnings !== undefined){
+let data67 = data1.warnings;
+if(Array.isArray(data67)){
+const len6 = data67.length;
+for(let i6=0; i6<len6; i6++){
+if(typeof data67[i6] !== "string"){
+const err124 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i6,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -11060,10 +12014,10 @@ vErrors.push(err124);
 }
 errors++;
 }
-if(data67.status !== undefined){
-let data68 = data67.status;
-if(!(((typeof data68 == "number") && (!(data68 % 1) && !isNaN(data68))) && (isFinite(data68)))){
-const err125 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err125 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -11073,9 +12027,11 @@ vErrors.push(err125);
 errors++;
 }
 }
-if(data67.reason !== undefined){
-if(typeof data67.reason !== "string"){
-const err126 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.exit !== undefined){
+let data69 = data1.exit;
+if(data69 && typeof data69 == "object" && !Array.isArray(data69)){
+if(data69.reason === undefined){
+const err126 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -11084,10 +12040,10 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-}
-else {
-const err127 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data69.status !== undefined){
+let data70 = data69.status;
+if(!(((typeof data70 == "number") && (!(data70 % 1) && !isNaN(data70))) && (isFinite(data70)))){
+const err127 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -11097,10 +12053,9 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data70 = data1.stop_method;
-if(typeof data70 !== "string"){
-const err128 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data69.reason !== undefined){
+if(typeof data69.reason !== "string"){
+const err128 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -11109,8 +12064,10 @@ vErrors.push(err128);
 }
 errors++;
 }
-if(!(((((data70 === "guest") || (data70 === "ended")) || (data70 === "killed")) || (data70 === "already")) || (data70 === "cancelled"))){
-const err129 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema69.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err129 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -11120,9 +12077,10 @@ vErrors.push(err129);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err130 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.stop_method !== undefined){
+let data72 = data1.stop_method;
+if(typeof data72 !== "string"){
+const err130 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -11131,11 +12089,8 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-if(data1.restarts !== undefined){
-let data72 = data1.restarts;
-if(!(((typeof data72 == "number") && (!(data72 % 1) && !isNaN(data72))) && (isFinite(data72)))){
-const err131 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!(((((data72 === "guest") || (data72 === "ended")) || (data72 === "killed")) || (data72 === "already")) || (data72 === "cancelled"))){
+const err131 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema73.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -11144,9 +12099,10 @@ vErrors.push(err131);
 }
 errors++;
 }
-if((typeof data72 == "number") && (isFinite(data72))){
-if(data72 < 1 || isNaN(data72)){
-const err132 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err132 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -11156,12 +12112,10 @@ vErrors.push(err132);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data73 = data1.restarting_at;
-if(typeof data73 === "string"){
-if(!pattern36.test(data73)){
-const err133 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.restarts !== undefined){
+let data74 = data1.restarts;
+if(!(((typeof data74 == "number") && (!(data74 % 1) && !isNaN(data74))) && (isFinite(data74)))){
+const err133 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -11170,9 +12124,9 @@ vErrors.push(err133);
 }
 errors++;
 }
-}
-else {
-const err134 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data74 == "number") && (isFinite(data74))){
+if(data74 < 1 || isNaN(data74)){
+const err134 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -11182,9 +12136,12 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err135 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data1.restarting_at !== undefined){
+let data75 = data1.restarting_at;
+if(typeof data75 === "string"){
+if(!pattern38.test(data75)){
+const err135 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -11194,11 +12151,8 @@ vErrors.push(err135);
 errors++;
 }
 }
-if(data1.error !== undefined){
-let data75 = data1.error;
-if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
-if(data75.code === undefined){
-const err136 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err136 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -11207,8 +12161,10 @@ vErrors.push(err136);
 }
 errors++;
 }
-if(data75.message === undefined){
-const err137 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err137 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -11217,11 +12173,12 @@ vErrors.push(err137);
 }
 errors++;
 }
-if(data75.code !== undefined){
-let data76 = data75.code;
-if(typeof data76 === "string"){
-if(!pattern58.test(data76)){
-const err138 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.error !== undefined){
+let data77 = data1.error;
+if(data77 && typeof data77 == "object" && !Array.isArray(data77)){
+if(data77.code === undefined){
+const err138 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -11230,9 +12187,8 @@ vErrors.push(err138);
 }
 errors++;
 }
-}
-else {
-const err139 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data77.message === undefined){
+const err139 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -11241,10 +12197,11 @@ vErrors.push(err139);
 }
 errors++;
 }
-}
-if(data75.message !== undefined){
-if(typeof data75.message !== "string"){
-const err140 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data77.code !== undefined){
+let data78 = data77.code;
+if(typeof data78 === "string"){
+if(!pattern70.test(data78)){
+const err140 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -11254,9 +12211,8 @@ vErrors.push(err140);
 errors++;
 }
 }
-}
 else {
-const err141 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err141 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -11266,11 +12222,9 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data78 = data1.created;
-if(typeof data78 === "string"){
-if(!pattern36.test(data78)){
-const err142 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data77.message !== undefined){
+if(typeof data77.message !== "string"){
+const err142 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -11280,8 +12234,9 @@ vErrors.push(err142);
 errors++;
 }
 }
+}
 else {
-const err143 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err143 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -11291,11 +12246,11 @@ vErrors.push(err143);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data79 = data1.started;
-if(typeof data79 === "string"){
-if(!pattern36.test(data79)){
-const err144 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.created !== undefined){
+let data80 = data1.created;
+if(typeof data80 === "string"){
+if(!pattern38.test(data80)){
+const err144 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -11306,7 +12261,7 @@ errors++;
 }
 }
 else {
-const err145 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err145 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -11316,11 +12271,11 @@ vErrors.push(err145);
 errors++;
 }
 }
-if(data1.finished !== undefined){
-let data80 = data1.finished;
-if(typeof data80 === "string"){
-if(!pattern36.test(data80)){
-const err146 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.started !== undefined){
+let data81 = data1.started;
+if(typeof data81 === "string"){
+if(!pattern38.test(data81)){
+const err146 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -11331,7 +12286,7 @@ errors++;
 }
 }
 else {
-const err147 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err147 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -11341,9 +12296,11 @@ vErrors.push(err147);
 errors++;
 }
 }
-}
-else {
-const err148 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.finished !== undefined){
+let data82 = data1.finished;
+if(typeof data82 === "string"){
+if(!pattern38.test(data82)){
+const err148 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -11353,9 +12310,8 @@ vErrors.push(err148);
 errors++;
 }
 }
-}
 else {
-const err149 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err149 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -11367,7 +12323,7 @@ errors++;
 }
 }
 else {
-const err150 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err150 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -11376,18 +12332,42 @@ vErrors.push(err150);
 }
 errors++;
 }
-validate58.errors = vErrors;
+}
+}
+else {
+const err151 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err151];
+}
+else {
+vErrors.push(err151);
+}
+errors++;
+}
+}
+}
+else {
+const err152 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err152];
+}
+else {
+vErrors.push(err152);
+}
+errors++;
+}
+validate62.errors = vErrors;
 return errors === 0;
 }
-validate58.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate62.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const LogLine = validate59;
-const schema70 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
+export const LogLine = validate63;
+const schema74 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
 
-function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate63(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate59.evaluated;
+const evaluated0 = validate63.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11418,7 +12398,7 @@ errors++;
 if(data.time !== undefined){
 let data0 = data.time;
 if(typeof data0 === "string"){
-if(!pattern36.test(data0)){
+if(!pattern38.test(data0)){
 const err2 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -11463,18 +12443,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate59.errors = vErrors;
+validate63.errors = vErrors;
 return errors === 0;
 }
-validate59.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
+validate63.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Health = validate60;
-const schema71 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
+export const Health = validate64;
+const schema75 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
 
-function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate64(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate60.evaluated;
+const evaluated0 = validate64.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11527,18 +12507,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate60.errors = vErrors;
+validate64.errors = vErrors;
 return errors === 0;
 }
-validate60.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
+validate64.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RuntimeInfo = validate61;
-const schema72 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+export const RuntimeInfo = validate65;
+const schema76 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
-function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate65(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate61.evaluated;
+const evaluated0 = validate65.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11868,7 +12848,7 @@ errors++;
 if(data11.code !== undefined){
 let data12 = data11.code;
 if(typeof data12 === "string"){
-if(!pattern58.test(data12)){
+if(!pattern70.test(data12)){
 const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
@@ -12147,7 +13127,7 @@ errors++;
 if(data19.snapshot !== undefined){
 let data21 = data19.snapshot;
 if(typeof data21 === "string"){
-if(!pattern51.test(data21)){
+if(!pattern63.test(data21)){
 const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
@@ -12245,7 +13225,7 @@ errors++;
 if(data24.code !== undefined){
 let data25 = data24.code;
 if(typeof data25 === "string"){
-if(!pattern58.test(data25)){
+if(!pattern70.test(data25)){
 const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err56];
@@ -12388,7 +13368,7 @@ errors++;
 if(data30.code !== undefined){
 let data31 = data30.code;
 if(typeof data31 === "string"){
-if(!pattern58.test(data31)){
+if(!pattern70.test(data31)){
 const err68 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
@@ -12457,18 +13437,18 @@ vErrors.push(err73);
 }
 errors++;
 }
-validate61.errors = vErrors;
+validate65.errors = vErrors;
 return errors === 0;
 }
-validate61.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
+validate65.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Degraded = validate62;
-const schema73 = {"type":"array","minItems":1,"items":{"enum":["network","keeper"]}};
+export const Degraded = validate66;
+const schema77 = {"type":"array","minItems":1,"items":{"enum":["network","keeper"]}};
 
-function validate62(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate62.evaluated;
+const evaluated0 = validate66.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12490,7 +13470,7 @@ const len0 = data.length;
 for(let i0=0; i0<len0; i0++){
 let data0 = data[i0];
 if(!((data0 === "network") || (data0 === "keeper"))){
-const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema73.items.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema77.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -12511,18 +13491,18 @@ vErrors.push(err2);
 }
 errors++;
 }
-validate62.errors = vErrors;
+validate66.errors = vErrors;
 return errors === 0;
 }
-validate62.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
+validate66.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
 
-export const Event = validate63;
-const schema74 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const Event = validate67;
+const schema78 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper"]}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate63(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate63.evaluated;
+const evaluated0 = validate67.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12588,7 +13568,7 @@ errors++;
 if(data.time !== undefined){
 let data1 = data.time;
 if(typeof data1 === "string"){
-if(!pattern36.test(data1)){
+if(!pattern38.test(data1)){
 const err5 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -12623,7 +13603,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!((((((((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed")) || (data2 === "removed")) || (data2 === "snapshot")) || (data2 === "unreachable")) || (data2 === "reachable")) || (data2 === "degraded")) || (data2 === "lost"))){
-const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema74.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema78.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -12636,7 +13616,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data3 = data.instance_id;
 if(typeof data3 === "string"){
-if(!pattern37.test(data3)){
+if(!pattern39.test(data3)){
 const err9 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -12711,7 +13691,7 @@ const len0 = data7.length;
 for(let i0=0; i0<len0; i0++){
 let data8 = data7[i0];
 if(!((data8 === "network") || (data8 === "keeper"))){
-const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema74.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema78.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -12736,7 +13716,7 @@ errors++;
 if(data.finished !== undefined){
 let data9 = data.finished;
 if(typeof data9 === "string"){
-if(!pattern36.test(data9)){
+if(!pattern38.test(data9)){
 const err17 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -12834,7 +13814,7 @@ errors++;
 if(data13.code !== undefined){
 let data14 = data13.code;
 if(typeof data14 === "string"){
-if(!pattern58.test(data14)){
+if(!pattern70.test(data14)){
 const err25 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err25];
@@ -12891,18 +13871,18 @@ vErrors.push(err29);
 }
 errors++;
 }
-validate63.errors = vErrors;
+validate67.errors = vErrors;
 return errors === 0;
 }
-validate63.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate67.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
 
-export const EventType = validate64;
-const schema75 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]};
+export const EventType = validate68;
+const schema79 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","degraded","lost"]};
 
-function validate64(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate64.evaluated;
+const evaluated0 = validate68.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12920,7 +13900,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!((((((((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed")) || (data === "removed")) || (data === "snapshot")) || (data === "unreachable")) || (data === "reachable")) || (data === "degraded")) || (data === "lost"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema75.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema79.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -12929,18 +13909,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate64.errors = vErrors;
+validate68.errors = vErrors;
 return errors === 0;
 }
-validate64.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate68.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const VmmInfo = validate65;
-const schema76 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
+export const VmmInfo = validate69;
+const schema80 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
-function validate65(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate69(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate65.evaluated;
+const evaluated0 = validate69.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -13144,7 +14124,7 @@ errors++;
 if(data6.code !== undefined){
 let data7 = data6.code;
 if(typeof data7 === "string"){
-if(!pattern58.test(data7)){
+if(!pattern70.test(data7)){
 const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -13238,19 +14218,19 @@ vErrors = null;
 }
 }
 }
-validate65.errors = vErrors;
+validate69.errors = vErrors;
 evaluated0.props = props0;
 return errors === 0;
 }
-validate65.evaluated = {"dynamicProps":true,"dynamicItems":false};
+validate69.evaluated = {"dynamicProps":true,"dynamicItems":false};
 
-export const Errors = validate66;
-const schema77 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
+export const Errors = validate70;
+const schema81 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
 
-function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate70(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate66.evaluated;
+const evaluated0 = validate70.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -13308,7 +14288,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern58.test(data2)){
+if(!pattern70.test(data2)){
 const err4 = {instancePath:instancePath+"/errors/" + i0+"/code",schemaPath:"#/properties/errors/items/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -13377,18 +14357,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate66.errors = vErrors;
+validate70.errors = vErrors;
 return errors === 0;
 }
-validate66.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
+validate70.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ErrorEntry = validate67;
-const schema78 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
+export const ErrorEntry = validate71;
+const schema82 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
 
-function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate67.evaluated;
+const evaluated0 = validate71.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -13419,7 +14399,7 @@ errors++;
 if(data.code !== undefined){
 let data0 = data.code;
 if(typeof data0 === "string"){
-if(!pattern58.test(data0)){
+if(!pattern70.test(data0)){
 const err2 = {instancePath:instancePath+"/code",schemaPath:"#/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -13464,18 +14444,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate67.errors = vErrors;
+validate71.errors = vErrors;
 return errors === 0;
 }
-validate67.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
+validate71.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Uuid = validate68;
-const schema79 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
+export const Uuid = validate72;
+const schema83 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
 
-function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate72(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate68.evaluated;
+const evaluated0 = validate72.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -13483,7 +14463,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern37.test(data)){
+if(!pattern39.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -13504,18 +14484,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate68.errors = vErrors;
+validate72.errors = vErrors;
 return errors === 0;
 }
-validate68.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate72.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Digest = validate69;
-const schema80 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
+export const Digest = validate73;
+const schema84 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
 
-function validate69(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate73(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate69.evaluated;
+const evaluated0 = validate73.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -13523,7 +14503,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern51.test(data)){
+if(!pattern63.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -13544,18 +14524,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate69.errors = vErrors;
+validate73.errors = vErrors;
 return errors === 0;
 }
-validate69.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate73.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Time = validate70;
-const schema81 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
+export const Time = validate74;
+const schema85 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
 
-function validate70(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate74(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate70.evaluated;
+const evaluated0 = validate74.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -13563,7 +14543,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern36.test(data)){
+if(!pattern38.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -13584,7 +14564,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate70.errors = vErrors;
+validate74.errors = vErrors;
 return errors === 0;
 }
-validate70.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate74.evaluated = {"dynamicProps":false,"dynamicItems":false};

@@ -24,6 +24,7 @@ export interface SshServer {
 export function serverOf({ name, network, state, image }: InstanceInfo): SshServer {
   if (hasEnded(state))
     throw new OvmError("OVM_STATE_CONFLICT", `${name} is ${state}`, { hint: `ovm start ${name}` })
+  if (network?.address !== undefined) return { address: network.address, port: PORT }
   const port = network?.ports?.find(({ guest, protocol }) => guest === PORT && protocol === "tcp")
   if (port) return { address: HERE[port.address] ?? port.address, port: port.host }
   throw new OvmError(
@@ -71,7 +72,7 @@ export async function awaitServer(
 
 /**
  * Whether what is behind the port begins as an SSH server does (RFC 4253, section 4.2). Both sides may speak first, and
- * we do: behind a filter of an earlier version the guest is told of a connection only once something came by it.
+ * we do: a passt of Debian 12 tells the guest of a connection only once something came by it.
  */
 function answers({ address, port }: SshServer, signal: AbortSignal | undefined): Promise<boolean> {
   return new Promise((resolve) => {

@@ -5,7 +5,7 @@ import { sizeOfDisk } from "../../disk/size.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { guardedSync } from "../../files/guarded.ts"
 import { checkKernel } from "../../kernel.ts"
-import type { NetworkLink } from "../../network/link.ts"
+import type { MachineLink } from "../../network/machine-link.ts"
 import type { Loaded, Loading } from "../loader.ts"
 import type { Machine } from "../machine.ts"
 import type { GuestModel, RamFile, RamSource, ResumePlan, SnapshotOrigin } from "../plan.ts"
@@ -112,7 +112,7 @@ class QemuLoaded implements Loaded {
   readonly #machine: QemuMachine
   readonly #qmp: Qmp
   readonly #watch: GuestWatch
-  readonly #link: NetworkLink | undefined
+  readonly #link: MachineLink | undefined
 
   constructor(
     { record, qmp, watch, link }: Started,

@@ -2,8 +2,8 @@ import { findPasst } from "../../network/passt.ts"
 import type { GuestModel, LaunchPlan, NetworkPlan, Unsupported } from "../plan.ts"
 import { INHERITED } from "../process/keeper.ts"
 
-/** What carries the guest's frames: a passt, QEMU's own network with nothing but its ports, or nothing. */
-export type Carrier = "passt" | "slirp" | "none"
+/** What carries the guest's frames: a passt, QEMU's own network with nothing but its ports, a bridge, or nothing. */
+export type Carrier = "passt" | "slirp" | "tap" | "none"
 
 /** The ids of the guest's interface and of what it is connected to. */
 export const NIC = "nic"
@@ -41,6 +41,12 @@ export function networkOf(devices: readonly string[]): readonly string[] {
   return devices.filter((device) => DEVICE.test(device) || device === SLIRP)
 }
 
+const CARRIERS: Readonly<Record<NetworkPlan["mode"], Carrier>> = {
+  user: "passt",
+  bridge: "tap",
+  none: "none",
+}
+
 /** Loader.macIn of QEMU. */
 export function macIn(devices: readonly string[]): string | undefined {
   for (const device of devices) {
@@ -54,10 +60,10 @@ export function macIn(devices: readonly string[]): string | undefined {
 export function carrierOf(network: NetworkPlan | undefined, devices: readonly string[]): Carrier {
   if (macIn(devices) === undefined) return "none"
   if (devices.includes(SLIRP)) return "slirp"
-  return network?.mode === "user" ? "passt" : "none"
+  return network ? CARRIERS[network.mode] : "none"
 }
 
-/** The part of the command line. The connection to passt is inherited. */
+/** The part of the command line. What is behind passt's connection, or on the bridge, is inherited. */
 export function networkArguments(
   { network }: LaunchPlan,
   devices: readonly string[],
@@ -68,12 +74,14 @@ export function networkArguments(
   // Without a ROM: it would have the firmware look for something to boot, and be RAM of a snapshot.
   const nic = { driver: "virtio-net-pci", id: NIC, mac, romfile: "", addr: SLOT }
   if (carrier === "none") return [["-device", nic]]
-  const net =
-    carrier === "passt"
-      ? { type: "stream", id: NET, server: false, addr: { type: "fd", str: String(INHERITED) } }
-      : { type: "user", id: NET, restrict: true, hostfwd: hostForwards(network) }
+  const inherited = String(INHERITED)
+  const nets = {
+    passt: { type: "stream", id: NET, server: false, addr: { type: "fd", str: inherited } },
+    tap: { type: "tap", id: NET, fd: inherited, vhost: false },
+    slirp: { type: "user", id: NET, restrict: true, hostfwd: hostForwards(network) },
+  }
   return [
-    ["-netdev", net],
+    ["-netdev", nets[carrier]],
     ["-device", { ...nic, netdev: NET }],
   ]
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { NetworkLink } from "../../network/link.ts"
+import type { MachineLink } from "../../network/machine-link.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { carrierOf, macIn, NIC } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
@@ -21,7 +21,7 @@ export interface ResumedNetwork {
    * To be called once the guest runs. Returns at once where no port leads into it, else when all of them do. Throws
    * what NetworkLink.start throws, of ports.
    */
-  connect(qmp: Qmp, link: NetworkLink | undefined): Promise<void>
+  connect(qmp: Qmp, link: MachineLink | undefined): Promise<void>
 }
 
 /** Undefined for a guest that has no interface. */
@@ -32,7 +32,7 @@ export function resumedNetwork(
   if (macIn(devices) === undefined) return undefined
   if (carrierOf(network, devices) === "none") return { connect: async () => {} }
   const forwards = network?.forwards ?? []
-  const up = async (qmp: Qmp, link: NetworkLink | undefined) => {
+  const up = async (qmp: Qmp, link: MachineLink | undefined) => {
     await sleep(UNLINKED_MS)
     if (network) await link?.start(network)
     await setLink(qmp, true)

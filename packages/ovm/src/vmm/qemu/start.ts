@@ -4,6 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { NetworkLink } from "../../network/link.ts"
+import type { MachineLink } from "../../network/machine-link.ts"
+import { TapLink } from "../../network/named/tap.ts"
 import { findPasst } from "../../network/passt.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
@@ -39,7 +41,7 @@ export interface Started {
   readonly qmp: Qmp
   readonly watch: GuestWatch
   /** What is to carry its frames; absent if nothing is. Whoever does not start it lets go of it. */
-  readonly link?: NetworkLink
+  readonly link?: MachineLink
   /** Milliseconds from spawn to the first answer, and from then until now. */
   timings(): Promise<{ readonly spawn: number; readonly load: number }>
 }
@@ -110,16 +112,18 @@ export async function startQemu<T>(
   }
 }
 
-/** Throws OVM_HOST_FAILED if the passt that was there for the check is gone. */
-function linkOf({ network }: LaunchPlan, { model }: QemuOptions): NetworkLink | undefined {
-  if (carrierOf(network, model.devices) !== "passt") return undefined
+/** Throws OVM_HOST_FAILED if the passt that was there for the check is gone, and what TapLink throws. */
+function linkOf({ network }: LaunchPlan, { model }: QemuOptions): MachineLink | undefined {
+  const carrier = carrierOf(network, model.devices)
+  if (carrier === "tap" && network?.bridge) return new TapLink(network.bridge.interface)
+  if (carrier !== "passt") return undefined
   const program = findPasst()
   if (program === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
   return new NetworkLink(program)
 }
 
 async function spawnWith(
-  link: NetworkLink | undefined,
+  link: MachineLink | undefined,
   argv: readonly string[],
   { directory, consoleLimit, cpuQuota }: LaunchPlan,
 ): Promise<Kept> {

@@ -88,9 +88,15 @@ const LOST: Readonly<Record<Degraded, string>> = {
   keeper: "its keeper was killed: its console is not kept any more, nor is its exit status going to be",
 }
 
-function describeNetwork({ mode, mac, outbound, allow }: NonNullable<InstanceInfo["network"]>): string {
+function describeNetwork(network: NonNullable<InstanceInfo["network"]>): string {
+  const { mode, name, address, mac, outbound, allow } = network
   const reached = allow && (allow.length > 0 ? `to ${allow.join(", ")} only` : "to nothing outside")
-  return [mode, mac && `(${mac})`, outbound === false ? "without outbound connections" : reached]
+  return [
+    name ?? mode,
+    address,
+    mac && `(${mac})`,
+    outbound === false ? "without outbound connections" : reached,
+  ]
     .filter(Boolean)
     .join(" ")
 }

@@ -90,6 +90,7 @@ function optionOf(command: Command, word: string | undefined): Option | undefine
 async function ofOption(option: Option): Promise<readonly Candidate[]> {
   if (option.argChoices) return option.argChoices.map((text) => ({ text, about: "" }))
   if (option.long === "--volume") return volumes()
+  if (option.long === "--network") return [...MODES, ...(await networks())]
   return /<(file|path)>/.test(option.flags) ? [FILES] : []
 }
 
@@ -109,6 +110,7 @@ async function ofArgument(
   if (name === "image") return [...(await images()), ...files]
   if (name === "instance") return instances()
   if (name === "volume") return volumes()
+  if (name === "network") return networks()
   return name === "file" ? [FILES] : []
 }
 
@@ -133,4 +135,14 @@ async function instances(): Promise<Candidate[]> {
 async function volumes(): Promise<Candidate[]> {
   const list = (await (await findDaemon())?.volumes()) ?? []
   return list.map(({ name, size }) => ({ text: name, about: formatSize(size) }))
+}
+
+const MODES: readonly Candidate[] = [
+  { text: "user", about: "one of the machine's own" },
+  { text: "none", about: "no network" },
+]
+
+async function networks(): Promise<Candidate[]> {
+  const list = (await (await findDaemon())?.networks()) ?? []
+  return list.map(({ name, subnet }) => ({ text: name, about: subnet }))
 }

@@ -1,0 +1,155 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../errors.ts"
+import { startBackground } from "../background.ts"
+import { nameservers } from "../resolvers.ts"
+import type { NamedNetwork, NetworkMember } from "./named-network.ts"
+import { pathOf } from "./programs.ts"
+import { gatewayOf, netmaskOf, subnetText } from "./subnet.ts"
+
+/**
+ * What dnsmasq reads, once it is nobody: a folder that every user may look into, which the root's own is not. It goes
+ * with the host's next boot, as the bridge does.
+ */
+const FOLDERS = "/run/ovm-networks"
+
+/** Where the names of machines are, besides by themselves: a domain that is nobody's (RFC 9476, ICANN's .internal). */
+const DOMAIN = "ovm.internal"
+
+const LEASE = "1h"
+const ENDING_MS = 2000
+const LOOK_MS = 10
+
+/** Who serves addresses and names to one network: a dnsmasq of its own, which outlives this process. */
+export class NameServer {
+  readonly #folder: string
+  readonly #network: NamedNetwork
+
+  constructor(network: NamedNetwork) {
+    this.#network = network
+    this.#folder = join(FOLDERS, network.interface)
+  }
+
+  /** Its pid, if it lives. Believed only of a process that was started with the very file that says so. */
+  get pid(): number | undefined {
+    const pid = Number(read(this.#path("pid")).trim())
+    if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
+    return read(`/proc/${pid}/cmdline`).split("\0").includes(this.#pidFile) ? pid : undefined
+  }
+
+  /**
+   * Has it serve these machines: started if it does not live, else told of what has changed. Throws OVM_UNSUPPORTED
+   * where there is no dnsmasq, OVM_HOST_FAILED with its own words.
+   */
+  async serve(members: readonly NetworkMember[]): Promise<void> {
+    const { pid } = this
+    const given = pid === undefined ? new Map<string, string>() : leased(read(this.#path("leases")))
+    const moved = members.some(({ address, mac }) => (given.get(address) ?? mac) !== mac)
+    // It would keep an address for whoever had it last.
+    if (moved) await this.stop()
+    const known = moved ? new Map<string, string>() : given
+    for (const { address, mac } of members) known.set(address, mac)
+    const changes = [
+      this.#write("leases", lines(Array.from(known, ([address, mac]) => `${mac},${address}`))),
+      this.#write("names", lines(members.map(({ address, name }) => `${address} ${name}`))),
+    ]
+    if (pid === undefined || moved) await this.#start()
+    else if (changes.includes(true)) process.kill(pid, "SIGHUP")
+  }
+
+  /** Ends it; returns once it is gone. */
+  async stop(): Promise<void> {
+    const deadline = performance.now() + ENDING_MS
+    for (let pid = this.pid; pid !== undefined; pid = this.pid) {
+      process.kill(pid, performance.now() < deadline ? "SIGTERM" : "SIGKILL")
+      await sleep(LOOK_MS)
+    }
+    rmSync(this.#path("pid"), { force: true })
+  }
+
+  /** Ends it and removes all that it reads. */
+  async remove(): Promise<void> {
+    await this.stop()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  async #start(): Promise<void> {
+    const program = pathOf("dnsmasq")
+    const fault = await startBackground(
+      { program, args: this.#arguments(), descriptors: [] },
+      new AbortController().signal,
+    )
+    if (!fault) return
+    const said = `(${fault.how}) ${fault.words}`.trim()
+    throw new OvmError("OVM_HOST_FAILED", `dnsmasq of ${this.#network.interface} did not start: ${said}`, {
+      cause: fault.cause,
+    })
+  }
+
+  /** It reads no file of the host but its own user database, and opens nothing but what is on the bridge. */
+  #arguments(): readonly string[] {
+    const { interface: name, subnet, internal } = this.#network
+    const [network = ""] = subnetText(subnet).split("/")
+    const upstream = internal ? [] : nameservers().map((address) => `--server=${address}`)
+    return [
+      ...["--conf-file=/dev/null", "--no-hosts", "--no-resolv", this.#pidFile, "--user=nobody"],
+      ...[`--interface=${name}`, "--except-interface=lo", "--bind-interfaces"],
+      // Nobody has an address who was not given one, or a name that it says itself.
+      ...[`--dhcp-range=${network},static,${netmaskOf(subnet)},${LEASE}`, "--dhcp-ignore-names"],
+      ...["--dhcp-authoritative", "--leasefile-ro", `--dhcp-hostsfile=${this.#path("leases")}`],
+      ...(internal ? ["--dhcp-option=option:router"] : [`--dhcp-option=option:router,${gatewayOf(subnet)}`]),
+      ...[`--addn-hosts=${this.#path("names")}`, `--domain=${DOMAIN}`, `--local=/${DOMAIN}/`],
+      ...["--expand-hosts", "--domain-needed", "--bogus-priv", ...upstream],
+    ]
+  }
+
+  get #pidFile(): string {
+    return `--pid-file=${this.#path("pid")}`
+  }
+
+  #path(name: string): string {
+    return join(this.#folder, name)
+  }
+
+  /** Replaces the file; true if it was another one before. */
+  #write(name: string, content: string): boolean {
+    const path = this.#path(name)
+    if (readOr(path) === content) return false
+    for (const folder of [FOLDERS, this.#folder]) {
+      mkdirSync(folder, { recursive: true })
+      // Whatever this process's files are as a rule.
+      chmodSync(folder, 0o755)
+    }
+    writeFileSync(`${path}.new`, content)
+    chmodSync(`${path}.new`, 0o644)
+    renameSync(`${path}.new`, path)
+    return true
+  }
+}
+
+/** By address, the MAC address that it was given to. */
+function leased(text: string): Map<string, string> {
+  return new Map(
+    text.split("\n").flatMap((line) => {
+      const [mac, address] = line.split(",")
+      return mac && address ? [[address, mac] as const] : []
+    }),
+  )
+}
+
+function lines(all: readonly string[]): string {
+  return all.map((line) => `${line}\n`).join("")
+}
+
+function read(path: string): string {
+  return readOr(path) ?? ""
+}
+
+function readOr(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1")
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,63 @@
+import { isThere, letForward, makeBridge, portsOf, removeBridge } from "./bridge.ts"
+import { NameServer } from "./dns.ts"
+import { makeRules, removeRules } from "./firewall.ts"
+import type { NamedNetwork, NetworkMember } from "./named-network.ts"
+
+/** What the host has of a network: rules, a bridge, and who serves its machines. */
+export class HostNetwork {
+  readonly #network: NamedNetwork
+  readonly #server: NameServer
+  /** One after the other: what is asked of it changes the same things. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(network: NamedNetwork) {
+    this.#network = network
+    this.#server = new NameServer(network)
+  }
+
+  /** Whether something of it is missing, as after the host has been started again, or somebody has ended it. */
+  get broken(): boolean {
+    return !isThere(this.#network.interface) || this.#server.pid === undefined
+  }
+
+  /** Makes what is missing, and has it serve `members`, as they are then. Throws OVM_HOST_FAILED, OVM_UNSUPPORTED. */
+  async serve(members: () => readonly NetworkMember[]): Promise<void> {
+    await this.#inTurn(async () => {
+      if (!isThere(this.#network.interface)) await this.#make()
+      await this.#server.serve(members())
+    })
+  }
+
+  /** Puts its rules, and all else that the host has of it, in order: what another version has made may differ. */
+  async renew(members: () => readonly NetworkMember[]): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#make()
+      await this.#server.serve(members())
+    })
+  }
+
+  async ports(): Promise<readonly string[]> {
+    return await portsOf(this.#network.interface)
+  }
+
+  /** Nothing of it is left. Throws OVM_HOST_FAILED. */
+  async remove(): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#server.remove()
+      await removeBridge(this.#network.interface)
+      await removeRules(this.#network)
+    })
+  }
+
+  async #make(): Promise<void> {
+    await makeRules(this.#network)
+    if (!this.#network.internal) letForward()
+    await makeBridge(this.#network)
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.catch(() => {})
+    await mine
+  }
+}

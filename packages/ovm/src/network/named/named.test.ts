@@ -1,0 +1,102 @@
+import { expect, test } from "bun:test"
+import { withoutNetworkRights } from "@ovms/testkit/network-rights.ts"
+import { rulesText } from "./firewall.ts"
+import { newInterface } from "./named-network.ts"
+import { assertNetworkRights } from "./rights.ts"
+import {
+  freeAddress,
+  freeSubnet,
+  gatewayOf,
+  ipv4Network,
+  netmaskOf,
+  parseSubnet,
+  subnetsOverlap,
+  subnetText,
+} from "./subnet.ts"
+
+// OVMS-NET-002
+test.each([
+  ["10.210.3.0/24", { base: 0x0ad20300, bits: 24 }],
+  ["172.16.0.0/16", { base: 0xac100000, bits: 16 }],
+  ["192.168.7.16/28", { base: 0xc0a80710, bits: 28 }],
+  ["10.210.3.1/24", "begins with an address of its own: 10.210.3.0/24"],
+  ["10.0.0.0/8", "has 8 bits, and a network of machines 16 to 28"],
+  ["10.210.3.0/30", "has 30 bits, and a network of machines 16 to 28"],
+  ["172.32.0.0/16", "is not private (RFC 1918)"],
+  ["8.8.8.0/24", "is not private (RFC 1918)"],
+  ["fd00::/64", "is no IPv4 network, such as 10.210.3.0/24"],
+  ["10.210.3.0/24/2", "is no IPv4 network, such as 10.210.3.0/24"],
+  ["10.210.3.0/x", "is no IPv4 network, such as 10.210.3.0/24"],
+  ["10.210.300.0/24", "is no IPv4 network, such as 10.210.3.0/24"],
+])("the subnet %s", (text, expected) => {
+  expect(parseSubnet(text)).toEqual(expected)
+})
+
+const known = (text: string) => {
+  const found = ipv4Network(text)
+  if (!found) throw new Error(text)
+  return found
+}
+
+test("networks that share an address overlap, whichever is the larger", () => {
+  const one = known("10.210.3.0/24")
+  for (const other of ["10.210.3.0/24", "10.0.0.0/8", "10.210.3.77", "0.0.0.0/0"]) {
+    expect(subnetsOverlap(one, known(other))).toBe(true)
+    expect(subnetsOverlap(known(other), one)).toBe(true)
+  }
+  for (const other of ["10.210.2.0/24", "10.210.4.0/22", "192.168.0.0/16", "10.210.2.255"])
+    expect(subnetsOverlap(one, known(other))).toBe(false)
+})
+
+test("a free subnet overlaps none of those that are taken", () => {
+  expect(subnetText(freeSubnet([]) ?? known("0.0.0.0"))).toBe("10.208.0.0/24")
+  const taken = ["10.208.0.0/24", "10.208.1.128/25", "10.208.2.0/23"].map(known)
+  expect(subnetText(freeSubnet(taken) ?? known("0.0.0.0"))).toBe("10.208.4.0/24")
+  expect(freeSubnet([known("10.0.0.0/8")])).toBeUndefined()
+})
+
+// OVMS-NET-004
+test("every address of a subnet but the host's, the network's and the broadcast is somebody's in the end", () => {
+  const subnet = known("10.210.3.16/28")
+  expect(gatewayOf(subnet)).toBe("10.210.3.17")
+  expect(netmaskOf(subnet)).toBe("255.255.255.240")
+  const taken = new Set<string>()
+  for (let at = 0; at < 13; at++) {
+    const address = freeAddress(subnet, taken)
+    if (address) taken.add(address)
+  }
+  expect([...taken].map((address) => Number(address.split(".")[3])).sort((a, b) => a - b)).toEqual(
+    Array.from({ length: 13 }, (_, at) => 18 + at),
+  )
+  expect(freeAddress(subnet, taken)).toBeUndefined()
+})
+
+test("an interface's name is one that Linux takes, and new", () => {
+  const all = Array.from({ length: 100 }, newInterface)
+  expect(new Set(all).size).toBe(100)
+  for (const name of all) expect(name).toMatch(/^ovm-[0-9a-f]{8}$/)
+})
+
+// OVMS-NET-007, OVMS-NET-008
+test("the rules close what is private before they open anything, and all of an internal network", () => {
+  const network = { interface: "ovm-0badcafe", subnet: known("10.210.3.0/24") }
+  const open = rulesText({ ...network, internal: false })
+  for (const closed of ["10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16", "168.63.129.16/32"])
+    expect(open).toContain(closed)
+  expect(open).not.toContain("fe80")
+  expect(open.indexOf("ip daddr @closed drop")).toBeLessThan(open.indexOf("\naccept\n"))
+  expect(open).toContain("masquerade")
+  const internal = rulesText({ ...network, internal: true })
+  expect(internal).not.toContain("masquerade")
+  expect(internal).toContain("chain out {\ndrop\n}")
+})
+
+// OVMS-NET-003
+test("who may not change the host's network is told so", () => {
+  const restore = withoutNetworkRights()
+  try {
+    expect(assertNetworkRights).toThrow("root's to make")
+  } finally {
+    restore()
+  }
+})

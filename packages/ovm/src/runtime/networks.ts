@@ -1,0 +1,235 @@
+import { join } from "node:path"
+import { OvmError, toOvmError } from "../errors.ts"
+import { portsOf, routedSubnets } from "../network/named/bridge.ts"
+import { HostNetwork } from "../network/named/host-network.ts"
+import { type NetworkMember, newInterface } from "../network/named/named-network.ts"
+import { assertPrograms } from "../network/named/programs.ts"
+import { assertNetworkRights } from "../network/named/rights.ts"
+import {
+  freeSubnet,
+  gatewayOf,
+  parseSubnet,
+  type Subnet,
+  subnetsOverlap,
+  subnetText,
+} from "../network/named/subnet.ts"
+import type { Instance } from "./instance.ts"
+import type { Network, NetworkRequest } from "./interfaces.ts"
+import { type NetworkRecord, NetworkRecords } from "./network-records.ts"
+import { hasEnded } from "./states.ts"
+
+/** Between two looks whether anything of a network has ended. */
+const LOOK_MS = 2000
+const MOST = 64
+
+interface Known {
+  readonly record: NetworkRecord
+  readonly host: HostNetwork
+  /** Why it could not be put in order, as far as it was said already. */
+  fault?: string
+  /** It is being put in order. */
+  mending?: boolean
+}
+
+type Log = (event: string, fields: Record<string, unknown>) => void
+
+/** The networks of one root, and what the host has of them (spec/networks.md). */
+export class Networks {
+  readonly #records: NetworkRecords
+  readonly #known = new Map<string, Known>()
+  /** What makes and removes them does so one after the other: two are not to have one subnet. */
+  #turn: Promise<unknown> = Promise.resolve()
+  #looking: NodeJS.Timeout | undefined
+
+  constructor(
+    root: string,
+    private readonly instances: ReadonlyMap<string, Instance>,
+    private readonly log: Log,
+  ) {
+    this.#records = new NetworkRecords(join(root, "networks"))
+  }
+
+  /** Knows again what is on record, before instances are taken over. */
+  load(): void {
+    for (const record of this.#records.read((path) => this.log("not a network", { path })))
+      this.#known.set(record.name, { record, host: new HostNetwork(record) })
+  }
+
+  /** Makes what is missing of them, as after the host's start, and looks after them from now on (OVMS-NET-015). */
+  begin(): void {
+    for (const known of this.#known.values()) void this.#mend(known, () => known.host.renew(this.#of(known)))
+    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  close(): void {
+    clearInterval(this.#looking)
+  }
+
+  /** By name. */
+  list(): readonly Network[] {
+    const all = [...this.#known.values()].sort((a, b) => (a.record.name < b.record.name ? -1 : 1))
+    return all.map((known) => this.#shown(known))
+  }
+
+  /** See Runtime.createNetwork. */
+  async create(request: NetworkRequest): Promise<Network> {
+    assertNetworkRights()
+    assertPrograms()
+    return await this.#inTurn(async () => {
+      const { name, internal = false } = request
+      if (this.#records.has(name)) throw new OvmError("OVM_NAME_IN_USE", `there is a network ${name} already`)
+      if (this.#known.size >= MOST) throw new OvmError("OVM_TOO_MANY", `there are ${MOST} networks already`)
+      const subnet = await this.#subnetFor(request.subnet)
+      const made = { interface: newInterface(), created: new Date().toISOString() }
+      const record: NetworkRecord = { name, subnet, internal, ...made }
+      const known = { record, host: new HostNetwork(record) }
+      // Before anything is made: whatever comes in between, it is known whose it is.
+      this.#records.write(record)
+      try {
+        await known.host.renew(() => [])
+      } catch (thrown) {
+        await known.host.remove().catch(() => {})
+        this.#records.remove(name)
+        throw thrown
+      }
+      this.#known.set(name, known)
+      return this.#shown(known)
+    })
+  }
+
+  /** See Runtime.removeNetwork. */
+  async remove(name: string): Promise<void> {
+    await this.#inTurn(async () => {
+      const known = this.get(name)
+      const [user] = this.usersOf(name)
+      if (user) throw inUse(name, `the instance ${user.id} was started in it`, { instance_id: user.id })
+      // From here on nobody joins it.
+      this.#known.delete(name)
+      try {
+        const [port] = await portsOf(known.record.interface)
+        if (port !== undefined) throw inUse(name, `${port} of this host is connected to it`, {})
+        await known.host.remove()
+        this.#records.remove(name)
+      } catch (thrown) {
+        this.#known.set(name, known)
+        throw thrown
+      }
+    })
+  }
+
+  /** Throws OVM_NETWORK_UNKNOWN. */
+  get(name: string): Known {
+    const known = this.#known.get(name)
+    if (known) return known
+    throw new OvmError("OVM_NETWORK_UNKNOWN", `there is no network ${JSON.stringify(name.slice(0, 100))}`)
+  }
+
+  /** Those on record that were started in it, or are just being. */
+  usersOf(name: string): readonly Instance[] {
+    return [...this.instances.values()].filter(
+      ({ info, request }) => (info.network?.name ?? request?.overrides?.network?.name) === name,
+    )
+  }
+
+  /** Has the machines of the network that `instance` is in, if it is in one, know it. Throws what its making throws. */
+  async serve({ info: { network } }: Pick<Instance, "info">): Promise<void> {
+    if (network?.name === undefined) return
+    const known = this.get(network.name)
+    await known.host.serve(this.#of(known))
+  }
+
+  /** As `serve`, where nobody waits for it: what fails is tried again with the next look. */
+  tell(instance: Pick<Instance, "info">): void {
+    void this.serve(instance).catch(() => {})
+  }
+
+  #of({ record: { name } }: Known): () => readonly NetworkMember[] {
+    return () => this.usersOf(name).flatMap((instance) => memberOf(instance) ?? [])
+  }
+
+  #look(): void {
+    // Also of one that lacks nothing: a start that failed has told nobody.
+    for (const known of this.#known.values()) void this.#mend(known, () => known.host.serve(this.#of(known)))
+  }
+
+  async #mend(known: Known, work: () => Promise<void>): Promise<void> {
+    if (known.mending) return
+    const { name: network } = known.record
+    const was = known.host.broken
+    known.mending = true
+    try {
+      await work()
+      if (was) this.log("network made", { network })
+      delete known.fault
+    } catch (thrown) {
+      const { message } = toOvmError(thrown)
+      if (message !== known.fault) this.log("network fault", { network, error: message })
+      known.fault = message
+    } finally {
+      known.mending = false
+    }
+  }
+
+  #shown({ record, host, fault }: Known): Network {
+    const { name, subnet, internal, created } = record
+    return {
+      name,
+      subnet: subnetText(subnet),
+      gateway: gatewayOf(subnet),
+      internal,
+      interface: record.interface,
+      created,
+      degraded: fault !== undefined || host.broken,
+      instances: this.usersOf(name).flatMap(({ id, info: { network }, state }) =>
+        network?.address === undefined
+          ? []
+          : [{ instance_id: id, address: network.address, in_use: !hasEnded(state) }],
+      ),
+    }
+  }
+
+  async #subnetFor(wanted: string | undefined): Promise<Subnet> {
+    const known = [...this.#known.values()].map(({ record }) => record)
+    const routed = await routedSubnets()
+    const taken = [...known.map(({ subnet }) => subnet), ...routed]
+    if (wanted === undefined) {
+      const free = freeSubnet(taken)
+      if (free) return free
+      throw new OvmError("OVM_SUBNET_IN_USE", "there is no subnet left that is free on this host")
+    }
+    const subnet = parseSubnet(wanted)
+    if (typeof subnet === "string")
+      throw new OvmError("OVM_REQUEST_INVALID", `subnet: ${wanted} ${subnet}`, {
+        detail: [{ pointer: "/subnet", requirement: "OVMS-NET-002", message: subnet }],
+      })
+    const other = known.find((one) => subnetsOverlap(one.subnet, subnet))
+    if (other) throw subnetInUse(wanted, `the network ${other.name} has ${subnetText(other.subnet)}`)
+    const route = routed.find((one) => subnetsOverlap(one, subnet))
+    if (route) throw subnetInUse(wanted, `this host has a route to ${subnetText(route)}`)
+    return subnet
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.catch(() => {})
+    return await mine
+  }
+}
+
+/** What others know of it, as long as it has not ended. */
+function memberOf({ info: { name, network, state } }: Instance): NetworkMember | undefined {
+  if (hasEnded(state) || network?.mac === undefined || network.address === undefined) return undefined
+  return { name, mac: network.mac, address: network.address }
+}
+
+function inUse(name: string, why: string, detail: Record<string, unknown>): OvmError {
+  return new OvmError("OVM_NETWORK_IN_USE", `the network ${name} is in use: ${why}`, {
+    detail: { network: name, ...detail },
+  })
+}
+
+function subnetInUse(subnet: string, why: string): OvmError {
+  return new OvmError("OVM_SUBNET_IN_USE", `${subnet} is in use: ${why}`, {
+    hint: "leave --subnet out for one that is free",
+  })
+}

@@ -1,0 +1,296 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { execFileSync } from "node:child_process"
+import { existsSync, readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { until } from "@ovms/testkit/until.ts"
+import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
+import { PROGRAM, Sandbox } from "./sandbox.ts"
+
+// A Linux takes tens of seconds where there is no KVM.
+setDefaultTimeout(900_000)
+
+// Networks that machines share (spec/networks.md), on a host that is a network namespace of its own.
+
+const MACHINE = join(import.meta.dir, "../../../.cache/machine")
+const SERVED = "/run/ovm-networks"
+const HOST = ["192.0.2.2", "2001:db8:1::2", "203.0.113.5"]
+const GATEWAYS = ["192.0.2.1", "2001:db8:1::1"]
+const PUBLIC = "198.51.100.7"
+const PRIVATE = ["10.9.0.1", "192.168.7.7", "169.254.169.254"]
+
+const skip =
+  (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
+  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed") ||
+  (existsSync("/usr/sbin/dnsmasq") ? "" : "dnsmasq is not installed") ||
+  (existsSync("/usr/sbin/nft") ? "" : "nft is not installed") ||
+  worldMissing() ||
+  bridgesMissing()
+if (skip) console.log(`SKIP packages/ovm/test/networks.test.ts: ${skip}`)
+
+function bridgesMissing(): string {
+  try {
+    execFileSync("unshare", ["-n", "ip", "link", "add", "name", "b0", "type", "bridge"], { stdio: "ignore" })
+    return existsSync("/dev/net/tun") ? "" : "there is no /dev/net/tun"
+  } catch {
+    return "bridges cannot be made here"
+  }
+}
+
+/** Where NAME is, and what it serves, again and again: OVM-FOUND NAME ADDRESS mac MAC. */
+const FIND = `find() {
+a=$(nslookup $1 2>/dev/null | sed -n '/^Name/,$ s/^Address[^:]*:* *\\([0-9.]*\\).*/\\1/p' | head -n 1)
+[ "$a" ] && echo "OVM-FOUND $1 $a $(printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $a 80 | grep mac)" || echo "OVM-LOST $1"
+}
+try() { nc -w 3 $1 $2 -e /bin/true >/dev/null 2>&1 && echo "OVM-TRY $1 $2 open" || echo "OVM-TRY $1 $2 closed"; }
+{ for n in $NAMES; do find $n; done; for t in $TRY; do try \${t%:*} \${t#*:}; done; echo OVM-TRIED
+while :; do for n in $NAMES; do find $n; done; sleep 1; done; } &
+`
+
+/** A command that succeeds if it can connect. */
+function connect(address: string, port = 80): readonly string[] {
+  return ["timeout", "5", "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`]
+}
+
+describe.skipIf(Boolean(skip))("networks that machines share", () => {
+  let world: World
+  let box: Sandbox
+
+  const onHost = (...command: readonly string[]): string => {
+    const [file = "", ...args] = [...world.host.inside, ...command]
+    return execFileSync(file, args, { env: box.environment(), timeout: 60_000 }).toString()
+  }
+  const startDaemon = () => onHost(...PROGRAM, "daemon", "--detach")
+  const pack = async (tag: string, names: string, tries: readonly string[] = []) => {
+    const script = `NAMES="${names}"; TRY="${tries.join(" ")}"\n${FIND}`
+    const run = Buffer.from(script).toString("base64")
+    const source = {
+      schemaVersion: 1,
+      name: "net/guest",
+      kernel: {
+        path: join(MACHINE, "vmlinuz"),
+        args: `console=ttyS0 quiet panic=-1 no_timer_check ovm.run=${run}`,
+      },
+      initrd: { path: join(MACHINE, "net.img") },
+      resources: { memory: 128 << 20 },
+    }
+    await box.ok(["pack", "-f", await box.file("machine.json", source), "-t", tag])
+  }
+  const run = async (...args: readonly string[]): Promise<string> =>
+    (await box.json(["run", "-d", ...args])).instance_id
+  /** What it says from now on, once that has `words`. */
+  const says = async (id: string, words: string | RegExp): Promise<string> => {
+    const before = (await box.ok(["logs", id])).length
+    return await until(
+      `${words} on the console of ${id}`,
+      async () => (await box.ok(["logs", id])).slice(before),
+      {
+        is: (text) => (typeof words === "string" ? text.includes(words) : words.test(text)),
+        deadlineMs: 180_000,
+        everyMs: 300,
+      },
+    )
+  }
+  /** All that it says until it has tried whom it reaches. */
+  const tried = (id: string) =>
+    until("one that has tried", () => box.ok(["logs", id]), {
+      is: (text) => text.includes("OVM-TRIED"),
+      deadlineMs: 300_000,
+      everyMs: 300,
+    })
+  const networkOf = async (id: string) => (await box.json(["status", id])).network
+  // biome-ignore lint/suspicious/noExplicitAny: the test says what it expects
+  const inspect = async (name: string): Promise<any> => await box.json(["network", "inspect", name])
+  const interfaces = () => onHost("ip", "-o", "link", "show").match(/ovm[-a-z0-9]*(?=[:@])/g) ?? []
+  /** Of its dnsmasq; 0 while there is none. */
+  const pidOf = (bridge: string): number => {
+    const path = join(SERVED, bridge, "pid")
+    return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0
+  }
+
+  beforeAll(async () => {
+    world = await World.create(HOST, [...GATEWAYS, PUBLIC, ...PRIVATE])
+    box = await Sandbox.create()
+    const reach = [PUBLIC, ...PRIVATE, ...HOST.filter((one) => !one.includes(":"))]
+    await pack("db:1", "")
+    await pack(
+      "web:1",
+      "db db.ovm.internal",
+      reach.map((address) => `${address}:${PORT}`),
+    )
+    startDaemon()
+  })
+  afterAll(async () => {
+    for (const id of (await box.ok(["ps", "--all", "--quiet"])).split("\n").filter(Boolean))
+      await box.ovm(["rm", "--force", id])
+    await box.ovm(["network", "prune"])
+    await box[Symbol.asyncDispose]()
+    world?.[Symbol.dispose]()
+  })
+
+  // OVMS-NET-001, OVMS-NET-002, OVMS-NET-010, OVMS-NET-013, OVMS-NET-015
+  test("a network is made and removed, and what is wrong with one is named", async () => {
+    expect(await box.ok(["network", "create", "lab"])).toBe("lab")
+    const lab = await inspect("lab")
+    expect(lab).toMatchObject({ name: "lab", internal: false, degraded: false, instances: [] })
+    expect(lab.interface).toMatch(/^ovm-[0-9a-f]{8}$/)
+    expect(onHost("ip", "-4", "addr", "show", "dev", lab.interface)).toContain(`${lab.gateway}/24`)
+    expect(onHost("nft", "list", "tables")).toContain(lab.interface)
+    const user = readFileSync(`/proc/${pidOf(lab.interface)}/status`, "utf8")
+    expect(user).not.toMatch(/^Uid:\t0/m)
+    await box.fails(["network", "create", "lab"], "OVM_NAME_IN_USE", ["lab", "ovm network rm lab"])
+    await box.fails(["network", "create", "other", "--subnet", lab.subnet], "OVM_SUBNET_IN_USE", ["lab has"])
+    await box.fails(["network", "create", "other", "--subnet", "192.168.7.0/16"], "OVM_REQUEST_INVALID", [
+      "192.168.0.0/16",
+    ])
+    await box.fails(["network", "create", "other", "--subnet", "8.8.8.0/24"], "OVM_REQUEST_INVALID", [
+      "private",
+    ])
+    await box.fails(["network", "create", "user"], "OVM_REQUEST_INVALID", ["name"])
+    await box.fails(["network", "inspect", "nothing"], "OVM_NETWORK_UNKNOWN", ["nothing", "ovm network ls"])
+    await box.fails(["run", "-d", "--network", "nothing", "db:1"], "OVM_NETWORK_UNKNOWN", ["nothing"])
+    const joining = ["run", "-d", "--network", "lab"]
+    await box.fails([...joining, "-p", "80", "db:1"], "OVM_UNSUPPORTED", ["network.ports", "--network user"])
+    await box.fails([...joining, "--outbound", "off", "db:1"], "OVM_UNSUPPORTED", ["--internal"])
+    onHost("ip", "route", "add", "10.211.0.0/16", "dev", "near")
+    await box.fails(["network", "create", "o", "--subnet", "10.211.9.0/24"], "OVM_SUBNET_IN_USE", [
+      "10.211.0.0/16",
+    ])
+    expect((await box.json(["network", "ls"])).networks).toHaveLength(1)
+    expect(await box.instances("--all")).toEqual([])
+    // The host was started again.
+    await box.ok(["daemon", "--stop"])
+    process.kill(pidOf(lab.interface), "SIGKILL")
+    onHost("ip", "link", "delete", lab.interface)
+    onHost("nft", "delete", "table", "inet", lab.interface)
+    rmSync(join(SERVED, lab.interface), { recursive: true })
+    startDaemon()
+    const again = await until("a network that is whole", () => inspect("lab"), { is: (one) => !one.degraded })
+    expect(again).toEqual(lab)
+    expect(onHost("ip", "-4", "addr", "show", "dev", lab.interface)).toContain(`${lab.gateway}/24`)
+    expect(onHost("nft", "list", "tables")).toContain(lab.interface)
+    expect(await box.ok(["network", "prune"])).toBe("lab")
+    expect(interfaces()).toEqual([])
+    expect(onHost("nft", "list", "tables")).not.toContain(lab.interface)
+    expect(existsSync(join(SERVED, lab.interface))).toBe(false)
+  })
+
+  // OVMS-NET-003
+  test("a daemon without the rights makes none, and says whose they are", async () => {
+    await using other = await Sandbox.create()
+    const [file = "", ...inside] = world.host.inside
+    const args = [...inside, "setpriv", "--bounding-set", "-net_admin", ...PROGRAM, "daemon", "--detach"]
+    execFileSync(file, args, { env: other.environment(), timeout: 60_000 })
+    const culprits = ["sudo ovm network create lab"]
+    await other.fails(["network", "create", "lab"], "OVM_PERMISSION_DENIED", culprits)
+    expect((await other.json(["network", "ls"])).networks).toEqual([])
+    expect(existsSync(join(other.home, "networks"))).toBe(false)
+    expect(interfaces()).toEqual([])
+  })
+
+  // OVMS-NET-004, OVMS-NET-005, OVMS-NET-006, OVMS-NET-007, OVMS-NET-008, OVMS-NET-009, OVMS-NET-011, OVMS-NET-012,
+  // OVMS-NET-013, OVMS-NET-014, OVMS-NET-015, OVMS-NET-016
+  test("two machines find each other by name, reach what is public, and leave nothing", async () => {
+    await box.ok(["network", "create", "lab"])
+    const { interface: bridge, gateway, subnet } = await inspect("lab")
+    const db = await run("--name", "db", "--network", "lab", "db:1")
+    const web = await run("--name", "web", "--network", "lab", "web:1")
+    await box.ok(["network", "create", "--internal", "back"])
+    const alone = await run("--name", "alone", "--network", "back", "web:1")
+    const [atDb, atWeb] = [await networkOf(db), await networkOf(web)]
+    expect(atDb).toMatchObject({ mode: "bridge", name: "lab", outbound: true })
+    expect(atDb.address).not.toBe(atWeb.address)
+    expect(atDb.mac).not.toBe(atWeb.mac)
+    const found = `OVM-FOUND db ${atDb.address} mac ${atDb.mac}`
+    const first = await tried(web)
+    expect(first).toContain(`${atWeb.address}/24 via ${gateway}`)
+    // What it reaches, and what it does not.
+    expect(first).toContain(`OVM-TRY ${PUBLIC} ${PORT} open`)
+    for (const address of [...PRIVATE, "192.0.2.2", "203.0.113.5"])
+      expect(first).toContain(`OVM-TRY ${address} ${PORT} closed`)
+    expect(world.host.contacts).toEqual([])
+    const contacts = world.others.contacts.map(({ address, from }) => `${from} ${address}`)
+    expect(contacts).toContain(`192.0.2.2 ${PUBLIC}`)
+    await says(web, found)
+    await says(web, `OVM-FOUND db.ovm.internal ${atDb.address} mac ${atDb.mac}`)
+    // From the host, and from nobody beyond it.
+    expect(onHost(...connect(atDb.address))).toBe("")
+    const beyond = (...command: readonly string[]) => {
+      const [file = "", ...args] = [...world.others.inside, ...command]
+      execFileSync(file, args, { stdio: "ignore" })
+    }
+    beyond("ip", "route", "replace", subnet, "via", "192.0.2.2")
+    beyond(...connect("192.0.2.2", PORT))
+    expect(() => beyond(...connect(atDb.address))).toThrow()
+
+    // One that is alone in a network that nothing leads out of.
+    const shut = await tried(alone)
+    expect(shut).toContain("OVM-LOST db\r")
+    for (const address of [PUBLIC, ...PRIVATE, "192.0.2.2"])
+      expect(shut).toContain(`OVM-TRY ${address} ${PORT} closed`)
+    expect((await networkOf(alone)).outbound).toBe(false)
+    await box.ok(["rm", "--force", "alone"])
+    await box.ok(["network", "rm", "back"])
+
+    // A clone does not come into the network of its source, and has one of its own.
+    await box.ok(["snapshot", "db", "--tag", "up"])
+    const into = ["run", "-d", "--network", "lab", "db:up"]
+    await box.fails(into, "OVM_UNSUPPORTED", ["network.name", "MAC address"])
+    const clone = await run("--name", "clone", "db:up")
+    expect(await networkOf(clone)).toMatchObject({ mode: "user", mac: atDb.mac })
+    await box.ok(["rm", "--force", "clone"])
+    await says(web, found)
+
+    // Nobody removes it under them.
+    await box.fails(["network", "rm", "lab"], "OVM_NETWORK_IN_USE", ["lab", "ovm network inspect"])
+    expect((await box.json(["network", "prune"])).removed).toEqual([])
+    expect((await inspect("lab")).instances).toContainEqual({
+      instance_id: db,
+      address: atDb.address,
+      in_use: true,
+    })
+
+    // Without a daemon, and under the next one.
+    const served = pidOf(bridge)
+    await box.ok(["daemon", "--stop"])
+    startDaemon()
+    await says(web, found)
+    expect(pidOf(bridge)).toBe(served)
+
+    // What serves names is killed.
+    process.kill(served, "SIGKILL")
+    await until("another dnsmasq", () => pidOf(bridge), {
+      is: (pid) => pid !== 0 && pid !== served,
+      deadlineMs: 10_000,
+    })
+    await until("a whole network", () => inspect("lab"), { is: ({ degraded }) => !degraded })
+    await says(web, found)
+
+    // By another name, then not at all.
+    await box.ok(["rename", "db", "store"])
+    await says(web, "OVM-LOST db\r")
+    await box.ok(["rename", "store", "db"])
+    await says(web, found)
+    await box.ok(["stop", "--time", "0", "db"])
+    await says(web, "OVM-LOST db\r")
+    // Its VMM is killed with nobody there to see it.
+    await box.ok(["start", "db"])
+    expect(await networkOf(db)).toEqual(atDb)
+    await says(web, found)
+    expect(interfaces()).toHaveLength(3)
+    await box.ok(["daemon", "--stop"])
+    const { machine } = JSON.parse(readFileSync(join(box.home, "instances", db, "instance.json"), "utf8"))
+    process.kill(machine.pid, "SIGKILL")
+    await until("its interface to go", interfaces, { is: (all) => all.length === 2 })
+    startDaemon()
+    await box.ok(["rm", "--force", "web", "db"])
+    await until("every interface of a machine to go", interfaces, { is: (all) => all.length === 1 })
+    const last = pidOf(bridge)
+    await box.ok(["network", "rm", "lab"])
+    expect(interfaces()).toEqual([])
+    // A host whose first process reaps nobody keeps its number, and nothing else of it.
+    const line = `/proc/${last}/cmdline`
+    expect(existsSync(line) ? readFileSync(line, "utf8") : "").toBe("")
+    expect(existsSync(join(SERVED, bridge))).toBe(false)
+    expect(onHost("nft", "list", "tables")).not.toContain(bridge)
+  })
+})
