@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { connect, execPieces, type Runtime } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { Sandbox } from "./sandbox.ts"
+import { finished, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
@@ -14,6 +14,8 @@ setDefaultTimeout(300_000)
 
 const MACHINE = join(import.meta.dir, "../../../.cache/machine")
 const SOURCE = join(MACHINE, "machine.json")
+/** What the image without a disk is packed with. */
+const NET = ["--args", "console=ttyS0 quiet panic=-1 no_timer_check", "--memory", "256MiB"]
 /** For a guest that boots, on a host that may be very busy. */
 const PATIENCE = 200_000
 const skip =
@@ -29,6 +31,9 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
   beforeAll(async () => {
     box = await Sandbox.create()
     await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
+    await box.ok(["pack", ...files, ...NET, "-t", "net:2"])
+    await box.ok(["pack", ...files, ...NET, "--agent", "-t", "net:1"])
     id = (await box.json(["run", "-d", "--agent", "--name", "web", "debian:12"])).instance_id
     runtime = connect(join(box.home, "ovm.sock"))
   })
@@ -236,8 +241,66 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     await box.ok(["rm", "--force", "one", "two"])
   })
 
-  test("a snapshot has what its machine had: no agent can be added [OVMS-API-329]", async () => {
+  test("run with a command: its output and status, boot or resume, and the machine ends with it [OVMS-API-321]", async () => {
+    const script = 'cat; echo "$A/$(pwd)"; echo err >&2; exit 7'
+    const asked = ["--rm", "-i", "-e", "A=1", "-w", "/etc"]
+    expect(await box.ovm(["run", ...asked, "debian:warm", "sh", "-c", script], { input: "given\n" })).toEqual(
+      { status: 7, stdout: "given\n1//etc\n", stderr: "err\n" },
+    )
+    // Options of ours may stand behind the image, up to the command.
+    const kept = [
+      "run",
+      "debian:warm",
+      "--name",
+      "kept",
+      "--timeout",
+      "1",
+      "--",
+      "sh",
+      "-c",
+      "sleep 600",
+      "--",
+    ]
+    expect(await box.ovm(kept)).toMatchObject({ status: 124 })
+    expect(await box.json(["status", "kept"])).toMatchObject({ state: "stopped" })
+    await box.ok(["rm", "kept"])
+    const typed = await box.onTerminal(
+      ["run", "--rm", "-it", "debian:warm", "sh"],
+      [["# ", "stty size; exit 9"]],
+    )
+    expect(typed).toMatchObject({ status: 9, output: expect.stringContaining("40 120") })
+    expect(await box.ovm(["run", "--rm", "--network", "none", "net:2", "cat", "/proc/1/comm"])).toMatchObject(
+      {
+        status: 0,
+        stdout: expect.stringMatching(/^(init|sleep)\n$/),
+      },
+    )
+    expect((await box.instances("--all")).map(({ name }) => name)).not.toContain("warm")
+  })
+
+  test("Ctrl-C reaches the command of a run, and what cannot have an agent says so", async () => {
+    const script = 'trap "echo caught; exit 5" INT; echo ready; sleep 600 & wait'
+    const running = box.begin(["run", "--rm", "debian:warm", "sh", "-c", script])
+    running.stdout?.once("data", () => running.kill("SIGINT"))
+    expect(await finished(running)).toEqual({ status: 5, stdout: "ready\ncaught\n", stderr: "" })
     await packGuest(join(box.home, "store"), "bare:1", "ticks=100000 tick_ms=100")
+    expect(await box.ovm(["run", "--rm", "--wait", "1", "bare:1", "true"])).toMatchObject({
+      status: 125,
+      stderr: expect.stringMatching(/OVM_AGENT_UNAVAILABLE[\s\S]*initrd/),
+    })
+    for (const [option, word] of [
+      ["-d", "--detach"],
+      ["--no-agent", "agent"],
+      ["--json", "--json"],
+    ] as const)
+      expect(await box.ovm(["run", option, "debian:warm", "true"])).toMatchObject({
+        status: 125,
+        stderr: expect.stringMatching(new RegExp(`OVM_USAGE.*${word}`)),
+      })
+    await box.fails(["run", "-i", "debian:warm"], "OVM_USAGE", ["--interactive"])
+  })
+
+  test("a snapshot has what its machine had: no agent can be added [OVMS-API-329]", async () => {
     const bare = (await box.json(["run", "-d", "bare:1"])).instance_id
     await box.console(bare, "TICK 1")
     await box.ok(["snapshot", bare, "--tag", "snap"])
@@ -246,9 +309,6 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
   })
 
   test("an image may ask for it, without a disk too, and it is there again when it is started again [OVMS-MAN-131]", async () => {
-    const args = ["--args", "console=ttyS0 quiet panic=-1 no_timer_check", "--memory", "256MiB", "--agent"]
-    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
-    await box.ok(["pack", ...files, ...args, "-t", "net:1"])
     expect(await box.ok(["inspect", "net:1"])).toContain("agent  ovms.agent.v1")
     const run = ["run", "-d", "--network", "none"]
     const without = (await box.json([...run, "--no-agent", "net:1"])).instance_id

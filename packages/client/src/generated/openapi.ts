@@ -690,6 +690,8 @@ export interface components {
             readonly directory?: string;
             /** @description After that it is ended. Absent - never. */
             readonly timeout_ms?: number;
+            /** @description How long a machine that is being started, and its agent, are waited for. Default 60000. */
+            readonly wait_ms?: number;
             /** @description What it reads, of one whose output is collected. Absent - nothing. */
             readonly input?: string;
             /** @description True - what it reads comes by POST /instances/{instance_id}/exec/input. Default false. */

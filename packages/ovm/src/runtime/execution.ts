@@ -26,8 +26,11 @@ export async function beginCommand(
   request: ExecRequest,
   { signal, input }: Call & { readonly input: boolean },
 ): Promise<Execution> {
-  const session = await agentInside(instance, signal ? { signal } : {})
-  const { timeout_ms, ...command } = request
+  const { timeout_ms, wait_ms, ...command } = request
+  const session = await agentInside(instance, {
+    ...(signal && { signal }),
+    ...(wait_ms !== undefined && { withinMs: wait_ms }),
+  })
   const stream = session.do(textsOf({ ...command, input }))
   const over = new AbortController()
   let timedOut = false

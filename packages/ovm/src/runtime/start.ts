@@ -168,6 +168,7 @@ export class Starts {
       ephemeral: ___,
       restart: ____,
       autoRemove: _____,
+      agent,
       ...others
     } = request.overrides ?? {}
     if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
@@ -178,6 +179,7 @@ export class Starts {
     const slot = found && this.#context.slots.next(found.digest)
     // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
     if (!slot || !images.isAdmitted(found.reference, slot.planned)) return undefined
+    if (agent !== undefined && agent !== (slot.planned.plan.agent ?? false)) return undefined
     const once = slot.planned.snapshot?.descriptor.uniqueness.multiResume === "deny"
     const release = once ? this.#claims.hold(found.digest) : undefined
     try {

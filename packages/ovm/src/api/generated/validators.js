@@ -5347,7 +5347,7 @@ return errors === 0;
 validate37.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
 export const ExecRequest = validate38;
-const schema49 = {"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"input":{"type":"string"},"interactive":{"type":"boolean"},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
+const schema49 = {"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"wait_ms":{"type":"integer","minimum":0,"maximum":600000},"input":{"type":"string"},"interactive":{"type":"boolean"},"terminal":{"type":"object","additionalProperties":false,"required":["rows","columns"],"properties":{"rows":{"type":"integer","minimum":0,"maximum":65535},"columns":{"type":"integer","minimum":0,"maximum":65535}}}}};
 const pattern57 = new RegExp("^[^\\u0000]*$", "u");
 const pattern58 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
 
@@ -5373,7 +5373,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!((((((((key0 === "command") || (key0 === "environment")) || (key0 === "user")) || (key0 === "directory")) || (key0 === "timeout_ms")) || (key0 === "input")) || (key0 === "interactive")) || (key0 === "terminal"))){
+if(!(func3.call(schema49.properties, key0))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -5641,9 +5641,10 @@ errors++;
 }
 }
 }
-if(data.input !== undefined){
-if(typeof data.input !== "string"){
-const err24 = {instancePath:instancePath+"/input",schemaPath:"#/properties/input/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.wait_ms !== undefined){
+let data7 = data.wait_ms;
+if(!(((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7))) && (isFinite(data7)))){
+const err24 = {instancePath:instancePath+"/wait_ms",schemaPath:"#/properties/wait_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -5652,10 +5653,9 @@ vErrors.push(err24);
 }
 errors++;
 }
-}
-if(data.interactive !== undefined){
-if(typeof data.interactive !== "boolean"){
-const err25 = {instancePath:instancePath+"/interactive",schemaPath:"#/properties/interactive/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if((typeof data7 == "number") && (isFinite(data7))){
+if(data7 > 600000 || isNaN(data7)){
+const err25 = {instancePath:instancePath+"/wait_ms",schemaPath:"#/properties/wait_ms/maximum",keyword:"maximum",params:{comparison: "<=", limit: 600000},message:"must be <= 600000"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -5664,12 +5664,8 @@ vErrors.push(err25);
 }
 errors++;
 }
-}
-if(data.terminal !== undefined){
-let data9 = data.terminal;
-if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
-if(data9.rows === undefined){
-const err26 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/required",keyword:"required",params:{missingProperty: "rows"},message:"must have required property '"+"rows"+"'"};
+if(data7 < 0 || isNaN(data7)){
+const err26 = {instancePath:instancePath+"/wait_ms",schemaPath:"#/properties/wait_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -5678,8 +5674,11 @@ vErrors.push(err26);
 }
 errors++;
 }
-if(data9.columns === undefined){
-const err27 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/required",keyword:"required",params:{missingProperty: "columns"},message:"must have required property '"+"columns"+"'"};
+}
+}
+if(data.input !== undefined){
+if(typeof data.input !== "string"){
+const err27 = {instancePath:instancePath+"/input",schemaPath:"#/properties/input/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -5688,9 +5687,10 @@ vErrors.push(err27);
 }
 errors++;
 }
-for(const key1 in data9){
-if(!((key1 === "rows") || (key1 === "columns"))){
-const err28 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+}
+if(data.interactive !== undefined){
+if(typeof data.interactive !== "boolean"){
+const err28 = {instancePath:instancePath+"/interactive",schemaPath:"#/properties/interactive/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -5700,10 +5700,11 @@ vErrors.push(err28);
 errors++;
 }
 }
-if(data9.rows !== undefined){
-let data10 = data9.rows;
-if(!(((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10))) && (isFinite(data10)))){
-const err29 = {instancePath:instancePath+"/terminal/rows",schemaPath:"#/properties/terminal/properties/rows/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.terminal !== undefined){
+let data10 = data.terminal;
+if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
+if(data10.rows === undefined){
+const err29 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/required",keyword:"required",params:{missingProperty: "rows"},message:"must have required property '"+"rows"+"'"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -5712,9 +5713,8 @@ vErrors.push(err29);
 }
 errors++;
 }
-if((typeof data10 == "number") && (isFinite(data10))){
-if(data10 > 65535 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/terminal/rows",schemaPath:"#/properties/terminal/properties/rows/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data10.columns === undefined){
+const err30 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/required",keyword:"required",params:{missingProperty: "columns"},message:"must have required property '"+"columns"+"'"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -5723,8 +5723,9 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(data10 < 0 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/terminal/rows",schemaPath:"#/properties/terminal/properties/rows/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+for(const key1 in data10){
+if(!((key1 === "rows") || (key1 === "columns"))){
+const err31 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -5734,11 +5735,10 @@ vErrors.push(err31);
 errors++;
 }
 }
-}
-if(data9.columns !== undefined){
-let data11 = data9.columns;
+if(data10.rows !== undefined){
+let data11 = data10.rows;
 if(!(((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11))) && (isFinite(data11)))){
-const err32 = {instancePath:instancePath+"/terminal/columns",schemaPath:"#/properties/terminal/properties/columns/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err32 = {instancePath:instancePath+"/terminal/rows",schemaPath:"#/properties/terminal/properties/rows/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -5749,7 +5749,7 @@ errors++;
 }
 if((typeof data11 == "number") && (isFinite(data11))){
 if(data11 > 65535 || isNaN(data11)){
-const err33 = {instancePath:instancePath+"/terminal/columns",schemaPath:"#/properties/terminal/properties/columns/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err33 = {instancePath:instancePath+"/terminal/rows",schemaPath:"#/properties/terminal/properties/rows/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -5759,7 +5759,7 @@ vErrors.push(err33);
 errors++;
 }
 if(data11 < 0 || isNaN(data11)){
-const err34 = {instancePath:instancePath+"/terminal/columns",schemaPath:"#/properties/terminal/properties/columns/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err34 = {instancePath:instancePath+"/terminal/rows",schemaPath:"#/properties/terminal/properties/rows/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -5770,9 +5770,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err35 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data10.columns !== undefined){
+let data12 = data10.columns;
+if(!(((typeof data12 == "number") && (!(data12 % 1) && !isNaN(data12))) && (isFinite(data12)))){
+const err35 = {instancePath:instancePath+"/terminal/columns",schemaPath:"#/properties/terminal/properties/columns/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -5781,15 +5782,49 @@ vErrors.push(err35);
 }
 errors++;
 }
-}
-}
-else {
-const err36 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data12 == "number") && (isFinite(data12))){
+if(data12 > 65535 || isNaN(data12)){
+const err36 = {instancePath:instancePath+"/terminal/columns",schemaPath:"#/properties/terminal/properties/columns/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err36];
 }
 else {
 vErrors.push(err36);
+}
+errors++;
+}
+if(data12 < 0 || isNaN(data12)){
+const err37 = {instancePath:instancePath+"/terminal/columns",schemaPath:"#/properties/terminal/properties/columns/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err37];
+}
+else {
+vErrors.push(err37);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err38 = {instancePath:instancePath+"/terminal",schemaPath:"#/properties/terminal/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err38];
+}
+else {
+vErrors.push(err38);
+}
+errors++;
+}
+}
+}
+else {
+const err39 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err39];
+}
+else {
+vErrors.push(err39);
 }
 errors++;
 }

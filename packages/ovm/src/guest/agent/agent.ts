@@ -44,7 +44,7 @@ export class Agent {
     return this.#since === undefined ? { ready: false } : { ready: true, since: this.#since }
   }
 
-  /** One that answers, within that time. Throws OVM_AGENT_UNAVAILABLE, OVM_INTERRUPTED. */
+  /** One that answers, within that time and before it is closed. Throws OVM_AGENT_UNAVAILABLE, OVM_INTERRUPTED. */
   async session(withinMs: number, signal?: AbortSignal): Promise<AgentSession> {
     const deadline = performance.now() + withinMs
     const over = new AbortController()
@@ -52,7 +52,8 @@ export class Agent {
     try {
       while (!this.#session) {
         const left = deadline - performance.now()
-        if (left <= 0 || this.#closing.signal.aborted) throw silent(withinMs)
+        if (this.#closing.signal.aborted) throw silent("before the machine ended")
+        if (left <= 0) throw silent(withinMs <= 0 ? "yet" : `within ${Math.ceil(withinMs / 1000)} s`)
         await Promise.race([this.#arrived.promise, sleep(left, undefined, { signal: stop }).catch(() => {})])
         if (signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "waiting for the agent was interrupted")
       }
@@ -112,11 +113,6 @@ export class Agent {
   }
 }
 
-function silent(ms: number): OvmError {
-  return new OvmError(
-    "OVM_AGENT_UNAVAILABLE",
-    ms === 0
-      ? "no agent answers inside the machine"
-      : `no agent has answered inside the machine within ${Math.ceil(ms / 1000)} s`,
-  )
+function silent(when: string): OvmError {
+  return new OvmError("OVM_AGENT_UNAVAILABLE", `no agent has answered inside the machine ${when}`)
 }

@@ -7,14 +7,18 @@ import { printConsole, showConsole } from "../../console.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
+import { defineExecOptions, type ExecOptions, endAsInside } from "../../exec-options.ts"
 import { interruptible } from "../../interrupt.ts"
+import { removed, tellKept } from "../../kept.ts"
 import { launch } from "../../launch.ts"
 import { defineMachineOptions, type MachineOptions, startRequest } from "../../machine-options.ts"
 import { isTerminal, print, printError, printJson } from "../../output.ts"
 import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../../pull-policy.ts"
+import { refuseExecOptions, runCommand } from "../../run-command.ts"
 import { examples } from "../../terminal/examples.ts"
+import { optionsUntil } from "../../terminal/options-until.ts"
 
-interface RunOptions extends MachineOptions {
+interface RunOptions extends MachineOptions, ExecOptions {
   readonly detach?: boolean
   readonly pull: PullPolicy
   readonly plainHttp?: boolean
@@ -27,10 +31,15 @@ export function define(command: Command): void {
       "terminal every key goes to the guest, as with `ovm attach`: Ctrl-P Ctrl-Q detaches, Ctrl-C twice asks the " +
       "guest to power off. Elsewhere the first Ctrl-C does that. The next one kills the machine. With --detach the " +
       "machine is left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
+      "With a command the machine has an agent that runs it, the console is kept aside, and the machine is stopped when " +
+      "the command has ended: `ovm exec --help` says how the two are.\n" +
       "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked; " +
-      "1 to 127, what it handed back by the port 0x501 (`ovm wait` tells which it was).",
+      "1 to 127, what it handed back by the port 0x501 (`ovm wait` tells which it was); with a command that of " +
+      "`ovm exec`.",
   )
-  command.argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
+  command
+    .argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
+    .argument("[command...]", "a program inside the machine and its arguments, in place of the console")
   command.option("-d, --detach", "leave the machine running and print the instance's id")
   defineMachineOptions(command)
     .addOption(
@@ -42,15 +51,20 @@ export function define(command: Command): void {
     .option("--plain-http", "speak HTTP without TLS to the registry")
     .option("--json", "print the id as JSON; with --detach")
     .action(run)
+  defineExecOptions(command, "300")
+  optionsUntil(command, 2)
   examples(
     command,
     "ovm run registry.example.com/machines/debian:13",
     "ovm run --detach --name web --memory 1GiB --cpus 2 debian:13",
     "ovm run --rm ./layout",
+    "ovm run --rm debian:13 uname -a",
   )
 }
 
-async function run(text: string, options: RunOptions): Promise<void> {
+async function run(text: string, words: readonly string[], options: RunOptions): Promise<void> {
+  if (words.length > 0) return await endAsInside(() => runCommand(text, words, options), options)
+  refuseExecOptions(options)
   const image = await nameFor(text)
   if (options.detach) return runDetached(image, options)
   if (options.json)
@@ -73,10 +87,7 @@ async function run(text: string, options: RunOptions): Promise<void> {
   try {
     const info = await showUntilEnd(runtime, id, left)
     if (options.rm) printError(`${info.name} ${endOf(info)}\n`)
-    else if (isTerminal("stderr"))
-      printError(
-        `${info.name} is kept with its disk: ovm start ${info.name} goes on with it, ovm rm ${info.name} removes it\n`,
-      )
+    else tellKept(info.name)
   } catch (thrown) {
     if (!left.signal.aborted) throw thrown
     tellDetached((await runtime.status(id)).name)
@@ -85,13 +96,6 @@ async function run(text: string, options: RunOptions): Promise<void> {
     if (isTerminal("stdin")) dropTyped(0)
     if (options.rm && !left.signal.aborted) await removed(runtime, id)
   }
-}
-
-/** All was read: what the daemon does once a while has passed is done now. */
-async function removed(runtime: Runtime, id: string): Promise<void> {
-  await runtime.remove(id, { force: true }).catch((thrown) => {
-    if (!(thrown instanceof OvmError && thrown.code === "OVM_INSTANCE_UNKNOWN")) throw thrown
-  })
 }
 
 /** On a terminal both ways. Throws what showConsole throws, and something once `left` was aborted. */

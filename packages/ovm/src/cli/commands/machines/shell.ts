@@ -1,9 +1,10 @@
 import type { Command } from "commander"
 import { OvmError } from "../../../errors.ts"
 import { endWith } from "../../failure.ts"
+import { runInside } from "../../inside.ts"
+import { findInstance } from "../../instances.ts"
 import { isTerminal } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
-import { insideOf } from "./exec.ts"
 
 /** The best shell that the guest has, at its user's home. */
 const SHELL = 'cd "$HOME" 2>/dev/null; if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi'
@@ -30,5 +31,8 @@ async function run(text: string, { user }: ShellOptions): Promise<void> {
       hint: `ovm exec -i ${text} sh`,
     })
   const request = { command: ["/bin/sh", "-c", SHELL], ...(user !== undefined && { user }) }
-  endWith((await insideOf(text, request, { input: true, terminal: true })).exit_code)
+  const { runtime, instance } = await findInstance(text)
+  endWith(
+    (await runInside(runtime, instance.instance_id, request, { input: true, terminal: true })).exit_code,
+  )
 }
