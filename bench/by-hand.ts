@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { connectIn } from "../packages/ovm/src/vmm/process/socket.ts"
 import { connectQmp, type Qmp } from "../packages/ovm/src/vmm/qemu/qmp.ts"
 import type { Copying } from "../packages/ovm/src/vmm/qemu/snapshot/copying.ts"
+import { yielding } from "./vmm-by-hand.ts"
 
 /** The monitor of a machine that nobody else holds. */
 export async function monitor(folder: string): Promise<Qmp> {
@@ -98,13 +99,13 @@ export interface Loaded {
 
 /**
  * Runs the command line of a machine that waits for a state in `folder`, gives it `state` and lets it go on. In a
- * session of its own, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new session
- * less of the processors at first.
+ * session of its own that yields, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new
+ * session less of the processors at first, and whoever starts twenty at a time wants to have a say beside them.
  */
 export async function loadByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Loaded> {
   const [program = "", ...args] = argv
   const began = performance.now()
-  const child = spawn(program, args, { cwd: folder, stdio: "ignore", detached: true })
+  const child = await yielding(spawn(program, args, { cwd: folder, stdio: "ignore", detached: true }))
   const qmp = await monitor(folder)
   await qmp.execute("migrate-set-capabilities", on("x-ignore-shared"))
   await qmp.execute("migrate-incoming", { uri: "unix:in" })

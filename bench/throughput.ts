@@ -1,5 +1,5 @@
 // How many clones of one snapshot a second, twenty starts at a time: with warm slots and without, beside the same
-// command line by hand. `make bench-throughput`.
+// command line by hand, whose machines yield as ovm's do. `make bench-throughput`.
 import { mkdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
@@ -16,7 +16,6 @@ const AT_A_TIME = 20
 const ROUNDS = 3
 const DISK = 1 << 20
 const BOUND = 0.9
-const LOOK_MS = 50
 
 /** Without a network, which would need a passt by hand as well. */
 const SETTINGS = { limits: { running: CLONES + AT_A_TIME }, defaults: { network: "none" } }
@@ -40,31 +39,49 @@ async function measure({ rates, each }: Way, start: (nth: number) => Promise<num
   rates.push((CLONES * 1000) / (performance.now() - began))
 }
 
-/**
- * Starts one, and waits until it runs: its id, and milliseconds since the request. It is not asked often: that takes
- * the same cores.
- */
-async function running(runtime: Runtime): Promise<{ id: string; took: number }> {
+/** A daemon, and when each of its machines runs. */
+interface Watched {
+  readonly runtime: Runtime
+  /** Settles once that instance runs; fails if it has failed. */
+  runs(id: string): Promise<void>
+}
+
+/** The daemon tells what becomes of its machines: asking for twenty of them again and again takes the same cores. */
+async function watched(runtime: Runtime, signal: AbortSignal): Promise<Watched> {
+  const told = new Map<string, PromiseWithResolvers<void>>()
+  const of = (id = "") => {
+    const one = told.get(id) ?? Promise.withResolvers<void>()
+    told.set(id, one)
+    return one
+  }
+  const events = await runtime.events({ follow: true, signal })
+  const listen = async () => {
+    for await (const { type, instance_id } of events) {
+      if (type === "running") of(instance_id).resolve()
+      if (type === "failed") of(instance_id).reject(new Error(`the machine ${instance_id} has failed`))
+    }
+  }
+  listen().catch(() => {})
+  return { runtime, runs: (id) => of(id).promise }
+}
+
+/** Starts one, and waits until it runs: its id, and milliseconds since the request. */
+async function running({ runtime, runs }: Watched): Promise<{ id: string; took: number }> {
   const began = performance.now()
   const { instance_id: id, status } = await runtime.start({ manifest: warm })
-  if (status === "running") return { id, took: performance.now() - began }
-  for (;;) {
-    await Bun.sleep(LOOK_MS)
-    const { state, timings_ms } = await runtime.status(id)
-    if (state === "running") return { id, took: timings_ms.total ?? Number.NaN }
-    if (state !== "starting") throw new Error(`the machine is ${state}`)
-  }
+  if (status !== "running") await runs(id)
+  return { id, took: performance.now() - began }
 }
 
 /** The instances are there until all of them are. */
-async function ours(runtime: Runtime, way: Way): Promise<void> {
+async function ours(daemon: Watched, way: Way): Promise<void> {
   const ids: string[] = []
   await measure(way, async () => {
-    const { id, took } = await running(runtime)
+    const { id, took } = await running(daemon)
     ids.push(id)
     return took
   })
-  for (const id of ids) await runtime.remove(id, { force: true })
+  for (const id of ids) await daemon.runtime.remove(id, { force: true })
 }
 
 async function full(runtime: Runtime): Promise<void> {
@@ -78,11 +95,11 @@ interface Recipe {
   readonly state: Buffer
 }
 
-async function recipe(runtime: Runtime, home: string): Promise<Recipe> {
-  const { id } = await running(runtime)
+async function recipe(daemon: Watched, home: string): Promise<Recipe> {
+  const { id } = await running(daemon)
   const folder = join(home, "instances", id)
   const { argv } = await recipeOf(folder)
-  await runtime.remove(id, { force: true })
+  await daemon.runtime.remove(id, { force: true })
   const shown = output([OVM, "inspect", "--json", warm], { ...process.env, OVM_HOME: home })
   const ref = JSON.parse(shown).snapshot.state.ref as string
   return {
@@ -133,16 +150,19 @@ await withHome(async (env, home) => {
   await runtime.snapshot({ instance_id: source, tag: "warm" })
   await runtime.remove(source, { force: true })
 
-  const how = await recipe(runtime, home)
+  const over = new AbortController()
+  const daemon = await watched(runtime, over.signal)
+  const how = await recipe(daemon, home)
   const [slots, without, hand]: Way[] = Array.from({ length: 3 }, () => ({ rates: [], each: [] }))
   for (let round = 0; round < ROUNDS; round++) {
     await runtime.warm({ manifest: warm, slots: AT_A_TIME })
     await full(runtime)
-    if (slots) await ours(runtime, slots)
+    if (slots) await ours(daemon, slots)
     await runtime.warm({ manifest: warm, slots: 0 })
-    if (without) await ours(runtime, without)
+    if (without) await ours(daemon, without)
     if (hand) await byHand(how, home, hand)
   }
+  over.abort()
   if (!slots || !without || !hand) return
   report(`${CLONES} clones, ${AT_A_TIME} starts at a time, ${AT_A_TIME} warm slots`, slots, hand)
   report(`${CLONES} clones, ${AT_A_TIME} starts at a time, no slot`, without, hand)

@@ -55,7 +55,8 @@ export async function runByHand(
   return child
 }
 
-async function yielding(child: ChildProcess): Promise<ChildProcess> {
+/** Makes it yield as a machine of ovm's does, once it is spawned (docs/design/0031-priority-of-machines.md). */
+export async function yielding(child: ChildProcess): Promise<ChildProcess> {
   await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject))
   const { pid = 0 } = child
   setPriority(pid, processNice())

@@ -28,7 +28,7 @@ import {
 } from "./open.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
 import type { PullOptions } from "./pull.ts"
-import { type Root, readRoot } from "./root.ts"
+import { contentOf, type Root, readRoot } from "./root.ts"
 import { refuseOther, storeSnapshot, type TakenSnapshot } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
 
@@ -168,6 +168,7 @@ export class Images {
   private async rootOf(store: LayoutStore, target: Descriptor, call: Call): Promise<Root> {
     const key = `${target.mediaType} ${target.digest}`
     const known = this.roots.get(key)
+    if (known) await store.hold(contentOf(known))
     if (known && (await store.exists(target, call)) && (await store.exists(known.machine.descriptor, call)))
       return known
     const root = await readRoot(store, target, call)

@@ -12,6 +12,12 @@ export interface Root {
   readonly snapshot?: Snapshot
 }
 
+/** Its manifests and their layers. */
+export function contentOf({ machine, snapshot }: Root): readonly Descriptor[] {
+  const parts = snapshot ? [machine, snapshot] : [machine]
+  return parts.flatMap(({ descriptor, oci }) => [descriptor, ...oci.layers])
+}
+
 /** What a policy is asked about `root`. `name` is absent for a path; `digest` is what it stands for. */
 export function askedOf(
   reference: string,

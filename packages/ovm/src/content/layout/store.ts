@@ -114,6 +114,14 @@ export class LayoutStore
     })
   }
 
+  /**
+   * Keeps `targets` from the collector as looking at each of them would, all by one write: for whoever is about to do
+   * so.
+   */
+  hold(targets: readonly Descriptor[]): Promise<void> {
+    return guarded(() => this.#session.add(...targets))
+  }
+
   push(expected: Descriptor, content: Bytes, call: Call = {}): Promise<void> {
     return guarded(async () => {
       if (await this.exists(expected, call)) return

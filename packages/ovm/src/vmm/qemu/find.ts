@@ -31,7 +31,9 @@ export async function findQemu(env: Record<string, string | undefined> = process
 /** Undefined for what cannot be run or looked at, such as a folder on PATH that is somebody else's. */
 function programAt(path: string): Binary | undefined {
   try {
-    const found = statSync(path)
+    // Every start looks some times through all of PATH: what is not there is not to cost an error each.
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (!found) return undefined
     accessSync(path, constants.X_OK)
     return found.isFile() ? { path, size: found.size, mtimeMs: found.mtimeMs } : undefined
   } catch {

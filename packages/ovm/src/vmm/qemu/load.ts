@@ -16,9 +16,8 @@ import { makeOverlay } from "./disk.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
+import { judgedState } from "./migration/judged.ts"
 import { waitForMigration } from "./migration/progress.ts"
-import { type DeviceState, StreamSplitter } from "./migration/splitter.ts"
-import { RAM_ID } from "./model.ts"
 import { withNetwork } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
 import { type ResumedNetwork, resumedNetwork, setLink } from "./resumed-network.ts"
@@ -175,22 +174,13 @@ async function readState({ state, model }: SnapshotOrigin): Promise<Uint8Array> 
   if (bytes.length === 0 || bytes.length > MAX_STATE)
     throw new OvmError("OVM_SIZE_MISMATCH", `${state}: a device state of ${bytes.length} bytes cannot be`)
   try {
-    const { machineType } = splitState(bytes, model).configuration
+    const { machineType } = judgedState(bytes, model.memory).configuration
     if (machineType === model.machineType) return bytes
     throw new OvmError("OVM_VMM_FAILED", `it is of a ${machineType}, not of a ${model.machineType}`)
   } catch (thrown) {
     const cause = toOvmError(thrown)
     throw new OvmError(cause.code, `${state}: ${cause.message}`, { cause })
   }
-}
-
-function splitState(bytes: Uint8Array, { memory }: GuestModel): DeviceState {
-  const inState = () => {
-    throw new OvmError("OVM_VMM_FAILED", "pages of RAM are in the device state")
-  }
-  const splitter = new StreamSplitter({ name: RAM_ID, size: memory }, { page: inState, zero: inState })
-  splitter.push(bytes)
-  return splitter.end()
 }
 
 /** QEMU takes a disk of any size, and none for the guest's own. What is served has the size that the plan says. */
