@@ -9,7 +9,6 @@ static bool open_words(struct words *words) {
 
 void words_begin(struct words *words, size_t limit) {
   *words = (struct words){.left = limit, .fd = -1};
-  open_words(words);
 }
 
 void words_take(struct words *words, const char *bytes, size_t length) {

@@ -5,6 +5,7 @@ import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
+import { named } from "../files/writing.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import type { InstanceInfo, StartRequest, VolumeUse } from "./interfaces.ts"
 import { keepVolumes } from "./kept-volumes.ts"
@@ -52,8 +53,8 @@ export interface SnapshotPolicy {
 /** The record's name in the instance's directory. */
 export const RECORD = "instance.json"
 /**
- * An empty file that stands for a record: as long as nobody was told of the instance, and again from the moment on that
- * it is being removed. Of what has neither, nobody can know, and so it is kept (OVMS-STA-026).
+ * A file that stands for a record, whatever is in it: as long as nobody was told of the instance, and again from the
+ * moment on that it is being removed. Of what has neither, nobody can know, and so it is kept (OVMS-STA-026).
  */
 export const UNRECORDED = "unrecorded"
 
@@ -67,8 +68,20 @@ export function createDirectory(directory: string, volumes: readonly VolumeUse[]
 /** Replaces the record: a reader, or a crash, sees the old one or the new one. `first`: it has had none so far. */
 export function writeRecord(directory: string, record: InstanceRecord, first: boolean): void {
   // Synchronously: an answer waits for it.
-  replaceAtOnce(join(directory, RECORD), JSON.stringify(record))
-  if (first) rmSync(join(directory, UNRECORDED), { force: true })
+  const [path, text] = [join(directory, RECORD), JSON.stringify(record)]
+  if (first) becomeRecord(directory, path, text)
+  else replaceAtOnce(path, text)
+}
+
+/** What stands for the record becomes it: whatever is in there, only its name counts. */
+function becomeRecord(directory: string, path: string, text: string): void {
+  const unrecorded = join(directory, UNRECORDED)
+  try {
+    writeFileSync(unrecorded, text, { mode: 0o600 })
+    renameSync(unrecorded, path)
+  } catch (thrown) {
+    throw named(path, thrown)
+  }
 }
 
 /**
