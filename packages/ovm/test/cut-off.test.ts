@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { connect } from "@ovms/client"
+import { startFaults } from "@ovms/testkit/faults.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -116,6 +119,38 @@ describe.skipIf(Boolean(skip))(`what the end of a daemon cuts off ${skip}`, () =
       await box.console("first", "TICK 1")
       await box.ok(["rm", "--force", "first"])
       expect(folders()).toEqual([])
+    },
+  )
+
+  // OVMS-STA-014, OVMS-API-165
+  test.skipIf(Boolean(registryMissing))(
+    `a first start that was cut off while it pulled can be started again ${registryMissing ?? ""}`,
+    async () => {
+      await using upstream = await startRegistry()
+      await using registry = startFaults(() => undefined, upstream.host)
+      const name = `${registry.host}/tests/pulled:1`
+      await using there = await Sandbox.create()
+      await packGuest(join(there.home, "store"), name, "tick_ms=20")
+      await there.ok(["push", name])
+      let held = false
+      registry.fault = ({ request, url }) => {
+        if (request.method !== "GET" || !url.pathname.includes("/blobs/")) return undefined
+        held = true
+        return new Promise(() => {})
+      }
+      const { pid } = (await box.json(["info"])).daemon
+      const { instance_id: id } = await connect(join(box.home, "ovm.sock")).start({ manifest: name })
+      await until("it pulls", () => held)
+      process.kill(pid, "SIGKILL")
+      registry.fault = () => undefined
+      const info = await until("that is found", () => box.json(["status", id]), {
+        is: ({ state }) => state === "failed",
+      })
+      expect(info.error.code).toBe("OVM_START_INTERRUPTED")
+      await box.ok(["start", id])
+      await box.console(id, "TICK 1")
+      expect((await box.json(["status", id])).image.digest).toStartWith("sha256:")
+      await box.ok(["rm", "--force", id])
     },
   )
 

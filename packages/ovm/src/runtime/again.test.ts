@@ -293,6 +293,23 @@ describe.skipIf(guestMissing !== "")(`a machine that is started again ${guestMis
     await reach(id, "running")
   })
 
+  // OVMS-API-168
+  test("a stop while it is restarted calls that off", async () => {
+    const id = await started(IMAGE, { args: "tick_ms=20" })
+    const restarting = refusal(runtime.restart(id, { graceMs: 600_000 }))
+    await reach(id, "stopping")
+    await runtime.stop({ instance_id: id, grace_ms: 0 })
+    const error = await restarting
+    expect([error.code, error.message]).toEqual([
+      "OVM_STATE_CONFLICT",
+      expect.stringContaining("was stopped"),
+    ])
+    await runtime.close()
+    runtime = await open()
+    expect((await runtime.status(id)).state).toBe("stopped")
+    await again(id)
+  })
+
   test("one that is removed while it is restarted is gone, and nothing of it is left", async () => {
     for (const ms of [0, 1, 20, 60, 120]) {
       const id = await started(IMAGE)

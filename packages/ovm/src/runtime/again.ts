@@ -6,20 +6,30 @@ import type { PreparedImage } from "../images/prepared.ts"
 import { planBoot } from "./boot.ts"
 import { firstOverlay } from "./disks.ts"
 import { Instance } from "./instance.ts"
+import type { StartRequest, VolumeUse } from "./interfaces.ts"
 import { newNetwork, sameNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import type { Lineage } from "./record.ts"
+import { wasCutOff } from "./restart-policy.ts"
 import { assertBoundable } from "./share.ts"
 import { hasEnded } from "./states.ts"
 
-/** An instance whose disk is there, and what was written to it. */
-export type Startable = Instance & { readonly lineage: Lineage }
+/** An instance of which it is known which volumes it has. */
+export type Startable = Instance & { readonly volumes: readonly VolumeUse[] }
+
+/** One whose disk is there, and what was written to it. */
+export type Bootable = Startable & { readonly lineage: Lineage }
+
+export function isBootable(instance: Startable): instance is Bootable {
+  return instance.lineage !== undefined
+}
 
 /**
- * Throws OVM_STATE_CONFLICT for what has not ended or has no disk to go on with, OVM_RECORD_UNREADABLE (OVMS-API-165).
+ * Throws OVM_STATE_CONFLICT for what has not ended or has no disk to go on with, unless its first start was cut off,
+ * OVM_RECORD_UNREADABLE (OVMS-API-165).
  */
 export function startable(instance: Instance): Startable {
-  const { info, lineage, unreadable, removing, snapshotting } = instance
+  const { info, lineage, unreadable, removing, snapshotting, request } = instance
   if (unreadable) throw unreadable
   const why = !hasEnded(info.state)
     ? `is ${info.state}`
@@ -27,21 +37,29 @@ export function startable(instance: Instance): Startable {
       ? "is being removed"
       : snapshotting
         ? "is still being snapshotted"
-        : !lineage && "has never run, and there is nothing to go on with"
+        : !lineage && !(request && wasCutOff(info)) && "has never run, and there is nothing to go on with"
   if (why)
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} ${why}`, {
       detail: { state: info.state },
       ...(!lineage && { hint: "ovm rm it, and ovm run its image" }),
     })
-  return instance as Startable
+  return withVolumes(instance)
+}
+
+/** Nobody else would be kept from writing to what this one has. */
+function withVolumes(instance: Instance): Startable {
+  if (instance.volumes) return instance as Startable
+  throw new OvmError("OVM_RECORD_UNREADABLE", `${instance.directory}: nobody can say which volumes it has`, {
+    hint: `ovm rm ${instance.id}, which keeps every volume`,
+  })
 }
 
 /** Of one that runs: what `startable` says of it once it has ended. Throws OVM_STATE_CONFLICT. */
-export function restartable(instance: Instance): Startable {
+export function restartable(instance: Instance): Bootable {
   instance.assertUsable()
   const { info, lineage, removing, snapshotting, state } = instance
   const lives = state === "running" || state === "paused"
-  if (lineage && !removing && !snapshotting && lives) return instance as Startable
+  if (lineage && !removing && !snapshotting && lives) return withVolumes(instance) as Bootable
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${info.instance_id} is ${state}`, { detail: { state } })
 }
 
@@ -67,7 +85,6 @@ export function nextLife(
     auto_remove,
     created,
   } = info
-  const { base, overlays, top } = lineage
   return new Instance(
     directory,
     {
@@ -90,12 +107,22 @@ export function nextLife(
       created,
     },
     {
-      lineage: { base, overlays, ...(top !== undefined && { top }) },
+      ...(lineage && { lineage: lifeOf(lineage) }),
       ...(request && { request }),
       ...(again && { again }),
       volumes,
     },
   )
+}
+
+/** What it was started with, as far as that is known. */
+export function firstRequest({ request, info }: Instance): StartRequest {
+  return request ?? { manifest: info.image.reference }
+}
+
+/** Without what was of one life only. */
+function lifeOf({ base, overlays, top }: Lineage): Lineage {
+  return { base, overlays, ...(top !== undefined && { top }) }
 }
 
 /**
@@ -105,7 +132,7 @@ export function nextLife(
  */
 export async function planAgain(
   context: PlanContext,
-  { id, directory, info, lineage, request }: Startable,
+  { id, directory, info, lineage, request, volumes: uses }: Bootable,
   call: Call,
 ): Promise<Planned> {
   const { images, vmms, volumes, limits } = context
@@ -118,7 +145,7 @@ export async function planAgain(
   const wanted: LaunchRequest = {
     id,
     directory,
-    volumes: await volumes.plan(request?.overrides ?? {}),
+    volumes: await volumes.plan({ volumes: uses }),
     overrides: {
       ...request?.overrides,
       ...(vcpus !== undefined && { vcpus }),

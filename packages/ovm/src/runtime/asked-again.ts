@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../content/interfaces.ts"
-import { toOvmError } from "../errors.ts"
+import { OvmError, toOvmError } from "../errors.ts"
 import { isAlive } from "../vmm/process/identity.ts"
 import type { Log } from "./ending.ts"
 import { entryOf, type Instance } from "./instance.ts"
@@ -37,9 +37,17 @@ export async function restartInstance(
   return await over
 }
 
-/** The second half of a restart, also of one that an earlier daemon began: whoever asked for it may have gone. */
+/**
+ * The second half of a restart, also of one that an earlier daemon began: whoever asked for it may have gone. Rejects
+ * with OVM_STATE_CONFLICT if somebody has stopped the machine meanwhile (OVMS-API-168).
+ */
 export function goOn(starts: Starts, instance: Instance, log: Log): Promise<StartAnswer> {
-  const over = instance.ended.then(() => starts.again(instance))
+  const over = instance.ended.then(() => {
+    if (instance.again) return starts.again(instance)
+    throw new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} was stopped while it was restarted`, {
+      detail: { state: instance.state },
+    })
+  })
   over.catch(async (thrown) => {
     log("not started again", instance, { error: entryOf(toOvmError(thrown)) })
     instance.again = false

@@ -116,6 +116,7 @@ describe.skipIf(guestMissing !== "")(`a larger disk ${guestMissing}`, () => {
     ])
       expect(await refusal(runtime.start(request))).toMatchObject({
         code: "OVM_SNAPSHOT_INCOMPATIBLE",
+        message: expect.stringMatching(new RegExp(`diskSize: the disk of .* has ${LARGER} bytes`)),
         detail: [{ field: "/overlays", snapshot: LARGER, host: request.overrides.diskSize }],
       })
     // A snapshot of a clone, too, whose disk has one more overlay.

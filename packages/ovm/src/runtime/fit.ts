@@ -65,11 +65,17 @@ export async function fitOf(
   const model = await loader.model(plan, descriptor.devices)
   const facts = { ...factsOf(model, plan, capabilities), base: image.base.digest }
   const wanted = overrides.diskSize
-  const mismatches = [
-    ...compare(descriptor, facts),
-    ...(wanted === diskSize ? [] : [{ field: "/overlays", snapshot: diskSize, host: wanted }]),
-  ]
+  const mismatches = compare(descriptor, facts)
   if (mismatches.length > 0) throw incompatible(what, mismatches)
+  if (wanted !== diskSize)
+    throw new OvmError(
+      "OVM_SNAPSHOT_INCOMPATIBLE",
+      `diskSize: the disk of ${what} has ${diskSize ?? 0} bytes, and a guest that goes on keeps what it has seen`,
+      {
+        detail: [{ field: "/overlays", snapshot: diskSize, host: wanted }],
+        hint: "Boot it instead: --no-resume.",
+      },
+    )
   return { snapshot, vmm, loader, capabilities, plan }
 }
 

@@ -4,12 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
-import type { Images } from "../images/images.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { Vmm } from "../vmm/vmm.ts"
 import { countRunning } from "./admission.ts"
 import { Adoption } from "./adoption.ts"
-import { agentInside, followAgent, shownAgent } from "./agents.ts"
+import { agentInside, shownAgent } from "./agents.ts"
 import { goOn, restartInstance, startEnded } from "./asked-again.ts"
 import { Attachments } from "./attachments.ts"
 import { commitInstance } from "./commit.ts"
@@ -18,7 +16,7 @@ import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { execToEnd } from "./exec.ts"
 import { Executions } from "./executions.ts"
-import { follow, keepUp } from "./follow.ts"
+import { keepUp } from "./follow.ts"
 import { heldBy } from "./held.ts"
 import type { Instance } from "./instance.ts"
 import type {
@@ -56,8 +54,9 @@ import type {
   WarmAnswer,
   WarmRequest,
 } from "./interfaces.ts"
-import { DEFAULTS, type Defaults, LIMITS, type Limits } from "./limits.ts"
+import { DEFAULTS, LIMITS, type Limits } from "./limits.ts"
 import { Networks } from "./networks.ts"
+import type { LocalRuntimeOptions } from "./options.ts"
 import { Recovery } from "./recover.ts"
 import { Removals } from "./removals.ts"
 import { renameInstance } from "./rename.ts"
@@ -70,21 +69,7 @@ import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
 import { VolumeStore } from "./volumes.ts"
 import { Slots } from "./warm/slots.ts"
-
-export interface LocalRuntimeOptions {
-  readonly version: string
-  readonly root: string
-  /** Directory that holds one directory an instance. */
-  readonly instances: string
-  readonly images: Images
-  readonly vmms: readonly Vmm[]
-  readonly limits?: Partial<Limits>
-  readonly defaults?: Partial<Defaults>
-  /** Why nothing may be started: what the operator has said cannot be understood. */
-  readonly fault?: OvmError
-  /** Hears of every change of state and of what went wrong behind an answer. */
-  readonly log?: (event: string, fields: Record<string, unknown>) => void
-}
+import { unrecorded, watchMachine } from "./watch-machine.ts"
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
 const PATIENCE_MS = 250
@@ -121,8 +106,14 @@ export class LocalRuntime implements Runtime {
     const addresses = new Addresses(this.#networks, this.#instances)
     const kept = { volumes: this.#volumes, addresses, limits: this.#limits, defaults }
     this.#slots = new Slots({ ...options, ...kept })
-    const onMachine = (instance: Instance) => this.#watch(instance)
     const log = this.#told
+    const onMachine = (instance: Instance) =>
+      watchMachine(instance, {
+        adoption: this.#adoption,
+        ending: this.#ending,
+        networks: this.#networks,
+        log,
+      })
     this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
     this.#restarts = new Restarts(this.#instances, (one, count) => this.#starts.again(one, {}, count), log)
     this.#removals = new Removals(this.#instances, (id) => this.remove(id), log)
@@ -182,12 +173,10 @@ export class LocalRuntime implements Runtime {
   }
 
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
-    this.#assertSettled()
     return await this.#starts.start(request, call)
   }
 
   async create(request: StartRequest, call: Call = {}): Promise<CreateAnswer> {
-    this.#assertSettled()
     return await this.#starts.create(request, call)
   }
 
@@ -202,19 +191,13 @@ export class LocalRuntime implements Runtime {
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
-    this.#assertSettled()
     return await startEnded(this.#starts, this.#get(instanceId), call)
   }
 
   async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
-    this.#assertSettled()
     const instance = this.#get(instanceId)
     const stop = () => this.#ending.stop(instance, graceMs)
     return await restartInstance(this.#starts, instance, stop, this.#told)
-  }
-
-  #assertSettled(): void {
-    if (this.#options.fault) throw this.#options.fault
   }
 
   async health(): Promise<Health> {
@@ -222,7 +205,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async warm(request: WarmRequest): Promise<WarmAnswer> {
-    if (request.slots > 0) this.#assertSettled()
+    if (request.slots > 0) this.#starts.assertAllowed()
     return await this.#slots.warm(request)
   }
 
@@ -253,7 +236,7 @@ export class LocalRuntime implements Runtime {
     const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
     const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(async () => {
       const { machine } = instance
-      if (machine) await keepUp(instance, machine.guest, log).catch(this.#unrecorded(instance))
+      if (machine) await keepUp(instance, machine.guest, log).catch(unrecorded(instance, this.#told))
     })
     this.#log("snapshot", instance, { snapshot_ref: answer.snapshot_ref })
     if (request.stop) await this.stop({ instance_id: instance.id, grace_ms: 0 })
@@ -381,25 +364,6 @@ export class LocalRuntime implements Runtime {
     throw new OvmError("OVM_INSTANCE_UNKNOWN", `there is no instance ${JSON.stringify(id.slice(0, 100))}`, {
       hint: "ovm ps --all",
     })
-  }
-
-  /** Of each machine that the instance has, one after the other, this is told first. */
-  #watch(instance: Instance): void {
-    const { machine, silence } = instance
-    if (!machine) return
-    if (!silence) follow(instance, machine, (event, fields) => this.#log(event, instance, fields))
-    machine.exited
-      .then((exit) => instance.finish(exit))
-      .finally(() => this.#networks.tell(instance))
-      .then(() => this.#log(instance.state, instance, { exit: instance.info.exit }))
-      .catch(this.#unrecorded(instance))
-    if (!silence) this.#adoption.watch(instance, machine)
-    if (!silence) followAgent(instance, machine)
-    if (silence && instance.state === "stopping") void this.#ending.end(instance)
-  }
-
-  #unrecorded(instance: Instance): (problem: unknown) => void {
-    return (problem) => this.#log("unrecorded", instance, { problem: String(problem) })
   }
 
   readonly #told: Log = (event, instance, fields) => this.#log(event, instance, fields)

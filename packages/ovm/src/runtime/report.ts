@@ -1,7 +1,7 @@
 import { toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
-import type { Usage } from "../vmm/machine.ts"
+import type { MachineRecord, Usage } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { shownAgent } from "./agents.ts"
 import { entryOf, type Instance } from "./instance.ts"
@@ -46,6 +46,11 @@ export function withUsage(info: InstanceInfo, { rss, cpuTime, diskRead, diskWrit
     ...(diskWritten !== undefined && { disk_written: diskWritten }),
   }
   return { ...info, resources: { ...info.resources, rss, cpu_time_ms: cpuTime, ...transfers } }
+}
+
+/** What a status says of a machine that has just begun to run. */
+export function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
+  return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
 }
 
 /** Milliseconds since `start`, which is a time of performance.now(). */

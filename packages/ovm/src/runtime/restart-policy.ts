@@ -16,17 +16,18 @@ export function isRestarted(policy: string | undefined): policy is string {
 
 /** Whether an instance that has ended is to be started again by its policy (spec/instance-states.md). */
 export function goesOn(info: InstanceInfo): boolean {
-  const { restart, restarts = 0, started, state, exit, stop_method } = info
+  const { restart, restarts = 0, started, state, exit, stop_method, image } = info
   if (!isRestarted(restart) || !hasEnded(state) || stop_method !== undefined) return false
-  // What somebody tries to start, and cannot, is theirs to try again.
-  if (started === undefined && restarts === 0 && !wasCutOff(info)) return false
+  // What somebody tries to start, and cannot, is theirs to try again; so is what was not prepared yet.
+  if (started === undefined && restarts === 0 && !(wasCutOff(info) && image.digest !== undefined))
+    return false
   if (!restart.startsWith("on-failure")) return true
   return !isUsedUp(info) && (state === "failed" || FAILURES.has(exit?.reason ?? ""))
 }
 
-/** Whether only the end of a daemon kept it from running; what was not prepared by then has nothing to go on with. */
-function wasCutOff({ error, image }: InstanceInfo): boolean {
-  return error?.code === "OVM_START_INTERRUPTED" && image.digest !== undefined
+/** Whether only the end of a daemon kept it from running. */
+export function wasCutOff({ error }: InstanceInfo): boolean {
+  return error?.code === "OVM_START_INTERRUPTED"
 }
 
 /** Whether it was started again as often as its policy has it. */

@@ -8,6 +8,7 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { OvmError } from "../errors.ts"
 import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
@@ -33,7 +34,7 @@ let root: string
 let runtime: LocalRuntime
 const folder = (id: string) => join(root, "instances", id)
 
-async function open(): Promise<LocalRuntime> {
+async function open(fault?: OvmError): Promise<LocalRuntime> {
   return LocalRuntime.open({
     version: "test",
     root,
@@ -44,6 +45,7 @@ async function open(): Promise<LocalRuntime> {
       new Policy(join(root, "policy.json")),
     ),
     vmms: availableVmms(join(root, "cache")),
+    ...(fault && { fault }),
   })
 }
 
@@ -256,5 +258,19 @@ describe.skipIf(guestMissing !== "")(`restart policies ${guestMissing}`, () => {
     runtime = await open()
     await reach(ended, "it runs again", (info) => runs(info) && info.restarts === 1)
     await reach(waiting, "it has been started again", again(5))
+  })
+
+  test("nothing is started by itself while the operator's settings are wrong, and all of it afterwards", async () => {
+    const id = await started("steady", "always")
+    await reach(id, "it runs", runs)
+    await runtime.close()
+    await kill(id)
+    await until("nothing runs", async () => (await vmmsBelow(root)).length === 0)
+    runtime = await open(new OvmError("OVM_SETTINGS_INVALID", "daemon.json: limits: it is not an object"))
+    const refused = await reach(id, "it is refused", ({ error }) => error?.code === "OVM_SETTINGS_INVALID")
+    expect([refused.state, await vmmsBelow(root)]).toEqual(["failed", []])
+    await runtime.close()
+    runtime = await open()
+    await reach(id, "it runs again", runs)
   })
 })

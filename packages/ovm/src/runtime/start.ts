@@ -2,41 +2,31 @@ import type { Call } from "../content/interfaces.ts"
 import { type OvmError, toOvmError } from "../errors.ts"
 import { openPorts } from "../network/open-ports.ts"
 import { rounded } from "../rounded.ts"
-import type { Machine, MachineRecord } from "../vmm/machine.ts"
+import type { Machine } from "../vmm/machine.ts"
 import { type Admission, accept, assertRoomToRun } from "./admission.ts"
-import { nextLife, planAgain, restartable, startable } from "./again.ts"
+import {
+  firstRequest,
+  isBootable,
+  nextLife,
+  planAgain,
+  restartable,
+  type Startable,
+  startable,
+} from "./again.ts"
 import { createInstance } from "./create.ts"
-import type { Ending, Log } from "./ending.ts"
+import { assertFree, neededBy } from "./free.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { CreateAnswer, InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
-import { assertPortsFree } from "./network.ts"
-import type { Networks } from "./networks.ts"
-import type { PlanContext, Planned } from "./plan.ts"
+import type { Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
-import { since } from "./report.ts"
+import { enteredAt, since } from "./report.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
-import { assertVolumesFree } from "./volumes.ts"
+import type { StartsContext } from "./starts-context.ts"
 import type { Slot } from "./warm/slot.ts"
-import type { Slots } from "./warm/slots.ts"
 
 /** How long the ports of a machine that has just ended may still be open. */
 const CLOSING_MS = 3000
-
-export interface StartsContext extends Omit<PlanContext, "claims"> {
-  /** Directory that holds one directory an instance. */
-  readonly instances: string
-  /** By id. */
-  readonly running: Map<string, Instance>
-  readonly slots: Slots
-  readonly networks: Networks
-  readonly ending: Ending
-  /** Called with an instance that has got its machine. */
-  readonly onMachine: (instance: Instance) => void
-  /** Called with every instance, and with every further life of one, before it can end. */
-  readonly onInstance: (instance: Instance) => void
-  readonly told: Log
-}
 
 /** From a request to a machine that runs. */
 export class Starts {
@@ -49,8 +39,14 @@ export class Starts {
     this.#context = context
   }
 
+  /** Throws what the operator has to mend before anything is started. */
+  assertAllowed(): void {
+    if (this.#context.fault) throw this.#context.fault
+  }
+
   /** See Runtime.start. */
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
+    this.assertAllowed()
     const received = performance.now()
     const resumed = await this.#startWarm(request, received)
     if (resumed) return resumed
@@ -91,6 +87,7 @@ export class Starts {
 
   /** See Runtime.create. */
   async create(request: StartRequest, call: Call): Promise<CreateAnswer> {
+    this.assertAllowed()
     return await createInstance({ ...this.#context, admission: this.#admission }, request, call)
   }
 
@@ -105,23 +102,25 @@ export class Starts {
     // Its policy was first.
     if (now && now !== before && (now.state === "starting" || now.state === "running"))
       return { instance_id: now.id, status: now.state }
+    this.assertAllowed()
     const machine = startable(before)
     assertRoomToRun(this.#admission)
-    assertVolumesFree(running, machine.id, machine.request?.overrides ?? {})
-    assertPortsFree(running, machine.id, machine.request?.overrides ?? {}, machine.info.network)
+    assertFree(running, neededBy(machine))
     const life = nextLife(machine, restarts)
     this.#context.onInstance(life)
     running.set(life.id, life)
+    let planned: Planned | undefined
     try {
-      const planned = await this.#timed(life, () => planAgain(this.#context, machine, call))
+      planned = await this.#plannedAgain(machine, life, call)
       await ending.quiet(before)
-      await openPorts(planned.plan.network?.forwards ?? [], CLOSING_MS)
+      await openPorts(planned?.plan.network?.forwards ?? [], CLOSING_MS)
       await before.retire()
       await life.update({})
       this.#context.told("starting", life, {})
-      this.#carryOn(life, received, async () => planned)
+      this.#carryOn(life, received, async () => planned ?? (await this.#pulled(life, firstRequest(machine))))
       return { instance_id: life.id, status: "starting" }
     } catch (thrown) {
+      planned?.release?.()
       const error = toOvmError(thrown)
       if (life.state === "starting") running.set(life.id, before)
       else await life.fail(error)
@@ -129,8 +128,15 @@ export class Starts {
     }
   }
 
+  /** One whose first start was cut off before there was a disk is started as it was then. */
+  async #plannedAgain(machine: Startable, life: Instance, call: Call): Promise<Planned | undefined> {
+    if (!isBootable(machine)) return await this.#local(life, firstRequest(machine), call)
+    return await this.#timed(life, () => planAgain(this.#context, machine, call))
+  }
+
   /** Throws what would keep a machine that runs from being started again, once it has ended. Changes nothing. */
   async checkAgain(instance: Instance): Promise<void> {
+    this.assertAllowed()
     const { running } = this.#context
     const others = new Map([...running].filter(([id]) => id !== instance.id))
     assertRoomToRun({ ...this.#admission, instances: others })
@@ -225,8 +231,7 @@ export class Starts {
   /** Takes the request on, or says which limit forbids it. */
   #admit(request: StartRequest): Instance {
     const id = crypto.randomUUID()
-    assertVolumesFree(this.#context.running, id, request.overrides ?? {})
-    assertPortsFree(this.#context.running, id, request.overrides ?? {})
+    assertFree(this.#context.running, { id, overrides: request.overrides ?? {} })
     const instance = accept(this.#admission, id, request)
     this.#context.onInstance(instance)
     try {
@@ -335,8 +340,4 @@ export class Starts {
     await recorded
     this.#context.told("running", instance, {})
   }
-}
-
-function enteredAt({ generationId }: MachineRecord): Partial<InstanceInfo> {
-  return { started: new Date().toISOString(), ...(generationId && { generation_id: generationId }) }
 }

@@ -234,6 +234,36 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
     expect(await volume("data")).toMatchObject({ instances: [] })
   })
 
+  // OVMS-VOL-011
+  test("are those that a machine has, though its request cannot be read; without either it is not started", async () => {
+    await runtime.createVolume({ name: "mine", size: SIZE })
+    const id = await started(WRITES, [{ name: "mine" }])
+    await says(id, "FLUSHED 2")
+    await stopped(id)
+    await runtime.close()
+    const path = join(root, "instances", id, "instance.json")
+    const record = JSON.parse(await readFile(path, "utf8"))
+    await writeFile(path, JSON.stringify({ ...record, request: { manifest: 1 } }))
+    runtime = await open()
+    await runtime.startAgain(id)
+    await says(id, "FLUSHED 2")
+    const reader = await refusal(started(READS, [{ name: "mine", readOnly: true }]))
+    expect(reader.code).toBe("OVM_VOLUME_IN_USE")
+    await stopped(id)
+    await runtime.close()
+    await rm(join(root, "instances", id, "volumes.json"))
+    const { request: _, ...without } = JSON.parse(await readFile(path, "utf8"))
+    await writeFile(path, JSON.stringify(without))
+    runtime = await open()
+    const refused = await refusal(runtime.startAgain(id))
+    expect([refused.code, refused.message]).toEqual([
+      "OVM_RECORD_UNREADABLE",
+      expect.stringContaining("which volumes"),
+    ])
+    await runtime.remove(id)
+    await runtime.removeVolume("mine")
+  })
+
   // OVMS-VOL-004, OVMS-VOL-008
   test("that there are not, twice the same, and snapshots are refused, and nothing is left", async () => {
     const before = (await runtime.list()).length

@@ -3,7 +3,7 @@ import type { Call } from "../../content/interfaces.ts"
 import { OvmError } from "../../errors.ts"
 import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
-import { refuseBadEnd } from "../end.ts"
+import { endOf, refuseBadEnd } from "../end.ts"
 import { isRestarting, waitFor } from "../instances.ts"
 import { launchAgain, upOf } from "../launch.ts"
 import { stopped } from "../stop.ts"
@@ -133,6 +133,7 @@ async function carryOut(
 async function completed(runtime: Runtime, { instance_id }: InstanceInfo, call: Call): Promise<void> {
   const over = (info: InstanceInfo) => hasEnded(info.state) && !isRestarting(info)
   const info = await waitFor(runtime, instance_id, over, call)
+  if (info.exit?.reason === "result") throw new OvmError("OVM_STATE_CONFLICT", `${info.name} ${endOf(info)}`)
   refuseBadEnd(info)
   if (info.stop_method === undefined || info.stop_method === "guest") return
   throw new OvmError("OVM_STATE_CONFLICT", `${info.name} was stopped before it was done`)

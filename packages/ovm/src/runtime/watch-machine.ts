@@ -1,0 +1,34 @@
+import type { Adoption } from "./adoption.ts"
+import { followAgent } from "./agents.ts"
+import type { Ending, Log } from "./ending.ts"
+import { follow } from "./follow.ts"
+import type { Instance } from "./instance.ts"
+import type { Networks } from "./networks.ts"
+
+/** Who sees to what becomes of a machine. */
+interface Watchers {
+  readonly adoption: Adoption
+  readonly ending: Ending
+  readonly networks: Networks
+  readonly log: Log
+}
+
+/** Sees to the machine of an instance: of each that it has, one after the other, this is told first. */
+export function watchMachine(instance: Instance, { adoption, ending, networks, log }: Watchers): void {
+  const { machine, silence } = instance
+  if (!machine) return
+  if (!silence) follow(instance, machine, (event, fields) => log(event, instance, fields))
+  machine.exited
+    .then((exit) => instance.finish(exit))
+    .finally(() => networks.tell(instance))
+    .then(() => log(instance.state, instance, { exit: instance.info.exit }))
+    .catch(unrecorded(instance, log))
+  if (!silence) adoption.watch(instance, machine)
+  if (!silence) followAgent(instance, machine)
+  if (silence && instance.state === "stopping") void ending.end(instance)
+}
+
+/** For what could not be written down. */
+export function unrecorded(instance: Instance, log: Log): (problem: unknown) => void {
+  return (problem) => log("unrecorded", instance, { problem: String(problem) })
+}
