@@ -1,7 +1,8 @@
 import { lookup } from "node:dns/promises"
 import { isIP, isIPv6 } from "node:net"
 import { OvmError } from "../errors.ts"
-import { type AllowedNetwork, isClosed, isWithin } from "./rules.ts"
+import { isWithin } from "../host/networks.ts"
+import { type AllowedNetwork, isClosed } from "./rules.ts"
 
 /** What is opened to no guest, whoever asks for it. */
 const NEVER = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/96", "::ffff:0:0/96", "ff00::/8"]

@@ -1,7 +1,14 @@
 import { expect, test } from "bun:test"
 import { refusal } from "@ovms/testkit/disks.ts"
 import type { Instance } from "./instance.ts"
-import { assertPortsFree, honoured, newNetwork, sameNetwork, shownNetwork } from "./network.ts"
+import {
+  assertPortsFree,
+  honoured,
+  newNetwork,
+  nothingOffered,
+  sameNetwork,
+  shownNetwork,
+} from "./network.ts"
 
 const USER = { network: "user" } as const
 const NONE = { network: "none" } as const
@@ -34,6 +41,14 @@ test("what a manifest offers is opened only if asked for, and not twice (OVMS-MA
     expect(address).toBe("127.0.0.1")
     expect(host).toBeGreaterThan(0)
   }
+})
+
+test("that there is nothing to open is said, where it was asked for (OVMS-API-263)", () => {
+  const offering = saying([{ mode: "user", ports: [{ guest: 80 }] }])
+  expect(nothingOffered({ network: { offered: true } }, plain)).toHaveLength(1)
+  expect(nothingOffered({ network: { offered: true } }, saying([{ mode: "user" }]))).toHaveLength(1)
+  expect(nothingOffered({ network: { offered: true } }, offering)).toEqual([])
+  expect(nothingOffered({}, plain)).toEqual([])
 })
 
 test("each new machine has a MAC address of its own; one that is started again keeps it (OVMS-MAN-106, OVMS-API-258)", async () => {

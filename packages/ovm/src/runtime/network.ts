@@ -56,6 +56,12 @@ export async function newNetwork(
   return { mode, mac: randomMac(), forwards, ...outbound }
 }
 
+/** That a start asks for the ports that the image offers, and it offers none (OVMS-API-263). */
+export function nothingOffered({ network }: Overrides, manifest: Manifest): readonly string[] {
+  if (!network?.offered || manifest.network?.some(({ ports = [] }) => ports.length > 0)) return []
+  return ["the image offers no ports, and none of it was opened"]
+}
+
 /** What the guest may connect to. Names stand for the addresses that they have now (OVMS-API-260 to 262). */
 async function outboundOf(
   { outbound = true, allow }: NonNullable<Overrides["network"]>,

@@ -4,7 +4,7 @@ import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
 import { shownDisks } from "./disks.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { newNetwork, shownNetwork } from "./network.ts"
+import { newNetwork, nothingOffered, shownNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
@@ -49,7 +49,8 @@ async function plan(
       : context.addresses.join(wanted.id, name, others)
   const request = { ...wanted, network }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
-  const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings] }
+  const offered = nothingOffered(overrides, opened.image.manifest)
+  const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings, ...offered] }
   if (!fit) return await planBoot(context.vmms, request, image, call)
   const began = performance.now()
   const snapshot = await opened.resume(fit.snapshot, call)

@@ -1,38 +1,20 @@
 import { lookup } from "node:dns/promises"
-import { BlockList, isIP } from "node:net"
+import { isIP } from "node:net"
+import { isWithin, NOT_PUBLIC, single } from "../../host/networks.ts"
 
-// Addresses that only this host or its network reaches (RFC 1918, 3927, 4193, 4291, 6598, 6890). A public registry that
-// sends us there would make us a way into that network.
-const INSIDE = new BlockList()
-for (const [net, prefix] of [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.168.0.0", 16],
-] as const)
-  INSIDE.addSubnet(net, prefix, "ipv4")
-for (const [net, prefix] of [
-  ["::", 128],
-  ["::1", 128],
-  ["fc00::", 7],
-  ["fe80::", 10],
-] as const)
-  INSIDE.addSubnet(net, prefix, "ipv6")
-
-/** True if `address` is a private, link-local or loopback one, also as an IPv4 address within IPv6. */
+/**
+ * True if only this host or its network reaches `address`, also as an IPv4 address within IPv6: a public registry that
+ * sends us there would make us a way into that network.
+ */
 export function isPrivateAddress(address: string): boolean {
   const family = isIP(address)
-  if (family === 4) return INSIDE.check(address, "ipv4")
-  if (family !== 6) return false
+  if (family === 0) return false
   const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(
-    new URL(`http://[${address}]/`).hostname.slice(1, -1),
+    family === 6 ? new URL(`http://[${address}]/`).hostname.slice(1, -1) : "",
   )
-  if (!mapped) return INSIDE.check(address, "ipv6")
-  const [high = 0, low = 0] = mapped.slice(1).map((part) => Number.parseInt(part, 16))
-  return INSIDE.check([high >> 8, high & 255, low >> 8, low & 255].join("."), "ipv4")
+  const [high = 0, low = 0] = mapped?.slice(1).map((part) => Number.parseInt(part, 16)) ?? []
+  const network = single(mapped ? [high >> 8, high & 255, low >> 8, low & 255].join(".") : address)
+  return NOT_PUBLIC.some((outer) => isWithin(network, outer))
 }
 
 /**
