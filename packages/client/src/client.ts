@@ -30,6 +30,12 @@ export function connect(socket: string): Runtime {
       const path = `/instances/${encodeURIComponent(id)}/rename`
       await text(socket, { ...call, method: "POST", path, body: JSON.stringify(request) })
     },
+    addPort: (id, request, call) => post(`/instances/${encodeURIComponent(id)}/ports`, request, call),
+    removePort: (id, { host, address = "127.0.0.1", protocol = "tcp" }, call) => {
+      const query = `host=${host}&address=${encodeURIComponent(address)}&protocol=${protocol}`
+      const path = `/instances/${encodeURIComponent(id)}/ports?${query}`
+      return ask(socket, { ...call, method: "DELETE", path })
+    },
     startAgain: (id, call) => post(`/instances/${encodeURIComponent(id)}/start`, undefined, call),
     restart: (id, { graceMs, signal } = {}) => {
       const grace = graceMs === undefined ? "" : `?grace_ms=${graceMs}`

@@ -9,6 +9,7 @@ export type {
   ExecStreamOptions,
   ExecTypeOptions,
   LogsOptions,
+  PortNamed,
   ReadyOptions,
   Runtime,
   TypeOptions,

@@ -11,6 +11,8 @@ import type {
   Network,
   NetworkRequest,
   PauseAnswer,
+  Port,
+  PortRequest,
   RenameRequest,
   RuntimeEvent,
   RuntimeInfo,
@@ -28,6 +30,9 @@ import type {
 
 /** Content on its way: chunks of any size, in order. */
 export type Bytes = AsyncIterable<Uint8Array>
+
+/** A port of the host by which it leads to a machine: of 127.0.0.1, and TCP, unless it says so. */
+export type PortNamed = Pick<Port, "host"> & Partial<Pick<Port, "address" | "protocol">>
 
 /** What every call accepts. */
 export interface Call {
@@ -120,6 +125,14 @@ export interface Runtime {
   commit(instanceId: string, request: CommitRequest, call?: Call): Promise<CommitAnswer>
   /** Throws OVM_NAME_IN_USE; OVM_STATE_CONFLICT while it is starting. */
   rename(instanceId: string, request: RenameRequest, call?: Call): Promise<void>
+  /**
+   * Has one more port of the host lead to the machine, at once where it runs; gives it in full. Throws
+   * OVM_PORT_IN_USE, OVM_PERMISSION_DENIED, OVM_TOO_MANY, OVM_STATE_CONFLICT, OVM_UNSUPPORTED: then nothing has
+   * changed.
+   */
+  addPort(instanceId: string, request: PortRequest, call?: Call): Promise<Port>
+  /** Gives the port that it was. Throws OVM_PORT_UNKNOWN, OVM_STATE_CONFLICT, OVM_UNSUPPORTED. */
+  removePort(instanceId: string, port: PortNamed, call?: Call): Promise<Port>
   /**
    * Boots a machine again that has ended, from the disk that its guest wrote to; one that starts or runs is left alone.
    * Throws OVM_STATE_CONFLICT, and what a start can throw: then it is as it was.

@@ -105,6 +105,10 @@ export const cases = {
     const runtime = connect(SOCKET)
     const made = await runtime.create({ manifest })
     assert.equal(made.status, "stopped")
+    const port = await runtime.addPort(made.instance_id, { guest: 80 })
+    assert.deepEqual((await runtime.status(made.instance_id)).network.ports, [port])
+    assert.deepEqual(await runtime.removePort(made.instance_id, port), port)
+    await assert.rejects(runtime.removePort(made.instance_id, port), { code: "OVM_PORT_UNKNOWN" })
     assert.equal(await runtime.rename(made.instance_id, { name: `of-${process.pid}` }), undefined)
     assert.equal((await runtime.status(made.instance_id)).name, `of-${process.pid}`)
     // It has no disk.

@@ -210,6 +210,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
   )
   expect(operations.sort()).toEqual([
     "DELETE /instances/{instance_id} 204,default",
+    "DELETE /instances/{instance_id}/ports 200,default",
     "DELETE /networks/{name} 204,default",
     "DELETE /volumes/{name} 204,default",
     "GET /events 200,default",
@@ -231,6 +232,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "POST /instances/{instance_id}/exec/stream 200,default",
     "POST /instances/{instance_id}/input 204,default",
     "POST /instances/{instance_id}/pause 200,default",
+    "POST /instances/{instance_id}/ports 200,default",
     "POST /instances/{instance_id}/rename 204,default",
     "POST /instances/{instance_id}/restart 200,default",
     "POST /instances/{instance_id}/resume 200,default",

@@ -69,6 +69,7 @@ export const codes = {
   "OVM_NAME_IN_USE": "conflict",
   "OVM_PORT_IN_USE": "conflict",
   "OVM_IMAGE_IN_USE": "conflict",
+  "OVM_PORT_UNKNOWN": "absent",
   "OVM_VOLUME_UNKNOWN": "absent",
   "OVM_VOLUME_IN_USE": "conflict",
   "OVM_NETWORK_UNKNOWN": "absent",

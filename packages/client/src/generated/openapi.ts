@@ -358,6 +358,24 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/ports": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Have one more port of the host lead to a machine */
+        readonly post: operations["addPort"];
+        /** Close a port that leads to a machine */
+        readonly delete: operations["removePort"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/health": {
         readonly parameters: {
             readonly query?: never;
@@ -648,12 +666,12 @@ export interface components {
             /** @description All that the guest may connect to. Default whatever is public. */
             readonly allow?: readonly string[];
             /** @description Ports of the host that lead to ports of the guest. */
-            readonly ports?: readonly components["schemas"]["PortWanted"][];
+            readonly ports?: readonly components["schemas"]["PortRequest"][];
             /** @description True - also those that the manifest offers, each by a free port of the host. Default false. */
             readonly offered?: boolean;
         };
         /** @description A port of the host that is to lead to one of the guest. */
-        readonly PortWanted: {
+        readonly PortRequest: {
             /** @description Port of the guest. */
             readonly guest: number;
             /** @description Port of the host; 0 or absent - one that is free. */
@@ -1084,13 +1102,15 @@ export interface components {
             /** @description Digest of the snapshot that was taken. */
             readonly snapshot_ref?: string;
             readonly degraded?: components["schemas"]["Degraded"];
+            /** @description All that the machine has now. */
+            readonly ports?: readonly components["schemas"]["Port"][];
             /** @description When it ended, if that was found later and can be known. */
             readonly finished?: components["schemas"]["Time"];
             readonly exit?: components["schemas"]["InstanceInfo"]["exit"];
             readonly error?: components["schemas"]["ErrorEntry"];
         };
         /** @enum {string} */
-        readonly EventType: "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "removed" | "snapshot" | "unreachable" | "reachable" | "degraded" | "lost";
+        readonly EventType: "starting" | "running" | "paused" | "stopping" | "stopped" | "failed" | "removed" | "snapshot" | "unreachable" | "reachable" | "ports" | "degraded" | "lost";
         /** @description A VMM that this runtime knows; with error instead of the rest if it cannot be used. */
         readonly VmmInfo: {
             readonly name: string;
@@ -1113,7 +1133,7 @@ export interface components {
              * @description One of the closed list in spec/errors.json.
              * @enum {string}
              */
-            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_COMPOSE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_START_INTERRUPTED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_GUEST_UNREACHABLE" | "OVM_GUEST_KEY_CHANGED" | "OVM_VMM_UNREACHABLE" | "OVM_AGENT_UNAVAILABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_NETWORK_UNKNOWN" | "OVM_NETWORK_IN_USE" | "OVM_SUBNET_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
+            readonly code: "OVM_USAGE" | "OVM_REQUEST_INVALID" | "OVM_REQUEST_TOO_LARGE" | "OVM_REFERENCE_INVALID" | "OVM_ROUTE_UNKNOWN" | "OVM_METHOD_NOT_ALLOWED" | "OVM_NAME_UNKNOWN" | "OVM_INSTANCE_UNKNOWN" | "OVM_FILE_UNREADABLE" | "OVM_CONTENT_MISSING" | "OVM_MANIFEST_INVALID" | "OVM_ARTIFACT_INVALID" | "OVM_SOURCE_INVALID" | "OVM_COMPOSE_INVALID" | "OVM_DISK_INVALID" | "OVM_KERNEL_INVALID" | "OVM_TOO_LARGE" | "OVM_SNAPSHOT_INVALID" | "OVM_RAM_INVALID" | "OVM_BASE_MISMATCH" | "OVM_SNAPSHOT_INCOMPATIBLE" | "OVM_RESUME_DENIED" | "OVM_SECRETS_FOUND" | "OVM_DIGEST_MISMATCH" | "OVM_SIZE_MISMATCH" | "OVM_SIGNATURE_MISSING" | "OVM_SIGNATURE_MALFORMED" | "OVM_SIGNATURE_INVALID" | "OVM_SIGNATURE_SUBJECT_MISMATCH" | "OVM_SIGNATURE_REFERENCE_MISMATCH" | "OVM_SIGNATURE_KEY_UNKNOWN" | "OVM_PREDICATE_MISMATCH" | "OVM_ATTESTATION_MISSING" | "OVM_CERTIFICATE_INVALID" | "OVM_CERTIFICATE_IDENTITY_MISMATCH" | "OVM_CERTIFICATE_ISSUER_MISMATCH" | "OVM_TIMESTAMP_INVALID" | "OVM_LOG_ENTRY_INVALID" | "OVM_POLICY_REFUSED" | "OVM_POLICY_INVALID" | "OVM_KEY_INVALID" | "OVM_KEY_LOCKED" | "OVM_SIGNER_FAILED" | "OVM_REGISTRY_UNAUTHORIZED" | "OVM_REGISTRY_DENIED" | "OVM_REGISTRY_THROTTLED" | "OVM_REGISTRY_UNREACHABLE" | "OVM_REGISTRY_TIMEOUT" | "OVM_REGISTRY_FAILED" | "OVM_CREDENTIALS_UNAVAILABLE" | "OVM_SETTINGS_INVALID" | "OVM_DAEMON_UNREACHABLE" | "OVM_UNSUPPORTED" | "OVM_UEFI_UNSUPPORTED" | "OVM_VMM_MISSING" | "OVM_VMM_FAILED" | "OVM_START_INTERRUPTED" | "OVM_VMM_TIMEOUT" | "OVM_GUEST_RESET" | "OVM_GUEST_PANICKED" | "OVM_GUEST_UNREACHABLE" | "OVM_GUEST_KEY_CHANGED" | "OVM_VMM_UNREACHABLE" | "OVM_AGENT_UNAVAILABLE" | "OVM_RECORD_UNREADABLE" | "OVM_STATE_CONFLICT" | "OVM_NAME_IN_USE" | "OVM_PORT_IN_USE" | "OVM_IMAGE_IN_USE" | "OVM_PORT_UNKNOWN" | "OVM_VOLUME_UNKNOWN" | "OVM_VOLUME_IN_USE" | "OVM_NETWORK_UNKNOWN" | "OVM_NETWORK_IN_USE" | "OVM_SUBNET_IN_USE" | "OVM_DAEMON_RUNNING" | "OVM_STORE_BUSY" | "OVM_LOCK_UNSUPPORTED" | "OVM_STORE_CORRUPT" | "OVM_TOO_MANY" | "OVM_NO_SPACE" | "OVM_HOST_FAILED" | "OVM_PERMISSION_DENIED" | "OVM_INTERRUPTED" | "OVM_INTERNAL";
             /** @description One sentence that names the thing and the reason. */
             readonly message: string;
             /** @description Particulars that a program can read; for a manifest, the list of its faults. */
@@ -1747,6 +1767,65 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly addPort: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["PortRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description The machine has it, and where it runs it is open. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Port"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly removePort: {
+        readonly parameters: {
+            readonly query: {
+                /** @description The port of the host. */
+                readonly host: number;
+                /** @description The address of the host, IPv4 or IPv6. */
+                readonly address?: string;
+                /** @description Of the port. */
+                readonly protocol?: "tcp" | "udp";
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The machine has it no more. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Port"];
+                };
             };
             readonly default: components["responses"]["Error"];
         };

@@ -21,6 +21,8 @@ export function connect(socket: string): Runtime {
     resume: (id, call) => ours(client.resume(id, call)),
     create: (request, call) => ours(client.create(request, call)),
     commit: (id, request, call) => ours(client.commit(id, request, call)),
+    addPort: (id, request, call) => ours(client.addPort(id, request, call)),
+    removePort: (id, port, call) => ours(client.removePort(id, port, call)),
     rename: (id, request, call) => ours(client.rename(id, request, call)),
     startAgain: (id, call) => ours(client.startAgain(id, call)),
     restart: (id, options) => ours(client.restart(id, options)),

@@ -12,6 +12,7 @@ import { logs } from "./operations/logs.ts"
 import { metrics } from "./operations/metrics.ts"
 import { createNetwork, networks, removeNetwork } from "./operations/networks.ts"
 import { pause } from "./operations/pause.ts"
+import { addPort, removePort } from "./operations/ports.ts"
 import { remove } from "./operations/remove.ts"
 import { rename } from "./operations/rename.ts"
 import { restart } from "./operations/restart.ts"
@@ -47,6 +48,8 @@ export const OPERATIONS: readonly Operation[] = [
   startAgain,
   restart,
   rename,
+  addPort,
+  removePort,
   commit,
   health,
   info,

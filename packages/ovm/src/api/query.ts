@@ -1,4 +1,7 @@
+import { isIP } from "node:net"
 import { OvmError } from "../errors.ts"
+import { LOOPBACK } from "../network/forward.ts"
+import type { PortNamed } from "../runtime/interfaces.ts"
 
 /** A boolean query parameter; absent is false. Throws OVM_REQUEST_INVALID naming it. */
 export function flag(query: URLSearchParams, name: string): boolean {
@@ -36,6 +39,16 @@ export function instant(query: URLSearchParams, name: string): string | undefine
     "OVM_REQUEST_INVALID",
     `${name}: ${JSON.stringify(text.slice(0, 40))} is no time of RFC 3339`,
   )
+}
+
+/** A port of the host. Throws OVM_REQUEST_INVALID naming the parameter that is missing or wrong (OVMS-API-267). */
+export function portOf(query: URLSearchParams): PortNamed {
+  const host = count(query, "host", 65535) ?? 0
+  const { address = LOOPBACK, protocol = "tcp" } = Object.fromEntries(query)
+  const wrong = host === 0 ? "host" : isIP(address) === 0 ? "address" : undefined
+  if (wrong === undefined && (protocol === "tcp" || protocol === "udp")) return { host, address, protocol }
+  const shown = JSON.stringify((query.get(wrong ?? "protocol") ?? "").slice(0, 50))
+  throw new OvmError("OVM_REQUEST_INVALID", `${wrong ?? "protocol"}: ${shown} is none`)
 }
 
 /** The name that a client made up for its attachment. Throws OVM_REQUEST_INVALID naming the parameter. */

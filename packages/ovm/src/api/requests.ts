@@ -8,6 +8,7 @@ import type {
   ExecControlRequest,
   ExecRequest,
   NetworkRequest,
+  PortRequest,
   RenameRequest,
   SnapshotRequest,
   StartRequest,
@@ -22,6 +23,7 @@ import {
   ExecControlRequest as isExecControlRequest,
   ExecRequest as isExecRequest,
   NetworkRequest as isNetworkRequest,
+  PortRequest as isPortRequest,
   RenameRequest as isRenameRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
@@ -67,6 +69,10 @@ export function parseCommitRequest(body: Uint8Array): CommitRequest {
 
 export function parseRenameRequest(body: Uint8Array): RenameRequest {
   return parse(body, isRenameRequest, places.RenameRequest)
+}
+
+export function parsePortRequest(body: Uint8Array): PortRequest {
+  return parse(body, isPortRequest, places.PortRequest)
 }
 
 export function parseVolumeRequest(body: Uint8Array): VolumeRequest {

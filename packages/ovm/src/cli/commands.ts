@@ -244,7 +244,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "port",
-    summary: "List the ports of this host that lead to machines",
+    summary: "List, add and remove ports of this host that lead to machines",
     group: INSTANCES,
     load: () => import("./commands/machines/port.ts"),
   },

@@ -65,6 +65,8 @@ function ofKnown(program: Command, line: readonly string[]): readonly string[] {
     if (!next) {
       const hint = command === program ? FOREIGN[word] : undefined
       if (hint !== undefined) throw new OvmError("OVM_USAGE", `unknown command '${word}'`, { hint })
+      // `ovm port NAME`: what is none of the commands below is an argument of its own.
+      if (command.registeredArguments.length > 0) return line
       return line.slice(0, at + 1)
     }
     command = next

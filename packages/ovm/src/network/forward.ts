@@ -57,9 +57,22 @@ function portOf(text: string, digits: string): number {
 }
 
 function wrong(text: string, reason: string): OvmError {
-  return new OvmError("OVM_USAGE", `--publish ${text}: ${reason}`, {
-    hint: "--publish 8080:80, --publish 0.0.0.0:8080:80, --publish 5353:53/udp, --publish 80 for a free port",
+  return new OvmError("OVM_USAGE", `port ${text}: ${reason}`, {
+    hint: "8080:80, 0.0.0.0:8080:80, 5353:53/udp, or 80 for a free port of this host",
   })
+}
+
+const HOST_SIDE = /^(?:(\[[^\]]*\]|[^:[\]]+):)?(\d+)(?:\/(tcp|udp))?$/
+
+/** Reads `[ADDRESS:]HOST[/tcp|/udp]`, the side of a forward that is this host's. Throws OVM_USAGE. */
+export function parseHostSide(text: string): Omit<PortForward, "guest"> {
+  const [whole, address = LOOPBACK, host = "", protocol = "tcp"] = HOST_SIDE.exec(text) ?? []
+  const bare = address.replace(/^\[|\]$/g, "")
+  if (whole === undefined || isIP(bare) === 0 || isIPv6(bare) !== address.startsWith("["))
+    throw new OvmError("OVM_USAGE", `port ${text}: it is not [ADDRESS:]HOST`, {
+      hint: "8080, 0.0.0.0:8080, [::]:8080, 5353/udp",
+    })
+  return { protocol: protocol as Protocol, address: bare, host: portOf(text, host) }
 }
 
 /** The host's side of a forward, such as `127.0.0.1:8080` or `[::1]:8080`. */

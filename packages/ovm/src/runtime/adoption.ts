@@ -8,6 +8,7 @@ import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { followParts } from "./degraded.ts"
 import { entryOf, type Instance } from "./instance.ts"
+import { settlePorts } from "./ports.ts"
 import { settleSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
 
@@ -128,6 +129,7 @@ export class Adoption {
       await instance.become("running", { started: instance.info.started ?? new Date().toISOString() })
     this.#options.onMachine(instance)
     this.watch(instance, machine)
+    await settlePorts({ instance, told: this.#options.log })
   }
 
   async #pause(ms: number): Promise<void> {

@@ -17,6 +17,7 @@ const TYPES: ReadonlySet<string> = new Set<EventType>([
   "snapshot",
   "unreachable",
   "reachable",
+  "ports",
   "degraded",
 ])
 

@@ -167,14 +167,15 @@ export class Instance {
     if (hasEnded(state)) this.#settle()
   }
 
-  /** Throws if its record cannot be written: then it is called what it was. */
-  async rename(name: string): Promise<void> {
-    const before = this.#info.name
-    this.note({ name })
+  /** Changes what the status says, and its record. Throws if that cannot be written: then all of it is as it was. */
+  async amend(patch: Patch): Promise<void> {
+    const names = Object.keys(patch) as (keyof Patch)[]
+    const before = Object.fromEntries(names.map((name) => [name, this.#info[name]]))
+    this.note(patch)
     try {
       await this.#persist()
     } catch (thrown) {
-      this.note({ name: before })
+      this.note(before)
       throw thrown
     }
   }

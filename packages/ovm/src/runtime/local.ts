@@ -37,6 +37,9 @@ import type {
   Network,
   NetworkRequest,
   PauseAnswer,
+  Port,
+  PortNamed,
+  PortRequest,
   ReadyOptions,
   RenameRequest,
   Runtime,
@@ -57,6 +60,7 @@ import type {
 import { DEFAULTS, LIMITS, type Limits } from "./limits.ts"
 import { Networks } from "./networks.ts"
 import type { LocalRuntimeOptions } from "./options.ts"
+import { addPortTo, type PortsOf, removePortFrom } from "./ports.ts"
 import { Recovery } from "./recover.ts"
 import { Removals } from "./removals.ts"
 import { renameInstance } from "./rename.ts"
@@ -188,6 +192,18 @@ export class LocalRuntime implements Runtime {
     const instance = this.#get(instanceId)
     await renameInstance(instance, name, this.#instances)
     this.#networks.tell(instance)
+  }
+
+  async addPort(instanceId: string, request: PortRequest): Promise<Port> {
+    return await addPortTo(this.#portsOf(instanceId), request)
+  }
+
+  async removePort(instanceId: string, port: PortNamed): Promise<Port> {
+    return await removePortFrom(this.#portsOf(instanceId), port)
+  }
+
+  #portsOf(instanceId: string): PortsOf {
+    return { instance: this.#get(instanceId), all: this.#instances, told: this.#told }
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {

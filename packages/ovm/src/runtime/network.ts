@@ -9,13 +9,12 @@ import { randomMac } from "../network/mac.ts"
 import { openPorts } from "../network/open-ports.ts"
 import type { LaunchPlan, NetworkPlan, Unsupported } from "../vmm/plan.ts"
 import type { Instance } from "./instance.ts"
-import type { InstanceInfo, Overrides } from "./interfaces.ts"
+import type { InstanceInfo, Overrides, PortRequest } from "./interfaces.ts"
 import type { Defaults } from "./limits.ts"
 import { hasEnded } from "./states.ts"
 
 type Manifest = PreparedImage["manifest"]
 type Shown = NonNullable<InstanceInfo["network"]>
-type PortRequest = NonNullable<NonNullable<Overrides["network"]>["ports"]>[number]
 
 /** Of the guest's sshd. */
 const SSH_PORT = 22
@@ -41,16 +40,7 @@ export async function newNetwork(
   const named = (port: WantedForward) =>
     asked.some(({ guest, protocol }) => guest === port.guest && protocol === port.protocol)
   const wanted = [...asked, ...offered.filter((port) => !named(port))]
-  if (wanted.length > 0 && mode === "none")
-    throw new OvmError("OVM_UNSUPPORTED", "network: ports lead to a machine that has no network", {
-      detail: [{ pointer: "network/ports", reason: "the machine's network is none" }],
-      hint: "--network user",
-    })
-  if (wanted.length > MOST_FORWARDS)
-    throw new OvmError(
-      "OVM_TOO_MANY",
-      `network: ${wanted.length} ports; a machine has ${MOST_FORWARDS} at most`,
-    )
+  assertMayHave(wanted.length, mode)
   const outbound = await outboundOf(network, mode)
   const forwards = await openPorts(wanted)
   return { mode, mac: randomMac(), forwards, ...outbound }
@@ -60,6 +50,21 @@ export async function newNetwork(
 export function nothingOffered({ network }: Overrides, manifest: Manifest): readonly string[] {
   if (!network?.offered || manifest.network?.some(({ ports = [] }) => ports.length > 0)) return []
   return ["the image offers no ports, and none of it was opened"]
+}
+
+/**
+ * Throws OVM_UNSUPPORTED for ports of a machine without a network, or in one that machines share (OVMS-API-256),
+ * OVM_TOO_MANY.
+ */
+export function assertMayHave(ports: number, mode: NetworkPlan["mode"]): void {
+  const what = mode === "none" ? "has no network" : "is reached by its own address"
+  if (ports > 0 && mode !== "user")
+    throw new OvmError("OVM_UNSUPPORTED", `network: ports lead to a machine that ${what}`, {
+      detail: [{ pointer: "network/ports", reason: `the machine's network is ${mode}` }],
+      hint: "--network user",
+    })
+  if (ports > MOST_FORWARDS)
+    throw new OvmError("OVM_TOO_MANY", `network: ${ports} ports; a machine has ${MOST_FORWARDS} at most`)
 }
 
 /** What the guest may connect to. Names stand for the addresses that they have now (OVMS-API-260 to 262). */
@@ -110,7 +115,7 @@ export function assertPortsFree(
 }
 
 /** Throws OVM_REQUEST_INVALID for an address that is none, or that no port can be open on. */
-function wantedForward(port: PortRequest): WantedForward {
+export function wantedForward(port: PortRequest): WantedForward {
   const forward = forwardOf(port)
   const { address } = forward
   const fault = isIP(address) === 0 ? "is no IP address" : addressFault(address)

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream"
 import type { Call } from "../content/interfaces.ts"
+import type { PortForward } from "../network/forward.ts"
 import type { GuestModel } from "./plan.ts"
 import type { Snapshotter } from "./snapshot.ts"
 
@@ -42,6 +43,8 @@ export interface Machine extends Partial<Snapshotter> {
    * Absent for a machine without.
    */
   readonly agent?: (() => Promise<Duplex | undefined>) | undefined
+  /** What opens and closes ports of the host that lead into it; absent where only a start can. */
+  readonly ports?: OpenPorts | undefined
   /** What the guest does, whoever had it do that, as far as the VMM has told. */
   readonly guest: Guest
   /** Calls `listener`, the last one given, whenever `guest` has changed. */
@@ -59,6 +62,16 @@ export interface Machine extends Partial<Snapshotter> {
   stop(options?: Call & { readonly graceMs?: number }): Promise<StopMethod>
   /** Forget the machine, leave it running. */
   detach(): void
+}
+
+/** The ports of the host that lead into a machine that runs, and only into it. */
+export interface OpenPorts {
+  /** Those that are open now, whoever has opened them. */
+  list(): Promise<readonly PortForward[]>
+  /** Throws OVM_PORT_IN_USE, OVM_UNSUPPORTED for an address that none can be open on: then it is not open. */
+  open(forward: PortForward): Promise<void>
+  /** Connections by it may live on. Throws OVM_VMM_FAILED where it is still open. */
+  close(forward: PortForward): Promise<void>
 }
 
 export interface Usage {

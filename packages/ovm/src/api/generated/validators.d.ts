@@ -27,7 +27,7 @@ export declare const NetworkRequest: Validator
 export declare const Network: Validator
 export declare const NetworkList: Validator
 export declare const NetworkWanted: Validator
-export declare const PortWanted: Validator
+export declare const PortRequest: Validator
 export declare const StartAnswer: Validator
 export declare const CreateAnswer: Validator
 export declare const ExecRequest: Validator

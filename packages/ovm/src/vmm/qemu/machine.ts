@@ -6,6 +6,7 @@ import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { SnapshotParts, SnapshotSink } from "../snapshot.ts"
 import { agentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
+import { openPortsOf } from "./ports.ts"
 import type { Qmp } from "./qmp.ts"
 import { exitOfQemu } from "./result.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
@@ -48,6 +49,7 @@ export class QemuMachine implements Machine {
   #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
 
   readonly agent: Machine["agent"]
+  readonly ports: Machine["ports"]
 
   constructor(
     readonly record: MachineRecord,
@@ -57,6 +59,7 @@ export class QemuMachine implements Machine {
   ) {
     this.cut = qmp.closed
     this.agent = agentOf(record)
+    this.ports = openPortsOf(record, qmp)
     this.unlinked = watch.unlinked
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()

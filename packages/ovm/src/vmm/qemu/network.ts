@@ -7,7 +7,7 @@ export type Carrier = "passt" | "slirp" | "tap" | "none"
 
 /** The ids of the guest's interface and of what it is connected to. */
 export const NIC = "nic"
-const NET = "net"
+export const NET = "net"
 
 /**
  * The slot of the PCI bus that the interface is in: the last one that is free on a q35, so that it takes none from the

@@ -3,6 +3,8 @@ import { forwardText } from "../../../network/forward.ts"
 import { findInstance } from "../../instances.ts"
 import { print, printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
+import * as add from "./port/add.ts"
+import * as rm from "./port/rm.ts"
 
 interface PortOptions {
   readonly json?: boolean
@@ -15,9 +17,13 @@ export function define(command: Command): void {
         "as --publish and --publish-all of `ovm run` say, and stay what they are when it is started again.",
     )
     .argument("<instance>", "id, start of an id, or name")
+    // That of a command below is its own.
+    .enablePositionalOptions()
     .option("--json", "print JSON: ports of the InstanceInfo of the runtime API")
     .action(run)
-  examples(command, "ovm port web", "ovm port web --json")
+  add.define(command.command("add").summary("Have one more port of this host lead to a machine"))
+  rm.define(command.command("rm").summary("Close a port that leads to a machine"))
+  examples(command, "ovm port web", "ovm port web --json", "ovm port add web 8080:80")
 }
 
 async function run(text: string, options: PortOptions): Promise<void> {

@@ -1,0 +1,26 @@
+import type { Command } from "commander"
+import { forwardText, parseHostSide } from "../../../../network/forward.ts"
+import { findInstance } from "../../../instances.ts"
+import { print, printJson } from "../../../output.ts"
+import { examples } from "../../../terminal/examples.ts"
+
+export function define(command: Command): void {
+  command
+    .description(
+      "Close a port of this host that leads to a machine: at once where it runs with QEMU's own network. " +
+        "With passt a machine has to be stopped for it.",
+    )
+    .argument("<instance>", "id, start of an id, or name")
+    .argument("<port>", "[ADDRESS:]HOST[/udp], the address being 127.0.0.1 unless it is said")
+    .option("--json", "print JSON: the Port of the runtime API that it was")
+    .action(run)
+  examples(command, "ovm port rm web 8080", "ovm port rm web 0.0.0.0:5353/udp")
+}
+
+async function run(text: string, port: string, { json }: { readonly json?: boolean }): Promise<void> {
+  const named = parseHostSide(port)
+  const { runtime, instance } = await findInstance(text)
+  const removed = await runtime.removePort(instance.instance_id, named)
+  if (json) printJson(removed)
+  else print(`${forwardText(removed)}\n`)
+}
