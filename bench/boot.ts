@@ -61,7 +61,13 @@ async function boot(env: NodeJS.ProcessEnv, home: string): Promise<void> {
     }
     const byOvm = () => firstLine(() => run("--rm"))
     const [ours = Number.NaN, theirs = Number.NaN] = await inTurns(ROUNDS, byOvm, byHand)
-    report("ovm run to the guest's first line", ours, { name: "the same argv by hand", took: theirs }, 1.05)
+    const network = recipe?.argv.includes("-netdev") ? "a network" : "no network"
+    report(
+      `ovm run with ${network} to the guest's first line`,
+      ours,
+      { name: "the same argv by hand", took: theirs },
+      1.05,
+    )
   } finally {
     await rm(own, { recursive: true, force: true })
   }

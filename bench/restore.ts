@@ -1,5 +1,5 @@
 // How long it takes until a snapshot runs: with a warm slot and without, beside the same command line by hand; beside a
-// boot; and out of a registry with nothing here. `make bench-restore`.
+// boot; with a network; and out of a registry with nothing here. `make bench-restore`.
 import { mkdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
@@ -42,76 +42,101 @@ async function full(runtime: Runtime): Promise<void> {
   while (!(await runtime.info()).warm.every(({ ready, wanted }) => ready === wanted)) await Bun.sleep(5)
 }
 
-/** The bare-metal guest, so that nothing but the resume itself is measured. */
-async function slots(runtime: Runtime, home: string): Promise<void> {
-  const [base, warm] = ["localhost/bench/warm:1", "localhost/bench/warm:warm"]
-  const disk = join(home, "disk.raw")
-  await Bun.write(disk, Buffer.alloc(DISK))
-  await packGuest(join(home, "store"), base, "tick_ms=20 hlt=1", {
-    diskLayers: [{ path: disk, format: "raw" }],
-  })
-  const { instance_id } = await running(runtime, base)
-  await said(runtime, instance_id, 0, "TICK")
-  await runtime.snapshot({ instance_id, tag: "warm" })
-  await runtime.snapshot({ instance_id, tag: "once", multi_resume: "deny" })
-  await runtime.remove(instance_id, { force: true })
+/** A daemon and its snapshots of the bare-metal guest, so that nothing but the resume itself is measured. */
+interface Host {
+  readonly runtime: Runtime
+  readonly home: string
+  readonly times: Record<"allow" | "deny" | "resume" | "without" | "hand", number[]>
+}
 
-  const times: Record<string, number[]> = { allow: [], deny: [], resume: [], without: [], hand: [] }
-  for (const [policy, name] of [
-    ["allow", warm],
-    ["deny", "localhost/bench/warm:once"],
-  ] as const) {
+const [WARM, ONCE] = ["localhost/bench/warm:warm", "localhost/bench/warm:once"]
+
+/** One whose machines have no network, or the one that they have by default. */
+async function withHost(network: "none" | "user", use: (host: Host) => Promise<void>): Promise<void> {
+  await withHome(async (env, home) => {
+    await Bun.write(join(home, "daemon.json"), JSON.stringify({ defaults: { network } }))
+    output([OVM, "daemon", "--detach"], env)
+    const runtime = connect(join(home, "ovm.sock"))
+    const base = "localhost/bench/warm:1"
+    const disk = join(home, "disk.raw")
+    await Bun.write(disk, Buffer.alloc(DISK))
+    await packGuest(join(home, "store"), base, "tick_ms=20 hlt=1", {
+      diskLayers: [{ path: disk, format: "raw" }],
+    })
+    const { instance_id } = await running(runtime, base)
+    await said(runtime, instance_id, 0, "TICK")
+    await runtime.snapshot({ instance_id, tag: "warm" })
+    await runtime.snapshot({ instance_id, tag: "once", multi_resume: "deny" })
+    await runtime.remove(instance_id, { force: true })
+    await use({ runtime, home, times: { allow: [], deny: [], resume: [], without: [], hand: [] } })
+  })
+}
+
+async function fromSlot({ runtime, home, times }: Host, policy: "allow" | "deny", name: string) {
+  await full(runtime)
+  const { instance_id: id, took } = await running(runtime, name)
+  const { resume = Number.NaN, spawn } = (await runtime.status(id)).timings_ms
+  if (spawn !== undefined) throw new Error("there was no slot")
+  await runtime.remove(id, { force: true })
+  // It may be resumed once: for the next round that is forgotten.
+  if (policy === "deny") {
+    await rm(join(home, "resumed"), { recursive: true })
     await runtime.warm({ manifest: name, slots: 1 })
-    for (let round = 0; round <= ROUNDS; round++) {
-      await full(runtime)
-      const { instance_id: id, took } = await running(runtime, name)
-      const { resume = Number.NaN, spawn } = (await runtime.status(id)).timings_ms
-      if (spawn !== undefined) throw new Error("there was no slot")
-      await runtime.remove(id, { force: true })
-      // It may be resumed once: for the next round that is forgotten.
-      if (policy === "deny") {
-        await rm(join(home, "resumed"), { recursive: true })
-        await runtime.warm({ manifest: name, slots: 1 })
-      }
-      if (round === 0) continue
-      times[policy]?.push(took)
-      if (policy === "allow") times.resume?.push(resume)
-    }
-    await runtime.warm({ manifest: name, slots: 0 })
   }
+  times[policy].push(took)
+  if (policy === "allow") times.resume.push(resume)
+}
+
+/** Gives the command line of the machine, which is gone. */
+async function withoutSlot({ runtime, home, times }: Host) {
+  const { instance_id: id, took } = await running(runtime, WARM)
+  const folder = join(home, "instances", id)
+  const [pid] = (await readFile(join(folder, "pid"), "utf8")).split(" ")
+  const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1)
+  await runtime.remove(id, { force: true })
+  times.without.push(took)
+  return (hand: string) => argv.map((word) => word.replaceAll(folder, hand))
+}
+
+async function byHand({ home, times }: Host, argvIn: (hand: string) => readonly string[]): Promise<void> {
   const hand = join(home, "hand")
-  await mkdir(hand)
-  for (let round = 0; round <= ROUNDS; round++) {
-    const { instance_id: id, took } = await running(runtime, warm)
-    const folder = join(home, "instances", id)
-    const [pid] = (await readFile(join(folder, "pid"), "utf8")).split(" ")
-    const argv = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1)
-    await runtime.remove(id, { force: true })
-    const state = await readFile(await stateOf(home, warm))
-    await rm(join(hand, "overlay.qcow2"), { force: true })
-    await createOverlay(join(hand, "overlay.qcow2"), DISK)
-    const theirs = await loadByHand(
-      argv.map((word) => word.replaceAll(folder, hand)),
-      hand,
-      state,
-    )
-    theirs.end()
-    if (round === 0) continue
-    times.without?.push(took)
-    times.hand?.push(theirs.took)
+  await mkdir(hand, { recursive: true })
+  await rm(join(hand, "overlay.qcow2"), { force: true })
+  await createOverlay(join(hand, "overlay.qcow2"), DISK)
+  const theirs = await loadByHand(argvIn(hand), hand, await readFile(await stateOf(home, WARM)))
+  theirs.end()
+  times.hand.push(theirs.took)
+}
+
+async function slots(bare: Host, networked: Host): Promise<void> {
+  const hosts = [bare, networked]
+  for (const [policy, name] of [
+    ["allow", WARM],
+    ["deny", ONCE],
+  ] as const) {
+    for (const { runtime } of hosts) await runtime.warm({ manifest: name, slots: 1 })
+    for (let round = 0; round <= ROUNDS; round++) for (const host of hosts) await fromSlot(host, policy, name)
+    for (const { runtime } of hosts) await runtime.warm({ manifest: name, slots: 0 })
   }
-  goal("POST /start to running, warm slot", times.allow ?? [], 2, 10)
-  spread("  of which the VMM's `cont`", times.resume ?? [])
-  spread(
-    "the same of a snapshot that may be resumed once, which is brought to the disk first",
-    times.deny ?? [],
-  )
+  for (let round = 0; round <= ROUNDS; round++) {
+    await byHand(bare, await withoutSlot(bare))
+    await withoutSlot(networked)
+  }
+  // The first of each warms caches.
+  for (const times of hosts.flatMap((host) => Object.values(host.times))) times.shift()
+  const { allow, resume, deny, without, hand } = bare.times
+  goal("POST /start to running, warm slot", allow, 2, 10)
+  spread("  of which the VMM's `cont`", resume)
+  spread("the same of a snapshot that may be resumed once, which is brought to the disk first", deny)
   compare(
     "POST /start to running, no slot",
-    times.without ?? [],
-    { name: "spawn + load + cont by hand", took: times.hand ?? [] },
+    without,
+    { name: "spawn + load + cont by hand", took: hand },
     1.15,
   )
+  const none = "without a network"
+  compare("with a network, warm slot", networked.times.allow, { name: none, took: allow }, 1)
+  compare("with a network, no slot", networked.times.without, { name: none, took: without }, 1)
 }
 
 /** The file of a snapshot's device state. */
@@ -182,11 +207,11 @@ async function fromRegistry(host: string): Promise<void> {
   }
 }
 
+await withHost("none", (bare) => withHost("user", (networked) => slots(bare, networked)))
 await using registry = await startRegistry()
 await withHome(async (env, home) => {
   output([OVM, "daemon", "--detach"], env)
   const runtime = connect(join(home, "ovm.sock"))
-  await slots(runtime, home)
   await firstWords(runtime, env, registry.host)
 })
 await fromRegistry(registry.host)

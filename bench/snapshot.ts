@@ -29,11 +29,21 @@ const base = ["base.qcow2", "diff1.qcow2"].map((file) => ({
   format: "qcow2" as const,
 }))
 
-async function place(memory: number) {
+/** Of a machine: its memory in bytes, what its guest does, and whether it has a network. */
+interface Kind {
+  readonly memory: number
+  readonly word: string
+  readonly networked: boolean
+}
+
+async function place({ memory, networked }: Kind) {
   const directory = path("machine")
   await mkdir(directory, { mode: 0o700 })
   const resources = { vcpus: 1, memory }
-  return { id: "bench", directory, devices: [], consoleLimit: 1 << 16, resources }
+  const mac = "52:54:00:12:34:56"
+  const network = { mode: "user", mac, forwards: [], outbound: true } as const
+  const devices = { devices: [], ...(networked && { network }) }
+  return { id: "bench", directory, ...devices, consoleLimit: 1 << 16, resources }
 }
 
 async function overlay(): Promise<string> {
@@ -44,12 +54,12 @@ async function overlay(): Promise<string> {
 
 const written = { size: DISK, writable: true }
 
-async function boot(memory: number, word: string): Promise<Machine> {
+async function boot(kind: Kind): Promise<Machine> {
   const machine = await vmm.launch({
-    ...(await place(memory)),
+    ...(await place(kind)),
     kernel: {
       path: join(MACHINE, "vmlinuz"),
-      args: `console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check ${word}`,
+      args: `console=ttyS0 root=/dev/vda rw quiet panic=-1 no_timer_check ${kind.word}`,
     },
     initrd: { path: join(MACHINE, "initrd.img") },
     disk: { ...written, layers: base },
@@ -71,9 +81,9 @@ async function forget({ origin }: SnapshotParts): Promise<void> {
   await Promise.all([origin.ram.path, origin.state].map((file) => rm(file)))
 }
 
-async function cloneOf({ origin, disk }: SnapshotParts, memory: number): Promise<Machine> {
+async function cloneOf({ origin, disk }: SnapshotParts, kind: Kind): Promise<Machine> {
   const layers = [...base, { path: disk?.frozen ?? "", format: "qcow2" as const }]
-  const plan = { ...(await place(memory)), origin, disk: { ...written, layers } }
+  const plan = { ...(await place(kind)), origin, disk: { ...written, layers } }
   const machine = await (await vmm.loader.load(plan)).resume()
   return machine
 }
@@ -96,7 +106,7 @@ async function without<T>({ pid }: MachineRecord, work: () => Promise<T>): Promi
  * Pairs of machines of a kind, snapshotted in turns, one of them by hand. Each snapshot leaves one more overlay, and
  * QEMU takes longer to let go of and take back a chain of fifty: so there is a new pair every few rounds.
  */
-async function turns(what: string, make: () => Promise<Machine>): Promise<void> {
+async function turns(what: string, make: () => Promise<Machine>): Promise<number> {
   const [mine, theirs, all]: [number[], number[], number[]] = [[], [], []]
   while (mine.length < ROUNDS) {
     const [ours, other] = await Promise.all([make(), make()])
@@ -129,19 +139,36 @@ async function turns(what: string, make: () => Promise<Machine>): Promise<void> 
   compare(`pause of ${what}`, mine, { name: "by hand", took: theirs }, 1.5)
   console.log(`  goal p50 20 ms: ${median(mine) <= 20 ? "holds" : "MISSED"}`)
   spread("  until all is written", all)
+  return median(mine)
+}
+
+/** Gives the medians of a first snapshot and of a clone's. */
+async function both(what: string, kind: Kind): Promise<readonly [number, number]> {
+  const first = await boot(kind)
+  const kept = await take(first)
+  await first.stop({ graceMs: 0 })
+  const own = await turns(`a first snapshot, ${what}`, () => boot(kind))
+  const clones = await turns(`a clone's, ${what}`, () => cloneOf(kept, kind))
+  await forget(kept)
+  return [own, clones]
 }
 
 try {
+  const medians: (readonly [number, number])[] = []
   for (const memory of [256 * MIB, 1024 * MIB])
     for (const word of ["", "ovm.dirty"]) {
       const what = `${memory / MIB} MiB, ${word === "" ? "idle" : "writing 4 MiB over and over"}`
-      const first = await boot(memory, word)
-      const kept = await take(first)
-      await first.stop({ graceMs: 0 })
-      await turns(`a first snapshot, ${what}`, () => boot(memory, word))
-      await turns(`a clone's, ${what}`, () => cloneOf(kept, memory))
-      await forget(kept)
+      medians.push(await both(what, { memory, word, networked: false }))
     }
+  const networked = await both("256 MiB, idle, with a network", {
+    memory: 256 * MIB,
+    word: "",
+    networked: true,
+  })
+  const ratios = networked.map((took, index) => (took / (medians[0]?.[index] ?? Number.NaN)).toFixed(2))
+  console.log(
+    `with a network to without: ${ratios.join(", of a clone ")} (bound 1, within what runs differ by)`,
+  )
 } finally {
   await rm(root, { recursive: true, force: true })
 }
