@@ -8,7 +8,7 @@ import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
 import { freeName } from "./removals.ts"
 import { isRestarted } from "./restart-policy.ts"
-import { assertBoundable, quotaOf, shownResources } from "./share.ts"
+import { assertAllowed, assertBoundable, quotaOf, shownResources } from "./share.ts"
 import { hasEnded } from "./states.ts"
 
 export interface Admission {
@@ -47,6 +47,9 @@ export function accept(
       `overrides.autoRemove: with the restart policy ${overrides.restart} it would be started again, not removed`,
     )
   const quota = quotaOf(overrides, defaults)
+  const resources = resourcesOf(undefined, overrides, defaults)
+  // What the manifest asks for is known later.
+  assertAllowed({ resources, ...quota }, limits)
   assertBoundable(quota)
   assertRoomToRun(admission)
   freeName(overrides.name, instances)
@@ -65,7 +68,7 @@ export function accept(
     state: "starting",
     phase: "resolving",
     image: { reference: request.manifest },
-    resources: shownResources({ resources: resourcesOf(undefined, overrides, defaults), ...quota }),
+    resources: shownResources({ resources, ...quota }),
     timings_ms: {},
     warnings: [],
     ...(isRestarted(overrides.restart) && { restart: overrides.restart }),

@@ -10,6 +10,16 @@ export interface Limits {
   readonly warmMemory: number
   /** Bytes that the host must have available; with less, slots are ended. */
   readonly warmReserve: number
+  /** The most that one machine may have; absent: what its VMM can. */
+  readonly machine: MachineLimits
+}
+
+export interface MachineLimits {
+  readonly vcpus?: number
+  /** Bytes. */
+  readonly memory?: number
+  /** So many processors' time. */
+  readonly cpuQuota?: number
 }
 
 export const LIMITS: Limits = {
@@ -18,6 +28,7 @@ export const LIMITS: Limits = {
   console: 8 << 20,
   warmMemory: 1 << 30,
   warmReserve: 256 << 20,
+  machine: {},
 }
 
 /** What counts where neither the request nor the manifest says anything (spec/manifest.md, spec/limits.md). */
@@ -37,3 +48,15 @@ export interface Defaults {
 export const MOST_GRACE_MS = 600_000
 
 export const DEFAULTS: Defaults = { vcpus: 1, memory: 512 << 20, graceMs: 10_000, network: "user" }
+
+/** What a machine gets that says nothing is no more than any may have; what is bounded at all is bounded for each. */
+export function defaultsWithin(defaults: Defaults, { machine }: Limits): Defaults {
+  const least = (one: number | undefined, other = Number.POSITIVE_INFINITY) => Math.min(one ?? other, other)
+  const cpuQuota = least(defaults.cpuQuota, machine.cpuQuota)
+  return {
+    ...defaults,
+    vcpus: least(defaults.vcpus, machine.vcpus),
+    memory: least(defaults.memory, machine.memory),
+    ...(Number.isFinite(cpuQuota) && { cpuQuota }),
+  }
+}

@@ -57,7 +57,7 @@ import type {
   WarmAnswer,
   WarmRequest,
 } from "./interfaces.ts"
-import { DEFAULTS, LIMITS, type Limits } from "./limits.ts"
+import { DEFAULTS, defaultsWithin, LIMITS, type Limits } from "./limits.ts"
 import { Networks } from "./networks.ts"
 import type { LocalRuntimeOptions } from "./options.ts"
 import { addPortTo, type PortsOf, removePortFrom } from "./ports.ts"
@@ -102,7 +102,7 @@ export class LocalRuntime implements Runtime {
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
-    const defaults = { ...DEFAULTS, ...options.defaults }
+    const defaults = defaultsWithin({ ...DEFAULTS, ...options.defaults }, this.#limits)
     this.#volumes = new VolumeStore(join(options.root, "volumes"), this.#instances)
     this.#networks = new Networks(options.root, this.#instances, (event, fields) =>
       options.log?.(event, fields),

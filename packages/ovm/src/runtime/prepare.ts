@@ -5,10 +5,10 @@ import { chooseSnapshot } from "./choose.ts"
 import { shownDisks } from "./disks.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import { newNetwork, nothingOffered, shownNetwork } from "./network.ts"
-import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
+import { type LaunchRequest, type PlanContext, type Planned, resourcesOf } from "./plan.ts"
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
-import { shownResources } from "./share.ts"
+import { assertAllowed, quotaOf, shownResources } from "./share.ts"
 
 /**
  * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
@@ -51,6 +51,8 @@ async function plan(
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const offered = nothingOffered(overrides, opened.image.manifest)
   const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings, ...offered] }
+  const boots = { resources: resourcesOf(image, overrides, defaults), ...quotaOf(overrides, defaults) }
+  assertAllowed(fit?.plan ?? boots, context.limits)
   if (!fit) return await planBoot(context.vmms, request, image, call)
   const began = performance.now()
   const snapshot = await opened.resume(fit.snapshot, call)

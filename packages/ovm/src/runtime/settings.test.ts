@@ -30,8 +30,8 @@ test("without a file everything is as specified; what is set stands beside that"
 })
 
 test("each limit goes as far as the schema says", async () => {
-  const { properties } = schema.properties.limits
-  expect(Object.keys(properties).sort()).toEqual(Object.keys(LIMITS).sort())
+  expect(Object.keys(schema.properties.limits.properties).sort()).toEqual(Object.keys(LIMITS).sort())
+  const { machine: _, ...properties } = schema.properties.limits.properties
   for (const [name, { minimum, maximum }] of Object.entries(properties)) {
     for (const value of [minimum, maximum])
       expect((await read({ limits: { [name]: value } })).limits).toEqual({ ...LIMITS, [name]: value })
@@ -41,6 +41,21 @@ test("each limit goes as far as the schema says", async () => {
         "OVM_SETTINGS_INVALID",
         expect.stringContaining(`${file}: limits.${name}`),
       ])
+    }
+  }
+})
+
+test("what a machine may have at most goes as far as the schema says", async () => {
+  const { properties } = schema.properties.limits.properties.machine
+  for (const [name, { minimum, maximum }] of Object.entries(properties)) {
+    for (const value of [minimum, maximum])
+      expect((await read({ limits: { machine: { [name]: value } } })).limits).toEqual({
+        ...LIMITS,
+        machine: { [name]: value },
+      })
+    for (const value of [minimum / 2, maximum + 1, "1", null]) {
+      const error = await refusal(read({ limits: { machine: { [name]: value } } }))
+      expect(error.message).toContain(`${file}: limits.machine.${name}`)
     }
   }
 })
@@ -77,6 +92,8 @@ test.each([
   ['{"limit":{}}', "limit: there is no such field"],
   ['{"limits":[]}', "limits: it is not an object"],
   ['{"limits":{"machines":1}}', "limits.machines: there is no such field"],
+  ['{"limits":{"machine":[]}}', "limits.machine: it is not an object"],
+  ['{"limits":{"machine":{"cpus":1}}}', "limits.machine.cpus: there is no such field"],
   ['{"limits":{"__proto__":1}}', "limits.__proto__: there is no such field"],
   ['{"defaults":{"network":"host"}}', "defaults.network: it is neither user nor none"],
   ['{"defaults":1}', "defaults: it is not an object"],

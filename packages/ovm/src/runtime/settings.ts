@@ -3,7 +3,7 @@ import { ifPresent } from "../files/present.ts"
 import { readRegular } from "../files/regular.ts"
 import { settingsError, settingsIn } from "../files/settings-file.ts"
 import { isObject } from "../objects.ts"
-import { DEFAULTS, type Defaults, LIMITS, type Limits, MOST_GRACE_MS } from "./limits.ts"
+import { DEFAULTS, type Defaults, LIMITS, type Limits, type MachineLimits, MOST_GRACE_MS } from "./limits.ts"
 
 /** What an operator says about one host's daemon (docs/daemon.md). */
 export interface DaemonSettings {
@@ -25,7 +25,7 @@ interface Range {
   readonly fraction?: true
 }
 
-const LIMIT_RANGES: Readonly<Record<keyof Limits, Range>> = {
+const LIMIT_RANGES: Readonly<Record<Exclude<keyof Limits, "machine">, Range>> = {
   running: { from: 1, to: 4096 },
   instances: { from: 1, to: 65_536 },
   console: { from: 4096, to: 2 ** 32 },
@@ -40,6 +40,9 @@ const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network">, Range>
   graceMs: { from: 0, to: MOST_GRACE_MS },
   cpuQuota: { from: 0.01, to: 255, fraction: true },
 }
+
+const { vcpus, memory, cpuQuota } = DEFAULT_RANGES
+const MACHINE_RANGES: Readonly<Record<keyof MachineLimits, Range>> = { vcpus, memory, cpuQuota }
 
 /**
  * Reads the file `path`; without it everything is as specified (spec/limits.md). Throws OVM_SETTINGS_INVALID naming the
@@ -59,12 +62,18 @@ function parse(text: string, path: string): DaemonSettings {
   const [odd] = Object.keys(unknown)
   if (odd !== undefined) throw invalid(odd, "there is no such field")
   if (vmms !== undefined && !isNames(vmms)) throw invalid("vmms", "it is not a list of names")
+  if (!isObject(limits)) throw invalid("limits", "it is not an object")
+  const { machine = {}, ...counts } = limits
   if (!isObject(defaults)) throw invalid("defaults", "it is not an object")
   const { network = DEFAULTS.network, ...others } = defaults
   if (network !== "user" && network !== "none")
     throw invalid("defaults.network", "it is neither user nor none")
   return {
-    limits: { ...LIMITS, ...numbers("limits", limits, LIMIT_RANGES, invalid) },
+    limits: {
+      ...LIMITS,
+      ...numbers("limits", counts, LIMIT_RANGES, invalid),
+      machine: numbers("limits.machine", machine, MACHINE_RANGES, invalid),
+    },
     defaults: { ...DEFAULTS, network, ...numbers("defaults", others, DEFAULT_RANGES, invalid) },
     ...(vmms !== undefined && { vmms }),
   }

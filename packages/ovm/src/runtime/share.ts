@@ -1,15 +1,35 @@
 import { availableParallelism } from "node:os"
+import { OvmError } from "../errors.ts"
 import { cpuGroups } from "../host/cgroup.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
-import type { Defaults } from "./limits.ts"
+import type { Defaults, Limits } from "./limits.ts"
 
-// How much of the host's processors a machine may have, and asks for.
+// How much of the host a machine may have, and asks for.
 
 /** What the start says wins over the operator (OVMS-API-290); a machine of which nobody says anything has no bound. */
 export function quotaOf(overrides: Overrides, defaults: Defaults): Pick<LaunchPlan, "cpuQuota"> {
   const cpuQuota = overrides.cpuQuota ?? defaults.cpuQuota
   return cpuQuota === undefined ? {} : { cpuQuota }
+}
+
+/** Throws OVM_UNSUPPORTED for a machine that is to have more than its operator lets any have (OVMS-LIM-024). */
+export function assertAllowed(
+  { resources: { vcpus, memory }, cpuQuota }: Pick<LaunchPlan, "resources" | "cpuQuota">,
+  { machine }: Limits,
+): void {
+  for (const [pointer, asked, most] of [
+    ["vcpus", vcpus, machine.vcpus],
+    ["memory", memory, machine.memory],
+    ["cpuQuota", cpuQuota, machine.cpuQuota],
+  ] as const) {
+    if (asked === undefined || most === undefined || asked <= most) continue
+    const reason = `${asked} is more than the ${most} that limits.machine.${pointer} lets a machine have`
+    throw new OvmError("OVM_UNSUPPORTED", `${pointer}: ${reason}`, {
+      detail: [{ pointer, reason }],
+      hint: "ovm info names the operator's file, daemon.json",
+    })
+  }
 }
 
 /** Throws OVM_UNSUPPORTED where a machine is to be bounded, and this daemon cannot do that (OVMS-API-292). */

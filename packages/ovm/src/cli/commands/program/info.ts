@@ -115,8 +115,10 @@ async function settingsAt(path: string): Promise<Settings> {
 }
 
 /** Under the names that all JSON of this program has; the file has its own. */
-function limitsModel({ running, instances, console, warmMemory, warmReserve }: Limits) {
-  return { running, instances, console, warm_memory: warmMemory, warm_reserve: warmReserve }
+function limitsModel({ running, instances, console, warmMemory, warmReserve, machine }: Limits) {
+  const { cpuQuota, ...most } = machine
+  const each = { ...most, ...(cpuQuota !== undefined && { cpu_quota: cpuQuota }) }
+  return { running, instances, console, warm_memory: warmMemory, warm_reserve: warmReserve, machine: each }
 }
 
 function defaultsModel({ vcpus, memory, graceMs, network, cpuQuota }: Defaults) {
