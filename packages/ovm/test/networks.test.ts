@@ -2,9 +2,10 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
+import { Random } from "@ovms/testkit/random.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
-import { PROGRAM, Sandbox } from "./sandbox.ts"
+import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(900_000)
@@ -109,7 +110,8 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
 
   beforeAll(async () => {
     world = await World.create(HOST, [...GATEWAYS, PUBLIC, ...PRIVATE])
-    box = await Sandbox.create()
+    // Also a daemon that a command starts is there, and not on the host that this is run on.
+    box = await Sandbox.create(world.host.inside)
     const reach = [PUBLIC, ...PRIVATE, ...HOST.filter((one) => !one.includes(":"))]
     await pack("db:1", "")
     await pack(
@@ -174,12 +176,35 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
     expect(existsSync(join(SERVED, lab.interface))).toBe(false)
   })
 
+  // OVMS-NET-001, OVMS-NET-013, OVMS-NET-015
+  test("a daemon that is killed while it makes or removes one leaves a whole one or nothing", async () => {
+    const random = new Random(7)
+    for (let at = 0; at < 8; at++) {
+      const removes = at % 2 === 1
+      if (removes) await box.ok(["network", "create", "torn"])
+      const { daemon } = await box.json(["info"])
+      const work = finished(box.begin(["network", removes ? "rm" : "create", "torn"]))
+      await Bun.sleep(random.below(500))
+      process.kill(daemon.pid, "SIGKILL")
+      await work
+      await until("no daemon that is dying", () => existsSync(`/proc/${daemon.pid}/exe`), {
+        is: (there) => !there,
+      })
+      const { networks } = await box.json(["network", "ls"])
+      if (networks.length > 0) {
+        const whole = await until("a whole network", () => inspect("torn"), { is: (one) => !one.degraded })
+        expect(interfaces()).toEqual([whole.interface])
+        expect(await box.ok(["network", "rm", "torn"])).toBe("torn")
+      }
+      expect(interfaces()).toEqual([])
+      expect(onHost("nft", "list", "tables")).not.toContain("ovm-")
+    }
+  })
+
   // OVMS-NET-003
   test("a daemon without the rights makes none, and says whose they are", async () => {
-    await using other = await Sandbox.create()
-    const [file = "", ...inside] = world.host.inside
-    const args = [...inside, "setpriv", "--bounding-set", "-net_admin", ...PROGRAM, "daemon", "--detach"]
-    execFileSync(file, args, { env: other.environment(), timeout: 60_000 })
+    const without = ["setpriv", "--bounding-set", "-net_admin"]
+    await using other = await Sandbox.create([...world.host.inside, ...without])
     const culprits = ["sudo ovm network create lab"]
     await other.fails(["network", "create", "lab"], "OVM_PERMISSION_DENIED", culprits)
     expect((await other.json(["network", "ls"])).networks).toEqual([])

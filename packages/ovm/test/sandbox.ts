@@ -32,10 +32,14 @@ export interface CommandOptions {
 
 /** `ovm` with a root, a home directory and credentials of its own. Disposing of it ends its machines and its daemon. */
 export class Sandbox implements AsyncDisposable {
-  private constructor(readonly directory: string) {}
+  private constructor(
+    readonly directory: string,
+    private readonly inside: readonly string[],
+  ) {}
 
-  static async create(): Promise<Sandbox> {
-    return new Sandbox(await mkdtemp(join(tmpdir(), "ovm-test-")))
+  /** `inside`: the words before each of its commands, as of `nsenter`: the daemons that they start are there, too. */
+  static async create(inside: readonly string[] = []): Promise<Sandbox> {
+    return new Sandbox(await mkdtemp(join(tmpdir(), "ovm-test-")), inside)
   }
 
   get home(): string {
@@ -142,7 +146,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Starts a command that goes on. */
   begin(args: readonly string[], options: CommandOptions = {}): ChildProcess {
-    const [file = "", ...first] = PROGRAM
+    const [file = "", ...first] = [...this.inside, ...PROGRAM]
     const child = spawn(file, [...first, ...args], {
       cwd: options.cwd ?? this.directory,
       env: this.environment(options.env),

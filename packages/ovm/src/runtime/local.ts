@@ -157,7 +157,7 @@ export class LocalRuntime implements Runtime {
     // Nobody else writes there: what is temporary is of a daemon that died.
     await sweepTemporaries(options.root, 0)
     const runtime = new LocalRuntime(options)
-    runtime.#networks.load()
+    await runtime.#networks.load()
     await runtime.#recover()
     runtime.#networks.begin()
     await runtime.#volumes.sweep()

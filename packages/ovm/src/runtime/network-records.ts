@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { textIfPresent } from "../files/present.ts"
-import { replaceAtOnce } from "../files/replace.ts"
+import { replaceAtOnce, sweepTemporaries } from "../files/replace.ts"
 import type { NamedNetwork } from "../network/named/named-network.ts"
 import { parseSubnet, subnetText } from "../network/named/subnet.ts"
 import { isObject } from "../objects.ts"
@@ -19,6 +19,11 @@ const SUFFIX = ".json"
 /** The records of the networks of one root: a file each, and all that makes them again after the host's next boot. */
 export class NetworkRecords {
   constructor(private readonly folder: string) {}
+
+  /** Removes what a daemon that died was writing. */
+  async sweep(): Promise<void> {
+    await sweepTemporaries(this.folder, 0)
+  }
 
   /** All that can be read, by name; `odd` hears of what cannot, which is left alone. */
   read(odd: (path: string) => void): readonly NetworkRecord[] {

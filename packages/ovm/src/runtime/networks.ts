@@ -50,7 +50,8 @@ export class Networks {
   }
 
   /** Knows again what is on record, before instances are taken over. */
-  load(): void {
+  async load(): Promise<void> {
+    await this.#records.sweep()
     for (const record of this.#records.read((path) => this.log("not a network", { path })))
       this.#known.set(record.name, { record, host: new HostNetwork(record) })
   }
