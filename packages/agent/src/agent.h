@@ -85,7 +85,8 @@ struct request {
   char **environment;
   size_t variables;
   const char *user, *directory;
-  bool input, terminal;
+  char *path; // begins with a slash
+  bool input, terminal, rename;
   uint16_t rows, columns;
   uint64_t time; // ns since 1970
   const uint8_t *seed;
@@ -104,8 +105,13 @@ bool spawn(const struct request *request, struct child *child);
 
 // exec.c: in the child. Never returns.
 _Noreturn void exec_command(const struct request *request);
+// files-read.c, files-write.c: in the child, too.
+_Noreturn void files_read(const struct request *request);
+_Noreturn void files_write(const struct request *request);
 // enter.c: into the guest's root, wherever that is by now. False with errno set.
 bool enter_root(void);
+// The same, for what executes no other program: with nothing open but input, output and errors.
+bool enter_alone(void);
 
 // clock.c: 0, or errno.
 int clock_set(uint64_t ns);

@@ -106,9 +106,12 @@ static void open_stream(const struct frame *frame) {
   else if (strcmp(request.kind, "reseed") == 0) error = pool_reseed(request.seed, request.seeded);
   if (error == 0) return tell_exit(frame->stream, EXITED, 0, "");
   if (error > 0) return tell_exit(frame->stream, REFUSED, (uint32_t)error, strerror(error));
-  if (strcmp(request.kind, "exec") != 0)
+  bool write = strcmp(request.kind, "write") == 0, files = write || strcmp(request.kind, "read") == 0;
+  if (!files && strcmp(request.kind, "exec") != 0)
     return tell_exit(frame->stream, REFUSED, ENOSYS, "this agent cannot do that");
-  if (!request.arguments[0]) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no command");
+  if (files && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");
+  if (files) request.input = write, request.terminal = false;
+  else if (!request.arguments[0]) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no command");
   begin(frame->stream, &request);
 }
 

@@ -78,6 +78,18 @@ export function connect(socket: string): Runtime {
     },
     ready: (id, { timeoutMs = 0, signal } = {}) =>
       get(`/instances/${encodeURIComponent(id)}/ready?timeout_ms=${timeoutMs}`, signal && { signal }),
+    readFiles: async (id, { path: inside, signal }) => {
+      const path = `/instances/${encodeURIComponent(id)}/files?path=${encodeURIComponent(inside)}`
+      return await stream(socket, { path, ...(signal && { signal }) })
+    },
+    writeFiles: async (id, { path: inside, rename = false, content, signal }) => {
+      const query = `path=${encodeURIComponent(inside)}&rename=${rename}`
+      const path = `/instances/${encodeURIComponent(id)}/files?${query}`
+      const { bytes, failure } = watched(content)
+      await text(socket, { method: "PUT", path, content: bytes, ...(signal && { signal }) }).catch((thrown) => {
+        throw failure() ?? thrown
+      })
+    },
     volumes: async (call) => (await get<{ volumes: Volume[] }>("/volumes", call)).volumes,
     createVolume: (request, call) => post("/volumes", request, call),
     removeVolume: async (name, { signal } = {}) => {
@@ -114,6 +126,20 @@ export function connect(socket: string): Runtime {
 const NDJSON = "application/x-ndjson"
 
 const tailOf = (lines: number | undefined) => (lines === undefined ? "" : `&tail=${lines}`)
+
+/** `content`, and what it threw: a connection says only that it broke. */
+function watched(content: Bytes): { readonly bytes: Bytes; failure(): unknown } {
+  let failure: unknown
+  async function* bytes() {
+    try {
+      yield* content
+    } catch (thrown) {
+      failure = thrown
+      throw thrown
+    }
+  }
+  return { bytes: bytes(), failure: () => failure }
+}
 
 async function stream(
   socket: string,

@@ -3,12 +3,14 @@ import type { Bytes, Call } from "./runtime.ts"
 import { shortPath } from "./short-path.ts"
 
 export interface Question extends Call {
-  readonly method: "GET" | "POST" | "DELETE"
+  readonly method: "GET" | "POST" | "PUT" | "DELETE"
   readonly path: string
   /** JSON. */
   readonly body?: string
   /** Or what is none. */
   readonly bytes?: Uint8Array
+  /** Or what comes by and by. */
+  readonly content?: Bytes
   /** What the answer is to be, if that can be chosen. */
   readonly accept?: string
   /** By a connection of its own: one that is kept leads to whoever served the socket then. */
@@ -52,10 +54,10 @@ export async function exchange(socket: string, question: Question): Promise<Answ
 const transport: Transport = "Bun" in globalThis ? overFetch : overHttp
 
 /** What says how it is asked. */
-function headersOf({ accept, body, bytes }: Question): Record<string, string> {
+function headersOf({ accept, body, bytes, content }: Question): Record<string, string> {
   const type = body === undefined ? "application/octet-stream" : "application/json"
-  const content = body !== undefined || bytes !== undefined
-  return { ...(accept !== undefined && { accept }), ...(content && { "content-type": type }) }
+  const any = body !== undefined || bytes !== undefined || content !== undefined
+  return { ...(accept !== undefined && { accept }), ...(any && { "content-type": type }) }
 }
 
 async function overFetch(
@@ -64,7 +66,7 @@ async function overFetch(
   keep: KeptConnections | undefined,
 ): Promise<Answer> {
   const { method, path, body, bytes, signal } = question
-  const content = body ?? bytes
+  const content = body ?? bytes ?? question.content
   const keepalive = keep?.take() ?? false
   const response = await fetch(`http://ovm${path}`, {
     unix,
@@ -72,7 +74,8 @@ async function overFetch(
     keepalive,
     method,
     headers: headersOf(question),
-    ...(content !== undefined && { body: content }),
+    // Bun takes what comes by and by as it is, and no faster than it is sent.
+    ...(content !== undefined && { body: content as RequestInit["body"] }),
     ...(signal && { signal }),
   })
   return {
@@ -92,6 +95,7 @@ async function overFetch(
 async function overHttp(socketPath: string, question: Question): Promise<Answer> {
   const { method, path, body, bytes, signal } = question
   const { request } = await import("node:http")
+  const { pipeline } = await import("node:stream/promises")
   const content = body ?? bytes
   const length = content !== undefined && { "content-length": Buffer.byteLength(content) }
   return await new Promise<Answer>((resolve, reject) => {
@@ -107,7 +111,8 @@ async function overHttp(socketPath: string, question: Question): Promise<Answer>
         body: () => incoming,
       })
     })
-    outgoing.end(content)
+    if (question.content) pipeline(question.content, outgoing).catch(reject)
+    else outgoing.end(content)
   })
 }
 

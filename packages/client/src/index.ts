@@ -10,8 +10,10 @@ export type {
   ExecTypeOptions,
   LogsOptions,
   PortNamed,
+  ReadFilesOptions,
   ReadyOptions,
   Runtime,
   TypeOptions,
+  WriteFilesOptions,
 } from "./runtime.ts"
 export type * from "./wire.ts"

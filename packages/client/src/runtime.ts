@@ -83,6 +83,18 @@ export interface ReadyOptions extends Call {
   readonly timeoutMs?: number
 }
 
+export interface ReadFilesOptions extends Call {
+  /** In the guest; it begins with a slash. */
+  readonly path: string
+}
+
+export interface WriteFilesOptions extends ReadFilesOptions {
+  /** A tar archive. */
+  readonly content: Bytes
+  /** Where there is no folder at `path`, what comes is called so. */
+  readonly rename?: boolean
+}
+
 export interface EventsOptions extends Call {
   /** The id of the last one that was seen. */
   readonly after?: string
@@ -180,6 +192,16 @@ export interface Runtime {
   execControl(instanceId: string, attachment: string, request: ExecControlRequest, call?: Call): Promise<void>
   /** Waits until an agent answers inside. Throws OVM_AGENT_UNAVAILABLE if none does in time. */
   ready(instanceId: string, options?: ReadyOptions): Promise<AgentInfo>
+  /**
+   * What is at a path inside the machine, as a tar archive. Throws OVM_FILE_UNREADABLE, and as `exec` does; the answer
+   * breaks off if not all of it can be read.
+   */
+  readFiles(instanceId: string, options: ReadFilesOptions): Promise<Bytes>
+  /**
+   * Unpacks a tar archive at a path inside the machine, however long it comes. A file that is replaced is as it was
+   * until all of the new one is there. Throws OVM_FILE_UNREADABLE in the guest's words, and as `exec` does.
+   */
+  writeFiles(instanceId: string, options: WriteFilesOptions): Promise<void>
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>

@@ -5,6 +5,9 @@ import { join } from "node:path"
 import { connect, execPieces, type Runtime } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { tarMember } from "../src/content/archive/member.ts"
+import { TAR_END } from "../src/content/archive/tar.ts"
+import { treeAsTar } from "../src/cli/tree/write.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -188,6 +191,68 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     )
     expect(status).toBe(0)
     expect(readdirSync(box.directory).filter((name) => name.startsWith(".ovm-"))).toEqual([])
+  })
+
+  test("files as tar, both ways, as they come [OVMS-API-332, OVMS-API-334, OVMS-API-335]", async () => {
+    const bytes = Buffer.alloc(5_000_000, "0123456789")
+    await box.file("large", bytes)
+    const large = box.path("large")
+    const began = performance.now()
+    await runtime.writeFiles(id, { path: "/mnt/large", rename: true, content: treeAsTar(large, "x") })
+    const sum = new Bun.CryptoHasher("sha256").update(bytes).digest("hex")
+    expect(await box.ok(["exec", "web", "sha256sum", "/mnt/large"])).toBe(`${sum}  /mnt/large`)
+    // One that fails in the middle, or whose client leaves, leaves what was there.
+    async function* broken() {
+      yield tarMember("large", 5_000_000, {})
+      yield Buffer.alloc(100_000)
+      throw new Error("nothing more comes")
+    }
+    const cut = runtime.writeFiles(id, { path: "/mnt", content: broken() })
+    expect(await cut.catch(({ message }) => message)).toBe("nothing more comes")
+    const gone = AbortSignal.timeout(200)
+    async function* endless() {
+      yield tarMember("large", 5_000_000, {})
+      for (;;) {
+        yield Buffer.alloc(10)
+        await Bun.sleep(20)
+      }
+    }
+    const left = runtime.writeFiles(id, { path: "/mnt", content: endless(), signal: gone })
+    expect(await left.then(() => "done", ({ name }) => name)).toBe("TimeoutError")
+    expect(await box.ok(["exec", "web", "sha256sum", "/mnt/large"])).toBe(`${sum}  /mnt/large`)
+    const pieces: Uint8Array[] = []
+    for await (const piece of await runtime.readFiles(id, { path: "/mnt/large" })) pieces.push(piece)
+    expect(Buffer.concat(pieces).includes(bytes)).toBe(true)
+    expect(performance.now() - began).toBeLessThan(PATIENCE)
+    // As one call of the API, what is wrong is said.
+    for (const [path, code] of [["mnt", "OVM_REQUEST_INVALID"], ["/no/where", "OVM_FILE_UNREADABLE"]] as const)
+      expect(await runtime.readFiles(id, { path }).catch(({ code }) => code)).toBe(code)
+    const lost = runtime.writeFiles(id, { path: "/no/where", content: treeAsTar(large, "x") })
+    expect(await lost.catch(({ code, message }) => `${code} ${message}`)).toMatch(/^OVM_FILE_UNREADABLE .*\/no/)
+    expect((await runtime.exec(id, { command: ["sh", "-c", "ps | grep -c '[o]vm-agent'"] })).stdout).toBe("1\n")
+  })
+
+  test("a guest's full disk is said, what was there stays, and no path or link leads out", async () => {
+    await box.ok(["exec", "web", "sh", "-c", "mkdir -p /mnt/small && mount -t tmpfs -o size=64k small /mnt/small"])
+    await box.ok(["exec", "web", "sh", "-c", "echo as it was >/mnt/small/large"])
+    await box.fails(["cp", box.path("large"), "web:/mnt/small/large"], "OVM_FILE_UNREADABLE", ["No space left"])
+    expect(await box.ok(["exec", "web", "sh", "-c", "ls -A /mnt/small; cat /mnt/small/*"])).toBe(
+      "large\nas it was",
+    )
+    const evil = Buffer.concat([
+      tarMember("l", 0, { type: "2", link: "/etc" }),
+      tarMember("l/evil", 0, {}),
+      TAR_END,
+    ])
+    await box.file("evil.tar", evil)
+    await box.file("up.tar", Buffer.concat([tarMember("../../etc/evil", 0, {}), TAR_END]))
+    for (const name of ["evil.tar", "up.tar"])
+      expect(await box.shell(`ovm cp - web:/mnt/small <${name}`)).toMatchObject({
+        status: 3,
+        stderr: expect.stringMatching(/OVM_FILE_UNREADABLE.*(leads out|leads through)/),
+      })
+    expect((await box.ovm(["exec", "web", "ls", "/etc/evil"])).status).toBe(1)
+    await box.ok(["exec", "web", "umount", "/mnt/small"])
   })
 
   test("what cannot be copied is said, and nothing is half there", async () => {

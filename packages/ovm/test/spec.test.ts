@@ -218,6 +218,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /info 200,default",
     "GET /instances 200,default",
     "GET /instances/{instance_id}/attach 200,default",
+    "GET /instances/{instance_id}/files 200,default",
     "GET /instances/{instance_id}/ready 200,default",
     "GET /logs/{instance_id} 200,default",
     "GET /metrics 200,default",
@@ -243,5 +244,6 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "POST /stop 200,default",
     "POST /volumes 200,default",
     "POST /warm 200,default",
+    "PUT /instances/{instance_id}/files 204,default",
   ])
 })

@@ -239,6 +239,24 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/files": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** What is at a path inside a machine, as a tar archive */
+        readonly get: operations["readFiles"];
+        /** Unpack a tar archive at a path inside a machine */
+        readonly put: operations["writeFiles"];
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/instances/{instance_id}/ready": {
         readonly parameters: {
             readonly query?: never;
@@ -1160,6 +1178,8 @@ export interface components {
         readonly InstanceId: string;
         /** @description A name that the client makes up for its attachment, and that others do not know. */
         readonly Attachment: string;
+        /** @description Of a file or folder inside the machine. */
+        readonly GuestPath: string;
         /** @description Begin with so many lines of what is kept. Absent - with all. */
         readonly Tail: number;
     };
@@ -1566,6 +1586,64 @@ export interface operations {
         };
         readonly responses: {
             /** @description It is on its way. */
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly readFiles: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Of a file or folder inside the machine. */
+                readonly path: components["parameters"]["GuestPath"];
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The archive. It breaks off if not all of it can be read. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/x-tar": unknown;
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly writeFiles: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Of a file or folder inside the machine. */
+                readonly path: components["parameters"]["GuestPath"];
+                /** @description True - where there is no folder at that path, what comes is called so. Default false. */
+                readonly rename?: boolean;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/octet-stream": unknown;
+            };
+        };
+        readonly responses: {
+            /** @description All of it is there. */
             readonly 204: {
                 headers: {
                     readonly [name: string]: unknown;

@@ -42,6 +42,8 @@ export function connect(socket: string): Runtime {
     execType: (id, options) => ours(client.execType(id, options)),
     execControl: (id, attachment, request, call) => ours(client.execControl(id, attachment, request, call)),
     ready: (id, options) => ours(client.ready(id, options)),
+    readFiles: async (id, options) => filesOf(await ours(client.readFiles(id, options))),
+    writeFiles: (id, options) => ours(client.writeFiles(id, options)),
     list: (call) => ours(client.list(call)),
     remove: (id, options) => ours(client.remove(id, options)),
     health: (call) => ours(client.health(call)),
@@ -95,6 +97,15 @@ export async function* execOutput(bytes: Bytes): AsyncGenerator<ExecPiece, ExecE
     return yield* execPieces(bytes)
   } catch (thrown) {
     throw thrown instanceof ApiError ? errorOf(thrown) : thrown
+  }
+}
+
+async function* filesOf(bytes: Bytes): Bytes {
+  try {
+    yield* bytes
+  } catch (cause) {
+    if (!(cause instanceof ApiError)) throw cause
+    throw new OvmError("OVM_FILE_UNREADABLE", "what came from the guest broke off before its end", { cause })
   }
 }
 

@@ -13,9 +13,16 @@ export interface ApiRequest {
   readonly body: Bytes
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal
+  /** Its body is taken for as long as it comes: no time is set to it from now on. */
+  goesOn(): void
 }
 
-export function requestOf(incoming: IncomingMessage, outgoing: ServerResponse): ApiRequest {
+/** `goesOn`: see ApiRequest. */
+export function requestOf(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  goesOn: () => void,
+): ApiRequest {
   const gone = new AbortController()
   outgoing.once("close", () => {
     if (!outgoing.writableFinished) gone.abort()
@@ -33,6 +40,7 @@ export function requestOf(incoming: IncomingMessage, outgoing: ServerResponse): 
     // Leaving off in the middle must not take the connection away: there is an answer to come.
     body: incoming.iterator({ destroyOnReturn: false }),
     signal: gone.signal,
+    goesOn,
   }
 }
 

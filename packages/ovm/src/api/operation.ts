@@ -26,7 +26,7 @@ type NamesIn<Path extends string> = Path extends `${string}{${infer Name}}${infe
 
 /** An operation whose `run` knows the names in its path. */
 export function operation<Path extends string>(
-  method: "GET" | "POST" | "DELETE",
+  method: "GET" | "POST" | "PUT" | "DELETE",
   path: Path,
   run: (call: OperationCall<NamesIn<Path>>) => Promise<Response>,
 ): Operation {

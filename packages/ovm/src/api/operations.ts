@@ -4,6 +4,7 @@ import { commit } from "./operations/commit.ts"
 import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { exec, execControl, execInput, execStream, ready } from "./operations/exec.ts"
+import { getFiles, putFiles } from "./operations/files.ts"
 import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
 import { input } from "./operations/input.ts"
@@ -39,6 +40,8 @@ export const OPERATIONS: readonly Operation[] = [
   execStream,
   execInput,
   execControl,
+  getFiles,
+  putFiles,
   ready,
   list,
   create,

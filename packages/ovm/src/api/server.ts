@@ -101,7 +101,7 @@ async function serveOne(
   const whole = () => connections.serve(client)
   if (isComing(incoming)) incoming.once("end", whole)
   else whole()
-  const request = requestOf(incoming, outgoing)
+  const request = requestOf(incoming, outgoing, whole)
   const answer = await answerTo(serving, request).catch((thrown) => {
     const error = toOvmError(thrown)
     if (error.httpStatus >= 500) log(error)

@@ -16,6 +16,7 @@ import { Ending, type Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { execToEnd } from "./exec.ts"
 import { Executions } from "./executions.ts"
+import { readFiles, writeFiles } from "./files.ts"
 import { keepUp } from "./follow.ts"
 import { heldBy } from "./held.ts"
 import type { Instance } from "./instance.ts"
@@ -40,6 +41,7 @@ import type {
   Port,
   PortNamed,
   PortRequest,
+  ReadFilesOptions,
   ReadyOptions,
   RenameRequest,
   Runtime,
@@ -56,6 +58,7 @@ import type {
   VolumeRequest,
   WarmAnswer,
   WarmRequest,
+  WriteFilesOptions,
 } from "./interfaces.ts"
 import { DEFAULTS, defaultsWithin, LIMITS, type Limits } from "./limits.ts"
 import { Networks } from "./networks.ts"
@@ -307,6 +310,14 @@ export class LocalRuntime implements Runtime {
     const instance = this.#get(instanceId)
     await agentInside(instance, { withinMs: timeoutMs, ...(signal && { signal }) })
     return { ready: true, ...shownAgent(instance) }
+  }
+
+  async readFiles(instanceId: string, options: ReadFilesOptions): Promise<Bytes> {
+    return await readFiles(this.#get(instanceId), options)
+  }
+
+  async writeFiles(instanceId: string, options: WriteFilesOptions): Promise<void> {
+    await writeFiles(this.#get(instanceId), options)
   }
 
   async list(): Promise<readonly InstanceInfo[]> {

@@ -42,6 +42,11 @@ export class AgentStream {
     this.ending.catch(() => {})
   }
 
+  /** True once nothing more is said of it, or to it. */
+  get over(): boolean {
+    return this.#over
+  }
+
   /** What it writes, until its end. The agent sends no more than is read. One reader. */
   async *output(): AsyncGenerator<OutputPiece> {
     for (;;) {

@@ -1,4 +1,4 @@
-import { posix, resolve } from "node:path"
+import { basename, resolve } from "node:path"
 import type { Command } from "commander"
 import type { Bytes } from "../../../content/interfaces.ts"
 import { OvmError } from "../../../errors.ts"
@@ -6,7 +6,6 @@ import { findInstance } from "../../instances.ts"
 import { interruptible } from "../../interrupt.ts"
 import { isTerminal, printBytes } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
-import { GuestTree } from "../../tree/guest.ts"
 import { tarToTree } from "../../tree/read.ts"
 import { treeAsTar } from "../../tree/write.ts"
 
@@ -35,10 +34,10 @@ async function run(from: string, to: string): Promise<void> {
     throw new OvmError("OVM_USAGE", "one of the two has to be in a machine: NAME:PATH")
   const { instance, path } = (source ?? target) as Inside
   const { runtime, instance: found } = await findInstance(instance)
+  const id = found.instance_id
   await interruptible(async (signal) => {
-    const tree = new GuestTree(runtime, found.instance_id, signal)
-    if (source) await out(tree, source, to)
-    else await into(tree, from, path)
+    if (target) await runtime.writeFiles(id, { path, ...whatGoesIn(from, path), signal })
+    else await out(await runtime.readFiles(id, { path, signal }), to, `${instance}:${path}`)
   })
 }
 
@@ -50,25 +49,15 @@ function insideOf(text: string): Inside | undefined {
   throw new OvmError("OVM_USAGE", `${JSON.stringify(text)}: a path in a machine begins with a slash`)
 }
 
-async function out(tree: GuestTree, { path, instance }: Inside, to: string): Promise<void> {
-  const folder = posix.dirname(posix.normalize(path))
-  const name = posix.basename(posix.normalize(path)) || "."
-  const bytes = tree.read(folder, name)
-  if (to === "-") {
-    if (isTerminal("stdout"))
-      throw new OvmError("OVM_USAGE", "a tar archive is nothing for a terminal", { hint: "ovm cp … - >FILE" })
-    for await (const chunk of bytes) await printBytes(chunk)
-  } else await tarToTree(bytes, to, `${instance}:${path}`)
+async function out(bytes: Bytes, to: string, what: string): Promise<void> {
+  if (to !== "-") return await tarToTree(bytes, to, what)
+  if (isTerminal("stdout"))
+    throw new OvmError("OVM_USAGE", "a tar archive is nothing for a terminal", { hint: "ovm cp … - >FILE" })
+  for await (const chunk of bytes) await printBytes(chunk)
 }
 
-async function into(tree: GuestTree, from: string, path: string): Promise<void> {
-  const there = await tree.isFolder(path)
-  if (from === "-") {
-    if (!there) throw new OvmError("OVM_FILE_UNREADABLE", `there is no folder ${path} in the guest`)
-    return await tree.write(path, process.stdin as Bytes)
-  }
-  if (!there && path.endsWith("/"))
-    throw new OvmError("OVM_FILE_UNREADABLE", `there is no folder ${path} in the guest`)
-  const folder = there ? path : posix.dirname(path)
-  await tree.write(folder, treeAsTar(from, posix.basename(there ? resolve(from) : path)))
+/** Whatever is at `path` decides what it is called there. */
+function whatGoesIn(from: string, path: string): { readonly content: Bytes; readonly rename: boolean } {
+  if (from === "-") return { content: process.stdin as Bytes, rename: false }
+  return { content: treeAsTar(from, basename(resolve(from)) || "root"), rename: !path.endsWith("/") }
 }
