@@ -105,7 +105,8 @@ bool spawn(const struct request *request, struct child *child);
 
 // exec.c: in the child. Never returns.
 _Noreturn void exec_command(const struct request *request);
-// files-read.c, files-write.c: in the child, too.
+// shutdown.c, files-read.c, files-write.c: in the child, too.
+_Noreturn void shut_down(void);
 _Noreturn void files_read(const struct request *request);
 _Noreturn void files_write(const struct request *request);
 // enter.c: into the guest's root, wherever that is by now. False with errno set.

@@ -1,5 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
+import { until } from "@ovms/testkit/until.ts"
 import { frameOf, TYPE } from "../../ovm/src/guest/agent/frame.ts"
 import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
 import { command, through, Workshop } from "./agent.testing.ts"
@@ -40,7 +41,13 @@ test("environment, directory and user are as asked for [OVMS-AGT-031]", async ()
 
 test("what cannot be done is refused in words, and the rest goes on [OVMS-AGT-021]", async () => {
   const { session } = await workshop.session()
-  for (const texts of [["dance"], ["exec"], [...command("true"), "colour=red"], ["time", "time=soon"]])
+  for (const texts of [
+    ["dance"],
+    ["exec"],
+    ["shutdown"],
+    [...command("true"), "colour=red"],
+    ["time", "time=soon"],
+  ])
     expect((await through(session.do(texts))).ending).toEqual({ refused: expect.stringMatching(/\w/) })
   expect(() => session.do(command("x".repeat(70_000)))).toThrow("65536")
   expect(() => session.do(command("a\0b"))).toThrow("NUL")
@@ -140,7 +147,8 @@ test("a host that comes anew ends all that was, wherever it left off [OVMS-AGT-0
   channel.write(frameOf(TYPE.data, left.id, Buffer.alloc(5000)).subarray(0, 100))
   const again = await AgentSession.open(channel)
   expect(await through(again?.do(command("echo", "anew")) as never)).toMatchObject({ out: "anew\n" })
-  expect(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")).toBe("")
+  const children = async () => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+  await until("what was killed is gone", children, { is: (text) => text === "" })
   again?.close()
 })
 

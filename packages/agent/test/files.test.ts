@@ -206,7 +206,10 @@ test("archives that are damaged in every way end in words or in files, never in 
 })
 
 test("what the kernel makes up comes with as much as it says", async () => {
-  for (const [path, words] of [["/proc/self/status", "Name:"], ["/sys/kernel/profiling", "0"]] as const) {
+  for (const [path, words] of [
+    ["/proc/self/status", "Name:"],
+    ["/sys/kernel/profiling", "0"],
+  ] as const) {
     if (!existsSync(path)) continue
     const { archive, status } = await got(path)
     expect(status).toEqual({ status: 0 })

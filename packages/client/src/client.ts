@@ -86,9 +86,11 @@ export function connect(socket: string): Runtime {
       const query = `path=${encodeURIComponent(inside)}&rename=${rename}`
       const path = `/instances/${encodeURIComponent(id)}/files?${query}`
       const { bytes, failure } = watched(content)
-      await text(socket, { method: "PUT", path, content: bytes, ...(signal && { signal }) }).catch((thrown) => {
-        throw failure() ?? thrown
-      })
+      await text(socket, { method: "PUT", path, content: bytes, ...(signal && { signal }) }).catch(
+        (thrown) => {
+          throw failure() ?? thrown
+        },
+      )
     },
     volumes: async (call) => (await get<{ volumes: Volume[] }>("/volumes", call)).volumes,
     createVolume: (request, call) => post("/volumes", request, call),

@@ -5,9 +5,9 @@ import { join } from "node:path"
 import { connect, execPieces, type Runtime } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { treeAsTar } from "../src/cli/tree/write.ts"
 import { tarMember } from "../src/content/archive/member.ts"
 import { TAR_END } from "../src/content/archive/tar.ts"
-import { treeAsTar } from "../src/cli/tree/write.ts"
 import { finished, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -218,24 +218,44 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
       }
     }
     const left = runtime.writeFiles(id, { path: "/mnt", content: endless(), signal: gone })
-    expect(await left.then(() => "done", ({ name }) => name)).toBe("TimeoutError")
+    expect(
+      await left.then(
+        () => "done",
+        ({ name }) => name,
+      ),
+    ).toBe("TimeoutError")
     expect(await box.ok(["exec", "web", "sha256sum", "/mnt/large"])).toBe(`${sum}  /mnt/large`)
     const pieces: Uint8Array[] = []
     for await (const piece of await runtime.readFiles(id, { path: "/mnt/large" })) pieces.push(piece)
     expect(Buffer.concat(pieces).includes(bytes)).toBe(true)
     expect(performance.now() - began).toBeLessThan(PATIENCE)
     // As one call of the API, what is wrong is said.
-    for (const [path, code] of [["mnt", "OVM_REQUEST_INVALID"], ["/no/where", "OVM_FILE_UNREADABLE"]] as const)
+    for (const [path, code] of [
+      ["mnt", "OVM_REQUEST_INVALID"],
+      ["/no/where", "OVM_FILE_UNREADABLE"],
+    ] as const)
       expect(await runtime.readFiles(id, { path }).catch(({ code }) => code)).toBe(code)
     const lost = runtime.writeFiles(id, { path: "/no/where", content: treeAsTar(large, "x") })
-    expect(await lost.catch(({ code, message }) => `${code} ${message}`)).toMatch(/^OVM_FILE_UNREADABLE .*\/no/)
-    expect((await runtime.exec(id, { command: ["sh", "-c", "ps | grep -c '[o]vm-agent'"] })).stdout).toBe("1\n")
+    expect(await lost.catch(({ code, message }) => `${code} ${message}`)).toMatch(
+      /^OVM_FILE_UNREADABLE .*\/no/,
+    )
+    expect((await runtime.exec(id, { command: ["sh", "-c", "ps | grep -c '[o]vm-agent'"] })).stdout).toBe(
+      "1\n",
+    )
   })
 
   test("a guest's full disk is said, what was there stays, and no path or link leads out", async () => {
-    await box.ok(["exec", "web", "sh", "-c", "mkdir -p /mnt/small && mount -t tmpfs -o size=64k small /mnt/small"])
+    await box.ok([
+      "exec",
+      "web",
+      "sh",
+      "-c",
+      "mkdir -p /mnt/small && mount -t tmpfs -o size=64k small /mnt/small",
+    ])
     await box.ok(["exec", "web", "sh", "-c", "echo as it was >/mnt/small/large"])
-    await box.fails(["cp", box.path("large"), "web:/mnt/small/large"], "OVM_FILE_UNREADABLE", ["No space left"])
+    await box.fails(["cp", box.path("large"), "web:/mnt/small/large"], "OVM_FILE_UNREADABLE", [
+      "No space left",
+    ])
     expect(await box.ok(["exec", "web", "sh", "-c", "ls -A /mnt/small; cat /mnt/small/*"])).toBe(
       "large\nas it was",
     )
@@ -382,7 +402,8 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     const net = (await box.json([...run, "--name", "net", "net:1"])).instance_id
     await runtime.ready(net, { timeoutMs: PATIENCE })
     expect(await box.ok(["exec", "net", "cat", "/proc/1/comm"])).toMatch(/init|sleep/)
-    await box.ok(["stop", "--time", "0", "net"])
+    // Nothing in this guest listens to a power button [OVMS-AGT-070, OVMS-API-336].
+    expect(await box.json(["stop", "--time", "120", "net"])).toMatchObject({ stop_method: "guest" })
     expect((await box.json(["status", "net"])).agent).toEqual({ ready: false })
     await box.ok(["start", "net"])
     await runtime.ready(net, { timeoutMs: PATIENCE })

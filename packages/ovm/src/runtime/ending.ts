@@ -117,5 +117,7 @@ async function endMachine(instance: Instance, machine: Machine, graceMs: number)
     timer.abort()
   }
   const left = Math.max(0, graceMs - (performance.now() - began))
+  // Not every guest listens to its power button.
+  if (left > 0) instance.agent?.shutDown()
   return (await instance.machine?.stop({ graceMs: left })) ?? "already"
 }

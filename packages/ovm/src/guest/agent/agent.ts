@@ -63,6 +63,15 @@ export class Agent {
     }
   }
 
+  /** Has the guest power off, if the agent answers just now; whether it does is seen by its end. */
+  shutDown(): void {
+    try {
+      this.#session?.do(["shutdown"])
+    } catch {
+      // Its power button is pressed as well.
+    }
+  }
+
   close(): void {
     this.#closing.abort()
   }
