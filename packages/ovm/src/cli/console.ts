@@ -5,7 +5,8 @@ import { hasEnded } from "../runtime/states.ts"
 import { refuseBadEnd } from "./end.ts"
 import { hasLeft, isRestarting, waitFor } from "./instances.ts"
 import { onSignals } from "./interrupt.ts"
-import { isTerminal, printBytes, printError, warn } from "./output.ts"
+import { warnOfPorts } from "./offered.ts"
+import { isTerminal, printBytes, printError } from "./output.ts"
 
 /** How often it is looked whether the guest stands still, in ms. */
 const LOOK_MS = 1000
@@ -43,7 +44,7 @@ export async function showConsole(
           )
           // One that was going to be started again, and is not.
           if (shown && shown.started === before.started && hasEnded(before.state)) return before
-          if (!shown) for (const warning of before.warnings) warn(`${before.name}: ${warning}`)
+          if (!shown) warnOfPorts(before)
           shown = before
           await show(before)
           const info = await waitFor(runtime, id, hasLeft(before), call)

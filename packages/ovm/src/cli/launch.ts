@@ -3,7 +3,7 @@ import type { Runtime, State } from "../runtime/interfaces.ts"
 import { refuseBadEnd } from "./end.ts"
 import { isRestarting, waitFor } from "./instances.ts"
 import { type MachineOptions, startRequest } from "./machine-options.ts"
-import { warn } from "./output.ts"
+import { warnOfPorts } from "./offered.ts"
 
 /** What is printed of a machine that runs. */
 export interface Up {
@@ -53,7 +53,7 @@ export async function upOf(runtime: Runtime, instance_id: string, call: Call): P
   try {
     const info = await waitFor(runtime, instance_id, ({ state }) => state !== "starting", call)
     if (!isRestarting(info)) refuseBadEnd(info)
-    for (const warning of info.warnings) warn(`${info.name}: ${warning}`)
+    warnOfPorts(info)
     return { instance_id, status: info.state }
   } catch (thrown) {
     if (call.signal?.aborted) await runtime.stop({ instance_id })

@@ -46,10 +46,13 @@ export async function newNetwork(
   return { mode, mac: randomMac(), forwards, ...outbound }
 }
 
+/** In `warnings` of an instance. */
+export const NOTHING_OFFERED = "the image offers no ports, and none of it was opened"
+
 /** That a start asks for the ports that the image offers, and it offers none (OVMS-API-263). */
 export function nothingOffered({ network }: Overrides, manifest: Manifest): readonly string[] {
   if (!network?.offered || manifest.network?.some(({ ports = [] }) => ports.length > 0)) return []
-  return ["the image offers no ports, and none of it was opened"]
+  return [NOTHING_OFFERED]
 }
 
 /**
