@@ -5,6 +5,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { generatedApi } from "./generate-api.ts"
+import { generatedPython } from "./generate-python.ts"
 import { collect } from "./requirements.ts"
 import { type JsonSchema, requirementTable, validatorsSource, validatorsTypes } from "./validators.ts"
 
@@ -34,6 +35,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     ...(await composeFiles()),
     "spec/requirements.json": (await collect()).content,
     ...(await generatedApi(ROOT)),
+    ...(await generatedPython(ROOT)),
   }
 }
 

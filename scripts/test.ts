@@ -8,7 +8,7 @@ import { openRunFolder, removeRunFolder } from "./run-folder.ts"
 import { planOf } from "./test-files.ts"
 
 const ROOT = join(import.meta.dir, "..")
-const FOLDERS = ["packages", "spec", "scripts", "bench"]
+const FOLDERS = ["packages", "clients", "spec", "scripts", "bench"]
 /** So many of the files are named that took longest. */
 const LONGEST = 10
 
