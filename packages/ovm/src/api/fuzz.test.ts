@@ -312,9 +312,7 @@ function fault(
   operation: Operation | undefined,
 ): string | undefined {
   if (status === 0) return undefined
-  // What its user may not do is no fault of the runtime's.
-  const denied = status === errors.codes.OVM_PERMISSION_DENIED.http && body.includes("OVM_PERMISSION_DENIED")
-  if (status >= 500 && !denied) return "the runtime says that it failed"
+  if (status >= 500) return "the runtime says that it failed"
   if (method === "HEAD") return undefined
   const text = body.toString()
   if (status >= 400) {
