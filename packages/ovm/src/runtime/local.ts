@@ -1,21 +1,18 @@
 import { mkdir } from "node:fs/promises"
-import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { countRunning } from "./admission.ts"
-import { Adoption } from "./adoption.ts"
 import { agentInside, shownAgent } from "./agents.ts"
-import { goOn, restartInstance, startEnded } from "./asked-again.ts"
-import { Attachments } from "./attachments.ts"
+import { restartInstance, startEnded } from "./asked-again.ts"
+import { type Assembly, assemble } from "./assembly.ts"
 import { commitInstance } from "./commit.ts"
 import { instanceConsole } from "./console.ts"
-import { Ending, type Log } from "./ending.ts"
+import type { Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { execToEnd } from "./exec.ts"
-import { Executions } from "./executions.ts"
 import { readFiles, writeFiles } from "./files.ts"
 import { keepUp } from "./follow.ts"
 import { heldBy } from "./held.ts"
@@ -60,23 +57,15 @@ import type {
   WarmRequest,
   WriteFilesOptions,
 } from "./interfaces.ts"
-import { DEFAULTS, defaultsWithin, LIMITS, type Limits } from "./limits.ts"
-import { Networks } from "./networks.ts"
+import { LIMITS, type Limits } from "./limits.ts"
 import type { LocalRuntimeOptions } from "./options.ts"
 import { addPortTo, type PortsOf, removePortFrom } from "./ports.ts"
-import { Recovery } from "./recover.ts"
-import { Removals } from "./removals.ts"
 import { renameInstance } from "./rename.ts"
 import { factsAbout, shown, withUsage } from "./report.ts"
-import { Restarts } from "./restarts.ts"
 import { setGuest } from "./set-guest.ts"
-import { Addresses } from "./shared-network.ts"
 import { takeSnapshot } from "./snapshot.ts"
-import { Starts } from "./start.ts"
 import { hasEnded } from "./states.ts"
-import { VolumeStore } from "./volumes.ts"
-import { Slots } from "./warm/slots.ts"
-import { unrecorded, watchMachine } from "./watch-machine.ts"
+import { unrecorded } from "./watch-machine.ts"
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
 const PATIENCE_MS = 250
@@ -87,68 +76,19 @@ const LOOK_AGAIN_MS = 2000
 export class LocalRuntime implements Runtime {
   readonly #options: LocalRuntimeOptions
   readonly #limits: Limits
+  readonly #parts: Assembly
   readonly #instances = new Map<string, Instance>()
-  readonly #slots: Slots
-  readonly #starts: Starts
-  readonly #restarts: Restarts
-  readonly #removals: Removals
-  readonly #ending: Ending
-  readonly #adoption: Adoption
-  readonly #recovery: Recovery
   readonly #events = new EventLog()
-  readonly #attachments = new Attachments()
-  readonly #executions = new Executions()
-  readonly #volumes: VolumeStore
-  readonly #networks: Networks
   #looking: NodeJS.Timeout | undefined
 
   private constructor(options: LocalRuntimeOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
-    const defaults = defaultsWithin({ ...DEFAULTS, ...options.defaults }, this.#limits)
-    this.#volumes = new VolumeStore(join(options.root, "volumes"), this.#instances)
-    this.#networks = new Networks(options.root, this.#instances, (event, fields) =>
-      options.log?.(event, fields),
-    )
-    const addresses = new Addresses(this.#networks, this.#instances)
-    const kept = { volumes: this.#volumes, addresses, limits: this.#limits, defaults }
-    this.#slots = new Slots({ ...options, ...kept })
-    const log = this.#told
-    const onMachine = (instance: Instance) =>
-      watchMachine(instance, {
-        adoption: this.#adoption,
-        ending: this.#ending,
-        networks: this.#networks,
-        log,
-      })
-    this.#ending = new Ending(this.#instances, options.images, log, defaults.graceMs)
-    this.#restarts = new Restarts(this.#instances, (one, count) => this.#starts.again(one, {}, count), log)
-    this.#removals = new Removals(this.#instances, (id) => this.remove(id), log)
-    const onInstance = (instance: Instance) => {
-      this.#restarts.follow(instance)
-      this.#removals.follow(instance)
-    }
-    this.#starts = new Starts({
-      ...options,
-      ...kept,
-      networks: this.#networks,
-      running: this.#instances,
-      slots: this.#slots,
-      ending: this.#ending,
-      onMachine,
-      onInstance,
-      told: log,
-    })
-    this.#adoption = new Adoption({ vmms: options.vmms, onMachine, log })
-    this.#recovery = new Recovery({
-      folder: options.instances,
+    this.#parts = assemble(options, {
       instances: this.#instances,
-      adoption: this.#adoption,
-      onInstance,
-      onMachine,
-      onRestart: (instance) => void goOn(this.#starts, instance, log).catch(() => {}),
-      log: (event, fields) => options.log?.(event, fields),
-      told: log,
+      limits: this.#limits,
+      told: this.#told,
+      remove: (id) => this.remove(id),
     })
   }
 
@@ -160,31 +100,31 @@ export class LocalRuntime implements Runtime {
     // Nobody else writes there: what is temporary is of a daemon that died.
     await sweepTemporaries(options.root, 0)
     const runtime = new LocalRuntime(options)
-    await runtime.#networks.load()
+    await runtime.#parts.networks.load()
     await runtime.#recover()
-    runtime.#networks.begin()
-    await runtime.#volumes.sweep()
-    await runtime.#slots.open()
+    runtime.#parts.networks.begin()
+    await runtime.#parts.volumes.sweep()
+    await runtime.#parts.slots.open()
     return runtime
   }
 
   /** As a rule all of it is done within that time; what is not goes on behind the answers (OVMS-STA-022). */
   async #recover(): Promise<void> {
-    const { tried } = await this.#recovery.begin()
+    const { tried } = await this.#parts.recovery.begin()
     const { images, log } = this.#options
     const kept = images.keepLeases(heldBy(this.#instances))
     const unsettled = (problem: unknown) => log?.("leases not settled", { problem: String(problem) })
     const settled = Promise.all([tried, kept]).catch(unsettled)
     await Promise.race([settled, sleep(PATIENCE_MS)])
-    this.#looking = setInterval(() => void this.#recovery.again(), LOOK_AGAIN_MS).unref()
+    this.#looking = setInterval(() => void this.#parts.recovery.again(), LOOK_AGAIN_MS).unref()
   }
 
   async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
-    return await this.#starts.start(request, call)
+    return await this.#parts.starts.start(request, call)
   }
 
   async create(request: StartRequest, call: Call = {}): Promise<CreateAnswer> {
-    return await this.#starts.create(request, call)
+    return await this.#parts.starts.create(request, call)
   }
 
   async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {
@@ -194,7 +134,7 @@ export class LocalRuntime implements Runtime {
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {
     const instance = this.#get(instanceId)
     await renameInstance(instance, name, this.#instances)
-    this.#networks.tell(instance)
+    this.#parts.networks.tell(instance)
   }
 
   async addPort(instanceId: string, request: PortRequest): Promise<Port> {
@@ -210,13 +150,13 @@ export class LocalRuntime implements Runtime {
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
-    return await startEnded(this.#starts, this.#get(instanceId), call)
+    return await startEnded(this.#parts.starts, this.#get(instanceId), call)
   }
 
   async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
     const instance = this.#get(instanceId)
-    const stop = () => this.#ending.stop(instance, graceMs)
-    return await restartInstance(this.#starts, instance, stop, this.#told)
+    const stop = () => this.#parts.ending.stop(instance, graceMs)
+    return await restartInstance(this.#parts.starts, instance, stop, this.#told)
   }
 
   async health(): Promise<Health> {
@@ -224,15 +164,15 @@ export class LocalRuntime implements Runtime {
   }
 
   async warm(request: WarmRequest): Promise<WarmAnswer> {
-    if (request.slots > 0) this.#starts.assertAllowed()
-    return await this.#slots.warm(request)
+    if (request.slots > 0) this.#parts.starts.assertAllowed()
+    return await this.#parts.slots.warm(request)
   }
 
   async stop(request: StopRequest): Promise<StopAnswer> {
     const instance = this.#get(request.instance_id)
     instance.again = false
-    if (hasEnded(instance.state)) await this.#restarts.giveUp(instance)
-    else await this.#ending.stop(instance, request.grace_ms)
+    if (hasEnded(instance.state)) await this.#parts.restarts.giveUp(instance)
+    else await this.#parts.ending.stop(instance, request.grace_ms)
     return { status: instance.state }
   }
 
@@ -283,11 +223,11 @@ export class LocalRuntime implements Runtime {
   }
 
   async attach(instanceId: string, options: AttachOptions): Promise<Bytes> {
-    return await this.#attachments.attach(this.#get(instanceId), options)
+    return await this.#parts.attachments.attach(this.#get(instanceId), options)
   }
 
   async type(instanceId: string, options: TypeOptions): Promise<void> {
-    await this.#attachments.type(this.#get(instanceId).id, options)
+    await this.#parts.attachments.type(this.#get(instanceId).id, options)
   }
 
   async exec(instanceId: string, request: ExecRequest, call: Call = {}): Promise<ExecAnswer> {
@@ -295,15 +235,15 @@ export class LocalRuntime implements Runtime {
   }
 
   async execStream(instanceId: string, request: ExecRequest, options: ExecStreamOptions): Promise<Bytes> {
-    return await this.#executions.begin(this.#get(instanceId), request, options)
+    return await this.#parts.executions.begin(this.#get(instanceId), request, options)
   }
 
   async execType(instanceId: string, options: ExecTypeOptions): Promise<void> {
-    await this.#executions.type(this.#get(instanceId).id, options)
+    await this.#parts.executions.type(this.#get(instanceId).id, options)
   }
 
   async execControl(instanceId: string, attachment: string, request: ExecControlRequest): Promise<void> {
-    await this.#executions.control(this.#get(instanceId).id, attachment, request)
+    await this.#parts.executions.control(this.#get(instanceId).id, attachment, request)
   }
 
   async ready(instanceId: string, { timeoutMs = 0, signal }: ReadyOptions = {}): Promise<AgentInfo> {
@@ -325,27 +265,27 @@ export class LocalRuntime implements Runtime {
   }
 
   volumes(): Promise<readonly Volume[]> {
-    return this.#volumes.list()
+    return this.#parts.volumes.list()
   }
 
   createVolume(request: VolumeRequest): Promise<Volume> {
-    return this.#volumes.create(request)
+    return this.#parts.volumes.create(request)
   }
 
   removeVolume(name: string): Promise<void> {
-    return this.#volumes.remove(name)
+    return this.#parts.volumes.remove(name)
   }
 
   async networks(): Promise<readonly Network[]> {
-    return this.#networks.list()
+    return this.#parts.networks.list()
   }
 
   createNetwork(request: NetworkRequest): Promise<Network> {
-    return this.#networks.create(request)
+    return this.#parts.networks.create(request)
   }
 
   removeNetwork(name: string): Promise<void> {
-    return this.#networks.remove(name)
+    return this.#parts.networks.remove(name)
   }
 
   async events(options: EventsOptions = {}): Promise<AsyncIterable<RuntimeEvent>> {
@@ -354,17 +294,17 @@ export class LocalRuntime implements Runtime {
 
   async remove(instanceId: string, options: Call & { readonly force?: boolean } = {}): Promise<void> {
     const instance = this.#get(instanceId)
-    await this.#ending.overcome(instance, options.force ?? false)
+    await this.#parts.ending.overcome(instance, options.force ?? false)
     // Another life of it may have begun with the end of this one.
     if (this.#instances.get(instanceId) !== instance) return await this.remove(instanceId, options)
-    await this.#ending.forget(instance)
+    await this.#parts.ending.forget(instance)
     this.#log("removed", instance, {})
   }
 
   async info(): Promise<RuntimeInfo> {
     const { size: total } = this.#instances
     const instances = { total, running: countRunning(this.#instances), limit: this.#limits.running }
-    return { ...(await factsAbout(this.#options)), instances, warm: this.#slots.info() }
+    return { ...(await factsAbout(this.#options)), instances, warm: this.#parts.slots.info() }
   }
 
   /**
@@ -373,16 +313,16 @@ export class LocalRuntime implements Runtime {
    */
   async close(): Promise<void> {
     clearInterval(this.#looking)
-    this.#networks.close()
-    this.#adoption.close()
-    this.#restarts.close()
-    this.#removals.close()
+    this.#parts.networks.close()
+    this.#parts.adoption.close()
+    this.#parts.restarts.close()
+    this.#parts.removals.close()
     for (const instance of this.#instances.values()) {
       instance.starting.abort()
       instance.agent?.close()
       instance.machine?.detach()
     }
-    await Promise.all([this.#starts.settled(), this.#slots.close()])
+    await Promise.all([this.#parts.starts.settled(), this.#parts.slots.close()])
   }
 
   #get(id: string): Instance {

@@ -1,0 +1,88 @@
+import { join } from "node:path"
+import { Adoption } from "./adoption.ts"
+import { goOn } from "./asked-again.ts"
+import { Attachments } from "./attachments.ts"
+import { Ending, type Log } from "./ending.ts"
+import { Executions } from "./executions.ts"
+import type { Instance } from "./instance.ts"
+import { DEFAULTS, defaultsWithin, type Limits } from "./limits.ts"
+import { Networks } from "./networks.ts"
+import type { LocalRuntimeOptions } from "./options.ts"
+import { Recovery } from "./recover.ts"
+import { Removals } from "./removals.ts"
+import { Restarts } from "./restarts.ts"
+import { Addresses } from "./shared-network.ts"
+import { Starts } from "./start.ts"
+import { VolumeStore } from "./volumes.ts"
+import { Slots } from "./warm/slots.ts"
+import { watchMachine } from "./watch-machine.ts"
+
+interface Shared {
+  /** By id: all parts see the same. */
+  readonly instances: Map<string, Instance>
+  readonly limits: Limits
+  readonly told: Log
+  readonly remove: (instanceId: string) => Promise<void>
+}
+
+/** What a runtime is made of. */
+export interface Assembly {
+  readonly slots: Slots
+  readonly starts: Starts
+  readonly restarts: Restarts
+  readonly removals: Removals
+  readonly ending: Ending
+  readonly adoption: Adoption
+  readonly recovery: Recovery
+  readonly volumes: VolumeStore
+  readonly networks: Networks
+  readonly attachments: Attachments
+  readonly executions: Executions
+}
+
+/** Makes the parts of a runtime, each with those that it needs. Nothing is read or begun yet. */
+export function assemble(
+  options: LocalRuntimeOptions,
+  { instances, limits, told, remove }: Shared,
+): Assembly {
+  const log = (event: string, fields: Record<string, unknown>) => options.log?.(event, fields)
+  const defaults = defaultsWithin({ ...DEFAULTS, ...options.defaults }, limits)
+  const volumes = new VolumeStore(join(options.root, "volumes"), instances)
+  const networks = new Networks(options.root, instances, log)
+  const addresses = new Addresses(networks, instances)
+  const kept = { volumes, addresses, limits, defaults }
+  const slots = new Slots({ ...options, ...kept })
+  const ending = new Ending(instances, options.images, told, defaults.graceMs)
+  const onMachine = (instance: Instance) => watchMachine(instance, { adoption, ending, networks, log: told })
+  const adoption = new Adoption({ vmms: options.vmms, onMachine, log: told })
+  const restarts = new Restarts(instances, (one, count) => starts.again(one, {}, count), told)
+  const removals = new Removals(instances, remove, told)
+  const onInstance = (instance: Instance) => {
+    restarts.follow(instance)
+    removals.follow(instance)
+  }
+  const starts = new Starts({
+    ...options,
+    ...kept,
+    networks,
+    running: instances,
+    slots,
+    ending,
+    onMachine,
+    onInstance,
+    told,
+  })
+  const recovery = new Recovery({
+    folder: options.instances,
+    instances,
+    adoption,
+    onInstance,
+    onMachine,
+    onRestart: (instance) => void goOn(starts, instance, told).catch(() => {}),
+    log,
+    told,
+  })
+  const [attachments, executions] = [new Attachments(), new Executions()]
+  const lives = { starts, restarts, removals, ending, adoption, recovery }
+  return { ...lives, slots, volumes, networks, attachments, executions }
+}
