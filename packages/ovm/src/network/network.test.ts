@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { until } from "@ovms/testkit/until.ts"
+import { ChosenPorts } from "./chosen-ports.ts"
 import { assertApart, overlap } from "./clash.ts"
 import { forwardText, parseForward } from "./forward.ts"
 import { NetworkLink } from "./link.ts"
@@ -88,7 +89,7 @@ test("a port in use is refused by its name, TCP and UDP, and where it is asked f
     expect.stringContaining(`127.0.0.1:${port}`),
   ])
   setTimeout(() => server.close(), 100)
-  expect(await openPorts([{ ...LOCAL, host: port, guest: 80 }], 5000)).toHaveLength(1)
+  expect(await openPorts([{ ...LOCAL, host: port, guest: 80 }], { patienceMs: 5000 })).toHaveLength(1)
 
   const socket = createSocket("udp4").bind(0, "127.0.0.1")
   await once(socket, "listening")
@@ -102,6 +103,19 @@ test("a port in use is refused by its name, TCP and UDP, and where it is asked f
 test("an address that is not this host's is refused", async () => {
   const foreign = { ...LOCAL, address: "192.0.2.77", host: 8080, guest: 80 }
   expect((await refusal(openPorts([foreign]))).code).toBe("OVM_UNSUPPORTED")
+})
+
+test("a free port that was chosen a moment ago is given to nobody else, though it is not open yet", async () => {
+  const chosen = new ChosenPorts()
+  const [first] = await openPorts([{ ...LOCAL, guest: 80 }], { chosen })
+  if (!first) throw new Error("no port was tried")
+  expect(chosen.take({ ...first, guest: 81 })).toBe(false)
+  expect(chosen.take({ ...first, protocol: "udp" })).toBe(true)
+  // The system gives whatever is free: here somebody else has been given the first three.
+  let asked = 0
+  const busy = Object.assign(new ChosenPorts(), { take: () => ++asked > 3 })
+  expect(await openPorts([{ ...LOCAL, guest: 80 }], { chosen: busy })).toHaveLength(1)
+  expect(asked).toBe(4)
 })
 
 test("passt never maps the gateway to the host's loopback (OVMS-MAN-108)", () => {

@@ -3,6 +3,7 @@ import { once } from "node:events"
 import { createServer, isIPv6 } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../errors.ts"
+import type { ChosenPorts } from "./chosen-ports.ts"
 import { ofOnePort, overlap, portInUse } from "./clash.ts"
 import { hostSide, type PortForward, type Protocol, type WantedForward } from "./forward.ts"
 
@@ -11,19 +12,28 @@ const RETRY_MS = 20
 const FIRST_FREE = 1024
 const LOWER = "sysctl -w net.ipv4.ip_unprivileged_port_start"
 
+export interface OpenPortsOptions {
+  /** How long a port may still be somebody else's who is about to go, in ms. */
+  readonly patienceMs?: number
+  /** What free ports are not chosen from, and kept in. */
+  readonly chosen?: ChosenPorts
+}
+
 /**
- * `wanted` with a port of the host each, all of which could be opened just now; `patienceMs` is how long a port may
- * still be somebody else's who is about to go. Throws OVM_PORT_IN_USE, OVM_PERMISSION_DENIED for what this user may not
- * open, OVM_UNSUPPORTED for an address that this host does not have.
+ * `wanted` with a port of the host each, all of which could be opened just now. Throws OVM_PORT_IN_USE,
+ * OVM_PERMISSION_DENIED for what this user may not open, OVM_UNSUPPORTED for an address that this host does not have.
  */
-export async function openPorts(wanted: readonly WantedForward[], patienceMs = 0): Promise<PortForward[]> {
+export async function openPorts(
+  wanted: readonly WantedForward[],
+  { patienceMs = 0, chosen }: OpenPortsOptions = {},
+): Promise<PortForward[]> {
   const taken: PortForward[] = []
   // One after the other, and those that are said first: a free one must not be one of them.
   for (const one of wanted.toSorted((a, b) => Number(b.host ?? 0) - Number(a.host ?? 0))) {
     let forward = { ...one, host: await tried(one, patienceMs) }
     // On an address each, one port could be free twice, and passt takes it once.
-    while (one.host === undefined && taken.some((other) => ofOnePort(other, forward)))
-      forward = { ...one, host: await tried(one, patienceMs) }
+    const isTaken = () => taken.some((other) => ofOnePort(other, forward)) || chosen?.take(forward) === false
+    while (one.host === undefined && isTaken()) forward = { ...one, host: await tried(one, patienceMs) }
     if (taken.some((same) => overlap(same, forward))) throw portInUse(forward)
     taken.push(forward)
   }

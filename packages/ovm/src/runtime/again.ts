@@ -164,7 +164,7 @@ export async function planAgain(
     const overrides = request?.overrides ?? {}
     const { manifest } = opened.image
     const network = !info.network
-      ? await newNetwork(overrides, manifest, defaults)
+      ? await newNetwork(overrides, manifest, defaults, context.chosenPorts)
       : info.network.mode === "bridge"
         ? context.addresses.again(info.network)
         : await sameNetwork(info.network, overrides)

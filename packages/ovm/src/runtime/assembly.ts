@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { ChosenPorts } from "../network/chosen-ports.ts"
 import { Adoption } from "./adoption.ts"
 import { goOn } from "./asked-again.ts"
 import { Attachments } from "./attachments.ts"
@@ -50,7 +51,7 @@ export function assemble(
   const volumes = new VolumeStore(join(options.root, "volumes"), instances)
   const networks = new Networks(options.root, instances, log)
   const addresses = new Addresses(networks, instances)
-  const kept = { volumes, addresses, limits, defaults }
+  const kept = { volumes, addresses, chosenPorts: new ChosenPorts(), limits, defaults }
   const slots = new Slots({ ...options, ...kept })
   const ending = new Ending(instances, options.images, told, defaults.graceMs)
   const onMachine = (instance: Instance) => watchMachine(instance, { adoption, ending, networks, log: told })

@@ -3,6 +3,7 @@ import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import { addressFault } from "../network/address.ts"
 import { allowedNetworks } from "../network/allowed.ts"
+import type { ChosenPorts } from "../network/chosen-ports.ts"
 import { assertApart, overlap, portInUse } from "../network/clash.ts"
 import { LOOPBACK, MOST_FORWARDS, type WantedForward } from "../network/forward.ts"
 import { randomMac } from "../network/mac.ts"
@@ -31,6 +32,7 @@ export async function newNetwork(
   overrides: Overrides,
   manifest: Manifest,
   defaults: Pick<Defaults, "network">,
+  chosen?: ChosenPorts,
 ): Promise<NetworkPlan> {
   const { network = {} } = overrides
   const [offer] = manifest.network ?? []
@@ -42,7 +44,7 @@ export async function newNetwork(
   const wanted = [...asked, ...offered.filter((port) => !named(port))]
   assertMayHave(wanted.length, mode)
   const outbound = await outboundOf(network, mode)
-  const forwards = await openPorts(wanted)
+  const forwards = await openPorts(wanted, chosen && { chosen })
   return { mode, mac: randomMac(), forwards, ...outbound }
 }
 

@@ -3,6 +3,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import type { PreparedDisk, PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
+import type { ChosenPorts } from "../network/chosen-ports.ts"
 import type { Loaded } from "../vmm/loader.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { DevicePlan, FurtherDiskPlan, LaunchPlan, NetworkPlan, VolumePlan } from "../vmm/plan.ts"
@@ -41,6 +42,7 @@ export interface PlanContext {
   readonly vmms: readonly Vmm[]
   readonly volumes: VolumeStore
   readonly addresses: Addresses
+  readonly chosenPorts: ChosenPorts
   readonly limits: Limits
   readonly defaults: Defaults
   /** Where the plan is for a start; absent where it is for a slot, which resumes nothing yet. */

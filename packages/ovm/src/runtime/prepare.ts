@@ -45,7 +45,7 @@ async function plan(
   const { name, ...others } = overrides.network ?? {}
   const network =
     name === undefined
-      ? await newNetwork(overrides, opened.image.manifest, defaults)
+      ? await newNetwork(overrides, opened.image.manifest, defaults, context.chosenPorts)
       : context.addresses.join(wanted.id, name, others)
   const request = { ...wanted, network }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)

@@ -113,7 +113,7 @@ export class Starts {
     try {
       planned = await this.#plannedAgain(machine, life, call)
       await ending.quiet(before)
-      await openPorts(planned?.plan.network?.forwards ?? [], CLOSING_MS)
+      await openPorts(planned?.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
       await before.retire()
       await life.update({})
       this.#context.told("starting", life, {})
