@@ -113,7 +113,7 @@ test.each([
     'web: { image: x, ports: ["8080:80"] }\ndb: { image: x, ports: ["8080:1"] }',
     /^3 \/machines\/db\/ports\/0 .*web has 127.0.0.1:8080/,
   ],
-  ["no port", "web: { image: x, ports: [eighty] }", /^2 \/machines\/web\/ports\/0 eighty: it is not/],
+  ["no port", "web: { image: x, ports: [eighty] }", /^2 \/machines\/web\/ports\/0 port eighty: it is not/],
   [
     "no size",
     "web: { image: x, resources: { memory: 512MB } }",
