@@ -20,6 +20,7 @@ export interface Outcome extends Summary {
 
 export class Lanes {
   private readonly running = new Set<{ child: ChildProcess; text: string }>()
+  private ended = false
 
   /** `root` is the folder of the run; each lane has its temporary files below. */
   constructor(
@@ -35,16 +36,21 @@ export class Lanes {
     const rest = files.values()
     const outcomes: Outcome[] = []
     const lane = async (_: unknown, number: number) => {
+      if (this.ended) return
       const tmp = join(this.root, `${number}`)
       await mkdir(tmp, { recursive: true })
-      for (const file of rest) outcomes.push(await this.one(file, tmp, count === 1))
+      for (const file of rest) {
+        if (this.ended) return
+        outcomes.push(await this.one(file, tmp, count === 1))
+      }
     }
     await Promise.all(Array.from({ length: Math.min(count, files.length) }, lane))
     return outcomes
   }
 
-  /** Ends what runs, and shows what was kept of its output so far. */
+  /** Ends what runs, and shows what was kept of its output so far. No further file is begun. */
   end(): void {
+    this.ended = true
     for (const { child, text } of this.running) {
       child.kill("SIGKILL")
       process.stdout.write(text)

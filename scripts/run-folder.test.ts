@@ -30,6 +30,10 @@ const hanging = (seconds: string) => `
 
 const passing = `import { expect, test } from "bun:test"; test("one", () => expect(1).toBe(1))`
 
+let count = 0
+/** Ten minutes, written as nobody else does who runs these tests here. */
+const ownSeconds = () => `600.${process.pid}0${count++}`
+
 /** How many processes with that argument there are. */
 function running(seconds: string): number {
   const commands = readdirSync("/proc").map((pid) => {
@@ -58,15 +62,17 @@ async function begin(parent: string, body: string): Promise<{ child: ChildProces
 async function started(parent: string, seconds: string): Promise<ChildProcess> {
   const { child, said } = await begin(parent, hanging(seconds))
   await until("the test has started", said, { is: (text) => text.includes("STARTED") })
-  expect(running(seconds)).toBe(2)
+  // They are sleeps a moment after they were started.
+  await until("both run", () => running(seconds), { is: (count) => count === 2 })
   return child
 }
 
 test.each([
-  ["SIGINT", 130, "600.0010001"],
-  ["SIGTERM", 143, "600.0010002"],
-] as const)("a run that gets %s leaves no process and no folder", async (signal, status, seconds) => {
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)("a run that gets %s leaves no process and no folder", async (signal, status) => {
   const parent = await mkdtemp(join(root, "p-"))
+  const seconds = ownSeconds()
   const child = await started(parent, seconds)
   child.kill(signal)
   expect(await once(child, "exit")).toEqual([status, null])
@@ -74,17 +80,46 @@ test.each([
   expect(await readdir(parent)).toEqual([])
 })
 
+test("a run in lanes that gets SIGINT shows what it kept of the output, and begins no further file", async () => {
+  const parent = await mkdtemp(join(root, "p-"))
+  const files = await mkdtemp(join(root, "files-"))
+  const begun = (name: string) => `
+    import { expect, test } from "bun:test"
+    import { writeFileSync } from "node:fs"
+    test("hangs", async () => {
+      console.log("BEGUN ${name}")
+      writeFileSync(import.meta.dir + "/${name}.begun", "")
+      await Bun.sleep(600_000)
+      expect(1).toBe(1)
+    }, 600_000)`
+  for (const name of ["a", "b", "c", "d"]) await writeFile(join(files, `${name}.test.ts`), begun(name))
+  const child = spawn(process.execPath, [join(import.meta.dir, "test.ts"), files], {
+    env: { ...process.env, TMPDIR: parent, LANES: "2" },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  let text = ""
+  child.stdout.on("data", (data) => (text += data))
+  const both = async () => (await readdir(files)).filter((name) => name.endsWith(".begun")).sort()
+  await until("two have begun", both, { is: (names) => names.length === 2 })
+  child.kill("SIGINT")
+  expect(await once(child, "close")).toEqual([130, null])
+  expect(await both()).toEqual(["a.begun", "b.begun"])
+  for (const name of ["a", "b"]) expect(text).toContain(`BEGUN ${name}\n`)
+  expect(await readdir(parent)).toEqual([])
+})
+
 test("what a killed run left is removed by the next one, and what a living one has is not", async () => {
   const parent = await mkdtemp(join(root, "p-"))
-  const dead = await started(parent, "600.0010003")
-  const living = await started(parent, "600.0010004")
+  const [first, second] = [ownSeconds(), ownSeconds()]
+  const dead = await started(parent, first)
+  const living = await started(parent, second)
   dead.kill("SIGKILL")
   await once(dead, "exit")
   expect(await readdir(parent)).toHaveLength(2)
   const { child, said } = await begin(parent, passing)
   expect(await once(child, "close")).toEqual([0, null])
   expect(said()).toContain("removed what a dead run left")
-  expect([running("600.0010003"), running("600.0010004")]).toEqual([0, 2])
+  expect([running(first), running(second)]).toEqual([0, 2])
   expect(await readdir(parent)).toHaveLength(1)
   living.kill("SIGTERM")
   await once(living, "exit")

@@ -13,11 +13,11 @@ const FOLDERS = ["packages", "clients", "spec", "scripts", "bench"]
 const LONGEST = 10
 
 /** The first signal ends the runner; what it had started is ended with the folder. */
-function endBySignal(lanes: Lanes, root: string): void {
+function endBySignal(lanes: Lanes): void {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => {
       lanes.end()
-      removeRunFolder(root).finally(() => process.exit(128 + constants.signals[signal]))
+      removed().finally(() => process.exit(128 + constants.signals[signal]))
     })
 }
 
@@ -52,15 +52,21 @@ function failuresOf({ file, failed, fails, status }: Outcome): string[] {
 }
 
 const folder = await openRunFolder()
+let removal: Promise<string[]> | undefined
+/** Once, whoever is the first to ask: two at a time would be in each other's way. */
+function removed(): Promise<string[]> {
+  removal ??= removeRunFolder(folder)
+  return removal
+}
 try {
   const lanes = new Lanes(ROOT, folder)
-  endBySignal(lanes, folder)
+  endBySignal(lanes)
   const { together, alone } = await planOf(ROOT, process.argv.length > 2 ? process.argv.slice(2) : FOLDERS)
   const count = together.length === 1 ? 1 : Number(process.env.LANES ?? availableParallelism())
   const outcomes = [...(await lanes.run(together, count)), ...(await lanes.run(alone, 1))]
   if (!told(outcomes)) process.exitCode = 1
 } finally {
-  const left = await removeRunFolder(folder)
+  const left = await removed()
   if (left.length > 0)
     console.error(`ended what the tests left running:\n${left.map((one) => `  ${one}`).join("\n")}`)
 }
