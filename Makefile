@@ -13,7 +13,7 @@ build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/cli
 	@scripts/build-client.sh
 
 test: build peers machine server ## all tests; ends with the number of passed, failed and skipped ones
-	@node_modules/.bin/bun scripts/test.ts $(TESTS)
+	@OVM_BIN=$(CURDIR)/dist/ovm node_modules/.bin/bun scripts/test.ts $(TESTS)
 
 demo: build machine ## from files to a running machine, by way of a registry
 	@scripts/demo.sh

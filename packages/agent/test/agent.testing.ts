@@ -1,8 +1,9 @@
-import { execFileSync, spawn } from "node:child_process"
-import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Duplex } from "node:stream"
+import { compileChecked } from "@ovms/testkit/checked.ts"
 import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
 import type { AgentStream, StreamEnding } from "../../ovm/src/guest/agent/stream.ts"
 
@@ -14,11 +15,7 @@ export class Workshop implements Disposable {
   readonly #program = join(this.root, "ovm-agent")
 
   constructor() {
-    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".c"))
-    const flags = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g"]
-    const checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    const paths = sources.map((name) => join(SOURCES, name))
-    execFileSync("gcc", [...flags, ...checks, "-o", this.#program, ...paths])
+    compileChecked(SOURCES, this.#program, ["-D_GNU_SOURCE"])
   }
 
   /** One that serves the other end of `channel`. */

@@ -1,16 +1,8 @@
-import { execFileSync, spawnSync } from "node:child_process"
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs"
+import { spawnSync } from "node:child_process"
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { compileChecked } from "@ovms/testkit/checked.ts"
 import { socketPair } from "../../ovm/src/host/libc.ts"
 
 export const SHIPPED = join(import.meta.dir, "../dist/ovm-filter")
@@ -22,9 +14,7 @@ export class Workshop implements Disposable {
   readonly #checked = join(this.root, "checked")
 
   constructor() {
-    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".c"))
-    const flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    execFileSync("gcc", [...flags, "-o", this.#checked, ...sources.map((name) => join(SOURCES, name))])
+    compileChecked(SOURCES, this.#checked)
   }
 
   /** Starts it as ovm does, between two ends of ours. Throws what it says if it does not start. */

@@ -1,7 +1,8 @@
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { compileChecked } from "@ovms/testkit/checked.ts"
 
 export const SHIPPED = join(import.meta.dir, "../dist/ovm-keeper")
 const SOURCES = join(import.meta.dir, "../src")
@@ -25,9 +26,7 @@ export class Workshop implements Disposable {
   readonly #checked = join(this.root, "checked")
 
   constructor() {
-    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".c"))
-    const flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    execFileSync("gcc", [...flags, "-o", this.#checked, ...sources.map((name) => join(SOURCES, name))])
+    compileChecked(SOURCES, this.#checked)
   }
 
   /** Starts it as ovm does; `request` in place of what `argv` asks for. */

@@ -8,11 +8,9 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import type { Bytes } from "../content/interfaces.ts"
 import type { OvmError } from "../errors.ts"
-import { openImages } from "../images/images.ts"
 import type { Runtime } from "../runtime/interfaces.ts"
-import { LocalRuntime } from "../runtime/local.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
+import type { LocalRuntime } from "../runtime/local.ts"
+import { openRuntime } from "../runtime/runtime.testing.ts"
 import { connect } from "./client.ts"
 import { type Server, serve } from "./server.ts"
 
@@ -27,17 +25,7 @@ describe.skipIf(guestMissing !== "")(`the console both ways ${guestMissing}`, ()
   let id: string
 
   const open = async () => {
-    local = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(
-        join(root, "store"),
-        join(root, "derived"),
-        new Policy(join(root, "policy.json")),
-      ),
-      vmms: availableVmms(join(root, "cache")),
-    })
+    local = await openRuntime(root)
     server = await serve(local, join(root, "ovm.sock"))
     runtime = connect(join(root, "ovm.sock"))
   }

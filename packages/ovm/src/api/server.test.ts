@@ -8,10 +8,7 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { openImages } from "../images/images.ts"
-import { LocalRuntime } from "../runtime/local.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
+import type { LocalRuntime } from "../runtime/local.ts"
 import { connect } from "./client.ts"
 import * as validators from "./generated/validators.js"
 import { type Server, serve } from "./server.ts"
@@ -64,17 +61,7 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "ovm-api-"))
   // Deeper than the 108 bytes that unix(7) allows, and with a comma.
   socket = join(root, "a,b".repeat(40), "ovm.sock")
-  runtime = await LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(
-      join(root, "store"),
-      join(root, "derived"),
-      new Policy(join(root, "policy.json")),
-    ),
-    vmms: availableVmms(join(root, "cache")),
-  })
+  runtime = await openRuntime(root)
   server = await serve(runtime, socket)
 })
 
@@ -408,3 +395,5 @@ async function readUntil(path: string, end: string | undefined): Promise<string>
   }
   return text
 }
+
+import { openRuntime } from "../runtime/runtime.testing.ts"

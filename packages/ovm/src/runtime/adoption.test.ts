@@ -21,12 +21,10 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { processesIn, vmmsBelow } from "@ovms/testkit/processes.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { imagesBelow, openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -41,18 +39,7 @@ const folder = (id: string) => join(root, "instances", id)
 const recordOf = (id: string) => join(folder(id), "instance.json")
 
 async function open(instances = join(root, "instances")): Promise<void> {
-  runtime = await LocalRuntime.open({
-    version: "test",
-    root,
-    instances,
-    images: await openImages(
-      join(root, "store"),
-      join(root, "derived"),
-      new Policy(join(root, "policy.json")),
-      { damaged: () => {} },
-    ),
-    vmms: availableVmms(join(root, "cache")),
-  })
+  runtime = await openRuntime(root, { instances, images: await imagesBelow(root, { damaged: () => {} }) })
 }
 
 async function until(id: string, done: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {

@@ -10,13 +10,12 @@ import { lockLikeQemu } from "@ovms/testkit/ofd-lock.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -57,13 +56,7 @@ function slowToTell(vmm: Vmm): Vmm {
 }
 
 async function open(): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-    vmms: availableVmms(join(root, "cache")).map(slowToTell),
-  })
+  return openRuntime(root, { vmms: availableVmms(join(root, "cache")).map(slowToTell) })
 }
 
 async function pack(): Promise<void> {

@@ -10,11 +10,9 @@ import { until } from "@ovms/testkit/until.ts"
 import { readArtifact } from "../artifact/machine/read.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
 import { openLayout } from "../content/layout/store.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { imagesBelow, openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -31,18 +29,6 @@ const folder = (id: string) => join(root, "instances", id)
 
 function reach(id: string, what: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
   return until(what, () => runtime.status(id), { is })
-}
-
-const imagesHere = () => openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json")))
-
-async function open(images = imagesHere()): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await images,
-    vmms: availableVmms(join(root, "cache")),
-  })
 }
 
 async function ticking(id: string): Promise<string> {
@@ -70,7 +56,7 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     await writeFile(join(root, "disk.raw"), Buffer.alloc(DISK, 7))
     const layer = { path: join(root, "disk.raw"), format: "raw" as const }
     await packGuest(store(), IMAGE, "tick_ms=20 write=3", { diskLayers: [layer] })
-    runtime = await open()
+    runtime = await openRuntime(root)
   })
   afterEach(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
@@ -113,13 +99,13 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     const id = await started(IMAGE)
     await stopped(id)
     await runtime.close()
-    const images = await imagesHere()
+    const images = await imagesBelow(root)
     const name = images.nameCommit.bind(images)
     images.nameCommit = async (...all) => {
       await collectGarbage(store())
       await name(...all)
     }
-    runtime = await open(Promise.resolve(images))
+    runtime = await openRuntime(root, { images })
     const { digest } = await runtime.commit(id, { name: MADE })
     await using layout = await openLayout(store())
     const { layers } = await readArtifact(layout, await layout.resolve(MADE))
@@ -129,7 +115,7 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
 
   // OVMS-API-193
   test("of a paused machine has what it wrote until then; one that runs is refused", async () => {
-    const id = await started(IMAGE, { args: "tick_ms=20 log=8" })
+    const id = await started(IMAGE, { args: "tick_ms=20 write=9" })
     expect((await refusal(runtime.commit(id, { name: MADE }))).code).toBe("OVM_STATE_CONFLICT")
     await runtime.pause(id)
     const committing = runtime.commit(id, { name: MADE })
@@ -138,7 +124,7 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     await committing
     await runtime.resume(id)
     const other = await started(MADE, { args: "tick_ms=20 read=9" })
-    expect(await ticking(other)).toContain("SECTOR 9 [")
+    expect(await ticking(other)).toContain("SECTOR 9 [written by the guest]")
     await runtime.remove(other, { force: true })
     // A stop is done as any other; the commit is none then.
     await runtime.pause(id)
@@ -177,7 +163,7 @@ describe.skipIf(guestMissing !== "")(`a commit ${guestMissing}`, () => {
     // Of one that was cut off, the next daemon sweeps the file.
     await writeFile(join(folder(id), "commit-0a1b2c3d.qcow2"), "half")
     await runtime.close()
-    runtime = await open()
+    runtime = await openRuntime(root)
     await until("it is swept", () => !readdirSync(folder(id)).some((name) => name.startsWith("commit-")))
     const readOnly = await started(IMAGE, { readOnly: true })
     await stopped(readOnly)

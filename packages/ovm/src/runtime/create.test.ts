@@ -10,11 +10,9 @@ import { lockLikeQemu } from "@ovms/testkit/ofd-lock.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -27,18 +25,7 @@ let runtime: LocalRuntime
 const folder = (id: string) => join(root, "instances", id)
 
 async function open(running = 8): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(
-      join(root, "store"),
-      join(root, "derived"),
-      new Policy(join(root, "policy.json")),
-    ),
-    vmms: availableVmms(join(root, "cache")),
-    limits: { running },
-  })
+  return openRuntime(root, { limits: { running } })
 }
 
 async function pack(args = "tick_ms=20 button=1 write=3 read=3"): Promise<void> {

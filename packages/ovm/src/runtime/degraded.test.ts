@@ -7,12 +7,10 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { pidsIn, vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { openImages } from "../images/images.ts"
 import { findPasst } from "../network/passt.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, RuntimeEvent } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -21,16 +19,7 @@ let root: string
 let runtime: LocalRuntime
 
 async function open(): Promise<void> {
-  const policy = new Policy(join(root, "policy.json"))
-  const images = await openImages(join(root, "store"), join(root, "derived"), policy, { damaged: () => {} })
-  const vmms = availableVmms(join(root, "cache"))
-  runtime = await LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images,
-    vmms,
-  })
+  runtime = await openRuntime(root)
 }
 
 /** The status once that is so. */

@@ -6,11 +6,9 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // A disk that is larger than its image's, through the lives of a machine, its snapshots and its images.
@@ -57,13 +55,7 @@ describe.skipIf(guestMissing !== "")(`a larger disk ${guestMissing}`, () => {
     const args = `tick_ms=20 write=${FAR} read=${FAR} read=${FAR + 200}`
     await packGuest(join(root, "store"), IMAGE, args, { diskLayers: [layer] })
     await packGuest(join(root, "store"), "localhost/tests/none:1", "tick_ms=20")
-    runtime = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(join(root, "store"), join(root, "derived"), new Policy(join(root, "p.json"))),
-      vmms: availableVmms(join(root, "cache")),
-    })
+    runtime = await openRuntime(root)
   })
   afterEach(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })

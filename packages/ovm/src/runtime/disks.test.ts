@@ -9,11 +9,9 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { readArtifact } from "../artifact/machine/read.ts"
 import { openLayout } from "../content/layout/store.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Disks beside the first. The guest knows one disk alone: where it has no first one, that is a further one.
@@ -29,13 +27,7 @@ let root: string
 let runtime: LocalRuntime
 
 async function open(): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(join(root, "store"), join(root, "derived"), new Policy(join(root, "p.json"))),
-    vmms: availableVmms(join(root, "cache")),
-  })
+  return openRuntime(root)
 }
 
 /** What it says in the life that it has just begun, up to its first tick. */

@@ -7,11 +7,9 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 setDefaultTimeout(240_000)
@@ -44,18 +42,7 @@ describe.skipIf(guestMissing !== "")(`first-boot configuration ${guestMissing}`,
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-first-boot-"))
     await packGuest(join(root, "store"), "localhost/tests/told:1", ARGS)
-    runtime = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(
-        join(root, "store"),
-        join(root, "derived"),
-        new Policy(join(root, "policy.json")),
-      ),
-      vmms: availableVmms(join(root, "cache")),
-      log: (...all) => told.push(JSON.stringify(all)),
-    })
+    runtime = await openRuntime(root, { log: (...all) => told.push(JSON.stringify(all)) })
     id = await started("localhost/tests/told:1", CONFIG)
   })
   afterAll(async () => {

@@ -7,12 +7,10 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import { connectQmp } from "../vmm/qemu/qmp.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 setDefaultTimeout(240_000)
@@ -23,18 +21,7 @@ describe.skipIf(guestMissing !== "")(`an instance's state is what its guest does
   const logged: [string, Record<string, unknown>][] = []
 
   const open = async (instances = join(root, "instances")) =>
-    LocalRuntime.open({
-      version: "test",
-      root,
-      instances,
-      images: await openImages(
-        join(root, "store"),
-        join(root, "derived"),
-        new Policy(join(root, "policy.json")),
-      ),
-      vmms: availableVmms(join(root, "cache")),
-      log: (event, fields) => logged.push([event, fields]),
-    })
+    openRuntime(root, { instances, log: (event, fields) => logged.push([event, fields]) })
 
   const reach = async (id: string, done: (info: InstanceInfo) => boolean): Promise<InstanceInfo> => {
     for (;;) {

@@ -10,11 +10,10 @@ import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { mountMissing, withTmpfs } from "@ovms/testkit/tmpfs.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
 import { openLayout } from "../content/layout/store.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 setDefaultTimeout(240_000)
@@ -28,17 +27,7 @@ describe.skipIf(missing !== "")(`on a full disk ${missing}`, () => {
   let runtime: LocalRuntime
 
   const open = async () => {
-    runtime = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(
-        join(root, "store"),
-        join(root, "derived"),
-        new Policy(join(root, "policy.json")),
-      ),
-      vmms: availableVmms(join(outside, "cache")),
-    })
+    runtime = await openRuntime(root, { vmms: availableVmms(join(outside, "cache")) })
   }
   const until = async (id: string, done: (info: InstanceInfo) => boolean) => {
     for (;;) {

@@ -7,12 +7,11 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { OvmError } from "../errors.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -56,14 +55,7 @@ describe.skipIf(guestMissing !== "")(`an instant that nobody could go on from ${
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "ovm-instant-"))
     await packGuest(join(root, "store"), "localhost/tests/instant:1", "tick_ms=20")
-    const policy = new Policy(join(root, "policy.json"))
-    runtime = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(join(root, "store"), join(root, "derived"), policy),
-      vmms: availableVmms(join(root, "cache")).map(unlucky),
-    })
+    runtime = await openRuntime(root, { vmms: availableVmms(join(root, "cache")).map(unlucky) })
   })
   afterAll(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })

@@ -12,13 +12,12 @@ import { openLayout } from "../content/layout/store.ts"
 import { fetchAll } from "../content/read.ts"
 import { inspectDisk } from "../disk/inspect.ts"
 import { OvmError } from "../errors.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import type { InstanceInfo, Overrides, State } from "./interfaces.ts"
 import type { Limits } from "./limits.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -33,14 +32,7 @@ const store = () => join(root, "store")
 const vmms = () => availableVmms(join(root, "cache"))
 
 async function open(limits: Partial<Limits> = {}, more: readonly Vmm[] = []): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-    vmms: [...vmms(), ...more],
-    limits,
-  })
+  return openRuntime(root, { vmms: [...vmms(), ...more], limits })
 }
 
 /** Waits until the instance's state is one of `states`, or has ended. */

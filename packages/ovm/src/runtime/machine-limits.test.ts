@@ -5,11 +5,8 @@ import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { MachineLimits } from "./limits.ts"
-import { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 setDefaultTimeout(120_000)
 
@@ -25,15 +22,7 @@ describe.skipIf(guestMissing !== "")(`what a machine may have at most ${guestMis
   })
   afterAll(() => rm(root, { recursive: true }))
 
-  async function open(machine: MachineLimits): Promise<LocalRuntime> {
-    const policy = new Policy(join(root, "policy.json"))
-    return await LocalRuntime.open({
-      ...{ version: "test", root, instances: join(root, "instances") },
-      images: await openImages(join(root, "store"), join(root, "derived"), policy),
-      vmms: availableVmms(join(root, "cache")),
-      limits: { machine },
-    })
-  }
+  const open = (machine: MachineLimits) => openRuntime(root, { limits: { machine } })
 
   // OVMS-LIM-024
   test.each([

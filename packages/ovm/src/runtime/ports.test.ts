@@ -15,7 +15,8 @@ import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { look } from "./find.ts"
 import type { Overrides, Port, RuntimeEvent } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -25,14 +26,7 @@ let runtime: LocalRuntime
 let images: Awaited<ReturnType<typeof openImages>>
 
 async function open(): Promise<void> {
-  const vmms = availableVmms(join(root, "cache"))
-  runtime = await LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images,
-    vmms,
-  })
+  runtime = await openRuntime(root, { images })
 }
 
 type Network = NonNullable<Overrides["network"]>

@@ -10,12 +10,10 @@ import { openRepository } from "@ovms/testkit/repository.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { copy } from "../content/copy.ts"
 import { openLayout } from "../content/layout/store.ts"
-import { openImages } from "../images/images.ts"
 import { parseReference } from "../registry/reference.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, Phase } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -36,14 +34,7 @@ describe.skipIf(note !== "")(`starts that pull ${note}`, () => {
     root = await mkdtemp(join(tmpdir(), "ovm-pull-"))
     upstream = await startRegistry()
     registry = startFaults(() => undefined, upstream.host)
-    const policy = new Policy(join(root, "policy.json"))
-    runtime = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(join(root, "store"), join(root, "derived"), policy),
-      vmms: availableVmms(join(root, "cache")),
-    })
+    runtime = await openRuntime(root)
   })
   afterAll(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })

@@ -8,11 +8,9 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -23,13 +21,6 @@ const LINGER_MS = 5000
 let root: string
 let runtime: LocalRuntime
 const folder = (id: string) => join(root, "instances", id)
-
-async function open(): Promise<LocalRuntime> {
-  const policy = new Policy(join(root, "policy.json"))
-  const images = await openImages(join(root, "store"), join(root, "derived"), policy)
-  const vmms = availableVmms(join(root, "cache"))
-  return LocalRuntime.open({ version: "test", root, instances: join(root, "instances"), images, vmms })
-}
 
 async function started(manifest: string, overrides: Overrides = {}): Promise<string> {
   return (await runtime.start({ manifest, overrides: { autoRemove: true, ...overrides } })).instance_id
@@ -62,7 +53,7 @@ describe.skipIf(guestMissing !== "")(`instances that are removed by themselves $
       ["off", "tick_ms=5 ticks=2 off=1"],
     ] as const)
       await packGuest(join(root, "store"), `${name}:latest`, args, { diskLayers: [layer] })
-    runtime = await open()
+    runtime = await openRuntime(root)
   })
   afterEach(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
@@ -108,7 +99,7 @@ describe.skipIf(guestMissing !== "")(`instances that are removed by themselves $
     await runtime.close()
     await kill(ended)
     await until("one is left", () => vmmsBelow(root), { is: (all) => all.length === 1 })
-    runtime = await open()
+    runtime = await openRuntime(root)
     await gone(ended)
     expect(await runtime.status(lives)).toMatchObject({ state: "running", auto_remove: true })
     await kill(lives)

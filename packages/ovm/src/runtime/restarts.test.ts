@@ -9,11 +9,9 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { OvmError } from "../errors.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -35,18 +33,7 @@ let runtime: LocalRuntime
 const folder = (id: string) => join(root, "instances", id)
 
 async function open(fault?: OvmError): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(
-      join(root, "store"),
-      join(root, "derived"),
-      new Policy(join(root, "policy.json")),
-    ),
-    vmms: availableVmms(join(root, "cache")),
-    ...(fault && { fault }),
-  })
+  return openRuntime(root, fault && { fault })
 }
 
 async function started(image: keyof typeof IMAGES, restart: string): Promise<string> {

@@ -16,13 +16,12 @@ import { openLayout } from "../content/layout/store.ts"
 import { bytesOf } from "../content/read.ts"
 import { checkChain } from "../disk/chain.ts"
 import { inspectDisk } from "../disk/inspect.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import type { Overrides, SnapshotRequest } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -70,14 +69,8 @@ function holding(vmm: Vmm): Vmm {
   }
 }
 
-async function openRuntime(): Promise<LocalRuntime> {
-  return await LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-    vmms: availableVmms(join(root, "cache")).map(holding),
-  })
+async function open(): Promise<LocalRuntime> {
+  return await openRuntime(root, { vmms: availableVmms(join(root, "cache")).map(holding) })
 }
 
 async function run(manifest: string, overrides: Overrides = {}): Promise<string> {
@@ -132,7 +125,7 @@ describe.skipIf(guestMissing !== "")(`resuming what boots still ${guestMissing}`
     const initrd = { path: join(root, "initrd") }
     await writeFile(initrd.path, Buffer.alloc(1 << 20, "initrd "))
     await packGuest(store(), `${REPOSITORY}:1`, "tick_ms=20 of=manifest", { initrd })
-    runtime = await openRuntime()
+    runtime = await open()
   })
   afterEach(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })
@@ -174,7 +167,7 @@ describe.skipIf(guestMissing !== "")(`resuming what boots still ${guestMissing}`
     await early("snap-once", `${REPOSITORY}:1`, { args: ARGS }, { multi_resume: "deny" })
     await early("snap-warm", `${REPOSITORY}:1`, { args: ARGS })
     await runtime.close()
-    runtime = await openRuntime()
+    runtime = await open()
     await runtime.warm({ manifest: `${REPOSITORY}:snap-warm`, slots: 1 })
     const { instance_id } = await runtime.start({ manifest: `${REPOSITORY}:snap-warm` })
     expect((await runtime.status(instance_id)).timings_ms.spawn).toBeUndefined()

@@ -17,11 +17,9 @@ import { digestOf } from "../content/digest.ts"
 import { openLayout } from "../content/layout/store.ts"
 import { bytesOf } from "../content/read.ts"
 import { lockLimit } from "../host/lock-limit.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -83,13 +81,7 @@ describe.skipIf(guestMissing !== "")(`resuming ${guestMissing}`, () => {
     await packGuest(store(), `${REPOSITORY}:hinting`, "tick_ms=21", { ...more, runtimeHints: hints })
     const lenient = { coldBootOnMismatch: true }
     await packGuest(store(), `${REPOSITORY}:lenient`, "tick_ms=22", { ...more, runtimeHints: lenient })
-    runtime = await LocalRuntime.open({
-      version: "test",
-      root,
-      instances: join(root, "instances"),
-      images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-      vmms: availableVmms(join(root, "cache")),
-    })
+    runtime = await openRuntime(root)
   })
   afterEach(async () => {
     for (const { instance_id } of await runtime.list()) await runtime.remove(instance_id, { force: true })

@@ -9,13 +9,11 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { pidsIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { cpuGroups } from "../host/cgroup.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import { processNice, sessionNice } from "../vmm/process/priority.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import type { Defaults } from "./limits.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 
 // A machine's share of the host's processors, with guests that want all of it.
 setDefaultTimeout(240_000)
@@ -39,12 +37,7 @@ function noGroups(): string {
 }
 
 async function open(defaults: Partial<Defaults> = {}): Promise<void> {
-  const policy = new Policy(join(root, "policy.json"))
-  const images = await openImages(join(root, "store"), join(root, "derived"), policy, { damaged: () => {} })
-  runtime = await LocalRuntime.open({
-    ...{ version: "test", root, instances: join(root, "instances"), images, defaults },
-    vmms: availableVmms(join(root, "cache")),
-  })
+  runtime = await openRuntime(root, { defaults })
 }
 
 async function once(id: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {

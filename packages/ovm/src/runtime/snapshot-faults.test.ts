@@ -23,7 +23,8 @@ import { openImages } from "../images/images.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import type { InstanceInfo } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 // Real machines, on a host that may be busy.
@@ -36,13 +37,7 @@ let runtime: LocalRuntime
 const store = () => join(root, "store")
 
 async function open(): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: await openImages(store(), join(root, "derived"), new Policy(join(root, "policy.json"))),
-    vmms: availableVmms(join(root, "cache")),
-  })
+  return openRuntime(root)
 }
 
 function settled(id: string): Promise<InstanceInfo> {
@@ -317,17 +312,7 @@ describe.skipIf(guestMissing !== "")(`snapshots that fail ${guestMissing}`, () =
             "tick_ms=20 hlt=1 write=3",
             full === "store" ? {} : more,
           )
-          runtime = await LocalRuntime.open({
-            version: "test",
-            root: home,
-            instances: join(home, "instances"),
-            images: await openImages(
-              join(home, "store"),
-              join(home, "derived"),
-              new Policy(join(home, "policy.json")),
-            ),
-            vmms: availableVmms(join(root, "cache")),
-          })
+          runtime = await openRuntime(home, { vmms: availableVmms(join(root, "cache")) })
           const id = await ticking("localhost/tests/full:1")
           const filler = join(home, full, "filler")
           spawnSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=4096"])

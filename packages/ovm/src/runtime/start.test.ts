@@ -4,30 +4,18 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { OvmError } from "../errors.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { LocalRuntime } from "./local.ts"
+import { imagesBelow, openRuntime } from "./runtime.testing.ts"
 
 setDefaultTimeout(20_000)
 
 test("a start that is refused while nothing can be removed is said, has failed, and can be removed later", async () => {
   const root = await mkdtemp(join(tmpdir(), "ovm-starts-"))
-  const images = await openImages(
-    join(root, "store"),
-    join(root, "derived"),
-    new Policy(join(root, "policy.json")),
-  )
+  const images = await imagesBelow(root)
   const release = images.release.bind(images)
   const broken = async () => {
     throw new OvmError("OVM_HOST_FAILED", "the lease: input/output error")
   }
-  const runtime = await LocalRuntime.open({
-    version: "test",
-    root,
-    instances: join(root, "instances"),
-    images: Object.assign(images, { release: broken }),
-    vmms: [],
-  })
+  const runtime = await openRuntime(root, { images: Object.assign(images, { release: broken }), vmms: [] })
   try {
     expect((await refusal(runtime.start({ manifest: "./nothing" }))).code).toBe("OVM_FILE_UNREADABLE")
     const [left] = await runtime.list()

@@ -6,11 +6,9 @@ import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { openImages } from "../images/images.ts"
-import { Policy } from "../signing/policy/policy.ts"
-import { availableVmms } from "../vmm/available.ts"
 import type { Overrides } from "./interfaces.ts"
-import { LocalRuntime } from "./local.ts"
+import type { LocalRuntime } from "./local.ts"
+import { openRuntime } from "./runtime.testing.ts"
 import { hasEnded } from "./states.ts"
 
 setDefaultTimeout(240_000)
@@ -25,13 +23,7 @@ let root: string
 let runtime: LocalRuntime
 
 async function open(at = root): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root: at,
-    instances: join(at, "instances"),
-    images: await openImages(join(at, "store"), join(at, "derived"), new Policy(join(at, "policy.json"))),
-    vmms: availableVmms(join(at, "cache")),
-  })
+  return openRuntime(at)
 }
 
 async function started(manifest: string, volumes: Overrides["volumes"]): Promise<string> {

@@ -14,13 +14,11 @@ import { digestOf } from "../../content/digest.ts"
 import { openLayout } from "../../content/layout/store.ts"
 import { bytesOf, fetchAll } from "../../content/read.ts"
 import { ownMemory } from "../../host/memory.ts"
-import { openImages } from "../../images/images.ts"
-import { Policy } from "../../signing/policy/policy.ts"
-import { availableVmms } from "../../vmm/available.ts"
 import { findQemu } from "../../vmm/qemu/find.ts"
 import type { WarmInfo } from "../interfaces.ts"
 import type { Limits } from "../limits.ts"
-import { LocalRuntime } from "../local.ts"
+import type { LocalRuntime } from "../local.ts"
+import { openRuntime } from "../runtime.testing.ts"
 
 // Real machines, on a host that may be busy.
 setDefaultTimeout(240_000)
@@ -35,14 +33,7 @@ let runtime: LocalRuntime
 let digest: string
 
 async function open(limits: Partial<Limits> = {}, at = root): Promise<LocalRuntime> {
-  return LocalRuntime.open({
-    version: "test",
-    root: at,
-    instances: join(at, "instances"),
-    images: await openImages(join(at, "store"), join(at, "derived"), new Policy(join(at, "policy.json"))),
-    vmms: availableVmms(join(at, "cache")),
-    limits,
-  })
+  return openRuntime(at, { limits })
 }
 
 async function reopen(limits: Partial<Limits> = {}): Promise<void> {
