@@ -89,7 +89,8 @@ test("kill -9 in the middle of an upload: it goes on where it was, and nothing e
 test("kill -9 at any moment loses nothing that was acknowledged and leaves no wrong blob", () =>
   inFolder(async (root) => {
     const acknowledged = new Map<string, Digest>()
-    for (let round = 0; round < 8; round++) {
+    // On a busy host it may be killed before it has answered anything.
+    for (let round = 0; round < 8 || acknowledged.size === 0; round++) {
       await using child = await start(root)
       for (const [path, digest] of acknowledged) {
         const answer = await child.call("GET", path)

@@ -58,6 +58,13 @@ async function reached(manifest: string): Promise<string> {
   return id
 }
 
+/** Once a daemon that has just begun can ask its VMM. */
+async function adopted(id: string): Promise<void> {
+  await until("it can be asked", () => runtime.status(id), {
+    is: ({ state, reachable }) => state === "running" && reachable === undefined,
+  })
+}
+
 /** The RAM that this host has inflated, by its memory digest. */
 async function ramOf(digest: string): Promise<Buffer> {
   const names = await readdir(join(root, "derived"), { recursive: true })
@@ -552,6 +559,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     const first = await runtime.snapshot({ instance_id: id, tag: "a" })
     await runtime.close()
     runtime = await open()
+    await adopted(id)
     await runtime.snapshot({ instance_id: id, tag: "b" })
     await using layout = await openLayout(store())
     const b = await readSnapshot(layout, await layout.resolve("localhost/tests/lineage:b"))
@@ -569,6 +577,7 @@ describe.skipIf(guestMissing !== "")(`a runtime ${guestMissing}`, () => {
     await writeFile(file, before)
     await writeFile(join(root, "instances", id, "snapshot.ram"), "left behind")
     runtime = await open()
+    await adopted(id)
     await runtime.snapshot({ instance_id: id, tag: "found" })
     await using layout = await openLayout(store())
     expect(
