@@ -359,12 +359,10 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
       [["# ", "stty size; exit 9"]],
     )
     expect(typed).toMatchObject({ status: 9, output: expect.stringContaining("40 120") })
-    expect(await box.ovm(["run", "--rm", "--network", "none", "net:2", "cat", "/proc/1/comm"])).toMatchObject(
-      {
-        status: 0,
-        stdout: expect.stringMatching(/^(init|sleep)\n$/),
-      },
-    )
+    expect(await box.ovm(["run", "--rm", "--network", "none", "net:2", "uname", "-s"])).toMatchObject({
+      status: 0,
+      stdout: "Linux\n",
+    })
     expect((await box.instances("--all")).map(({ name }) => name)).not.toContain("warm")
   })
 
