@@ -21,6 +21,9 @@ import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { processesIn, vmmsBelow } from "@ovms/testkit/processes.ts"
 import { collectGarbage } from "../content/layout/gc.ts"
+import { availableVmms } from "../vmm/available.ts"
+import type { MachineRecord } from "../vmm/machine.ts"
+import { endedMachine } from "../vmm/process/ended.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import type { InstanceInfo } from "./interfaces.ts"
 import type { LocalRuntime } from "./local.ts"
@@ -398,6 +401,26 @@ describe.skipIf(guestMissing !== "")(`machines that cannot be reached ${guestMis
     const [told] = await Array.fromAsync(await runtime.events())
     expect(told).toMatchObject({ type: "failed", instance_id: id, exit: { reason: "lost" } })
     expect(told?.finished).toBeUndefined()
+  })
+
+  // OVMS-STA-021, OVMS-STA-033
+  test("one whose process ends while it is taken over is never said to stand still", async () => {
+    const { id, pid } = await orphan()
+    // What QEMU's adapter finds of a process that has gone a moment before: how it ended takes its time.
+    const vmms = availableVmms(join(root, "cache")).map((vmm) =>
+      Object.assign(Object.create(vmm), { adopt: async (record: MachineRecord) => endedMachine(record) }),
+    )
+    runtime = await openRuntime(root, { vmms })
+    for (let look = 0; look < 20; look++) {
+      const { state, reachable } = await runtime.status(id)
+      expect([state, reachable]).toEqual(["running", false])
+      await Bun.sleep(20)
+    }
+    process.kill(pid, "SIGKILL")
+    const { state, exit } = await until(id, isReached)
+    expect([state, exit?.reason]).toEqual(["failed", "signal"])
+    const told = await Array.fromAsync(await runtime.events())
+    expect(told.map(({ type }) => type)).toEqual(["failed"])
   })
 
   // OVMS-API-234

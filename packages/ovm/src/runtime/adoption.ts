@@ -101,6 +101,12 @@ export class Adoption {
         if (!(found instanceof OvmError)) found.detach()
         return
       }
+      // Its end is on the way; until then nobody knows what its guest did last, and nobody says so.
+      if (!(found instanceof OvmError) && found.ended) {
+        tried()
+        await machine.exited
+        return
+      }
       if (!(found instanceof OvmError)) return this.#reached(instance, machine, found)
       if (instance.silence?.error?.message !== found.message)
         this.#options.log("unreachable", instance, { error: entryOf(found) })

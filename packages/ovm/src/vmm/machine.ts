@@ -32,6 +32,8 @@ export interface Machine extends Partial<Snapshotter> {
   readonly timings: { readonly spawn: number; readonly load: number; readonly resume?: number }
   /** Settles when the VMM's process has ended; never rejects. After `detach` it does not settle any more. */
   readonly exited: Promise<Exit>
+  /** Its process had gone when it was adopted: all that is to come of it is how it ended. */
+  readonly ended?: true
   /** Settles when the VMM cannot be given commands any more, be it because it ends; absent if that cannot be told. */
   readonly cut?: Promise<void>
   /** Settles when what carries its network has ended though it should not have; absent if that cannot be told. */

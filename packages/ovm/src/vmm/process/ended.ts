@@ -14,6 +14,7 @@ export function endedMachine(
     record,
     timings: { spawn: 0, load: 0 },
     guest: { running: false },
+    ended: true,
     onGuest: () => {},
     exited: waitForExit(record.directory, record).then((status) => how(record, status)),
     usage: async () => undefined,
