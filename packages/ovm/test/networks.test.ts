@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { Random } from "@ovms/testkit/random.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
+import { MACHINE, packNetGuest } from "./net-guest.ts"
 import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -12,7 +13,6 @@ setDefaultTimeout(900_000)
 
 // Networks that machines share (spec/networks.md), on a host that is a network namespace of its own.
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
 const SERVED = "/run/ovm-networks"
 const HOST = ["192.0.2.2", "2001:db8:1::2", "203.0.113.5"]
 const GATEWAYS = ["192.0.2.1", "2001:db8:1::1"]
@@ -63,18 +63,7 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
   const startDaemon = () => onHost(...PROGRAM, "daemon", "--detach")
   const pack = async (tag: string, names: string, tries: readonly string[] = []) => {
     const script = `NAMES="${names}"; TRY="${tries.join(" ")}"\n${FIND}`
-    const run = Buffer.from(script).toString("base64")
-    const source = {
-      schemaVersion: 1,
-      name: "net/guest",
-      kernel: {
-        path: join(MACHINE, "vmlinuz"),
-        args: `console=ttyS0 quiet panic=-1 no_timer_check ovm.run=${run}`,
-      },
-      initrd: { path: join(MACHINE, "net.img") },
-      resources: { memory: 128 << 20 },
-    }
-    await box.ok(["pack", "-f", await box.file("machine.json", source), "-t", tag])
+    await packNetGuest(box, tag, script)
   }
   const run = async (...args: readonly string[]): Promise<string> =>
     (await box.json(["run", "-d", ...args])).instance_id

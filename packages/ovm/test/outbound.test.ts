@@ -4,6 +4,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
+import { MACHINE, packNetGuest } from "./net-guest.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Lane: first. A Linux is booted four times.
@@ -12,7 +13,6 @@ setDefaultTimeout(400_000)
 
 // What a guest that does all it can gets to, in a world of addresses of every sort (spec/manifest.md, "network").
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
 const skip =
   (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
   (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed") ||
@@ -35,24 +35,9 @@ class Scene implements AsyncDisposable {
   static async create(script: string): Promise<Scene> {
     const world = await World.create(HOST, [...GATEWAYS, ...PUBLIC, ...PRIVATE])
     const scene = new Scene(world, await Sandbox.create())
-    await scene.pack(script)
+    await packNetGuest(scene.box, "net:1", script)
     await scene.startDaemon()
     return scene
-  }
-
-  async pack(script: string): Promise<void> {
-    const run = Buffer.from(script).toString("base64")
-    const source = {
-      schemaVersion: 1,
-      name: "net/guest",
-      kernel: {
-        path: join(MACHINE, "vmlinuz"),
-        args: `console=ttyS0 quiet panic=-1 no_timer_check ovm.run=${run}`,
-      },
-      initrd: { path: join(MACHINE, "net.img") },
-      resources: { memory: 128 << 20 },
-    }
-    await this.box.ok(["pack", "-f", await this.box.file("machine.json", source), "-t", "net:1"])
   }
 
   /** On the host of the world: the command line speaks to it by its socket. */
