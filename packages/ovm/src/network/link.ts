@@ -5,6 +5,7 @@ import { startFilter } from "./filter.ts"
 import type { Connected, MachineLink } from "./machine-link.ts"
 import { startPasst } from "./passt.ts"
 import { outboundRules } from "./rules.ts"
+import { VmmEnd } from "./vmm-end.ts"
 
 /**
  * The connection of one VMM to what carries its frames: a filter of its own and, behind that, a passt, neither of which
@@ -12,28 +13,25 @@ import { outboundRules } from "./rules.ts"
  * however.
  */
 export class NetworkLink implements MachineLink {
-  /** For the VMM to inherit; to be closed here once it has. */
-  #vmm: number | undefined
+  readonly #vmm: VmmEnd
   #filter: number | undefined
   readonly #given = new AbortController()
 
   /** Throws OVM_TOO_MANY where there is no descriptor left. */
   constructor(private readonly passt: string) {
     const [vmm, filter] = socketPair()
-    this.#vmm = vmm
+    this.#vmm = new VmmEnd(vmm)
     this.#filter = filter
   }
 
   /** The VMM's end. */
   get vmmEnd(): number {
-    if (this.#vmm === undefined) throw new OvmError("OVM_INTERNAL", "the VMM has its end already")
-    return this.#vmm
+    return this.#vmm.descriptor
   }
 
   /** The VMM was started, and has inherited its end. */
   handedOver(): void {
-    if (this.#vmm !== undefined) closeSync(this.#vmm)
-    this.#vmm = undefined
+    this.#vmm.letGo()
   }
 
   /**

@@ -3,7 +3,6 @@ import { once } from "node:events"
 import { createServer, isIPv6 } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../errors.ts"
-import type { ChosenPorts } from "./chosen-ports.ts"
 import { ofOnePort, overlap, portInUse } from "./clash.ts"
 import { hostSide, type PortForward, type Protocol, type WantedForward } from "./forward.ts"
 
@@ -15,8 +14,8 @@ const LOWER = "sysctl -w net.ipv4.ip_unprivileged_port_start"
 export interface OpenPortsOptions {
   /** How long a port may still be somebody else's who is about to go, in ms. */
   readonly patienceMs?: number
-  /** What free ports are not chosen from, and kept in. */
-  readonly chosen?: ChosenPorts
+  /** Asked about each free port that could be chosen: false for one that is somebody else's to be. */
+  readonly take?: (forward: PortForward) => boolean
 }
 
 /**
@@ -25,14 +24,14 @@ export interface OpenPortsOptions {
  */
 export async function openPorts(
   wanted: readonly WantedForward[],
-  { patienceMs = 0, chosen }: OpenPortsOptions = {},
+  { patienceMs = 0, take = () => true }: OpenPortsOptions = {},
 ): Promise<PortForward[]> {
   const taken: PortForward[] = []
   // One after the other, and those that are said first: a free one must not be one of them.
   for (const one of wanted.toSorted((a, b) => Number(b.host ?? 0) - Number(a.host ?? 0))) {
     let forward = { ...one, host: await tried(one, patienceMs) }
     // On an address each, one port could be free twice, and passt takes it once.
-    const isTaken = () => taken.some((other) => ofOnePort(other, forward)) || chosen?.take(forward) === false
+    const isTaken = () => taken.some((other) => ofOnePort(other, forward)) || !take(forward)
     while (one.host === undefined && isTaken()) forward = { ...one, host: await tried(one, patienceMs) }
     if (taken.some((same) => overlap(same, forward))) throw portInUse(forward)
     taken.push(forward)

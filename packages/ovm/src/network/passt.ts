@@ -1,6 +1,6 @@
-import { accessSync, constants, statSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { OvmError } from "../errors.ts"
+import { isProgram } from "../host/program.ts"
 import { type NotStarted, startBackground } from "./background.ts"
 import { isEveryFamily, portInUse } from "./clash.ts"
 import type { PortForward } from "./forward.ts"
@@ -12,15 +12,6 @@ const CONNECTION = 3
 export function findPasst(env: Record<string, string | undefined> = process.env): string | undefined {
   const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
   return folders.map((folder) => join(folder, "passt")).find(isProgram)
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return statSync(path).isFile()
-  } catch {
-    return false
-  }
 }
 
 /** Without `--no-map-gw` the guest's gateway would be the host's loopback. Exported for its test. */

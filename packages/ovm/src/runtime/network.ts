@@ -44,7 +44,7 @@ export async function newNetwork(
   const wanted = [...asked, ...offered.filter((port) => !named(port))]
   assertMayHave(wanted.length, mode)
   const outbound = await outboundOf(network, mode)
-  const forwards = await openPorts(wanted, chosen && { chosen })
+  const forwards = await openPorts(wanted, chosen && { take: (port) => chosen.take(port) })
   return { mode, mac: randomMac(), forwards, ...outbound }
 }
 

@@ -1,5 +1,6 @@
 import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
+import { limiter } from "../files/limit.ts"
 import { portsOf, routedSubnets } from "../network/named/bridge.ts"
 import { HostNetwork } from "../network/named/host-network.ts"
 import { type NetworkMember, newInterface } from "../network/named/named-network.ts"
@@ -38,7 +39,7 @@ export class Networks {
   readonly #records: NetworkRecords
   readonly #known = new Map<string, Known>()
   /** What makes and removes them does so one after the other: two are not to have one subnet. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #inTurn = limiter(1)
   #looking: NodeJS.Timeout | undefined
 
   constructor(
@@ -208,12 +209,6 @@ export class Networks {
     const route = routed.find((one) => subnetsOverlap(one, subnet))
     if (route) throw subnetInUse(wanted, `this host has a route to ${subnetText(route)}`)
     return subnet
-  }
-
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work)
-    this.#turn = mine.catch(() => {})
-    return await mine
   }
 }
 

@@ -113,11 +113,10 @@ async function freePort(
   wanted: ReturnType<typeof wantedForward>,
   ports: readonly Port[],
 ): Promise<PortForward> {
-  for (;;) {
-    const [port] = await openPorts([wanted])
-    if (!port) throw new OvmError("OVM_INTERNAL", "no port was tried")
-    if (wanted.host !== undefined || !ports.some((one) => ofOnePort(one, port))) return port
-  }
+  const take = (port: PortForward) => !ports.some((one) => ofOnePort(one, port))
+  const [port] = await openPorts([wanted], { take })
+  if (!port) throw new OvmError("OVM_INTERNAL", "no port was tried")
+  return port
 }
 
 /** While a port was tried, it may have been started, stopped, or gone. */

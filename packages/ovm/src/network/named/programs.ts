@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
-import { accessSync, constants } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import { isProgram } from "../../host/program.ts"
 
 /** Where administrators' programs are: the PATH of others often lacks it. */
 const FOLDERS = [...(process.env.PATH ?? "/usr/bin:/bin").split(":"), "/usr/sbin", "/sbin"]
@@ -35,14 +35,7 @@ export function pathOf(name: Program): string {
 }
 
 function find(name: Program): string | undefined {
-  return FOLDERS.map((folder) => join(folder, name)).find((path) => {
-    try {
-      accessSync(path, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+  return FOLDERS.map((folder) => join(folder, name)).find(isProgram)
 }
 
 /** What it writes, once it has succeeded. Throws OVM_HOST_FAILED with its own words. */

@@ -1,7 +1,8 @@
-import { closeSync, constants, openSync } from "node:fs"
+import { constants, openSync } from "node:fs"
 import { OvmError } from "../../errors.ts"
 import { makeTap } from "../../host/tap.ts"
 import type { Connected, MachineLink } from "../machine-link.ts"
+import { VmmEnd } from "../vmm-end.ts"
 import { runProgram } from "./programs.ts"
 
 /** No other process that is started meanwhile gets it: the interface would outlive its VMM. */
@@ -12,16 +13,16 @@ const O_CLOEXEC = 0o2000000
  * whoever was killed and however.
  */
 export class TapLink implements MachineLink {
-  #vmm: number | undefined
+  readonly #vmm: VmmEnd
   readonly #name: string
   readonly #bridge: string
 
   /** Throws OVM_PERMISSION_DENIED, OVM_HOST_FAILED. */
   constructor(bridge: string) {
     this.#bridge = bridge
-    this.#vmm = openDevice()
+    this.#vmm = new VmmEnd(openDevice())
     try {
-      this.#name = makeTap(this.#vmm)
+      this.#name = makeTap(this.vmmEnd)
     } catch (thrown) {
       this.handedOver()
       throw thrown
@@ -29,13 +30,11 @@ export class TapLink implements MachineLink {
   }
 
   get vmmEnd(): number {
-    if (this.#vmm === undefined) throw new OvmError("OVM_INTERNAL", "the VMM has its end already")
-    return this.#vmm
+    return this.#vmm.descriptor
   }
 
   handedOver(): void {
-    if (this.#vmm !== undefined) closeSync(this.#vmm)
-    this.#vmm = undefined
+    this.#vmm.letGo()
   }
 
   /**
