@@ -84,7 +84,7 @@ describe.skipIf(guestMissing !== "")(`volumes ${guestMissing}`, () => {
     expect((await refusal(runtime.removeVolume("data"))).code).toBe("OVM_VOLUME_IN_USE")
     await runtime.remove(writer)
     const reader = await started(READS, [{ name: "data", readOnly: true }])
-    expect(await says(reader, "SECTOR 3 [")).toContain("SECTOR 3 [written by the guest")
+    expect(await says(reader, "TICK")).toContain("SECTOR 3 [written by the guest")
     await stopped(reader)
     await runtime.startAgain(reader)
     await until("it runs", () => runtime.status(reader), { is: ({ state }) => state === "running" })
