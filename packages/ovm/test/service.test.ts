@@ -20,7 +20,7 @@ test("the unit says what is to be run, whatever characters that has", async () =
   expect(unit).toContain(`\nEnvironment="OVM_HOME=${box.directory}/a \\"b\\" 100%% $x\\\\y"\n`)
   expect(unit).toMatch(/^ExecStart="\/.*" "daemon"$/m)
   expect(unit).toContain("\nKillMode=process\n")
-  expect(unit).toContain("\nDelegate=cpu\nDelegateSubgroup=daemon\n")
+  expect(unit).toContain("\nDelegate=cpu memory pids io\nDelegateSubgroup=daemon\n")
   await box.fails(["install-service", "--print"], "OVM_USAGE", ["line break"], {
     env: { OVM_HOME: `${home}\nx` },
   })

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-bool group_join(const char *group) {
+// One of several lines, each a path.
+static bool join_one(const char *group, int length_of_path) {
   char members[4096];
-  int length = snprintf(members, sizeof members, "%s/cgroup.procs", group);
+  int length = snprintf(members, sizeof members, "%.*s/cgroup.procs", length_of_path, group);
   if (length < 0 || (size_t)length >= sizeof members) {
     errno = ENAMETOOLONG;
     return false;
@@ -22,6 +24,20 @@ bool group_join(const char *group) {
   return joined;
 }
 
-void group_remove(const char *group) {
-  if (*group != '\0') rmdir(group);
+bool groups_join(const char *groups) {
+  for (const char *at = groups; *at != '\0';) {
+    size_t length = strcspn(at, "\n");
+    if (!join_one(at, (int)length)) return false;
+    at += length + (at[length] == '\n');
+  }
+  return true;
+}
+
+void groups_remove(const char *groups) {
+  for (const char *at = groups; *at != '\0';) {
+    char group[4096];
+    size_t length = strcspn(at, "\n");
+    if (snprintf(group, sizeof group, "%.*s", (int)length, at) < (int)sizeof group) rmdir(group);
+    at += length + (at[length] == '\n');
+  }
 }

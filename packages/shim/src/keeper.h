@@ -25,7 +25,7 @@ struct request {
   const char *namespace; // the PID namespace's name for the note, may be empty
   const char *session;   // the session's nice value, may be empty: the kernel has none
   const char *nice;      // the processes' nice value
-  const char *group;     // path of the control group that the VMM is to be in, may be empty
+  const char *groups;    // paths of the control groups that the VMM is to be in, a line each, may be empty
   char **argv;           // the VMM's, ends with NULL
 };
 // False if descriptor `fd` holds no such request.
@@ -68,11 +68,11 @@ int status_reserve(void);
 // Writes it over the room (`fd`, which may be -1) and renames it into place.
 void status_leave(int fd, int status, bool exited);
 
-// group.c: a control group of the host's (cgroups(7)), which bounds the VMM and is nobody else's.
-// Puts this process into it; false with errno set.
-bool group_join(const char *group);
-// Removes it, if there is one and nobody is in it any more.
-void group_remove(const char *group);
+// group.c: control groups of the host's (cgroups(7)), which bound the VMM and are nobody else's: paths, a line each.
+// Puts this process into all of them; false with errno set.
+bool groups_join(const char *groups);
+// Removes those that nobody is in any more.
+void groups_remove(const char *groups);
 
 // vmm.c
 struct pipes {

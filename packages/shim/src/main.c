@@ -140,7 +140,7 @@ int main(void) {
   if (vmm < 0) {
     int length = snprintf(chunk, sizeof chunk, KEEPER_NAME ": %s: %s\n", request.argv[0], strerror(errno));
     words_take(&keeper.words, chunk, (size_t)length < sizeof chunk ? (size_t)length : sizeof chunk - 1);
-    group_remove(request.group);
+    groups_remove(request.groups);
     status_leave(room, 126, true);
     return 1;
   }
@@ -148,7 +148,7 @@ int main(void) {
   int status = keep_until_end(vmm, &keeper, request.session, waiting);
   keep_rest(keeper.pipes.out, &keeper.console, NULL);
   keep_rest(keeper.pipes.err, NULL, &keeper.words);
-  group_remove(request.group);
+  groups_remove(request.groups);
   status_leave(room, vmm_status(status), WIFEXITED(status));
   return 0;
 }

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-// Texts, each with its NUL: segment, words, namespace, session, nice, group, then the VMM's argv.
-enum { SEGMENT, WORDS, NAMESPACE, SESSION, NICE, GROUP, ARGV };
+// Texts, each with its NUL: segment, words, namespace, session, nice, groups, then the VMM's argv.
+enum { SEGMENT, WORDS, NAMESPACE, SESSION, NICE, GROUPS, ARGV };
 
 // Where they begin.
 static char **all;
@@ -38,7 +38,7 @@ bool request_read(int fd, struct request *request) {
   request->namespace = all[NAMESPACE];
   request->session = all[SESSION];
   request->nice = all[NICE];
-  request->group = all[GROUP];
+  request->groups = all[GROUPS];
   request->argv = all + ARGV;
   return number(all[SEGMENT], &request->segment) && number(all[WORDS], &request->words) && request->segment > 0;
 }

@@ -65,8 +65,8 @@ static _Noreturn void become(const struct request *request, const int ends[3]) {
   for (int fd = 0; fd < 3; fd++)
     if (dup2(ends[fd], fd) < 0) _exit(126);
   // Without its bound it does not run.
-  if (*request->group != '\0' && !group_join(request->group)) {
-    dprintf(2, KEEPER_NAME ": %s: %s\n", request->group, strerror(errno));
+  if (!groups_join(request->groups)) {
+    dprintf(2, KEEPER_NAME ": %s: %s\n", request->groups, strerror(errno));
     _exit(126);
   }
   limit_resources();

@@ -45,5 +45,13 @@ test.each([
   ["none", [line("/", "/sys", "sysfs"), line("/", "/g", "cgroup", "rw,memory")], "3:memory:/\n", []],
   ["noise", ["", "36", "a - b", " - cgroup2"], "\n0:\n", []],
 ] as const)("hierarchies of control groups: %s", (_, mountinfo, cgroup, found) => {
-  expect(hierarchiesIn(mountinfo.join("\n"), cgroup)).toEqual([...found])
+  expect(hierarchiesIn({ mountinfo: mountinfo.join("\n"), cgroup }, "cpu")).toEqual([...found])
+})
+
+test("input and output have another name in version 1", () => {
+  const mountinfo = line("/", "/sys/fs/cgroup/blkio", "cgroup", "rw,blkio")
+  expect(hierarchiesIn({ mountinfo, cgroup: "5:blkio:/a\n" }, "io")).toEqual([
+    { version: 1, mount: "/sys/fs/cgroup/blkio", own: "/sys/fs/cgroup/blkio/a" },
+  ])
+  expect(hierarchiesIn({ mountinfo, cgroup: "5:blkio:/a\n" }, "memory")).toEqual([])
 })

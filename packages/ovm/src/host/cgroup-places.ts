@@ -1,6 +1,9 @@
 import { join } from "node:path"
 
-/** A mounted hierarchy of control groups that may have the controller cpu. */
+/** What bounds processes (cgroups(7)), by its name in version 2. */
+export type Controller = "cpu" | "memory" | "pids" | "io"
+
+/** A mounted hierarchy of control groups that may have a controller. */
 export interface Hierarchy {
   readonly version: 1 | 2
   readonly mount: string
@@ -8,29 +11,38 @@ export interface Hierarchy {
   readonly own?: string
 }
 
-/**
- * Those in `mountinfo` (proc(5)), of a process whose groups are in `cgroup` (cgroups(7), /proc/PID/cgroup); version 1
- * first, since a controller that is mounted there is in no other.
- */
-export function hierarchiesIn(mountinfo: string, cgroup: string): readonly Hierarchy[] {
+/** What this process is in: `mountinfo` (proc(5)) and `cgroup` (cgroups(7)) of /proc/PID. */
+export interface OwnGroups {
+  readonly mountinfo: string
+  readonly cgroup: string
+}
+
+/** Those that may have `controller`; version 1 first, since a controller that is mounted there is in no other. */
+export function hierarchiesIn(
+  { mountinfo, cgroup }: OwnGroups,
+  controller: Controller,
+): readonly Hierarchy[] {
+  const named = controller === "io" ? "blkio" : controller
   const found = mountinfo.split("\n").flatMap((line) => {
     const [before = "", after = ""] = line.split(" - ")
     const [, , , root, mount] = before.split(" ").map(unescaped)
     const [type, , options = ""] = after.split(" ")
     if (root === undefined || mount === undefined) return []
-    const version = type === "cgroup2" ? 2 : type === "cgroup" && options.split(",").includes("cpu") ? 1 : 0
+    const version = type === "cgroup2" ? 2 : type === "cgroup" && options.split(",").includes(named) ? 1 : 0
     if (version === 0) return []
-    const below = pathBelow(root, groupIn(cgroup, version))
+    const below = pathBelow(root, groupIn(cgroup, version === 1 ? named : undefined))
     return [{ version, mount, ...(below !== undefined && { own: join(mount, below) }) } as const]
   })
   return found.toSorted((one, other) => one.version - other.version)
 }
 
 /** Lines are `ID:CONTROLLERS:PATH`, of version 2 without controllers. */
-function groupIn(cgroup: string, version: 1 | 2): string | undefined {
+function groupIn(cgroup: string, named: string | undefined): string | undefined {
   for (const line of cgroup.split("\n")) {
     const [, id, controllers = "", path] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
-    if (version === 2 ? id === "0" && controllers === "" : controllers.split(",").includes("cpu")) return path
+    const found =
+      named === undefined ? id === "0" && controllers === "" : controllers.split(",").includes(named)
+    if (found) return path
   }
   return undefined
 }

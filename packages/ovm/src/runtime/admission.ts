@@ -8,7 +8,7 @@ import { chooseName } from "./names.ts"
 import { resourcesOf } from "./plan.ts"
 import { freeName } from "./removals.ts"
 import { isRestarted } from "./restart-policy.ts"
-import { assertAllowed, assertBoundable, quotaOf, shownResources } from "./share.ts"
+import { assertAllowed, assertBoundable, boundsOf, shownResources } from "./share.ts"
 import { hasEnded } from "./states.ts"
 
 export interface Admission {
@@ -46,11 +46,11 @@ export function accept(
       "OVM_REQUEST_INVALID",
       `overrides.autoRemove: with the restart policy ${overrides.restart} it would be started again, not removed`,
     )
-  const quota = quotaOf(overrides, defaults)
   const resources = resourcesOf(undefined, overrides, defaults)
+  const bounds = boundsOf(overrides, defaults, resources.memory)
   // What the manifest asks for is known later.
-  assertAllowed({ resources, ...quota }, limits)
-  assertBoundable(quota)
+  assertAllowed({ resources, bounds }, limits)
+  assertBoundable(bounds)
   assertRoomToRun(admission)
   freeName(overrides.name, instances)
   if (instances.size >= limits.instances)
@@ -68,7 +68,7 @@ export function accept(
     state: "starting",
     phase: "resolving",
     image: { reference: request.manifest },
-    resources: shownResources({ resources, ...quota }),
+    resources: shownResources({ resources, bounds }),
     timings_ms: {},
     warnings: [],
     ...(isRestarted(overrides.restart) && { restart: overrides.restart }),

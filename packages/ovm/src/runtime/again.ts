@@ -139,7 +139,6 @@ export async function planAgain(
   const { vcpus, memory, cpu_quota: cpuQuota } = info.resources
   const top = topOf(directory, lineage)
   const quota = cpuQuota === undefined ? {} : { cpuQuota }
-  assertBoundable(quota)
   // What the operator says by now is for new ones.
   const { cpuQuota: _, ...defaults } = context.defaults
   const wanted: LaunchRequest = {
@@ -172,7 +171,9 @@ export async function planAgain(
     const layers = [...opened.image.layers, ...written]
     const virtualSize = await sizeNow(opened.image, top ?? written.at(-1)?.path)
     const image = { ...opened.image, layers, virtualSize }
-    return { ...(await planBoot(vmms, { ...wanted, network }, image, call)), written: lineage.overlays }
+    const planned = await planBoot(vmms, { ...wanted, network }, image, call)
+    assertBoundable(planned.plan.bounds ?? {})
+    return { ...planned, written: lineage.overlays }
   } finally {
     await opened.close()
   }

@@ -10,6 +10,7 @@ import type { GuestModel, LaunchPlan, NetworkPlan } from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import { refuseFurther, shownDisks } from "./disks.ts"
 import { type LaunchRequest, planOf } from "./plan.ts"
+import { boundsOf } from "./share.ts"
 
 /** A snapshot that fits this host, and what it is resumed by. */
 export interface Fit {
@@ -52,14 +53,13 @@ export async function fitOf(
   const { network: _, ...others } = booting
   const agent = loader.agentIn(descriptor.devices)
   if (overrides.agent && !agent) throw noAgent()
+  const memory = overrides.memory ?? descriptor.resources.memory
   const plan: LaunchPlan = {
     ...others,
     ...(network && { network }),
     agent,
-    resources: {
-      vcpus: overrides.vcpus ?? descriptor.resources.vcpus,
-      memory: overrides.memory ?? descriptor.resources.memory,
-    },
+    resources: { vcpus: overrides.vcpus ?? descriptor.resources.vcpus, memory },
+    bounds: boundsOf(overrides, request.defaults, memory),
     accelerator: acceleratorFor(descriptor, capabilities),
   }
   const model = await loader.model(plan, descriptor.devices)

@@ -20,6 +20,13 @@ export interface MachineLimits {
   readonly memory?: number
   /** So many processors' time. */
   readonly cpuQuota?: number
+  /** Bytes that its VMM may take beside the guest's memory, with what the kernel keeps of files for it. */
+  readonly memoryOverhead?: number
+  /** Processes and threads of its VMM. */
+  readonly pids?: number
+  /** What it gets of a host that is busy, beside others: from 1 to 10000, others have 100 (cgroups(7)). */
+  readonly cpuWeight?: number
+  readonly ioWeight?: number
 }
 
 export const LIMITS: Limits = {
@@ -42,6 +49,8 @@ export interface Defaults {
   readonly network: "user" | "none"
   /** So many processors' time a machine may use; as much as there is unless given. */
   readonly cpuQuota?: number
+  /** As for each machine: nothing that a start could say. */
+  readonly machine?: MachineLimits
 }
 
 /** The longest that anybody gives a guest to power off, in ms (spec/runtime-api.md, "POST /stop"). */
@@ -58,5 +67,6 @@ export function defaultsWithin(defaults: Defaults, { machine }: Limits): Default
     vcpus: least(defaults.vcpus, machine.vcpus),
     memory: least(defaults.memory, machine.memory),
     ...(Number.isFinite(cpuQuota) && { cpuQuota }),
+    machine,
   }
 }

@@ -13,7 +13,7 @@ import type { Overrides } from "./interfaces.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import type { Lineage } from "./record.ts"
 import type { Claims } from "./resumed-once.ts"
-import { quotaOf } from "./share.ts"
+import { boundsOf } from "./share.ts"
 import type { Addresses } from "./shared-network.ts"
 import type { VolumeStore } from "./volumes.ts"
 
@@ -110,11 +110,12 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     throw new OvmError("OVM_UNSUPPORTED", `args: ${image.reference} has no kernel that could take them`, {
       detail: [{ pointer: "args", reason: "the image has no kernel" }],
     })
+  const resources = resourcesOf(image, overrides, defaults)
   return {
     id,
     directory,
-    resources: resourcesOf(image, overrides, defaults),
-    ...quotaOf(overrides, defaults),
+    resources,
+    bounds: boundsOf(overrides, defaults, resources.memory),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && {

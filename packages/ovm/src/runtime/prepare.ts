@@ -8,7 +8,7 @@ import { newNetwork, nothingOffered, shownNetwork } from "./network.ts"
 import { type LaunchRequest, type PlanContext, type Planned, resourcesOf } from "./plan.ts"
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
-import { assertAllowed, quotaOf, shownResources } from "./share.ts"
+import { assertAllowed, boundsOf, shownResources } from "./share.ts"
 
 /**
  * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
@@ -51,7 +51,8 @@ async function plan(
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const offered = nothingOffered(overrides, opened.image.manifest)
   const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings, ...offered] }
-  const boots = { resources: resourcesOf(image, overrides, defaults), ...quotaOf(overrides, defaults) }
+  const resources = resourcesOf(image, overrides, defaults)
+  const boots = { resources, bounds: boundsOf(overrides, defaults, resources.memory) }
   assertAllowed(fit?.plan ?? boots, context.limits)
   if (!fit) return await planBoot(context.vmms, request, image, call)
   const began = performance.now()

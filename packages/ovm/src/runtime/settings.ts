@@ -34,7 +34,7 @@ const LIMIT_RANGES: Readonly<Record<Exclude<keyof Limits, "machine">, Range>> = 
 }
 
 /** As a manifest may ask for them (spec/limits.md), and a request for a stop. */
-const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network">, Range>> = {
+const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network" | "machine">, Range>> = {
   vcpus: { from: 1, to: 255 },
   memory: { from: 2 ** 20, to: 2 ** 44, step: 2 ** 20 },
   graceMs: { from: 0, to: MOST_GRACE_MS },
@@ -42,7 +42,14 @@ const DEFAULT_RANGES: Readonly<Record<Exclude<keyof Defaults, "network">, Range>
 }
 
 const { vcpus, memory, cpuQuota } = DEFAULT_RANGES
-const MACHINE_RANGES: Readonly<Record<keyof MachineLimits, Range>> = { vcpus, memory, cpuQuota }
+const WEIGHTS = { from: 1, to: 10_000 }
+const MACHINE_RANGES: Readonly<Record<keyof MachineLimits, Range>> = {
+  ...{ vcpus, memory, cpuQuota },
+  memoryOverhead: { from: 32 << 20, to: 2 ** 44 },
+  pids: { from: 16, to: 2 ** 22 },
+  cpuWeight: WEIGHTS,
+  ioWeight: WEIGHTS,
+}
 
 /**
  * Reads the file `path`; without it everything is as specified (spec/limits.md). Throws OVM_SETTINGS_INVALID naming the

@@ -4,40 +4,48 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
+import { refusal } from "@ovms/testkit/disks.ts"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { pidsIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
-import { cpuGroups } from "../host/cgroup.ts"
+import { type GroupPlace, groupPlaces } from "../host/cgroup.ts"
 import { processNice, sessionNice } from "../vmm/process/priority.ts"
 import type { InstanceInfo, Overrides } from "./interfaces.ts"
-import type { Defaults } from "./limits.ts"
+import type { Defaults, MachineLimits } from "./limits.ts"
 import type { LocalRuntime } from "./local.ts"
 import { openRuntime } from "./runtime.testing.ts"
 
 // A machine's share of the host's processors, with guests that want all of it.
 setDefaultTimeout(240_000)
 
-const missing = guestMissing || noGroups()
 /** Over so long is measured, in ms: many of the kernel's periods of 100 ms. */
 const WINDOW_MS = 4000
 const QUOTA = 0.5
+const missing = guestMissing || noGroups()
 
 let root: string
 let runtime: LocalRuntime
 const folder = (id: string) => join(root, "instances", id)
 
+/** Where a group for processor time is made. */
+function place(): GroupPlace {
+  const [first] = groupPlaces({ cpuQuota: QUOTA })
+  if (!first) throw new Error("there is no place")
+  return first
+}
+
 function noGroups(): string {
   try {
-    cpuGroups()
+    place()
     return ""
   } catch (error) {
     return `(skipped: ${error instanceof Error ? error.message : error})`
   }
 }
 
-async function open(defaults: Partial<Defaults> = {}): Promise<void> {
-  runtime = await openRuntime(root, { defaults })
+async function open(defaults: Partial<Defaults> = {}, machine: MachineLimits = {}): Promise<void> {
+  runtime = await openRuntime(root, { defaults, limits: { machine } })
 }
 
 async function once(id: string, is: (info: InstanceInfo) => boolean): Promise<InstanceInfo> {
@@ -92,13 +100,13 @@ async function windows(id: string, group: string): Promise<{ share: number; held
 }
 
 function weightOf(group: string): number {
-  const file = cpuGroups().version === 1 ? "cpu.shares" : "cpu.weight.nice"
+  const file = place().version === 1 ? "cpu.shares" : "cpu.weight.nice"
   return Number(readFileSync(join(group, file), "utf8"))
 }
 
 /** As it is in that file. */
 function niceWeight(nice: number): number {
-  return cpuGroups().version === 1 ? Math.round(1024 / 1.25 ** nice) : nice
+  return place().version === 1 ? Math.round(1024 / 1.25 ** nice) : nice
 }
 
 describe.skipIf(missing !== "")(`a machine's share ${missing}`, () => {
@@ -151,7 +159,7 @@ describe.skipIf(missing !== "")(`a machine's share ${missing}`, () => {
     const id = crypto.randomUUID()
     await runtime.close()
     mkdirSync(folder(id))
-    const group = join(cpuGroups().folder, `ovm-${id}`)
+    const group = join(place().folder, `ovm-${id}`)
     mkdirSync(group)
     await writeFile(join(folder(id), "cgroup"), group)
     await writeFile(join(folder(id), "unrecorded"), "")
@@ -177,6 +185,45 @@ describe.skipIf(missing !== "")(`a machine's share ${missing}`, () => {
     await open()
   })
 
+  // OVMS-LIM-025
+  test("what an operator bounds besides is, for new machines and those that are started again", async () => {
+    const before = await started()
+    await stopped(before)
+    await runtime.close()
+    await open({}, { memoryOverhead: 96 << 20, pids: 100, cpuWeight: 50 })
+    await runtime.startAgain(before)
+    await once(before, runs)
+    for (const id of [before, await started()]) {
+      const groups = groupOf(id).split("\n")
+      const said = (...names: string[]) => {
+        const [path] = groups.flatMap((group) => names.map((name) => join(group, name))).filter(existsSync)
+        return Number(readFileSync(path ?? "", "utf8"))
+      }
+      expect(said("memory.max", "memory.limit_in_bytes")).toBe((32 + 96) << 20)
+      expect(said("pids.max")).toBe(100)
+      expect([said("cpu.weight", "cpu.shares"), place().version]).toEqual(
+        place().version === 1 ? [512, 1] : [50, 2],
+      )
+      for (const group of groups) expect(membersOf(group)).toEqual(pidsIn(folder(id), "qemu-system-x86"))
+      await stopped(id)
+      expect(groups.filter(existsSync)).toEqual([])
+    }
+    await runtime.close()
+    await open()
+  })
+
+  // OVMS-LIM-025
+  test("what an operator bounds and the kernel has no bound for is refused by name", async () => {
+    const weighed = ["bfq.weight", "weight"].some((name) => existsSync(`/sys/fs/cgroup/blkio/blkio.${name}`))
+    if (weighed || place().version === 2) return
+    await runtime.close()
+    await open({}, { ioWeight: 50 })
+    const { code, message } = await refusal(runtime.start({ manifest: "busy" }))
+    expect([code, message]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("limits.machine.ioWeight")])
+    await runtime.close()
+    await open()
+  })
+
   test("a bound that the kernel does not take ends the start, and leaves no group", async () => {
     const id = (await runtime.start({ manifest: "busy", overrides: { cpuQuota: 1e12 } })).instance_id
     const { state, error } = await once(id, ({ state }) => state !== "starting")
@@ -185,7 +232,7 @@ describe.skipIf(missing !== "")(`a machine's share ${missing}`, () => {
       "OVM_UNSUPPORTED",
       expect.stringContaining("cpuQuota"),
     ])
-    expect(readdirSync(cpuGroups().folder).filter((name) => name.includes(id))).toEqual([])
+    expect(readdirSync(place().folder).filter((name) => name.includes(id))).toEqual([])
   })
 
   test("more processors than the host has are warned of", async () => {
@@ -202,8 +249,8 @@ test.skipIf(process.getuid?.() !== 0)(
   "where no group can be made, a bound is refused with what is needed",
   () => {
     const script = `
-    import { cpuGroups } from ${JSON.stringify(join(import.meta.dir, "../host/cgroup.ts"))}
-    try { cpuGroups() } catch ({ code, message, hint, detail }) { console.log(JSON.stringify({ code, message, hint, detail })) }`
+    import { groupPlaces } from ${JSON.stringify(join(import.meta.dir, "../host/cgroup.ts"))}
+    try { groupPlaces({ cpuQuota: 1 }) } catch ({ code, message, hint, detail }) { console.log(JSON.stringify({ code, message, hint, detail })) }`
     const { stdout } = spawnSync(process.execPath, ["-e", script], { uid: 65534, cwd: "/", encoding: "utf8" })
     const error = JSON.parse(stdout)
     expect(error.code).toBe("OVM_UNSUPPORTED")

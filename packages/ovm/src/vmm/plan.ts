@@ -1,3 +1,4 @@
+import type { Bounds } from "../host/cgroup-bounds.ts"
 import type { PortForward } from "../network/forward.ts"
 import type { AllowedNetwork } from "../network/rules.ts"
 
@@ -10,8 +11,8 @@ export interface LaunchPlan {
    */
   readonly directory: string
   readonly resources: { readonly vcpus: number; readonly memory: number /* bytes */ }
-  /** So many processors' time the VMM may use with all it does, above 0; as much as there is unless given. */
-  readonly cpuQuota?: number
+  /** What the VMM may take of the host with all it does; as much as there is unless given. */
+  readonly bounds?: Bounds
   /** Absent: boot from the disk by BIOS. */
   readonly kernel?: { readonly path: string; readonly args: string }
   readonly initrd?: { readonly path: string }

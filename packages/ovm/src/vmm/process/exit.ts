@@ -5,7 +5,7 @@ import { textIfPresent } from "../../files/present.ts"
 import { openRegular } from "../../files/regular.ts"
 import { bootId } from "../../host/boot-id.ts"
 import type { Exit, MachineRecord } from "../machine.ts"
-import { removeGroup } from "./group-of-vmm.ts"
+import { removeGroups } from "./group-of-vmm.ts"
 import { type Identity, isAlive } from "./identity.ts"
 import { isInhabited } from "./stray.ts"
 import { EXIT_FILE, STDERR_FILE } from "./traces.ts"
@@ -99,7 +99,7 @@ export async function waitForExit(
   }
   const status = await keptStatus(directory, signal)
   // A keeper that was killed has left it.
-  if (status === undefined && !signal?.aborted) removeGroup(directory)
+  if (status === undefined && !signal?.aborted) removeGroups(directory)
   return status
 }
 

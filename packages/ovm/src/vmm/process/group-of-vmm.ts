@@ -1,7 +1,8 @@
-import { rmdirSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { isAbsent, textIfPresent } from "../../files/present.ts"
-import { boundCpu, cpuGroups } from "../../host/cgroup.ts"
+import { groupPlaces, unbounded } from "../../host/cgroup.ts"
+import { type Bounds, boundGroup, wantsOf } from "../../host/cgroup-bounds.ts"
 import { processNice, sessionNice } from "./priority.ts"
 import { GROUP_FILE } from "./traces.ts"
 
@@ -10,30 +11,45 @@ const FIRST_MS = 10
 const LAST_MS = 60_000
 
 /**
- * Makes the control group of the VMM in `directory`, which may use as much time as `cpuQuota` processors have, and
- * notes it there first: whatever is killed, somebody finds and removes it. Returns its path. Throws what cpuGroups and
- * boundCpu throw.
+ * Makes the control groups of the VMM in `directory`, which are all that bound it, and notes them there first, a line
+ * each: whatever is killed, somebody finds and removes them. Returns their paths. Throws what groupPlaces throws, and
+ * OVM_UNSUPPORTED where the kernel does not take a bound.
  */
-export function makeGroup(directory: string, cpuQuota: number): string {
-  const groups = cpuGroups()
-  const group = join(groups.folder, nameOf(directory))
-  keepGroup(group)
-  writeFileSync(join(directory, GROUP_FILE), group, { mode: 0o600 })
-  boundCpu({ ...groups, group }, { quota: cpuQuota, nice: sessionNice() ?? processNice() })
-  return group
+export function makeGroups(directory: string, bounds: Bounds): readonly string[] {
+  const groups = groupPlaces(bounds).map((place) => ({
+    ...place,
+    path: join(place.folder, nameOf(directory)),
+  }))
+  const paths = groups.map(({ path }) => path)
+  if (paths.length === 0) return paths
+  for (const path of paths) keepGroup(path)
+  writeFileSync(join(directory, GROUP_FILE), paths.join("\n"), { mode: 0o600 })
+  const nice = sessionNice() ?? processNice()
+  try {
+    for (const group of groups) {
+      mkdirSync(group.path, { recursive: true, mode: 0o755 })
+      boundGroup(group, bounds, nice)
+    }
+  } catch (cause) {
+    for (const path of paths) if (existsSync(path)) rmdirSync(path)
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const fields = wantsOf(bounds).map(({ field }) => field)
+    throw unbounded(fields.join(", "), `it could not be made the bound of a machine (${why})`, cause)
+  }
+  return paths
 }
 
 /**
- * Removes it, where its keeper could not: at once or, as long as there is a zombie in it that nobody has reaped yet, as
- * soon as that has gone. Never throws.
+ * Removes them, where their keeper could not: at once or, as long as there is a zombie in one that nobody has reaped
+ * yet, as soon as that has gone. Never throws.
  */
-export function removeGroup(directory: string): void {
+export function removeGroups(directory: string): void {
   try {
     const note = join(directory, GROUP_FILE)
-    const group = textIfPresent(note)
-    if (group === undefined) return
-    if (basename(group) !== nameOf(directory) || removeSometime(group, FIRST_MS))
-      rmSync(note, { force: true })
+    const groups = textIfPresent(note)?.split("\n")
+    if (groups === undefined) return
+    const ours = groups.filter((group) => basename(group) === nameOf(directory))
+    if (ours.map((group) => removeSometime(group, FIRST_MS)).every(Boolean)) rmSync(note, { force: true })
   } catch {
     // What cannot be read now can be later.
   }

@@ -1,18 +1,19 @@
 import { spawnSync } from "node:child_process"
 import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { cpuGroups } from "../../host/cgroup.ts"
+import { groupPlaces } from "../../host/cgroup.ts"
 import { kill, startedIn, usageOf } from "./identity.ts"
 import { spawnKept } from "./keeper.ts"
 
 // What group-v2.test.ts has done in a guest, as root and as others: a line of JSON for each.
 
+const BOUNDS = { cpuQuota: 0.5, memory: 64 << 20, pids: 20 }
 const DELEGATED = "/sys/fs/cgroup/delegated"
 
 /** What one that never rests gets in 4 s, and what becomes of its group. */
-async function burn(quota: number) {
+async function burn() {
   const directory = mkdtempSync("/tmp/machine-")
-  await spawnKept(["sh", "-c", "while :; do :; done"], { directory, consoleLimit: 1000, cpuQuota: quota })
+  await spawnKept(["sh", "-c", "while :; do :; done"], { directory, consoleLimit: 1000, bounds: BOUNDS })
   await Bun.sleep(500)
   const vmm = await startedIn(directory)
   if (!vmm) throw new Error(readFileSync(join(directory, "stderr"), "utf8"))
@@ -25,7 +26,7 @@ async function burn(quota: number) {
   const found = {
     share: (after.used - before.used) / (after.at - before.at),
     alone: read("cgroup.procs") === String(vmm.pid),
-    bound: [read("cpu.max"), read("cpu.weight.nice")],
+    bound: [read("cpu.max"), read("cpu.weight.nice"), read("memory.max"), read("pids.max")],
   }
   await kill(vmm)
   for (let looks = 0; !existsSync(join(directory, "exit")) && looks < 100; looks++) await Bun.sleep(50)
@@ -34,7 +35,7 @@ async function burn(quota: number) {
 
 async function tried(): Promise<unknown> {
   try {
-    return { ...cpuGroups(), ...(await burn(0.5)) }
+    return { places: groupPlaces(BOUNDS), ...(await burn()) }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     return { code, message }

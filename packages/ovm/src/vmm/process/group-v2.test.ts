@@ -105,8 +105,9 @@ test.skipIf(missing !== "")(`version 2: root's, delegated, and neither ${missing
     ["delegated", "/sys/fs/cgroup/delegated"],
   ] as const) {
     const { share, ...facts } = said.get(who) ?? {}
-    const bound = ["50000 100000", "5"]
-    expect<unknown>({ who, ...facts }).toEqual({ who, version: 2, folder, alone: true, left: false, bound })
+    const bound = ["50000 100000", "5", String(64 << 20), "20"]
+    const places = [{ version: 2, folder, controllers: ["cpu", "memory", "pids"] }]
+    expect<unknown>({ who, ...facts }).toEqual({ who, places, alone: true, left: false, bound })
     expect(share).toBeLessThan(0.55)
     // A guest whose host is busy counts time that it did not have.
     expect(share).toBeGreaterThan(0.2)

@@ -2,9 +2,10 @@ import { spawn } from "node:child_process"
 import { closeSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { OvmError } from "../../errors.ts"
+import type { Bounds } from "../../host/cgroup-bounds.ts"
 import { sealedFile } from "../../host/libc.ts"
 import { pidNamespace } from "../../host/pid-namespace.ts"
-import { makeGroup, removeGroup } from "./group-of-vmm.ts"
+import { makeGroups, removeGroups } from "./group-of-vmm.ts"
 import { HELD_FILE, holdFor } from "./held.ts"
 import { KEEPER, keeperProgram } from "./keeper-program.ts"
 import { processNice, sessionNice } from "./priority.ts"
@@ -25,8 +26,8 @@ export interface KeptOptions {
   readonly consoleLimit: number
   /** A descriptor of this process that the VMM, and nobody else of the machine, holds as INHERITED. */
   readonly inherited?: number
-  /** So many processors' time the VMM may use (LaunchPlan.cpuQuota). */
-  readonly cpuQuota?: number
+  /** What the VMM may take of the host. */
+  readonly bounds?: Bounds
 }
 
 export interface Kept {
@@ -38,20 +39,20 @@ export interface Kept {
  * Starts `argv` under a keeper in `directory`, so that nothing depends on this process: in a session of its own, with
  * no environment but PATH and a lower priority than this process has (docs/design/0034-keeper.md). Returns once the
  * keeper is spawned, which says nothing about the VMM. `consoleLimit` is in bytes. Throws OVM_VMM_FAILED if not even
- * the keeper could be started, and what makeGroup throws.
+ * the keeper could be started, and what makeGroups throws.
  */
 export async function spawnKept(
   argv: readonly string[],
-  { directory, consoleLimit, inherited, cpuQuota }: KeptOptions,
+  { directory, consoleLimit, inherited, bounds = {} }: KeptOptions,
 ): Promise<Kept> {
   try {
     if (argv.some((text) => text.includes("\0"))) throw new Error("no argument can hold NUL")
-    removeGroup(directory)
+    removeGroups(directory)
     clearTraces(directory)
-    const group = cpuQuota === undefined ? "" : makeGroup(directory, cpuQuota)
+    const groups = makeGroups(directory, bounds)
     const program = keeperProgram()
     using held = holdFor(directory)
-    using request = requestOf(argv, Math.max(1, Math.floor(consoleLimit / 2)), group)
+    using request = requestOf(argv, Math.max(1, Math.floor(consoleLimit / 2)), groups)
     const child = spawn(PROGRAM_AT, [directory], {
       argv0: KEEPER,
       cwd: directory,
@@ -65,7 +66,7 @@ export async function spawnKept(
     return { group: child.pid }
   } catch (cause) {
     rmSync(join(directory, HELD_FILE), { force: true })
-    removeGroup(directory)
+    removeGroups(directory)
     if (cause instanceof OvmError) throw cause
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new OvmError("OVM_VMM_FAILED", `${argv[0]} could not be started: ${reason}`, { cause })
@@ -76,9 +77,17 @@ export async function spawnKept(
 function requestOf(
   argv: readonly string[],
   segment: number,
-  group: string,
+  groups: readonly string[],
 ): { readonly fd: number } & Disposable {
-  const texts = [segment, WORDS_LIMIT, pidNamespace(), sessionNice() ?? "", processNice(), group, ...argv]
+  const texts = [
+    segment,
+    WORDS_LIMIT,
+    pidNamespace(),
+    sessionNice() ?? "",
+    processNice(),
+    groups.join("\n"),
+    ...argv,
+  ]
   const fd = sealedFile("ovm-machine", Buffer.from(texts.map((text) => `${text}\0`).join("")))
   return { fd, [Symbol.dispose]: () => closeSync(fd) }
 }

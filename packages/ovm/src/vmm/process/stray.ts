@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
-import { removeGroup } from "./group-of-vmm.ts"
+import { removeGroups } from "./group-of-vmm.ts"
 import { type Identity, isAlive, kill, startedIn } from "./identity.ts"
 import { KEEPER } from "./keeper-program.ts"
 
@@ -77,7 +77,7 @@ export async function endStray(directory: string): Promise<boolean> {
     const left = await inhabitants(directory)
     const all: (Identity & { name?: string })[] = noted ? [noted, ...left] : left
     if (all.length === 0) {
-      removeGroup(directory)
+      removeGroups(directory)
       return waited > 0
     }
     if (waited > LONGEST_MS) throw unkillable(directory, all[0]?.pid)

@@ -11,7 +11,7 @@ import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit, readStderr } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
-import { removeGroup } from "../process/group-of-vmm.ts"
+import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
 import { type Kept, spawnKept } from "../process/keeper.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
@@ -105,7 +105,7 @@ export async function startQemu<T>(
     const error = await inItsOwnWords(plan, toOvmError(thrown), patience)
     qmp?.close()
     await killGroup(group)
-    removeGroup(plan.directory)
+    removeGroups(plan.directory)
     throw error
   } finally {
     signal?.removeEventListener("abort", abort)
@@ -125,12 +125,12 @@ function linkOf({ network }: LaunchPlan, { model }: QemuOptions): MachineLink | 
 async function spawnWith(
   link: MachineLink | undefined,
   argv: readonly string[],
-  { directory, consoleLimit, cpuQuota }: LaunchPlan,
+  { directory, consoleLimit, bounds }: LaunchPlan,
 ): Promise<Kept> {
   try {
     return await spawnKept(argv, {
       ...{ directory, consoleLimit },
-      ...(cpuQuota !== undefined && { cpuQuota }),
+      ...(bounds && { bounds }),
       ...(link && { inherited: link.vmmEnd }),
     })
   } catch (thrown) {
