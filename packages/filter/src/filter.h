@@ -49,24 +49,30 @@ bool rules_published(const struct rules *rules, uint16_t port);
 void flows_note(const struct peer *peer, uint16_t port, uint32_t now);
 bool flows_known(const struct peer *peer, uint16_t port, uint32_t now);
 
-// frame.c: one Ethernet frame of `length` bytes. `now` in seconds, of any clock that only goes on.
-bool frame_leaves(const struct rules *rules, const uint8_t *frame, size_t length, uint32_t now);
-bool frame_enters(const struct rules *rules, const uint8_t *frame, size_t length, uint32_t now);
-
 // packet.c: what of a frame the verdict depends on.
 enum kind { OTHER, ARP, TCP, UDP, ECHO, NEIGHBOUR };
 struct packet {
-  enum kind kind; // OTHER also for what is cut off, in pieces, tagged, or has headers in between
-  bool v6, opens; // opens: a connection, by its first segment
+  enum kind kind;             // OTHER also for what is cut off, in pieces, tagged, or has headers in between
+  bool v6, opens, accepts;    // opens, accepts: a connection, by its first segment or its second
   struct peer source, destination;
+  const uint8_t *frame, *tcp; // where Ethernet's header begins, and TCP's
 };
 void packet_read(const uint8_t *frame, size_t length, struct packet *packet);
 
+// frame.c: whether a frame goes on. `now` in seconds, of any clock that only goes on.
+typedef bool verdict(const struct rules *rules, const struct packet *packet, uint32_t now);
+bool frame_leaves(const struct rules *rules, const struct packet *packet, uint32_t now);
+bool frame_enters(const struct rules *rules, const struct packet *packet, uint32_t now);
+
+// handshake.c: the frame that ends the handshake of a connection that `packet` accepts. Gives its length.
+enum { MOST_ANSWER = 74 };
+size_t handshake_end(const struct packet *packet, uint8_t answer[MOST_ANSWER]);
+
 // pump.c: frames on their way from one socket to another, each behind its length in four bytes.
 enum { MOST_FRAME = 4096 + 65536, PUMP_SIZE = 384 << 10 };
-typedef bool verdict(const struct rules *rules, const uint8_t *frame, size_t length, uint32_t now);
 struct pump {
-  verdict *passes; // which of them go on
+  verdict *passes;     // which of them go on
+  struct pump *ends;   // of handshakes that are accepted by these frames, if those are ended here
   size_t begin, ready, end; // of `bytes`: what is to be written, then what is not judged yet
   uint8_t bytes[PUMP_SIZE];
 };
@@ -74,6 +80,8 @@ struct pump {
 bool pump_fill(struct pump *pump, int from, const struct rules *rules, uint32_t now);
 // False once `to` has ended.
 bool pump_drain(struct pump *pump, int to);
+// What is ready in `from` goes on by `to`.
+void pump_give(struct pump *from, struct pump *to);
 
 // confine.c: from here on it is nobody, where it was root, and has the few system calls that it needs.
 bool confine(void);

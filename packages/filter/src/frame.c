@@ -19,28 +19,25 @@ static bool may_send(const struct rules *rules, const struct packet *packet, uin
   return is_dhcp(packet) || rules_open(rules, to) || flows_known(to, packet->source.port, now);
 }
 
-bool frame_leaves(const struct rules *rules, const uint8_t *frame, size_t length, uint32_t now) {
-  struct packet packet;
-  packet_read(frame, length, &packet);
-  if (packet.kind == OTHER || memcmp(frame + MAC_SIZE, rules->mac, MAC_SIZE) != 0) return false;
-  switch (packet.kind) {
+bool frame_leaves(const struct rules *rules, const struct packet *packet, uint32_t now) {
+  if (packet->kind == OTHER || memcmp(packet->frame + MAC_SIZE, rules->mac, MAC_SIZE) != 0) return false;
+  switch (packet->kind) {
     // Of a connection only the first segment makes passt connect to anything: all others are of one that it has.
-    case TCP: return !packet.opens || rules_open(rules, &packet.destination);
-    case UDP: return may_send(rules, &packet, now);
-    case ECHO: return rules_open(rules, &packet.destination);
+    case TCP: return !packet->opens || rules_open(rules, &packet->destination);
+    case UDP: return may_send(rules, packet, now);
+    case ECHO: return rules_open(rules, &packet->destination);
     default: return true;
   }
 }
 
 // passt opens a port of the host for every UDP port that the guest sends from: what comes by that from where the guest
 // may not send to is no answer.
-bool frame_enters(const struct rules *rules, const uint8_t *frame, size_t length, uint32_t now) {
-  struct packet packet;
-  packet_read(frame, length, &packet);
-  if (packet.kind != UDP || rules_open(rules, &packet.source)) return true;
-  uint16_t port = packet.destination.port;
-  if (is_dhcp(&(struct packet){.v6 = packet.v6, .source = packet.destination, .destination = packet.source})) return true;
+bool frame_enters(const struct rules *rules, const struct packet *packet, uint32_t now) {
+  if (packet->kind != UDP || rules_open(rules, &packet->source)) return true;
+  uint16_t port = packet->destination.port;
+  if (is_dhcp(&(struct packet){.v6 = packet->v6, .source = packet->destination, .destination = packet->source}))
+    return true;
   if (!rules_published(rules, port)) return false;
-  flows_note(&packet.source, port, now);
+  flows_note(&packet->source, port, now);
   return true;
 }

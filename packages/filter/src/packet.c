@@ -21,6 +21,8 @@ static void read_payload(const uint8_t *at, size_t length, unsigned protocol, st
   if (protocol == IS_TCP && length >= TCP_HEADER) {
     packet->kind = TCP;
     packet->opens = (at[13] & (SYN | ACK)) == SYN;
+    packet->accepts = (at[13] & (SYN | ACK)) == (SYN | ACK);
+    packet->tcp = at;
     read_ports(at, packet);
   } else if (protocol == IS_UDP && length >= PORT_HEADER) {
     packet->kind = UDP;
@@ -57,7 +59,7 @@ static void read_v6(const uint8_t *at, size_t length, struct packet *packet) {
 }
 
 void packet_read(const uint8_t *frame, size_t length, struct packet *packet) {
-  *packet = (struct packet){.kind = OTHER};
+  *packet = (struct packet){.kind = OTHER, .frame = frame};
   if (length < ETHERNET) return;
   unsigned type = word(frame + 12);
   if (type == TYPE_ARP) packet->kind = ARP;

@@ -72,7 +72,7 @@ export async function awaitServer(
 
 /**
  * Whether what is behind the port begins as an SSH server does (RFC 4253, section 4.2). Both sides may speak first, and
- * we do: a passt of Debian 12 tells the guest of a connection only once something came by it.
+ * we do: behind a filter of an earlier version the guest is told of a connection only once something came by it.
  */
 function answers({ address, port }: SshServer, signal: AbortSignal | undefined): Promise<boolean> {
   return new Promise((resolve) => {
