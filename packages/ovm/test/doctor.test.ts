@@ -89,3 +89,17 @@ test("a daemon that does not answer is a failure, with what ends it", async () =
     process.kill(pid, "SIGCONT")
   }
 })
+
+test.skipIf(process.getuid?.() !== 0)(
+  "root is told whether machines can share networks, and of what is missing",
+  async () => {
+    const { of } = await findings()
+    const networks = of.get("networks")
+    const lacks = ["ip", "bridge", "nft", "dnsmasq"].filter(
+      (name) => !Bun.which(name, { PATH: `${process.env.PATH}:/usr/sbin:/sbin` }),
+    )
+    expect(networks?.state).toBe(lacks.length === 0 ? "ok" : "warning")
+    for (const name of lacks) expect(networks?.message).toContain(name)
+    if (lacks.length > 0) expect(networks?.fix).toStartWith("apt-get install ")
+  },
+)

@@ -22,7 +22,7 @@ const LEAST_US = 1000
 /** Of which every group has this much unless told. */
 const USUAL_WEIGHT = 100
 
-export const WORDS: Readonly<Record<Controller, string>> = {
+export const BOUNDED: Readonly<Record<Controller, string>> = {
   cpu: "processor time",
   memory: "memory",
   pids: "processes",

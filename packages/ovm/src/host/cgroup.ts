@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { OvmError } from "../errors.ts"
-import { type Bounds, WEIGHT_FILES, WORDS, wantsOf } from "./cgroup-bounds.ts"
+import { BOUNDED, type Bounds, WEIGHT_FILES, wantsOf } from "./cgroup-bounds.ts"
 import { type Controller, type Hierarchy, hierarchiesIn } from "./cgroup-places.ts"
 
 /** A daemon that systemd has delegated a group to is in this one of it (cli/service/unit.ts). */
@@ -45,7 +45,7 @@ function placeOf(controller: Controller, field: string): Place {
       faults.push(error instanceof Error ? error.message : String(error))
     }
   const why = faults.length > 0 ? faults.join("; ") : `none with the controller ${controller} is mounted`
-  throw unbounded(field, `this daemon may make no control group that bounds ${WORDS[controller]} (${why})`)
+  throw unbounded(field, `this daemon may make no control group that bounds ${BOUNDED[controller]} (${why})`)
 }
 
 function hierarchies(controller: Controller): readonly Hierarchy[] {

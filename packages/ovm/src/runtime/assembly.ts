@@ -37,6 +37,7 @@ export interface Assembly {
   readonly recovery: Recovery
   readonly volumes: VolumeStore
   readonly networks: Networks
+  readonly chosenPorts: ChosenPorts
   readonly attachments: Attachments
   readonly executions: Executions
 }
@@ -51,7 +52,8 @@ export function assemble(
   const volumes = new VolumeStore(join(options.root, "volumes"), instances)
   const networks = new Networks(options.root, instances, log)
   const addresses = new Addresses(networks, instances)
-  const kept = { volumes, addresses, chosenPorts: new ChosenPorts(), limits, defaults }
+  const chosenPorts = new ChosenPorts()
+  const kept = { volumes, addresses, chosenPorts, limits, defaults }
   const slots = new Slots({ ...options, ...kept })
   const ending = new Ending(instances, options.images, told, defaults.graceMs)
   const onMachine = (instance: Instance) => watchMachine(instance, { adoption, ending, networks, log: told })
@@ -85,5 +87,5 @@ export function assemble(
   })
   const [attachments, executions] = [new Attachments(), new Executions()]
   const lives = { starts, restarts, removals, ending, adoption, recovery }
-  return { ...lives, slots, volumes, networks, attachments, executions }
+  return { ...lives, slots, volumes, networks, chosenPorts, attachments, executions }
 }

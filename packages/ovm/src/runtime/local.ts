@@ -146,7 +146,8 @@ export class LocalRuntime implements Runtime {
   }
 
   #portsOf(instanceId: string): PortsOf {
-    return { instance: this.#get(instanceId), all: this.#instances, told: this.#told }
+    const { chosenPorts: chosen } = this.#parts
+    return { instance: this.#get(instanceId), all: this.#instances, told: this.#told, chosen }
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {

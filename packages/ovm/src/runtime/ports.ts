@@ -1,6 +1,7 @@
 import { OvmError } from "../errors.ts"
 import { limiter } from "../files/limit.ts"
 import { sameAddress } from "../network/address.ts"
+import type { ChosenPorts } from "../network/chosen-ports.ts"
 import { isEveryFamily, ofOnePort, portInUse } from "../network/clash.ts"
 import { hostSide, LOOPBACK, type PortForward } from "../network/forward.ts"
 import { openPorts } from "../network/open-ports.ts"
@@ -18,6 +19,7 @@ export interface PortsOf {
   readonly instance: Instance
   readonly all: ReadonlyMap<string, Instance>
   readonly told: Log
+  readonly chosen: ChosenPorts
 }
 
 /** One change of an instance at a time: each begins with what the one before has left. */
@@ -46,7 +48,7 @@ export async function addPortTo(of: PortsOf, request: PortRequest): Promise<Port
       if (own) throw portInUse({ ...wanted, host }, "the machine itself")
       assertPortsFree(all, instance.id, {}, { ...network, ports: [{ ...wanted, host }] })
     }
-    const port = await freePort(wanted, ports)
+    const port = await freePort(wanted, ports, of.chosen)
     assertUnchanged(of, network)
     await open?.open(port)
     await kept(of, { ...network, ports: [...ports, port] }).catch(async (thrown) => {
@@ -74,7 +76,7 @@ export async function removePortFrom(of: PortsOf, named: PortNamed): Promise<Por
 }
 
 /** Of a machine that has been adopted: its ports are those that are open (OVMS-API-269). */
-export async function settlePorts({ instance, told }: Omit<PortsOf, "all">): Promise<void> {
+export async function settlePorts({ instance, told }: Pick<PortsOf, "instance" | "told">): Promise<void> {
   const { network } = instance.info
   const open = await instance.machine?.ports?.list()
   if (!network || !open) return
@@ -108,12 +110,16 @@ function changeable({ instance }: PortsOf): { network: Network; open?: OpenPorts
   )
 }
 
-/** Tried a moment ago. One that is to be free is none that the machine has for when it is started. */
+/**
+ * Tried a moment ago. One that is to be free is none that the machine has for when it is started, nor one that was
+ * chosen for another that is being started.
+ */
 async function freePort(
   wanted: ReturnType<typeof wantedForward>,
   ports: readonly Port[],
+  chosen: ChosenPorts,
 ): Promise<PortForward> {
-  const take = (port: PortForward) => !ports.some((one) => ofOnePort(one, port))
+  const take = (port: PortForward) => !ports.some((one) => ofOnePort(one, port)) && chosen.take(port)
   const [port] = await openPorts([wanted], { take })
   if (!port) throw new OvmError("OVM_INTERNAL", "no port was tried")
   return port

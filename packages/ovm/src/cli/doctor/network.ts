@@ -1,3 +1,4 @@
+import { missingPrograms } from "../../network/named/programs.ts"
 import { findPasst } from "../../network/passt.ts"
 import type { Finding } from "./finding.ts"
 
@@ -15,4 +16,21 @@ export function checkPasst(): Finding[] {
         },
       ]
     : [{ check, state: "ok", message: `passt (${found})` }]
+}
+
+/** Whether root can make networks that machines share (docs/network.md); nobody else can. */
+export function checkNetworks(): Finding[] {
+  if (process.getuid?.() !== 0) return []
+  const check = "networks"
+  const { missing, packages } = missingPrograms()
+  return missing.length === 0
+    ? [{ check, state: "ok", message: "machines can share networks" }]
+    : [
+        {
+          check,
+          state: "warning",
+          message: `machines cannot share networks without ${missing.join(", ")}`,
+          fix: `apt-get install ${packages}`,
+        },
+      ]
 }

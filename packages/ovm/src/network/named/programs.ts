@@ -15,11 +15,16 @@ const PACKAGES = { ip: "iproute2", bridge: "iproute2", nft: "nftables", dnsmasq:
 
 export type Program = keyof typeof PACKAGES
 
-/** Throws OVM_UNSUPPORTED naming every program of a network that this host lacks, and what brings it. */
-export function assertPrograms(): void {
+/** Every program of a network that this host lacks, and the Debian packages that bring them. */
+export function missingPrograms(): { readonly missing: readonly Program[]; readonly packages: string } {
   const missing = (Object.keys(PACKAGES) as Program[]).filter((name) => find(name) === undefined)
+  return { missing, packages: [...new Set(missing.map((name) => PACKAGES[name]))].join(" ") }
+}
+
+/** Throws OVM_UNSUPPORTED naming what is missing, and what brings it. */
+export function assertPrograms(): void {
+  const { missing, packages } = missingPrograms()
   if (missing.length === 0) return
-  const packages = [...new Set(missing.map((name) => PACKAGES[name]))].join(" ")
   throw new OvmError(
     "OVM_UNSUPPORTED",
     `a network takes programs that this host lacks: ${missing.join(", ")} (Debian: apt install ${packages})`,

@@ -3,7 +3,7 @@ import { paths } from "../../../host/paths.ts"
 import { checkDaemon } from "../../doctor/daemon.ts"
 import type { Finding } from "../../doctor/finding.ts"
 import { checkHost } from "../../doctor/host.ts"
-import { checkPasst } from "../../doctor/network.ts"
+import { checkNetworks, checkPasst } from "../../doctor/network.ts"
 import { checkPlace } from "../../doctor/place.ts"
 import { checkSettings } from "../../doctor/settings.ts"
 import { checkVmms } from "../../doctor/vmm.ts"
@@ -36,6 +36,7 @@ async function run(options: DoctorOptions): Promise<void> {
     await Promise.all([
       checkVmms(place.cache),
       checkPasst(),
+      checkNetworks(),
       checkPlace(place.root),
       checkHost(),
       checkSettings(place),
