@@ -9,8 +9,10 @@ import { isObject } from "../../objects.ts"
 import { fallbackTag, type Referrers, type ReferrersIndex } from "./referrers.ts"
 
 const ATTEMPTS = 12
-/** Milliseconds after a write before it is looked at again; chance takes up to half away. */
-const SETTLE_MS = 40
+/** Milliseconds, at least and at most, after a write before it is looked at again; chance takes up to half away. */
+const [SETTLE_MS, MOST_SETTLE_MS] = [40, 5000]
+/** Others may take longer from what they read to what they write than we did ourselves: so many times. */
+const SLOWER = 3
 
 /** Puts `bytes`, an index, under the tag. */
 export type PutIndex = (target: Descriptor, tag: string, bytes: Uint8Array) => Promise<void>
@@ -57,13 +59,16 @@ type Change = (manifests: readonly Descriptor[]) => readonly Descriptor[] | unde
 
 // There is no compare-and-swap over a registry. So: read, merge, write, wait a moment, look again, until the list is
 // seen to have the change twice, a pause apart. A writer that read before our write and writes after our second look
-// could still undo it; that takes it longer than the pause between two requests (docs/design/0012).
+// could still undo it: so the pause is some times as long as we took ourselves from reading to having written, where
+// the registry, the network or this host is slow (docs/design/0012).
 async function merge(at: Fallback, subject: Digest, call: Call, change: Change): Promise<void> {
   const tag = fallbackTag(subject)
   let wrote = false
   let seen = 0
+  let settle = SETTLE_MS
   let failure: OvmError | undefined
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const began = performance.now()
     const found = await at.referrers.index(subject, call)
     const manifests = change(found?.index.manifests ?? [])
     if (!manifests) {
@@ -75,8 +80,9 @@ async function merge(at: Fallback, subject: Digest, call: Call, change: Change):
         at.put({ mediaType: OCI_INDEX, digest: digestOf(bytes), size: bytes.byteLength }, tag, bytes),
       )
       wrote = true
+      settle = Math.min(MOST_SETTLE_MS, Math.max(settle, SLOWER * (performance.now() - began)))
     }
-    await sleep(SETTLE_MS * (0.5 + Math.random() / 2), undefined, call.signal && { signal: call.signal })
+    await sleep(settle * (0.5 + Math.random() / 2), undefined, call.signal && { signal: call.signal })
   }
   throw new OvmError(
     "OVM_REGISTRY_FAILED",

@@ -171,6 +171,24 @@ describe.skipIf(missing)("writing the fallback tag", () => {
     expect(listed.map(({ digest }) => digest).sort()).toEqual(pushed.map(({ digest }) => digest).sort())
   })
 
+  test("nor do they where the registry takes long to take the list", async () => {
+    await using real = await startRegistry({ program })
+    const slow: Fault = async ({ request, url, forward }) => {
+      if (request.method !== "PUT" || !isTag(url)) return undefined
+      await Bun.sleep(250)
+      return await forward()
+    }
+    await using one = startFaults(slow, real.host)
+    await using other = startFaults(slow, real.host)
+    const pushed = await Promise.all(
+      [one, other].flatMap(({ host }) =>
+        ["a", "b"].map((what) => pushReferrer(storeAt(host), SUBJECT, "application/x.a", `${what} ${host}`)),
+      ),
+    )
+    const listed = await Array.fromAsync(storeAt(real.host).referrers(SUBJECT))
+    expect(listed.map(({ digest }) => digest).sort()).toEqual(pushed.map(({ digest }) => digest).sort())
+  })
+
   // OVMS-DST-003
   test("a registry that says OCI-Subject and has no API gets the tag; entries of others are kept", async () => {
     await using real = await startRegistry({ program })
