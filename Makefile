@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo demo-snapshot check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
+.PHONY: help docs spec-html setup build test demo demo-snapshot check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -26,6 +26,12 @@ check: setup ## format, lint, types, width of comments, import directions, gener
 
 generate: setup ## write the generated files anew
 	@node_modules/.bin/bun scripts/generate.ts
+
+docs: setup ## guides, reference and specification as a site that needs no server, into dist/site
+	@node_modules/.bin/bun scripts/site/site.ts
+
+spec-html: setup ## the specification as one page, into dist/site/spec.html
+	@node_modules/.bin/bun scripts/site/site.ts --spec
 
 format: setup ## put the sources into the common format
 	@node_modules/.bin/biome check --write
