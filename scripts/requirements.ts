@@ -36,6 +36,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "instance-states.md": ["STA"],
   "first-boot.md": ["FBC"],
   "volumes.md": ["VOL"],
+  "shares.md": ["SHR"],
   "networks.md": ["NET"],
   "agent.md": ["AGT"],
   "errors.md": ["ERR"],

@@ -86,7 +86,8 @@ struct request {
   size_t variables;
   const char *user, *directory;
   char *path; // begins with a slash
-  bool input, terminal, rename;
+  const char *tag; // of a device
+  bool input, terminal, rename, read_only, settled;
   uint16_t rows, columns;
   uint64_t time; // ns since 1970
   const uint8_t *seed;
@@ -109,6 +110,8 @@ _Noreturn void exec_command(const struct request *request);
 _Noreturn void shut_down(void);
 _Noreturn void files_read(const struct request *request);
 _Noreturn void files_write(const struct request *request);
+// mount.c: in the child, too.
+_Noreturn void mount_share(const struct request *request);
 // enter.c: into the guest's root, wherever that is by now. False with errno set.
 bool enter_root(void);
 // The same, for what executes no other program: with nothing open but input, output and errors.

@@ -68,6 +68,7 @@ const char *request_read(struct request *request, char *texts, size_t length) {
       environment[request->variables++] = value;
     } else if ((value = value_of(text, "user"))) request->user = value;
     else if ((value = value_of(text, "directory"))) request->directory = value;
+    else if ((value = value_of(text, "tag"))) request->tag = value;
     else if ((value = value_of(text, "path"))) {
       request->path = value;
       if (*value != '/') return "a path begins with a slash";
@@ -76,6 +77,8 @@ const char *request_read(struct request *request, char *texts, size_t length) {
     else if ((value = value_of(text, "time"))) fault = number(value, UINT64_MAX, &request->time) ? NULL : "a time is a number";
     else if (strcmp(text, "input") == 0) request->input = true;
     else if (strcmp(text, "rename") == 0) request->rename = true;
+    else if (strcmp(text, "readonly") == 0) request->read_only = true;
+    else if (strcmp(text, "settled") == 0) request->settled = true;
     else return "something is asked for that is not known here";
     if (fault) return fault;
   }

@@ -69,6 +69,7 @@ _Noreturn static void become(const struct request *request, const int its[3]) {
   if (strcmp(request->kind, "shutdown") == 0) shut_down();
   if (strcmp(request->kind, "read") == 0) files_read(request);
   if (strcmp(request->kind, "write") == 0) files_write(request);
+  if (strcmp(request->kind, "mount") == 0) mount_share(request);
   exec_command(request);
 }
 

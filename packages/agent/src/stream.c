@@ -108,11 +108,13 @@ static void open_stream(const struct frame *frame) {
   if (error > 0) return tell_exit(frame->stream, REFUSED, (uint32_t)error, strerror(error));
   bool write = strcmp(request.kind, "write") == 0, files = write || strcmp(request.kind, "read") == 0;
   bool command = strcmp(request.kind, "exec") == 0;
-  // One that does not serve a guest is not to end whatever machine it runs on.
+  // One that does not serve a guest is not to end, or to change, whatever machine it runs on.
   bool shutdown = strcmp(request.kind, "shutdown") == 0 && !places.here;
-  if (!files && !command && !shutdown)
+  bool mount = strcmp(request.kind, "mount") == 0 && !places.here;
+  if (!files && !command && !shutdown && !mount)
     return tell_exit(frame->stream, REFUSED, ENOSYS, "this agent cannot do that");
-  if (files && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");
+  if (mount && !request.tag) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no tag");
+  if ((files || mount) && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");
   if (!command) request.input = write, request.terminal = false;
   else if (!request.arguments[0]) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no command");
   begin(frame->stream, &request);

@@ -47,6 +47,8 @@ test("what cannot be done is refused in words, and the rest goes on [OVMS-AGT-02
     ["shutdown"],
     [...command("true"), "colour=red"],
     ["time", "time=soon"],
+    // It serves no guest here, and mounts nothing.
+    ["mount", "tag=ovm.0", "path=/mnt"],
   ])
     expect((await through(session.do(texts))).ending).toEqual({ refused: expect.stringMatching(/\w/) })
   expect(() => session.do(command("x".repeat(70_000)))).toThrow("65536")

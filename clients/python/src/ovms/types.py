@@ -136,6 +136,8 @@ class Overrides(TypedDict, total=False):
     ssh: SshWanted
     # Further disks, in this order (volumes.md).
     volumes: List[VolumeUse]
+    # Folders of the host (shares.md).
+    shares: List[ShareUse]
     # True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints.
     resume: bool
     network: NetworkWanted
@@ -176,6 +178,20 @@ class _VolumeUse(TypedDict):
 
 class VolumeUse(_VolumeUse, total=False):
     """A volume that a machine is to have."""
+
+    # The guest can only read it. Default false.
+    readOnly: bool
+
+
+class _ShareUse(TypedDict):
+    # Its absolute path on the host.
+    source: str
+    # Where the guest sees it - an absolute path without . and .. in it.
+    target: str
+
+
+class ShareUse(_ShareUse, total=False):
+    """A folder of the host that a machine is to see."""
 
     # The guest can only read it. Default false.
     readOnly: bool
@@ -592,6 +608,21 @@ class InstanceInfoVolumesItem(TypedDict):
     read_only: bool
 
 
+class _InstanceInfoSharesItem(TypedDict):
+    # Its path on the host.
+    source: str
+    # Its path in the guest.
+    target: str
+    read_only: bool
+    # Whether its agent has mounted it there.
+    mounted: bool
+
+
+class InstanceInfoSharesItem(_InstanceInfoSharesItem, total=False):
+    # Why it could not.
+    reason: str
+
+
 class _InstanceInfoNetwork(TypedDict):
     # bridge - a network of the host (networks.md).
     mode: Literal["user", "none", "bridge"]
@@ -667,6 +698,8 @@ class InstanceInfo(_InstanceInfo, total=False):
     disks: List[InstanceInfoDisksItem]
     # The volumes that it was started with, in order. Absent without one.
     volumes: List[InstanceInfoVolumesItem]
+    # The folders of the host that it was started with, in order. Absent without one.
+    shares: List[InstanceInfoSharesItem]
     # What its network interface is connected to. Absent until it is known.
     network: InstanceInfoNetwork
     # How to log in. Only if the start asked for that.
@@ -779,7 +812,7 @@ class RuntimeInfo(TypedDict):
     policy: RuntimeInfoPolicy
 
 # What of a machine has ended while its VMM lives. Only while something has.
-Degraded = List[Literal["network", "keeper"]]
+Degraded = List[Literal["network", "keeper", "share"]]
 
 
 class _Event(TypedDict):

@@ -574,6 +574,8 @@ export interface components {
             readonly ssh?: components["schemas"]["SshWanted"];
             /** @description Further disks, in this order (volumes.md). */
             readonly volumes?: readonly components["schemas"]["VolumeUse"][];
+            /** @description Folders of the host (shares.md). */
+            readonly shares?: readonly components["schemas"]["ShareUse"][];
             /** @description True - go on from the newest local snapshot that fits; false - boot, whatever there is. Default as the manifest hints. */
             readonly resume?: boolean;
             readonly network?: components["schemas"]["NetworkWanted"];
@@ -607,6 +609,15 @@ export interface components {
         /** @description A volume that a machine is to have. */
         readonly VolumeUse: {
             readonly name: components["schemas"]["VolumeName"];
+            /** @description The guest can only read it. Default false. */
+            readonly readOnly?: boolean;
+        };
+        /** @description A folder of the host that a machine is to see. */
+        readonly ShareUse: {
+            /** @description Its absolute path on the host. */
+            readonly source: string;
+            /** @description Where the guest sees it - an absolute path without . and .. in it. */
+            readonly target: string;
             /** @description The guest can only read it. Default false. */
             readonly readOnly?: boolean;
         };
@@ -976,6 +987,18 @@ export interface components {
                 readonly name: string;
                 readonly read_only: boolean;
             }[];
+            /** @description The folders of the host that it was started with, in order. Absent without one. */
+            readonly shares?: readonly {
+                /** @description Its path on the host. */
+                readonly source: string;
+                /** @description Its path in the guest. */
+                readonly target: string;
+                readonly read_only: boolean;
+                /** @description Whether its agent has mounted it there. */
+                readonly mounted: boolean;
+                /** @description Why it could not. */
+                readonly reason?: string;
+            }[];
             /** @description What its network interface is connected to. Absent until it is known. */
             readonly network?: {
                 /**
@@ -1106,7 +1129,7 @@ export interface components {
             };
         };
         /** @description What of a machine has ended while its VMM lives. Only while something has. */
-        readonly Degraded: readonly ("network" | "keeper")[];
+        readonly Degraded: readonly ("network" | "keeper" | "share")[];
         /** @description One thing that happened. Members that go with the type may stand beside these. */
         readonly Event: {
             /** @description Says where it stands among the others. */

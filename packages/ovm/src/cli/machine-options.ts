@@ -3,9 +3,10 @@ import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
-import type { Overrides, StartRequest, VolumeUse } from "../runtime/interfaces.ts"
+import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf, sshOf } from "./first-boot.ts"
 import { parseAmple, parseCount, parseProcessors } from "./size.ts"
+import { type Attached, attachedOverrides, parseVolume } from "./volume-options.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
 export interface MachineOptions extends FirstBootOptions {
@@ -23,7 +24,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly readOnly?: boolean
   readonly coldBootOnMismatch?: boolean
   readonly resume?: boolean
-  readonly volume?: readonly VolumeUse[]
+  readonly volume?: readonly Attached[]
   readonly network?: string
   readonly outbound?: "on" | "off"
   readonly allowOutbound?: readonly string[]
@@ -69,7 +70,11 @@ export function defineMachineOptions(command: Command): Command {
     .option("--cold-boot-on-mismatch", "boot the base of a snapshot that does not fit this host")
     .option("--resume", "go on from the newest snapshot of the image on this host that fits")
     .option("--no-resume", "boot, whatever snapshot there is")
-    .option("-v, --volume <name[:ro]>", "volume as a further disk; may be given again", collectVolume)
+    .option(
+      "-v, --volume <volume>",
+      "a folder of this host in the guest, HOST:GUEST[:ro], or a volume as a further disk, NAME[:ro]; again for more",
+      (text, before: readonly Attached[] = []) => [...before, parseVolume(text)],
+    )
     .option(
       "-p, --publish <port>",
       "have a port of this host lead to one of the guest: [ADDRESS:]HOST:GUEST[/udp]; again for more",
@@ -107,21 +112,6 @@ function collectLabel(
 ): Readonly<Record<string, string>> {
   const [name = "", ...value] = text.split("=")
   return { ...before, [name]: value.join("=") }
-}
-
-function collectVolume(text: string, before: readonly VolumeUse[] = []): readonly VolumeUse[] {
-  const [name = "", access, ...more] = text.split(":")
-  if (name.includes("/"))
-    throw new OvmError(
-      "OVM_USAGE",
-      `--volume: ${name} is a path, and no folder of this host can be shared yet`,
-      {
-        hint: "ovm volume create NAME --size 10GiB, and --volume NAME",
-      },
-    )
-  if (more.length > 0 || !["ro", "rw", undefined].includes(access))
-    throw new OvmError("OVM_USAGE", `--volume: ${text} is not NAME or NAME:ro`)
-  return [...before, { name, ...(access === "ro" && { readOnly: true }) }]
 }
 
 function networkOf({
@@ -162,7 +152,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.resume !== undefined && { resume: options.resume }),
     ...(config && { config }),
     ...sshOf(options),
-    ...(options.volume && { volumes: options.volume }),
+    ...attachedOverrides(options.volume),
     ...networkOf(options),
   }
   // The daemon has another working directory.

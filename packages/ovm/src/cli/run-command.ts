@@ -36,6 +36,7 @@ export async function runCommand(text: string, words: readonly string[], options
   const { runtime, id } = await interruptible((signal) => begun(text, options, signal))
   try {
     await interruptible((signal) => runtime.ready(id, { timeoutMs: wait * 1000, signal }))
+    await refuseUnmounted(runtime, id)
     return await runInside(runtime, id, request, how)
   } catch (thrown) {
     throw await reasonOf(runtime, id, thrown)
@@ -49,6 +50,16 @@ async function begun(text: string, options: Options, signal: AbortSignal) {
   await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
   const runtime = await useDaemon({ signal })
   return { runtime, id: (await launch(runtime, image, { ...options, agent: true }, { signal })).instance_id }
+}
+
+/** What a command left elsewhere than on its share would be gone with the machine. */
+async function refuseUnmounted(runtime: Runtime, id: string): Promise<void> {
+  const { shares = [] } = await runtime.status(id)
+  const { source, target, reason } = shares.find(({ mounted }) => !mounted) ?? {}
+  if (target === undefined) return
+  throw new OvmError("OVM_UNSUPPORTED", `the guest has not mounted ${source} at ${target}: ${reason}`, {
+    hint: "its kernel needs 9p and 9pnet_virtio; ovm run -d, then ovm exec, lets you look",
+  })
 }
 
 /** Of a machine that has ended its own end is the reason. */

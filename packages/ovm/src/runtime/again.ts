@@ -12,6 +12,7 @@ import type { LaunchRequest, PlanContext, Planned } from "./plan.ts"
 import type { Lineage } from "./record.ts"
 import { wasCutOff } from "./restart-policy.ts"
 import { assertBoundable } from "./share.ts"
+import { planShares } from "./shared-folders.ts"
 import { hasEnded } from "./states.ts"
 
 /** An instance of which it is known which volumes it has. */
@@ -80,6 +81,7 @@ export function nextLife(
     resources,
     network,
     disks,
+    shares,
     agent,
     restart,
     auto_remove,
@@ -101,6 +103,7 @@ export function nextLife(
       ...(restarts > 0 && { restarts }),
       ...(network && { network }),
       ...(disks && { disks }),
+      ...(shares && { shares: shares.map((share) => ({ ...share, mounted: false })) }),
       ...(agent && { agent: { ready: false } }),
       timings_ms: {},
       warnings: [],
@@ -171,7 +174,8 @@ export async function planAgain(
     const layers = [...opened.image.layers, ...written]
     const virtualSize = await sizeNow(opened.image, top ?? written.at(-1)?.path)
     const image = { ...opened.image, layers, virtualSize }
-    const planned = await planBoot(vmms, { ...wanted, network }, image, call)
+    const shares = await planShares(overrides, context.root)
+    const planned = await planBoot(vmms, { ...wanted, network, shares }, image, call)
     assertBoundable(planned.plan.bounds ?? {})
     return { ...planned, written: lineage.overlays }
   } finally {

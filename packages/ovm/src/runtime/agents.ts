@@ -5,21 +5,30 @@ import { Agent, type AgentState } from "../guest/agent/agent.ts"
 import type { AgentSession } from "../guest/agent/session.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
+import { Mounts } from "./mounts.ts"
 
 /** How long an agent is waited for unless told: its guest is perhaps still booting. */
 const BOOT_MS = 60_000
 /** Between two looks at a machine that is being started. */
 const LOOK_MS = 50
 
-/** Speaks with the agent of a machine from now on, if it has a channel, until the machine ends. */
-export function followAgent(instance: Instance, machine: Machine): void {
+/**
+ * Speaks with the agent of a machine from now on, if it has a channel, until the machine ends. `unmounted` hears of a
+ * share that it cannot mount.
+ */
+export function followAgent(instance: Instance, machine: Machine, unmounted: () => void): void {
   instance.agent?.close()
   const { agent: connect } = machine
   if (!connect) return
+  const { info } = instance
+  const mounts = new Mounts(info)
+  instance.mounts = mounts
   const agent = new Agent({
     connect,
     resumed: instance.info.snapshot !== undefined,
     runs: () => instance.state === "running",
+    // Without a disk the guest stays with the root that it has.
+    answers: (session) => mounts.begin(session, (info.disks ?? []).length > 0, unmounted),
   })
   instance.agent = agent
   machine.exited.then(() => agent.close())
@@ -29,6 +38,21 @@ export function followAgent(instance: Instance, machine: Machine): void {
 export function shownAgent({ info, agent, machine }: Instance): AgentState | undefined {
   if (!info.agent) return undefined
   return machine && agent ? agent.state : { ready: false }
+}
+
+/** What is done in a machine finds its shares, as far as they can be had (OVMS-SHR-006). */
+async function mounted({ id, mounts }: Instance, deadline: number, signal?: AbortSignal): Promise<void> {
+  if (!mounts || mounts.shares.length === 0) return
+  const over = new AbortController()
+  const stop = signal ? AbortSignal.any([signal, over.signal]) : over.signal
+  const late = sleep(Math.max(0, deadline - performance.now()), true, { signal: stop }).catch(() => true)
+  const isLate = await Promise.race([mounts.settled, late])
+  over.abort()
+  if (signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "waiting for the shares was interrupted")
+  if (isLate)
+    throw new OvmError("OVM_AGENT_UNAVAILABLE", `instance ${id} has not mounted its shares yet`, {
+      hint: "its guest is still booting: ovm logs shows how far it came",
+    })
 }
 
 /**
@@ -48,5 +72,7 @@ export async function agentInside(
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
   if (!info.agent || !agent)
     throw new OvmError("OVM_UNSUPPORTED", `instance ${id} was not started with an agent (ovm run --agent)`)
-  return await agent.session(Math.max(0, deadline - performance.now()), signal)
+  const session = await agent.session(Math.max(0, deadline - performance.now()), signal)
+  await mounted(instance, deadline, signal)
+  return session
 }

@@ -1,9 +1,19 @@
 import type { Machine } from "../vmm/machine.ts"
 import { losesKeeper } from "../vmm/process/keeper-lost.ts"
+import { losesFolder } from "../vmm/process/moved-folder.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
 import type { Degraded } from "./interfaces.ts"
 import { hasEnded } from "./states.ts"
+
+/** Notes that a part is not as it should be, once a life of the machine. */
+export function degrade(instance: Instance, part: Degraded, log: Log): void {
+  const { state, degraded } = instance
+  // What is being ended ends one after the other.
+  if (hasEnded(state) || state === "stopping" || degraded.has(part)) return
+  degraded.add(part)
+  log("degraded", instance, { degraded: [...degraded] })
+}
 
 /**
  * Notes what of a machine ends while its VMM lives (spec/instance-states.md, "Degraded"), until `signal` comes. `log`
@@ -11,15 +21,16 @@ import { hasEnded } from "./states.ts"
  */
 export function followParts(instance: Instance, machine: Machine, log: Log, signal: AbortSignal): void {
   const lost = (part: Degraded) => {
-    const { state, degraded } = instance
-    // What is being ended ends one after the other.
-    if (signal.aborted || hasEnded(state) || state === "stopping" || degraded.has(part)) return
-    degraded.add(part)
-    log("degraded", instance, { degraded: [...degraded] })
+    if (!signal.aborted) degrade(instance, part, log)
   }
   machine.unlinked?.then(() => {
     if (instance.machine === machine) lost("network")
   })
+  const folders = (instance.info.shares ?? []).map(({ source }) => source)
+  if (folders.length > 0)
+    losesFolder(machine.record, folders, signal).then(
+      (is) => is && instance.machine === machine && lost("share"),
+    )
   if (instance.keeperWatched) return
   instance.keeperWatched = true
   losesKeeper(machine.record, signal)

@@ -12,6 +12,7 @@ import type {
   VolumeUse,
 } from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
+import type { Mounts } from "./mounts.ts"
 import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
 import { RecordFile } from "./record-file.ts"
 import { assertTransition, hasEnded } from "./states.ts"
@@ -43,6 +44,8 @@ export class Instance {
   readonly starting = new AbortController()
   /** Of a machine with the way to one. */
   agent: Agent | undefined
+  /** What that agent has made of its shares. */
+  mounts: Mounts | undefined
   /** Settles once the instance has ended. */
   readonly ended: Promise<void>
   machine: Machine | undefined

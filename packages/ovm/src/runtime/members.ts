@@ -77,6 +77,8 @@ const MEMBERS: {
   }),
   disks: (value) =>
     Array.isArray(value) && value.every(object({ name: optional(isText), size: isSize, read_only: isFlag })),
+  shares: (value) =>
+    Array.isArray(value) && value.every(object({ source: isText, target: isText, read_only: isFlag })),
   timings_ms: all((value) => typeof value === "number" && value >= 0),
   snapshot: isDigest,
   generation_id: isUuid,
@@ -173,6 +175,11 @@ function requestIn(value: unknown): StartRequest | undefined {
     autoRemove: optional(isFlag),
     volumes: optional(
       (value) => Array.isArray(value) && value.every(object({ name: isText, readOnly: optional(isFlag) })),
+    ),
+    shares: optional(
+      (value) =>
+        Array.isArray(value) &&
+        value.every(object({ source: isText, target: isText, readOnly: optional(isFlag) })),
     ),
     config: optional(
       object({

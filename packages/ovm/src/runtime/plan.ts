@@ -6,7 +6,14 @@ import type { PreparedDisk, PreparedImage, PreparedSnapshot } from "../images/pr
 import type { ChosenPorts } from "../network/chosen-ports.ts"
 import type { Loaded } from "../vmm/loader.ts"
 import type { Machine } from "../vmm/machine.ts"
-import type { DevicePlan, FurtherDiskPlan, LaunchPlan, NetworkPlan, VolumePlan } from "../vmm/plan.ts"
+import type {
+  DevicePlan,
+  FurtherDiskPlan,
+  LaunchPlan,
+  NetworkPlan,
+  SharePlan,
+  VolumePlan,
+} from "../vmm/plan.ts"
 import type { Capabilities, Vmm } from "../vmm/vmm.ts"
 import { furtherOverlay } from "./disks.ts"
 import type { Overrides } from "./interfaces.ts"
@@ -29,6 +36,8 @@ export interface LaunchRequest {
   readonly defaults: Defaults
   /** Disks that outlive the machine. */
   readonly volumes?: readonly VolumePlan[]
+  /** Folders of the host, known with the network. */
+  readonly shares?: readonly SharePlan[]
   /** Known once the image is. */
   readonly network?: NetworkPlan
   /** Of a machine that is started again: what its guest wrote to. */
@@ -101,7 +110,17 @@ function diskSizeOf({ diskSize, readOnly }: Overrides, { reference, virtualSize 
  * OVM_REQUEST_INVALID.
  */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
-  const { id, directory, overrides, consoleLimit, defaults, network, overlay, volumes = [] } = request
+  const {
+    id,
+    directory,
+    overrides,
+    consoleLimit,
+    defaults,
+    network,
+    overlay,
+    volumes = [],
+    shares = [],
+  } = request
   const { manifest, kernel, initrd, layers } = image
   refuseUefi(manifest)
   refuseAlike(image, volumes)
@@ -129,9 +148,10 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     }),
     ...(image.disks.length > 0 && { disks: image.disks.map((disk) => furtherPlan(disk, request)) }),
     ...(volumes.length > 0 && { volumes }),
+    ...(shares.length > 0 && { shares }),
     devices: (manifest.devices ?? []).map(devicePlan),
     ...(network && network.mode !== "none" && { network }),
-    ...((overrides.agent ?? manifest.agent !== undefined) && { agent: true }),
+    ...((overrides.agent ?? (manifest.agent !== undefined || shares.length > 0)) && { agent: true }),
     consoleLimit,
   }
 }

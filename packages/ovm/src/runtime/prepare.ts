@@ -9,6 +9,7 @@ import { type LaunchRequest, type PlanContext, type Planned, resourcesOf } from 
 import { since } from "./report.ts"
 import { planResume } from "./resume.ts"
 import { assertAllowed, boundsOf, shownResources } from "./share.ts"
+import { planShares, shownShares } from "./shared-folders.ts"
 
 /**
  * From a name to a machine that can be started: the image is opened, a snapshot chosen and made ready if there is one
@@ -47,7 +48,7 @@ async function plan(
     name === undefined
       ? await newNetwork(overrides, opened.image.manifest, defaults, context.chosenPorts)
       : context.addresses.join(wanted.id, name, others)
-  const request = { ...wanted, network }
+  const request = { ...wanted, network, shares: await planShares(overrides, context.root) }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const offered = nothingOffered(overrides, opened.image.manifest)
   const image = { ...opened.image, warnings: [...opened.image.warnings, ...warnings, ...offered] }
@@ -70,6 +71,7 @@ export function factsOf({ image, capabilities, plan, warnings, snapshot }: Plann
     resources: shownResources(plan),
     network: shownNetwork(plan),
     disks: shownDisks(plan),
+    ...shownShares(plan),
     ...(plan.agent && { agent: { ready: false } }),
     warnings,
     ...(snapshot && { snapshot: snapshot.digest }),

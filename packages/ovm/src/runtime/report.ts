@@ -12,7 +12,7 @@ import { suspension } from "./suspended.ts"
 /** The status of an instance as clients see it: with how long it has run, and whether it can be asked. */
 export async function shown(instance: Instance): Promise<InstanceInfo> {
   const suspended = await suspension(instance)
-  const { directory, info, request, silence, unreadable, degraded, machine } = instance
+  const { directory, info, request, silence, unreadable, degraded, machine, mounts } = instance
   const ssh = request?.overrides?.ssh
   const agent = shownAgent(instance)
   const error = unreadable ?? silence?.error ?? suspended
@@ -21,6 +21,7 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
     ...(ssh && { ssh: shownLogin(directory, ssh) }),
     ...((silence || suspended) && { reachable: false }),
     ...volumesOf(instance),
+    ...(info.shares && machine && mounts && { shares: [...mounts.shares] }),
     ...(agent && { agent }),
     ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
     ...(error && { error: entryOf(error) }),

@@ -61,6 +61,7 @@ export async function takeSnapshot(
   const call = { signal: signal ? AbortSignal.any([signal, removed.signal]) : removed.signal }
   const began = performance.now()
   refuseVolumes(instance)
+  refuseShares(instance)
   refuseFurther(instance.info.disks)
   const machine = snapshotterOf(instance)
   const { lineage } = instance
@@ -226,6 +227,17 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
   await instance.update({})
+}
+
+/** What is in a folder of the host is of no instant that a snapshot could have (OVMS-SHR-022). */
+function refuseShares({ request }: Instance): void {
+  const [share] = request?.overrides?.shares ?? []
+  if (!share) return
+  const what = `${share.source} at ${share.target}`
+  throw new OvmError("OVM_UNSUPPORTED", `the machine has the share ${what}, which no snapshot would have`, {
+    detail: [{ pointer: "shares", reason: "shares are not snapshotted" }],
+    hint: "start a machine without it, and bring files in and out by ovm cp",
+  })
 }
 
 /** What a volume holds is of no instant that a snapshot could have (OVMS-VOL-008). */

@@ -1,5 +1,6 @@
 import type { Adoption } from "./adoption.ts"
 import { followAgent } from "./agents.ts"
+import { degrade } from "./degraded.ts"
 import type { Ending, Log } from "./ending.ts"
 import { follow } from "./follow.ts"
 import type { Instance } from "./instance.ts"
@@ -24,7 +25,7 @@ export function watchMachine(instance: Instance, { adoption, ending, networks, l
     .then(() => log(instance.state, instance, { exit: instance.info.exit }))
     .catch(unrecorded(instance, log))
   if (!silence) adoption.watch(instance, machine)
-  if (!silence) followAgent(instance, machine)
+  if (!silence) followAgent(instance, machine, () => degrade(instance, "share", log))
   if (silence && instance.state === "stopping") void ending.end(instance)
 }
 

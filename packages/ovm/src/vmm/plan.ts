@@ -22,6 +22,8 @@ export interface LaunchPlan {
   readonly devices: readonly DevicePlan[]
   /** Disks that outlive the machine, in order. */
   readonly volumes?: readonly VolumePlan[]
+  /** Folders of the host that the guest is to see; the paths are there. */
+  readonly shares?: readonly SharePlan[]
   /** A raw disk beside the machine's own, which its guest may only read: what it is told at its first boot. */
   readonly firstBoot?: { readonly path: string; readonly size: number /* bytes */ }
   /**
@@ -46,6 +48,16 @@ export interface VolumePlan {
   readonly path: string
   /** By which the guest knows it: at most 20 characters. */
   readonly serial: string
+  readonly readOnly: boolean
+}
+
+/** A folder of the host, by 9P2000.L over virtio. */
+export interface SharePlan {
+  readonly source: string
+  /** Where its agent is to mount it. */
+  readonly target: string
+  /** By which the guest knows it. */
+  readonly tag: string
   readonly readOnly: boolean
 }
 

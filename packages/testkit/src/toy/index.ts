@@ -41,12 +41,20 @@ class Toy implements Vmm {
     }
   }
 
-  async check({ kernel, disk, disks = [], agent, ignition }: LaunchPlan): Promise<readonly Unsupported[]> {
+  async check({
+    kernel,
+    disk,
+    disks = [],
+    agent,
+    ignition,
+    shares,
+  }: LaunchPlan): Promise<readonly Unsupported[]> {
     const severity = "fatal" as const
     return [
       ...(kernel ? [] : [{ pointer: "/kernel", severity, reason: "it has no BIOS" }]),
       ...(disk ? [{ pointer: "/diskLayers", severity, reason: "it has no disk" }] : []),
       ...(ignition ? [{ pointer: "config/ignition", severity, reason: "it has no fw_cfg" }] : []),
+      ...(shares ? [{ pointer: "shares", severity, reason: "it shows no folder" }] : []),
       ...(agent ? [{ pointer: "/agent", severity, reason: "it has no way into its guest" }] : []),
       ...(disks.length > 0 ? [{ pointer: "/disks", severity, reason: "it has no disk" }] : []),
     ]

@@ -18,6 +18,7 @@ export declare const Labels: Validator
 export declare const FirstBoot: Validator
 export declare const SshWanted: Validator
 export declare const VolumeUse: Validator
+export declare const ShareUse: Validator
 export declare const VolumeName: Validator
 export declare const VolumeRequest: Validator
 export declare const Volume: Validator

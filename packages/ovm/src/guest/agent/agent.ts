@@ -25,6 +25,8 @@ export interface AgentOptions {
   readonly resumed: boolean
   /** Whether the guest runs just now: one that stands still is not silent. */
   readonly runs: () => boolean
+  /** Hears of each that answers, before anybody else has it do anything. */
+  readonly answers?: (session: AgentSession) => void
 }
 
 /**
@@ -83,6 +85,7 @@ export class Agent {
       const session = channel && (await AgentSession.open(channel, signal))
       if (session && (await this.#settle(session))) {
         this.#session = session
+        this.options.answers?.(session)
         this.#since = new Date().toISOString()
         this.#arrived.resolve()
         await this.#heed(session)

@@ -272,3 +272,20 @@ test("the way to an agent is there if it was asked for, or the snapshot's guest 
   })
   expect(qemuArguments(plan, tcg).join(" ")).not.toContain("agent")
 })
+
+test("a folder's path is no option of QEMU's, and root's files are not the guest's to make [OVMS-SHR-011, OVMS-SHR-012]", () => {
+  const shares = [
+    { source: "/a,readonly=on,b", target: "/a", tag: "ovm.0", readOnly: false },
+    { source: "/b", target: "/b", tag: "ovm.1", readOnly: true },
+  ]
+  const argv = qemuArguments({ ...plan, shares }, tcg)
+  const model = process.getuid?.() === 0 ? "mapped-xattr" : "none"
+  expect(valuesOf(argv, "-fsdev")).toEqual([
+    `local,id=share0,path=/a,,readonly=on,,b,security_model=${model},multidevs=remap`,
+    "local,id=share1,path=/b,security_model=none,multidevs=remap,readonly=on",
+  ])
+  expect(json(argv, "-device").slice(-2)).toEqual([
+    { driver: "virtio-9p-pci", fsdev: "share0", mount_tag: "ovm.0" },
+    { driver: "virtio-9p-pci", fsdev: "share1", mount_tag: "ovm.1" },
+  ])
+})

@@ -7,6 +7,7 @@ import { networkArguments } from "./network.ts"
 import { asJson } from "./options.ts"
 import { QMP_SOCKET } from "./qmp.ts"
 import { resultArguments } from "./result.ts"
+import { shareArguments } from "./shares.ts"
 import { TRACE_ARGUMENTS } from "./trace.ts"
 
 export interface QemuOptions {
@@ -62,6 +63,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...firstBootDrive(plan, model),
     ...ignition(plan),
     ...(plan.volumes ?? []).flatMap(volumeDrive),
+    ...(plan.shares ?? []).flatMap(shareArguments),
     ...agentArguments(model.devices),
     ...networkArguments(plan, model.devices).flatMap(([option, value]) => asJson(option, value)),
   ]

@@ -72,10 +72,10 @@ function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
 }
 
 function* slots(plan: LaunchPlan): Iterable<Unsupported> {
-  const { disk, disks = [], volumes = [], firstBoot, network, agent, devices } = plan
+  const { disk, disks = [], volumes = [], shares = [], firstBoot, network, agent, devices } = plan
   const single = [disk, firstBoot, network, agent].filter(Boolean).length
-  const all = single + disks.length + volumes.length + devices.filter(isSharedMemory).length
-  const pointer = all - volumes.length > SLOTS ? "/disks" : "volumes"
+  const all = single + disks.length + volumes.length + shares.length + devices.filter(isSharedMemory).length
+  const pointer = all - volumes.length - shares.length > SLOTS ? "/disks" : "volumes"
   if (all > SLOTS)
     yield fatal(pointer, `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)
 }

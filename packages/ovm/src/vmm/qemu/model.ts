@@ -44,7 +44,7 @@ export function modelOf(
 ): GuestModel {
   const { resources, disk, devices } = plan
   const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
-  const { disks = [], volumes = [] } = plan
+  const { disks = [], volumes = [], shares = [] } = plan
   const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
   return {
     format: SNAPSHOT_FORMAT,
@@ -63,6 +63,7 @@ export function modelOf(
       ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
       ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),
+      ...shares.map(({ readOnly }) => `virtio-9p-pci,share${readOnly ? ",read-only" : ""}`),
       ...(snapshot ? networkOf(snapshot) : networkDevices(plan)),
       ...((snapshot ? agentIn(snapshot) : plan.agent) ? [AGENT_DEVICE] : []),
     ],

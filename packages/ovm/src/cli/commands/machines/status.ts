@@ -54,6 +54,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       "volume",
       read_only ? `${name}, read-only` : name,
     ]),
+    ...(info.shares ?? []).map((share): [string, string] => ["share", describeShare(share)]),
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
@@ -83,9 +84,16 @@ function describeDisk({ name, size, read_only }: NonNullable<InstanceInfo["disks
   return [name, formatSize(size), read_only && "read-only"].filter(Boolean).join(", ")
 }
 
+function describeShare(share: NonNullable<InstanceInfo["shares"]>[number]): string {
+  const { source, target, read_only, mounted, reason } = share
+  const state = mounted ? undefined : `not mounted${reason === undefined ? " yet" : `: ${reason}`}`
+  return [`${source} at ${target}`, read_only && "read-only", state].filter(Boolean).join(", ")
+}
+
 const LOST: Readonly<Record<Degraded, string>> = {
   network: "what carried its network has ended, and nothing gets in or out",
   keeper: "its keeper was killed: its console is not kept any more, nor is its exit status going to be",
+  share: "a folder of this host is not where it was, or could not be mounted",
 }
 
 function describeNetwork(network: NonNullable<InstanceInfo["network"]>): string {

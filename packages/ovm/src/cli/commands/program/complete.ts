@@ -89,7 +89,7 @@ function optionOf(command: Command, word: string | undefined): Option | undefine
 
 async function ofOption(option: Option): Promise<readonly Candidate[]> {
   if (option.argChoices) return option.argChoices.map((text) => ({ text, about: "" }))
-  if (option.long === "--volume") return volumes()
+  if (option.long === "--volume") return [...(await volumes()), FILES]
   if (option.long === "--network") return [...MODES, ...(await networks())]
   return /<(file|path)>/.test(option.flags) ? [FILES] : []
 }

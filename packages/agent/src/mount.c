@@ -1,0 +1,72 @@
+// A folder of the host, by the name that its device has, becomes one of the guest.
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+// Uncached but for what is mapped: what either side writes the other one sees.
+#define OPTIONS "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"
+#define NINEP_MAGIC 0x01021997
+#define TMPFS_MAGIC 0x01021994
+#define RAMFS_MAGIC 0x858458f6
+
+// A root may be read-only at first, and a driver come late.
+enum { LOOK_US = 50000, PATIENCE_MS = 20000 };
+
+// That of an initramfs, whose files are all deleted once the guest has changed to the root of its disk.
+static bool is_first_root(void) {
+  struct stat ours, its;
+  struct statfs kind;
+  if (places.here || stat("/", &ours) != 0 || fstatat(places.proc, "1/root", &its, 0) != 0) return false;
+  if (ours.st_dev != its.st_dev || ours.st_ino != its.st_ino) return false;
+  return statfs("/", &kind) == 0 && ((unsigned)kind.f_type == RAMFS_MAGIC || kind.f_type == TMPFS_MAGIC);
+}
+
+static bool make_folders(char *path) {
+  for (char *at = path + 1; *at; at++) {
+    if (*at != '/') continue;
+    *at = 0;
+    bool made = mkdir(path, 0755) == 0 || errno == EEXIST;
+    *at = '/';
+    if (!made) return false;
+  }
+  return mkdir(path, 0755) == 0 || errno == EEXIST;
+}
+
+// It was, for a host of before.
+static bool is_mounted(const char *path) {
+  char above[PATH_MAX + 4];
+  struct stat here, there;
+  struct statfs kind;
+  if ((size_t)snprintf(above, sizeof above, "%s/..", path) >= sizeof above) return false;
+  return statfs(path, &kind) == 0 && kind.f_type == NINEP_MAGIC && stat(path, &here) == 0 && stat(above, &there) == 0 &&
+         here.st_dev != there.st_dev;
+}
+
+static bool mounted(const struct request *request) {
+  unsigned long flags = MS_NOSUID | MS_NODEV | (request->read_only ? MS_RDONLY : 0);
+  return is_mounted(request->path) ||
+         (make_folders(request->path) && mount(request->tag, request->path, "9p", flags, OPTIONS) == 0);
+}
+
+void mount_share(const struct request *request) {
+  while (request->settled && is_first_root()) usleep(LOOK_US);
+  if (!enter_alone()) {
+    dprintf(2, "the guest's root: %s\n", strerror(errno));
+    _exit(1);
+  }
+  for (int waited = 0; !mounted(request); waited += LOOK_US / 1000) {
+    if (waited >= PATIENCE_MS) {
+      dprintf(2, "%s\n", errno == ENODEV ? "the guest's kernel has no 9p" : strerror(errno));
+      _exit(1);
+    }
+    usleep(LOOK_US);
+  }
+  _exit(0);
+}

@@ -1,0 +1,66 @@
+import { constants } from "node:fs"
+import { access, realpath, stat } from "node:fs/promises"
+import { posix } from "node:path"
+import { OvmError } from "../errors.ts"
+import { guarded } from "../files/guarded.ts"
+import type { LaunchPlan, SharePlan } from "../vmm/plan.ts"
+import type { InstanceInfo, Overrides } from "./interfaces.ts"
+
+type Shown = Pick<InstanceInfo, "shares">
+
+/**
+ * The folders that a machine with these overrides is to see (spec/shares.md); `root` holds the runtime's own state.
+ * Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_UNSUPPORTED for what is no folder, OVM_REQUEST_INVALID.
+ */
+export async function planShares(
+  { shares = [], agent }: Overrides,
+  root: string,
+): Promise<readonly SharePlan[]> {
+  const targets = shares.map(({ target }) => posix.join(target, "."))
+  const twice = targets.find((target, at) => targets.indexOf(target) !== at)
+  if (twice !== undefined) throw invalid(`${twice} is the target of two [OVMS-SHR-004]`)
+  if (shares.length > 0 && agent === false)
+    throw invalid("an agent mounts them, and the machine was asked to have none [OVMS-SHR-005]")
+  return await Promise.all(
+    shares.map(async ({ source, readOnly = false }, index) => {
+      await assertShareable(source, readOnly, root)
+      // No name of a manifest has a dot.
+      return { source, target: targets[index] ?? "", readOnly, tag: `ovm.${index}` }
+    }),
+  )
+}
+
+async function assertShareable(source: string, readOnly: boolean, root: string): Promise<void> {
+  const found = await guarded(() => stat(source))
+  if (!found.isDirectory())
+    throw new OvmError("OVM_UNSUPPORTED", `${source}: only a folder can be shared`, {
+      detail: [{ pointer: "shares", reason: `${source} is no folder` }],
+      hint: "share the folder that it is in, or ovm cp",
+    })
+  const wanted = constants.R_OK | constants.X_OK | (readOnly ? 0 : constants.W_OK)
+  await guarded(() => access(source, wanted))
+  const [folder, own] = [await realpath(source), await realpath(root)]
+  if (isWithin(folder, own) || isWithin(own, folder))
+    throw invalid(`${source}: the state of this daemon is there, ${root} [OVMS-SHR-003]`)
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return `${path}/`.startsWith(folder === "/" ? "/" : `${folder}/`)
+}
+
+function invalid(why: string): OvmError {
+  return new OvmError("OVM_REQUEST_INVALID", `overrides.shares: ${why}`)
+}
+
+/** What a status says of a plan. */
+export function shownShares({ shares = [] }: LaunchPlan): Shown {
+  if (shares.length === 0) return {}
+  return {
+    shares: shares.map(({ source, target, readOnly }) => ({
+      source,
+      target,
+      read_only: readOnly,
+      mounted: false,
+    })),
+  }
+}
