@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help docs spec-html setup build test demo demo-snapshot check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
+.PHONY: help docs spec-html setup build test demo demo-snapshot conformance check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -8,9 +8,10 @@ help: ## this list
 setup: ## install what building and testing need (Debian and npm packages)
 	@scripts/setup.sh
 
-build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/client/dist for Node
+build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/client/dist and ovms-conformance for Node
 	@scripts/build.sh
 	@scripts/build-client.sh
+	@scripts/build-conformance.sh
 
 test: build peers machine server ## all tests; ends with the number of passed, failed and skipped ones
 	@OVM_BIN=$(CURDIR)/dist/ovm node_modules/.bin/bun scripts/test.ts $(TESTS)
@@ -20,6 +21,9 @@ demo: build machine ## from files to a running machine, by way of a registry
 
 demo-snapshot: build machine ## a running machine through a registry, and three clones of it that go on from one point
 	@scripts/demo-snapshot.sh
+
+conformance: build ## hold ovm against the conformance suite; reports in .cache/conformance
+	@scripts/conformance.sh $(CONFORMANCE)
 
 check: setup ## format, lint, types, width of comments, import directions, generated files
 	@scripts/check.sh

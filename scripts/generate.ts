@@ -5,6 +5,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { generatedApi } from "./generate-api.ts"
+import { generatedCoverage } from "./generate-coverage.ts"
 import { generatedPython } from "./generate-python.ts"
 import { collect } from "./requirements.ts"
 import { type JsonSchema, requirementTable, validatorsSource, validatorsTypes } from "./validators.ts"
@@ -22,6 +23,7 @@ const SCHEMAS = {
 /** Path from the repository's root → content. */
 export async function generatedFiles(): Promise<Record<string, string>> {
   const files: Record<string, string> = {}
+  const { content: requirements } = await collect()
   for (const [name, file] of Object.entries(SCHEMAS)) {
     const schema = await readSchema(file)
     const into = `packages/ovm/src/artifact/generated/${file.replace(/\.v1$/, "")}`
@@ -33,7 +35,8 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     ...files,
     ...policyFiles(await readSchema("policy.v1")),
     ...(await composeFiles()),
-    "spec/requirements.json": (await collect()).content,
+    "spec/requirements.json": requirements,
+    ...(await generatedCoverage(ROOT, JSON.parse(requirements))),
     ...(await generatedApi(ROOT)),
     ...(await generatedPython(ROOT)),
   }

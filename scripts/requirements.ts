@@ -49,6 +49,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "guest.md": ["GST"],
   "distribution.md": ["DST"],
   "versioning.md": ["VER"],
+  "conformance.md": ["CNF"],
 }
 
 /** Finds the requirements of one document. Fenced blocks and tables hold none. */
@@ -102,7 +103,7 @@ interface Subject {
   readonly requirement?: string
 }
 
-/** By ID: every vector whose subject it is, and every test file that names it. */
+/** By ID: every vector whose subject it is, every test file and every check of conformance that names it. */
 async function checksByRequirement(): Promise<Map<string, string[]>> {
   const checks = new Map<string, string[]>()
   const add = (id: string, check: string) => {
@@ -115,7 +116,9 @@ async function checksByRequirement(): Promise<Map<string, string[]>> {
       for (const id of vector.covers ?? [vector.requirement ?? []].flat()) add(id, `${folder}/${name}`)
     }
   const files = (await readdir(join(ROOT, "packages"), { recursive: true })).filter(
-    (name) => /\.(test|suite)\.ts$/.test(name) && !name.includes("node_modules"),
+    (name) =>
+      (/\.(test|suite)\.ts$/.test(name) || name.startsWith("conformance/src/checks/")) &&
+      !name.includes("node_modules"),
   )
   for (const name of files) {
     const text = await readFile(join(ROOT, "packages", name), "utf8")

@@ -10,7 +10,14 @@ const EXPORTS: Readonly<Record<string, readonly string[]>> = {
   // A program: what it is in code is nobody's to build on, until somebody asks for a part.
   "packages/ovm": ["./package.json"],
   "packages/testkit": ["./*"],
-  spec: ["./errors.json", "./requirements.json", "./schema/*", "./api/openapi.yaml", "./vectors/*"],
+  spec: [
+    "./package.json",
+    "./errors.json",
+    "./requirements.json",
+    "./schema/*",
+    "./api/openapi.yaml",
+    "./vectors/*",
+  ],
 }
 
 test.each(Object.entries(EXPORTS))("%s exports what it says, and nothing else", async (folder, names) => {

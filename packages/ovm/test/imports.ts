@@ -83,7 +83,9 @@ function refusal(file: string, target: string, test: boolean): string | undefine
 /** A package that others install builds on the specification alone, and needs no other package. */
 function refusalOutside(file: string, target: string): string | undefined {
   const [home = ""] = /^packages\/[^/]+\/src\//.exec(file) ?? []
-  if (/^(node:|@ovms\/spec\/)/.test(target) || (home !== "" && target.startsWith(home))) return undefined
+  if (/^(node:|@ovms\/spec\/)/.test(target)) return undefined
+  if (home !== "" && (target.startsWith(home) || target === home.replace(/src\/$/, "package.json")))
+    return undefined
   return "a package for others builds on spec/ alone"
 }
 

@@ -71,6 +71,12 @@ describe("a wrong command line is OVM_USAGE, status 2, and says what was meant",
     ],
     [["status"], ["missing required argument 'instance'", "ovm status --help"]],
     [["tag", "a", "b", "c"], ["too many arguments"]],
+    [
+      ["validate", "a", "b"],
+      ["--as", "ovm validate --help"],
+    ],
+    [["validate", "--as", "artifact", "a"], ["artifact is 2 files, not 1"]],
+    [["validate", "--as", "disk", "a.qcow2"], ["qcow2:FILE"]],
     [["pack", "--kernel", "vmlinuz"], ["--tag"]],
     [["pack", "-t", "a"], ["nothing to pack"]],
     [

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises"
-import type { Command } from "commander"
+import { type Command, Option } from "commander"
 import { DOCUMENT_BYTES } from "../../../artifact/json.ts"
 import { judgeDocument } from "../../../artifact/judge-document.ts"
 import { isArchive } from "../../../content/archive/reader.ts"
@@ -9,11 +9,13 @@ import { isPath } from "../../../registry/reference.ts"
 import { readArgument } from "../../argument-file.ts"
 import { faultLine } from "../../failure.ts"
 import { interruptible } from "../../interrupt.ts"
+import { JUDGED_KINDS, type JudgedKind, judgeAs } from "../../judge-as.ts"
 import { print, printJson } from "../../output.ts"
 import { locate } from "../../place/locate.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface ValidateOptions {
+  readonly as?: JudgedKind
   readonly plainHttp?: boolean
   readonly json?: boolean
 }
@@ -23,17 +25,40 @@ export function define(command: Command): void {
     .description(
       "Report every fault at once, each with its place and the requirement of the specification that it breaks. " +
         "A file is an OVMS manifest, an OCI manifest or a pack source; of an image on this host or in an OCI " +
-        "layout the kernel and the disks are checked as well.",
+        "layout the kernel and the disks are checked as well. With --as nothing is guessed: artifact is an OCI " +
+        "manifest and an OVMS manifest, snapshot-artifact an OCI manifest and a snapshot descriptor, disk files " +
+        "as FORMAT:FILE, base first.",
     )
-    .argument("<file>", "path of a file, OCI layout or archive, or name of an image")
+    .argument("<file...>", "path of a file, OCI layout or archive, or name of an image; several with --as")
+    .addOption(new Option("--as <kind>", "what it is").choices(JUDGED_KINDS))
     .option("--plain-http", "speak HTTP without TLS to the registry")
     .option("--json", "print JSON")
     .action(run)
-  examples(command, "ovm validate machine.json", "ovm validate ./layout", "ovm validate --json debian:13")
+  examples(
+    command,
+    "ovm validate machine.json",
+    "ovm validate ./layout",
+    "ovm validate --json debian:13",
+    "ovm validate --as snapshot snapshot.json",
+  )
 }
 
-async function run(text: string, options: ValidateOptions): Promise<void> {
-  const { kind, faults } = await interruptible(async (signal) => {
+async function run(texts: readonly string[], options: ValidateOptions): Promise<void> {
+  const { kind, faults, ...found } = await (options.as ? judgeAs(options.as, texts) : judged(texts, options))
+  const what = texts.join(", ")
+  if (options.json) printJson({ valid: faults.length === 0, kind, faults, ...found })
+  const [first, ...others] = faults
+  if (first) throw refusal(what, [first, ...others])
+  if (!options.json) print(`${what}: valid (${kind})\n`)
+}
+
+/** What the one argument looks like, and its faults. Throws OVM_USAGE for several. */
+async function judged([text = "", ...more]: readonly string[], options: ValidateOptions) {
+  if (more.length > 0)
+    throw new OvmError("OVM_USAGE", "several files are judged together only with --as", {
+      hint: "ovm validate --help",
+    })
+  return await interruptible(async (signal) => {
     const path = await existing(text)
     if (path === "file" && !(await isArchive(text)))
       return judgeDocument(await readArgument(text, DOCUMENT_BYTES))
@@ -41,10 +66,6 @@ async function run(text: string, options: ValidateOptions): Promise<void> {
     await using found = await locate(image, { ...options, signal, hold: true })
     return await judgeImage(found, { signal })
   })
-  if (options.json) printJson({ valid: faults.length === 0, kind, faults })
-  const [first, ...others] = faults
-  if (first) throw refusal(text, [first, ...others])
-  if (!options.json) print(`${text}: valid (${kind})\n`)
 }
 
 /** The error for `faults`; its code is that of the first which is more than a name reserved for later. */

@@ -1,0 +1,78 @@
+import { parseArgs } from "node:util"
+import { PROFILES, type Profile } from "./check.ts"
+
+/** The command line is wrong: a sentence that says how. */
+export class Misuse extends Error {}
+
+export interface Arguments {
+  readonly kind: "wrapper"
+  readonly target: string
+  readonly profiles: readonly Profile[]
+  readonly only?: string
+  readonly name: string
+  readonly report?: string
+  readonly json: boolean
+  readonly jobs: number
+  readonly limitMs: number
+}
+
+export interface Plain {
+  readonly show: "help" | "version" | "list"
+}
+
+const OPTIONS = {
+  profile: { type: "string" },
+  only: { type: "string" },
+  name: { type: "string" },
+  report: { type: "string" },
+  json: { type: "boolean" },
+  jobs: { type: "string" },
+  limit: { type: "string" },
+  list: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "V" },
+} as const
+
+/** Throws Misuse. */
+export function parseArguments(words: readonly string[]): Arguments | Plain {
+  const { values, positionals } = parsed(words)
+  for (const show of ["help", "version", "list"] as const) if (values[show]) return { show }
+  const [kind, target, ...more] = positionals
+  if (kind === undefined) throw new Misuse("say what is to be tested: wrapper PROGRAM")
+  if (kind !== "wrapper") throw new Misuse(`there is no subject "${kind}"`)
+  if (target === undefined) throw new Misuse("which PROGRAM is the wrapper?")
+  if (more.length > 0) throw new Misuse(`"${more[0]}" is one word too many`)
+  return {
+    kind,
+    target,
+    profiles: profilesOf(values.profile),
+    ...(values.only !== undefined && { only: values.only }),
+    name: values.name ?? target,
+    ...(values.report !== undefined && { report: values.report }),
+    json: values.json ?? false,
+    jobs: numberOf("jobs", values.jobs ?? "2"),
+    limitMs: numberOf("limit", values.limit ?? "120") * 1000,
+  }
+}
+
+function parsed(words: readonly string[]) {
+  try {
+    return parseArgs({ args: [...words], options: OPTIONS, allowPositionals: true })
+  } catch (thrown) {
+    throw new Misuse(thrown instanceof Error ? thrown.message : String(thrown))
+  }
+}
+
+function profilesOf(list: string | undefined): readonly Profile[] {
+  if (list === undefined) return PROFILES
+  return list.split(",").map((word) => {
+    const profile = PROFILES.find((known) => known === word)
+    if (!profile) throw new Misuse(`--profile: "${word}" is none of ${PROFILES.join(", ")}`)
+    return profile
+  })
+}
+
+function numberOf(option: string, text: string): number {
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new Misuse(`--${option}: "${text}" is not a number from 1 to 99999`)
+  return Number(text)
+}

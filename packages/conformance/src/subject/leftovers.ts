@@ -1,0 +1,23 @@
+import { readdir, readFile } from "node:fs/promises"
+
+/** Variable of the environment by which processes are known again that have left their group and their parent. */
+export const MARK = "OVMS_CONFORMANCE_MARK"
+
+/** Kills every process of this user that has the mark; how many there were. None is found where there is no /proc. */
+export async function killMarked(mark: string): Promise<number> {
+  const names = await readdir("/proc").catch(() => [])
+  const found = await Promise.all(
+    names
+      .filter((name) => /^\d+$/.test(name))
+      .map(async (pid) => {
+        const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")
+        return environment.split("\0").includes(`${MARK}=${mark}`) ? [Number(pid)] : []
+      }),
+  )
+  const pids = found.flat()
+  for (const pid of pids)
+    try {
+      process.kill(pid, "SIGKILL")
+    } catch {} // It has ended by itself meanwhile.
+  return pids.length
+}

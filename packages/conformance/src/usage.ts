@@ -1,0 +1,25 @@
+export const USAGE = `Usage: ovms-conformance wrapper PROGRAM [options]
+       ovms-conformance --list
+
+Tests an implementation of OVMS from outside (spec/conformance.md).
+
+Subjects:
+  wrapper PROGRAM      a reader and writer, behind an executable that answers
+                       pack, push, pull, validate, inspect, verify and sign
+
+Options:
+  --profile LIST       only checks of these profiles: core, snapshot, signing,
+                       agent, uefi
+  --only TEXT          only checks with this in their names
+  --name NAME          what the report calls the implementation
+  --report FOLDER      write report.txt, .json, .xml (JUnit), .html and badges
+  --json               print the report as JSON
+  --jobs N             how many checks at a time; 2 unless told
+  --limit SECONDS      how long a check may take; 120 unless told
+  --list               print the checks and what they cover
+  -h, --help           show help
+  -V, --version        print the versions of suite and specification
+
+Exit status: 0 all passed or skipped, 1 a check failed or none passed, 2 the
+suite itself is at fault or was used wrongly.
+`

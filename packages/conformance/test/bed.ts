@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process"
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Run } from "../src/result.ts"
+
+const ROOT = join(import.meta.dir, "../../..")
+export const PROGRAM = join(ROOT, "packages/conformance/dist/ovms-conformance.js")
+export const OVM = process.env.OVM_BIN ?? join(ROOT, "dist/ovm")
+export const WRAPPER = join(ROOT, "examples/conformance/ovm-wrapper")
+
+export interface Ended {
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the built suite to its end, under Node unless another program is named. */
+export async function conformance(args: readonly string[], runtime = "node"): Promise<Ended> {
+  const child = spawn(runtime, [PROGRAM, ...args], {
+    env: { ...process.env, OVM },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  const text = async (stream: AsyncIterable<Buffer>) =>
+    Buffer.concat(await Array.fromAsync(stream)).toString()
+  const status = new Promise<number>((resolve, reject) => {
+    child.on("error", reject)
+    child.on("exit", (code) => resolve(code ?? 137))
+  })
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  return { status: await status, stdout, stderr }
+}
+
+/** The same with `--json`. */
+export async function report(args: readonly string[]): Promise<Run & { readonly status: number }> {
+  const { status, stdout } = await conformance([...args, "--json"])
+  return { ...JSON.parse(stdout), status }
+}
+
+/** A folder with executables of the test's own. */
+export class Bed implements AsyncDisposable {
+  private constructor(readonly folder: string) {}
+
+  static async create(): Promise<Bed> {
+    return new Bed(await mkdtemp(join(tmpdir(), "ovms-bed-")))
+  }
+
+  /** Path of a shell script. */
+  async script(name: string, body: string): Promise<string> {
+    const path = join(this.folder, name)
+    await writeFile(path, `#!/bin/sh\n${body}\n`)
+    await chmod(path, 0o755)
+    return path
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}

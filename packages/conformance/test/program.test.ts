@@ -1,0 +1,19 @@
+import { expect, test } from "bun:test"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { killMarked, MARK } from "../src/subject/leftovers.ts"
+import { Bed } from "./bed.ts"
+
+test("a process with the mark is killed wherever it went, and no other", async () => {
+  await using bed = await Bed.create()
+  const mark = `test-${process.pid}`
+  const script = await bed.script("wait", "exec sleep 60")
+  const marked = spawn("setsid", [script], { env: { ...process.env, [MARK]: mark }, stdio: "ignore" })
+  const other = spawn(script, [], { env: { ...process.env, [MARK]: `${mark}0` }, stdio: "ignore" })
+  await Promise.all([once(marked, "spawn"), once(other, "spawn")])
+  let killed = 0
+  for (let tries = 0; killed === 0 && tries < 100; tries++) killed = await killMarked(mark)
+  expect(killed).toBe(1)
+  expect(other.exitCode).toBeNull()
+  other.kill("SIGKILL")
+})

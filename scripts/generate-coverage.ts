@@ -1,0 +1,63 @@
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { loadSuite } from "../packages/conformance/src/suite.ts"
+import type { Requirement } from "./requirements.ts"
+
+/** So many names of checks are written out for each requirement. */
+const NAMED = 2
+
+/**
+ * The table of requirements and the checks of the conformance suite that cover them, from the requirements and the
+ * suite itself. Path → content.
+ */
+export async function generatedCoverage(
+  root: string,
+  requirements: readonly Requirement[],
+): Promise<Record<string, string>> {
+  const suite = await loadSuite()
+  const checks = new Map<string, string[]>()
+  for (const { name, covers } of Object.values(suite).flat())
+    for (const id of covers) checks.set(id, [...(checks.get(id) ?? []), name])
+  const reasons = JSON.parse(
+    await readFile(join(root, "packages/conformance/src/inspection.json"), "utf8"),
+  ) as Record<string, string>
+  const known = new Set(requirements.map(({ id }) => id))
+  const unknown = [...checks.keys(), ...Object.keys(reasons)].filter((id) => !known.has(id))
+  if (unknown.length > 0)
+    throw new Error(`the conformance suite names ${unknown.join(", ")}, which no document has`)
+  const musts = requirements.filter(({ level }) => level === "MUST")
+  const covered = musts.filter(({ id }) => checks.has(id))
+  const inspected = musts.filter(({ id }) => !checks.has(id) && reasons[id])
+  const rows = musts.map(({ id, document, section }) => {
+    const names = checks.get(id) ?? []
+    const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ""
+    const words =
+      names.length > 0
+        ? names
+            .slice(0, NAMED)
+            .map((name) => `\`${name}\``)
+            .join(", ") + more
+        : undefined
+    const why = reasons[id] ? `by inspection: ${reasons[id]}` : "no check yet"
+    return `| ${id} | [${section}](../../spec/${document}) | ${words ?? why} |`
+  })
+  return {
+    "docs/conformance/coverage.md": [
+      "# What the conformance suite covers",
+      "",
+      "Written by `make generate`: of each MUST of the specification the checks of `ovms-conformance` that cover it. A check covers a requirement if an implementation that breaks it in the way that the check looks for fails.",
+      "",
+      "| requirements | number |",
+      "| --- | --- |",
+      `| MUST and MUST NOT | ${musts.length} |`,
+      `| with a check | ${covered.length} |`,
+      `| by inspection, with the reason | ${inspected.length} |`,
+      `| no check yet | ${musts.length - covered.length - inspected.length} |`,
+      "",
+      "| requirement | where | checks |",
+      "| --- | --- | --- |",
+      ...rows,
+      "",
+    ].join("\n"),
+  }
+}
