@@ -92,6 +92,9 @@ export function connect(socket: string): Runtime {
         },
       )
     },
+    sandbox: (request, call) => post("/sandbox", request, call),
+    sandboxStream: (request, call) =>
+      stream(socket, { ...call, method: "POST", path: "/sandbox/stream", body: JSON.stringify(request) }),
     volumes: async (call) => (await get<{ volumes: Volume[] }>("/volumes", call)).volumes,
     createVolume: (request, call) => post("/volumes", request, call),
     removeVolume: async (name, { signal } = {}) => {

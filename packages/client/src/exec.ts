@@ -1,6 +1,6 @@
 import { ApiError } from "./errors.ts"
 import type { Bytes } from "./runtime.ts"
-import type { ErrorEntry, ExecEnd } from "./wire.ts"
+import type { ErrorEntry, ExecEnd, SandboxEnd } from "./wire.ts"
 
 /** Of what a command writes. */
 export interface ExecPiece {
@@ -18,7 +18,16 @@ const END = 3
  * What a command writes, piece by piece, of what `execStream` gives; returns how it has ended. Throws an ApiError if
  * that cannot be told, as where the agent has gone.
  */
-export async function* execPieces(bytes: Bytes): AsyncGenerator<ExecPiece, ExecEnd> {
+export function execPieces(bytes: Bytes): AsyncGenerator<ExecPiece, ExecEnd> {
+  return pieces<ExecEnd>(bytes)
+}
+
+/** The same of what `sandboxStream` gives. */
+export function sandboxPieces(bytes: Bytes): AsyncGenerator<ExecPiece, SandboxEnd> {
+  return pieces<SandboxEnd>(bytes)
+}
+
+async function* pieces<End>(bytes: Bytes): AsyncGenerator<ExecPiece, End> {
   let held = new Uint8Array()
   for await (const chunk of bytes) {
     held = held.length === 0 ? new Uint8Array(chunk) : joined(held, chunk)
@@ -31,7 +40,7 @@ export async function* execPieces(bytes: Bytes): AsyncGenerator<ExecPiece, ExecE
       held = held.subarray(HEAD + length)
       if (kind === OUTPUT) yield { channel: "stdout", bytes: payload }
       else if (kind === ERRORS) yield { channel: "stderr", bytes: payload }
-      else if (kind === END) return endIn(payload)
+      else if (kind === END) return endIn<End>(payload)
     }
   }
   throw new ApiError("OVM_DAEMON_UNREACHABLE", "the daemon ended before the command had")
@@ -44,8 +53,12 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> 
   return both
 }
 
-function endIn(payload: Uint8Array): ExecEnd {
-  const end = JSON.parse(new TextDecoder().decode(payload)) as ExecEnd | { readonly error: ErrorEntry }
-  if (!("error" in end)) return end
+function endIn<End>(payload: Uint8Array): End {
+  const end = JSON.parse(new TextDecoder().decode(payload)) as End | { readonly error: ErrorEntry }
+  if (!isFailure(end)) return end
   throw new ApiError(end.error.code, end.error.message, { detail: end.error.detail })
+}
+
+function isFailure(end: unknown): end is { readonly error: ErrorEntry } {
+  return typeof end === "object" && end !== null && "error" in end
 }

@@ -1,6 +1,6 @@
 export { connect } from "./client.ts"
 export { ApiError } from "./errors.ts"
-export { type ExecPiece, execPieces } from "./exec.ts"
+export { type ExecPiece, execPieces, sandboxPieces } from "./exec.ts"
 export type {
   AttachOptions,
   Bytes,

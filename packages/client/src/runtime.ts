@@ -16,6 +16,8 @@ import type {
   RenameRequest,
   RuntimeEvent,
   RuntimeInfo,
+  SandboxAnswer,
+  SandboxRequest,
   SnapshotAnswer,
   SnapshotRequest,
   StartAnswer,
@@ -202,6 +204,14 @@ export interface Runtime {
    * until all of the new one is there. Throws OVM_FILE_UNREADABLE in the guest's words, and as `exec` does.
    */
   writeFiles(instanceId: string, options: WriteFilesOptions): Promise<void>
+  /**
+   * Runs a command in a machine of its own, which is gone when this settles; a snapshot goes on in milliseconds, an
+   * image boots. `content` and `input` are base64. Throws what `start` and `exec` throw, and OVM_FILE_UNREADABLE for
+   * files that cannot be written.
+   */
+  sandbox(request: SandboxRequest, call?: Call): Promise<SandboxAnswer>
+  /** The same for as long as the answer is read: `sandboxPieces` takes that apart. */
+  sandboxStream(request: SandboxRequest, call?: Call): Promise<Bytes>
   list(call?: Call): Promise<readonly InstanceInfo[]>
   /** Forgets an instance that has ended; with `force` one that runs is killed first. Throws OVM_STATE_CONFLICT. */
   remove(instanceId: string, options?: Call & { readonly force?: boolean }): Promise<void>

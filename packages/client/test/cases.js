@@ -55,6 +55,13 @@ export const cases = {
     assert.equal((await refusal(runtime.createNetwork({ name: "none" }))).code, "OVM_REQUEST_INVALID")
     assert.equal((await refusal(runtime.removeNetwork("nothing"))).code, "OVM_NETWORK_UNKNOWN")
   },
+  sandboxes: async () => {
+    const runtime = connect(SOCKET)
+    const request = { manifest: "nothing:here", command: ["true"] }
+    assert.equal((await refusal(runtime.sandbox(request))).code, "OVM_NAME_UNKNOWN")
+    assert.equal((await refusal(runtime.sandboxStream(request))).code, "OVM_NAME_UNKNOWN")
+    assert.equal((await refusal(runtime.sandbox({ ...request, input: "abc" }))).code, "OVM_REQUEST_INVALID")
+  },
   "a machine's whole life": async () => {
     const runtime = connect(SOCKET)
     assert.deepEqual((await runtime.health()).status, "ok")

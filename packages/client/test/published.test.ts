@@ -53,7 +53,7 @@ test("its exports are these", async () => {
     await write("exports.js", `console.log(Object.keys(await import("${name}")).sort().join(" "))`)
     return run("node", ["exports.js"]).trim()
   }
-  expect(await exported("@ovms/client")).toBe("ApiError connect execPieces")
+  expect(await exported("@ovms/client")).toBe("ApiError connect execPieces sandboxPieces")
   expect(await exported("@ovms/client/short-path")).toBe("shortPath")
   await expect(exported("@ovms/client/dist/exchange.js")).rejects.toThrow("ERR_PACKAGE_PATH_NOT_EXPORTED")
 })

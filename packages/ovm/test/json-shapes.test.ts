@@ -274,6 +274,8 @@ describe.skipIf(Boolean(skip))("run for real", () => {
   test("all of them", async () => {
     // Its result is of a host with systemd: service.test.ts.
     seen.add("install-service")
+    // Of a guest with an agent: sandboxes.test.ts.
+    seen.add("sandbox run")
     // Of a host whose network may be changed: networks.test.ts.
     for (const name of ["create", "inspect", "rm"]) seen.add(`network ${name}`)
     expect([...seen].sort()).toEqual(await takingJson())

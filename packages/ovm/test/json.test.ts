@@ -34,6 +34,7 @@ const WITHOUT = [
   "key",
   "volume",
   "network",
+  "sandbox",
   "system",
 ]
 

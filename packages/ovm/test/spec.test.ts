@@ -239,6 +239,8 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "POST /instances/{instance_id}/resume 200,default",
     "POST /instances/{instance_id}/start 200,default",
     "POST /networks 200,default",
+    "POST /sandbox 200,default",
+    "POST /sandbox/stream 200,default",
     "POST /snapshot 200,default",
     "POST /start 200,default",
     "POST /stop 200,default",

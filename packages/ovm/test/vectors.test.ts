@@ -10,6 +10,7 @@ import {
   parseExecRequest,
   parseNetworkRequest,
   parseRenameRequest,
+  parseSandboxRequest,
   parseSnapshotRequest,
   parseStartRequest,
   parseStopRequest,
@@ -122,6 +123,7 @@ const PARSERS = {
   restart: assertEmpty,
   exec: parseExecRequest,
   "exec-control": parseExecControl,
+  sandbox: parseSandboxRequest,
 }
 
 function parseRequest({ operation, input }: VectorOf<"request">): unknown {

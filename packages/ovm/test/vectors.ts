@@ -68,6 +68,7 @@ interface Kinds {
       | "restart"
       | "exec"
       | "exec-control"
+      | "sandbox"
     readonly input: VectorDocument
   }
   disk: {

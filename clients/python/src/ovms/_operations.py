@@ -21,6 +21,8 @@ from .types import (
     PortRequest,
     RenameRequest,
     RuntimeInfo,
+    SandboxAnswer,
+    SandboxRequest,
     SnapshotAnswer,
     SnapshotRequest,
     StartAnswer,
@@ -61,6 +63,10 @@ class Operations:
     def warm(self, request: WarmRequest) -> WarmAnswer:
         """Keep machines of a snapshot loaded."""
         return cast("WarmAnswer", self._json("POST", "/warm", body=request))
+
+    def sandbox(self, request: SandboxRequest) -> SandboxAnswer:
+        """Run a command in a machine of its own and collect what comes out."""
+        return cast("SandboxAnswer", self._json("POST", "/sandbox", body=request))
 
     def status(self, instance_id: str) -> InstanceInfo:
         """What is known of an instance."""
@@ -176,6 +182,10 @@ class AsyncOperations:
     async def warm(self, request: WarmRequest) -> WarmAnswer:
         """Keep machines of a snapshot loaded."""
         return cast("WarmAnswer", await self._json("POST", "/warm", body=request))
+
+    async def sandbox(self, request: SandboxRequest) -> SandboxAnswer:
+        """Run a command in a machine of its own and collect what comes out."""
+        return cast("SandboxAnswer", await self._json("POST", "/sandbox", body=request))
 
     async def status(self, instance_id: str) -> InstanceInfo:
         """What is known of an instance."""

@@ -513,6 +513,130 @@ class SnapshotAnswer(_SnapshotAnswer, total=False):
     scrub: SnapshotAnswerScrub
 
 
+class _SandboxRequest(TypedDict):
+    # The name of a snapshot or image, or a path (spec/references.md). A snapshot goes on in milliseconds, an image boots.
+    manifest: str
+    # The program, by its path or as PATH finds it, and its arguments.
+    command: List[str]
+
+
+class SandboxRequest(_SandboxRequest, total=False):
+    """A command, the machine that it runs in, and what goes in and out."""
+
+    # NAME=VALUE each.
+    environment: List[str]
+    # USER or USER:GROUP, by name or number, as the guest knows them. Default root.
+    user: str
+    # Where it begins. Default /.
+    directory: str
+    # What it reads. Absent - nothing.
+    input: Base64
+    # What is written before it begins.
+    files: List[SandboxFile]
+    # Files and folders of the guest whose content is wanted once it has ended.
+    outputs: List[SandboxPath]
+    # After that it is ended. Default 60000.
+    timeout_ms: int
+    # How long the machine, and its agent, are waited for. Default 60000.
+    wait_ms: int
+    # Bytes that are kept of its output, of its errors, and of all outputs together. Default 8 MiB.
+    output_limit: int
+    # Bytes of RAM of a machine that boots - a multiple of 1 MiB. Default as its manifest says.
+    memory: int
+    # What the machine is connected to. Default nothing.
+    network: NetworkWanted
+
+# An absolute path of the guest.
+SandboxPath = str
+
+# Bytes, as RFC 4648 has it in section 4, with padding.
+Base64 = str
+
+
+class _SandboxFile(TypedDict):
+    path: SandboxPath
+    content: Base64
+
+
+class SandboxFile(_SandboxFile, total=False):
+    """A file of the guest."""
+
+    # Its permissions. Default 420, which is 0644.
+    mode: int
+
+
+class _SandboxEnd(TypedDict):
+    # As a shell says it - 128 and the signal of one that a signal ended.
+    exit_code: int
+    # What was at the outputs.
+    files: List[SandboxFile]
+    # The outputs of which nothing could be had.
+    failed: List[SandboxFailure]
+    # A machine that was loaded already, a snapshot, or an image that had to boot.
+    started_from: Literal["slot", "snapshot", "image"]
+    timings_ms: SandboxTimings
+
+
+class SandboxEnd(_SandboxEnd, total=False):
+    """How a command has ended, and what came out of its machine beside what it wrote."""
+
+    # What ended it. Absent if it ended itself.
+    signal: int
+    # Only if its time was over.
+    timed_out: Literal[True]
+    # Only if it has written more than was kept.
+    truncated: Literal[True]
+
+
+class _SandboxAnswer(TypedDict):
+    # As a shell says it - 128 and the signal of one that a signal ended.
+    exit_code: int
+    # What was kept of it as UTF-8.
+    stdout: str
+    # What was kept of it as UTF-8.
+    stderr: str
+    # What was at the outputs.
+    files: List[SandboxFile]
+    # The outputs of which nothing could be had.
+    failed: List[SandboxFailure]
+    # A machine that was loaded already, a snapshot, or an image that had to boot.
+    started_from: Literal["slot", "snapshot", "image"]
+    timings_ms: SandboxTimings
+
+
+class SandboxAnswer(_SandboxAnswer, total=False):
+    """How a command has ended, and what came out of its machine."""
+
+    # What ended it. Absent if it ended itself.
+    signal: int
+    # Only if its time was over.
+    timed_out: Literal[True]
+    # Only if it has written more than was kept.
+    truncated: Literal[True]
+
+
+class SandboxFailure(TypedDict):
+    """An output of which nothing could be had, and why."""
+
+    path: SandboxPath
+    error: ErrorEntry
+
+
+class SandboxTimings(TypedDict):
+    """Milliseconds of each phase."""
+
+    # From the request to a machine.
+    start: float
+    # Until its agent answers.
+    agent: float
+    files_in: float
+    command: float
+    files_out: float
+    # Until nothing is left of the machine.
+    end: float
+    total: float
+
+
 class WarmRequest(TypedDict):
     """Of which snapshot to keep how many slots."""
 

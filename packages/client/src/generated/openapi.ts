@@ -68,6 +68,40 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/sandbox": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Run a command in a machine of its own and collect what comes out */
+        readonly post: operations["sandbox"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/sandbox/stream": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Run a command in a machine of its own, for as long as the answer is read */
+        readonly post: operations["sandboxStream"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/status/{instance_id}": {
         readonly parameters: {
             readonly query?: never;
@@ -889,6 +923,122 @@ export interface components {
                 }[];
             };
         };
+        /** @description A command, the machine that it runs in, and what goes in and out. */
+        readonly SandboxRequest: {
+            /** @description The name of a snapshot or image, or a path (spec/references.md). A snapshot goes on in milliseconds, an image boots. */
+            readonly manifest: string;
+            /** @description The program, by its path or as PATH finds it, and its arguments. */
+            readonly command: readonly string[];
+            /** @description NAME=VALUE each. */
+            readonly environment?: readonly string[];
+            /** @description USER or USER:GROUP, by name or number, as the guest knows them. Default root. */
+            readonly user?: string;
+            /** @description Where it begins. Default /. */
+            readonly directory?: string;
+            /** @description What it reads. Absent - nothing. */
+            readonly input?: components["schemas"]["Base64"];
+            /** @description What is written before it begins. */
+            readonly files?: readonly components["schemas"]["SandboxFile"][];
+            /** @description Files and folders of the guest whose content is wanted once it has ended. */
+            readonly outputs?: readonly components["schemas"]["SandboxPath"][];
+            /** @description After that it is ended. Default 60000. */
+            readonly timeout_ms?: number;
+            /** @description How long the machine, and its agent, are waited for. Default 60000. */
+            readonly wait_ms?: number;
+            /** @description Bytes that are kept of its output, of its errors, and of all outputs together. Default 8 MiB. */
+            readonly output_limit?: number;
+            /** @description Bytes of RAM of a machine that boots - a multiple of 1 MiB. Default as its manifest says. */
+            readonly memory?: number;
+            /** @description What the machine is connected to. Default nothing. */
+            readonly network?: components["schemas"]["NetworkWanted"];
+        };
+        /** @description An absolute path of the guest. */
+        readonly SandboxPath: string;
+        /** @description Bytes, as RFC 4648 has it in section 4, with padding. */
+        readonly Base64: string;
+        /** @description A file of the guest. */
+        readonly SandboxFile: {
+            readonly path: components["schemas"]["SandboxPath"];
+            readonly content: components["schemas"]["Base64"];
+            /** @description Its permissions. Default 420, which is 0644. */
+            readonly mode?: number;
+        };
+        /** @description How a command has ended, and what came out of its machine beside what it wrote. */
+        readonly SandboxEnd: {
+            /** @description As a shell says it - 128 and the signal of one that a signal ended. */
+            readonly exit_code: number;
+            /** @description What ended it. Absent if it ended itself. */
+            readonly signal?: number;
+            /**
+             * @description Only if its time was over.
+             * @constant
+             */
+            readonly timed_out?: true;
+            /**
+             * @description Only if it has written more than was kept.
+             * @constant
+             */
+            readonly truncated?: true;
+            /** @description What was at the outputs. */
+            readonly files: readonly components["schemas"]["SandboxFile"][];
+            /** @description The outputs of which nothing could be had. */
+            readonly failed: readonly components["schemas"]["SandboxFailure"][];
+            /**
+             * @description A machine that was loaded already, a snapshot, or an image that had to boot.
+             * @enum {unknown}
+             */
+            readonly started_from: "slot" | "snapshot" | "image";
+            readonly timings_ms: components["schemas"]["SandboxTimings"];
+        };
+        /** @description How a command has ended, and what came out of its machine. */
+        readonly SandboxAnswer: {
+            /** @description As a shell says it - 128 and the signal of one that a signal ended. */
+            readonly exit_code: number;
+            /** @description What ended it. Absent if it ended itself. */
+            readonly signal?: number;
+            /**
+             * @description Only if its time was over.
+             * @constant
+             */
+            readonly timed_out?: true;
+            /** @description What was kept of it as UTF-8. */
+            readonly stdout: string;
+            /** @description What was kept of it as UTF-8. */
+            readonly stderr: string;
+            /**
+             * @description Only if it has written more than was kept.
+             * @constant
+             */
+            readonly truncated?: true;
+            /** @description What was at the outputs. */
+            readonly files: readonly components["schemas"]["SandboxFile"][];
+            /** @description The outputs of which nothing could be had. */
+            readonly failed: readonly components["schemas"]["SandboxFailure"][];
+            /**
+             * @description A machine that was loaded already, a snapshot, or an image that had to boot.
+             * @enum {unknown}
+             */
+            readonly started_from: "slot" | "snapshot" | "image";
+            readonly timings_ms: components["schemas"]["SandboxTimings"];
+        };
+        /** @description An output of which nothing could be had, and why. */
+        readonly SandboxFailure: {
+            readonly path: components["schemas"]["SandboxPath"];
+            readonly error: components["schemas"]["ErrorEntry"];
+        };
+        /** @description Milliseconds of each phase. */
+        readonly SandboxTimings: {
+            /** @description From the request to a machine. */
+            readonly start: number;
+            /** @description Until its agent answers. */
+            readonly agent: number;
+            readonly files_in: number;
+            readonly command: number;
+            readonly files_out: number;
+            /** @description Until nothing is left of the machine. */
+            readonly end: number;
+            readonly total: number;
+        };
         /** @description Of which snapshot to keep how many slots. */
         readonly WarmRequest: {
             /** @description The name of a snapshot on this host (spec/references.md). */
@@ -1307,6 +1457,56 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["WarmAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly sandbox: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SandboxRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description It has ended, or was ended when its time was over, and its machine is gone. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SandboxAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly sandboxStream: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SandboxRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description Pieces of what it writes, and its end (runtime-api.md). */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/octet-stream": unknown;
                 };
             };
             readonly default: components["responses"]["Error"];

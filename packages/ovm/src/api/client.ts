@@ -1,7 +1,7 @@
-import { ApiError, connect as connectTo, type ExecPiece, execPieces } from "@ovms/client"
+import { ApiError, connect as connectTo, type ExecPiece, execPieces, sandboxPieces } from "@ovms/client"
 import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import type { ExecEnd, Health, Runtime, RuntimeEvent } from "../runtime/interfaces.ts"
+import type { ExecEnd, Health, Runtime, RuntimeEvent, SandboxEnd } from "../runtime/interfaces.ts"
 
 /** How long a daemon may take to say that it is well, in ms. */
 const HEALTH_MS = 5_000
@@ -44,6 +44,8 @@ export function connect(socket: string): Runtime {
     ready: (id, options) => ours(client.ready(id, options)),
     readFiles: async (id, options) => filesOf(await ours(client.readFiles(id, options))),
     writeFiles: (id, options) => ours(client.writeFiles(id, options)),
+    sandbox: (request, call) => ours(client.sandbox(request, call)),
+    sandboxStream: (request, call) => ours(client.sandboxStream(request, call)),
     list: (call) => ours(client.list(call)),
     remove: (id, options) => ours(client.remove(id, options)),
     health: (call) => ours(client.health(call)),
@@ -92,9 +94,18 @@ async function* eventsOf(all: AsyncIterable<RuntimeEvent>): AsyncGenerator<Runti
 }
 
 /** What a command writes, of an answer of `execStream`; returns how it has ended. Throws as every method does. */
-export async function* execOutput(bytes: Bytes): AsyncGenerator<ExecPiece, ExecEnd> {
+export function execOutput(bytes: Bytes): AsyncGenerator<ExecPiece, ExecEnd> {
+  return piecesOf(execPieces(bytes))
+}
+
+/** The same of `sandboxStream`. */
+export function sandboxOutput(bytes: Bytes): AsyncGenerator<ExecPiece, SandboxEnd> {
+  return piecesOf(sandboxPieces(bytes))
+}
+
+async function* piecesOf<End>(pieces: AsyncGenerator<ExecPiece, End>): AsyncGenerator<ExecPiece, End> {
   try {
-    return yield* execPieces(bytes)
+    return yield* pieces
   } catch (thrown) {
     throw thrown instanceof ApiError ? errorOf(thrown) : thrown
   }

@@ -1,26 +1,39 @@
 import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 
-/** Console streams of each kind that one daemon serves at a time (spec/limits.md). */
-const MOST = 128
+/** What one daemon serves at a time of each kind (spec/limits.md). */
+const MOST = { following: 128, reading: 128, executing: 128, sandboxes: 64 } as const
 
-type StreamKind = "following" | "reading" | "executing"
+type StreamKind = keyof typeof MOST
 
 /**
- * The console streams that a daemon has open. Those that follow and those that only read are counted apart, so that the
- * ones do not use up the others' room (OVMS-LIM-011, OVMS-LIM-022).
+ * The console streams that a daemon has open, and what else takes long or much. Those that follow and those that only
+ * read are counted apart, so that the ones do not use up the others' room (OVMS-LIM-011, OVMS-LIM-022).
  */
 export class LogStreams {
-  readonly #open = { following: 0, reading: 0, executing: 0 }
+  readonly #open = { following: 0, reading: 0, executing: 0, sandboxes: 0 }
 
   /**
    * `bytes`, counted for as long as they are read. `open` is asked for them only if there is room; throws OVM_TOO_MANY
    * otherwise.
    */
   async stream(kind: StreamKind, open: () => Promise<Bytes>): Promise<Bytes> {
-    if (this.#open[kind] >= MOST)
-      throw new OvmError("OVM_TOO_MANY", `${MOST} log streams are open (${kind}), which is the limit`)
-    return this.#counted(await open(), kind)
+    return this.#counted(await this.work(kind, open), kind)
+  }
+
+  /** Does `work`, counted until it is done, if there is room; throws OVM_TOO_MANY otherwise. */
+  async work<T>(kind: StreamKind, work: () => Promise<T>): Promise<T> {
+    if (this.#open[kind] >= MOST[kind])
+      throw new OvmError(
+        "OVM_TOO_MANY",
+        `${MOST[kind]} requests of this kind (${kind}) are under way, which is the limit`,
+      )
+    this.#open[kind]++
+    try {
+      return await work()
+    } finally {
+      this.#open[kind]--
+    }
   }
 
   async *#counted(bytes: Bytes, kind: StreamKind): Bytes {

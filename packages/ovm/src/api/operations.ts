@@ -18,6 +18,7 @@ import { remove } from "./operations/remove.ts"
 import { rename } from "./operations/rename.ts"
 import { restart } from "./operations/restart.ts"
 import { resume } from "./operations/resume.ts"
+import { sandbox, sandboxStream } from "./operations/sandbox.ts"
 import { snapshot } from "./operations/snapshot.ts"
 import { start } from "./operations/start.ts"
 import { startAgain } from "./operations/start-again.ts"
@@ -32,6 +33,8 @@ export const OPERATIONS: readonly Operation[] = [
   stop,
   snapshot,
   warm,
+  sandbox,
+  sandboxStream,
   status,
   logs,
   attachConsole,

@@ -10,6 +10,7 @@ import type {
   NetworkRequest,
   PortRequest,
   RenameRequest,
+  SandboxRequest,
   SnapshotRequest,
   StartRequest,
   StopRequest,
@@ -25,29 +26,42 @@ import {
   NetworkRequest as isNetworkRequest,
   PortRequest as isPortRequest,
   RenameRequest as isRenameRequest,
+  SandboxRequest as isSandboxRequest,
   SnapshotRequest as isSnapshotRequest,
   StartRequest as isStartRequest,
   StopRequest as isStopRequest,
   VolumeRequest as isVolumeRequest,
   WarmRequest as isWarmRequest,
 } from "./generated/validators.js"
-import { MAX_BODY } from "./http.ts"
+import { MAX_BODY, MAX_SANDBOX_BODY } from "./http.ts"
 
 /**
  * The body of POST /start. Throws OVM_REQUEST_INVALID naming every fault; over a socket a path is absolute
  * (spec/runtime-api.md).
  */
 export function parseStartRequest(body: Uint8Array): StartRequest {
-  const request = parse<StartRequest>(body, isStartRequest, places.StartRequest)
-  if (isPath(request.manifest) && !request.manifest.startsWith("/"))
-    throw invalid([
-      {
-        pointer: "/manifest",
-        requirement: "OVMS-API-021",
-        message: "a path must be absolute: the daemon has another working directory",
-      },
-    ])
-  return request
+  return withPlace(parse<StartRequest>(body, isStartRequest, places.StartRequest))
+}
+
+/** As parseStartRequest: the body of POST /sandbox. */
+export function parseSandboxRequest(body: Uint8Array): SandboxRequest {
+  const request = parse<SandboxRequest>(body, isSandboxRequest, places.SandboxRequest, MAX_SANDBOX_BODY)
+  const { input = "", files = [] } = request
+  const texts = [
+    { pointer: "/input", text: input },
+    ...files.map(({ content: text }, at) => ({ pointer: `/files/${at}/content`, text })),
+  ]
+  const cut = texts.filter(({ text }) => text.length % 4 !== 0)
+  const message = "the characters of base64 come in groups of four"
+  if (cut.length > 0)
+    throw invalid(cut.map(({ pointer }) => ({ pointer, requirement: "OVMS-API-408", message })))
+  return withPlace(request)
+}
+
+function withPlace<T extends { readonly manifest: string }>(request: T): T {
+  if (!isPath(request.manifest) || request.manifest.startsWith("/")) return request
+  const message = "a path must be absolute: the daemon has another working directory"
+  throw invalid([{ pointer: "/manifest", requirement: "OVMS-API-021", message }])
 }
 
 /** Of an operation whose path says all. Throws OVM_REQUEST_INVALID naming what is there all the same. */
@@ -101,8 +115,8 @@ interface Fault {
   readonly message: string
 }
 
-function parse<T>(body: Uint8Array, validate: Validator, places: Places): T {
-  const read = readJson(body, { bytes: MAX_BODY, depth: 8 })
+function parse<T>(body: Uint8Array, validate: Validator, places: Places, bytes = MAX_BODY): T {
+  const read = readJson(body, { bytes, depth: 8 })
   if ("fault" in read) throw invalid([{ ...read.fault, requirement: requirementOfJson(read.fault) }])
   const faults = breaches(validate, places, read.value)
   if (faults.length > 0) throw invalid(faults)

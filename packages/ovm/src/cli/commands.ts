@@ -273,6 +273,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/warm.ts"),
   },
   {
+    name: "sandbox",
+    summary: "Run commands in machines of their own, which are gone with them",
+    group: INSTANCES,
+    load: () => import("./commands/machines/sandbox.ts"),
+  },
+  {
     name: "volume",
     summary: "Make, list and delete disks that outlive machines",
     group: INSTANCES,

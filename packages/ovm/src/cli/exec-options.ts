@@ -30,9 +30,19 @@ export const STATUSES =
 
 /** `usualWait`: how long an agent is waited for, in words. */
 export function defineExecOptions(command: Command, usualWait: string): Command {
-  return command
+  command
     .option("-i, --interactive", "have the command read standard input")
     .option("-t, --tty", "give it a terminal")
+  return defineCommandOptions(command, { usualWait })
+}
+
+/** Those that need nobody beside the command. Times are in words, in s. */
+export function defineCommandOptions(
+  command: Command,
+  { usualWait, usualTimeout }: { readonly usualWait: string; readonly usualTimeout?: string },
+): Command {
+  const usually = usualTimeout === undefined ? "" : `; ${usualTimeout} unless told`
+  return command
     .option("-u, --user <user[:group]>", "run it as this user of the guest, by name or number")
     .option("-w, --workdir <folder>", "where it begins")
     .option(
@@ -40,7 +50,7 @@ export function defineExecOptions(command: Command, usualWait: string): Command 
       "a variable of its environment, by name alone that of this one; may be given again",
       collectVariable,
     )
-    .option("--timeout <seconds>", "kill it after that long", (text) =>
+    .option("--timeout <seconds>", `kill it after that long${usually}`, (text) =>
       parseCount(text, "--timeout", 1, 2_000_000),
     )
     .option(
@@ -72,13 +82,16 @@ export function execRequest(
 }
 
 /** Ends this program as the command inside has ended. */
-export async function endAsInside(work: () => Promise<ExecEnd>, { timeout }: ExecOptions): Promise<never> {
+export async function endAsInside(
+  work: () => Promise<Pick<ExecEnd, "exit_code" | "timed_out">>,
+  { timeout, json = false }: Pick<ExecOptions, "timeout"> & { readonly json?: boolean },
+): Promise<never> {
   try {
     const end = await work()
     if (!end.timed_out) endWith(end.exit_code)
     printError(`the command was killed after ${timeout} s\n`)
   } catch (thrown) {
-    const status = printFailure(thrown)
+    const status = printFailure(thrown, json)
     endWith(thrown instanceof OvmError ? OURS : status)
   }
   endWith(TIMED_OUT)

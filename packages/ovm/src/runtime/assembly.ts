@@ -12,6 +12,7 @@ import type { LocalRuntimeOptions } from "./options.ts"
 import { Recovery } from "./recover.ts"
 import { Removals } from "./removals.ts"
 import { Restarts } from "./restarts.ts"
+import { Sandboxes } from "./sandbox/sandboxes.ts"
 import { Addresses } from "./shared-network.ts"
 import { Starts } from "./start.ts"
 import { VolumeStore } from "./volumes.ts"
@@ -23,7 +24,7 @@ interface Shared {
   readonly instances: Map<string, Instance>
   readonly limits: Limits
   readonly told: Log
-  readonly remove: (instanceId: string) => Promise<void>
+  readonly remove: (instanceId: string, options?: { readonly force?: boolean }) => Promise<void>
 }
 
 /** What a runtime is made of. */
@@ -40,6 +41,7 @@ export interface Assembly {
   readonly chosenPorts: ChosenPorts
   readonly attachments: Attachments
   readonly executions: Executions
+  readonly sandboxes: Sandboxes
 }
 
 /** Makes the parts of a runtime, each with those that it needs. Nothing is read or begun yet. */
@@ -59,7 +61,7 @@ export function assemble(
   const onMachine = (instance: Instance) => watchMachine(instance, { adoption, ending, networks, log: told })
   const adoption = new Adoption({ vmms: options.vmms, onMachine, log: told })
   const restarts = new Restarts(instances, (one, count) => starts.again(one, {}, count), told)
-  const removals = new Removals(instances, remove, told)
+  const removals = new Removals(instances, (id) => remove(id), told)
   const onInstance = (instance: Instance) => {
     restarts.follow(instance)
     removals.follow(instance)
@@ -86,6 +88,7 @@ export function assemble(
     told,
   })
   const [attachments, executions] = [new Attachments(), new Executions()]
+  const sandboxes = new Sandboxes({ instances, starts, remove: (id) => remove(id, { force: true }) })
   const lives = { starts, restarts, removals, ending, adoption, recovery }
-  return { ...lives, slots, volumes, networks, chosenPorts, attachments, executions }
+  return { ...lives, slots, volumes, networks, chosenPorts, attachments, executions, sandboxes }
 }

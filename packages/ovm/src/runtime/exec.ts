@@ -4,6 +4,7 @@ import { rounded } from "../rounded.ts"
 import { beginCommand } from "./execution.ts"
 import type { Instance } from "./instance.ts"
 import type { ExecAnswer, ExecRequest } from "./interfaces.ts"
+import { KeptOutput } from "./kept-output.ts"
 
 /** Kept of a command's output, and of its errors, in bytes (OVMS-API-324). */
 const MOST = 1 << 20
@@ -20,7 +21,7 @@ export async function execToEnd(
   const execution = await beginCommand(instance, request, { ...call, input: input !== undefined })
   const { stream } = execution
   if (input !== undefined) stream.write(Buffer.from(input)).then(() => stream.end())
-  const said = { stdout: new Kept(), stderr: new Kept() }
+  const said = { stdout: new KeptOutput(MOST), stderr: new KeptOutput(MOST) }
   for await (const { channel, bytes } of execution.output()) said[channel].add(bytes)
   const end = await execution.end()
   return {
@@ -29,23 +30,5 @@ export async function execToEnd(
     stderr: said.stderr.text,
     ...((said.stdout.more || said.stderr.more) && { truncated: true }),
     duration_ms: rounded(performance.now() - began),
-  }
-}
-
-/** The first of what comes. */
-class Kept {
-  more = false
-  readonly #pieces: Uint8Array[] = []
-  #size = 0
-
-  add(bytes: Uint8Array): void {
-    const kept = bytes.subarray(0, MOST - this.#size)
-    this.more ||= kept.length < bytes.length
-    this.#size += kept.length
-    if (kept.length > 0) this.#pieces.push(kept)
-  }
-
-  get text(): string {
-    return Buffer.concat(this.#pieces).toString()
   }
 }

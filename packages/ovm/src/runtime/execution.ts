@@ -32,29 +32,37 @@ export async function beginCommand(
     ...(wait_ms !== undefined && { withinMs: wait_ms }),
   })
   const stream = session.do(textsOf({ ...command, input }))
-  const over = new AbortController()
   let timedOut = false
-  const finish = () => {
-    void stream.close()
-    setTimeout(() => stream.lose("it did not end what it was to end"), END_MS).unref()
-  }
-  const timer = timeout_ms === undefined ? undefined : setTimeout(() => over.abort(), timeout_ms)
-  over.signal.addEventListener("abort", () => {
-    timedOut = true
-    finish()
-  })
-  signal?.addEventListener("abort", finish, { once: true })
+  const timer =
+    timeout_ms !== undefined &&
+    setTimeout(() => {
+      timedOut = true
+      finish(stream)
+    }, timeout_ms)
+  if (signal) endOn(stream, signal)
   stream.ending
     .catch(() => {})
     .finally(() => {
-      clearTimeout(timer)
-      signal?.removeEventListener("abort", finish)
+      if (timer) clearTimeout(timer)
     })
   return {
     stream,
     output: () => stream.output(),
     end: async () => endOf(await stream.ending, timedOut),
   }
+}
+
+/** Ends what an agent does once `signal` is aborted. */
+export function endOn(stream: AgentStream, signal: AbortSignal): void {
+  const leave = () => finish(stream)
+  if (signal.aborted) leave()
+  signal.addEventListener("abort", leave, { once: true })
+  stream.ending.catch(() => {}).finally(() => signal.removeEventListener("abort", leave))
+}
+
+function finish(stream: AgentStream): void {
+  void stream.close()
+  setTimeout(() => stream.lose("it did not end what it was to end"), END_MS).unref()
 }
 
 function endOf(ending: Awaited<AgentStream["ending"]>, timedOut: boolean): ExecEnd {

@@ -1,12 +1,16 @@
 import type { Bytes } from "../content/interfaces.ts"
-import { OvmError, toOvmError } from "../errors.ts"
-import type { AgentStream } from "../guest/agent/stream.ts"
+import { OvmError } from "../errors.ts"
+import type { AgentStream, OutputPiece } from "../guest/agent/stream.ts"
 import { beginCommand, type Execution } from "./execution.ts"
-import { entryOf, type Instance } from "./instance.ts"
-import type { ExecControlRequest, ExecRequest, ExecStreamOptions, ExecTypeOptions } from "./interfaces.ts"
-
-/** Of the pieces of an answer (spec/runtime-api.md, "exec"). */
-const CHANNELS = { stdout: 1, stderr: 2, end: 3 } as const
+import type { Instance } from "./instance.ts"
+import type {
+  ExecControlRequest,
+  ExecEnd,
+  ExecRequest,
+  ExecStreamOptions,
+  ExecTypeOptions,
+} from "./interfaces.ts"
+import { asPieces } from "./pieces.ts"
 
 /** Commands whose output somebody reads as it comes, each under the name that its client made up. */
 export class Executions {
@@ -30,17 +34,7 @@ export class Executions {
     })
     this.#streams.set(key, execution.stream)
     execution.stream.ending.catch(() => {}).finally(() => this.#streams.delete(key))
-    return this.#pieces(execution, () => gone.abort())
-  }
-
-  async *#pieces(execution: Execution, leave: () => void): Bytes {
-    try {
-      for await (const { channel, bytes } of execution.output()) yield piece(CHANNELS[channel], bytes)
-      const end = await execution.end().catch((thrown) => ({ error: entryOf(toOvmError(thrown)) }))
-      yield piece(CHANNELS.end, Buffer.from(JSON.stringify(end)))
-    } finally {
-      leave()
-    }
+    return asPieces(outputOf(execution, () => gone.abort()))
   }
 
   /** Settles once the guest's agent has taken it. Throws OVM_STATE_CONFLICT if no such command runs. */
@@ -65,9 +59,11 @@ export class Executions {
 
 const keyOf = (id: string, attachment: string) => `${id} ${attachment}`
 
-function piece(channel: number, bytes: Uint8Array): Buffer {
-  const head = Buffer.alloc(5)
-  head[0] = channel
-  head.writeUInt32BE(bytes.length, 1)
-  return Buffer.concat([head, bytes])
+async function* outputOf(execution: Execution, leave: () => void): AsyncGenerator<OutputPiece, ExecEnd> {
+  try {
+    yield* execution.output()
+    return await execution.end()
+  } finally {
+    leave()
+  }
 }

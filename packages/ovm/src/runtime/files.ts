@@ -2,6 +2,7 @@ import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { AgentStream } from "../guest/agent/stream.ts"
 import { agentInside } from "./agents.ts"
+import { endOn } from "./execution.ts"
 import type { Instance } from "./instance.ts"
 import type { ReadFilesOptions, WriteFilesOptions } from "./interfaces.ts"
 
@@ -59,10 +60,7 @@ export async function writeFiles(
 async function begin(instance: Instance, texts: readonly string[], call: Call): Promise<AgentStream> {
   const session = await agentInside(instance, call)
   const stream = session.do(texts)
-  const { signal } = call
-  const leave = () => void stream.close()
-  signal?.addEventListener("abort", leave, { once: true })
-  stream.ending.catch(() => {}).finally(() => signal?.removeEventListener("abort", leave))
+  if (call.signal) endOn(stream, call.signal)
   return stream
 }
 

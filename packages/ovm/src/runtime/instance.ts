@@ -56,6 +56,8 @@ export class Instance {
   keeperWatched = false
   /** Its record cannot be read, and so is not written either. */
   unreadable: OvmError | undefined
+  /** It has no record: whatever a crash leaves of it is nobody's, and swept by the next daemon. */
+  transient = false
   /** True once it is being removed: nothing else is to be done about it. */
   removing = false
   /** How long its guest may take to power off, in ms, once a stop was asked for. */
@@ -263,11 +265,11 @@ export class Instance {
   }
 
   async #persist(foreseen?: InstanceInfo): Promise<void> {
-    if (!this.unreadable) await this.#file.write(() => this.#written(foreseen))
+    if (!this.unreadable && !this.transient) await this.#file.write(() => this.#written(foreseen))
   }
 
   async #persistSometime(): Promise<void> {
-    if (!this.unreadable) await this.#file.writeSometime(() => this.#written())
+    if (!this.unreadable && !this.transient) await this.#file.writeSometime(() => this.#written())
   }
 
   #written(info = this.#info): InstanceRecord {

@@ -88,7 +88,7 @@ export class LocalRuntime implements Runtime {
       instances: this.#instances,
       limits: this.#limits,
       told: this.#told,
-      remove: (id) => this.remove(id),
+      remove: (id, options) => this.remove(id, options),
     })
   }
 
@@ -235,6 +235,11 @@ export class LocalRuntime implements Runtime {
     return await execToEnd(this.#get(instanceId), request, call)
   }
 
+  sandbox: Runtime["sandbox"] = (request, call = {}) => this.#parts.sandboxes.run(request, call)
+
+  sandboxStream: Runtime["sandboxStream"] = (request, call = {}) =>
+    this.#parts.sandboxes.stream(request, call)
+
   async execStream(instanceId: string, request: ExecRequest, options: ExecStreamOptions): Promise<Bytes> {
     return await this.#parts.executions.begin(this.#get(instanceId), request, options)
   }
@@ -309,11 +314,12 @@ export class LocalRuntime implements Runtime {
   }
 
   /**
-   * Lets go of every machine and leaves it running; what is still starting is cancelled, slots are ended. The last
-   * thing that a daemon does.
+   * Lets go of every machine and leaves it running; what is still starting is cancelled, slots and sandboxes are ended.
+   * The last thing that a daemon does.
    */
   async close(): Promise<void> {
     clearInterval(this.#looking)
+    await this.#parts.sandboxes.close()
     this.#parts.networks.close()
     this.#parts.adoption.close()
     this.#parts.restarts.close()

@@ -78,9 +78,9 @@ function onlyOnce(loaded: Loaded, resumed: string, digest: Digest): Loaded {
     record: loaded.record,
     timings: loaded.timings,
     exited: loaded.exited,
-    resume: async () => {
+    resume: async (options) => {
       await resumeOnce(resumed, digest)
-      return await loaded.resume()
+      return await loaded.resume(options)
     },
     discard: () => loaded.discard(),
   }

@@ -23,6 +23,7 @@ import { enteredAt, since } from "./report.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
 import type { StartsContext } from "./starts-context.ts"
+import { fits, type Letting, takingOf } from "./warm/fitting.ts"
 import type { Slot } from "./warm/slot.ts"
 
 /** How long the ports of a machine that has just ended may still be open. */
@@ -44,13 +45,16 @@ export class Starts {
     if (this.#context.fault) throw this.#context.fault
   }
 
-  /** See Runtime.start. */
-  async start(request: StartRequest, call: Call = {}): Promise<StartAnswer> {
+  /** See Runtime.start; `transient`: see Instance. */
+  async start(
+    request: StartRequest,
+    { transient = false, ...call }: Call & { readonly transient?: boolean } = {},
+  ): Promise<StartAnswer> {
     this.assertAllowed()
     const received = performance.now()
-    const resumed = await this.#startWarm(request, received)
+    const resumed = await this.#startWarm(request, received, transient)
     if (resumed) return resumed
-    const instance = this.#admit(request)
+    const instance = this.#admit(request, transient)
     let planned: Planned | undefined
     try {
       planned = await this.#local(instance, request, call)
@@ -166,48 +170,45 @@ export class Starts {
    * runs and before the answer: without one, the next daemon ends it, and nobody was told. Undefined where there is no
    * slot, or none that lives: then the start takes the long way.
    */
-  async #startWarm(request: StartRequest, received: number): Promise<StartAnswer | undefined> {
-    // A slot passes flushes on, whoever takes it.
-    const {
-      name: _,
-      labels: __,
-      ephemeral: ___,
-      restart: ____,
-      autoRemove: _____,
-      agent,
-      ...others
-    } = request.overrides ?? {}
-    if (!this.#context.slots.ready || Object.values(others).some((value) => value !== undefined))
-      return undefined
-    const { images } = this.#context
+  async #startWarm(
+    request: StartRequest,
+    received: number,
+    transient: boolean,
+  ): Promise<StartAnswer | undefined> {
+    const { images, slots } = this.#context
+    const { overrides = {} } = request
+    const taking = takingOf(overrides, transient)
+    if (!slots.ready || !taking) return undefined
     const found = await images.resolve(request.manifest)
     const resolve = since(received)
-    const slot = found && this.#context.slots.next(found.digest)
+    const slot = found && slots.next(found.digest)
     // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
     if (!slot || !images.isAdmitted(found.reference, slot.planned)) return undefined
-    if (agent !== undefined && agent !== (slot.planned.plan.agent ?? false)) return undefined
+    if (!fits(slot, overrides)) return undefined
     const once = slot.planned.snapshot?.descriptor.uniqueness.multiResume === "deny"
     const release = once ? this.#claims.hold(found.digest) : undefined
     try {
       const instance = accept(this.#admission, slot.id, request, {
         ...factsOf(slot.planned),
+        ...(taking.unlinked && { network: { mode: "none" } }),
         image: found,
         phase: "launching",
         timings_ms: { resolve },
       })
+      instance.transient = transient
       this.#context.onInstance(instance)
-      return await this.#take(instance, slot, received)
+      return await this.#take(instance, slot, { ...taking, received })
     } finally {
       release?.()
     }
   }
 
-  async #take(instance: Instance, slot: Slot, received: number): Promise<StartAnswer | undefined> {
+  async #take(instance: Instance, slot: Slot, how: Letting): Promise<StartAnswer | undefined> {
     const { slots, running, told } = this.#context
     instance.lineage = lineageOf(slot.planned, slot.loaded.record)
     slots.take(slot)
     try {
-      await this.#letGo(instance, slot, received)
+      await this.#letGo(instance, slot, how)
       return { instance_id: instance.id, status: instance.state === "running" ? "running" : "starting" }
     } catch (thrown) {
       const error = toOvmError(thrown)
@@ -220,19 +221,20 @@ export class Starts {
   }
 
   /** Where the guest may be resumed again, its record is written while it is let go. */
-  async #letGo(instance: Instance, { loaded, planned }: Slot, received: number): Promise<void> {
-    const going = loaded.resume()
+  async #letGo(instance: Instance, { loaded, planned }: Slot, how: Letting): Promise<void> {
+    const going = loaded.resume(how)
     const again = planned.snapshot?.descriptor.uniqueness.multiResume === "allow"
     const foreseen = again && instance.foresee(loaded.record, enteredAt(loaded.record))
     const [machine] = await Promise.all([going, foreseen])
-    await this.#entered(instance, machine, received, { foreseen: again })
+    await this.#entered(instance, machine, how.received, { foreseen: again })
   }
 
   /** Takes the request on, or says which limit forbids it. */
-  #admit(request: StartRequest): Instance {
+  #admit(request: StartRequest, transient: boolean): Instance {
     const id = crypto.randomUUID()
     assertFree(this.#context.running, { id, overrides: request.overrides ?? {} })
     const instance = accept(this.#admission, id, request)
+    instance.transient = transient
     this.#context.onInstance(instance)
     try {
       instance.create()

@@ -40,8 +40,11 @@ export interface Loaded {
   readonly timings: { readonly spawn: number; readonly load: number }
   /** Settles when the process has ended, as Machine.exited does. */
   readonly exited: Promise<Exit>
-  /** Lets the guest run. Once only. Throws OVM_VMM_FAILED, OVM_VMM_TIMEOUT; the process is gone then. */
-  resume(): Promise<Machine>
+  /**
+   * Lets the guest run. Once only. `unlinked`: whatever its interface was to be connected to, it has no link. Throws
+   * OVM_VMM_FAILED, OVM_VMM_TIMEOUT; the process is gone then.
+   */
+  resume(options?: { readonly unlinked?: boolean }): Promise<Machine>
   /** Ends the process. */
   discard(): Promise<void>
 }

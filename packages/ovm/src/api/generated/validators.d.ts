@@ -46,6 +46,14 @@ export declare const StopAnswer: Validator
 export declare const PauseAnswer: Validator
 export declare const SnapshotRequest: Validator
 export declare const SnapshotAnswer: Validator
+export declare const SandboxRequest: Validator
+export declare const SandboxPath: Validator
+export declare const Base64: Validator
+export declare const SandboxFile: Validator
+export declare const SandboxEnd: Validator
+export declare const SandboxAnswer: Validator
+export declare const SandboxFailure: Validator
+export declare const SandboxTimings: Validator
 export declare const WarmRequest: Validator
 export declare const WarmAnswer: Validator
 export declare const WarmInfo: Validator

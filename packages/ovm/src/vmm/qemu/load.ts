@@ -127,11 +127,13 @@ class QemuLoaded implements Loaded {
     this.exited = this.#machine.exited
   }
 
-  async resume(): Promise<Machine> {
+  async resume({ unlinked = false }: { readonly unlinked?: boolean } = {}): Promise<Machine> {
     const began = performance.now()
     try {
       if (!this.runs) await letGo(this.#qmp, this.#watch)
-      await this.network?.connect(this.#qmp, this.#link)
+      // Its link was taken down before it was loaded, and what is behind it is held as it is, with nobody there.
+      if (unlinked) this.exited.finally(() => this.#link?.[Symbol.dispose]())
+      else await this.network?.connect(this.#qmp, this.#link)
     } catch (thrown) {
       await this.discard()
       throw toOvmError(thrown)
