@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help docs spec-html setup build test demo demo-snapshot conformance check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
+.PHONY: help docs spec-html setup build test demo demo-snapshot demo-sandbox conformance check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -21,6 +21,9 @@ demo: build machine ## from files to a running machine, by way of a registry
 
 demo-snapshot: build machine ## a running machine through a registry, and three clones of it that go on from one point
 	@scripts/demo-snapshot.sh
+
+demo-sandbox: build machine ## ten commands, each in a machine of its own out of one snapshot, and what each took
+	@scripts/demo-sandbox.sh
 
 conformance: build ## hold ovm against the conformance suite; reports in .cache/conformance
 	@scripts/conformance.sh $(CONFORMANCE)

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { finished } from "./sandbox.ts"
 
-// What the README shows first, as `make demo` and `make demo-snapshot` run it once all is built.
+// What the README shows first, as `make demo` and its kin run it once all is built.
 
 // A Debian is booted three times, on a host that may be busy.
 const PATIENCE_MS = 280_000
@@ -25,6 +25,7 @@ describe.skipIf(skip !== "")(`the demonstrations ${skip}`, () => {
   test.each([
     ["demo.sh", "OVM-LAYER second, on top of base"],
     ["demo-snapshot.sh", "all of it"],
+    ["demo-sandbox.sh", "all of it"],
   ])("%s ends well", async (script, words) => {
     const child = spawn("sh", [join(ROOT, "scripts", script)], { stdio: ["ignore", "pipe", "pipe"] })
     const { status, stdout, stderr } = await finished(child, PATIENCE_MS)

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { spawn } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
 import { chmod, mkdir, readFile, stat, symlink } from "node:fs/promises"
 import { join } from "node:path"
@@ -20,6 +21,8 @@ const skip =
 if (skip) console.log(`SKIP packages/ovm/test/sandboxes.test.ts: ${skip}`)
 
 const SNAPSHOT = "demo:ready"
+const EXAMPLES = join(import.meta.dir, "../../../examples/sandbox")
+const PYTHON = join(import.meta.dir, "../../../clients/python/src")
 
 describe.skipIf(Boolean(skip))("sandboxes", () => {
   let box: Sandbox
@@ -237,6 +240,26 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
       stdout: "booted\n",
       stderr: expect.stringContaining("had to boot"),
     })
+    await expectNothingLeft()
+  })
+
+  test("the examples print what their page says", async () => {
+    const page = await readFile(join(EXAMPLES, "README.md"), "utf8")
+    const [, printed = "no block"] = /```text\n([\s\S]*?)```/.exec(page) ?? []
+    const places = {
+      SOCKET: join(box.home, "ovm.sock"),
+      SNAPSHOT,
+      PYTHONPATH: PYTHON,
+      PYTHONDONTWRITEBYTECODE: "1",
+    }
+    for (const [program, file] of [
+      [process.execPath, "sandbox.ts"],
+      ["python3", "sandbox.py"],
+    ] as const) {
+      if (!Bun.which(program)) continue
+      const child = spawn(program, [join(EXAMPLES, file)], { env: { PATH: process.env.PATH, ...places } })
+      expect(await finished(child)).toEqual({ status: 0, stdout: printed, stderr: "" })
+    }
     await expectNothingLeft()
   })
 
