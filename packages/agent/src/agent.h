@@ -90,6 +90,7 @@ struct request {
   bool input, terminal, rename, read_only, settled;
   uint16_t rows, columns;
   uint64_t time; // ns since 1970
+  const char *event, *name; // of hooks: what happens, and the machine's name
   const uint8_t *seed;
   size_t seeded; // bytes of it
 };
@@ -112,6 +113,11 @@ _Noreturn void files_read(const struct request *request);
 _Noreturn void files_write(const struct request *request);
 // mount.c: in the child, too.
 _Noreturn void mount_share(const struct request *request);
+_Noreturn void hooks_run(const struct request *request);
+// hooks.c: whether the guest has something to be run at all.
+bool hooks_any(void);
+// renew.c: makes new what the guest's author asked for; false if something of it failed, which is said.
+bool renew(const char *name);
 // enter.c: into the guest's root, wherever that is by now. False with errno set.
 bool enter_root(void);
 // The same, for what executes no other program: with nothing open but input, output and errors.

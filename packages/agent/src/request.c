@@ -69,6 +69,8 @@ const char *request_read(struct request *request, char *texts, size_t length) {
     } else if ((value = value_of(text, "user"))) request->user = value;
     else if ((value = value_of(text, "directory"))) request->directory = value;
     else if ((value = value_of(text, "tag"))) request->tag = value;
+    else if ((value = value_of(text, "event"))) request->event = value;
+    else if ((value = value_of(text, "name"))) request->name = value;
     else if ((value = value_of(text, "path"))) {
       request->path = value;
       if (*value != '/') return "a path begins with a slash";

@@ -111,8 +111,10 @@ static void open_stream(const struct frame *frame) {
   // One that does not serve a guest is not to end, or to change, whatever machine it runs on.
   bool shutdown = strcmp(request.kind, "shutdown") == 0 && !places.here;
   bool mount = strcmp(request.kind, "mount") == 0 && !places.here;
-  if (!files && !command && !shutdown && !mount)
+  bool hooks = strcmp(request.kind, "hooks") == 0 && !places.here && request.event;
+  if (!files && !command && !shutdown && !mount && !hooks)
     return tell_exit(frame->stream, REFUSED, ENOSYS, "this agent cannot do that");
+  if (hooks && !hooks_any()) return tell_exit(frame->stream, EXITED, 0, "");
   if (mount && !request.tag) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no tag");
   if ((files || mount) && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");
   if (!command) request.input = write, request.terminal = false;

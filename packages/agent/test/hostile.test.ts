@@ -1,54 +1,18 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
-import { createConnection, createServer, type Socket } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { frameOf, number, TYPE } from "../../ovm/src/guest/agent/frame.ts"
 import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
+import { data, exit, Impostors } from "./impostor.testing.ts"
 
 setDefaultTimeout(60_000)
 
 // A guest may put any program in the agent's place, which says what it likes (OVMS-AGT-014, OVMS-AGT-042).
 
-const folder = mkdtempSync(join(tmpdir(), "ovm-agent-"))
-afterAll(() => rmSync(folder, { recursive: true }))
-let count = 0
+const impostors = new Impostors()
+afterAll(() => impostors[Symbol.dispose]())
 
-/** A session with a liar, who answers HELLO as `first` says, and each OPEN with what `then` makes of its stream. */
-async function liar(then: (stream: number) => readonly Uint8Array[], first = (welcome: Buffer) => [welcome]) {
-  const path = join(folder, `${count++}`)
-  const server = createServer((socket) => answer(socket, first, then))
-  await new Promise<void>((resolve) => server.listen(path, resolve))
-  const channel = createConnection({ path })
-  const session = await AgentSession.open(channel, AbortSignal.timeout(3000))
-  server.close()
-  return session
+async function liar(...answers: Parameters<Impostors["connect"]>) {
+  return await AgentSession.open(await impostors.connect(...answers), AbortSignal.timeout(3000))
 }
-
-function answer(
-  socket: Socket,
-  first: (welcome: Buffer) => readonly Uint8Array[],
-  then: (stream: number) => readonly Uint8Array[],
-): void {
-  let held = Buffer.alloc(0)
-  socket.on("error", () => {})
-  socket.on("data", (bytes: Buffer) => {
-    held = Buffer.concat([held, bytes])
-    for (;;) {
-      while (held.length > 0 && held[0] === 0) held = held.subarray(1)
-      if (held.length < 16 || held.length < 16 + held.readUInt32LE(8)) return
-      const [type, stream, length] = [0, 4, 8].map((at) => held.readUInt32LE(at)) as [number, number, number]
-      const payload = held.subarray(16, 16 + length)
-      held = held.subarray(16 + length)
-      const said = type === TYPE.hello ? first(frameOf(TYPE.welcome, 0, payload.subarray(8))) : []
-      for (const frame of [...said, ...(type === TYPE.open ? then(stream) : [])]) socket.write(frame)
-    }
-  })
-}
-
-const exit = (stream: number, kind = 0, value = 0, words = "") =>
-  frameOf(TYPE.exit, stream, number(kind), number(value), Buffer.from(words))
-const data = (stream: number, bytes: Uint8Array) => frameOf(TYPE.data, stream, Buffer.of(1), bytes)
 
 test("what it may not say ends the conversation, and all that was under way", async () => {
   const damaged = (stream: number) => {

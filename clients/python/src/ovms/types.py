@@ -404,6 +404,8 @@ class AgentInfo(_AgentInfo, total=False):
     """Of a machine that was asked to have an agent - whether it answers, and since when."""
 
     since: Time
+    # Of a machine that goes on from a snapshot - since when it is one of its own, with random bytes and a clock that are not its snapshot's, and its hooks run.
+    renewed: Time
 
 
 class CommitRequest(TypedDict):

@@ -828,6 +828,8 @@ export interface components {
         readonly AgentInfo: {
             readonly ready: boolean;
             readonly since?: components["schemas"]["Time"];
+            /** @description Of a machine that goes on from a snapshot - since when it is one of its own, with random bytes and a clock that are not its snapshot's, and its hooks run. */
+            readonly renewed?: components["schemas"]["Time"];
         };
         /** @description How to call the image. */
         readonly CommitRequest: {

@@ -3,12 +3,17 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { Agent, type AgentState } from "../guest/agent/agent.ts"
 import type { AgentSession } from "../guest/agent/session.ts"
+import type { Resumed } from "../guest/agent/settle.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
 import { Mounts } from "./mounts.ts"
 
 /** How long an agent is waited for unless told: its guest is perhaps still booting. */
 const BOOT_MS = 60_000
+/** How long an agent may take to answer after a resume until that is said, and input goes in without it. */
+export const SILENT_MS = 10_000
+const SILENT =
+  "no agent has answered since the machine went on: its random bytes and its clock are its snapshot's, and its network has no link until one does"
 /** Between two looks at a machine that is being started. */
 const LOOK_MS = 50
 
@@ -25,13 +30,26 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
   instance.mounts = mounts
   const agent = new Agent({
     connect,
-    resumed: instance.info.snapshot !== undefined,
     runs: () => instance.state === "running",
     // Without a disk the guest stays with the root that it has.
     answers: (session) => mounts.begin(session, (info.disks ?? []).length > 0, unmounted),
+    ...(instance.info.snapshot !== undefined && { resumed: resumedIn(instance, machine) }),
   })
   instance.agent = agent
   machine.exited.then(() => agent.close())
+}
+
+function resumedIn(instance: Instance, machine: Machine): Resumed {
+  const { agent, network } = instance.info
+  return {
+    name: () => instance.info.name,
+    renewed: agent?.renewed,
+    linkUp: async () => {
+      if (network?.mode !== "none") await machine.linkUp?.()
+    },
+    // A daemon that comes later does not have its hooks run again.
+    onRenewed: (renewed) => void instance.update({ agent: { ready: false, renewed } }),
+  }
 }
 
 /** What a status says of it; undefined for a machine that was not asked to have one. */
@@ -53,6 +71,14 @@ async function mounted({ id, mounts }: Instance, deadline: number, signal?: Abor
     throw new OvmError("OVM_AGENT_UNAVAILABLE", `instance ${id} has not mounted its shares yet`, {
       hint: "its guest is still booting: ovm logs shows how far it came",
     })
+}
+
+/** What a status warns of: a guest that goes on and is not one of its own yet is said to be so (OVMS-SNP-173). */
+export function agentWarnings({ info, agent, machine }: Instance): readonly string[] {
+  if (!machine || !info.agent) return []
+  const troubles = agent?.troubles ?? []
+  if (!info.snapshot || agent?.state.renewed || troubles.length > 0) return troubles
+  return Date.now() - Date.parse(info.started ?? "") > SILENT_MS ? [SILENT] : []
 }
 
 /**

@@ -2,12 +2,15 @@ import type { Bytes } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { type Keyboard, openKeyboard } from "../vmm/process/keyboard.ts"
 import { instanceConsole } from "./console.ts"
+import { untilRenewed } from "./held-input.ts"
 import type { Instance } from "./instance.ts"
 import type { AttachOptions, TypeOptions } from "./interfaces.ts"
 
 interface Attached {
   readonly attachment: string
   readonly keyboard: Keyboard
+  /** Settles when what is typed may go in. */
+  readonly open: Promise<void>
 }
 
 /** Who has the keyboard of which instance, one at a time each (spec/runtime-api.md, "attach"). */
@@ -28,7 +31,7 @@ export class Attachments {
       keyboard.close()
       throw taken(id)
     }
-    const attached = { attachment, keyboard }
+    const attached = { attachment, keyboard, open: untilRenewed(instance) }
     this.#attached.set(id, attached)
     const leave = () => {
       keyboard.close()
@@ -49,6 +52,7 @@ export class Attachments {
     const attached = this.#attached.get(id)
     if (!attached || attached.attachment !== attachment)
       throw new OvmError("OVM_STATE_CONFLICT", `this attachment is not attached to instance ${id}`)
+    await attached.open
     await attached.keyboard.write(bytes, signal)
   }
 }

@@ -6,9 +6,6 @@ import { agentInside } from "./agents.ts"
 import type { Instance } from "./instance.ts"
 import type { ExecEnd, ExecRequest } from "./interfaces.ts"
 
-/** From a command that is to end to its end: an agent that does not come to it is past asking. */
-const END_MS = 10_000
-
 /** A command that runs in a guest. */
 export interface Execution {
   readonly stream: AgentStream
@@ -37,7 +34,7 @@ export async function beginCommand(
     timeout_ms !== undefined &&
     setTimeout(() => {
       timedOut = true
-      finish(stream)
+      stream.kill()
     }, timeout_ms)
   if (signal) endOn(stream, signal)
   stream.ending
@@ -54,15 +51,10 @@ export async function beginCommand(
 
 /** Ends what an agent does once `signal` is aborted. */
 export function endOn(stream: AgentStream, signal: AbortSignal): void {
-  const leave = () => finish(stream)
+  const leave = () => stream.kill()
   if (signal.aborted) leave()
   signal.addEventListener("abort", leave, { once: true })
   stream.ending.catch(() => {}).finally(() => signal.removeEventListener("abort", leave))
-}
-
-function finish(stream: AgentStream): void {
-  void stream.close()
-  setTimeout(() => stream.lose("it did not end what it was to end"), END_MS).unref()
 }
 
 function endOf(ending: Awaited<AgentStream["ending"]>, timedOut: boolean): ExecEnd {

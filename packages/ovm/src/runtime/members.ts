@@ -87,7 +87,7 @@ const MEMBERS: {
   restart: isText,
   restarts: isSize,
   restarting_at: isTime,
-  agent: object({ ready: isFlag, since: optional(isTime) }),
+  agent: object({ ready: isFlag, since: optional(isTime), renewed: optional(isTime) }),
   auto_remove: (value) => value === true,
   stop_method: oneOf("guest", "ended", "killed", "already", "cancelled"),
   error: object({ code: isErrorCode, message: isText }),

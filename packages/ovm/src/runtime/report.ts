@@ -3,7 +3,7 @@ import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
 import type { MachineRecord, Usage } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { shownAgent } from "./agents.ts"
+import { agentWarnings, shownAgent } from "./agents.ts"
 import { entryOf, type Instance } from "./instance.ts"
 import type { InstanceInfo, RuntimeInfo, VmmInfo } from "./interfaces.ts"
 import { shownLogin } from "./login.ts"
@@ -23,6 +23,7 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
     ...volumesOf(instance),
     ...(info.shares && machine && mounts && { shares: [...mounts.shares] }),
     ...(agent && { agent }),
+    warnings: [...info.warnings, ...agentWarnings(instance)],
     ...(machine && degraded.size > 0 && { degraded: [...degraded] }),
     ...(error && { error: entryOf(error) }),
   })

@@ -1,5 +1,6 @@
 import type { SnapshotDescriptor } from "../artifact/snapshot/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
+import { formatAge } from "../durations.ts"
 import { assertLockable } from "../host/lock-limit.ts"
 import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import { preloadRam } from "../ram/preload.ts"
@@ -57,6 +58,7 @@ export async function planResume(
       ...crowded(resume),
       ...findings.map(sentence),
       ...(wants.lock ? [LOCKED] : []),
+      ...(plan.agent ? [] : [unrenewed(descriptor)]),
     ],
     ...(release && { release }),
     load,
@@ -101,6 +103,14 @@ function originOf({ descriptor, ram, state, virtualSize }: PreparedSnapshot): Sn
 
 const LOCKED =
   "/ram/mlock_required: all memory of the machine is locked, and it shares none of it with other clones"
+
+/** Nobody sets its clock, nor gives it random bytes (OVMS-SNP-174). */
+function unrenewed({ created }: SnapshotDescriptor): string {
+  return (
+    `the machine goes on from a snapshot of ${created}, taken ${formatAge(created)}, without an agent: ` +
+    "its clock stands at that time, and it has the identity of every other clone, until its guest changes that"
+  )
+}
 
 /** RAM beside a machine has the hints of the machine's manifest as well (OVMS-SNP-083). */
 function hintsOf({ manifest }: PreparedImage, { base, ram }: SnapshotDescriptor) {

@@ -78,6 +78,8 @@ export async function takeSnapshot(
     await refuseSuspended(instance)
     await images.checkSnapshotName(name, call)
     const parts = await takeParts(instance, machine, sink, { ...call, held })
+    // It shares its random state with the snapshot (OVMS-AGT-055).
+    if (!request.stop) instance.agent?.renew()
     // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one
     // as well.
     const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage

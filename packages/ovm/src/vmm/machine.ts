@@ -45,6 +45,11 @@ export interface Machine extends Partial<Snapshotter> {
    * Absent for a machine without.
    */
   readonly agent?: (() => Promise<Duplex | undefined>) | undefined
+  /**
+   * Plugs in the network of a guest that has gone on from a snapshot and has the way to an agent: until then it has no
+   * link. Throws what kept it from being carried, OVM_VMM_FAILED.
+   */
+  linkUp?(): Promise<void>
   /** What opens and closes ports of the host that lead into it; absent where only a start can. */
   readonly ports?: OpenPorts | undefined
   /** What the guest does, whoever had it do that, as far as the VMM has told. */

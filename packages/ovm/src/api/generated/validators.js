@@ -6951,7 +6951,7 @@ return errors === 0;
 validate43.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"duration_ms":true},"dynamicProps":false,"dynamicItems":false};
 
 export const AgentInfo = validate44;
-const schema55 = {"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+const schema55 = {"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
 function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7011,9 +7011,11 @@ vErrors.push(err3);
 errors++;
 }
 }
-}
-else {
-const err4 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.renewed !== undefined){
+let data2 = data.renewed;
+if(typeof data2 === "string"){
+if(!pattern44.test(data2)){
+const err4 = {instancePath:instancePath+"/renewed",schemaPath:"#/properties/renewed/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -7022,10 +7024,33 @@ vErrors.push(err4);
 }
 errors++;
 }
+}
+else {
+const err5 = {instancePath:instancePath+"/renewed",schemaPath:"#/properties/renewed/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+}
+else {
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
 validate44.errors = vErrors;
 return errors === 0;
 }
-validate44.evaluated = {"props":{"ready":true,"since":true},"dynamicProps":false,"dynamicItems":false};
+validate44.evaluated = {"props":{"ready":true,"since":true,"renewed":true},"dynamicProps":false,"dynamicItems":false};
 
 export const CommitRequest = validate45;
 const schema56 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}}};
@@ -7126,7 +7151,7 @@ validate45.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const CommitAnswer = validate46;
 const schema57 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
-const pattern69 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
+const pattern70 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 
 function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7184,7 +7209,7 @@ errors++;
 if(data.digest !== undefined){
 let data1 = data.digest;
 if(typeof data1 === "string"){
-if(!pattern69.test(data1)){
+if(!pattern70.test(data1)){
 const err4 = {instancePath:instancePath+"/digest",schemaPath:"#/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -7591,7 +7616,7 @@ validate51.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicIte
 
 export const SnapshotRequest = validate52;
 const schema63 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
-const pattern71 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+const pattern72 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
 
 function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7651,7 +7676,7 @@ errors++;
 if(data.tag !== undefined){
 let data1 = data.tag;
 if(typeof data1 === "string"){
-if(!pattern71.test(data1)){
+if(!pattern72.test(data1)){
 const err4 = {instancePath:instancePath+"/tag",schemaPath:"#/properties/tag/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -7791,7 +7816,7 @@ errors++;
 if(data.snapshot_ref !== undefined){
 let data0 = data.snapshot_ref;
 if(typeof data0 === "string"){
-if(!pattern69.test(data0)){
+if(!pattern70.test(data0)){
 const err1 = {instancePath:instancePath+"/snapshot_ref",schemaPath:"#/properties/snapshot_ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -8119,8 +8144,8 @@ validate53.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":t
 
 export const SandboxRequest = validate54;
 const schema65 = {"type":"object","additionalProperties":false,"required":["manifest","command"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"input":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"files":{"type":"array","maxItems":1024,"items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"outputs":{"type":"array","maxItems":64,"uniqueItems":true,"items":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"}},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"wait_ms":{"type":"integer","minimum":0,"maximum":600000},"output_limit":{"type":"integer","minimum":0,"maximum":67108864},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
-const pattern78 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
-const pattern79 = new RegExp("^/[^\\u0000]*$", "u");
+const pattern79 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
+const pattern80 = new RegExp("^/[^\\u0000]*$", "u");
 
 function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -8435,7 +8460,7 @@ errors++;
 if(data.input !== undefined){
 let data7 = data.input;
 if(typeof data7 === "string"){
-if(!pattern78.test(data7)){
+if(!pattern79.test(data7)){
 const err26 = {instancePath:instancePath+"/input",schemaPath:"#/properties/input/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err26];
@@ -8529,7 +8554,7 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!pattern79.test(data10)){
+if(!pattern80.test(data10)){
 const err34 = {instancePath:instancePath+"/files/" + i2+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err34];
@@ -8554,7 +8579,7 @@ errors++;
 if(data9.content !== undefined){
 let data11 = data9.content;
 if(typeof data11 === "string"){
-if(!pattern78.test(data11)){
+if(!pattern79.test(data11)){
 const err36 = {instancePath:instancePath+"/files/" + i2+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err36];
@@ -8672,7 +8697,7 @@ vErrors.push(err45);
 }
 errors++;
 }
-if(!pattern79.test(data14)){
+if(!pattern80.test(data14)){
 const err46 = {instancePath:instancePath+"/outputs/" + i3,schemaPath:"#/properties/outputs/items/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err46];
@@ -9262,7 +9287,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(!pattern79.test(data)){
+if(!pattern80.test(data)){
 const err2 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -9302,7 +9327,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern78.test(data)){
+if(!pattern79.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -9397,7 +9422,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern79.test(data0)){
+if(!pattern80.test(data0)){
 const err5 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -9422,7 +9447,7 @@ errors++;
 if(data.content !== undefined){
 let data1 = data.content;
 if(typeof data1 === "string"){
-if(!pattern78.test(data1)){
+if(!pattern79.test(data1)){
 const err7 = {instancePath:instancePath+"/content",schemaPath:"#/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -9497,7 +9522,7 @@ validate57.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const SandboxEnd = validate58;
 const schema69 = {"type":"object","required":["exit_code","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
-const pattern91 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
+const pattern92 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
 
 function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -9716,7 +9741,7 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(!pattern79.test(data6)){
+if(!pattern80.test(data6)){
 const err18 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err18];
@@ -9741,7 +9766,7 @@ errors++;
 if(data5.content !== undefined){
 let data7 = data5.content;
 if(typeof data7 === "string"){
-if(!pattern78.test(data7)){
+if(!pattern79.test(data7)){
 const err20 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -9872,7 +9897,7 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(!pattern79.test(data11)){
+if(!pattern80.test(data11)){
 const err31 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
@@ -9920,7 +9945,7 @@ errors++;
 if(data12.code !== undefined){
 let data13 = data12.code;
 if(typeof data13 === "string"){
-if(!pattern91.test(data13)){
+if(!pattern92.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/error/code",schemaPath:"#/properties/failed/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -10543,7 +10568,7 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(!pattern79.test(data8)){
+if(!pattern80.test(data8)){
 const err22 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
@@ -10568,7 +10593,7 @@ errors++;
 if(data7.content !== undefined){
 let data9 = data7.content;
 if(typeof data9 === "string"){
-if(!pattern78.test(data9)){
+if(!pattern79.test(data9)){
 const err24 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err24];
@@ -10699,7 +10724,7 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(!pattern79.test(data13)){
+if(!pattern80.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -10747,7 +10772,7 @@ errors++;
 if(data14.code !== undefined){
 let data15 = data14.code;
 if(typeof data15 === "string"){
-if(!pattern91.test(data15)){
+if(!pattern92.test(data15)){
 const err39 = {instancePath:instancePath+"/failed/" + i1+"/error/code",schemaPath:"#/properties/failed/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err39];
@@ -11163,7 +11188,7 @@ vErrors.push(err3);
 }
 errors++;
 }
-if(!pattern79.test(data0)){
+if(!pattern80.test(data0)){
 const err4 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -11211,7 +11236,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern91.test(data2)){
+if(!pattern92.test(data2)){
 const err8 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -11727,7 +11752,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data0 = data.snapshot;
 if(typeof data0 === "string"){
-if(!pattern69.test(data0)){
+if(!pattern70.test(data0)){
 const err2 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -11874,7 +11899,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data1 = data.snapshot;
 if(typeof data1 === "string"){
-if(!pattern69.test(data1)){
+if(!pattern70.test(data1)){
 const err4 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -11972,7 +11997,7 @@ errors++;
 if(data4.code !== undefined){
 let data5 = data4.code;
 if(typeof data5 === "string"){
-if(!pattern91.test(data5)){
+if(!pattern92.test(data5)){
 const err12 = {instancePath:instancePath+"/reason/code",schemaPath:"#/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -12111,7 +12136,7 @@ return errors === 0;
 validate66.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceInfo = validate67;
-const schema78 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+const schema78 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
 function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -12497,9 +12522,11 @@ vErrors.push(err31);
 errors++;
 }
 }
-}
-else {
-const err32 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data10.renewed !== undefined){
+let data13 = data10.renewed;
+if(typeof data13 === "string"){
+if(!pattern44.test(data13)){
+const err32 = {instancePath:instancePath+"/agent/renewed",schemaPath:"#/properties/agent/properties/renewed/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -12509,11 +12536,8 @@ vErrors.push(err32);
 errors++;
 }
 }
-if(data.image !== undefined){
-let data13 = data.image;
-if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
-if(data13.reference === undefined){
-const err33 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+else {
+const err33 = {instancePath:instancePath+"/agent/renewed",schemaPath:"#/properties/agent/properties/renewed/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -12522,9 +12546,10 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(data13.reference !== undefined){
-if(typeof data13.reference !== "string"){
-const err34 = {instancePath:instancePath+"/image/reference",schemaPath:"#/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err34 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -12534,11 +12559,11 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data13.digest !== undefined){
-let data15 = data13.digest;
-if(typeof data15 === "string"){
-if(!pattern69.test(data15)){
-const err35 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data.image !== undefined){
+let data14 = data.image;
+if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
+if(data14.reference === undefined){
+const err35 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -12547,9 +12572,9 @@ vErrors.push(err35);
 }
 errors++;
 }
-}
-else {
-const err36 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data14.reference !== undefined){
+if(typeof data14.reference !== "string"){
+const err36 = {instancePath:instancePath+"/image/reference",schemaPath:"#/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -12559,9 +12584,11 @@ vErrors.push(err36);
 errors++;
 }
 }
-}
-else {
-const err37 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data14.digest !== undefined){
+let data16 = data14.digest;
+if(typeof data16 === "string"){
+if(!pattern70.test(data16)){
+const err37 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -12571,11 +12598,8 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data.vmm !== undefined){
-let data16 = data.vmm;
-if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
-if(data16.name === undefined){
-const err38 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+else {
+const err38 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -12584,8 +12608,10 @@ vErrors.push(err38);
 }
 errors++;
 }
-if(data16.version === undefined){
-const err39 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
+}
+}
+else {
+const err39 = {instancePath:instancePath+"/image",schemaPath:"#/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -12594,8 +12620,12 @@ vErrors.push(err39);
 }
 errors++;
 }
-if(data16.accelerator === undefined){
-const err40 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+}
+if(data.vmm !== undefined){
+let data17 = data.vmm;
+if(data17 && typeof data17 == "object" && !Array.isArray(data17)){
+if(data17.name === undefined){
+const err40 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -12604,9 +12634,8 @@ vErrors.push(err40);
 }
 errors++;
 }
-if(data16.name !== undefined){
-if(typeof data16.name !== "string"){
-const err41 = {instancePath:instancePath+"/vmm/name",schemaPath:"#/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data17.version === undefined){
+const err41 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -12615,10 +12644,8 @@ vErrors.push(err41);
 }
 errors++;
 }
-}
-if(data16.version !== undefined){
-if(typeof data16.version !== "string"){
-const err42 = {instancePath:instancePath+"/vmm/version",schemaPath:"#/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data17.accelerator === undefined){
+const err42 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -12627,10 +12654,9 @@ vErrors.push(err42);
 }
 errors++;
 }
-}
-if(data16.accelerator !== undefined){
-if(typeof data16.accelerator !== "string"){
-const err43 = {instancePath:instancePath+"/vmm/accelerator",schemaPath:"#/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data17.name !== undefined){
+if(typeof data17.name !== "string"){
+const err43 = {instancePath:instancePath+"/vmm/name",schemaPath:"#/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -12640,9 +12666,9 @@ vErrors.push(err43);
 errors++;
 }
 }
-}
-else {
-const err44 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data17.version !== undefined){
+if(typeof data17.version !== "string"){
+const err44 = {instancePath:instancePath+"/vmm/version",schemaPath:"#/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -12652,13 +12678,9 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data.resources !== undefined){
-let data20 = data.resources;
-if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
-if(data20.vcpus !== undefined){
-let data21 = data20.vcpus;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
-const err45 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data17.accelerator !== undefined){
+if(typeof data17.accelerator !== "string"){
+const err45 = {instancePath:instancePath+"/vmm/accelerator",schemaPath:"#/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -12667,9 +12689,10 @@ vErrors.push(err45);
 }
 errors++;
 }
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 < 1 || isNaN(data21)){
-const err46 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err46 = {instancePath:instancePath+"/vmm",schemaPath:"#/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -12679,11 +12702,13 @@ vErrors.push(err46);
 errors++;
 }
 }
-}
-if(data20.memory !== undefined){
-let data22 = data20.memory;
+if(data.resources !== undefined){
+let data21 = data.resources;
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.vcpus !== undefined){
+let data22 = data21.vcpus;
 if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
-const err47 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err47 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -12694,7 +12719,7 @@ errors++;
 }
 if((typeof data22 == "number") && (isFinite(data22))){
 if(data22 < 1 || isNaN(data22)){
-const err48 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err48 = {instancePath:instancePath+"/resources/vcpus",schemaPath:"#/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -12705,11 +12730,10 @@ errors++;
 }
 }
 }
-if(data20.cpu_quota !== undefined){
-let data23 = data20.cpu_quota;
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 <= 0 || isNaN(data23)){
-const err49 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
+if(data21.memory !== undefined){
+let data23 = data21.memory;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+const err49 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -12718,9 +12742,9 @@ vErrors.push(err49);
 }
 errors++;
 }
-}
-else {
-const err50 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 < 1 || isNaN(data23)){
+const err50 = {instancePath:instancePath+"/resources/memory",schemaPath:"#/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -12730,10 +12754,12 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data20.rss !== undefined){
-let data24 = data20.rss;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err51 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data21.cpu_quota !== undefined){
+let data24 = data21.cpu_quota;
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 <= 0 || isNaN(data24)){
+const err51 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -12742,9 +12768,9 @@ vErrors.push(err51);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 < 0 || isNaN(data24)){
-const err52 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err52 = {instancePath:instancePath+"/resources/cpu_quota",schemaPath:"#/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -12754,11 +12780,10 @@ vErrors.push(err52);
 errors++;
 }
 }
-}
-if(data20.cpu_time_ms !== undefined){
-let data25 = data20.cpu_time_ms;
+if(data21.rss !== undefined){
+let data25 = data21.rss;
 if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
-const err53 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err53 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -12769,7 +12794,7 @@ errors++;
 }
 if((typeof data25 == "number") && (isFinite(data25))){
 if(data25 < 0 || isNaN(data25)){
-const err54 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err54 = {instancePath:instancePath+"/resources/rss",schemaPath:"#/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -12780,10 +12805,10 @@ errors++;
 }
 }
 }
-if(data20.disk_read !== undefined){
-let data26 = data20.disk_read;
+if(data21.cpu_time_ms !== undefined){
+let data26 = data21.cpu_time_ms;
 if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
-const err55 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err55 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -12794,7 +12819,7 @@ errors++;
 }
 if((typeof data26 == "number") && (isFinite(data26))){
 if(data26 < 0 || isNaN(data26)){
-const err56 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err56 = {instancePath:instancePath+"/resources/cpu_time_ms",schemaPath:"#/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -12805,10 +12830,10 @@ errors++;
 }
 }
 }
-if(data20.disk_written !== undefined){
-let data27 = data20.disk_written;
+if(data21.disk_read !== undefined){
+let data27 = data21.disk_read;
 if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
-const err57 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err57 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -12819,7 +12844,7 @@ errors++;
 }
 if((typeof data27 == "number") && (isFinite(data27))){
 if(data27 < 0 || isNaN(data27)){
-const err58 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err58 = {instancePath:instancePath+"/resources/disk_read",schemaPath:"#/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -12830,9 +12855,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err59 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data21.disk_written !== undefined){
+let data28 = data21.disk_written;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
+const err59 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -12841,16 +12867,9 @@ vErrors.push(err59);
 }
 errors++;
 }
-}
-if(data.disks !== undefined){
-let data28 = data.disks;
-if(Array.isArray(data28)){
-const len1 = data28.length;
-for(let i1=0; i1<len1; i1++){
-let data29 = data28[i1];
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.size === undefined){
-const err60 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 < 0 || isNaN(data28)){
+const err60 = {instancePath:instancePath+"/resources/disk_written",schemaPath:"#/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -12859,8 +12878,11 @@ vErrors.push(err60);
 }
 errors++;
 }
-if(data29.read_only === undefined){
-const err61 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+}
+else {
+const err61 = {instancePath:instancePath+"/resources",schemaPath:"#/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -12869,9 +12891,16 @@ vErrors.push(err61);
 }
 errors++;
 }
-if(data29.name !== undefined){
-if(typeof data29.name !== "string"){
-const err62 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.disks !== undefined){
+let data29 = data.disks;
+if(Array.isArray(data29)){
+const len1 = data29.length;
+for(let i1=0; i1<len1; i1++){
+let data30 = data29[i1];
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.size === undefined){
+const err62 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -12880,11 +12909,8 @@ vErrors.push(err62);
 }
 errors++;
 }
-}
-if(data29.size !== undefined){
-let data31 = data29.size;
-if(!(((typeof data31 == "number") && (!(data31 % 1) && !isNaN(data31))) && (isFinite(data31)))){
-const err63 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data30.read_only === undefined){
+const err63 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -12893,9 +12919,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-if((typeof data31 == "number") && (isFinite(data31))){
-if(data31 < 1 || isNaN(data31)){
-const err64 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data30.name !== undefined){
+if(typeof data30.name !== "string"){
+const err64 = {instancePath:instancePath+"/disks/" + i1+"/name",schemaPath:"#/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -12905,10 +12931,10 @@ vErrors.push(err64);
 errors++;
 }
 }
-}
-if(data29.read_only !== undefined){
-if(typeof data29.read_only !== "boolean"){
-const err65 = {instancePath:instancePath+"/disks/" + i1+"/read_only",schemaPath:"#/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.size !== undefined){
+let data32 = data30.size;
+if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
+const err65 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -12917,10 +12943,9 @@ vErrors.push(err65);
 }
 errors++;
 }
-}
-}
-else {
-const err66 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data32 == "number") && (isFinite(data32))){
+if(data32 < 1 || isNaN(data32)){
+const err66 = {instancePath:instancePath+"/disks/" + i1+"/size",schemaPath:"#/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -12931,8 +12956,9 @@ errors++;
 }
 }
 }
-else {
-const err67 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data30.read_only !== undefined){
+if(typeof data30.read_only !== "boolean"){
+const err67 = {instancePath:instancePath+"/disks/" + i1+"/read_only",schemaPath:"#/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -12942,15 +12968,9 @@ vErrors.push(err67);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data33 = data.volumes;
-if(Array.isArray(data33)){
-const len2 = data33.length;
-for(let i2=0; i2<len2; i2++){
-let data34 = data33[i2];
-if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-if(data34.name === undefined){
-const err68 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err68 = {instancePath:instancePath+"/disks/" + i1,schemaPath:"#/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -12959,8 +12979,10 @@ vErrors.push(err68);
 }
 errors++;
 }
-if(data34.read_only === undefined){
-const err69 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+else {
+const err69 = {instancePath:instancePath+"/disks",schemaPath:"#/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -12969,9 +12991,16 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(data34.name !== undefined){
-if(typeof data34.name !== "string"){
-const err70 = {instancePath:instancePath+"/volumes/" + i2+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.volumes !== undefined){
+let data34 = data.volumes;
+if(Array.isArray(data34)){
+const len2 = data34.length;
+for(let i2=0; i2<len2; i2++){
+let data35 = data34[i2];
+if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
+if(data35.name === undefined){
+const err70 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -12980,10 +13009,8 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-if(data34.read_only !== undefined){
-if(typeof data34.read_only !== "boolean"){
-const err71 = {instancePath:instancePath+"/volumes/" + i2+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data35.read_only === undefined){
+const err71 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -12992,10 +13019,9 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-}
-else {
-const err72 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data35.name !== undefined){
+if(typeof data35.name !== "string"){
+const err72 = {instancePath:instancePath+"/volumes/" + i2+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -13005,9 +13031,9 @@ vErrors.push(err72);
 errors++;
 }
 }
-}
-else {
-const err73 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data35.read_only !== undefined){
+if(typeof data35.read_only !== "boolean"){
+const err73 = {instancePath:instancePath+"/volumes/" + i2+"/read_only",schemaPath:"#/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -13017,15 +13043,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data37 = data.shares;
-if(Array.isArray(data37)){
-const len3 = data37.length;
-for(let i3=0; i3<len3; i3++){
-let data38 = data37[i3];
-if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
-if(data38.source === undefined){
-const err74 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+else {
+const err74 = {instancePath:instancePath+"/volumes/" + i2,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -13034,8 +13054,10 @@ vErrors.push(err74);
 }
 errors++;
 }
-if(data38.target === undefined){
-const err75 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+}
+else {
+const err75 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -13044,8 +13066,16 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data38.read_only === undefined){
-const err76 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+if(data.shares !== undefined){
+let data38 = data.shares;
+if(Array.isArray(data38)){
+const len3 = data38.length;
+for(let i3=0; i3<len3; i3++){
+let data39 = data38[i3];
+if(data39 && typeof data39 == "object" && !Array.isArray(data39)){
+if(data39.source === undefined){
+const err76 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -13054,8 +13084,8 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(data38.mounted === undefined){
-const err77 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
+if(data39.target === undefined){
+const err77 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -13064,9 +13094,8 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(data38.source !== undefined){
-if(typeof data38.source !== "string"){
-const err78 = {instancePath:instancePath+"/shares/" + i3+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.read_only === undefined){
+const err78 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -13075,10 +13104,8 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-if(data38.target !== undefined){
-if(typeof data38.target !== "string"){
-const err79 = {instancePath:instancePath+"/shares/" + i3+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.mounted === undefined){
+const err79 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -13087,10 +13114,9 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-if(data38.read_only !== undefined){
-if(typeof data38.read_only !== "boolean"){
-const err80 = {instancePath:instancePath+"/shares/" + i3+"/read_only",schemaPath:"#/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data39.source !== undefined){
+if(typeof data39.source !== "string"){
+const err80 = {instancePath:instancePath+"/shares/" + i3+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -13100,9 +13126,9 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data38.mounted !== undefined){
-if(typeof data38.mounted !== "boolean"){
-const err81 = {instancePath:instancePath+"/shares/" + i3+"/mounted",schemaPath:"#/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data39.target !== undefined){
+if(typeof data39.target !== "string"){
+const err81 = {instancePath:instancePath+"/shares/" + i3+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -13112,9 +13138,9 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data38.reason !== undefined){
-if(typeof data38.reason !== "string"){
-const err82 = {instancePath:instancePath+"/shares/" + i3+"/reason",schemaPath:"#/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data39.read_only !== undefined){
+if(typeof data39.read_only !== "boolean"){
+const err82 = {instancePath:instancePath+"/shares/" + i3+"/read_only",schemaPath:"#/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -13124,9 +13150,9 @@ vErrors.push(err82);
 errors++;
 }
 }
-}
-else {
-const err83 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data39.mounted !== undefined){
+if(typeof data39.mounted !== "boolean"){
+const err83 = {instancePath:instancePath+"/shares/" + i3+"/mounted",schemaPath:"#/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -13136,9 +13162,9 @@ vErrors.push(err83);
 errors++;
 }
 }
-}
-else {
-const err84 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data39.reason !== undefined){
+if(typeof data39.reason !== "string"){
+const err84 = {instancePath:instancePath+"/shares/" + i3+"/reason",schemaPath:"#/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -13148,11 +13174,9 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data44 = data.network;
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.mode === undefined){
-const err85 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+else {
+const err85 = {instancePath:instancePath+"/shares/" + i3,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -13161,10 +13185,10 @@ vErrors.push(err85);
 }
 errors++;
 }
-if(data44.mode !== undefined){
-let data45 = data44.mode;
-if(!(((data45 === "user") || (data45 === "none")) || (data45 === "bridge"))){
-const err86 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema78.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err86 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -13174,9 +13198,11 @@ vErrors.push(err86);
 errors++;
 }
 }
-if(data44.name !== undefined){
-if(typeof data44.name !== "string"){
-const err87 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.network !== undefined){
+let data45 = data.network;
+if(data45 && typeof data45 == "object" && !Array.isArray(data45)){
+if(data45.mode === undefined){
+const err87 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -13185,10 +13211,10 @@ vErrors.push(err87);
 }
 errors++;
 }
-}
-if(data44.address !== undefined){
-if(typeof data44.address !== "string"){
-const err88 = {instancePath:instancePath+"/network/address",schemaPath:"#/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data45.mode !== undefined){
+let data46 = data45.mode;
+if(!(((data46 === "user") || (data46 === "none")) || (data46 === "bridge"))){
+const err88 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema78.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -13198,9 +13224,9 @@ vErrors.push(err88);
 errors++;
 }
 }
-if(data44.mac !== undefined){
-if(typeof data44.mac !== "string"){
-const err89 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data45.name !== undefined){
+if(typeof data45.name !== "string"){
+const err89 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -13210,9 +13236,9 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data44.outbound !== undefined){
-if(typeof data44.outbound !== "boolean"){
-const err90 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data45.address !== undefined){
+if(typeof data45.address !== "string"){
+const err90 = {instancePath:instancePath+"/network/address",schemaPath:"#/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -13222,13 +13248,9 @@ vErrors.push(err90);
 errors++;
 }
 }
-if(data44.allow !== undefined){
-let data50 = data44.allow;
-if(Array.isArray(data50)){
-const len4 = data50.length;
-for(let i4=0; i4<len4; i4++){
-if(typeof data50[i4] !== "string"){
-const err91 = {instancePath:instancePath+"/network/allow/" + i4,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data45.mac !== undefined){
+if(typeof data45.mac !== "string"){
+const err91 = {instancePath:instancePath+"/network/mac",schemaPath:"#/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -13238,9 +13260,9 @@ vErrors.push(err91);
 errors++;
 }
 }
-}
-else {
-const err92 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data45.outbound !== undefined){
+if(typeof data45.outbound !== "boolean"){
+const err92 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -13250,15 +13272,13 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data44.ports !== undefined){
-let data52 = data44.ports;
-if(Array.isArray(data52)){
-const len5 = data52.length;
-for(let i5=0; i5<len5; i5++){
-let data53 = data52[i5];
-if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
-if(data53.protocol === undefined){
-const err93 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(data45.allow !== undefined){
+let data51 = data45.allow;
+if(Array.isArray(data51)){
+const len4 = data51.length;
+for(let i4=0; i4<len4; i4++){
+if(typeof data51[i4] !== "string"){
+const err93 = {instancePath:instancePath+"/network/allow/" + i4,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -13267,8 +13287,10 @@ vErrors.push(err93);
 }
 errors++;
 }
-if(data53.address === undefined){
-const err94 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+}
+else {
+const err94 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -13277,8 +13299,16 @@ vErrors.push(err94);
 }
 errors++;
 }
-if(data53.host === undefined){
-const err95 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+}
+if(data45.ports !== undefined){
+let data53 = data45.ports;
+if(Array.isArray(data53)){
+const len5 = data53.length;
+for(let i5=0; i5<len5; i5++){
+let data54 = data53[i5];
+if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
+if(data54.protocol === undefined){
+const err95 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -13287,8 +13317,8 @@ vErrors.push(err95);
 }
 errors++;
 }
-if(data53.guest === undefined){
-const err96 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data54.address === undefined){
+const err96 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -13297,10 +13327,8 @@ vErrors.push(err96);
 }
 errors++;
 }
-if(data53.protocol !== undefined){
-let data54 = data53.protocol;
-if(!((data54 === "tcp") || (data54 === "udp"))){
-const err97 = {instancePath:instancePath+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema78.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data54.host === undefined){
+const err97 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -13309,10 +13337,8 @@ vErrors.push(err97);
 }
 errors++;
 }
-}
-if(data53.address !== undefined){
-if(typeof data53.address !== "string"){
-const err98 = {instancePath:instancePath+"/network/ports/" + i5+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data54.guest === undefined){
+const err98 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -13321,11 +13347,10 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-if(data53.host !== undefined){
-let data56 = data53.host;
-if(!(((typeof data56 == "number") && (!(data56 % 1) && !isNaN(data56))) && (isFinite(data56)))){
-const err99 = {instancePath:instancePath+"/network/ports/" + i5+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data54.protocol !== undefined){
+let data55 = data54.protocol;
+if(!((data55 === "tcp") || (data55 === "udp"))){
+const err99 = {instancePath:instancePath+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema78.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -13334,9 +13359,10 @@ vErrors.push(err99);
 }
 errors++;
 }
-if((typeof data56 == "number") && (isFinite(data56))){
-if(data56 > 65535 || isNaN(data56)){
-const err100 = {instancePath:instancePath+"/network/ports/" + i5+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data54.address !== undefined){
+if(typeof data54.address !== "string"){
+const err100 = {instancePath:instancePath+"/network/ports/" + i5+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -13345,8 +13371,11 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(data56 < 1 || isNaN(data56)){
-const err101 = {instancePath:instancePath+"/network/ports/" + i5+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data54.host !== undefined){
+let data57 = data54.host;
+if(!(((typeof data57 == "number") && (!(data57 % 1) && !isNaN(data57))) && (isFinite(data57)))){
+const err101 = {instancePath:instancePath+"/network/ports/" + i5+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -13355,12 +13384,9 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-}
-if(data53.guest !== undefined){
-let data57 = data53.guest;
-if(!(((typeof data57 == "number") && (!(data57 % 1) && !isNaN(data57))) && (isFinite(data57)))){
-const err102 = {instancePath:instancePath+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data57 == "number") && (isFinite(data57))){
+if(data57 > 65535 || isNaN(data57)){
+const err102 = {instancePath:instancePath+"/network/ports/" + i5+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -13369,9 +13395,8 @@ vErrors.push(err102);
 }
 errors++;
 }
-if((typeof data57 == "number") && (isFinite(data57))){
-if(data57 > 65535 || isNaN(data57)){
-const err103 = {instancePath:instancePath+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data57 < 1 || isNaN(data57)){
+const err103 = {instancePath:instancePath+"/network/ports/" + i5+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -13380,8 +13405,12 @@ vErrors.push(err103);
 }
 errors++;
 }
-if(data57 < 1 || isNaN(data57)){
-const err104 = {instancePath:instancePath+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data54.guest !== undefined){
+let data58 = data54.guest;
+if(!(((typeof data58 == "number") && (!(data58 % 1) && !isNaN(data58))) && (isFinite(data58)))){
+const err104 = {instancePath:instancePath+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -13390,11 +13419,9 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err105 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data58 == "number") && (isFinite(data58))){
+if(data58 > 65535 || isNaN(data58)){
+const err105 = {instancePath:instancePath+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -13403,10 +13430,8 @@ vErrors.push(err105);
 }
 errors++;
 }
-}
-}
-else {
-const err106 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data58 < 1 || isNaN(data58)){
+const err106 = {instancePath:instancePath+"/network/ports/" + i5+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -13417,8 +13442,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err107 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err107 = {instancePath:instancePath+"/network/ports/" + i5,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -13428,11 +13454,9 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data58 = data.ssh;
-if(data58 && typeof data58 == "object" && !Array.isArray(data58)){
-if(data58.user === undefined){
-const err108 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+}
+else {
+const err108 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -13441,8 +13465,10 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(data58.identity_file === undefined){
-const err109 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+}
+}
+else {
+const err109 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -13451,9 +13477,12 @@ vErrors.push(err109);
 }
 errors++;
 }
-if(data58.user !== undefined){
-if(typeof data58.user !== "string"){
-const err110 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data.ssh !== undefined){
+let data59 = data.ssh;
+if(data59 && typeof data59 == "object" && !Array.isArray(data59)){
+if(data59.user === undefined){
+const err110 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -13462,10 +13491,8 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-if(data58.identity_file !== undefined){
-if(typeof data58.identity_file !== "string"){
-const err111 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data59.identity_file === undefined){
+const err111 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -13474,10 +13501,9 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-}
-else {
-const err112 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data59.user !== undefined){
+if(typeof data59.user !== "string"){
+const err112 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -13487,14 +13513,9 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data.timings_ms !== undefined){
-let data61 = data.timings_ms;
-if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
-if(data61.resolve !== undefined){
-let data62 = data61.resolve;
-if((typeof data62 == "number") && (isFinite(data62))){
-if(data62 < 0 || isNaN(data62)){
-const err113 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data59.identity_file !== undefined){
+if(typeof data59.identity_file !== "string"){
+const err113 = {instancePath:instancePath+"/ssh/identity_file",schemaPath:"#/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -13504,8 +13525,9 @@ vErrors.push(err113);
 errors++;
 }
 }
+}
 else {
-const err114 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err114 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -13515,11 +13537,14 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data61.verify !== undefined){
-let data63 = data61.verify;
+if(data.timings_ms !== undefined){
+let data62 = data.timings_ms;
+if(data62 && typeof data62 == "object" && !Array.isArray(data62)){
+if(data62.resolve !== undefined){
+let data63 = data62.resolve;
 if((typeof data63 == "number") && (isFinite(data63))){
 if(data63 < 0 || isNaN(data63)){
-const err115 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err115 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -13530,7 +13555,7 @@ errors++;
 }
 }
 else {
-const err116 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err116 = {instancePath:instancePath+"/timings_ms/resolve",schemaPath:"#/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -13540,11 +13565,11 @@ vErrors.push(err116);
 errors++;
 }
 }
-if(data61.prepare !== undefined){
-let data64 = data61.prepare;
+if(data62.verify !== undefined){
+let data64 = data62.verify;
 if((typeof data64 == "number") && (isFinite(data64))){
 if(data64 < 0 || isNaN(data64)){
-const err117 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err117 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -13555,7 +13580,7 @@ errors++;
 }
 }
 else {
-const err118 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err118 = {instancePath:instancePath+"/timings_ms/verify",schemaPath:"#/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -13565,11 +13590,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data61.spawn !== undefined){
-let data65 = data61.spawn;
+if(data62.prepare !== undefined){
+let data65 = data62.prepare;
 if((typeof data65 == "number") && (isFinite(data65))){
 if(data65 < 0 || isNaN(data65)){
-const err119 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err119 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -13580,7 +13605,7 @@ errors++;
 }
 }
 else {
-const err120 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err120 = {instancePath:instancePath+"/timings_ms/prepare",schemaPath:"#/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -13590,11 +13615,11 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data61.resume !== undefined){
-let data66 = data61.resume;
+if(data62.spawn !== undefined){
+let data66 = data62.spawn;
 if((typeof data66 == "number") && (isFinite(data66))){
 if(data66 < 0 || isNaN(data66)){
-const err121 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err121 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -13605,7 +13630,7 @@ errors++;
 }
 }
 else {
-const err122 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err122 = {instancePath:instancePath+"/timings_ms/spawn",schemaPath:"#/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -13615,11 +13640,11 @@ vErrors.push(err122);
 errors++;
 }
 }
-if(data61.load !== undefined){
-let data67 = data61.load;
+if(data62.resume !== undefined){
+let data67 = data62.resume;
 if((typeof data67 == "number") && (isFinite(data67))){
 if(data67 < 0 || isNaN(data67)){
-const err123 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err123 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -13630,7 +13655,7 @@ errors++;
 }
 }
 else {
-const err124 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err124 = {instancePath:instancePath+"/timings_ms/resume",schemaPath:"#/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -13640,11 +13665,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data61.running !== undefined){
-let data68 = data61.running;
+if(data62.load !== undefined){
+let data68 = data62.load;
 if((typeof data68 == "number") && (isFinite(data68))){
 if(data68 < 0 || isNaN(data68)){
-const err125 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err125 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -13655,7 +13680,7 @@ errors++;
 }
 }
 else {
-const err126 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err126 = {instancePath:instancePath+"/timings_ms/load",schemaPath:"#/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -13665,11 +13690,11 @@ vErrors.push(err126);
 errors++;
 }
 }
-if(data61.total !== undefined){
-let data69 = data61.total;
+if(data62.running !== undefined){
+let data69 = data62.running;
 if((typeof data69 == "number") && (isFinite(data69))){
 if(data69 < 0 || isNaN(data69)){
-const err127 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err127 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -13680,7 +13705,7 @@ errors++;
 }
 }
 else {
-const err128 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err128 = {instancePath:instancePath+"/timings_ms/running",schemaPath:"#/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -13690,9 +13715,11 @@ vErrors.push(err128);
 errors++;
 }
 }
-}
-else {
-const err129 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data62.total !== undefined){
+let data70 = data62.total;
+if((typeof data70 == "number") && (isFinite(data70))){
+if(data70 < 0 || isNaN(data70)){
+const err129 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -13702,11 +13729,8 @@ vErrors.push(err129);
 errors++;
 }
 }
-if(data.snapshot !== undefined){
-let data70 = data.snapshot;
-if(typeof data70 === "string"){
-if(!pattern69.test(data70)){
-const err130 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err130 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -13716,8 +13740,9 @@ vErrors.push(err130);
 errors++;
 }
 }
+}
 else {
-const err131 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err131 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -13727,11 +13752,11 @@ vErrors.push(err131);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data71 = data.generation_id;
+if(data.snapshot !== undefined){
+let data71 = data.snapshot;
 if(typeof data71 === "string"){
-if(!pattern45.test(data71)){
-const err132 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(!pattern70.test(data71)){
+const err132 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -13742,7 +13767,7 @@ errors++;
 }
 }
 else {
-const err133 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err133 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -13752,13 +13777,11 @@ vErrors.push(err133);
 errors++;
 }
 }
-if(data.warnings !== undefined){
-let data72 = data.warnings;
-if(Array.isArray(data72)){
-const len6 = data72.length;
-for(let i6=0; i6<len6; i6++){
-if(typeof data72[i6] !== "string"){
-const err134 = {instancePath:instancePath+"/warnings/" + i6,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.generation_id !== undefined){
+let data72 = data.generation_id;
+if(typeof data72 === "string"){
+if(!pattern45.test(data72)){
+const err134 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -13768,9 +13791,8 @@ vErrors.push(err134);
 errors++;
 }
 }
-}
 else {
-const err135 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err135 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -13780,11 +13802,13 @@ vErrors.push(err135);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data74 = data.exit;
-if(data74 && typeof data74 == "object" && !Array.isArray(data74)){
-if(data74.reason === undefined){
-const err136 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data.warnings !== undefined){
+let data73 = data.warnings;
+if(Array.isArray(data73)){
+const len6 = data73.length;
+for(let i6=0; i6<len6; i6++){
+if(typeof data73[i6] !== "string"){
+const err136 = {instancePath:instancePath+"/warnings/" + i6,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -13793,10 +13817,10 @@ vErrors.push(err136);
 }
 errors++;
 }
-if(data74.status !== undefined){
-let data75 = data74.status;
-if(!(((typeof data75 == "number") && (!(data75 % 1) && !isNaN(data75))) && (isFinite(data75)))){
-const err137 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err137 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -13806,9 +13830,11 @@ vErrors.push(err137);
 errors++;
 }
 }
-if(data74.reason !== undefined){
-if(typeof data74.reason !== "string"){
-const err138 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.exit !== undefined){
+let data75 = data.exit;
+if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
+if(data75.reason === undefined){
+const err138 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -13817,10 +13843,10 @@ vErrors.push(err138);
 }
 errors++;
 }
-}
-}
-else {
-const err139 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data75.status !== undefined){
+let data76 = data75.status;
+if(!(((typeof data76 == "number") && (!(data76 % 1) && !isNaN(data76))) && (isFinite(data76)))){
+const err139 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -13830,10 +13856,9 @@ vErrors.push(err139);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data77 = data.stop_method;
-if(typeof data77 !== "string"){
-const err140 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data75.reason !== undefined){
+if(typeof data75.reason !== "string"){
+const err140 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -13842,8 +13867,10 @@ vErrors.push(err140);
 }
 errors++;
 }
-if(!(((((data77 === "guest") || (data77 === "ended")) || (data77 === "killed")) || (data77 === "already")) || (data77 === "cancelled"))){
-const err141 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema78.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err141 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -13853,9 +13880,10 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err142 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.stop_method !== undefined){
+let data78 = data.stop_method;
+if(typeof data78 !== "string"){
+const err142 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -13864,11 +13892,8 @@ vErrors.push(err142);
 }
 errors++;
 }
-}
-if(data.restarts !== undefined){
-let data79 = data.restarts;
-if(!(((typeof data79 == "number") && (!(data79 % 1) && !isNaN(data79))) && (isFinite(data79)))){
-const err143 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!(((((data78 === "guest") || (data78 === "ended")) || (data78 === "killed")) || (data78 === "already")) || (data78 === "cancelled"))){
+const err143 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema78.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -13877,9 +13902,10 @@ vErrors.push(err143);
 }
 errors++;
 }
-if((typeof data79 == "number") && (isFinite(data79))){
-if(data79 < 1 || isNaN(data79)){
-const err144 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err144 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -13889,12 +13915,10 @@ vErrors.push(err144);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data80 = data.restarting_at;
-if(typeof data80 === "string"){
-if(!pattern44.test(data80)){
-const err145 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.restarts !== undefined){
+let data80 = data.restarts;
+if(!(((typeof data80 == "number") && (!(data80 % 1) && !isNaN(data80))) && (isFinite(data80)))){
+const err145 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -13903,9 +13927,9 @@ vErrors.push(err145);
 }
 errors++;
 }
-}
-else {
-const err146 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data80 == "number") && (isFinite(data80))){
+if(data80 < 1 || isNaN(data80)){
+const err146 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -13915,9 +13939,12 @@ vErrors.push(err146);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err147 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data.restarting_at !== undefined){
+let data81 = data.restarting_at;
+if(typeof data81 === "string"){
+if(!pattern44.test(data81)){
+const err147 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -13927,11 +13954,8 @@ vErrors.push(err147);
 errors++;
 }
 }
-if(data.error !== undefined){
-let data82 = data.error;
-if(data82 && typeof data82 == "object" && !Array.isArray(data82)){
-if(data82.code === undefined){
-const err148 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err148 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -13940,8 +13964,10 @@ vErrors.push(err148);
 }
 errors++;
 }
-if(data82.message === undefined){
-const err149 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err149 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -13950,11 +13976,12 @@ vErrors.push(err149);
 }
 errors++;
 }
-if(data82.code !== undefined){
-let data83 = data82.code;
-if(typeof data83 === "string"){
-if(!pattern91.test(data83)){
-const err150 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.error !== undefined){
+let data83 = data.error;
+if(data83 && typeof data83 == "object" && !Array.isArray(data83)){
+if(data83.code === undefined){
+const err150 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -13963,9 +13990,8 @@ vErrors.push(err150);
 }
 errors++;
 }
-}
-else {
-const err151 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data83.message === undefined){
+const err151 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -13974,10 +14000,11 @@ vErrors.push(err151);
 }
 errors++;
 }
-}
-if(data82.message !== undefined){
-if(typeof data82.message !== "string"){
-const err152 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data83.code !== undefined){
+let data84 = data83.code;
+if(typeof data84 === "string"){
+if(!pattern92.test(data84)){
+const err152 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -13987,9 +14014,8 @@ vErrors.push(err152);
 errors++;
 }
 }
-}
 else {
-const err153 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err153 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -13999,11 +14025,9 @@ vErrors.push(err153);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data85 = data.created;
-if(typeof data85 === "string"){
-if(!pattern44.test(data85)){
-const err154 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data83.message !== undefined){
+if(typeof data83.message !== "string"){
+const err154 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -14013,8 +14037,9 @@ vErrors.push(err154);
 errors++;
 }
 }
+}
 else {
-const err155 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err155 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -14024,11 +14049,11 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data86 = data.started;
+if(data.created !== undefined){
+let data86 = data.created;
 if(typeof data86 === "string"){
 if(!pattern44.test(data86)){
-const err156 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err156 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -14039,7 +14064,7 @@ errors++;
 }
 }
 else {
-const err157 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err157 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -14049,11 +14074,11 @@ vErrors.push(err157);
 errors++;
 }
 }
-if(data.finished !== undefined){
-let data87 = data.finished;
+if(data.started !== undefined){
+let data87 = data.started;
 if(typeof data87 === "string"){
 if(!pattern44.test(data87)){
-const err158 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err158 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -14064,7 +14089,7 @@ errors++;
 }
 }
 else {
-const err159 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err159 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -14074,14 +14099,39 @@ vErrors.push(err159);
 errors++;
 }
 }
-}
-else {
-const err160 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.finished !== undefined){
+let data88 = data.finished;
+if(typeof data88 === "string"){
+if(!pattern44.test(data88)){
+const err160 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err160];
 }
 else {
 vErrors.push(err160);
+}
+errors++;
+}
+}
+else {
+const err161 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err161];
+}
+else {
+vErrors.push(err161);
+}
+errors++;
+}
+}
+}
+else {
+const err162 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err162];
+}
+else {
+vErrors.push(err162);
 }
 errors++;
 }
@@ -14524,7 +14574,7 @@ return errors === 0;
 validate70.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceList = validate71;
-const schema82 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+const schema82 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
 function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -14927,9 +14977,11 @@ vErrors.push(err32);
 errors++;
 }
 }
-}
-else {
-const err33 = {instancePath:instancePath+"/instances/" + i0+"/agent",schemaPath:"#/properties/instances/items/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data12.renewed !== undefined){
+let data15 = data12.renewed;
+if(typeof data15 === "string"){
+if(!pattern44.test(data15)){
+const err33 = {instancePath:instancePath+"/instances/" + i0+"/agent/renewed",schemaPath:"#/properties/instances/items/properties/agent/properties/renewed/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -14939,11 +14991,8 @@ vErrors.push(err33);
 errors++;
 }
 }
-if(data1.image !== undefined){
-let data15 = data1.image;
-if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
-if(data15.reference === undefined){
-const err34 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
+else {
+const err34 = {instancePath:instancePath+"/instances/" + i0+"/agent/renewed",schemaPath:"#/properties/instances/items/properties/agent/properties/renewed/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -14952,9 +15001,10 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(data15.reference !== undefined){
-if(typeof data15.reference !== "string"){
-const err35 = {instancePath:instancePath+"/instances/" + i0+"/image/reference",schemaPath:"#/properties/instances/items/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err35 = {instancePath:instancePath+"/instances/" + i0+"/agent",schemaPath:"#/properties/instances/items/properties/agent/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -14964,11 +15014,11 @@ vErrors.push(err35);
 errors++;
 }
 }
-if(data15.digest !== undefined){
-let data17 = data15.digest;
-if(typeof data17 === "string"){
-if(!pattern69.test(data17)){
-const err36 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+if(data1.image !== undefined){
+let data16 = data1.image;
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+if(data16.reference === undefined){
+const err36 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/required",keyword:"required",params:{missingProperty: "reference"},message:"must have required property '"+"reference"+"'"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -14977,9 +15027,9 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-else {
-const err37 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data16.reference !== undefined){
+if(typeof data16.reference !== "string"){
+const err37 = {instancePath:instancePath+"/instances/" + i0+"/image/reference",schemaPath:"#/properties/instances/items/properties/image/properties/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -14989,9 +15039,11 @@ vErrors.push(err37);
 errors++;
 }
 }
-}
-else {
-const err38 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data16.digest !== undefined){
+let data18 = data16.digest;
+if(typeof data18 === "string"){
+if(!pattern70.test(data18)){
+const err38 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -15001,11 +15053,8 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data1.vmm !== undefined){
-let data18 = data1.vmm;
-if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
-if(data18.name === undefined){
-const err39 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+else {
+const err39 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -15014,8 +15063,10 @@ vErrors.push(err39);
 }
 errors++;
 }
-if(data18.version === undefined){
-const err40 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
+}
+}
+else {
+const err40 = {instancePath:instancePath+"/instances/" + i0+"/image",schemaPath:"#/properties/instances/items/properties/image/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -15024,8 +15075,12 @@ vErrors.push(err40);
 }
 errors++;
 }
-if(data18.accelerator === undefined){
-const err41 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
+}
+if(data1.vmm !== undefined){
+let data19 = data1.vmm;
+if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
+if(data19.name === undefined){
+const err41 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -15034,9 +15089,8 @@ vErrors.push(err41);
 }
 errors++;
 }
-if(data18.name !== undefined){
-if(typeof data18.name !== "string"){
-const err42 = {instancePath:instancePath+"/instances/" + i0+"/vmm/name",schemaPath:"#/properties/instances/items/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data19.version === undefined){
+const err42 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "version"},message:"must have required property '"+"version"+"'"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -15045,10 +15099,8 @@ vErrors.push(err42);
 }
 errors++;
 }
-}
-if(data18.version !== undefined){
-if(typeof data18.version !== "string"){
-const err43 = {instancePath:instancePath+"/instances/" + i0+"/vmm/version",schemaPath:"#/properties/instances/items/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data19.accelerator === undefined){
+const err43 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/required",keyword:"required",params:{missingProperty: "accelerator"},message:"must have required property '"+"accelerator"+"'"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -15057,10 +15109,9 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-if(data18.accelerator !== undefined){
-if(typeof data18.accelerator !== "string"){
-const err44 = {instancePath:instancePath+"/instances/" + i0+"/vmm/accelerator",schemaPath:"#/properties/instances/items/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data19.name !== undefined){
+if(typeof data19.name !== "string"){
+const err44 = {instancePath:instancePath+"/instances/" + i0+"/vmm/name",schemaPath:"#/properties/instances/items/properties/vmm/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -15070,9 +15121,9 @@ vErrors.push(err44);
 errors++;
 }
 }
-}
-else {
-const err45 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data19.version !== undefined){
+if(typeof data19.version !== "string"){
+const err45 = {instancePath:instancePath+"/instances/" + i0+"/vmm/version",schemaPath:"#/properties/instances/items/properties/vmm/properties/version/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -15082,13 +15133,9 @@ vErrors.push(err45);
 errors++;
 }
 }
-if(data1.resources !== undefined){
-let data22 = data1.resources;
-if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
-if(data22.vcpus !== undefined){
-let data23 = data22.vcpus;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
-const err46 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data19.accelerator !== undefined){
+if(typeof data19.accelerator !== "string"){
+const err46 = {instancePath:instancePath+"/instances/" + i0+"/vmm/accelerator",schemaPath:"#/properties/instances/items/properties/vmm/properties/accelerator/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -15097,9 +15144,10 @@ vErrors.push(err46);
 }
 errors++;
 }
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 < 1 || isNaN(data23)){
-const err47 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+else {
+const err47 = {instancePath:instancePath+"/instances/" + i0+"/vmm",schemaPath:"#/properties/instances/items/properties/vmm/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -15109,11 +15157,13 @@ vErrors.push(err47);
 errors++;
 }
 }
-}
-if(data22.memory !== undefined){
-let data24 = data22.memory;
+if(data1.resources !== undefined){
+let data23 = data1.resources;
+if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
+if(data23.vcpus !== undefined){
+let data24 = data23.vcpus;
 if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err48 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err48 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -15124,7 +15174,7 @@ errors++;
 }
 if((typeof data24 == "number") && (isFinite(data24))){
 if(data24 < 1 || isNaN(data24)){
-const err49 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err49 = {instancePath:instancePath+"/instances/" + i0+"/resources/vcpus",schemaPath:"#/properties/instances/items/properties/resources/properties/vcpus/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -15135,11 +15185,10 @@ errors++;
 }
 }
 }
-if(data22.cpu_quota !== undefined){
-let data25 = data22.cpu_quota;
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 <= 0 || isNaN(data25)){
-const err50 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
+if(data23.memory !== undefined){
+let data25 = data23.memory;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+const err50 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -15148,9 +15197,9 @@ vErrors.push(err50);
 }
 errors++;
 }
-}
-else {
-const err51 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 < 1 || isNaN(data25)){
+const err51 = {instancePath:instancePath+"/instances/" + i0+"/resources/memory",schemaPath:"#/properties/instances/items/properties/resources/properties/memory/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -15160,10 +15209,12 @@ vErrors.push(err51);
 errors++;
 }
 }
-if(data22.rss !== undefined){
-let data26 = data22.rss;
-if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
-const err52 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data23.cpu_quota !== undefined){
+let data26 = data23.cpu_quota;
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 <= 0 || isNaN(data26)){
+const err52 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/exclusiveMinimum",keyword:"exclusiveMinimum",params:{comparison: ">", limit: 0},message:"must be > 0"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -15172,9 +15223,9 @@ vErrors.push(err52);
 }
 errors++;
 }
-if((typeof data26 == "number") && (isFinite(data26))){
-if(data26 < 0 || isNaN(data26)){
-const err53 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+else {
+const err53 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_quota",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_quota/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -15184,11 +15235,10 @@ vErrors.push(err53);
 errors++;
 }
 }
-}
-if(data22.cpu_time_ms !== undefined){
-let data27 = data22.cpu_time_ms;
+if(data23.rss !== undefined){
+let data27 = data23.rss;
 if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
-const err54 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err54 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -15199,7 +15249,7 @@ errors++;
 }
 if((typeof data27 == "number") && (isFinite(data27))){
 if(data27 < 0 || isNaN(data27)){
-const err55 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err55 = {instancePath:instancePath+"/instances/" + i0+"/resources/rss",schemaPath:"#/properties/instances/items/properties/resources/properties/rss/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -15210,10 +15260,10 @@ errors++;
 }
 }
 }
-if(data22.disk_read !== undefined){
-let data28 = data22.disk_read;
+if(data23.cpu_time_ms !== undefined){
+let data28 = data23.cpu_time_ms;
 if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
-const err56 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err56 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -15224,7 +15274,7 @@ errors++;
 }
 if((typeof data28 == "number") && (isFinite(data28))){
 if(data28 < 0 || isNaN(data28)){
-const err57 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err57 = {instancePath:instancePath+"/instances/" + i0+"/resources/cpu_time_ms",schemaPath:"#/properties/instances/items/properties/resources/properties/cpu_time_ms/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -15235,10 +15285,10 @@ errors++;
 }
 }
 }
-if(data22.disk_written !== undefined){
-let data29 = data22.disk_written;
+if(data23.disk_read !== undefined){
+let data29 = data23.disk_read;
 if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
-const err58 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err58 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -15249,7 +15299,7 @@ errors++;
 }
 if((typeof data29 == "number") && (isFinite(data29))){
 if(data29 < 0 || isNaN(data29)){
-const err59 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err59 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_read",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_read/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -15260,9 +15310,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err60 = {instancePath:instancePath+"/instances/" + i0+"/resources",schemaPath:"#/properties/instances/items/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data23.disk_written !== undefined){
+let data30 = data23.disk_written;
+if(!(((typeof data30 == "number") && (!(data30 % 1) && !isNaN(data30))) && (isFinite(data30)))){
+const err60 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -15271,16 +15322,9 @@ vErrors.push(err60);
 }
 errors++;
 }
-}
-if(data1.disks !== undefined){
-let data30 = data1.disks;
-if(Array.isArray(data30)){
-const len2 = data30.length;
-for(let i2=0; i2<len2; i2++){
-let data31 = data30[i2];
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.size === undefined){
-const err61 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
+if((typeof data30 == "number") && (isFinite(data30))){
+if(data30 < 0 || isNaN(data30)){
+const err61 = {instancePath:instancePath+"/instances/" + i0+"/resources/disk_written",schemaPath:"#/properties/instances/items/properties/resources/properties/disk_written/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -15289,8 +15333,11 @@ vErrors.push(err61);
 }
 errors++;
 }
-if(data31.read_only === undefined){
-const err62 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+}
+else {
+const err62 = {instancePath:instancePath+"/instances/" + i0+"/resources",schemaPath:"#/properties/instances/items/properties/resources/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -15299,9 +15346,16 @@ vErrors.push(err62);
 }
 errors++;
 }
-if(data31.name !== undefined){
-if(typeof data31.name !== "string"){
-const err63 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/name",schemaPath:"#/properties/instances/items/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.disks !== undefined){
+let data31 = data1.disks;
+if(Array.isArray(data31)){
+const len2 = data31.length;
+for(let i2=0; i2<len2; i2++){
+let data32 = data31[i2];
+if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
+if(data32.size === undefined){
+const err63 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "size"},message:"must have required property '"+"size"+"'"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -15310,11 +15364,8 @@ vErrors.push(err63);
 }
 errors++;
 }
-}
-if(data31.size !== undefined){
-let data33 = data31.size;
-if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
-const err64 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data32.read_only === undefined){
+const err64 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -15323,9 +15374,9 @@ vErrors.push(err64);
 }
 errors++;
 }
-if((typeof data33 == "number") && (isFinite(data33))){
-if(data33 < 1 || isNaN(data33)){
-const err65 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(data32.name !== undefined){
+if(typeof data32.name !== "string"){
+const err65 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/name",schemaPath:"#/properties/instances/items/properties/disks/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -15335,10 +15386,10 @@ vErrors.push(err65);
 errors++;
 }
 }
-}
-if(data31.read_only !== undefined){
-if(typeof data31.read_only !== "boolean"){
-const err66 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/read_only",schemaPath:"#/properties/instances/items/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data32.size !== undefined){
+let data34 = data32.size;
+if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
+const err66 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -15347,10 +15398,9 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-}
-else {
-const err67 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data34 == "number") && (isFinite(data34))){
+if(data34 < 1 || isNaN(data34)){
+const err67 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/size",schemaPath:"#/properties/instances/items/properties/disks/items/properties/size/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -15361,8 +15411,9 @@ errors++;
 }
 }
 }
-else {
-const err68 = {instancePath:instancePath+"/instances/" + i0+"/disks",schemaPath:"#/properties/instances/items/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data32.read_only !== undefined){
+if(typeof data32.read_only !== "boolean"){
+const err68 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2+"/read_only",schemaPath:"#/properties/instances/items/properties/disks/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -15372,15 +15423,9 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data35 = data1.volumes;
-if(Array.isArray(data35)){
-const len3 = data35.length;
-for(let i3=0; i3<len3; i3++){
-let data36 = data35[i3];
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-if(data36.name === undefined){
-const err69 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err69 = {instancePath:instancePath+"/instances/" + i0+"/disks/" + i2,schemaPath:"#/properties/instances/items/properties/disks/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -15389,8 +15434,10 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(data36.read_only === undefined){
-const err70 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+}
+else {
+const err70 = {instancePath:instancePath+"/instances/" + i0+"/disks",schemaPath:"#/properties/instances/items/properties/disks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -15399,9 +15446,16 @@ vErrors.push(err70);
 }
 errors++;
 }
-if(data36.name !== undefined){
-if(typeof data36.name !== "string"){
-const err71 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.volumes !== undefined){
+let data36 = data1.volumes;
+if(Array.isArray(data36)){
+const len3 = data36.length;
+for(let i3=0; i3<len3; i3++){
+let data37 = data36[i3];
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+if(data37.name === undefined){
+const err71 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -15410,10 +15464,8 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-if(data36.read_only !== undefined){
-if(typeof data36.read_only !== "boolean"){
-const err72 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data37.read_only === undefined){
+const err72 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -15422,10 +15474,9 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-}
-else {
-const err73 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data37.name !== undefined){
+if(typeof data37.name !== "string"){
+const err73 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/name",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -15435,9 +15486,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-}
-else {
-const err74 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data37.read_only !== undefined){
+if(typeof data37.read_only !== "boolean"){
+const err74 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3+"/read_only",schemaPath:"#/properties/instances/items/properties/volumes/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -15447,15 +15498,9 @@ vErrors.push(err74);
 errors++;
 }
 }
-if(data1.shares !== undefined){
-let data39 = data1.shares;
-if(Array.isArray(data39)){
-const len4 = data39.length;
-for(let i4=0; i4<len4; i4++){
-let data40 = data39[i4];
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-if(data40.source === undefined){
-const err75 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+else {
+const err75 = {instancePath:instancePath+"/instances/" + i0+"/volumes/" + i3,schemaPath:"#/properties/instances/items/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -15464,8 +15509,10 @@ vErrors.push(err75);
 }
 errors++;
 }
-if(data40.target === undefined){
-const err76 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+}
+else {
+const err76 = {instancePath:instancePath+"/instances/" + i0+"/volumes",schemaPath:"#/properties/instances/items/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -15474,8 +15521,16 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(data40.read_only === undefined){
-const err77 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
+}
+if(data1.shares !== undefined){
+let data40 = data1.shares;
+if(Array.isArray(data40)){
+const len4 = data40.length;
+for(let i4=0; i4<len4; i4++){
+let data41 = data40[i4];
+if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
+if(data41.source === undefined){
+const err77 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -15484,8 +15539,8 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(data40.mounted === undefined){
-const err78 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
+if(data41.target === undefined){
+const err78 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -15494,9 +15549,8 @@ vErrors.push(err78);
 }
 errors++;
 }
-if(data40.source !== undefined){
-if(typeof data40.source !== "string"){
-const err79 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/source",schemaPath:"#/properties/instances/items/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data41.read_only === undefined){
+const err79 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "read_only"},message:"must have required property '"+"read_only"+"'"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -15505,10 +15559,8 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-if(data40.target !== undefined){
-if(typeof data40.target !== "string"){
-const err80 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/target",schemaPath:"#/properties/instances/items/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data41.mounted === undefined){
+const err80 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/required",keyword:"required",params:{missingProperty: "mounted"},message:"must have required property '"+"mounted"+"'"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -15517,10 +15569,9 @@ vErrors.push(err80);
 }
 errors++;
 }
-}
-if(data40.read_only !== undefined){
-if(typeof data40.read_only !== "boolean"){
-const err81 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/read_only",schemaPath:"#/properties/instances/items/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data41.source !== undefined){
+if(typeof data41.source !== "string"){
+const err81 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/source",schemaPath:"#/properties/instances/items/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -15530,9 +15581,9 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data40.mounted !== undefined){
-if(typeof data40.mounted !== "boolean"){
-const err82 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/mounted",schemaPath:"#/properties/instances/items/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data41.target !== undefined){
+if(typeof data41.target !== "string"){
+const err82 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/target",schemaPath:"#/properties/instances/items/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -15542,9 +15593,9 @@ vErrors.push(err82);
 errors++;
 }
 }
-if(data40.reason !== undefined){
-if(typeof data40.reason !== "string"){
-const err83 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/reason",schemaPath:"#/properties/instances/items/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data41.read_only !== undefined){
+if(typeof data41.read_only !== "boolean"){
+const err83 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/read_only",schemaPath:"#/properties/instances/items/properties/shares/items/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -15554,9 +15605,9 @@ vErrors.push(err83);
 errors++;
 }
 }
-}
-else {
-const err84 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data41.mounted !== undefined){
+if(typeof data41.mounted !== "boolean"){
+const err84 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/mounted",schemaPath:"#/properties/instances/items/properties/shares/items/properties/mounted/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -15566,9 +15617,9 @@ vErrors.push(err84);
 errors++;
 }
 }
-}
-else {
-const err85 = {instancePath:instancePath+"/instances/" + i0+"/shares",schemaPath:"#/properties/instances/items/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data41.reason !== undefined){
+if(typeof data41.reason !== "string"){
+const err85 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4+"/reason",schemaPath:"#/properties/instances/items/properties/shares/items/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -15578,11 +15629,9 @@ vErrors.push(err85);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data46 = data1.network;
-if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
-if(data46.mode === undefined){
-const err86 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
+}
+else {
+const err86 = {instancePath:instancePath+"/instances/" + i0+"/shares/" + i4,schemaPath:"#/properties/instances/items/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -15591,10 +15640,10 @@ vErrors.push(err86);
 }
 errors++;
 }
-if(data46.mode !== undefined){
-let data47 = data46.mode;
-if(!(((data47 === "user") || (data47 === "none")) || (data47 === "bridge"))){
-const err87 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err87 = {instancePath:instancePath+"/instances/" + i0+"/shares",schemaPath:"#/properties/instances/items/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -15604,9 +15653,11 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data46.name !== undefined){
-if(typeof data46.name !== "string"){
-const err88 = {instancePath:instancePath+"/instances/" + i0+"/network/name",schemaPath:"#/properties/instances/items/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.network !== undefined){
+let data47 = data1.network;
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+if(data47.mode === undefined){
+const err88 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/required",keyword:"required",params:{missingProperty: "mode"},message:"must have required property '"+"mode"+"'"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -15615,10 +15666,10 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-if(data46.address !== undefined){
-if(typeof data46.address !== "string"){
-const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/address",schemaPath:"#/properties/instances/items/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.mode !== undefined){
+let data48 = data47.mode;
+if(!(((data48 === "user") || (data48 === "none")) || (data48 === "bridge"))){
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -15628,9 +15679,9 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data46.mac !== undefined){
-if(typeof data46.mac !== "string"){
-const err90 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.name !== undefined){
+if(typeof data47.name !== "string"){
+const err90 = {instancePath:instancePath+"/instances/" + i0+"/network/name",schemaPath:"#/properties/instances/items/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -15640,9 +15691,9 @@ vErrors.push(err90);
 errors++;
 }
 }
-if(data46.outbound !== undefined){
-if(typeof data46.outbound !== "boolean"){
-const err91 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data47.address !== undefined){
+if(typeof data47.address !== "string"){
+const err91 = {instancePath:instancePath+"/instances/" + i0+"/network/address",schemaPath:"#/properties/instances/items/properties/network/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -15652,13 +15703,9 @@ vErrors.push(err91);
 errors++;
 }
 }
-if(data46.allow !== undefined){
-let data52 = data46.allow;
-if(Array.isArray(data52)){
-const len5 = data52.length;
-for(let i5=0; i5<len5; i5++){
-if(typeof data52[i5] !== "string"){
-const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data47.mac !== undefined){
+if(typeof data47.mac !== "string"){
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/mac",schemaPath:"#/properties/instances/items/properties/network/properties/mac/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -15668,9 +15715,9 @@ vErrors.push(err92);
 errors++;
 }
 }
-}
-else {
-const err93 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data47.outbound !== undefined){
+if(typeof data47.outbound !== "boolean"){
+const err93 = {instancePath:instancePath+"/instances/" + i0+"/network/outbound",schemaPath:"#/properties/instances/items/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -15680,15 +15727,13 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data46.ports !== undefined){
-let data54 = data46.ports;
-if(Array.isArray(data54)){
-const len6 = data54.length;
-for(let i6=0; i6<len6; i6++){
-let data55 = data54[i6];
-if(data55 && typeof data55 == "object" && !Array.isArray(data55)){
-if(data55.protocol === undefined){
-const err94 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(data47.allow !== undefined){
+let data53 = data47.allow;
+if(Array.isArray(data53)){
+const len5 = data53.length;
+for(let i5=0; i5<len5; i5++){
+if(typeof data53[i5] !== "string"){
+const err94 = {instancePath:instancePath+"/instances/" + i0+"/network/allow/" + i5,schemaPath:"#/properties/instances/items/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -15697,8 +15742,10 @@ vErrors.push(err94);
 }
 errors++;
 }
-if(data55.address === undefined){
-const err95 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+}
+}
+else {
+const err95 = {instancePath:instancePath+"/instances/" + i0+"/network/allow",schemaPath:"#/properties/instances/items/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -15707,8 +15754,16 @@ vErrors.push(err95);
 }
 errors++;
 }
-if(data55.host === undefined){
-const err96 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+}
+if(data47.ports !== undefined){
+let data55 = data47.ports;
+if(Array.isArray(data55)){
+const len6 = data55.length;
+for(let i6=0; i6<len6; i6++){
+let data56 = data55[i6];
+if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
+if(data56.protocol === undefined){
+const err96 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -15717,8 +15772,8 @@ vErrors.push(err96);
 }
 errors++;
 }
-if(data55.guest === undefined){
-const err97 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(data56.address === undefined){
+const err97 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -15727,10 +15782,8 @@ vErrors.push(err97);
 }
 errors++;
 }
-if(data55.protocol !== undefined){
-let data56 = data55.protocol;
-if(!((data56 === "tcp") || (data56 === "udp"))){
-const err98 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(data56.host === undefined){
+const err98 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -15739,10 +15792,8 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-if(data55.address !== undefined){
-if(typeof data55.address !== "string"){
-const err99 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data56.guest === undefined){
+const err99 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -15751,11 +15802,10 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-if(data55.host !== undefined){
-let data58 = data55.host;
-if(!(((typeof data58 == "number") && (!(data58 % 1) && !isNaN(data58))) && (isFinite(data58)))){
-const err100 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data56.protocol !== undefined){
+let data57 = data56.protocol;
+if(!((data57 === "tcp") || (data57 === "udp"))){
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -15764,9 +15814,10 @@ vErrors.push(err100);
 }
 errors++;
 }
-if((typeof data58 == "number") && (isFinite(data58))){
-if(data58 > 65535 || isNaN(data58)){
-const err101 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data56.address !== undefined){
+if(typeof data56.address !== "string"){
+const err101 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/address",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -15775,8 +15826,11 @@ vErrors.push(err101);
 }
 errors++;
 }
-if(data58 < 1 || isNaN(data58)){
-const err102 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data56.host !== undefined){
+let data59 = data56.host;
+if(!(((typeof data59 == "number") && (!(data59 % 1) && !isNaN(data59))) && (isFinite(data59)))){
+const err102 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -15785,12 +15839,9 @@ vErrors.push(err102);
 }
 errors++;
 }
-}
-}
-if(data55.guest !== undefined){
-let data59 = data55.guest;
-if(!(((typeof data59 == "number") && (!(data59 % 1) && !isNaN(data59))) && (isFinite(data59)))){
-const err103 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data59 == "number") && (isFinite(data59))){
+if(data59 > 65535 || isNaN(data59)){
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -15799,9 +15850,8 @@ vErrors.push(err103);
 }
 errors++;
 }
-if((typeof data59 == "number") && (isFinite(data59))){
-if(data59 > 65535 || isNaN(data59)){
-const err104 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data59 < 1 || isNaN(data59)){
+const err104 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/host",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -15810,8 +15860,12 @@ vErrors.push(err104);
 }
 errors++;
 }
-if(data59 < 1 || isNaN(data59)){
-const err105 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data56.guest !== undefined){
+let data60 = data56.guest;
+if(!(((typeof data60 == "number") && (!(data60 % 1) && !isNaN(data60))) && (isFinite(data60)))){
+const err105 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -15820,11 +15874,9 @@ vErrors.push(err105);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err106 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data60 == "number") && (isFinite(data60))){
+if(data60 > 65535 || isNaN(data60)){
+const err106 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -15833,10 +15885,8 @@ vErrors.push(err106);
 }
 errors++;
 }
-}
-}
-else {
-const err107 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data60 < 1 || isNaN(data60)){
+const err107 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/guest",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -15847,8 +15897,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err108 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err108 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6,schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -15858,11 +15909,9 @@ vErrors.push(err108);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data60 = data1.ssh;
-if(data60 && typeof data60 == "object" && !Array.isArray(data60)){
-if(data60.user === undefined){
-const err109 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
+}
+else {
+const err109 = {instancePath:instancePath+"/instances/" + i0+"/network/ports",schemaPath:"#/properties/instances/items/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -15871,8 +15920,10 @@ vErrors.push(err109);
 }
 errors++;
 }
-if(data60.identity_file === undefined){
-const err110 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
+}
+}
+else {
+const err110 = {instancePath:instancePath+"/instances/" + i0+"/network",schemaPath:"#/properties/instances/items/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -15881,9 +15932,12 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(data60.user !== undefined){
-if(typeof data60.user !== "string"){
-const err111 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data1.ssh !== undefined){
+let data61 = data1.ssh;
+if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
+if(data61.user === undefined){
+const err111 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "user"},message:"must have required property '"+"user"+"'"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -15892,10 +15946,8 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-if(data60.identity_file !== undefined){
-if(typeof data60.identity_file !== "string"){
-const err112 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data61.identity_file === undefined){
+const err112 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/required",keyword:"required",params:{missingProperty: "identity_file"},message:"must have required property '"+"identity_file"+"'"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -15904,10 +15956,9 @@ vErrors.push(err112);
 }
 errors++;
 }
-}
-}
-else {
-const err113 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data61.user !== undefined){
+if(typeof data61.user !== "string"){
+const err113 = {instancePath:instancePath+"/instances/" + i0+"/ssh/user",schemaPath:"#/properties/instances/items/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -15917,14 +15968,9 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data1.timings_ms !== undefined){
-let data63 = data1.timings_ms;
-if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
-if(data63.resolve !== undefined){
-let data64 = data63.resolve;
-if((typeof data64 == "number") && (isFinite(data64))){
-if(data64 < 0 || isNaN(data64)){
-const err114 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data61.identity_file !== undefined){
+if(typeof data61.identity_file !== "string"){
+const err114 = {instancePath:instancePath+"/instances/" + i0+"/ssh/identity_file",schemaPath:"#/properties/instances/items/properties/ssh/properties/identity_file/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -15934,8 +15980,9 @@ vErrors.push(err114);
 errors++;
 }
 }
+}
 else {
-const err115 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err115 = {instancePath:instancePath+"/instances/" + i0+"/ssh",schemaPath:"#/properties/instances/items/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -15945,11 +15992,14 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data63.verify !== undefined){
-let data65 = data63.verify;
+if(data1.timings_ms !== undefined){
+let data64 = data1.timings_ms;
+if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
+if(data64.resolve !== undefined){
+let data65 = data64.resolve;
 if((typeof data65 == "number") && (isFinite(data65))){
 if(data65 < 0 || isNaN(data65)){
-const err116 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err116 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -15960,7 +16010,7 @@ errors++;
 }
 }
 else {
-const err117 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err117 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resolve",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resolve/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -15970,11 +16020,11 @@ vErrors.push(err117);
 errors++;
 }
 }
-if(data63.prepare !== undefined){
-let data66 = data63.prepare;
+if(data64.verify !== undefined){
+let data66 = data64.verify;
 if((typeof data66 == "number") && (isFinite(data66))){
 if(data66 < 0 || isNaN(data66)){
-const err118 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err118 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -15985,7 +16035,7 @@ errors++;
 }
 }
 else {
-const err119 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err119 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/verify",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/verify/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -15995,11 +16045,11 @@ vErrors.push(err119);
 errors++;
 }
 }
-if(data63.spawn !== undefined){
-let data67 = data63.spawn;
+if(data64.prepare !== undefined){
+let data67 = data64.prepare;
 if((typeof data67 == "number") && (isFinite(data67))){
 if(data67 < 0 || isNaN(data67)){
-const err120 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err120 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -16010,7 +16060,7 @@ errors++;
 }
 }
 else {
-const err121 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err121 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/prepare",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/prepare/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -16020,11 +16070,11 @@ vErrors.push(err121);
 errors++;
 }
 }
-if(data63.resume !== undefined){
-let data68 = data63.resume;
+if(data64.spawn !== undefined){
+let data68 = data64.spawn;
 if((typeof data68 == "number") && (isFinite(data68))){
 if(data68 < 0 || isNaN(data68)){
-const err122 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err122 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -16035,7 +16085,7 @@ errors++;
 }
 }
 else {
-const err123 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err123 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/spawn",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/spawn/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -16045,11 +16095,11 @@ vErrors.push(err123);
 errors++;
 }
 }
-if(data63.load !== undefined){
-let data69 = data63.load;
+if(data64.resume !== undefined){
+let data69 = data64.resume;
 if((typeof data69 == "number") && (isFinite(data69))){
 if(data69 < 0 || isNaN(data69)){
-const err124 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err124 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -16060,7 +16110,7 @@ errors++;
 }
 }
 else {
-const err125 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err125 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/resume",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/resume/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -16070,11 +16120,11 @@ vErrors.push(err125);
 errors++;
 }
 }
-if(data63.running !== undefined){
-let data70 = data63.running;
+if(data64.load !== undefined){
+let data70 = data64.load;
 if((typeof data70 == "number") && (isFinite(data70))){
 if(data70 < 0 || isNaN(data70)){
-const err126 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err126 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -16085,7 +16135,7 @@ errors++;
 }
 }
 else {
-const err127 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err127 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/load",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/load/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -16095,11 +16145,11 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data63.total !== undefined){
-let data71 = data63.total;
+if(data64.running !== undefined){
+let data71 = data64.running;
 if((typeof data71 == "number") && (isFinite(data71))){
 if(data71 < 0 || isNaN(data71)){
-const err128 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err128 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -16110,7 +16160,7 @@ errors++;
 }
 }
 else {
-const err129 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+const err129 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/running",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/running/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -16120,9 +16170,11 @@ vErrors.push(err129);
 errors++;
 }
 }
-}
-else {
-const err130 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data64.total !== undefined){
+let data72 = data64.total;
+if((typeof data72 == "number") && (isFinite(data72))){
+if(data72 < 0 || isNaN(data72)){
+const err130 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -16132,11 +16184,8 @@ vErrors.push(err130);
 errors++;
 }
 }
-if(data1.snapshot !== undefined){
-let data72 = data1.snapshot;
-if(typeof data72 === "string"){
-if(!pattern69.test(data72)){
-const err131 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
+else {
+const err131 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms/total",schemaPath:"#/properties/instances/items/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -16146,8 +16195,9 @@ vErrors.push(err131);
 errors++;
 }
 }
+}
 else {
-const err132 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err132 = {instancePath:instancePath+"/instances/" + i0+"/timings_ms",schemaPath:"#/properties/instances/items/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -16157,11 +16207,11 @@ vErrors.push(err132);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data73 = data1.generation_id;
+if(data1.snapshot !== undefined){
+let data73 = data1.snapshot;
 if(typeof data73 === "string"){
-if(!pattern45.test(data73)){
-const err133 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(!pattern70.test(data73)){
+const err133 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -16172,7 +16222,7 @@ errors++;
 }
 }
 else {
-const err134 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err134 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -16182,13 +16232,11 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data1.warnings !== undefined){
-let data74 = data1.warnings;
-if(Array.isArray(data74)){
-const len7 = data74.length;
-for(let i7=0; i7<len7; i7++){
-if(typeof data74[i7] !== "string"){
-const err135 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i7,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.generation_id !== undefined){
+let data74 = data1.generation_id;
+if(typeof data74 === "string"){
+if(!pattern45.test(data74)){
+const err135 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -16198,9 +16246,8 @@ vErrors.push(err135);
 errors++;
 }
 }
-}
 else {
-const err136 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err136 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -16210,11 +16257,13 @@ vErrors.push(err136);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data76 = data1.exit;
-if(data76 && typeof data76 == "object" && !Array.isArray(data76)){
-if(data76.reason === undefined){
-const err137 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data1.warnings !== undefined){
+let data75 = data1.warnings;
+if(Array.isArray(data75)){
+const len7 = data75.length;
+for(let i7=0; i7<len7; i7++){
+if(typeof data75[i7] !== "string"){
+const err137 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i7,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -16223,10 +16272,10 @@ vErrors.push(err137);
 }
 errors++;
 }
-if(data76.status !== undefined){
-let data77 = data76.status;
-if(!(((typeof data77 == "number") && (!(data77 % 1) && !isNaN(data77))) && (isFinite(data77)))){
-const err138 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+}
+else {
+const err138 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -16236,9 +16285,11 @@ vErrors.push(err138);
 errors++;
 }
 }
-if(data76.reason !== undefined){
-if(typeof data76.reason !== "string"){
-const err139 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.exit !== undefined){
+let data77 = data1.exit;
+if(data77 && typeof data77 == "object" && !Array.isArray(data77)){
+if(data77.reason === undefined){
+const err139 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -16247,10 +16298,10 @@ vErrors.push(err139);
 }
 errors++;
 }
-}
-}
-else {
-const err140 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data77.status !== undefined){
+let data78 = data77.status;
+if(!(((typeof data78 == "number") && (!(data78 % 1) && !isNaN(data78))) && (isFinite(data78)))){
+const err140 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -16260,10 +16311,9 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data79 = data1.stop_method;
-if(typeof data79 !== "string"){
-const err141 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data77.reason !== undefined){
+if(typeof data77.reason !== "string"){
+const err141 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -16272,8 +16322,10 @@ vErrors.push(err141);
 }
 errors++;
 }
-if(!(((((data79 === "guest") || (data79 === "ended")) || (data79 === "killed")) || (data79 === "already")) || (data79 === "cancelled"))){
-const err142 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err142 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -16283,9 +16335,10 @@ vErrors.push(err142);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err143 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.stop_method !== undefined){
+let data80 = data1.stop_method;
+if(typeof data80 !== "string"){
+const err143 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -16294,11 +16347,8 @@ vErrors.push(err143);
 }
 errors++;
 }
-}
-if(data1.restarts !== undefined){
-let data81 = data1.restarts;
-if(!(((typeof data81 == "number") && (!(data81 % 1) && !isNaN(data81))) && (isFinite(data81)))){
-const err144 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(!(((((data80 === "guest") || (data80 === "ended")) || (data80 === "killed")) || (data80 === "already")) || (data80 === "cancelled"))){
+const err144 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -16307,9 +16357,10 @@ vErrors.push(err144);
 }
 errors++;
 }
-if((typeof data81 == "number") && (isFinite(data81))){
-if(data81 < 1 || isNaN(data81)){
-const err145 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err145 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -16319,12 +16370,10 @@ vErrors.push(err145);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data82 = data1.restarting_at;
-if(typeof data82 === "string"){
-if(!pattern44.test(data82)){
-const err146 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.restarts !== undefined){
+let data82 = data1.restarts;
+if(!(((typeof data82 == "number") && (!(data82 % 1) && !isNaN(data82))) && (isFinite(data82)))){
+const err146 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -16333,9 +16382,9 @@ vErrors.push(err146);
 }
 errors++;
 }
-}
-else {
-const err147 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data82 == "number") && (isFinite(data82))){
+if(data82 < 1 || isNaN(data82)){
+const err147 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -16345,9 +16394,12 @@ vErrors.push(err147);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err148 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data1.restarting_at !== undefined){
+let data83 = data1.restarting_at;
+if(typeof data83 === "string"){
+if(!pattern44.test(data83)){
+const err148 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -16357,11 +16409,8 @@ vErrors.push(err148);
 errors++;
 }
 }
-if(data1.error !== undefined){
-let data84 = data1.error;
-if(data84 && typeof data84 == "object" && !Array.isArray(data84)){
-if(data84.code === undefined){
-const err149 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err149 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -16370,8 +16419,10 @@ vErrors.push(err149);
 }
 errors++;
 }
-if(data84.message === undefined){
-const err150 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err150 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -16380,11 +16431,12 @@ vErrors.push(err150);
 }
 errors++;
 }
-if(data84.code !== undefined){
-let data85 = data84.code;
-if(typeof data85 === "string"){
-if(!pattern91.test(data85)){
-const err151 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.error !== undefined){
+let data85 = data1.error;
+if(data85 && typeof data85 == "object" && !Array.isArray(data85)){
+if(data85.code === undefined){
+const err151 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -16393,9 +16445,8 @@ vErrors.push(err151);
 }
 errors++;
 }
-}
-else {
-const err152 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data85.message === undefined){
+const err152 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -16404,10 +16455,11 @@ vErrors.push(err152);
 }
 errors++;
 }
-}
-if(data84.message !== undefined){
-if(typeof data84.message !== "string"){
-const err153 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data85.code !== undefined){
+let data86 = data85.code;
+if(typeof data86 === "string"){
+if(!pattern92.test(data86)){
+const err153 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -16417,9 +16469,8 @@ vErrors.push(err153);
 errors++;
 }
 }
-}
 else {
-const err154 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err154 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -16429,11 +16480,9 @@ vErrors.push(err154);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data87 = data1.created;
-if(typeof data87 === "string"){
-if(!pattern44.test(data87)){
-const err155 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data85.message !== undefined){
+if(typeof data85.message !== "string"){
+const err155 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -16443,8 +16492,9 @@ vErrors.push(err155);
 errors++;
 }
 }
+}
 else {
-const err156 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err156 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -16454,11 +16504,11 @@ vErrors.push(err156);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data88 = data1.started;
+if(data1.created !== undefined){
+let data88 = data1.created;
 if(typeof data88 === "string"){
 if(!pattern44.test(data88)){
-const err157 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err157 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -16469,7 +16519,7 @@ errors++;
 }
 }
 else {
-const err158 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err158 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -16479,11 +16529,11 @@ vErrors.push(err158);
 errors++;
 }
 }
-if(data1.finished !== undefined){
-let data89 = data1.finished;
+if(data1.started !== undefined){
+let data89 = data1.started;
 if(typeof data89 === "string"){
 if(!pattern44.test(data89)){
-const err159 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err159 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -16494,7 +16544,7 @@ errors++;
 }
 }
 else {
-const err160 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err160 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -16504,9 +16554,11 @@ vErrors.push(err160);
 errors++;
 }
 }
-}
-else {
-const err161 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.finished !== undefined){
+let data90 = data1.finished;
+if(typeof data90 === "string"){
+if(!pattern44.test(data90)){
+const err161 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -16516,9 +16568,8 @@ vErrors.push(err161);
 errors++;
 }
 }
-}
 else {
-const err162 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err162 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -16530,12 +16581,36 @@ errors++;
 }
 }
 else {
-const err163 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err163 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err163];
 }
 else {
 vErrors.push(err163);
+}
+errors++;
+}
+}
+}
+else {
+const err164 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err164];
+}
+else {
+vErrors.push(err164);
+}
+errors++;
+}
+}
+}
+else {
+const err165 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err165];
+}
+else {
+vErrors.push(err165);
 }
 errors++;
 }
@@ -17031,7 +17106,7 @@ errors++;
 if(data11.code !== undefined){
 let data12 = data11.code;
 if(typeof data12 === "string"){
-if(!pattern91.test(data12)){
+if(!pattern92.test(data12)){
 const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
@@ -17310,7 +17385,7 @@ errors++;
 if(data19.snapshot !== undefined){
 let data21 = data19.snapshot;
 if(typeof data21 === "string"){
-if(!pattern69.test(data21)){
+if(!pattern70.test(data21)){
 const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
@@ -17408,7 +17483,7 @@ errors++;
 if(data24.code !== undefined){
 let data25 = data24.code;
 if(typeof data25 === "string"){
-if(!pattern91.test(data25)){
+if(!pattern92.test(data25)){
 const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err56];
@@ -17551,7 +17626,7 @@ errors++;
 if(data30.code !== undefined){
 let data31 = data30.code;
 if(typeof data31 === "string"){
-if(!pattern91.test(data31)){
+if(!pattern92.test(data31)){
 const err68 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
@@ -18163,7 +18238,7 @@ errors++;
 if(data19.code !== undefined){
 let data20 = data19.code;
 if(typeof data20 === "string"){
-if(!pattern91.test(data20)){
+if(!pattern92.test(data20)){
 const err39 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err39];
@@ -18473,7 +18548,7 @@ errors++;
 if(data6.code !== undefined){
 let data7 = data6.code;
 if(typeof data7 === "string"){
-if(!pattern91.test(data7)){
+if(!pattern92.test(data7)){
 const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -18637,7 +18712,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern91.test(data2)){
+if(!pattern92.test(data2)){
 const err4 = {instancePath:instancePath+"/errors/" + i0+"/code",schemaPath:"#/properties/errors/items/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -18748,7 +18823,7 @@ errors++;
 if(data.code !== undefined){
 let data0 = data.code;
 if(typeof data0 === "string"){
-if(!pattern91.test(data0)){
+if(!pattern92.test(data0)){
 const err2 = {instancePath:instancePath+"/code",schemaPath:"#/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -18852,7 +18927,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern69.test(data)){
+if(!pattern70.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];

@@ -1,12 +1,11 @@
-import { randomBytes } from "node:crypto"
 import type { Duplex } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import { AgentSession } from "./session.ts"
+import { type Resumed, reseed, settleGuest } from "./settle.ts"
 
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
-const SEED = 32
 /** How often an agent that does something is asked whether it is there, and how long it may take to say so. */
 const LOOK_MS = 10_000
 const ANSWER_MS = 15_000
@@ -16,13 +15,15 @@ export interface AgentState {
   readonly ready: boolean
   /** Since when it answers, in RFC 3339. */
   readonly since?: string
+  /** Of a machine that goes on from a snapshot: since when it is one of its own, in RFC 3339. */
+  readonly renewed?: string
 }
 
 export interface AgentOptions {
   /** The channel, for one at a time; undefined while there is none. */
   readonly connect: () => Promise<Duplex | undefined>
-  /** The machine goes on from a snapshot: its clock and its random bytes are those of its source. */
-  readonly resumed: boolean
+  /** Of a machine that goes on from a snapshot. */
+  readonly resumed?: Resumed
   /** Whether the guest runs just now: one that stands still is not silent. */
   readonly runs: () => boolean
   /** Hears of each that answers, before anybody else has it do anything. */
@@ -36,14 +37,40 @@ export class Agent {
   #session: AgentSession | undefined
   #since: string | undefined
   #arrived = Promise.withResolvers<void>()
+  #renewed: string | undefined
+  readonly #troubles: string[] = []
+  readonly #settled = Promise.withResolvers<void>()
   readonly #closing = new AbortController()
 
   constructor(private readonly options: AgentOptions) {
+    this.#renewed = options.resumed?.renewed
     void this.#keep()
   }
 
   get state(): AgentState {
-    return this.#since === undefined ? { ready: false } : { ready: true, since: this.#since }
+    return {
+      ready: this.#since !== undefined,
+      ...(this.#since !== undefined && { since: this.#since }),
+      ...(this.#renewed !== undefined && { renewed: this.#renewed }),
+    }
+  }
+
+  /** What went wrong when the guest was made a machine of its own, as sentences. */
+  get troubles(): readonly string[] {
+    return this.#troubles
+  }
+
+  /** Settles once that was done, or was not needed. */
+  get settled(): Promise<void> {
+    return this.#settled.promise
+  }
+
+  /**
+   * Gives the guest new random bytes, before it does anything that is asked for later; if its agent has gone, the next
+   * one begins with that.
+   */
+  renew(): void {
+    if (this.#session) reseed(this.#session).then(this.#note, () => {})
   }
 
   /** One that answers, within that time and before it is closed. Throws OVM_AGENT_UNAVAILABLE, OVM_INTERRUPTED. */
@@ -111,17 +138,24 @@ export class Agent {
     }
   }
 
-  /** Before anything else is asked of it (OVMS-AGT-050). False if it has gone meanwhile. */
+  /** Before anything else is asked of it. False if it has gone meanwhile. */
   async #settle(session: AgentSession): Promise<boolean> {
-    if (!this.options.resumed) return true
-    const seed = session.do(["reseed", `seed=${randomBytes(SEED).toString("hex")}`])
-    const clock = session.do(["time", `time=${Date.now()}000000`])
+    const { resumed } = this.options
+    const onRenewed = (at: string) => {
+      this.#renewed = at
+      resumed?.onRenewed(at)
+    }
     try {
-      await Promise.all([seed.ending, clock.ending])
+      await settleGuest(session, this.#note, resumed && { ...resumed, renewed: this.#renewed, onRenewed })
+      this.#settled.resolve()
       return true
     } catch {
       return false
     }
+  }
+
+  readonly #note = (trouble: string | undefined): void => {
+    if (trouble !== undefined && !this.#troubles.includes(trouble)) this.#troubles.push(trouble)
   }
 }
 

@@ -5,6 +5,8 @@ import { frameOf, number, TYPE } from "./frame.ts"
 const INPUT_WINDOW = 64 << 10
 const OUTPUT_WINDOW = 256 << 10
 const PIECE = 32 << 10
+/** From when it is to end to its end, in ms: an agent that does not come to it is past asking. */
+const END_MS = 10_000
 /** Of what an agent says of a stream's end, in bytes. */
 const MOST_WORDS = 4096
 
@@ -103,6 +105,12 @@ export class AgentStream {
   /** Ends it. What it has written is still to be read. */
   async close(): Promise<void> {
     await this.#tell(TYPE.close)
+  }
+
+  /** Ends it for sure. */
+  kill(): void {
+    void this.close()
+    setTimeout(() => this.lose("it did not end what it was to end"), END_MS).unref()
   }
 
   async #tell(type: number, payload: Uint8Array = new Uint8Array()): Promise<void> {

@@ -18,7 +18,7 @@ import { QemuMachine } from "./machine.ts"
 import { IGNORE_SHARED, MAX_STATE } from "./migration/format.ts"
 import { judgedState } from "./migration/judged.ts"
 import { waitForMigration } from "./migration/progress.ts"
-import { withNetwork } from "./network.ts"
+import { macIn, withNetwork } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
 import { type ResumedNetwork, resumedNetwork, setLink } from "./resumed-network.ts"
 import { refuseFatal, START_MS, type Started, startQemu } from "./start.ts"
@@ -58,9 +58,10 @@ export async function loadQemu(
       runs ||= event === "RESUME"
     })
     // A guest with a network has its link taken down before it goes on.
-    await loadState(started, await state, resumed ? { ...call, goesOn: false } : call)
+    const interfaced = macIn(model.devices) !== undefined
+    await loadState(started, await state, interfaced ? { ...call, goesOn: false } : call)
     unsubscribe()
-    if (resumed) await setLink(started.qmp, false)
+    if (interfaced) await setLink(started.qmp, false)
     return new QemuLoaded(started, await started.timings(), runs, resumed)
   })
 }
@@ -133,13 +134,21 @@ class QemuLoaded implements Loaded {
       if (!this.runs) await letGo(this.#qmp, this.#watch)
       // Its link was taken down before it was loaded, and what is behind it is held as it is, with nobody there.
       if (unlinked) this.exited.finally(() => this.#link?.[Symbol.dispose]())
-      else await this.network?.connect(this.#qmp, this.#link)
+      else await this.#connect()
     } catch (thrown) {
       await this.discard()
       throw toOvmError(thrown)
     }
     this.#machine.timings = { ...this.timings, resume: performance.now() - began }
     return this.#machine
+  }
+
+  /** Nobody waits for it where nothing leads into the guest: a link that stays down is what it sees then. */
+  async #connect(): Promise<void> {
+    const carried = this.network?.connect(this.#qmp, this.#link)
+    carried?.catch(() => {})
+    this.#machine.carried = carried
+    if (this.network?.ports) await carried
   }
 
   async discard(): Promise<void> {

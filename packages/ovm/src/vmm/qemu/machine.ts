@@ -6,9 +6,11 @@ import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { SnapshotParts, SnapshotSink } from "../snapshot.ts"
 import { agentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
+import { macIn } from "./network.ts"
 import { openPortsOf } from "./ports.ts"
 import type { Qmp } from "./qmp.ts"
 import { exitOfQemu } from "./result.ts"
+import { setLink } from "./resumed-network.ts"
 import { readAttempt } from "./snapshot/attempt.ts"
 import { BringBack } from "./snapshot/bring-back.ts"
 import { driveIn, driveOf } from "./snapshot/drive.ts"
@@ -48,6 +50,8 @@ export class QemuMachine implements Machine {
   readonly #detached = new AbortController()
   #snapshot: { readonly abort: AbortController; readonly done: Promise<unknown> } | undefined
 
+  /** Of a guest that goes on: settles once something carries its frames. */
+  carried: Promise<void> | undefined
   readonly agent: Machine["agent"]
   readonly ports: Machine["ports"]
 
@@ -154,6 +158,12 @@ export class QemuMachine implements Machine {
     const late = sleep(SETTLE_MS, undefined, { signal: timer.signal }).catch(() => {})
     await Promise.race([this.#back?.try(), late])
     timer.abort()
+  }
+
+  async linkUp(): Promise<void> {
+    if (macIn(this.record.model?.devices ?? []) === undefined) return
+    await this.carried
+    await setLink(this.qmp, true)
   }
 
   async pause(): Promise<void> {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { MachineLink } from "../../network/machine-link.ts"
 import type { GuestModel, LaunchPlan } from "../plan.ts"
-import { carrierOf, macIn, NIC } from "./network.ts"
+import { agentIn } from "./agent.ts"
+import { carrierOf, NIC } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
 
 /**
@@ -17,32 +18,28 @@ export async function setLink(qmp: Qmp, up: boolean): Promise<void> {
 
 /** The network of a guest that goes on: a new one of its own, behind the interface that it knows. */
 export interface ResumedNetwork {
+  /** Whether ports lead into it. */
+  readonly ports: boolean
   /**
-   * To be called once the guest runs. Returns at once where no port leads into it, else when all of them do. Throws
-   * what NetworkLink.start throws, of ports.
+   * To be called once the guest runs: carries its frames, and opens its ports. The link of a guest with the way to an
+   * agent is still down then (OVMS-SNP-170). Throws what NetworkLink.start throws, of ports.
    */
   connect(qmp: Qmp, link: MachineLink | undefined): Promise<void>
 }
 
-/** Undefined for a guest that has no interface. */
+/** Undefined for a guest that has no interface, or one that is connected to nothing. */
 export function resumedNetwork(
   { network }: LaunchPlan,
   { devices }: Pick<GuestModel, "devices">,
 ): ResumedNetwork | undefined {
-  if (macIn(devices) === undefined) return undefined
-  if (carrierOf(network, devices) === "none") return { connect: async () => {} }
-  const forwards = network?.forwards ?? []
-  const up = async (qmp: Qmp, link: MachineLink | undefined) => {
-    await sleep(UNLINKED_MS)
-    if (network) await link?.start(network)
-    await setLink(qmp, true)
-  }
+  if (carrierOf(network, devices) === "none") return undefined
+  const agent = agentIn(devices)
   return {
+    ports: (network?.forwards ?? []).length > 0,
     connect: async (qmp, link) => {
-      const work = up(qmp, link)
-      // Nobody waits for it: a link that stays down is what the guest sees then.
-      work.catch(() => {})
-      if (forwards.length > 0) await work
+      if (!agent) await sleep(UNLINKED_MS)
+      if (network) await link?.start(network)
+      if (!agent) await setLink(qmp, true)
     },
   }
 }

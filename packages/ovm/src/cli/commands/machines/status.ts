@@ -58,6 +58,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
+    [
+      "renewed",
+      info.snapshot && agent && (agent.renewed ?? "not yet: clock and random bytes are its snapshot's"),
+    ],
     ...Object.entries(info.labels ?? {}).map(([name, value]): [string, string] => [
       "label",
       value === "" ? name : `${name}=${value}`,

@@ -1,0 +1,87 @@
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
+import { until } from "@ovms/testkit/until.ts"
+import { Agent } from "../../ovm/src/guest/agent/agent.ts"
+import type { Resumed } from "../../ovm/src/guest/agent/settle.ts"
+import { data, exit, Impostors } from "./impostor.testing.ts"
+
+setDefaultTimeout(60_000)
+
+// What a host has an agent do before anything else, in which order: what the agent makes of it, guests show.
+
+const impostors = new Impostors()
+afterAll(() => impostors[Symbol.dispose]())
+
+/** An agent, what it was asked for, and what became of its machine; it does all of it unless `refuses` or `runs` it. */
+async function watched({ resumed = false, refuses = "", runs = false } = {}) {
+  const asked: (readonly string[])[] = []
+  const events: string[] = []
+  let late = 0
+  const channel = await impostors.connect((stream, texts) => {
+    asked.push(texts)
+    events.push(texts[0] ?? "")
+    const [kind, particular = ""] = texts
+    if (kind === "time") late = Date.now() - Number(particular.slice("time=".length)) / 1e6
+    const out = runs && kind === "hooks" ? [data(stream, Buffer.from("10-own\n"))] : []
+    return kind === refuses ? [exit(stream, 2, 1, "not here")] : [...out, exit(stream)]
+  })
+  const own: Resumed = {
+    name: () => "web",
+    renewed: undefined,
+    linkUp: async () => void events.push("link up"),
+    onRenewed: () => void events.push("renewed"),
+  }
+  const agent = new Agent({
+    connect: async () => channel,
+    runs: () => true,
+    ...(resumed && { resumed: own }),
+  })
+  const session = await agent.session(10_000)
+  return { agent, session, asked, events, late: () => late }
+}
+
+test("a guest that goes on is reseeded, has its clock set and its hooks run, and then its link comes up [OVMS-AGT-050, OVMS-AGT-053]", async () => {
+  const { agent, asked, events, late } = await watched({ resumed: true, runs: true })
+  expect(events).toEqual(["reseed", "time", "hooks", "renewed", "link up", "hooks"])
+  expect(asked[0]?.[1]).toMatch(/^seed=[0-9a-f]{64}$/)
+  expect(asked[2]).toEqual(["hooks", "event=post-resume", "name=web"])
+  expect(asked[3]).toEqual(["hooks", "event=link-up", "name=web"])
+  expect(late()).toBeWithin(0, 100)
+  expect(agent.state.renewed).toBeDefined()
+  agent.close()
+})
+
+test("a guest without hooks is not asked twice, and one that only booted has random bytes alone [OVMS-AGT-054]", async () => {
+  const clone = await watched({ resumed: true })
+  expect(clone.events).toEqual(["reseed", "time", "hooks", "renewed", "link up"])
+  clone.agent.close()
+  const booted = await watched()
+  expect(booted.events).toEqual(["reseed"])
+  expect(booted.agent.state.renewed).toBeUndefined()
+  booted.agent.close()
+})
+
+test("one that cannot be reseeded stays unplugged, and is said to be as it was [OVMS-SNP-170, OVMS-SNP-173]", async () => {
+  const { agent, events } = await watched({ resumed: true, refuses: "reseed" })
+  expect(events).toEqual(["reseed", "time", "hooks"])
+  expect(agent.state).toMatchObject({ ready: true })
+  expect(agent.state.renewed).toBeUndefined()
+  expect(agent.troubles).toEqual(["its random bytes could not be renewed: not here"])
+  agent.close()
+})
+
+test("an agent of before, which knows no hooks, has none", async () => {
+  const { agent, events } = await watched({ resumed: true, refuses: "hooks" })
+  expect(events).toEqual(["reseed", "time", "hooks", "renewed", "link up"])
+  expect(agent.troubles).toEqual([])
+  agent.close()
+})
+
+test("the source of a snapshot is reseeded before what is asked for later [OVMS-AGT-055]", async () => {
+  const { agent, session, asked } = await watched()
+  agent.renew()
+  session.do(["exec", "argument=true"])
+  await until("it was asked", () => asked.length === 3)
+  expect(asked.map(([kind]) => kind)).toEqual(["reseed", "reseed", "exec"])
+  expect(asked[0]).not.toEqual(asked[1])
+  agent.close()
+})
