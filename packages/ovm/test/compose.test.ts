@@ -142,7 +142,12 @@ describe.skipIf(Boolean(skip))("several machines from a file", () => {
     expect(await box.instances("--all")).toEqual([])
     expect((await box.json(["volume", "ls"])).volumes).toMatchObject([{ name: "shop_data" }])
     expect((await box.json(["down", "--volumes"])).volumes).toEqual(["shop_data"])
-    expect(await box.json(["down", "--volumes"])).toEqual({ project: "shop", machines: [], volumes: [] })
+    expect(await box.json(["down", "--volumes"])).toEqual({
+      project: "shop",
+      machines: [],
+      networks: [],
+      volumes: [],
+    })
   })
 
   test("what is wrong is found before anything is started", async () => {

@@ -118,6 +118,36 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
     world?.[Symbol.dispose]()
   })
 
+  test("a file of machines has its network made, and removed with them", async () => {
+    await box.file(
+      "machines.yaml",
+      `
+name: shop
+networks:
+  back: { internal: true, subnet: 10.77.0.0/24 }
+machines:
+  db: { image: db:1, networks: [back] }
+  web: { image: db:1, agent: true, networks: [back], depends_on: [db], healthcheck: { exec: "nslookup shop-db" } }
+`,
+    )
+    await box.ok(["up", "-d", "--wait"])
+    const { instances, ...network } = await inspect("shop_back")
+    expect(network).toMatchObject({ internal: true, subnet: "10.77.0.0/24" })
+    expect(instances).toHaveLength(2)
+    const { address } = await networkOf("shop-db")
+    expect(await box.ok(["exec", "shop-web", "nslookup", "shop-db"])).toContain(address)
+    const text = "name: shop\nnetworks: { back: {} }\nmachines: { db: { image: db:1, networks: [back] } }\n"
+    await box.file("other.yaml", text)
+    await box.fails(["up", "-d", "-f", "other.yaml"], "OVM_STATE_CONFLICT", [
+      "shop_back",
+      "defined otherwise",
+    ])
+    await box.file("other.yaml", text.replace("back: {}", "back: { external: true, name: elsewhere }"))
+    await box.fails(["up", "-d", "-f", "other.yaml"], "OVM_NETWORK_UNKNOWN", ["elsewhere, which is external"])
+    expect((await box.json(["down"])).networks).toEqual(["shop_back"])
+    expect((await box.json(["network", "ls"])).networks).toEqual([])
+  })
+
   // OVMS-NET-001, OVMS-NET-002, OVMS-NET-010, OVMS-NET-013, OVMS-NET-015
   test("a network is made and removed, and what is wrong with one is named", async () => {
     expect(await box.ok(["network", "create", "lab"])).toBe("lab")

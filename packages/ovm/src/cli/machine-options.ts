@@ -4,9 +4,9 @@ import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
 import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
+import { type Attached, parseVolume } from "../volume-text.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf, sshOf } from "./first-boot.ts"
 import { parseAmple, parseCount, parseProcessors } from "./size.ts"
-import { type Attached, attachedOverrides, parseVolume } from "./volume-options.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
 export interface MachineOptions extends FirstBootOptions {
@@ -131,6 +131,12 @@ function networkOf({
   return Object.keys(wanted).length > 0 ? { network: wanted } : {}
 }
 
+function attachedBy({ volume = [] }: MachineOptions): Pick<Overrides, "volumes" | "shares"> {
+  const shares = volume.filter((one) => "source" in one)
+  const volumes = volume.filter((one) => "name" in one)
+  return { ...(volumes.length > 0 && { volumes }), ...(shares.length > 0 && { shares }) }
+}
+
 /** Throws what firstBootOf does. */
 export async function startRequest(image: string, options: MachineOptions): Promise<StartRequest> {
   const config = await firstBootOf(options)
@@ -152,7 +158,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.resume !== undefined && { resume: options.resume }),
     ...(config && { config }),
     ...sshOf(options),
-    ...attachedOverrides(options.volume),
+    ...attachedBy(options),
     ...networkOf(options),
   }
   // The daemon has another working directory.

@@ -3,6 +3,7 @@ export interface ProjectFile {
   readonly name?: string
   readonly machines: Readonly<Record<string, MachineEntry>>
   readonly volumes?: Readonly<Record<string, VolumeEntry | null>>
+  readonly networks?: Readonly<Record<string, NamedNetworkEntry | null>>
 }
 
 export interface MachineEntry {
@@ -17,6 +18,8 @@ export interface MachineEntry {
   readonly ports?: readonly (string | number)[]
   readonly volumes?: readonly string[]
   readonly network?: "user" | "none" | NetworkEntry
+  /** One of the file's, by its name there. */
+  readonly networks?: readonly [string]
   readonly config?: {
     readonly hostname?: string
     readonly ssh_keys?: readonly string[]
@@ -45,10 +48,20 @@ export interface NetworkEntry {
   readonly allow?: readonly string[]
 }
 
-export interface VolumeEntry {
-  readonly size?: string
+/** Of what belongs to the project, or is there already. */
+interface OwnEntry {
   readonly name?: string
   readonly external?: boolean
+}
+
+export interface VolumeEntry extends OwnEntry {
+  readonly size?: string
+}
+
+/** A network that machines share. */
+export interface NamedNetworkEntry extends OwnEntry {
+  readonly internal?: boolean
+  readonly subnet?: string
 }
 
 /** Docker's words for when a machine that another one depends on is there. */
@@ -76,6 +89,7 @@ export interface Project {
   readonly base: string
   readonly machines: Readonly<Record<string, MachineEntry>>
   readonly volumes: Readonly<Record<string, VolumeEntry>>
+  readonly networks: Readonly<Record<string, NamedNetworkEntry>>
   /** Refuses what is found out later about a place in the file, as if it had been found when it was read. */
   readonly refuse: (pointer: string, message: string) => never
 }
@@ -88,7 +102,7 @@ export function dependenciesOf({ depends_on = {} }: MachineEntry): ReadonlyMap<s
   return new Map(entries.map(([name, { condition = "service_started" }]) => [name, condition]))
 }
 
-/** The volume's own name: that of the file belongs to the project. */
-export function volumeName(project: string, name: string, entry: VolumeEntry): string {
+/** A volume's or network's own name: that of the file belongs to the project. */
+export function ownName(project: string, name: string, entry: OwnEntry): string {
   return entry.name ?? (entry.external ? name : `${project}_${name}`)
 }

@@ -75,6 +75,19 @@ test.each([
     "web: { image: x, depends_on: [bd] }\ndb: { image: x }",
     /no machine "bd" in this file; did you mean db\?$/,
   ],
+  ["a folder without a place", "web: { image: x, volumes: [./src] }", /volumes\/0 \.\/src is not HOST:GUEST/],
+  [
+    "two folders at one place",
+    "web: { image: x, volumes: [./a:/src, ./b:/src:ro] }",
+    /volumes\/1 there is another one at \/src$/,
+  ],
+  [
+    "a folder without an agent",
+    "web: { image: x, agent: false, volumes: [./a:/src] }",
+    /volumes\/0 a folder is mounted by the agent/,
+  ],
+  ["a network that is not there", "web: { image: x, networks: [bcak] }", /no network "bcak" in this file$/],
+  ["two networks", "web: { image: x, networks: [a, b] }", /\/machines\/web\/networks .*1/],
   [
     "a volume that is not there",
     "web: { image: x, volumes: [date] }",

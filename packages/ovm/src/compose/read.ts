@@ -5,7 +5,7 @@ import { readDocument } from "./document.ts"
 import { readDotenv } from "./dotenv.ts"
 import { type ComposeFault, composeError, composeFaultOf, MOST_FAULTS } from "./faults.ts"
 import { machines as validate } from "./generated/validators.js"
-import type { Project, ProjectFile, VolumeEntry } from "./project.ts"
+import type { Project, ProjectFile } from "./project.ts"
 import { checkReferences } from "./references.ts"
 
 /** Of a file of machines, in bytes. */
@@ -56,20 +56,24 @@ export async function readProject(path: string, bytes: Uint8Array, options: Read
     tell("/name", `${JSON.stringify(name)} is no name of a project`)
   checkReferences(file, name, tell)
   if (faults.length > 0) throw composeError(path, faults)
-  const volumes = Object.entries(file.volumes ?? {}).map(([key, entry]): [string, VolumeEntry] => [
-    key,
-    entry ?? {},
-  ])
   return {
     name,
     path,
     base,
     machines: file.machines,
-    volumes: Object.fromEntries(volumes),
+    volumes: withoutNulls(file.volumes),
+    networks: withoutNulls(file.networks),
     refuse: (pointer, message) => {
       throw composeError(path, [{ pointer, line: lineOf(pointer), message }])
     },
   }
+}
+
+/** What is named alone has no particulars. */
+function withoutNulls<T extends object>(
+  entries: Readonly<Record<string, T | null>> = {},
+): Readonly<Record<string, T | Record<string, never>>> {
+  return Object.fromEntries(Object.entries(entries).map(([key, entry]) => [key, entry ?? {}]))
 }
 
 function textOf(path: string, bytes: Uint8Array): string {

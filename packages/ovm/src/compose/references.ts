@@ -1,9 +1,10 @@
 import { pointerToken } from "../artifact/json.ts"
 import { OvmError } from "../errors.ts"
 import { hostSide, parseForward, type WantedForward } from "../network/forward.ts"
+import { type Attached, parseVolume } from "../volume-text.ts"
 import { nearest } from "./nearest.ts"
 import { inOrder } from "./order.ts"
-import { dependenciesOf, type MachineEntry, PROBES, type ProjectFile, volumeName } from "./project.ts"
+import { dependenciesOf, type MachineEntry, ownName, PROBES, type ProjectFile } from "./project.ts"
 
 type Tell = (pointer: string, message: string) => void
 
@@ -17,6 +18,7 @@ export function checkReferences(file: ProjectFile, project: string, tell: Tell):
     const tellOf: Tell = (place, message) => tell(`/machines/${pointerToken(name)}${place}`, message)
     checkDependencies(name, machine, machines, tellOf)
     checkVolumes(machine, file, project, tellOf)
+    checkNetwork(machine, file, tellOf)
     checkHealth(machine, portsOf(machine, tellOf), tellOf)
     checkConfig(machine, tellOf)
   }
@@ -53,24 +55,53 @@ function mayNotEnd(machine: MachineEntry | undefined): boolean {
 function checkVolumes(machine: MachineEntry, file: ProjectFile, project: string, tell: Tell): void {
   const volumes = file.volumes ?? {}
   const serials = new Map<string, string>()
+  const targets = new Set<string>()
   for (const [at, text] of (machine.volumes ?? []).entries()) {
-    const [name = "", access, ...more] = text.split(":")
+    const found = attachedBy(text, (message) => tell(`/volumes/${at}`, message))
+    if (!found) continue
+    if ("source" in found) {
+      if (machine.agent === false)
+        tell(`/volumes/${at}`, "a folder is mounted by the agent that the machine is to have none of")
+      if (targets.has(found.target)) tell(`/volumes/${at}`, `there is another one at ${found.target}`)
+      targets.add(found.target)
+      continue
+    }
+    const { name } = found
     const entry = Object.hasOwn(volumes, name) ? (volumes[name] ?? {}) : undefined
-    if (access?.startsWith("/") || more.length > 0 || !["ro", "rw", undefined].includes(access))
-      tell(
-        `/volumes/${at}`,
-        `${text} is not NAME or NAME:ro: a volume is a disk, which the guest mounts itself`,
-      )
-    else if (!entry) tell(`/volumes/${at}`, absent("volume", name, volumes))
+    if (!entry) tell(`/volumes/${at}`, absent("volume", name, volumes))
     else {
       // By the beginning of its name the guest knows it (OVMS-VOL-003).
-      const serial = volumeName(project, name, entry).slice(0, 20)
+      const serial = ownName(project, name, entry).slice(0, 20)
       const twin = serials.get(serial)
       if (twin !== undefined)
         tell(`/volumes/${at}`, `the guest could not tell ${twin} and ${name} apart: both are ${serial}`)
       serials.set(serial, name)
     }
   }
+}
+
+function attachedBy(text: string, tell: (message: string) => void): Attached | undefined {
+  try {
+    return parseVolume(text)
+  } catch (thrown) {
+    if (!(thrown instanceof OvmError)) throw thrown
+    tell(thrown.message.replace(/^--volume: /, ""))
+    return undefined
+  }
+}
+
+/** What a machine has that is in a network with others (spec/networks.md, OVMS-NET-010). */
+function checkNetwork({ network, networks, ports = [] }: MachineEntry, file: ProjectFile, tell: Tell): void {
+  const [name] = networks ?? []
+  if (name === undefined) return
+  if (!Object.hasOwn(file.networks ?? {}, name))
+    tell("/networks", absent("network", name, file.networks ?? {}))
+  if (network !== undefined) tell("/network", "the machine is in one of networks")
+  if (ports.length > 0)
+    tell(
+      "/ports",
+      "no port of this host leads to a machine in one of networks, which others there reach as it is",
+    )
 }
 
 /** The ports of the guest that can be connected to from here. */

@@ -1,6 +1,6 @@
-import { type Project, volumeName } from "../../compose/project.ts"
+import { ownName, type Project } from "../../compose/project.ts"
 import { OvmError } from "../../errors.ts"
-import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
+import type { InstanceInfo, NetworkRequest, Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
 import { parseAmple } from "../size.ts"
 import { instanceName, type Member } from "./labels.ts"
@@ -36,7 +36,7 @@ export async function missingVolumes(
 ): Promise<readonly { readonly name: string; readonly size: number }[]> {
   const there = new Map((await runtime.volumes()).map((volume) => [volume.name, volume.size]))
   return Object.entries(project.volumes).flatMap(([key, entry]) => {
-    const name = volumeName(project.name, key, entry)
+    const name = ownName(project.name, key, entry)
     const size = entry.size === undefined ? undefined : parseAmple(entry.size, `volumes.${key}.size`)
     const known = there.get(name)
     if (known === undefined && entry.external && used.has(name))
@@ -46,6 +46,34 @@ export async function missingVolumes(
         hint: `write the size that it has, or ovm down and ovm volume rm ${name}, which deletes what it holds`,
       })
     return known === undefined && size !== undefined && !entry.external ? [{ name, size }] : []
+  })
+}
+
+/**
+ * The networks that are missing. Throws OVM_NETWORK_UNKNOWN for an external one, OVM_STATE_CONFLICT for one that is
+ * defined otherwise.
+ */
+export async function missingNetworks(
+  project: Project,
+  used: ReadonlySet<string>,
+  runtime: Runtime,
+): Promise<readonly NetworkRequest[]> {
+  const wanted = Object.entries(project.networks).map(([key, entry]) => ({
+    ...entry,
+    name: ownName(project.name, key, entry),
+  }))
+  if (wanted.length === 0) return []
+  const there = new Map((await runtime.networks()).map((network) => [network.name, network]))
+  return wanted.flatMap(({ name, external, subnet, internal = false }) => {
+    const known = there.get(name)
+    if (!known && external && used.has(name))
+      throw new OvmError("OVM_NETWORK_UNKNOWN", `there is no network ${name}, which is external`)
+    const other = known && (known.internal !== internal || (subnet !== undefined && known.subnet !== subnet))
+    if (other && !external)
+      throw new OvmError("OVM_STATE_CONFLICT", `network ${name} is there, and defined otherwise`, {
+        hint: `ovm network inspect ${name}; ovm down, then ovm network rm ${name}, has it made anew`,
+      })
+    return known || external ? [] : [{ name, internal, ...(subnet !== undefined && { subnet }) }]
   })
 }
 

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto"
 import { resolve } from "node:path"
 import { pointerToken } from "../../artifact/json.ts"
-import { dependenciesOf, type MachineEntry, type Project, volumeName } from "../../compose/project.ts"
+import { dependenciesOf, type MachineEntry, ownName, type Project } from "../../compose/project.ts"
 import { OvmError } from "../../errors.ts"
 import { parseForward } from "../../network/forward.ts"
 import { isPath } from "../../registry/reference.ts"
 import type { StartRequest } from "../../runtime/interfaces.ts"
+import { parseVolume } from "../../volume-text.ts"
 import { nameFor } from "../digits.ts"
 import { type MachineOptions, startRequest } from "../machine-options.ts"
 import { parseAmple } from "../size.ts"
@@ -75,10 +76,11 @@ function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOp
   }
   const path = (text: string | undefined) => (text === undefined ? undefined : resolve(project.base, text))
   const volumes = entry.volumes?.map((text) => {
-    const [name = "", access] = text.split(":")
-    const own = volumeName(project.name, name, project.volumes[name] ?? {})
-    return { name: own, ...(access === "ro" && { readOnly: true }) }
+    const found = parseVolume(text, project.base)
+    if ("source" in found) return found
+    return { ...found, name: ownName(project.name, found.name, project.volumes[found.name] ?? {}) }
   })
+  const [shared] = entry.networks ?? []
   return defined({
     cpus: resources.cpus,
     cpuQuota: resources.cpu_quota,
@@ -86,7 +88,7 @@ function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOp
     diskSize: size(resources.disk_size, "disk_size"),
     publish: entry.ports?.map((text) => parseForward(`${text}`)),
     volume: volumes,
-    network: mode,
+    network: shared === undefined ? mode : ownName(project.name, shared, project.networks[shared] ?? {}),
     outbound: outbound === undefined ? undefined : outbound ? "on" : "off",
     allowOutbound: allow,
     hostname: config.hostname,

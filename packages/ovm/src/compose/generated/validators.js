@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const machines = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":16,"items":{"type":"string","maxLength":100}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
 const pattern4 = new RegExp("^[a-z0-9][a-z0-9_-]{0,30}$", "u");
 const pattern5 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$", "u");
 const pattern6 = new RegExp("^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$", "u");
@@ -16,6 +16,7 @@ const pattern10 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{
 const pattern11 = new RegExp("^/[!-~]*$", "u");
 const pattern12 = new RegExp("^([0-9]{1,6}(ms|s|m|h))+$", "u");
 const pattern17 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern19 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 
@@ -41,7 +42,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!(((key0 === "name") || (key0 === "machines")) || (key0 === "volumes"))){
+if(!((((key0 === "name") || (key0 === "machines")) || (key0 === "volumes")) || (key0 === "networks"))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -400,8 +401,8 @@ errors++;
 if(data2.volumes !== undefined){
 let data12 = data2.volumes;
 if(Array.isArray(data12)){
-if(data12.length > 16){
-const err30 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/volumes",schemaPath:"#/properties/machines/additionalProperties/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data12.length > 32){
+const err30 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/volumes",schemaPath:"#/properties/machines/additionalProperties/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -414,8 +415,8 @@ const len1 = data12.length;
 for(let i1=0; i1<len1; i1++){
 let data13 = data12[i1];
 if(typeof data13 === "string"){
-if(func2(data13) > 100){
-const err31 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/volumes/" + i1,schemaPath:"#/properties/machines/additionalProperties/properties/volumes/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
+if(func2(data13) > 8192){
+const err31 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/volumes/" + i1,schemaPath:"#/properties/machines/additionalProperties/properties/volumes/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -573,12 +574,11 @@ errors++;
 }
 }
 }
-if(data2.config !== undefined){
-let data19 = data2.config;
-if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
-for(const key6 in data19){
-if(!(((((((key6 === "hostname") || (key6 === "ssh_keys")) || (key6 === "ssh_user")) || (key6 === "user_data")) || (key6 === "meta_data")) || (key6 === "network_config")) || (key6 === "ignition"))){
-const err44 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config",schemaPath:"#/properties/machines/additionalProperties/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+if(data2.networks !== undefined){
+let data19 = data2.networks;
+if(Array.isArray(data19)){
+if(data19.length > 1){
+const err44 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/networks",schemaPath:"#/properties/machines/additionalProperties/properties/networks/maxItems",keyword:"maxItems",params:{limit: 1},message:"must NOT have more than 1 items"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -587,12 +587,8 @@ vErrors.push(err44);
 }
 errors++;
 }
-}
-if(data19.hostname !== undefined){
-let data20 = data19.hostname;
-if(typeof data20 === "string"){
-if(func2(data20) > 253){
-const err45 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/hostname",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(data19.length < 1){
+const err45 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/networks",schemaPath:"#/properties/machines/additionalProperties/properties/networks/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -601,9 +597,12 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-else {
-const err46 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/hostname",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len3 = data19.length;
+for(let i3=0; i3<len3; i3++){
+let data20 = data19[i3];
+if(typeof data20 === "string"){
+if(func2(data20) > 100){
+const err46 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/networks/" + i3,schemaPath:"#/properties/machines/additionalProperties/properties/networks/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -613,11 +612,8 @@ vErrors.push(err46);
 errors++;
 }
 }
-if(data19.ssh_keys !== undefined){
-let data21 = data19.ssh_keys;
-if(Array.isArray(data21)){
-if(data21.length > 64){
-const err47 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err47 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/networks/" + i3,schemaPath:"#/properties/machines/additionalProperties/properties/networks/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -626,12 +622,10 @@ vErrors.push(err47);
 }
 errors++;
 }
-const len3 = data21.length;
-for(let i3=0; i3<len3; i3++){
-let data22 = data21[i3];
-if(typeof data22 === "string"){
-if(func2(data22) > 4096){
-const err48 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys/" + i3,schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/items/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+}
+}
+else {
+const err48 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/networks",schemaPath:"#/properties/machines/additionalProperties/properties/networks/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -640,8 +634,13 @@ vErrors.push(err48);
 }
 errors++;
 }
-if(func2(data22) < 1){
-const err49 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys/" + i3,schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data2.config !== undefined){
+let data21 = data2.config;
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+for(const key6 in data21){
+if(!(((((((key6 === "hostname") || (key6 === "ssh_keys")) || (key6 === "ssh_user")) || (key6 === "user_data")) || (key6 === "meta_data")) || (key6 === "network_config")) || (key6 === "ignition"))){
+const err49 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config",schemaPath:"#/properties/machines/additionalProperties/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -651,8 +650,11 @@ vErrors.push(err49);
 errors++;
 }
 }
-else {
-const err50 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys/" + i3,schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.hostname !== undefined){
+let data22 = data21.hostname;
+if(typeof data22 === "string"){
+if(func2(data22) > 253){
+const err50 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/hostname",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -662,9 +664,8 @@ vErrors.push(err50);
 errors++;
 }
 }
-}
 else {
-const err51 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err51 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/hostname",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -674,11 +675,11 @@ vErrors.push(err51);
 errors++;
 }
 }
-if(data19.ssh_user !== undefined){
-let data23 = data19.ssh_user;
-if(typeof data23 === "string"){
-if(!pattern9.test(data23)){
-const err52 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_user",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+if(data21.ssh_keys !== undefined){
+let data23 = data21.ssh_keys;
+if(Array.isArray(data23)){
+if(data23.length > 64){
+const err52 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -687,9 +688,12 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-else {
-const err53 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_user",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len4 = data23.length;
+for(let i4=0; i4<len4; i4++){
+let data24 = data23[i4];
+if(typeof data24 === "string"){
+if(func2(data24) > 4096){
+const err53 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys/" + i4,schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/items/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -698,12 +702,8 @@ vErrors.push(err53);
 }
 errors++;
 }
-}
-if(data19.user_data !== undefined){
-let data24 = data19.user_data;
-if(typeof data24 === "string"){
-if(func2(data24) > 4096){
-const err54 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/user_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/user_data/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(func2(data24) < 1){
+const err54 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys/" + i4,schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -712,8 +712,9 @@ vErrors.push(err54);
 }
 errors++;
 }
-if(func2(data24) < 1){
-const err55 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/user_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/user_data/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err55 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys/" + i4,schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -723,8 +724,9 @@ vErrors.push(err55);
 errors++;
 }
 }
+}
 else {
-const err56 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/user_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/user_data/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err56 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_keys",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_keys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -734,11 +736,11 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data19.meta_data !== undefined){
-let data25 = data19.meta_data;
+if(data21.ssh_user !== undefined){
+let data25 = data21.ssh_user;
 if(typeof data25 === "string"){
-if(func2(data25) > 4096){
-const err57 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/meta_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/meta_data/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(!pattern9.test(data25)){
+const err57 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_user",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -747,8 +749,9 @@ vErrors.push(err57);
 }
 errors++;
 }
-if(func2(data25) < 1){
-const err58 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/meta_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/meta_data/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err58 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ssh_user",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ssh_user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -758,8 +761,11 @@ vErrors.push(err58);
 errors++;
 }
 }
-else {
-const err59 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/meta_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/meta_data/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.user_data !== undefined){
+let data26 = data21.user_data;
+if(typeof data26 === "string"){
+if(func2(data26) > 4096){
+const err59 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/user_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/user_data/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -768,12 +774,8 @@ vErrors.push(err59);
 }
 errors++;
 }
-}
-if(data19.network_config !== undefined){
-let data26 = data19.network_config;
-if(typeof data26 === "string"){
-if(func2(data26) > 4096){
-const err60 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/network_config",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/network_config/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(func2(data26) < 1){
+const err60 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/user_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/user_data/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -782,8 +784,9 @@ vErrors.push(err60);
 }
 errors++;
 }
-if(func2(data26) < 1){
-const err61 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/network_config",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/network_config/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err61 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/user_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/user_data/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -793,8 +796,11 @@ vErrors.push(err61);
 errors++;
 }
 }
-else {
-const err62 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/network_config",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/network_config/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.meta_data !== undefined){
+let data27 = data21.meta_data;
+if(typeof data27 === "string"){
+if(func2(data27) > 4096){
+const err62 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/meta_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/meta_data/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -803,12 +809,8 @@ vErrors.push(err62);
 }
 errors++;
 }
-}
-if(data19.ignition !== undefined){
-let data27 = data19.ignition;
-if(typeof data27 === "string"){
-if(func2(data27) > 4096){
-const err63 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ignition",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(func2(data27) < 1){
+const err63 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/meta_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/meta_data/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -817,8 +819,9 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(func2(data27) < 1){
-const err64 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ignition",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ignition/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err64 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/meta_data",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/meta_data/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -828,8 +831,11 @@ vErrors.push(err64);
 errors++;
 }
 }
-else {
-const err65 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ignition",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.network_config !== undefined){
+let data28 = data21.network_config;
+if(typeof data28 === "string"){
+if(func2(data28) > 4096){
+const err65 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/network_config",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/network_config/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -838,10 +844,8 @@ vErrors.push(err65);
 }
 errors++;
 }
-}
-}
-else {
-const err66 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config",schemaPath:"#/properties/machines/additionalProperties/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(func2(data28) < 1){
+const err66 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/network_config",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/network_config/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -851,11 +855,8 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data2.restart !== undefined){
-let data28 = data2.restart;
-if(typeof data28 === "string"){
-if(!pattern10.test(data28)){
-const err67 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+else {
+const err67 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/network_config",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/network_config/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -865,8 +866,11 @@ vErrors.push(err67);
 errors++;
 }
 }
-else {
-const err68 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.ignition !== undefined){
+let data29 = data21.ignition;
+if(typeof data29 === "string"){
+if(func2(data29) > 4096){
+const err68 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ignition",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -875,10 +879,8 @@ vErrors.push(err68);
 }
 errors++;
 }
-}
-if(data2.agent !== undefined){
-if(typeof data2.agent !== "boolean"){
-const err69 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/agent",schemaPath:"#/properties/machines/additionalProperties/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(func2(data29) < 1){
+const err69 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ignition",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ignition/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -888,9 +890,8 @@ vErrors.push(err69);
 errors++;
 }
 }
-if(data2.resume !== undefined){
-if(typeof data2.resume !== "boolean"){
-const err70 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err70 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config/ignition",schemaPath:"#/properties/machines/additionalProperties/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -900,9 +901,9 @@ vErrors.push(err70);
 errors++;
 }
 }
-if(data2.read_only !== undefined){
-if(typeof data2.read_only !== "boolean"){
-const err71 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err71 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/config",schemaPath:"#/properties/machines/additionalProperties/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -912,11 +913,11 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data2.args !== undefined){
-let data32 = data2.args;
-if(typeof data32 === "string"){
-if(func2(data32) > 2047){
-const err72 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+if(data2.restart !== undefined){
+let data30 = data2.restart;
+if(typeof data30 === "string"){
+if(!pattern10.test(data30)){
+const err72 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -927,7 +928,7 @@ errors++;
 }
 }
 else {
-const err73 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err73 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -937,11 +938,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data2.vmm !== undefined){
-let data33 = data2.vmm;
-if(typeof data33 === "string"){
-if(func2(data33) > 32){
-const err74 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
+if(data2.agent !== undefined){
+if(typeof data2.agent !== "boolean"){
+const err74 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/agent",schemaPath:"#/properties/machines/additionalProperties/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -951,8 +950,9 @@ vErrors.push(err74);
 errors++;
 }
 }
-else {
-const err75 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data2.resume !== undefined){
+if(typeof data2.resume !== "boolean"){
+const err75 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -962,11 +962,9 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data2.labels !== undefined){
-let data34 = data2.labels;
-if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-if(Object.keys(data34).length > 32){
-const err76 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
+if(data2.read_only !== undefined){
+if(typeof data2.read_only !== "boolean"){
+const err76 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -975,10 +973,12 @@ vErrors.push(err76);
 }
 errors++;
 }
-for(const key7 in data34){
-let data35 = data34[key7];
-if(((typeof data35 !== "string") && (!((typeof data35 == "number") && (isFinite(data35))))) && (typeof data35 !== "boolean")){
-const err77 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key7.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
+}
+if(data2.args !== undefined){
+let data34 = data2.args;
+if(typeof data34 === "string"){
+if(func2(data34) > 2047){
+const err77 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -987,9 +987,9 @@ vErrors.push(err77);
 }
 errors++;
 }
-if(typeof data35 === "string"){
-if(func2(data35) > 4096){
-const err78 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key7.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+}
+else {
+const err78 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -999,10 +999,11 @@ vErrors.push(err78);
 errors++;
 }
 }
-}
-}
-else {
-const err79 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data2.vmm !== undefined){
+let data35 = data2.vmm;
+if(typeof data35 === "string"){
+if(func2(data35) > 32){
+const err79 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1012,10 +1013,8 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data2.depends_on !== undefined){
-let data36 = data2.depends_on;
-if(!data36 || typeof data36 != "object"){
-const err80 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
+else {
+const err80 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1024,9 +1023,12 @@ vErrors.push(err80);
 }
 errors++;
 }
-if(Array.isArray(data36)){
-if(data36.length > 64){
-const err81 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+}
+if(data2.labels !== undefined){
+let data36 = data2.labels;
+if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
+if(Object.keys(data36).length > 32){
+const err81 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1035,12 +1037,10 @@ vErrors.push(err81);
 }
 errors++;
 }
-const len4 = data36.length;
-for(let i4=0; i4<len4; i4++){
-let data37 = data36[i4];
-if(typeof data37 === "string"){
-if(func2(data37) > 100){
-const err82 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i4,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
+for(const key7 in data36){
+let data37 = data36[key7];
+if(((typeof data37 !== "string") && (!((typeof data37 == "number") && (isFinite(data37))))) && (typeof data37 !== "boolean")){
+const err82 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key7.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1049,9 +1049,9 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-else {
-const err83 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i4,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(typeof data37 === "string"){
+if(func2(data37) > 4096){
+const err83 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key7.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1062,13 +1062,9 @@ errors++;
 }
 }
 }
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-for(const key8 in data36){
-let data38 = data36[key8];
-if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
-for(const key9 in data38){
-if(!(key9 === "condition")){
-const err84 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+else {
+const err84 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1078,10 +1074,10 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data38.condition !== undefined){
-let data39 = data38.condition;
-if(!(((data39 === "service_started") || (data39 === "service_healthy")) || (data39 === "service_completed_successfully"))){
-const err85 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
+if(data2.depends_on !== undefined){
+let data38 = data2.depends_on;
+if(!data38 || typeof data38 != "object"){
+const err85 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1090,10 +1086,9 @@ vErrors.push(err85);
 }
 errors++;
 }
-}
-}
-else {
-const err86 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(Array.isArray(data38)){
+if(data38.length > 64){
+const err86 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1102,15 +1097,12 @@ vErrors.push(err86);
 }
 errors++;
 }
-}
-}
-}
-if(data2.healthcheck !== undefined){
-let data40 = data2.healthcheck;
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-for(const key10 in data40){
-if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key10))){
-const err87 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+const len5 = data38.length;
+for(let i5=0; i5<len5; i5++){
+let data39 = data38[i5];
+if(typeof data39 === "string"){
+if(func2(data39) > 100){
+const err87 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1120,10 +1112,8 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data40.tcp !== undefined){
-let data41 = data40.tcp;
-if(!(((typeof data41 == "number") && (!(data41 % 1) && !isNaN(data41))) && (isFinite(data41)))){
-const err88 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err88 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1132,9 +1122,15 @@ vErrors.push(err88);
 }
 errors++;
 }
-if((typeof data41 == "number") && (isFinite(data41))){
-if(data41 > 65535 || isNaN(data41)){
-const err89 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+}
+if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
+for(const key8 in data38){
+let data40 = data38[key8];
+if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
+for(const key9 in data40){
+if(!(key9 === "condition")){
+const err89 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1143,8 +1139,11 @@ vErrors.push(err89);
 }
 errors++;
 }
-if(data41 < 1 || isNaN(data41)){
-const err90 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data40.condition !== undefined){
+let data41 = data40.condition;
+if(!(((data41 === "service_started") || (data41 === "service_healthy")) || (data41 === "service_completed_successfully"))){
+const err90 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1155,11 +1154,8 @@ errors++;
 }
 }
 }
-if(data40.http !== undefined){
-let data42 = data40.http;
-if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
-if(data42.port === undefined){
-const err91 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
+else {
+const err91 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1168,9 +1164,15 @@ vErrors.push(err91);
 }
 errors++;
 }
-for(const key11 in data42){
-if(!((key11 === "port") || (key11 === "path"))){
-const err92 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+}
+}
+}
+if(data2.healthcheck !== undefined){
+let data42 = data2.healthcheck;
+if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
+for(const key10 in data42){
+if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key10))){
+const err92 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1180,10 +1182,10 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data42.port !== undefined){
-let data43 = data42.port;
+if(data42.tcp !== undefined){
+let data43 = data42.tcp;
 if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
-const err93 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err93 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1194,7 +1196,7 @@ errors++;
 }
 if((typeof data43 == "number") && (isFinite(data43))){
 if(data43 > 65535 || isNaN(data43)){
-const err94 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err94 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1204,7 +1206,7 @@ vErrors.push(err94);
 errors++;
 }
 if(data43 < 1 || isNaN(data43)){
-const err95 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err95 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1215,11 +1217,11 @@ errors++;
 }
 }
 }
-if(data42.path !== undefined){
-let data44 = data42.path;
-if(typeof data44 === "string"){
-if(func2(data44) > 2000){
-const err96 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
+if(data42.http !== undefined){
+let data44 = data42.http;
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.port === undefined){
+const err96 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1228,8 +1230,9 @@ vErrors.push(err96);
 }
 errors++;
 }
-if(!pattern11.test(data44)){
-const err97 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
+for(const key11 in data44){
+if(!((key11 === "port") || (key11 === "path"))){
+const err97 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1239,8 +1242,10 @@ vErrors.push(err97);
 errors++;
 }
 }
-else {
-const err98 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data44.port !== undefined){
+let data45 = data44.port;
+if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
+const err98 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1249,10 +1254,9 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-}
-else {
-const err99 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data45 == "number") && (isFinite(data45))){
+if(data45 > 65535 || isNaN(data45)){
+const err99 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1261,11 +1265,8 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-if(data40.exec !== undefined){
-let data45 = data40.exec;
-if((typeof data45 !== "string") && (!(Array.isArray(data45)))){
-const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
+if(data45 < 1 || isNaN(data45)){
+const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1274,9 +1275,13 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(typeof data45 === "string"){
-if(func2(data45) < 1){
-const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+if(data44.path !== undefined){
+let data46 = data44.path;
+if(typeof data46 === "string"){
+if(func2(data46) > 2000){
+const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1285,10 +1290,8 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-if(Array.isArray(data45)){
-if(data45.length > 256){
-const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(!pattern11.test(data46)){
+const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1297,8 +1300,9 @@ vErrors.push(err102);
 }
 errors++;
 }
-if(data45.length < 1){
-const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+else {
+const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1307,10 +1311,10 @@ vErrors.push(err103);
 }
 errors++;
 }
-const len5 = data45.length;
-for(let i5=0; i5<len5; i5++){
-if(typeof data45[i5] !== "string"){
-const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+else {
+const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1320,13 +1324,10 @@ vErrors.push(err104);
 errors++;
 }
 }
-}
-}
-if(data40.log !== undefined){
-let data47 = data40.log;
-if(typeof data47 === "string"){
-if(func2(data47) > 1000){
-const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+if(data42.exec !== undefined){
+let data47 = data42.exec;
+if((typeof data47 !== "string") && (!(Array.isArray(data47)))){
+const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1335,8 +1336,9 @@ vErrors.push(err105);
 }
 errors++;
 }
+if(typeof data47 === "string"){
 if(func2(data47) < 1){
-const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1346,8 +1348,9 @@ vErrors.push(err106);
 errors++;
 }
 }
-else {
-const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(Array.isArray(data47)){
+if(data47.length > 256){
+const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1356,10 +1359,8 @@ vErrors.push(err107);
 }
 errors++;
 }
-}
-if(data40.ready !== undefined){
-if(true !== data40.ready){
-const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(data47.length < 1){
+const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1368,12 +1369,10 @@ vErrors.push(err108);
 }
 errors++;
 }
-}
-if(data40.interval !== undefined){
-let data49 = data40.interval;
-if(typeof data49 === "string"){
-if(!pattern12.test(data49)){
-const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+const len6 = data47.length;
+for(let i6=0; i6<len6; i6++){
+if(typeof data47[i6] !== "string"){
+const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i6,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1383,8 +1382,13 @@ vErrors.push(err109);
 errors++;
 }
 }
-else {
-const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data42.log !== undefined){
+let data49 = data42.log;
+if(typeof data49 === "string"){
+if(func2(data49) > 1000){
+const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1393,12 +1397,8 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-if(data40.timeout !== undefined){
-let data50 = data40.timeout;
-if(typeof data50 === "string"){
-if(!pattern12.test(data50)){
-const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+if(func2(data49) < 1){
+const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1409,7 +1409,7 @@ errors++;
 }
 }
 else {
-const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1419,11 +1419,9 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data40.start_period !== undefined){
-let data51 = data40.start_period;
-if(typeof data51 === "string"){
-if(!pattern12.test(data51)){
-const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+if(data42.ready !== undefined){
+if(true !== data42.ready){
+const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1433,8 +1431,11 @@ vErrors.push(err113);
 errors++;
 }
 }
-else {
-const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data42.interval !== undefined){
+let data51 = data42.interval;
+if(typeof data51 === "string"){
+if(!pattern12.test(data51)){
+const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1444,10 +1445,8 @@ vErrors.push(err114);
 errors++;
 }
 }
-if(data40.retries !== undefined){
-let data52 = data40.retries;
-if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
-const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1456,9 +1455,12 @@ vErrors.push(err115);
 }
 errors++;
 }
-if((typeof data52 == "number") && (isFinite(data52))){
-if(data52 > 1000 || isNaN(data52)){
-const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
+}
+if(data42.timeout !== undefined){
+let data52 = data42.timeout;
+if(typeof data52 === "string"){
+if(!pattern12.test(data52)){
+const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1467,8 +1469,9 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data52 < 1 || isNaN(data52)){
-const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+else {
+const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1478,10 +1481,11 @@ vErrors.push(err117);
 errors++;
 }
 }
-}
-}
-else {
-const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data42.start_period !== undefined){
+let data53 = data42.start_period;
+if(typeof data53 === "string"){
+if(!pattern12.test(data53)){
+const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1491,9 +1495,8 @@ vErrors.push(err118);
 errors++;
 }
 }
-}
 else {
-const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1503,9 +1506,10 @@ vErrors.push(err119);
 errors++;
 }
 }
-}
-else {
-const err120 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data42.retries !== undefined){
+let data54 = data42.retries;
+if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
+const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1514,12 +1518,9 @@ vErrors.push(err120);
 }
 errors++;
 }
-}
-if(data.volumes !== undefined){
-let data53 = data.volumes;
-if(data53 && typeof data53 == "object" && !Array.isArray(data53)){
-if(Object.keys(data53).length > 64){
-const err121 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if((typeof data54 == "number") && (isFinite(data54))){
+if(data54 > 1000 || isNaN(data54)){
+const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1528,11 +1529,8 @@ vErrors.push(err121);
 }
 errors++;
 }
-for(const key12 in data53){
-const _errs117 = errors;
-if(typeof key12 === "string"){
-if(!pattern5.test(key12)){
-const err122 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key12};
+if(data54 < 1 || isNaN(data54)){
+const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1542,9 +1540,10 @@ vErrors.push(err122);
 errors++;
 }
 }
-var valid24 = _errs117 === errors;
-if(!valid24){
-const err123 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key12},message:"property name must be valid"};
+}
+}
+else {
+const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1554,10 +1553,9 @@ vErrors.push(err123);
 errors++;
 }
 }
-for(const key13 in data53){
-let data54 = data53[key13];
-if((!(data54 && typeof data54 == "object" && !Array.isArray(data54))) && (data54 !== null)){
-const err124 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
+}
+else {
+const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1566,10 +1564,10 @@ vErrors.push(err124);
 }
 errors++;
 }
-if(data54 && typeof data54 == "object" && !Array.isArray(data54)){
-for(const key14 in data54){
-if(!(((key14 === "size") || (key14 === "name")) || (key14 === "external"))){
-const err125 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+}
+}
+else {
+const err125 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1579,11 +1577,11 @@ vErrors.push(err125);
 errors++;
 }
 }
-if(data54.size !== undefined){
-let data55 = data54.size;
-if(typeof data55 === "string"){
-if(!pattern6.test(data55)){
-const err126 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
+if(data.volumes !== undefined){
+let data55 = data.volumes;
+if(data55 && typeof data55 == "object" && !Array.isArray(data55)){
+if(Object.keys(data55).length > 64){
+const err126 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1592,9 +1590,11 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-else {
-const err127 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key12 in data55){
+const _errs121 = errors;
+if(typeof key12 === "string"){
+if(!pattern5.test(key12)){
+const err127 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key12};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1604,11 +1604,9 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data54.name !== undefined){
-let data56 = data54.name;
-if(typeof data56 === "string"){
-if(!pattern17.test(data56)){
-const err128 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+var valid26 = _errs121 === errors;
+if(!valid26){
+const err128 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key12},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1618,8 +1616,10 @@ vErrors.push(err128);
 errors++;
 }
 }
-else {
-const err129 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key13 in data55){
+let data56 = data55[key13];
+if((!(data56 && typeof data56 == "object" && !Array.isArray(data56))) && (data56 !== null)){
+const err129 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1628,10 +1628,10 @@ vErrors.push(err129);
 }
 errors++;
 }
-}
-if(data54.external !== undefined){
-if(typeof data54.external !== "boolean"){
-const err130 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
+for(const key14 in data56){
+if(!(((key14 === "size") || (key14 === "name")) || (key14 === "external"))){
+const err130 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1641,11 +1641,11 @@ vErrors.push(err130);
 errors++;
 }
 }
-}
-}
-}
-else {
-const err131 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data56.size !== undefined){
+let data57 = data56.size;
+if(typeof data57 === "string"){
+if(!pattern6.test(data57)){
+const err131 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1655,14 +1655,228 @@ vErrors.push(err131);
 errors++;
 }
 }
-}
 else {
-const err132 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err132 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err132];
 }
 else {
 vErrors.push(err132);
+}
+errors++;
+}
+}
+if(data56.name !== undefined){
+let data58 = data56.name;
+if(typeof data58 === "string"){
+if(!pattern17.test(data58)){
+const err133 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err133];
+}
+else {
+vErrors.push(err133);
+}
+errors++;
+}
+}
+else {
+const err134 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err134];
+}
+else {
+vErrors.push(err134);
+}
+errors++;
+}
+}
+if(data56.external !== undefined){
+if(typeof data56.external !== "boolean"){
+const err135 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err135];
+}
+else {
+vErrors.push(err135);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err136 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err136];
+}
+else {
+vErrors.push(err136);
+}
+errors++;
+}
+}
+if(data.networks !== undefined){
+let data60 = data.networks;
+if(data60 && typeof data60 == "object" && !Array.isArray(data60)){
+if(Object.keys(data60).length > 16){
+const err137 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
+if(vErrors === null){
+vErrors = [err137];
+}
+else {
+vErrors.push(err137);
+}
+errors++;
+}
+for(const key15 in data60){
+const _errs134 = errors;
+if(typeof key15 === "string"){
+if(!pattern5.test(key15)){
+const err138 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key15};
+if(vErrors === null){
+vErrors = [err138];
+}
+else {
+vErrors.push(err138);
+}
+errors++;
+}
+}
+var valid29 = _errs134 === errors;
+if(!valid29){
+const err139 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key15},message:"property name must be valid"};
+if(vErrors === null){
+vErrors = [err139];
+}
+else {
+vErrors.push(err139);
+}
+errors++;
+}
+}
+for(const key16 in data60){
+let data61 = data60[key16];
+if((!(data61 && typeof data61 == "object" && !Array.isArray(data61))) && (data61 !== null)){
+const err140 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
+if(vErrors === null){
+vErrors = [err140];
+}
+else {
+vErrors.push(err140);
+}
+errors++;
+}
+if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
+for(const key17 in data61){
+if(!((((key17 === "internal") || (key17 === "subnet")) || (key17 === "name")) || (key17 === "external"))){
+const err141 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err141];
+}
+else {
+vErrors.push(err141);
+}
+errors++;
+}
+}
+if(data61.internal !== undefined){
+if(typeof data61.internal !== "boolean"){
+const err142 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err142];
+}
+else {
+vErrors.push(err142);
+}
+errors++;
+}
+}
+if(data61.subnet !== undefined){
+let data63 = data61.subnet;
+if(typeof data63 === "string"){
+if(!pattern19.test(data63)){
+const err143 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
+if(vErrors === null){
+vErrors = [err143];
+}
+else {
+vErrors.push(err143);
+}
+errors++;
+}
+}
+else {
+const err144 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err144];
+}
+else {
+vErrors.push(err144);
+}
+errors++;
+}
+}
+if(data61.name !== undefined){
+let data64 = data61.name;
+if(typeof data64 === "string"){
+if(!pattern17.test(data64)){
+const err145 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err145];
+}
+else {
+vErrors.push(err145);
+}
+errors++;
+}
+}
+else {
+const err146 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err146];
+}
+else {
+vErrors.push(err146);
+}
+errors++;
+}
+}
+if(data61.external !== undefined){
+if(typeof data61.external !== "boolean"){
+const err147 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err147];
+}
+else {
+vErrors.push(err147);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err148 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err148];
+}
+else {
+vErrors.push(err148);
+}
+errors++;
+}
+}
+}
+else {
+const err149 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err149];
+}
+else {
+vErrors.push(err149);
 }
 errors++;
 }

@@ -1,14 +1,8 @@
 import type { Command } from "commander"
-import { volumeName } from "../../../compose/project.ts"
-import { OvmError } from "../../../errors.ts"
+import { type Belonging, belongings, deleteAll } from "../../compose/belongings.ts"
 import { bringDown } from "../../compose/down.ts"
 import { membersOf } from "../../compose/labels.ts"
-import {
-  defineProjectOptions,
-  openProject,
-  type ProjectOptions,
-  projectName,
-} from "../../compose/project-options.ts"
+import { defineProjectOptions, openProject, type ProjectOptions } from "../../compose/project-options.ts"
 import { reporter } from "../../compose/report.ts"
 import { useDaemon, useDaemonOfInstances } from "../../daemon.ts"
 import { forEach } from "../../failure.ts"
@@ -25,7 +19,8 @@ interface DownOptions extends ProjectOptions {
 export function define(command: Command): void {
   command.description(
     "Stop and remove the machines of a project, the last one first, with their consoles and the disks that they wrote " +
-      "to. Volumes are kept unless --volumes says otherwise. With --project-name no file is needed.",
+      "to, and the networks of the file. Volumes are kept unless --volumes says otherwise. With --project-name no file " +
+      "is needed, and networks are kept.",
   )
   defineTime(defineProjectOptions(command))
     .option(
@@ -39,29 +34,27 @@ export function define(command: Command): void {
 
 async function run(options: DownOptions): Promise<void> {
   const { volumes: withVolumes, time: seconds } = options
-  const volumes = withVolumes ? await ownVolumes(options) : []
-  const project = await projectName(options)
+  const named = options.projectName !== undefined && options.file === undefined && !withVolumes
+  const file = named ? undefined : await openProject(options)
+  const project = file?.name ?? options.projectName ?? ""
   const runtime = await useDaemonOfInstances()
   const members = await membersOf(runtime, project)
   const tell = reporter([...members.keys()], options)
   const failures = new Map(runtime ? await bringDown(runtime, members, { tell, seconds, remove: true }) : [])
-  const deleted: string[] = []
-  for (const name of failures.size > 0 ? [] : volumes)
-    try {
-      await (await useDaemon()).removeVolume(name)
-      deleted.push(name)
-      tell(name, "volume deleted")
-    } catch (thrown) {
-      if (!(thrown instanceof OvmError && thrown.code === "OVM_VOLUME_UNKNOWN")) failures.set(name, thrown)
-    }
+  const removed = async (kind: Belonging) => {
+    const names = file && failures.size === 0 ? belongings(file, kind) : []
+    return names.length === 0 ? [] : deleteAll(await useDaemon(), { kind, names }, { tell, failures })
+  }
+  const networks = await removed("network")
+  const volumes = withVolumes ? await removed("volume") : []
   if (options.json) {
     const machines = [...members.values()].filter(({ machine }) => !failures.has(machine))
-    const removed = machines.map(({ machine, info: { instance_id, name } }) => ({
+    const gone = machines.map(({ machine, info: { instance_id, name } }) => ({
       machine,
       instance_id,
       name,
     }))
-    printJson({ project, machines: removed, volumes: deleted })
+    printJson({ project, machines: gone, networks, volumes })
   }
   await forEach(
     [...failures.keys()],
@@ -69,12 +62,5 @@ async function run(options: DownOptions): Promise<void> {
       throw failures.get(name)
     },
     options,
-  )
-}
-
-async function ownVolumes(options: DownOptions): Promise<readonly string[]> {
-  const { name: project, volumes } = await openProject(options)
-  return Object.entries(volumes).flatMap(([key, entry]) =>
-    entry.external ? [] : [volumeName(project, key, entry)],
   )
 }

@@ -7,7 +7,7 @@ import type { Runtime } from "../../../runtime/interfaces.ts"
 import { printConsoles } from "../../compose/consoles.ts"
 import { bringDown } from "../../compose/down.ts"
 import { type Member, membersOf } from "../../compose/labels.ts"
-import { missingVolumes, refuseStrangers } from "../../compose/plan.ts"
+import { missingNetworks, missingVolumes, refuseStrangers } from "../../compose/plan.ts"
 import { defineProjectOptions, openProject, type ProjectOptions } from "../../compose/project-options.ts"
 import { prefixes, reporter, type Tell } from "../../compose/report.ts"
 import { bringUp, type UpOutcome } from "../../compose/up.ts"
@@ -110,8 +110,11 @@ async function start(project: Project, order: readonly string[], options: StartO
   const used = new Set(
     wanted.flatMap(({ request }) => request.overrides?.volumes ?? []).map(({ name }) => name),
   )
-  for (const volume of await missingVolumes(project, used, runtime))
-    await runtime.createVolume(volume, { signal })
+  const joined = new Set(wanted.flatMap(({ request }) => request.overrides?.network?.name ?? []))
+  const volumes = await missingVolumes(project, used, runtime)
+  for (const network of await missingNetworks(project, joined, runtime))
+    await runtime.createNetwork(network, { signal })
+  for (const volume of volumes) await runtime.createVolume(volume, { signal })
   await orphans(runtime, project, members, options)
   const outcomes = await bringUp(runtime, wanted, { members, tell, signal, ...(wait && { wait }) })
   signal.throwIfAborted()
