@@ -1,0 +1,70 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { fail, must } from "../check.ts"
+import { type Descriptor, digestOf, type Manifest, parsed } from "../registry/content.ts"
+import { type Artifact, OCI_MANIFEST } from "./make.ts"
+
+const INDEX = "application/vnd.oci.image.index.v1+json"
+
+/** Writes an OCI layout with one artifact. */
+export async function writeLayout(folder: string, { oci, blobs, digest }: Artifact): Promise<string> {
+  await mkdir(join(folder, "blobs/sha256"), { recursive: true })
+  for (const bytes of [oci, ...blobs]) await writeFile(blobPath(folder, digestOf(bytes)), bytes)
+  const entry = { mediaType: OCI_MANIFEST, digest, size: oci.length }
+  const index = { schemaVersion: 2, mediaType: INDEX, manifests: [entry] }
+  await writeFile(join(folder, "index.json"), JSON.stringify(index))
+  await writeFile(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }))
+  return folder
+}
+
+export interface ReadLayout {
+  readonly digest: string
+  readonly oci: Manifest
+  readonly bytes: Buffer
+  blob(descriptor: Descriptor): Promise<Buffer>
+}
+
+/** The one artifact that an implementation has put into a layout, all of it verified; fails if it is not whole. */
+export async function readLayout(folder: string): Promise<ReadLayout> {
+  const index = parsed(await file(join(folder, "index.json")))
+  const [entry, ...more] = (index.manifests ?? []).filter(
+    (one, at, all) => all.findIndex(({ digest }) => digest === one.digest) === at,
+  )
+  must(entry, "index.json of the layout names no artifact")
+  must(more.length === 0, "index.json of the layout names several artifacts")
+  const blob = async (descriptor: Descriptor) => {
+    must(/^sha256:[0-9a-f]{64}$/.test(descriptor.digest), `${descriptor.digest} is no digest`)
+    const bytes = await file(blobPath(folder, descriptor.digest))
+    must(
+      digestOf(bytes) === descriptor.digest,
+      `the blob ${descriptor.digest} of the layout has another digest`,
+    )
+    must(
+      bytes.length === descriptor.size,
+      `${descriptor.digest} has ${bytes.length} bytes, not ${descriptor.size}`,
+    )
+    return bytes
+  }
+  const bytes = await blob(entry)
+  const oci = parsed(bytes)
+  for (const descriptor of [oci.config, ...(oci.layers ?? [])]) if (descriptor) await blob(descriptor)
+  return { digest: entry.digest, oci, bytes, blob }
+}
+
+/** Whether there is no layout at all, or one that names nothing. */
+export async function isEmptyLayout(folder: string): Promise<boolean> {
+  const bytes = await readFile(join(folder, "index.json")).catch(() => undefined)
+  return bytes === undefined || (parsed(bytes).manifests ?? []).length === 0
+}
+
+function blobPath(folder: string, digest: string): string {
+  return join(folder, "blobs/sha256", digest.slice("sha256:".length))
+}
+
+async function file(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path)
+  } catch (thrown) {
+    fail(`the layout cannot be read: ${(thrown as Error).message}`)
+  }
+}

@@ -1,0 +1,104 @@
+import { join } from "node:path"
+import { readLayout } from "../artifact/layout.ts"
+import { type Artifact, artifactOf, kernelOf, store } from "../artifact/make.ts"
+import { type Check, must } from "../check.ts"
+import type { Answer, Wrapper } from "../subject/wrapper.ts"
+import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
+
+/** Pulls `name` into a new layout. */
+export function pulled({ wrapper, registry, ...call }: Scene, name: string): Promise<Answer> {
+  return wrapper.call("pull", [registry.reference(name), join(call.folder, "layout")], call)
+}
+
+/** Pulls `name`, and fails unless all of `artifact` is in the layout then. */
+async function brings(scene: Scene, name: string, artifact: Artifact): Promise<void> {
+  const { code, stderr } = await pulled(scene, name)
+  must(code === undefined, `the pull ended with ${code}: ${stderr.trim().slice(0, 300)}`)
+  const { digest } = await readLayout(join(scene.folder, "layout"))
+  must(digest === artifact.digest, `the layout has ${digest}, and not ${artifact.digest}`)
+}
+
+const PLANS: readonly Plan[] = [
+  {
+    name: "pull/by-tag",
+    covers: ["OVMS-OCI-001", "OVMS-OCI-010", "OVMS-REF-005"],
+    run: (scene) => brings(scene, "1", store(scene.registry.repository, artifactOf(), "1")),
+  },
+  {
+    name: "pull/plain-form",
+    covers: ["OVMS-OCI-020", "OVMS-OCI-010"],
+    run: (scene) => brings(scene, "1", store(scene.registry.repository, artifactOf({ plain: true }), "1")),
+  },
+  {
+    name: "pull/alias-types",
+    covers: ["OVMS-OCI-014"],
+    run: (scene) => brings(scene, "1", store(scene.registry.repository, artifactOf({ org: "acme" }), "1")),
+  },
+  {
+    name: "pull/unknown-members",
+    covers: ["OVMS-OCI-007"],
+    run: (scene) =>
+      brings(scene, "1", store(scene.registry.repository, artifactOf({ oci: { later: { a: [1] } } }), "1")),
+  },
+  {
+    name: "pull/by-digest",
+    covers: ["OVMS-REF-006"],
+    run: (scene) => {
+      const wanted = store(scene.registry.repository, artifactOf())
+      store(scene.registry.repository, artifactOf({ kernel: kernelOf(9) }), "latest")
+      return brings(scene, wanted.digest, wanted)
+    },
+  },
+  {
+    name: "pull/digest-decides",
+    covers: ["OVMS-REF-006"],
+    run: (scene) => {
+      const wanted = store(scene.registry.repository, artifactOf())
+      store(scene.registry.repository, artifactOf({ kernel: kernelOf(9) }), "1")
+      return brings(scene, `1@${wanted.digest}`, wanted)
+    },
+  },
+  {
+    name: "pull/tag-moves",
+    covers: ["OVMS-DST-010", "OVMS-REF-008"],
+    async run(scene) {
+      const { repository, manners } = scene.registry
+      const first = store(repository, artifactOf(), "1")
+      const second = store(repository, artifactOf({ kernel: kernelOf(9) }))
+      // Whoever asks for the tag a second time gets something else.
+      let asked = 0
+      manners.fault = (_, __, path) => {
+        if (path.endsWith("/manifests/1") && asked++ > 0) repository.tags.set("1", second.digest)
+        return false
+      }
+      await brings(scene, "1", first)
+    },
+  },
+  {
+    name: "pull/redirect",
+    covers: [],
+    async run(scene) {
+      const artifact = store(scene.registry.repository, artifactOf(), "1")
+      scene.registry.manners.fault = (request, response, path) => {
+        if (!path.includes("/blobs/sha256:") || request.url?.includes("again")) return false
+        response.writeHead(307, { location: `${path}?again=1`, "content-length": 0 }).end()
+        return true
+      }
+      await brings(scene, "1", artifact)
+    },
+  },
+  {
+    name: "pull/no-ranges",
+    covers: ["OVMS-DST-011"],
+    async run(scene) {
+      const artifact = store(scene.registry.repository, artifactOf({ kernel: kernelOf(3, 1 << 20) }), "1")
+      scene.registry.manners.fault = (request) => {
+        delete request.headers.range
+        return false
+      }
+      await brings(scene, "1", artifact)
+    },
+  },
+]
+
+export const pullChecks: readonly Check<Wrapper>[] = PLANS.map(withRegistry)

@@ -1,0 +1,72 @@
+import { join } from "node:path"
+import { writeLayout } from "../artifact/layout.ts"
+import { artifactOf, kernelOf, store } from "../artifact/make.ts"
+import { type Check, must } from "../check.ts"
+import { digestOf } from "../registry/content.ts"
+import type { Wrapper } from "../subject/wrapper.ts"
+import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
+
+/** Pushes the artifact of a new layout as `1`, and fails unless the registry has all of it. */
+async function pushes(scene: Scene, artifact = artifactOf()): Promise<void> {
+  const { wrapper, registry, folder } = scene
+  const layout = await writeLayout(join(folder, "source"), artifact)
+  const { code, stderr } = await wrapper.call("push", [layout, registry.reference("1")], scene)
+  must(code === undefined, `the push ended with ${code}: ${stderr.trim().slice(0, 300)}`)
+  const { repository } = registry
+  must(
+    repository.tags.get("1") === artifact.digest,
+    `the tag leads to ${repository.tags.get("1") ?? "nothing"}`,
+  )
+  must(repository.manifests.get(artifact.digest)?.bytes.equals(artifact.oci), "the manifest is another one")
+  for (const bytes of artifact.blobs) must(repository.blobs.has(digestOf(bytes)), "a blob is missing")
+}
+
+const PLANS: readonly Plan[] = [
+  { name: "push/whole", covers: ["OVMS-DST-001", "OVMS-DST-002"], run: (scene) => pushes(scene) },
+  {
+    name: "push/order",
+    covers: ["OVMS-DST-001", "OVMS-DST-002"],
+    async run(scene) {
+      const { registry } = scene
+      await pushes(scene)
+      const writes = registry.asked(/PUT|POST|PATCH/, "/v2/")
+      const tagged = writes.findIndex(({ method, path }) => method === "PUT" && path.endsWith("/manifests/1"))
+      must(tagged === writes.length - 1, "something was sent after the tag was given")
+    },
+  },
+  {
+    name: "push/blob-fails",
+    covers: ["OVMS-DST-001", "OVMS-DST-002"],
+    async run(scene) {
+      const { wrapper, registry, folder } = scene
+      const artifact = artifactOf({ kernel: kernelOf(4) })
+      const layout = await writeLayout(join(folder, "source"), artifact)
+      const old = store(registry.repository, artifactOf(), "1")
+      // The upload of every blob that is new ends with the registry's own trouble.
+      registry.manners.fault = (request, response, path) => {
+        if (request.method === "GET" || request.method === "HEAD" || !path.includes("/blobs/")) return false
+        request.resume()
+        response.writeHead(507, { "content-length": 0 }).end()
+        return true
+      }
+      const { code } = await wrapper.call("push", [layout, registry.reference("1")], scene)
+      must(code, "it says that it pushed what the registry did not take")
+      must(registry.repository.tags.get("1") === old.digest, "the tag was moved to what is not whole")
+    },
+  },
+  {
+    name: "push/layout-damaged",
+    covers: ["OVMS-SEC-001"],
+    async run(scene) {
+      const { wrapper, registry, folder } = scene
+      const artifact = artifactOf()
+      const wrong = artifact.blobs.map((bytes) => (bytes === artifact.kernel ? kernelOf(1) : bytes))
+      const layout = await writeLayout(join(folder, "source"), { ...artifact, blobs: wrong })
+      const { code } = await wrapper.call("push", [layout, registry.reference("1")], scene)
+      must(code, "it pushed an artifact whose kernel is another one")
+      must(!registry.repository.tags.has("1"), "the tag leads to what is not whole")
+    },
+  },
+]
+
+export const pushChecks: readonly Check<Wrapper>[] = PLANS.map(withRegistry)
