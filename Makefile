@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help docs spec-html setup build test demo demo-snapshot demo-sandbox conformance check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-cycles bench-sparse bench-machine clean
+.PHONY: help docs spec-html setup build test demo demo-snapshot demo-sandbox conformance check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-fork bench-cycles bench-sparse bench-machine clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -69,6 +69,9 @@ bench-discover: build peers machine ## how fast a thousand signatures are shown 
 
 bench-throughput: build ## how many clones of a snapshot a second, twenty at a time, by slot and without, beside the same by hand
 	@node_modules/.bin/bun bench/throughput.ts
+
+bench-fork: build ## how long a fork of twenty takes, beside a snapshot's pause and twenty starts by hand
+	@node_modules/.bin/bun bench/fork.ts
 
 bench-network: build machine ## what the filter of a machine's network costs, beside passt alone
 	@node_modules/.bin/bun bench/network.ts

@@ -1,15 +1,15 @@
 // How many clones of one snapshot a second, twenty starts at a time: with warm slots and without, beside the same
 // command line by hand, whose machines yield as ovm's do. `make bench-throughput`.
-import { mkdir, readFile, rm } from "node:fs/promises"
+import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { packGuest } from "@ovms/testkit/image.ts"
 import { connect } from "../packages/ovm/src/api/client.ts"
-import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
 import type { Runtime } from "../packages/ovm/src/runtime/interfaces.ts"
-import { type Loaded, loadByHand } from "./by-hand.ts"
+import type { Loaded } from "./by-hand.ts"
+import { type CloneRecipe, cloneByHand, cloneRecipe } from "./clone-by-hand.ts"
 import { OVM, output, untilSaid, withHome } from "./programs.ts"
 import { median, spread } from "./turns.ts"
-import { recipeOf } from "./vmm-by-hand.ts"
+import { running, type Watched, watched } from "./watched.ts"
 
 const CLONES = 100
 const AT_A_TIME = 20
@@ -39,45 +39,11 @@ async function measure({ rates, each }: Way, start: (nth: number) => Promise<num
   rates.push((CLONES * 1000) / (performance.now() - began))
 }
 
-/** A daemon, and when each of its machines runs. */
-interface Watched {
-  readonly runtime: Runtime
-  /** Settles once that instance runs; fails if it has failed. */
-  runs(id: string): Promise<void>
-}
-
-/** The daemon tells what becomes of its machines: asking for twenty of them again and again takes the same cores. */
-async function watched(runtime: Runtime, signal: AbortSignal): Promise<Watched> {
-  const told = new Map<string, PromiseWithResolvers<void>>()
-  const of = (id = "") => {
-    const one = told.get(id) ?? Promise.withResolvers<void>()
-    told.set(id, one)
-    return one
-  }
-  const events = await runtime.events({ follow: true, signal })
-  const listen = async () => {
-    for await (const { type, instance_id } of events) {
-      if (type === "running") of(instance_id).resolve()
-      if (type === "failed") of(instance_id).reject(new Error(`the machine ${instance_id} has failed`))
-    }
-  }
-  listen().catch(() => {})
-  return { runtime, runs: (id) => of(id).promise }
-}
-
-/** Starts one, and waits until it runs: its id, and milliseconds since the request. */
-async function running({ runtime, runs }: Watched): Promise<{ id: string; took: number }> {
-  const began = performance.now()
-  const { instance_id: id, status } = await runtime.start({ manifest: warm })
-  if (status !== "running") await runs(id)
-  return { id, took: performance.now() - began }
-}
-
 /** The instances are there until all of them are. */
 async function ours(daemon: Watched, way: Way): Promise<void> {
   const ids: string[] = []
   await measure(way, async () => {
-    const { id, took } = await running(daemon)
+    const { id, took } = await running(daemon, warm)
     ids.push(id)
     return took
   })
@@ -88,37 +54,13 @@ async function full(runtime: Runtime): Promise<void> {
   while (!(await runtime.info()).warm.every(({ ready, wanted }) => ready === wanted)) await Bun.sleep(20)
 }
 
-/** The command line of a clone, where it had its folder, and the state that it waits for. */
-interface Recipe {
-  readonly argv: readonly string[]
-  readonly folder: string
-  readonly state: Buffer
-}
-
-async function recipe(daemon: Watched, home: string): Promise<Recipe> {
-  const { id } = await running(daemon)
-  const folder = join(home, "instances", id)
-  const { argv } = await recipeOf(folder)
-  await daemon.runtime.remove(id, { force: true })
-  const shown = output([OVM, "inspect", "--json", warm], { ...process.env, OVM_HOME: home })
-  const ref = JSON.parse(shown).snapshot.state.ref as string
-  return {
-    argv,
-    folder,
-    state: await readFile(join(home, "store/blobs/sha256", ref.slice("sha256:".length))),
-  }
-}
-
-async function byHand({ argv, folder, state }: Recipe, home: string, way: Way): Promise<void> {
+async function byHand(recipe: CloneRecipe, home: string, way: Way): Promise<void> {
   const started: Loaded[] = []
   const own = (nth: number) => join(home, `hand-${nth}`)
   await measure(way, async (nth) => {
-    const began = performance.now()
-    await mkdir(own(nth))
-    await createOverlay(join(own(nth), "overlay.qcow2"), DISK)
-    const words = argv.map((word) => word.replaceAll(folder, own(nth)))
-    started.push(await loadByHand(words, own(nth), state))
-    return performance.now() - began
+    const { loaded, took } = await cloneByHand(recipe, own(nth), DISK)
+    started.push(loaded)
+    return took
   })
   for (const one of started) one.end()
   for (let nth = 0; nth < CLONES; nth++) await rm(own(nth), { recursive: true })
@@ -152,7 +94,7 @@ await withHome(async (env, home) => {
 
   const over = new AbortController()
   const daemon = await watched(runtime, over.signal)
-  const how = await recipe(daemon, home)
+  const how = await cloneRecipe(daemon, home, warm)
   const [slots, without, hand]: Way[] = Array.from({ length: 3 }, () => ({ rates: [], each: [] }))
   for (let round = 0; round < ROUNDS; round++) {
     await runtime.warm({ manifest: warm, slots: AT_A_TIME })

@@ -30,6 +30,7 @@ export function connect(socket: string): Runtime {
       const path = `/instances/${encodeURIComponent(id)}/rename`
       await text(socket, { ...call, method: "POST", path, body: JSON.stringify(request) })
     },
+    fork: (id, request, call) => post(`/instances/${encodeURIComponent(id)}/fork`, request, call),
     addPort: (id, request, call) => post(`/instances/${encodeURIComponent(id)}/ports`, request, call),
     removePort: (id, { host, address = "127.0.0.1", protocol = "tcp" }, call) => {
       const query = `host=${host}&address=${encodeURIComponent(address)}&protocol=${protocol}`

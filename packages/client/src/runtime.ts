@@ -6,6 +6,8 @@ import type {
   ExecAnswer,
   ExecControlRequest,
   ExecRequest,
+  ForkAnswer,
+  ForkRequest,
   Health,
   InstanceInfo,
   Network,
@@ -139,6 +141,12 @@ export interface Runtime {
   commit(instanceId: string, request: CommitRequest, call?: Call): Promise<CommitAnswer>
   /** Throws OVM_NAME_IN_USE; OVM_STATE_CONFLICT while it is starting. */
   rename(instanceId: string, request: RenameRequest, call?: Call): Promise<void>
+  /**
+   * Makes further machines of one that runs or is paused, which go on from one instant of it; it goes on as it was.
+   * Answers once they are on record; later trouble is in their status. Throws OVM_NAME_IN_USE, OVM_TOO_MANY,
+   * OVM_RESUME_DENIED, OVM_STATE_CONFLICT, OVM_UNSUPPORTED: then there is none.
+   */
+  fork(instanceId: string, request: ForkRequest, call?: Call): Promise<ForkAnswer>
   /**
    * Has one more port of the host lead to the machine, at once where it runs; gives it in full. Throws
    * OVM_PORT_IN_USE, OVM_PERMISSION_DENIED, OVM_TOO_MANY, OVM_STATE_CONFLICT, OVM_UNSUPPORTED: then nothing has

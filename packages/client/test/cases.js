@@ -108,6 +108,23 @@ export const cases = {
     await runtime.remove(instance_id, { force: true })
   },
 
+  "children of a machine": async () => {
+    const runtime = connect(SOCKET)
+    const source = await running(runtime)
+    const { instances, timings_ms } = await runtime.fork(source, { count: 2, name: `fork-${process.pid}` })
+    assert.deepEqual(
+      instances.map(({ name, index }) => [name, index]),
+      [0, 1].map((index) => [`fork-${process.pid}-${index}`, index]),
+    )
+    assert.ok(timings_ms.paused <= timings_ms.total)
+    for (const { instance_id, index } of instances) {
+      assert.deepEqual((await runtime.status(instance_id)).fork, { source, index })
+      await runtime.remove(instance_id, { force: true })
+    }
+    await assert.rejects(runtime.fork(source, { count: 0 }), { code: "OVM_REQUEST_INVALID" })
+    await runtime.remove(source, { force: true })
+  },
+
   "a machine that is made, named and never started": async () => {
     const runtime = connect(SOCKET)
     const made = await runtime.create({ manifest })

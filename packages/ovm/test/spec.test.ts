@@ -231,6 +231,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "POST /instances/{instance_id}/exec/control 204,default",
     "POST /instances/{instance_id}/exec/input 204,default",
     "POST /instances/{instance_id}/exec/stream 200,default",
+    "POST /instances/{instance_id}/fork 200,default",
     "POST /instances/{instance_id}/input 204,default",
     "POST /instances/{instance_id}/pause 200,default",
     "POST /instances/{instance_id}/ports 200,default",

@@ -12,6 +12,8 @@ from .types import (
     ExecAnswer,
     ExecControlRequest,
     ExecRequest,
+    ForkAnswer,
+    ForkRequest,
     Health,
     InstanceInfo,
     Network,
@@ -119,6 +121,10 @@ class Operations:
     def rename(self, instance_id: str, request: RenameRequest) -> None:
         """Give an instance another name."""
         self._json("POST", f"/instances/{_quote(instance_id)}/rename", body=request)
+
+    def fork(self, instance_id: str, request: ForkRequest) -> ForkAnswer:
+        """Make further machines of one that runs."""
+        return cast("ForkAnswer", self._json("POST", f"/instances/{_quote(instance_id)}/fork", body=request))
 
     def add_port(self, instance_id: str, request: PortRequest) -> Port:
         """Have one more port of the host lead to a machine."""
@@ -238,6 +244,10 @@ class AsyncOperations:
     async def rename(self, instance_id: str, request: RenameRequest) -> None:
         """Give an instance another name."""
         await self._json("POST", f"/instances/{_quote(instance_id)}/rename", body=request)
+
+    async def fork(self, instance_id: str, request: ForkRequest) -> ForkAnswer:
+        """Make further machines of one that runs."""
+        return cast("ForkAnswer", await self._json("POST", f"/instances/{_quote(instance_id)}/fork", body=request))
 
     async def add_port(self, instance_id: str, request: PortRequest) -> Port:
         """Have one more port of the host lead to a machine."""

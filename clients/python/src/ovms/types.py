@@ -430,6 +430,37 @@ class RenameRequest(TypedDict):
     # Unique among the instances on record. A letter or digit, then up to 62 letters, digits, _, . or -, and not of the form of an ID.
     name: str
 
+
+class ForkRequest(TypedDict, total=False):
+    """How many machines to make of one, and what to call them."""
+
+    # How many. Default 1.
+    count: int
+    # Of each child, before a hyphen and its index. A letter or digit, then up to 59 letters, digits, _, . or -. Absent - the runtime chooses.
+    name: str
+
+
+class ForkAnswerInstancesItem(TypedDict):
+    instance_id: Uuid
+    name: str
+    index: int
+
+
+class ForkAnswerTimingsMs(TypedDict):
+    """How long it took, in ms; others may be added."""
+
+    # For how long the guest did not run.
+    paused: float
+    # From the request to the answer.
+    total: float
+
+
+class ForkAnswer(TypedDict):
+    # The children, by index.
+    instances: List[ForkAnswerInstancesItem]
+    # How long it took, in ms; others may be added.
+    timings_ms: ForkAnswerTimingsMs
+
 # The path says all; a body is an object without members, or not there.
 EmptyRequest = Dict[str, Any]
 
@@ -780,6 +811,13 @@ class InstanceInfoSsh(TypedDict):
     identity_file: str
 
 
+class InstanceInfoFork(TypedDict):
+    """Of which instance it was made by a fork, and its number among the children. Only if it was."""
+
+    source: Uuid
+    index: int
+
+
 class _InstanceInfoExit(TypedDict):
     # guest-shutdown, guest-reset, guest-panic, result, internal-error, quit, signal, cancelled, ended, lost or another word.
     reason: str
@@ -832,6 +870,8 @@ class InstanceInfo(_InstanceInfo, total=False):
     ssh: InstanceInfoSsh
     # The snapshot that it was resumed from.
     snapshot: Digest
+    # Of which instance it was made by a fork, and its number among the children. Only if it was.
+    fork: InstanceInfoFork
     # The VM generation ID that the guest sees.
     generation_id: Uuid
     # How the VMM ended. Only once it has.

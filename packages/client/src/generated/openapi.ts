@@ -410,6 +410,23 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/instances/{instance_id}/fork": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Make further machines of one that runs */
+        readonly post: operations["fork"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/instances/{instance_id}/ports": {
         readonly parameters: {
             readonly query?: never;
@@ -849,6 +866,30 @@ export interface components {
             /** @description Unique among the instances on record. A letter or digit, then up to 62 letters, digits, _, . or -, and not of the form of an ID. */
             readonly name: string;
         };
+        /** @description How many machines to make of one, and what to call them. */
+        readonly ForkRequest: {
+            /** @description How many. Default 1. */
+            readonly count?: number;
+            /** @description Of each child, before a hyphen and its index. A letter or digit, then up to 59 letters, digits, _, . or -. Absent - the runtime chooses. */
+            readonly name?: string;
+        };
+        readonly ForkAnswer: {
+            /** @description The children, by index. */
+            readonly instances: readonly {
+                readonly instance_id: components["schemas"]["Uuid"];
+                readonly name: string;
+                readonly index: number;
+            }[];
+            /** @description How long it took, in ms; others may be added. */
+            readonly timings_ms: {
+                /** @description For how long the guest did not run. */
+                readonly paused: number;
+                /** @description From the request to the answer. */
+                readonly total: number;
+            } & {
+                readonly [key: string]: number;
+            };
+        };
         /** @description The path says all; a body is an object without members, or not there. */
         readonly EmptyRequest: Record<string, never>;
         /** @description What to stop. */
@@ -1181,6 +1222,11 @@ export interface components {
             readonly timings_ms: components["schemas"]["Timings"];
             /** @description The snapshot that it was resumed from. */
             readonly snapshot?: components["schemas"]["Digest"];
+            /** @description Of which instance it was made by a fork, and its number among the children. Only if it was. */
+            readonly fork?: {
+                readonly source: components["schemas"]["Uuid"];
+                readonly index: number;
+            };
             /** @description The VM generation ID that the guest sees. */
             readonly generation_id?: components["schemas"]["Uuid"];
             /** @description What is not as the manifest asked for, and other things worth knowing. */
@@ -2070,6 +2116,34 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content?: never;
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly fork: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description As POST /start answered it. Names and prefixes are for command lines, which look them up in the list. */
+                readonly instance_id: components["parameters"]["InstanceId"];
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ForkRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description The machine goes on, and its children are starting. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ForkAnswer"];
+                };
             };
             readonly default: components["responses"]["Error"];
         };

@@ -24,6 +24,7 @@ export function connect(socket: string): Runtime {
     addPort: (id, request, call) => ours(client.addPort(id, request, call)),
     removePort: (id, port, call) => ours(client.removePort(id, port, call)),
     rename: (id, request, call) => ours(client.rename(id, request, call)),
+    fork: (id, request, call) => ours(client.fork(id, request, call)),
     startAgain: (id, call) => ours(client.startAgain(id, call)),
     restart: (id, options) => ours(client.restart(id, options)),
     status: (id, call) => ours(client.status(id, call)),

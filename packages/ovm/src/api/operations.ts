@@ -5,6 +5,7 @@ import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { exec, execControl, execInput, execStream, ready } from "./operations/exec.ts"
 import { getFiles, putFiles } from "./operations/files.ts"
+import { fork } from "./operations/fork.ts"
 import { health } from "./operations/health.ts"
 import { info } from "./operations/info.ts"
 import { input } from "./operations/input.ts"
@@ -54,6 +55,7 @@ export const OPERATIONS: readonly Operation[] = [
   startAgain,
   restart,
   rename,
+  fork,
   addPort,
   removePort,
   commit,

@@ -7,6 +7,7 @@ import type {
   CommitRequest,
   ExecControlRequest,
   ExecRequest,
+  ForkRequest,
   NetworkRequest,
   PortRequest,
   RenameRequest,
@@ -23,6 +24,7 @@ import {
   EmptyRequest as isEmptyRequest,
   ExecControlRequest as isExecControlRequest,
   ExecRequest as isExecRequest,
+  ForkRequest as isForkRequest,
   NetworkRequest as isNetworkRequest,
   PortRequest as isPortRequest,
   RenameRequest as isRenameRequest,
@@ -83,6 +85,10 @@ export function parseCommitRequest(body: Uint8Array): CommitRequest {
 
 export function parseRenameRequest(body: Uint8Array): RenameRequest {
   return parse(body, isRenameRequest, places.RenameRequest)
+}
+
+export function parseForkRequest(body: Uint8Array): ForkRequest {
+  return parse(body, isForkRequest, places.ForkRequest)
 }
 
 export function parsePortRequest(body: Uint8Array): PortRequest {

@@ -261,6 +261,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/machines/snapshot.ts"),
   },
   {
+    name: "fork",
+    summary: "Make further machines of a running one, as it is now",
+    group: INSTANCES,
+    load: () => import("./commands/machines/fork.ts"),
+  },
+  {
     name: "commit",
     summary: "Make an image of what a machine has on its disk",
     group: INSTANCES,

@@ -143,6 +143,11 @@ export class OpenImage {
     )
   }
 
+  /** From now on the instance holds these as well, all of which somebody else holds now. */
+  async holdFor(instance: string, held: readonly Pick<Descriptor, "digest" | "mediaType">[]): Promise<void> {
+    await this.store.lease(leaseOf(instance)).add(...held)
+  }
+
   /**
    * `failure`: the machine is not used after all, for this reason. The lease goes too then, and what was fetched in
    * vain.

@@ -33,7 +33,7 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
     runs: () => instance.state === "running",
     // Without a disk the guest stays with the root that it has.
     answers: (session) => mounts.begin(session, (info.disks ?? []).length > 0, unmounted),
-    ...(instance.info.snapshot !== undefined && { resumed: resumedIn(instance, machine) }),
+    ...(instance.resumed && { resumed: resumedIn(instance, machine) }),
   })
   instance.agent = agent
   machine.exited.then(() => agent.close())
@@ -74,10 +74,10 @@ async function mounted({ id, mounts }: Instance, deadline: number, signal?: Abor
 }
 
 /** What a status warns of: a guest that goes on and is not one of its own yet is said to be so (OVMS-SNP-173). */
-export function agentWarnings({ info, agent, machine }: Instance): readonly string[] {
+export function agentWarnings({ info, agent, machine, resumed }: Instance): readonly string[] {
   if (!machine || !info.agent) return []
   const troubles = agent?.troubles ?? []
-  if (!info.snapshot || agent?.state.renewed || troubles.length > 0) return troubles
+  if (!resumed || agent?.state.renewed || troubles.length > 0) return troubles
   return Date.now() - Date.parse(info.started ?? "") > SILENT_MS ? [SILENT] : []
 }
 

@@ -15,6 +15,7 @@ import { Restarts } from "./restarts.ts"
 import { Sandboxes } from "./sandbox/sandboxes.ts"
 import { Addresses } from "./shared-network.ts"
 import { Starts } from "./start.ts"
+import type { StartsContext } from "./starts-context.ts"
 import { VolumeStore } from "./volumes.ts"
 import { Slots } from "./warm/slots.ts"
 import { watchMachine } from "./watch-machine.ts"
@@ -31,6 +32,8 @@ interface Shared {
 export interface Assembly {
   readonly slots: Slots
   readonly starts: Starts
+  /** What starts are made with. */
+  readonly context: StartsContext
   readonly restarts: Restarts
   readonly removals: Removals
   readonly ending: Ending
@@ -66,7 +69,7 @@ export function assemble(
     restarts.follow(instance)
     removals.follow(instance)
   }
-  const starts = new Starts({
+  const context: StartsContext = {
     ...options,
     ...kept,
     networks,
@@ -76,7 +79,8 @@ export function assemble(
     onMachine,
     onInstance,
     told,
-  })
+  }
+  const starts = new Starts(context)
   const recovery = new Recovery({
     folder: options.instances,
     instances,
@@ -90,5 +94,5 @@ export function assemble(
   const [attachments, executions] = [new Attachments(), new Executions()]
   const sandboxes = new Sandboxes({ instances, starts, remove: (id) => remove(id, { force: true }) })
   const lives = { starts, restarts, removals, ending, adoption, recovery }
-  return { ...lives, slots, volumes, networks, chosenPorts, attachments, executions, sandboxes }
+  return { ...lives, context, slots, volumes, networks, chosenPorts, attachments, executions, sandboxes }
 }

@@ -28,7 +28,8 @@ export async function beginCommand(
     ...(signal && { signal }),
     ...(wait_ms !== undefined && { withinMs: wait_ms }),
   })
-  const stream = session.do(textsOf({ ...command, input }))
+  const environment = environmentIn(instance, command.environment)
+  const stream = session.do(textsOf({ ...command, environment, input }))
   let timedOut = false
   const timer =
     timeout_ms !== undefined &&
@@ -55,6 +56,14 @@ export function endOn(stream: AgentStream, signal: AbortSignal): void {
   if (signal.aborted) leave()
   signal.addEventListener("abort", leave, { once: true })
   stream.ending.catch(() => {}).finally(() => signal.removeEventListener("abort", leave))
+}
+
+const FORK_INDEX = "OVMS_FORK_INDEX"
+
+/** One child of a fork is told from another by its index (OVMS-API-444). The request has the last word. */
+function environmentIn({ info: { fork } }: Instance, asked: readonly string[] = []): readonly string[] {
+  const said = asked.some((variable) => variable.startsWith(`${FORK_INDEX}=`))
+  return fork && !said ? [`${FORK_INDEX}=${fork.index}`, ...asked] : asked
 }
 
 function endOf(ending: Awaited<AgentStream["ending"]>, timedOut: boolean): ExecEnd {

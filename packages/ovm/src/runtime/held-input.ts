@@ -9,8 +9,8 @@ const KERNEL_MS = 50
  * Settles when what is typed may reach the guest of a machine that goes on from a snapshot: once it is one of its own,
  * or its agent has been silent for too long for somebody who may have to mend it (OVMS-SNP-093, OVMS-SNP-172).
  */
-export async function untilRenewed({ info, agent }: Instance): Promise<void> {
-  if (!info.snapshot || !info.started) return
+export async function untilRenewed({ info, agent, resumed }: Instance): Promise<void> {
+  if (!resumed || !info.started) return
   const asked = info.agent ? agent : undefined
   const most = asked ? SILENT_MS : KERNEL_MS
   // The clock may have been set meanwhile.

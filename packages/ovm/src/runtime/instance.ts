@@ -139,6 +139,11 @@ export class Instance {
     return this.#record
   }
 
+  /** Whether its guest goes on from a snapshot, or from an instant of another one. */
+  get resumed(): boolean {
+    return this.#info.snapshot !== undefined || this.lineage?.live === true
+  }
+
   /** Throws OVM_VMM_UNREACHABLE while its VMM cannot be asked, OVM_RECORD_UNREADABLE while nobody knows what it is. */
   assertUsable(): void {
     if (this.unreadable) throw this.unreadable

@@ -15,6 +15,7 @@ import { EventLog } from "./events.ts"
 import { execToEnd } from "./exec.ts"
 import { readFiles, writeFiles } from "./files.ts"
 import { keepUp } from "./follow.ts"
+import { forkInstance } from "./fork/fork.ts"
 import { heldBy } from "./held.ts"
 import type { Instance } from "./instance.ts"
 import type {
@@ -29,6 +30,8 @@ import type {
   ExecRequest,
   ExecStreamOptions,
   ExecTypeOptions,
+  ForkAnswer,
+  ForkRequest,
   Health,
   InstanceInfo,
   LogsOptions,
@@ -193,14 +196,27 @@ export class LocalRuntime implements Runtime {
 
   async snapshot(request: SnapshotRequest, call: Call = {}): Promise<SnapshotAnswer> {
     const instance = this.#get(request.instance_id)
-    const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
-    const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(async () => {
-      const { machine } = instance
-      if (machine) await keepUp(instance, machine.guest, log).catch(unrecorded(instance, this.#told))
-    })
+    const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(() =>
+      this.#keptUp(instance),
+    )
     this.#log("snapshot", instance, { snapshot_ref: answer.snapshot_ref })
     if (request.stop) await this.stop({ instance_id: instance.id, grace_ms: 0 })
     return answer
+  }
+
+  async fork(instanceId: string, request: ForkRequest, call: Call = {}): Promise<ForkAnswer> {
+    const { starts, context } = this.#parts
+    const instance = this.#get(instanceId)
+    return await forkInstance({ ...context, starts }, instance, request, call).finally(() =>
+      this.#keptUp(instance),
+    )
+  }
+
+  /** Of one that stood still for a moment. */
+  async #keptUp(instance: Instance): Promise<void> {
+    const { machine } = instance
+    const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
+    if (machine) await keepUp(instance, machine.guest, log).catch(unrecorded(instance, this.#told))
   }
 
   async status(instanceId: string): Promise<InstanceInfo> {

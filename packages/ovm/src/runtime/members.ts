@@ -81,6 +81,7 @@ const MEMBERS: {
     Array.isArray(value) && value.every(object({ source: isText, target: isText, read_only: isFlag })),
   timings_ms: all((value) => typeof value === "number" && value >= 0),
   snapshot: isDigest,
+  fork: object({ source: isUuid, index: isCount }),
   generation_id: isUuid,
   warnings: (value) => Array.isArray(value) && value.every(isText),
   exit: object({ status: optional(Number.isSafeInteger), reason: isText }),

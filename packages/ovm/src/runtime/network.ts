@@ -73,7 +73,7 @@ export function assertMayHave(ports: number, mode: NetworkPlan["mode"]): void {
 }
 
 /** What the guest may connect to. Names stand for the addresses that they have now (OVMS-API-260 to 262). */
-async function outboundOf(
+export async function outboundOf(
   { outbound = true, allow }: NonNullable<Overrides["network"]>,
   mode: NetworkPlan["mode"],
 ): Promise<Pick<NetworkPlan, "outbound" | "allow" | "allowed">> {

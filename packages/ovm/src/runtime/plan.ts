@@ -65,6 +65,8 @@ export interface Planned {
   readonly snapshot?: PreparedSnapshot
   /** Of a machine that is started again: what was written since its image, the lowest first. */
   readonly written?: Lineage["overlays"]
+  /** Of a machine that goes on from an instant of a running one: what its lineage has for as long as it lives. */
+  readonly alive?: Pick<Lineage, "parent" | "parentRam" | "policy"> & { readonly live: true }
   readonly capabilities: Capabilities
   readonly plan: LaunchPlan
   /** What will not be as the manifest says, in words. */

@@ -34,6 +34,8 @@ export interface Lineage {
   readonly parentRam?: Digest
   /** What the parent asks of whoever resumes it; a snapshot of this instance asks the same unless told otherwise. */
   readonly policy?: SnapshotPolicy
+  /** Its guest goes on from an instant of a running machine, which is no snapshot. */
+  readonly live?: true
   /**
    * What was written since the base, the lowest first: what the store has by its descriptor, what it does not by its
    * path.

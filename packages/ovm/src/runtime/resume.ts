@@ -5,6 +5,7 @@ import { assertLockable } from "../host/lock-limit.ts"
 import type { PreparedImage, PreparedSnapshot } from "../images/prepared.ts"
 import { preloadRam } from "../ram/preload.ts"
 import type { Loaded, Loading } from "../vmm/loader.ts"
+import type { Machine } from "../vmm/machine.ts"
 import type { ResumePlan, SnapshotOrigin } from "../vmm/plan.ts"
 import { agentBoot } from "./agent-boot.ts"
 import type { Fit } from "./fit.ts"
@@ -35,10 +36,7 @@ export async function planResume(
     lockMemory: wants.lock,
   }
   if (wants.lock) await assertLockable(digest, wanted.resources.memory)
-  const findings = await loader.check(wanted)
-  const refused = refusalOf(`${vmm.name} cannot resume ${digest}`, findings)
-  if (refused) throw refused
-  const resume = honoured(wanted, findings)
+  const { plan: resume, warnings } = await resumable({ vmm, loader }, digest, wanted)
   const once = descriptor.uniqueness.multiResume === "deny"
   const release = once ? await claims?.take(folder, digest) : undefined
   const load = async (call: Loading) => {
@@ -55,22 +53,37 @@ export async function planResume(
     plan: resume,
     warnings: [
       ...image.warnings,
-      ...crowded(resume),
-      ...findings.map(sentence),
+      ...warnings,
       ...(wants.lock ? [LOCKED] : []),
       ...(plan.agent ? [] : [unrenewed(descriptor)]),
     ],
     ...(release && { release }),
     load,
-    go: async (call) => {
-      const loaded = await load({ ...call, goesOn: !once })
-      try {
-        return await loaded.resume()
-      } catch (error) {
-        await loaded.discard()
-        throw error
-      }
-    },
+    go: (call) => setGoing(load({ ...call, goesOn: !once })),
+  }
+}
+
+/** `wanted` as the VMM can honour it, and what of it will be otherwise. Throws OVM_UNSUPPORTED, naming `what`. */
+export async function resumable(
+  { vmm, loader }: Pick<Fit, "vmm" | "loader">,
+  what: string,
+  wanted: ResumePlan,
+): Promise<Pick<Planned, "warnings"> & { readonly plan: ResumePlan }> {
+  const findings = await loader.check(wanted)
+  const refused = refusalOf(`${vmm.name} cannot resume ${what}`, findings)
+  if (refused) throw refused
+  const plan = honoured(wanted, findings)
+  return { plan, warnings: [...crowded(plan), ...findings.map(sentence)] }
+}
+
+/** Has a machine that is being loaded run. What is not let go is ended. */
+export async function setGoing(loading: Promise<Loaded>): Promise<Machine> {
+  const loaded = await loading
+  try {
+    return await loaded.resume()
+  } catch (error) {
+    await loaded.discard()
+    throw error
   }
 }
 

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises"
-import { MOST_OVERLAYS } from "../artifact/snapshot/limits.ts"
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
@@ -9,19 +7,19 @@ import type { PreparedSnapshot } from "../images/prepared.ts"
 import type { TakenSnapshot } from "../images/snapshot.ts"
 import { parseReference } from "../registry/reference.ts"
 import { rounded } from "../rounded.ts"
-import type { Machine, MachineRecord } from "../vmm/machine.ts"
-import type { SnapshotParts, SnapshotSink, Snapshotter } from "../vmm/snapshot.ts"
-import { refuseFurther } from "./disks.ts"
+import type { MachineRecord } from "../vmm/machine.ts"
+import type { SnapshotParts } from "../vmm/snapshot.ts"
 import type { Instance } from "./instance.ts"
+import { frozen, givenUp, takable, takeInstant } from "./instant.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
 import type { Lineage, SnapshotPolicy } from "./record.ts"
-import { hold, letGoOn, removeScratch, sinkOf } from "./scratch.ts"
+import { letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
 
 /** The lineage of a machine that is going to be started as planned; with its record, once it has been. */
 export function lineageOf(
-  { image, snapshot, written }: Planned,
+  { image, snapshot, written, alive }: Planned,
   { overlay }: Pick<MachineRecord, "overlay"> = {},
 ): Lineage {
   return {
@@ -32,6 +30,7 @@ export function lineageOf(
       parentRam: snapshot.descriptor.ram.digest,
       policy: policyOf(snapshot.descriptor),
     }),
+    ...alive,
     ...(overlay !== undefined && { top: overlay }),
   }
 }
@@ -60,13 +59,8 @@ export async function takeSnapshot(
   const { removed } = instance
   const call = { signal: signal ? AbortSignal.any([signal, removed.signal]) : removed.signal }
   const began = performance.now()
-  refuseVolumes(instance)
-  refuseShares(instance)
-  refuseFurther(instance.info.disks)
-  const machine = snapshotterOf(instance)
-  const { lineage } = instance
-  if (!lineage) throw conflict(instance, "has no image on record")
-  refuseDeep(lineage)
+  const source = takable(instance)
+  const { lineage } = source
   const name = parseReference(instance.info.image.reference).withTag(request.tag).toString()
   const over = Promise.withResolvers<void>()
   instance.snapshotting = over.promise
@@ -77,15 +71,11 @@ export async function takeSnapshot(
   try {
     await refuseSuspended(instance)
     await images.checkSnapshotName(name, call)
-    const parts = await takeParts(instance, machine, sink, { ...call, held })
+    // Whether storing succeeds or not, a later snapshot needs what was written until now as well.
+    const { parts, lineage: taken } = await takeInstant(instance, source, sink, { ...call, held })
     // It shares its random state with the snapshot (OVMS-AGT-055).
     if (!request.stop) instance.agent?.renew()
-    // The guest writes to a new overlay from here on, whether storing succeeds or not: a later snapshot needs this one
-    // as well.
-    const taken = parts.disk ? frozen(lineage, parts.disk.frozen, parts.disk.overlay) : lineage
-    instance.lineage = taken
     deeper = taken !== lineage
-    await instance.update({})
     const scanning = performance.now()
     const scrub =
       request.scrub_check &&
@@ -112,55 +102,13 @@ export async function takeSnapshot(
     }
   } catch (thrown) {
     if (deeper && !stored) warnOfDepth(instance)
-    throw givenUp(instance, thrown)
+    throw givenUp(instance, thrown, "its snapshot was being taken")
   } finally {
     await letGoOn(instance, !stored)
     await removeScratch(instance)
     instance.snapshotting = undefined
     over.resolve()
   }
-}
-
-/** How often it is tried, and how long a guest runs in between, in ms. */
-const MOST_ATTEMPTS = 10
-const RUN_ON_MS = 5
-
-/**
- * Some instants are none to go on from, for less than a millisecond (OVMS-SNP-136): a guest that runs has left it at
- * the next attempt. `held`: it is paused for it.
- */
-async function takeParts(
-  instance: Instance,
-  machine: Machine & Snapshotter,
-  sink: SnapshotSink,
-  { held, ...call }: Call & { readonly held: boolean },
-): Promise<SnapshotParts> {
-  for (let attempt = 1; ; attempt++) {
-    const runs = instance.state === "running"
-    if (held) await hold(instance, machine)
-    try {
-      return await machine.snapshot(sink, call)
-    } catch (thrown) {
-      if (!(held || runs) || attempt === MOST_ATTEMPTS || !isOfInstant(thrown)) throw thrown
-      if (held) await machine.resume()
-      await sleep(RUN_ON_MS)
-    }
-  }
-}
-
-function isOfInstant(thrown: unknown): boolean {
-  const { requirement } = ((thrown as OvmError).detail ?? {}) as { readonly requirement?: string }
-  return requirement === "OVMS-SNP-136"
-}
-
-/** Throws OVM_TOO_MANY before anything is changed: one more snapshot could not be written down. */
-function refuseDeep({ overlays, top }: Lineage): void {
-  if (top === undefined || overlays.length < MOST_OVERLAYS) return
-  throw new OvmError(
-    "OVM_TOO_MANY",
-    `the machine's disk has ${overlays.length} overlays since its image, and a snapshot has ${MOST_OVERLAYS} at most: each snapshot that was taken of it, stored or not, has added one`,
-    { hint: "start another machine from its image or an earlier snapshot" },
-  )
 }
 
 /** The guest writes to the overlay of a snapshot that is nowhere: what it left behind is said (OVMS-SNP-143). */
@@ -171,16 +119,6 @@ function warnOfDepth(instance: Instance): void {
     "overlays of snapshots that could not be stored are part of the machine's disk until it is removed"
   const others = instance.info.warnings.filter((warning) => !warning.endsWith(about))
   instance.note({ warnings: [...others, `${files} ${about}`] })
-}
-
-const GIVEN_UP: readonly unknown[] = ["OVM_INTERRUPTED", "OVM_VMM_FAILED", "OVM_STATE_CONFLICT"]
-
-/** A stop wins, and is why the snapshot failed, in whatever way it did (OVMS-API-145). */
-function givenUp(instance: Instance, thrown: unknown): unknown {
-  const { state } = instance
-  const ending = state === "stopping" || state === "stopped"
-  if (!ending || !(thrown instanceof OvmError && GIVEN_UP.includes(thrown.code))) return thrown
-  return conflict(instance, "was stopped while its snapshot was being taken: there is none", thrown)
 }
 
 /**
@@ -208,16 +146,6 @@ function inHundredths<T extends Record<string, number>>(timings: T): T {
 }
 
 /**
- * `old` is written no more: it belongs to what was written since the base. So does what the record still takes for the
- * file that is written to, if it is another one: of a snapshot that was through when nobody could write that down any
- * more.
- */
-function frozen(lineage: Lineage, old: string, top: string): Lineage {
-  const unnoted = lineage.top !== undefined && lineage.top !== old ? [lineage.top] : []
-  return { ...lineage, overlays: [...lineage.overlays, ...unnoted, old], top }
-}
-
-/**
  * What a daemon that died in the middle of a snapshot left of an adopted machine (vmm/snapshot.ts,
  * Snapshotter.overlay).
  */
@@ -229,41 +157,6 @@ export async function settleSnapshot(instance: Instance): Promise<void> {
   if (!lineage?.top || !top || top === lineage.top) return
   instance.lineage = frozen(lineage, lineage.top, top)
   await instance.update({})
-}
-
-/** What is in a folder of the host is of no instant that a snapshot could have (OVMS-SHR-022). */
-function refuseShares({ request }: Instance): void {
-  const [share] = request?.overrides?.shares ?? []
-  if (!share) return
-  const what = `${share.source} at ${share.target}`
-  throw new OvmError("OVM_UNSUPPORTED", `the machine has the share ${what}, which no snapshot would have`, {
-    detail: [{ pointer: "shares", reason: "shares are not snapshotted" }],
-    hint: "start a machine without it, and bring files in and out by ovm cp",
-  })
-}
-
-/** What a volume holds is of no instant that a snapshot could have (OVMS-VOL-008). */
-function refuseVolumes({ request }: Instance): void {
-  const [volume] = request?.overrides?.volumes ?? []
-  if (!volume) return
-  throw new OvmError(
-    "OVM_UNSUPPORTED",
-    `the machine has the volume ${volume.name}, which no snapshot would have`,
-    {
-      detail: [{ pointer: "volumes", reason: "volumes are not snapshotted" }],
-    },
-  )
-}
-
-function snapshotterOf(instance: Instance): Machine & Snapshotter {
-  const { machine, state } = instance
-  instance.assertUsable()
-  if (state !== "running" && state !== "paused") throw conflict(instance, `is ${state}`)
-  if (instance.snapshotting) throw conflict(instance, "is being snapshotted already")
-  if (machine?.snapshot && machine.overlay) return machine as Machine & Snapshotter
-  throw new OvmError("OVM_UNSUPPORTED", `${instance.info.vmm?.name ?? "this VMM"} takes no snapshots`, {
-    detail: [{ pointer: "snapshot", reason: "the VMM's adapter takes no snapshots" }],
-  })
 }
 
 function takenOf(
@@ -307,11 +200,4 @@ function takenOf(
     compression: request.compression ?? "zstd",
     overlays,
   }
-}
-
-function conflict(instance: Instance, reason: string, cause?: unknown): OvmError {
-  return new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} ${reason}`, {
-    detail: { state: instance.state },
-    cause,
-  })
 }

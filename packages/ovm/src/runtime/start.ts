@@ -65,8 +65,7 @@ export class Starts {
       await this.#giveUp(instance, error)
       throw error
     }
-    this.#context.told("starting", instance, {})
-    this.#carryOn(instance, received, async () => planned ?? (await this.#pulled(instance, request)))
+    this.carry(instance, received, async () => planned ?? (await this.#pulled(instance, request)))
     return { instance_id: instance.id, status: "starting" }
   }
 
@@ -120,8 +119,7 @@ export class Starts {
       await openPorts(planned?.plan.network?.forwards ?? [], { patienceMs: CLOSING_MS })
       await before.retire()
       await life.update({})
-      this.#context.told("starting", life, {})
-      this.#carryOn(life, received, async () => planned ?? (await this.#pulled(life, firstRequest(machine))))
+      this.carry(life, received, async () => planned ?? (await this.#pulled(life, firstRequest(machine))))
       return { instance_id: life.id, status: "starting" }
     } catch (thrown) {
       planned?.release?.()
@@ -274,8 +272,9 @@ export class Starts {
     return planned
   }
 
-  /** What happens after the answer. Whatever goes wrong here is in the status. */
-  #carryOn(instance: Instance, received: number, prepare: () => Promise<Planned>): void {
+  /** What happens after the answer to one that is on record. Whatever goes wrong here is in the status. */
+  carry(instance: Instance, received: number, prepare: () => Promise<Planned>): void {
+    this.#context.told("starting", instance, {})
     const work = this.#launch(instance, received, prepare)
       .catch(async (thrown) => {
         const error = toOvmError(thrown)

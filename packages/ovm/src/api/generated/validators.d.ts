@@ -40,6 +40,8 @@ export declare const AgentInfo: Validator
 export declare const CommitRequest: Validator
 export declare const CommitAnswer: Validator
 export declare const RenameRequest: Validator
+export declare const ForkRequest: Validator
+export declare const ForkAnswer: Validator
 export declare const EmptyRequest: Validator
 export declare const StopRequest: Validator
 export declare const StopAnswer: Validator

@@ -7349,13 +7349,411 @@ return errors === 0;
 }
 validate47.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const EmptyRequest = validate48;
-const schema59 = {"type":"object","additionalProperties":false};
+export const ForkRequest = validate48;
+const schema59 = {"type":"object","additionalProperties":false,"properties":{"count":{"type":"integer","minimum":1,"maximum":100},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$"}}};
+const pattern72 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$", "u");
 
 function validate48(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate48.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+for(const key0 in data){
+if(!((key0 === "count") || (key0 === "name"))){
+const err0 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+}
+if(data.count !== undefined){
+let data0 = data.count;
+if(!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0)))){
+const err1 = {instancePath:instancePath+"/count",schemaPath:"#/properties/count/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if((typeof data0 == "number") && (isFinite(data0))){
+if(data0 > 100 || isNaN(data0)){
+const err2 = {instancePath:instancePath+"/count",schemaPath:"#/properties/count/maximum",keyword:"maximum",params:{comparison: "<=", limit: 100},message:"must be <= 100"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data0 < 1 || isNaN(data0)){
+const err3 = {instancePath:instancePath+"/count",schemaPath:"#/properties/count/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+}
+}
+if(data.name !== undefined){
+let data1 = data.name;
+if(typeof data1 === "string"){
+if(!pattern72.test(data1)){
+const err4 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$"+"\""};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+else {
+const err5 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+}
+else {
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+validate48.errors = vErrors;
+return errors === 0;
+}
+validate48.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
+export const ForkAnswer = validate49;
+const schema60 = {"type":"object","required":["instances","timings_ms"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","index"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"index":{"type":"integer","minimum":0,"maximum":99}}}},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}}}};
+
+function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate49.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.instances === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "instances"},message:"must have required property '"+"instances"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.timings_ms === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "timings_ms"},message:"must have required property '"+"timings_ms"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data.instances !== undefined){
+let data0 = data.instances;
+if(Array.isArray(data0)){
+const len0 = data0.length;
+for(let i0=0; i0<len0; i0++){
+let data1 = data0[i0];
+if(data1 && typeof data1 == "object" && !Array.isArray(data1)){
+if(data1.instance_id === undefined){
+const err2 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "instance_id"},message:"must have required property '"+"instance_id"+"'"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data1.name === undefined){
+const err3 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data1.index === undefined){
+const err4 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+if(data1.instance_id !== undefined){
+let data2 = data1.instance_id;
+if(typeof data2 === "string"){
+if(!pattern45.test(data2)){
+const err5 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+else {
+const err6 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+}
+if(data1.name !== undefined){
+if(typeof data1.name !== "string"){
+const err7 = {instancePath:instancePath+"/instances/" + i0+"/name",schemaPath:"#/properties/instances/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+}
+if(data1.index !== undefined){
+let data4 = data1.index;
+if(!(((typeof data4 == "number") && (!(data4 % 1) && !isNaN(data4))) && (isFinite(data4)))){
+const err8 = {instancePath:instancePath+"/instances/" + i0+"/index",schemaPath:"#/properties/instances/items/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+if((typeof data4 == "number") && (isFinite(data4))){
+if(data4 > 99 || isNaN(data4)){
+const err9 = {instancePath:instancePath+"/instances/" + i0+"/index",schemaPath:"#/properties/instances/items/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if(data4 < 0 || isNaN(data4)){
+const err10 = {instancePath:instancePath+"/instances/" + i0+"/index",schemaPath:"#/properties/instances/items/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err11 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+else {
+const err12 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+}
+if(data.timings_ms !== undefined){
+let data5 = data.timings_ms;
+if(data5 && typeof data5 == "object" && !Array.isArray(data5)){
+if(data5.paused === undefined){
+const err13 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/required",keyword:"required",params:{missingProperty: "paused"},message:"must have required property '"+"paused"+"'"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+if(data5.total === undefined){
+const err14 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/required",keyword:"required",params:{missingProperty: "total"},message:"must have required property '"+"total"+"'"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+for(const key0 in data5){
+if(!((key0 === "paused") || (key0 === "total"))){
+let data6 = data5[key0];
+if((typeof data6 == "number") && (isFinite(data6))){
+if(data6 < 0 || isNaN(data6)){
+const err15 = {instancePath:instancePath+"/timings_ms/" + key0.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/timings_ms/additionalProperties/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+}
+else {
+const err16 = {instancePath:instancePath+"/timings_ms/" + key0.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/timings_ms/additionalProperties/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+}
+if(data5.paused !== undefined){
+let data7 = data5.paused;
+if((typeof data7 == "number") && (isFinite(data7))){
+if(data7 < 0 || isNaN(data7)){
+const err17 = {instancePath:instancePath+"/timings_ms/paused",schemaPath:"#/properties/timings_ms/properties/paused/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+else {
+const err18 = {instancePath:instancePath+"/timings_ms/paused",schemaPath:"#/properties/timings_ms/properties/paused/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+}
+if(data5.total !== undefined){
+let data8 = data5.total;
+if((typeof data8 == "number") && (isFinite(data8))){
+if(data8 < 0 || isNaN(data8)){
+const err19 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+}
+else {
+const err20 = {instancePath:instancePath+"/timings_ms/total",schemaPath:"#/properties/timings_ms/properties/total/type",keyword:"type",params:{type: "number"},message:"must be number"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+}
+}
+else {
+const err21 = {instancePath:instancePath+"/timings_ms",schemaPath:"#/properties/timings_ms/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+}
+}
+else {
+const err22 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+validate49.errors = vErrors;
+return errors === 0;
+}
+validate49.evaluated = {"props":{"instances":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
+
+export const EmptyRequest = validate50;
+const schema61 = {"type":"object","additionalProperties":false};
+
+function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate50.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7384,18 +7782,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate48.errors = vErrors;
+validate50.errors = vErrors;
 return errors === 0;
 }
-validate48.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate50.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const StopRequest = validate49;
-const schema60 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
+export const StopRequest = validate51;
+const schema62 = {"type":"object","additionalProperties":false,"required":["instance_id"],"properties":{"instance_id":{"type":"string"},"grace_ms":{"type":"integer","minimum":0,"maximum":600000}}};
 
-function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate49.evaluated;
+const evaluated0 = validate51.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7483,145 +7881,145 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate49.errors = vErrors;
-return errors === 0;
-}
-validate49.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
-
-export const StopAnswer = validate50;
-const schema61 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
-
-function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate50.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.status === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.status !== undefined){
-let data0 = data.status;
-if(typeof data0 !== "string"){
-const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema61.properties.status.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-}
-else {
-const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
-validate50.errors = vErrors;
-return errors === 0;
-}
-validate50.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
-
-export const PauseAnswer = validate51;
-const schema62 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
-
-function validate51(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
-let vErrors = null;
-let errors = 0;
-const evaluated0 = validate51.evaluated;
-if(evaluated0.dynamicProps){
-evaluated0.props = undefined;
-}
-if(evaluated0.dynamicItems){
-evaluated0.items = undefined;
-}
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.status === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.status !== undefined){
-let data0 = data.status;
-if(typeof data0 !== "string"){
-const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema62.properties.status.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-}
-else {
-const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
 validate51.errors = vErrors;
 return errors === 0;
 }
-validate51.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+validate51.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotRequest = validate52;
-const schema63 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
-const pattern72 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+export const StopAnswer = validate52;
+const schema63 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
 function validate52(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate52.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.status === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.status !== undefined){
+let data0 = data.status;
+if(typeof data0 !== "string"){
+const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema63.properties.status.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+}
+else {
+const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+validate52.errors = vErrors;
+return errors === 0;
+}
+validate52.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+
+export const PauseAnswer = validate53;
+const schema64 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+
+function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate53.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.status === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "status"},message:"must have required property '"+"status"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.status !== undefined){
+let data0 = data.status;
+if(typeof data0 !== "string"){
+const err1 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema64.properties.status.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+}
+else {
+const err3 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+validate53.errors = vErrors;
+return errors === 0;
+}
+validate53.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+
+export const SnapshotRequest = validate54;
+const schema65 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false}}};
+const pattern74 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+
+function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate54.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -7676,7 +8074,7 @@ errors++;
 if(data.tag !== undefined){
 let data1 = data.tag;
 if(typeof data1 === "string"){
-if(!pattern72.test(data1)){
+if(!pattern74.test(data1)){
 const err4 = {instancePath:instancePath+"/tag",schemaPath:"#/properties/tag/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -7713,7 +8111,7 @@ errors++;
 if(data.compression !== undefined){
 let data3 = data.compression;
 if(!((data3 === "zstd") || (data3 === "lz4"))){
-const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema63.properties.compression.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/compression",schemaPath:"#/properties/compression/enum",keyword:"enum",params:{allowedValues: schema65.properties.compression.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -7726,7 +8124,7 @@ errors++;
 if(data.scrub_check !== undefined){
 let data4 = data.scrub_check;
 if(!((data4 === "refuse") || (data4 === "report"))){
-const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema63.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/scrub_check",schemaPath:"#/properties/scrub_check/enum",keyword:"enum",params:{allowedValues: schema65.properties.scrub_check.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -7739,7 +8137,7 @@ errors++;
 if(data.multi_resume !== undefined){
 let data5 = data.multi_resume;
 if(!((data5 === "allow") || (data5 === "deny"))){
-const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema63.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
+const err9 = {instancePath:instancePath+"/multi_resume",schemaPath:"#/properties/multi_resume/enum",keyword:"enum",params:{allowedValues: schema65.properties.multi_resume.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -7784,18 +8182,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate52.errors = vErrors;
+validate54.errors = vErrors;
 return errors === 0;
 }
-validate52.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate54.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotAnswer = validate53;
-const schema64 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
+export const SnapshotAnswer = validate55;
+const schema66 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
 
-function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate53.evaluated;
+const evaluated0 = validate55.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8137,20 +8535,20 @@ vErrors.push(err26);
 }
 errors++;
 }
-validate53.errors = vErrors;
+validate55.errors = vErrors;
 return errors === 0;
 }
-validate53.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
+validate55.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxRequest = validate54;
-const schema65 = {"type":"object","additionalProperties":false,"required":["manifest","command"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"input":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"files":{"type":"array","maxItems":1024,"items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"outputs":{"type":"array","maxItems":64,"uniqueItems":true,"items":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"}},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"wait_ms":{"type":"integer","minimum":0,"maximum":600000},"output_limit":{"type":"integer","minimum":0,"maximum":67108864},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
-const pattern79 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
-const pattern80 = new RegExp("^/[^\\u0000]*$", "u");
+export const SandboxRequest = validate56;
+const schema67 = {"type":"object","additionalProperties":false,"required":["manifest","command"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"input":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"files":{"type":"array","maxItems":1024,"items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"outputs":{"type":"array","maxItems":64,"uniqueItems":true,"items":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"}},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"wait_ms":{"type":"integer","minimum":0,"maximum":600000},"output_limit":{"type":"integer","minimum":0,"maximum":67108864},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
+const pattern81 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
+const pattern82 = new RegExp("^/[^\\u0000]*$", "u");
 
-function validate54(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate54.evaluated;
+const evaluated0 = validate56.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8179,7 +8577,7 @@ vErrors.push(err1);
 errors++;
 }
 for(const key0 in data){
-if(!(func3.call(schema65.properties, key0))){
+if(!(func3.call(schema67.properties, key0))){
 const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err2];
@@ -8460,7 +8858,7 @@ errors++;
 if(data.input !== undefined){
 let data7 = data.input;
 if(typeof data7 === "string"){
-if(!pattern79.test(data7)){
+if(!pattern81.test(data7)){
 const err26 = {instancePath:instancePath+"/input",schemaPath:"#/properties/input/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err26];
@@ -8554,7 +8952,7 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!pattern80.test(data10)){
+if(!pattern82.test(data10)){
 const err34 = {instancePath:instancePath+"/files/" + i2+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err34];
@@ -8579,7 +8977,7 @@ errors++;
 if(data9.content !== undefined){
 let data11 = data9.content;
 if(typeof data11 === "string"){
-if(!pattern79.test(data11)){
+if(!pattern81.test(data11)){
 const err36 = {instancePath:instancePath+"/files/" + i2+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err36];
@@ -8697,7 +9095,7 @@ vErrors.push(err45);
 }
 errors++;
 }
-if(!pattern80.test(data14)){
+if(!pattern82.test(data14)){
 const err46 = {instancePath:instancePath+"/outputs/" + i3,schemaPath:"#/properties/outputs/items/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err46];
@@ -8924,7 +9322,7 @@ errors++;
 if(data19.mode !== undefined){
 let data20 = data19.mode;
 if(!((data20 === "user") || (data20 === "none"))){
-const err64 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema65.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err64 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema67.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -9179,7 +9577,7 @@ errors++;
 if(data26.protocol !== undefined){
 let data30 = data26.protocol;
 if(!((data30 === "tcp") || (data30 === "udp"))){
-const err85 = {instancePath:instancePath+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema65.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err85 = {instancePath:instancePath+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema67.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -9248,18 +9646,18 @@ vErrors.push(err90);
 }
 errors++;
 }
-validate54.errors = vErrors;
+validate56.errors = vErrors;
 return errors === 0;
 }
-validate54.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate56.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxPath = validate55;
-const schema66 = {"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"};
+export const SandboxPath = validate57;
+const schema68 = {"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"};
 
-function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate55.evaluated;
+const evaluated0 = validate57.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9287,7 +9685,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(!pattern80.test(data)){
+if(!pattern82.test(data)){
 const err2 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -9308,18 +9706,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate55.errors = vErrors;
+validate57.errors = vErrors;
 return errors === 0;
 }
-validate55.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate57.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Base64 = validate56;
-const schema67 = {"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"};
+export const Base64 = validate58;
+const schema69 = {"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"};
 
-function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate56.evaluated;
+const evaluated0 = validate58.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9327,7 +9725,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern79.test(data)){
+if(!pattern81.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -9348,18 +9746,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate56.errors = vErrors;
+validate58.errors = vErrors;
 return errors === 0;
 }
-validate56.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate58.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxFile = validate57;
-const schema68 = {"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}};
+export const SandboxFile = validate59;
+const schema70 = {"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}};
 
-function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate57.evaluated;
+const evaluated0 = validate59.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9422,7 +9820,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern80.test(data0)){
+if(!pattern82.test(data0)){
 const err5 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -9447,7 +9845,7 @@ errors++;
 if(data.content !== undefined){
 let data1 = data.content;
 if(typeof data1 === "string"){
-if(!pattern79.test(data1)){
+if(!pattern81.test(data1)){
 const err7 = {instancePath:instancePath+"/content",schemaPath:"#/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -9515,19 +9913,19 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate57.errors = vErrors;
+validate59.errors = vErrors;
 return errors === 0;
 }
-validate57.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate59.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxEnd = validate58;
-const schema69 = {"type":"object","required":["exit_code","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
-const pattern92 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
+export const SandboxEnd = validate60;
+const schema71 = {"type":"object","required":["exit_code","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
+const pattern94 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
 
-function validate58(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate58.evaluated;
+const evaluated0 = validate60.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9741,7 +10139,7 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(!pattern80.test(data6)){
+if(!pattern82.test(data6)){
 const err18 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err18];
@@ -9766,7 +10164,7 @@ errors++;
 if(data5.content !== undefined){
 let data7 = data5.content;
 if(typeof data7 === "string"){
-if(!pattern79.test(data7)){
+if(!pattern81.test(data7)){
 const err20 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -9897,7 +10295,7 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(!pattern80.test(data11)){
+if(!pattern82.test(data11)){
 const err31 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
@@ -9945,7 +10343,7 @@ errors++;
 if(data12.code !== undefined){
 let data13 = data12.code;
 if(typeof data13 === "string"){
-if(!pattern92.test(data13)){
+if(!pattern94.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/error/code",schemaPath:"#/properties/failed/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -10018,7 +10416,7 @@ errors++;
 if(data.started_from !== undefined){
 let data15 = data.started_from;
 if(!(((data15 === "slot") || (data15 === "snapshot")) || (data15 === "image"))){
-const err41 = {instancePath:instancePath+"/started_from",schemaPath:"#/properties/started_from/enum",keyword:"enum",params:{allowedValues: schema69.properties.started_from.enum},message:"must be equal to one of the allowed values"};
+const err41 = {instancePath:instancePath+"/started_from",schemaPath:"#/properties/started_from/enum",keyword:"enum",params:{allowedValues: schema71.properties.started_from.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -10299,18 +10697,18 @@ vErrors.push(err64);
 }
 errors++;
 }
-validate58.errors = vErrors;
+validate60.errors = vErrors;
 return errors === 0;
 }
-validate58.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"truncated":true,"files":true,"failed":true,"started_from":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
+validate60.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"truncated":true,"files":true,"failed":true,"started_from":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxAnswer = validate59;
-const schema70 = {"type":"object","required":["exit_code","stdout","stderr","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
+export const SandboxAnswer = validate61;
+const schema72 = {"type":"object","required":["exit_code","stdout","stderr","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
 
-function validate59(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate59.evaluated;
+const evaluated0 = validate61.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -10568,7 +10966,7 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(!pattern80.test(data8)){
+if(!pattern82.test(data8)){
 const err22 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
@@ -10593,7 +10991,7 @@ errors++;
 if(data7.content !== undefined){
 let data9 = data7.content;
 if(typeof data9 === "string"){
-if(!pattern79.test(data9)){
+if(!pattern81.test(data9)){
 const err24 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err24];
@@ -10724,7 +11122,7 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(!pattern80.test(data13)){
+if(!pattern82.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -10772,7 +11170,7 @@ errors++;
 if(data14.code !== undefined){
 let data15 = data14.code;
 if(typeof data15 === "string"){
-if(!pattern92.test(data15)){
+if(!pattern94.test(data15)){
 const err39 = {instancePath:instancePath+"/failed/" + i1+"/error/code",schemaPath:"#/properties/failed/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err39];
@@ -10845,7 +11243,7 @@ errors++;
 if(data.started_from !== undefined){
 let data17 = data.started_from;
 if(!(((data17 === "slot") || (data17 === "snapshot")) || (data17 === "image"))){
-const err45 = {instancePath:instancePath+"/started_from",schemaPath:"#/properties/started_from/enum",keyword:"enum",params:{allowedValues: schema70.properties.started_from.enum},message:"must be equal to one of the allowed values"};
+const err45 = {instancePath:instancePath+"/started_from",schemaPath:"#/properties/started_from/enum",keyword:"enum",params:{allowedValues: schema72.properties.started_from.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -11126,18 +11524,18 @@ vErrors.push(err68);
 }
 errors++;
 }
-validate59.errors = vErrors;
+validate61.errors = vErrors;
 return errors === 0;
 }
-validate59.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"files":true,"failed":true,"started_from":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
+validate61.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"files":true,"failed":true,"started_from":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxFailure = validate60;
-const schema71 = {"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const SandboxFailure = validate62;
+const schema73 = {"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate62(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate60.evaluated;
+const evaluated0 = validate62.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11188,7 +11586,7 @@ vErrors.push(err3);
 }
 errors++;
 }
-if(!pattern80.test(data0)){
+if(!pattern82.test(data0)){
 const err4 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -11236,7 +11634,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern92.test(data2)){
+if(!pattern94.test(data2)){
 const err8 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -11293,18 +11691,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate60.errors = vErrors;
+validate62.errors = vErrors;
 return errors === 0;
 }
-validate60.evaluated = {"props":{"path":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate62.evaluated = {"props":{"path":true,"error":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxTimings = validate61;
-const schema72 = {"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+export const SandboxTimings = validate63;
+const schema74 = {"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
 
-function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate63(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate61.evaluated;
+const evaluated0 = validate63.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11568,18 +11966,18 @@ vErrors.push(err21);
 }
 errors++;
 }
-validate61.errors = vErrors;
+validate63.errors = vErrors;
 return errors === 0;
 }
-validate61.evaluated = {"props":{"start":true,"agent":true,"files_in":true,"command":true,"files_out":true,"end":true,"total":true},"dynamicProps":false,"dynamicItems":false};
+validate63.evaluated = {"props":{"start":true,"agent":true,"files_in":true,"command":true,"files_out":true,"end":true,"total":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmRequest = validate62;
-const schema73 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
+export const WarmRequest = validate64;
+const schema75 = {"type":"object","additionalProperties":false,"required":["manifest","slots"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"slots":{"type":"integer","minimum":0,"maximum":64}}};
 
-function validate62(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate64(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate62.evaluated;
+const evaluated0 = validate64.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11710,18 +12108,18 @@ vErrors.push(err10);
 }
 errors++;
 }
-validate62.errors = vErrors;
+validate64.errors = vErrors;
 return errors === 0;
 }
-validate62.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate64.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-export const WarmAnswer = validate63;
-const schema74 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
+export const WarmAnswer = validate65;
+const schema76 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
 
-function validate63(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate65(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate63.evaluated;
+const evaluated0 = validate65.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11835,18 +12233,18 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate63.errors = vErrors;
+validate65.errors = vErrors;
 return errors === 0;
 }
-validate63.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
+validate65.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmInfo = validate64;
-const schema75 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const WarmInfo = validate66;
+const schema77 = {"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate64(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate64.evaluated;
+const evaluated0 = validate66.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -11997,7 +12395,7 @@ errors++;
 if(data4.code !== undefined){
 let data5 = data4.code;
 if(typeof data5 === "string"){
-if(!pattern92.test(data5)){
+if(!pattern94.test(data5)){
 const err12 = {instancePath:instancePath+"/reason/code",schemaPath:"#/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -12054,18 +12452,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate64.errors = vErrors;
+validate66.errors = vErrors;
 return errors === 0;
 }
-validate64.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
+validate66.evaluated = {"props":{"reference":true,"snapshot":true,"wanted":true,"ready":true,"reason":true},"dynamicProps":false,"dynamicItems":false};
 
-export const State = validate65;
-const schema76 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
+export const State = validate67;
+const schema78 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]};
 
-function validate65(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate65.evaluated;
+const evaluated0 = validate67.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12083,7 +12481,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema76.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema78.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -12092,18 +12490,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate65.errors = vErrors;
+validate67.errors = vErrors;
 return errors === 0;
 }
-validate65.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate67.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Phase = validate66;
-const schema77 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
+export const Phase = validate68;
+const schema79 = {"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]};
 
-function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate66.evaluated;
+const evaluated0 = validate68.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12121,7 +12519,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "resolving") || (data === "pulling")) || (data === "verifying")) || (data === "preparing")) || (data === "launching"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema77.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema79.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -12130,18 +12528,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate66.errors = vErrors;
+validate68.errors = vErrors;
 return errors === 0;
 }
-validate66.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate68.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceInfo = validate67;
-const schema78 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+export const InstanceInfo = validate69;
+const schema80 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
-function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate69(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate67.evaluated;
+const evaluated0 = validate69.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -12365,7 +12763,7 @@ vErrors.push(err18);
 errors++;
 }
 if(!((((((data4 === "starting") || (data4 === "running")) || (data4 === "paused")) || (data4 === "stopping")) || (data4 === "stopped")) || (data4 === "failed"))){
-const err19 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema78.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err19 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema80.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -12388,7 +12786,7 @@ vErrors.push(err20);
 errors++;
 }
 if(!(((((data5 === "resolving") || (data5 === "pulling")) || (data5 === "verifying")) || (data5 === "preparing")) || (data5 === "launching"))){
-const err21 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema78.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err21 = {instancePath:instancePath+"/phase",schemaPath:"#/properties/phase/enum",keyword:"enum",params:{allowedValues: schema80.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -12411,7 +12809,7 @@ vErrors.push(err22);
 errors++;
 }
 if(!((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot"))){
-const err23 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema78.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err23 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema80.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -12450,7 +12848,7 @@ const len0 = data8.length;
 for(let i0=0; i0<len0; i0++){
 let data9 = data8[i0];
 if(!(((data9 === "network") || (data9 === "keeper")) || (data9 === "share"))){
-const err26 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema78.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err26 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema80.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -13214,7 +13612,7 @@ errors++;
 if(data45.mode !== undefined){
 let data46 = data45.mode;
 if(!(((data46 === "user") || (data46 === "none")) || (data46 === "bridge"))){
-const err88 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema78.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err88 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema80.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -13350,7 +13748,7 @@ errors++;
 if(data54.protocol !== undefined){
 let data55 = data54.protocol;
 if(!((data55 === "tcp") || (data55 === "udp"))){
-const err99 = {instancePath:instancePath+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema78.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err99 = {instancePath:instancePath+"/network/ports/" + i5+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema80.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -13777,11 +14175,11 @@ vErrors.push(err133);
 errors++;
 }
 }
-if(data.generation_id !== undefined){
-let data72 = data.generation_id;
-if(typeof data72 === "string"){
-if(!pattern45.test(data72)){
-const err134 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data.fork !== undefined){
+let data72 = data.fork;
+if(data72 && typeof data72 == "object" && !Array.isArray(data72)){
+if(data72.source === undefined){
+const err134 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -13790,9 +14188,8 @@ vErrors.push(err134);
 }
 errors++;
 }
-}
-else {
-const err135 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data72.index === undefined){
+const err135 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -13801,14 +14198,11 @@ vErrors.push(err135);
 }
 errors++;
 }
-}
-if(data.warnings !== undefined){
-let data73 = data.warnings;
-if(Array.isArray(data73)){
-const len6 = data73.length;
-for(let i6=0; i6<len6; i6++){
-if(typeof data73[i6] !== "string"){
-const err136 = {instancePath:instancePath+"/warnings/" + i6,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data72.source !== undefined){
+let data73 = data72.source;
+if(typeof data73 === "string"){
+if(!pattern45.test(data73)){
+const err136 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -13818,9 +14212,8 @@ vErrors.push(err136);
 errors++;
 }
 }
-}
 else {
-const err137 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err137 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -13830,11 +14223,10 @@ vErrors.push(err137);
 errors++;
 }
 }
-if(data.exit !== undefined){
-let data75 = data.exit;
-if(data75 && typeof data75 == "object" && !Array.isArray(data75)){
-if(data75.reason === undefined){
-const err138 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data72.index !== undefined){
+let data74 = data72.index;
+if(!(((typeof data74 == "number") && (!(data74 % 1) && !isNaN(data74))) && (isFinite(data74)))){
+const err138 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -13843,10 +14235,9 @@ vErrors.push(err138);
 }
 errors++;
 }
-if(data75.status !== undefined){
-let data76 = data75.status;
-if(!(((typeof data76 == "number") && (!(data76 % 1) && !isNaN(data76))) && (isFinite(data76)))){
-const err139 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data74 == "number") && (isFinite(data74))){
+if(data74 > 99 || isNaN(data74)){
+const err139 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -13855,10 +14246,8 @@ vErrors.push(err139);
 }
 errors++;
 }
-}
-if(data75.reason !== undefined){
-if(typeof data75.reason !== "string"){
-const err140 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data74 < 0 || isNaN(data74)){
+const err140 = {instancePath:instancePath+"/fork/index",schemaPath:"#/properties/fork/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -13869,8 +14258,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err141 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err141 = {instancePath:instancePath+"/fork",schemaPath:"#/properties/fork/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -13880,10 +14270,11 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data.stop_method !== undefined){
-let data78 = data.stop_method;
-if(typeof data78 !== "string"){
-const err142 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.generation_id !== undefined){
+let data75 = data.generation_id;
+if(typeof data75 === "string"){
+if(!pattern45.test(data75)){
+const err142 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -13892,8 +14283,9 @@ vErrors.push(err142);
 }
 errors++;
 }
-if(!(((((data78 === "guest") || (data78 === "ended")) || (data78 === "killed")) || (data78 === "already")) || (data78 === "cancelled"))){
-const err143 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema78.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err143 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -13903,9 +14295,13 @@ vErrors.push(err143);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err144 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.warnings !== undefined){
+let data76 = data.warnings;
+if(Array.isArray(data76)){
+const len6 = data76.length;
+for(let i6=0; i6<len6; i6++){
+if(typeof data76[i6] !== "string"){
+const err144 = {instancePath:instancePath+"/warnings/" + i6,schemaPath:"#/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -13915,10 +14311,9 @@ vErrors.push(err144);
 errors++;
 }
 }
-if(data.restarts !== undefined){
-let data80 = data.restarts;
-if(!(((typeof data80 == "number") && (!(data80 % 1) && !isNaN(data80))) && (isFinite(data80)))){
-const err145 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err145 = {instancePath:instancePath+"/warnings",schemaPath:"#/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -13927,9 +14322,12 @@ vErrors.push(err145);
 }
 errors++;
 }
-if((typeof data80 == "number") && (isFinite(data80))){
-if(data80 < 1 || isNaN(data80)){
-const err146 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data.exit !== undefined){
+let data78 = data.exit;
+if(data78 && typeof data78 == "object" && !Array.isArray(data78)){
+if(data78.reason === undefined){
+const err146 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -13938,13 +14336,10 @@ vErrors.push(err146);
 }
 errors++;
 }
-}
-}
-if(data.restarting_at !== undefined){
-let data81 = data.restarting_at;
-if(typeof data81 === "string"){
-if(!pattern44.test(data81)){
-const err147 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data78.status !== undefined){
+let data79 = data78.status;
+if(!(((typeof data79 == "number") && (!(data79 % 1) && !isNaN(data79))) && (isFinite(data79)))){
+const err147 = {instancePath:instancePath+"/exit/status",schemaPath:"#/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -13954,8 +14349,9 @@ vErrors.push(err147);
 errors++;
 }
 }
-else {
-const err148 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data78.reason !== undefined){
+if(typeof data78.reason !== "string"){
+const err148 = {instancePath:instancePath+"/exit/reason",schemaPath:"#/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -13965,9 +14361,9 @@ vErrors.push(err148);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err149 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+else {
+const err149 = {instancePath:instancePath+"/exit",schemaPath:"#/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -13977,11 +14373,10 @@ vErrors.push(err149);
 errors++;
 }
 }
-if(data.error !== undefined){
-let data83 = data.error;
-if(data83 && typeof data83 == "object" && !Array.isArray(data83)){
-if(data83.code === undefined){
-const err150 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data.stop_method !== undefined){
+let data81 = data.stop_method;
+if(typeof data81 !== "string"){
+const err150 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -13990,8 +14385,8 @@ vErrors.push(err150);
 }
 errors++;
 }
-if(data83.message === undefined){
-const err151 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(!(((((data81 === "guest") || (data81 === "ended")) || (data81 === "killed")) || (data81 === "already")) || (data81 === "cancelled"))){
+const err151 = {instancePath:instancePath+"/stop_method",schemaPath:"#/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema80.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -14000,11 +14395,10 @@ vErrors.push(err151);
 }
 errors++;
 }
-if(data83.code !== undefined){
-let data84 = data83.code;
-if(typeof data84 === "string"){
-if(!pattern92.test(data84)){
-const err152 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err152 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -14014,8 +14408,10 @@ vErrors.push(err152);
 errors++;
 }
 }
-else {
-const err153 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.restarts !== undefined){
+let data83 = data.restarts;
+if(!(((typeof data83 == "number") && (!(data83 % 1) && !isNaN(data83))) && (isFinite(data83)))){
+const err153 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -14024,10 +14420,9 @@ vErrors.push(err153);
 }
 errors++;
 }
-}
-if(data83.message !== undefined){
-if(typeof data83.message !== "string"){
-const err154 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data83 == "number") && (isFinite(data83))){
+if(data83 < 1 || isNaN(data83)){
+const err154 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -14038,8 +14433,11 @@ errors++;
 }
 }
 }
-else {
-const err155 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.restarting_at !== undefined){
+let data84 = data.restarting_at;
+if(typeof data84 === "string"){
+if(!pattern44.test(data84)){
+const err155 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -14049,11 +14447,8 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data86 = data.created;
-if(typeof data86 === "string"){
-if(!pattern44.test(data86)){
-const err156 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+else {
+const err156 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -14063,8 +14458,9 @@ vErrors.push(err156);
 errors++;
 }
 }
-else {
-const err157 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err157 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -14074,11 +14470,11 @@ vErrors.push(err157);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data87 = data.started;
-if(typeof data87 === "string"){
-if(!pattern44.test(data87)){
-const err158 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.error !== undefined){
+let data86 = data.error;
+if(data86 && typeof data86 == "object" && !Array.isArray(data86)){
+if(data86.code === undefined){
+const err158 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -14087,9 +14483,8 @@ vErrors.push(err158);
 }
 errors++;
 }
-}
-else {
-const err159 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data86.message === undefined){
+const err159 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -14098,12 +14493,11 @@ vErrors.push(err159);
 }
 errors++;
 }
-}
-if(data.finished !== undefined){
-let data88 = data.finished;
-if(typeof data88 === "string"){
-if(!pattern44.test(data88)){
-const err160 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data86.code !== undefined){
+let data87 = data86.code;
+if(typeof data87 === "string"){
+if(!pattern94.test(data87)){
+const err160 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -14114,7 +14508,7 @@ errors++;
 }
 }
 else {
-const err161 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err161 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -14124,9 +14518,9 @@ vErrors.push(err161);
 errors++;
 }
 }
-}
-else {
-const err162 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data86.message !== undefined){
+if(typeof data86.message !== "string"){
+const err162 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -14135,18 +14529,117 @@ vErrors.push(err162);
 }
 errors++;
 }
-validate67.errors = vErrors;
+}
+}
+else {
+const err163 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err163];
+}
+else {
+vErrors.push(err163);
+}
+errors++;
+}
+}
+if(data.created !== undefined){
+let data89 = data.created;
+if(typeof data89 === "string"){
+if(!pattern44.test(data89)){
+const err164 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err164];
+}
+else {
+vErrors.push(err164);
+}
+errors++;
+}
+}
+else {
+const err165 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err165];
+}
+else {
+vErrors.push(err165);
+}
+errors++;
+}
+}
+if(data.started !== undefined){
+let data90 = data.started;
+if(typeof data90 === "string"){
+if(!pattern44.test(data90)){
+const err166 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err166];
+}
+else {
+vErrors.push(err166);
+}
+errors++;
+}
+}
+else {
+const err167 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err167];
+}
+else {
+vErrors.push(err167);
+}
+errors++;
+}
+}
+if(data.finished !== undefined){
+let data91 = data.finished;
+if(typeof data91 === "string"){
+if(!pattern44.test(data91)){
+const err168 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err168];
+}
+else {
+vErrors.push(err168);
+}
+errors++;
+}
+}
+else {
+const err169 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err169];
+}
+else {
+vErrors.push(err169);
+}
+errors++;
+}
+}
+}
+else {
+const err170 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err170];
+}
+else {
+vErrors.push(err170);
+}
+errors++;
+}
+validate69.errors = vErrors;
 return errors === 0;
 }
-validate67.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"shares":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
+validate69.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"shares":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"fork":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Port = validate68;
-const schema79 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
+export const Port = validate70;
+const schema81 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
 
-function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate70(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate68.evaluated;
+const evaluated0 = validate70.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -14197,7 +14690,7 @@ errors++;
 if(data.protocol !== undefined){
 let data0 = data.protocol;
 if(!((data0 === "tcp") || (data0 === "udp"))){
-const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema79.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema81.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -14300,18 +14793,18 @@ vErrors.push(err12);
 }
 errors++;
 }
-validate68.errors = vErrors;
+validate70.errors = vErrors;
 return errors === 0;
 }
-validate68.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
+validate70.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Timings = validate69;
-const schema80 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+export const Timings = validate71;
+const schema82 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
 
-function validate69(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate69.evaluated;
+const evaluated0 = validate71.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -14530,18 +15023,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate69.errors = vErrors;
+validate71.errors = vErrors;
 return errors === 0;
 }
-validate69.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
+validate71.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StopMethod = validate70;
-const schema81 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
+export const StopMethod = validate72;
+const schema83 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
 
-function validate70(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate72(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate70.evaluated;
+const evaluated0 = validate72.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -14559,7 +15052,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "guest") || (data === "ended")) || (data === "killed")) || (data === "already")) || (data === "cancelled"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema81.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema83.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -14568,18 +15061,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate70.errors = vErrors;
+validate72.errors = vErrors;
 return errors === 0;
 }
-validate70.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate72.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceList = validate71;
-const schema82 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+export const InstanceList = validate73;
+const schema84 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
-function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate73(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate71.evaluated;
+const evaluated0 = validate73.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -14820,7 +15313,7 @@ vErrors.push(err19);
 errors++;
 }
 if(!((((((data6 === "starting") || (data6 === "running")) || (data6 === "paused")) || (data6 === "stopping")) || (data6 === "stopped")) || (data6 === "failed"))){
-const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -14843,7 +15336,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!(((((data7 === "resolving") || (data7 === "pulling")) || (data7 === "verifying")) || (data7 === "preparing")) || (data7 === "launching"))){
-const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -14866,7 +15359,7 @@ vErrors.push(err23);
 errors++;
 }
 if(!((((data8 === "request") || (data8 === "disk-full")) || (data8 === "io-error")) || (data8 === "snapshot"))){
-const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -14905,7 +15398,7 @@ const len1 = data10.length;
 for(let i1=0; i1<len1; i1++){
 let data11 = data10[i1];
 if(!(((data11 === "network") || (data11 === "keeper")) || (data11 === "share"))){
-const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -15669,7 +16162,7 @@ errors++;
 if(data47.mode !== undefined){
 let data48 = data47.mode;
 if(!(((data48 === "user") || (data48 === "none")) || (data48 === "bridge"))){
-const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err89 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -15805,7 +16298,7 @@ errors++;
 if(data56.protocol !== undefined){
 let data57 = data56.protocol;
 if(!((data57 === "tcp") || (data57 === "udp"))){
-const err100 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err100 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i6+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -16232,11 +16725,11 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data1.generation_id !== undefined){
-let data74 = data1.generation_id;
-if(typeof data74 === "string"){
-if(!pattern45.test(data74)){
-const err135 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
+if(data1.fork !== undefined){
+let data74 = data1.fork;
+if(data74 && typeof data74 == "object" && !Array.isArray(data74)){
+if(data74.source === undefined){
+const err135 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -16245,9 +16738,8 @@ vErrors.push(err135);
 }
 errors++;
 }
-}
-else {
-const err136 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data74.index === undefined){
+const err136 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/required",keyword:"required",params:{missingProperty: "index"},message:"must have required property '"+"index"+"'"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -16256,14 +16748,11 @@ vErrors.push(err136);
 }
 errors++;
 }
-}
-if(data1.warnings !== undefined){
-let data75 = data1.warnings;
-if(Array.isArray(data75)){
-const len7 = data75.length;
-for(let i7=0; i7<len7; i7++){
-if(typeof data75[i7] !== "string"){
-const err137 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i7,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data74.source !== undefined){
+let data75 = data74.source;
+if(typeof data75 === "string"){
+if(!pattern45.test(data75)){
+const err137 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -16273,9 +16762,8 @@ vErrors.push(err137);
 errors++;
 }
 }
-}
 else {
-const err138 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err138 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -16285,11 +16773,10 @@ vErrors.push(err138);
 errors++;
 }
 }
-if(data1.exit !== undefined){
-let data77 = data1.exit;
-if(data77 && typeof data77 == "object" && !Array.isArray(data77)){
-if(data77.reason === undefined){
-const err139 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+if(data74.index !== undefined){
+let data76 = data74.index;
+if(!(((typeof data76 == "number") && (!(data76 % 1) && !isNaN(data76))) && (isFinite(data76)))){
+const err139 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -16298,10 +16785,9 @@ vErrors.push(err139);
 }
 errors++;
 }
-if(data77.status !== undefined){
-let data78 = data77.status;
-if(!(((typeof data78 == "number") && (!(data78 % 1) && !isNaN(data78))) && (isFinite(data78)))){
-const err140 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data76 == "number") && (isFinite(data76))){
+if(data76 > 99 || isNaN(data76)){
+const err140 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/maximum",keyword:"maximum",params:{comparison: "<=", limit: 99},message:"must be <= 99"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -16310,10 +16796,8 @@ vErrors.push(err140);
 }
 errors++;
 }
-}
-if(data77.reason !== undefined){
-if(typeof data77.reason !== "string"){
-const err141 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data76 < 0 || isNaN(data76)){
+const err141 = {instancePath:instancePath+"/instances/" + i0+"/fork/index",schemaPath:"#/properties/instances/items/properties/fork/properties/index/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -16324,8 +16808,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err142 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err142 = {instancePath:instancePath+"/instances/" + i0+"/fork",schemaPath:"#/properties/instances/items/properties/fork/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -16335,10 +16820,11 @@ vErrors.push(err142);
 errors++;
 }
 }
-if(data1.stop_method !== undefined){
-let data80 = data1.stop_method;
-if(typeof data80 !== "string"){
-const err143 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.generation_id !== undefined){
+let data77 = data1.generation_id;
+if(typeof data77 === "string"){
+if(!pattern45.test(data77)){
+const err143 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -16347,8 +16833,9 @@ vErrors.push(err143);
 }
 errors++;
 }
-if(!(((((data80 === "guest") || (data80 === "ended")) || (data80 === "killed")) || (data80 === "already")) || (data80 === "cancelled"))){
-const err144 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema82.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err144 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -16358,9 +16845,13 @@ vErrors.push(err144);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err145 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.warnings !== undefined){
+let data78 = data1.warnings;
+if(Array.isArray(data78)){
+const len7 = data78.length;
+for(let i7=0; i7<len7; i7++){
+if(typeof data78[i7] !== "string"){
+const err145 = {instancePath:instancePath+"/instances/" + i0+"/warnings/" + i7,schemaPath:"#/properties/instances/items/properties/warnings/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -16370,10 +16861,9 @@ vErrors.push(err145);
 errors++;
 }
 }
-if(data1.restarts !== undefined){
-let data82 = data1.restarts;
-if(!(((typeof data82 == "number") && (!(data82 % 1) && !isNaN(data82))) && (isFinite(data82)))){
-const err146 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err146 = {instancePath:instancePath+"/instances/" + i0+"/warnings",schemaPath:"#/properties/instances/items/properties/warnings/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -16382,9 +16872,12 @@ vErrors.push(err146);
 }
 errors++;
 }
-if((typeof data82 == "number") && (isFinite(data82))){
-if(data82 < 1 || isNaN(data82)){
-const err147 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data1.exit !== undefined){
+let data80 = data1.exit;
+if(data80 && typeof data80 == "object" && !Array.isArray(data80)){
+if(data80.reason === undefined){
+const err147 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -16393,13 +16886,10 @@ vErrors.push(err147);
 }
 errors++;
 }
-}
-}
-if(data1.restarting_at !== undefined){
-let data83 = data1.restarting_at;
-if(typeof data83 === "string"){
-if(!pattern44.test(data83)){
-const err148 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data80.status !== undefined){
+let data81 = data80.status;
+if(!(((typeof data81 == "number") && (!(data81 % 1) && !isNaN(data81))) && (isFinite(data81)))){
+const err148 = {instancePath:instancePath+"/instances/" + i0+"/exit/status",schemaPath:"#/properties/instances/items/properties/exit/properties/status/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -16409,8 +16899,9 @@ vErrors.push(err148);
 errors++;
 }
 }
-else {
-const err149 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data80.reason !== undefined){
+if(typeof data80.reason !== "string"){
+const err149 = {instancePath:instancePath+"/instances/" + i0+"/exit/reason",schemaPath:"#/properties/instances/items/properties/exit/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -16420,9 +16911,9 @@ vErrors.push(err149);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err150 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+else {
+const err150 = {instancePath:instancePath+"/instances/" + i0+"/exit",schemaPath:"#/properties/instances/items/properties/exit/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -16432,11 +16923,10 @@ vErrors.push(err150);
 errors++;
 }
 }
-if(data1.error !== undefined){
-let data85 = data1.error;
-if(data85 && typeof data85 == "object" && !Array.isArray(data85)){
-if(data85.code === undefined){
-const err151 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+if(data1.stop_method !== undefined){
+let data83 = data1.stop_method;
+if(typeof data83 !== "string"){
+const err151 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -16445,8 +16935,8 @@ vErrors.push(err151);
 }
 errors++;
 }
-if(data85.message === undefined){
-const err152 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+if(!(((((data83 === "guest") || (data83 === "ended")) || (data83 === "killed")) || (data83 === "already")) || (data83 === "cancelled"))){
+const err152 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema84.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -16455,11 +16945,10 @@ vErrors.push(err152);
 }
 errors++;
 }
-if(data85.code !== undefined){
-let data86 = data85.code;
-if(typeof data86 === "string"){
-if(!pattern92.test(data86)){
-const err153 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err153 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -16469,8 +16958,10 @@ vErrors.push(err153);
 errors++;
 }
 }
-else {
-const err154 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.restarts !== undefined){
+let data85 = data1.restarts;
+if(!(((typeof data85 == "number") && (!(data85 % 1) && !isNaN(data85))) && (isFinite(data85)))){
+const err154 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -16479,10 +16970,9 @@ vErrors.push(err154);
 }
 errors++;
 }
-}
-if(data85.message !== undefined){
-if(typeof data85.message !== "string"){
-const err155 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data85 == "number") && (isFinite(data85))){
+if(data85 < 1 || isNaN(data85)){
+const err155 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -16493,8 +16983,11 @@ errors++;
 }
 }
 }
-else {
-const err156 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.restarting_at !== undefined){
+let data86 = data1.restarting_at;
+if(typeof data86 === "string"){
+if(!pattern44.test(data86)){
+const err156 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -16504,11 +16997,8 @@ vErrors.push(err156);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data88 = data1.created;
-if(typeof data88 === "string"){
-if(!pattern44.test(data88)){
-const err157 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+else {
+const err157 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -16518,8 +17008,9 @@ vErrors.push(err157);
 errors++;
 }
 }
-else {
-const err158 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err158 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -16529,11 +17020,11 @@ vErrors.push(err158);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data89 = data1.started;
-if(typeof data89 === "string"){
-if(!pattern44.test(data89)){
-const err159 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.error !== undefined){
+let data88 = data1.error;
+if(data88 && typeof data88 == "object" && !Array.isArray(data88)){
+if(data88.code === undefined){
+const err159 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -16542,9 +17033,8 @@ vErrors.push(err159);
 }
 errors++;
 }
-}
-else {
-const err160 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data88.message === undefined){
+const err160 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -16553,12 +17043,11 @@ vErrors.push(err160);
 }
 errors++;
 }
-}
-if(data1.finished !== undefined){
-let data90 = data1.finished;
-if(typeof data90 === "string"){
-if(!pattern44.test(data90)){
-const err161 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data88.code !== undefined){
+let data89 = data88.code;
+if(typeof data89 === "string"){
+if(!pattern94.test(data89)){
+const err161 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -16569,7 +17058,7 @@ errors++;
 }
 }
 else {
-const err162 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err162 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -16579,9 +17068,9 @@ vErrors.push(err162);
 errors++;
 }
 }
-}
-else {
-const err163 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data88.message !== undefined){
+if(typeof data88.message !== "string"){
+const err163 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -16593,7 +17082,7 @@ errors++;
 }
 }
 else {
-const err164 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err164 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -16603,9 +17092,11 @@ vErrors.push(err164);
 errors++;
 }
 }
-}
-else {
-const err165 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.created !== undefined){
+let data91 = data1.created;
+if(typeof data91 === "string"){
+if(!pattern44.test(data91)){
+const err165 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -16614,18 +17105,115 @@ vErrors.push(err165);
 }
 errors++;
 }
-validate71.errors = vErrors;
+}
+else {
+const err166 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err166];
+}
+else {
+vErrors.push(err166);
+}
+errors++;
+}
+}
+if(data1.started !== undefined){
+let data92 = data1.started;
+if(typeof data92 === "string"){
+if(!pattern44.test(data92)){
+const err167 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err167];
+}
+else {
+vErrors.push(err167);
+}
+errors++;
+}
+}
+else {
+const err168 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err168];
+}
+else {
+vErrors.push(err168);
+}
+errors++;
+}
+}
+if(data1.finished !== undefined){
+let data93 = data1.finished;
+if(typeof data93 === "string"){
+if(!pattern44.test(data93)){
+const err169 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(vErrors === null){
+vErrors = [err169];
+}
+else {
+vErrors.push(err169);
+}
+errors++;
+}
+}
+else {
+const err170 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err170];
+}
+else {
+vErrors.push(err170);
+}
+errors++;
+}
+}
+}
+else {
+const err171 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err171];
+}
+else {
+vErrors.push(err171);
+}
+errors++;
+}
+}
+}
+else {
+const err172 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err172];
+}
+else {
+vErrors.push(err172);
+}
+errors++;
+}
+}
+}
+else {
+const err173 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err173];
+}
+else {
+vErrors.push(err173);
+}
+errors++;
+}
+validate73.errors = vErrors;
 return errors === 0;
 }
-validate71.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate73.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const LogLine = validate72;
-const schema83 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
+export const LogLine = validate74;
+const schema85 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
 
-function validate72(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate74(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate72.evaluated;
+const evaluated0 = validate74.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -16701,18 +17289,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate72.errors = vErrors;
+validate74.errors = vErrors;
 return errors === 0;
 }
-validate72.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
+validate74.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Health = validate73;
-const schema84 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
+export const Health = validate75;
+const schema86 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
 
-function validate73(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate75(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate73.evaluated;
+const evaluated0 = validate75.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -16765,18 +17353,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate73.errors = vErrors;
+validate75.errors = vErrors;
 return errors === 0;
 }
-validate73.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
+validate75.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RuntimeInfo = validate74;
-const schema85 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+export const RuntimeInfo = validate76;
+const schema87 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
-function validate74(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate74.evaluated;
+const evaluated0 = validate76.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -17106,7 +17694,7 @@ errors++;
 if(data11.code !== undefined){
 let data12 = data11.code;
 if(typeof data12 === "string"){
-if(!pattern92.test(data12)){
+if(!pattern94.test(data12)){
 const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
@@ -17483,7 +18071,7 @@ errors++;
 if(data24.code !== undefined){
 let data25 = data24.code;
 if(typeof data25 === "string"){
-if(!pattern92.test(data25)){
+if(!pattern94.test(data25)){
 const err56 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err56];
@@ -17626,7 +18214,7 @@ errors++;
 if(data30.code !== undefined){
 let data31 = data30.code;
 if(typeof data31 === "string"){
-if(!pattern92.test(data31)){
+if(!pattern94.test(data31)){
 const err68 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err68];
@@ -17695,18 +18283,18 @@ vErrors.push(err73);
 }
 errors++;
 }
-validate74.errors = vErrors;
+validate76.errors = vErrors;
 return errors === 0;
 }
-validate74.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
+validate76.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Degraded = validate75;
-const schema86 = {"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}};
+export const Degraded = validate77;
+const schema88 = {"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}};
 
-function validate75(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate77(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate75.evaluated;
+const evaluated0 = validate77.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -17728,7 +18316,7 @@ const len0 = data.length;
 for(let i0=0; i0<len0; i0++){
 let data0 = data[i0];
 if(!(((data0 === "network") || (data0 === "keeper")) || (data0 === "share"))){
-const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema86.items.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema88.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -17749,18 +18337,18 @@ vErrors.push(err2);
 }
 errors++;
 }
-validate75.errors = vErrors;
+validate77.errors = vErrors;
 return errors === 0;
 }
-validate75.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
+validate77.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
 
-export const Event = validate76;
-const schema87 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const Event = validate78;
+const schema89 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate78(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate76.evaluated;
+const evaluated0 = validate78.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -17861,7 +18449,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(((((((((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed")) || (data2 === "removed")) || (data2 === "snapshot")) || (data2 === "unreachable")) || (data2 === "reachable")) || (data2 === "ports")) || (data2 === "degraded")) || (data2 === "lost"))){
-const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema87.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema89.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -17949,7 +18537,7 @@ const len0 = data7.length;
 for(let i0=0; i0<len0; i0++){
 let data8 = data7[i0];
 if(!(((data8 === "network") || (data8 === "keeper")) || (data8 === "share"))){
-const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema87.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema89.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -18021,7 +18609,7 @@ errors++;
 if(data10.protocol !== undefined){
 let data11 = data10.protocol;
 if(!((data11 === "tcp") || (data11 === "udp"))){
-const err21 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema87.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err21 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema89.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -18238,7 +18826,7 @@ errors++;
 if(data19.code !== undefined){
 let data20 = data19.code;
 if(typeof data20 === "string"){
-if(!pattern92.test(data20)){
+if(!pattern94.test(data20)){
 const err39 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err39];
@@ -18295,18 +18883,18 @@ vErrors.push(err43);
 }
 errors++;
 }
-validate76.errors = vErrors;
+validate78.errors = vErrors;
 return errors === 0;
 }
-validate76.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"ports":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate78.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"ports":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
 
-export const EventType = validate77;
-const schema88 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]};
+export const EventType = validate79;
+const schema90 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]};
 
-function validate77(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate79(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate77.evaluated;
+const evaluated0 = validate79.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18324,7 +18912,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((((((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed")) || (data === "removed")) || (data === "snapshot")) || (data === "unreachable")) || (data === "reachable")) || (data === "ports")) || (data === "degraded")) || (data === "lost"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema88.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema90.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -18333,18 +18921,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate77.errors = vErrors;
+validate79.errors = vErrors;
 return errors === 0;
 }
-validate77.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate79.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const VmmInfo = validate78;
-const schema89 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
+export const VmmInfo = validate80;
+const schema91 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
-function validate78(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate80(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate78.evaluated;
+const evaluated0 = validate80.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18548,7 +19136,7 @@ errors++;
 if(data6.code !== undefined){
 let data7 = data6.code;
 if(typeof data7 === "string"){
-if(!pattern92.test(data7)){
+if(!pattern94.test(data7)){
 const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -18642,19 +19230,19 @@ vErrors = null;
 }
 }
 }
-validate78.errors = vErrors;
+validate80.errors = vErrors;
 evaluated0.props = props0;
 return errors === 0;
 }
-validate78.evaluated = {"dynamicProps":true,"dynamicItems":false};
+validate80.evaluated = {"dynamicProps":true,"dynamicItems":false};
 
-export const Errors = validate79;
-const schema90 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
+export const Errors = validate81;
+const schema92 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
 
-function validate79(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate81(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate79.evaluated;
+const evaluated0 = validate81.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18712,7 +19300,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern92.test(data2)){
+if(!pattern94.test(data2)){
 const err4 = {instancePath:instancePath+"/errors/" + i0+"/code",schemaPath:"#/properties/errors/items/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -18781,18 +19369,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate79.errors = vErrors;
+validate81.errors = vErrors;
 return errors === 0;
 }
-validate79.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
+validate81.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ErrorEntry = validate80;
-const schema91 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
+export const ErrorEntry = validate82;
+const schema93 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
 
-function validate80(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate82(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate80.evaluated;
+const evaluated0 = validate82.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18823,7 +19411,7 @@ errors++;
 if(data.code !== undefined){
 let data0 = data.code;
 if(typeof data0 === "string"){
-if(!pattern92.test(data0)){
+if(!pattern94.test(data0)){
 const err2 = {instancePath:instancePath+"/code",schemaPath:"#/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -18868,18 +19456,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate80.errors = vErrors;
+validate82.errors = vErrors;
 return errors === 0;
 }
-validate80.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
+validate82.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Uuid = validate81;
-const schema92 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
+export const Uuid = validate83;
+const schema94 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
 
-function validate81(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate83(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate81.evaluated;
+const evaluated0 = validate83.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18908,18 +19496,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate81.errors = vErrors;
+validate83.errors = vErrors;
 return errors === 0;
 }
-validate81.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate83.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Digest = validate82;
-const schema93 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
+export const Digest = validate84;
+const schema95 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
 
-function validate82(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate82.evaluated;
+const evaluated0 = validate84.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18948,18 +19536,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate82.errors = vErrors;
+validate84.errors = vErrors;
 return errors === 0;
 }
-validate82.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate84.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Time = validate83;
-const schema94 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
+export const Time = validate85;
+const schema96 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
 
-function validate83(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate83.evaluated;
+const evaluated0 = validate85.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18988,7 +19576,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate83.errors = vErrors;
+validate85.errors = vErrors;
 return errors === 0;
 }
-validate83.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate85.evaluated = {"dynamicProps":false,"dynamicItems":false};

@@ -34,6 +34,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["image", info.image.reference],
     ["digest", info.image.digest],
     ["resumed from", info.snapshot],
+    ["fork of", info.fork && `${info.fork.source}, index ${info.fork.index}`],
     ["generation id", info.generation_id],
     ["state", stateOf(info)],
     ...(info.degraded ?? []).map((part): [string, string] => [
@@ -60,7 +61,9 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
     [
       "renewed",
-      info.snapshot && agent && (agent.renewed ?? "not yet: clock and random bytes are its snapshot's"),
+      (info.snapshot ?? info.fork) &&
+        agent &&
+        (agent.renewed ?? "not yet: clock and random bytes are its snapshot's"),
     ],
     ...Object.entries(info.labels ?? {}).map(([name, value]): [string, string] => [
       "label",
