@@ -33,11 +33,14 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
   const base64 = (text: string | Uint8Array) => Buffer.from(text).toString("base64")
   const instances = () => readdirSync(join(box.home, "instances"))
 
-  /** Of a sandbox nothing is left. */
+  /** Of a sandbox nothing is left: what there is are slots. */
   async function expectNothingLeft(): Promise<void> {
     expect(await box.instances("--all")).toEqual([])
-    expect(instances()).toEqual([])
-    expect(await vmmsBelow(box.home)).toEqual([])
+    await until("only slots are left", async () => {
+      const { warm } = await runtime.info()
+      const ready = warm.reduce((sum, one) => sum + one.ready, 0)
+      return instances().length === ready && (await vmmsBelow(box.home)).length === ready
+    })
   }
 
   beforeAll(async () => {
@@ -124,7 +127,13 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     const asked = ["--json", "-o", "/etc/layer:layer", SNAPSHOT, "--", "echo", "hi"]
     const shown = JSON.parse((await run(...asked)).stdout)
     expect(shown).toEqual({
-      ...{ exit_code: 0, stdout: "hi\n", stderr: "", started_from: "snapshot", failed: [] },
+      ...{
+        exit_code: 0,
+        stdout: "hi\n",
+        stderr: "",
+        started_from: expect.stringMatching(/slot|snapshot/),
+        failed: [],
+      },
       files: [{ path: "/etc/layer", mode: 0o644 }],
       timings_ms: expect.objectContaining({ total: expect.any(Number) }),
     })
@@ -243,6 +252,21 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     await expectNothingLeft()
   })
 
+  test("as many slots are kept as commands need at once, and given back [OVMS-API-411]", async () => {
+    const warm = async () => (await runtime.info()).warm.find(({ reference }) => reference.includes("demo"))
+    await Promise.all([1, 2, 3].map(() => runtime.sandbox({ manifest: SNAPSHOT, command: ["sleep", "1"] })))
+    expect(await until("they are ready", warm, { is: (one) => one?.ready === 3 })).toMatchObject({
+      wanted: 0,
+      demand: 3,
+    })
+    expect(await box.ok(["info"])).toContain("3 of 3 ready (sandboxes)")
+    const { started_from } = await runtime.sandbox({ manifest: SNAPSHOT, command: ["true"] })
+    expect(started_from).toBe("slot")
+    await until("they are given back", warm, { is: (one) => one === undefined })
+    expect(instances()).toEqual([])
+    expect(await vmmsBelow(box.home)).toEqual([])
+  })
+
   test("the examples print what their page says", async () => {
     const page = await readFile(join(EXAMPLES, "README.md"), "utf8")
     const [, printed = "no block"] = /```text\n([\s\S]*?)```/.exec(page) ?? []
@@ -268,17 +292,15 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
     await new Promise((resolve) => child.stdout?.once("data", resolve))
     expect(await box.instances()).toHaveLength(1)
     child.kill("SIGKILL")
-    await until("the machine is gone", async () => (await vmmsBelow(box.home)).length === 0)
-    await until("all of it is gone", () => instances().length === 0)
+    await expectNothingLeft()
     const left = AbortSignal.timeout(300)
     const given = runtime.sandbox({ manifest: SNAPSHOT, command: ["sleep", "600"] }, { signal: left })
     expect((await given.catch((thrown) => thrown)).name).toBe("TimeoutError")
-    await until("all of it is gone", () => instances().length === 0)
+    await expectNothingLeft()
     const stopped = box.begin(["sandbox", "run", SNAPSHOT, "--", "sh", "-c", "echo runs; sleep 600"])
     await new Promise((resolve) => stopped.stdout?.once("data", resolve))
     stopped.kill("SIGINT")
     expect(await finished(stopped)).toMatchObject({ status: 130 })
-    await until("all of it is gone", () => instances().length === 0)
     await expectNothingLeft()
   })
 

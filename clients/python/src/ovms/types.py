@@ -703,6 +703,8 @@ class WarmInfo(_WarmInfo, total=False):
     """Slots of one name."""
 
     snapshot: Digest
+    # As many as commands of POST /sandbox need at once lately. Only if that is more.
+    demand: int
     reason: ErrorEntry
 
 # Where the instance is in its life (spec/instance-states.md).

@@ -1103,6 +1103,8 @@ export interface components {
             readonly snapshot?: components["schemas"]["Digest"];
             /** @description As many as were asked for. */
             readonly wanted: number;
+            /** @description As many as commands of POST /sandbox need at once lately. Only if that is more. */
+            readonly demand?: number;
             /** @description Of those loaded. */
             readonly ready: number;
             readonly reason?: components["schemas"]["ErrorEntry"];

@@ -92,7 +92,12 @@ export function assemble(
     told,
   })
   const [attachments, executions] = [new Attachments(), new Executions()]
-  const sandboxes = new Sandboxes({ instances, starts, remove: (id) => remove(id, { force: true }) })
+  const sandboxes = new Sandboxes({
+    instances,
+    starts,
+    use: (reference) => slots.use(reference),
+    remove: (id) => remove(id, { force: true }),
+  })
   const lives = { starts, restarts, removals, ending, adoption, recovery }
   return { ...lives, context, slots, volumes, networks, chosenPorts, attachments, executions, sandboxes }
 }

@@ -9,7 +9,7 @@ import { KeptOutput } from "../kept-output.ts"
 import { asPieces } from "../pieces.ts"
 import type { Starts } from "../start.ts"
 import { filesIn, filesOut } from "./files.ts"
-import { originOf, sandboxStart } from "./start.ts"
+import { goesOnFromName, originOf, sandboxStart } from "./start.ts"
 import { Stopwatch } from "./stopwatch.ts"
 import { within } from "./within.ts"
 
@@ -24,6 +24,8 @@ export interface SandboxesOptions {
   /** By id. */
   readonly instances: ReadonlyMap<string, Instance>
   readonly starts: Starts
+  /** The name of a snapshot is used by one, until what it gives is called. */
+  readonly use: (reference: string) => () => void
   /** Ends an instance and removes all of it. */
   readonly remove: (id: string) => Promise<void>
 }
@@ -83,6 +85,7 @@ export class Sandboxes {
     if (stop.aborted) void end()
     stop.addEventListener("abort", end, { once: true })
     const instance = this.options.instances.get(id)
+    const used = instance && goesOnFromName(instance) ? this.options.use(request.manifest) : undefined
     try {
       if (!instance) throw new OvmError("OVM_INTERNAL", `there is no instance ${id}`)
       watch.lap("start")
@@ -95,6 +98,7 @@ export class Sandboxes {
       const { code, message } = instance?.info.error ?? {}
       throw code && message !== undefined ? new OvmError(code, message, { cause: thrown }) : thrown
     } finally {
+      used?.()
       stop.removeEventListener("abort", end)
       await end()
     }

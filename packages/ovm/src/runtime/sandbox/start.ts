@@ -1,3 +1,4 @@
+import { isPath } from "../../registry/reference.ts"
 import type { Instance } from "../instance.ts"
 import type { SandboxEnd, SandboxRequest, StartRequest } from "../interfaces.ts"
 
@@ -11,4 +12,9 @@ export function sandboxStart({ manifest, memory, network = { mode: "none" } }: S
 export function originOf({ info: { snapshot, timings_ms } }: Instance): SandboxEnd["started_from"] {
   if (snapshot === undefined) return "image"
   return timings_ms.spawn === undefined ? "slot" : "snapshot"
+}
+
+/** Whether its name is a snapshot's, of which slots can be made. */
+export function goesOnFromName({ info: { snapshot, image } }: Instance): boolean {
+  return snapshot !== undefined && snapshot === image.digest && !isPath(image.reference)
 }

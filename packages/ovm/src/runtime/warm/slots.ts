@@ -1,10 +1,11 @@
 import type { Digest } from "../../content/digest.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
-import { availableMemory } from "../../host/memory.ts"
 import { parseReference } from "../../registry/reference.ts"
 import { entryOf } from "../instance.ts"
 import type { WarmAnswer, WarmInfo, WarmRequest } from "../interfaces.ts"
 import { resumedIn, wasResumed } from "../resumed-once.ts"
+import { assertAvailable } from "./available.ts"
+import { Demand } from "./demand.ts"
 import { makeSlot, type Slot, type SlotContext } from "./slot.ts"
 import { readWishes, writeWishes } from "./wanted.ts"
 
@@ -36,6 +37,7 @@ export class Slots {
   readonly #options: SlotsOptions
   /** By canonical reference. */
   readonly #wishes = new Map<string, Wish>()
+  readonly #demand = new Demand()
   readonly #closing = new AbortController()
   #work: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
@@ -141,6 +143,24 @@ export class Slots {
     return this.#wishes.values().reduce((sum, wish) => sum + count(wish) * (wish.each ?? 0), 0)
   }
 
+  /**
+   * A machine of that name is used for one command, until what this gives is called: as many slots as are used at once
+   * are kept ready for a while (OVMS-API-411), as far as there is room beside those that were asked for.
+   */
+  use(name: string): () => void {
+    const reference = parseReference(name).toString()
+    this.#wish(reference)
+    this.#refillSoon()
+    return this.#demand.begin(reference)
+  }
+
+  #refillSoon(): void {
+    this.#refill ??= setTimeout(() => {
+      this.#refill = undefined
+      this.#settle()
+    }, REFILL_MS)
+  }
+
   /** A slot of that snapshot, which stays here until it is taken. */
   next(snapshot: Digest): Slot | undefined {
     for (const { slots } of this.#wishes.values())
@@ -151,10 +171,7 @@ export class Slots {
   /** It is the caller's from now on; another is made in its place, but not while the caller starts it. */
   take(slot: Slot): void {
     for (const { slots } of this.#wishes.values()) slots.delete(slot)
-    this.#refill ??= setTimeout(() => {
-      this.#refill = undefined
-      this.#settle()
-    }, REFILL_MS)
+    this.#refillSoon()
   }
 
   info(): WarmInfo[] {
@@ -162,6 +179,7 @@ export class Slots {
       reference,
       ...(digest && { snapshot: digest }),
       wanted,
+      ...(this.#demand.of(reference) > wanted && { demand: this.#demand.of(reference) }),
       ready: slots.size,
       ...(failure && { reason: entryOf(failure) }),
     }))
@@ -198,6 +216,7 @@ export class Slots {
     if (this.#forgotten) throw this.#forgotten
     const wishes = this.#wishes
       .values()
+      .filter(({ wanted }) => wanted > 0)
       .map(({ reference, wanted }) => ({ manifest: reference, slots: wanted }))
     writeWishes(this.#options.root, [...wishes])
   }
@@ -210,11 +229,16 @@ export class Slots {
       for (const wish of [...this.#wishes.values()]) {
         await this.#review(wish).catch((thrown) => this.#failed(wish, toOvmError(thrown)))
         // Not what has slots still: what was wanted may have changed during the review, and the next one ends them.
-        if (wish.wanted === 0 && wish.slots.size === 0) this.#wishes.delete(wish.reference)
+        if (this.#target(wish) === 0 && wish.slots.size === 0) this.#wishes.delete(wish.reference)
       }
     })
     this.#work = this.#next
     return this.#work
+  }
+
+  /** How many are to be ready: what was asked for, or what is needed at once. */
+  #target({ reference, wanted }: Wish): number {
+    return Math.max(wanted, this.#demand.of(reference))
   }
 
   async #review(wish: Wish): Promise<void> {
@@ -230,8 +254,11 @@ export class Slots {
       [...slots].filter((slot) => slot.planned.image.digest !== wish.digest || !slot.current()),
     )
     await this.#drop(slots, [...slots].slice(wanted))
-    while (slots.size < Math.min(wanted, wish.wanted) && !signal.aborted) {
-      await this.#assertRoom(wish)
+    while (
+      slots.size < Math.min(wanted, this.#target(wish)) &&
+      !signal.aborted &&
+      (await this.#mayMake(wish))
+    ) {
       const slot = await makeSlot(this.#options, wish.reference, { signal })
       wish.each = Math.max(wish.each ?? 0, slot.memory)
       slots.add(slot)
@@ -242,13 +269,15 @@ export class Slots {
 
   /** How many slots may be loaded of what the name stands for now. */
   async #possible(wish: Wish): Promise<number> {
-    if (wish.wanted === 0) return 0
-    await this.#assertAvailable()
+    const target = this.#target(wish)
+    if (target === 0) return 0
+    await assertAvailable(this.#options.limits)
     const { images, root } = this.#options
     const { descriptor, snapshot } = await images.snapshot(wish.reference)
     if (wish.digest !== descriptor.digest) delete wish.each
     wish.digest = descriptor.digest
-    if (snapshot.uniqueness.multiResume !== "deny") return wish.wanted
+    if (snapshot.uniqueness.multiResume !== "deny") return target
+    if (wish.wanted === 0) return 0
     if (await wasResumed(resumedIn(root), descriptor.digest))
       throw new OvmError(
         "OVM_RESUME_DENIED",
@@ -262,9 +291,23 @@ export class Slots {
     return 1
   }
 
+  /** Whether one more may be made: what nobody asked for as far as there is room, and first to go for what was. */
+  async #mayMake(wish: Wish): Promise<boolean> {
+    const hasRoom = () =>
+      this.#assertRoom(wish).then(
+        () => true,
+        () => false,
+      )
+    if (wish.slots.size >= wish.wanted) return await hasRoom()
+    for (const { slots, wanted } of this.#wishes.values())
+      while (slots.size > wanted && !(await hasRoom())) await this.#drop(slots, [...slots].slice(-1))
+    await this.#assertRoom(wish)
+    return true
+  }
+
   /** Before the first one is made nobody knows what it takes: there has to be something left. */
   async #assertRoom({ each = 1, reference }: Wish): Promise<void> {
-    await this.#assertAvailable(each)
+    await assertAvailable(this.#options.limits, each)
     const { warmMemory } = this.#options.limits
     const used = this.#wishes
       .values()
@@ -273,17 +316,6 @@ export class Slots {
       throw new OvmError(
         "OVM_TOO_MANY",
         `one more slot of ${reference} needs ${each} bytes beside ${used}; ${warmMemory} are granted`,
-      )
-  }
-
-  /** Slots are the first to go where memory is short (OVMS-API-110). */
-  async #assertAvailable(more = 0): Promise<void> {
-    const { warmReserve } = this.#options.limits
-    const available = await availableMemory()
-    if (available < warmReserve + more)
-      throw new OvmError(
-        "OVM_TOO_MANY",
-        `the host has ${available} bytes of memory left; slots leave it ${warmReserve}, and one more needs ${more}`,
       )
   }
 

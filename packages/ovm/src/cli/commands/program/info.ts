@@ -193,8 +193,9 @@ function describePolicy({ file, active, error }: RuntimeInfo["policy"]): string 
   return active ? file : `none (${file})`
 }
 
-function describeWarm({ reference, ready, wanted, reason }: RuntimeInfo["warm"][number]): string {
-  return `${reference}, ${ready} of ${wanted} ready${reason ? `: ${reason.message}` : ""}`
+function describeWarm({ reference, ready, wanted, demand, reason }: RuntimeInfo["warm"][number]): string {
+  const why = reason ? `: ${reason.message}` : demand === undefined ? "" : " (sandboxes)"
+  return `${reference}, ${ready} of ${demand ?? wanted} ready${why}`
 }
 
 function describeVmm(vmm: VmmInfo): string {
