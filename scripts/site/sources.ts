@@ -16,7 +16,7 @@ export async function documentsIn(folder: string): Promise<string[]> {
 
 /** Those that the table of contents of spec/README.md names, in its order. */
 export async function specDocuments(): Promise<string[]> {
-  const named = (await read("spec/README.md")).matchAll(/^\| \[[^\]]+\]\(([a-z-]+\.md)\)/gm)
+  const named = (await read("spec/README.md")).matchAll(/^\| \[[^\]]+\]\(([a-z/-]+\.md)\)/gm)
   return Array.from(named, ([, name = ""]) => name)
 }
 

@@ -29,5 +29,5 @@ export async function specHtml(elsewhere: (path: string) => string | undefined):
 }
 
 function prefixOf(name: string): string {
-  return `${name.replace(/\.md$/, "").toLowerCase()}-`
+  return `${name.replace(/\.md$/, "").replaceAll("/", "-").toLowerCase()}-`
 }

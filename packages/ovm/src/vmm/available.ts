@@ -1,22 +1,26 @@
 import { OvmError } from "../errors.ts"
+import { isAdapterName } from "./exec/find.ts"
+import { exec } from "./exec/index.ts"
 import { qemu } from "./qemu/index.ts"
 import type { Vmm } from "./vmm.ts"
 
 /**
  * Every VMM that this program has an adapter for, the preferred one first; whether it is installed is `capabilities`'
- * answer. `names`: only these, in this order. Throws OVM_SETTINGS_INVALID for one that there is no adapter for.
+ * answer. `names`: only these, in this order; one that is none of its own has an adapter outside, which is executed for
+ * no other reason (OVMS-ADP-002). Throws OVM_SETTINGS_INVALID for what no VMM can be called.
  */
 export function availableVmms(cacheFolder: string, names?: readonly string[]): readonly Vmm[] {
   const all = [qemu(cacheFolder)]
   return names === undefined
     ? all
-    : names.map((name) => all.find((vmm) => vmm.name === name) ?? missing(name))
+    : names.map((name) => all.find((vmm) => vmm.name === name) ?? outside(name))
 }
 
-function missing(name: string): never {
+function outside(name: string): Vmm {
+  if (isAdapterName(name)) return exec(name)
   throw new OvmError(
     "OVM_SETTINGS_INVALID",
-    `daemon.json: vmms: there is no adapter for ${JSON.stringify(name)}`,
+    `daemon.json: vmms: no VMM is called ${JSON.stringify(name)}: a lower-case letter, then up to 31 of those, digits and hyphens`,
     { hint: "ovm info says where the file is" },
   )
 }

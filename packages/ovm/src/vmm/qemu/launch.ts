@@ -1,14 +1,15 @@
 import type { Call } from "../../content/interfaces.ts"
 import { checkKernel } from "../../kernel.ts"
+import { refuseFatal } from "../fatal.ts"
 import type { Machine } from "../machine.ts"
+import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
-import { makeFurther, makeOverlay } from "./disk.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
-import { refuseFatal, START_MS, startQemu } from "./start.ts"
+import { START_MS, startQemu } from "./start.ts"
 
 /** Vmm.launch of QEMU. */
 export async function launchQemu(

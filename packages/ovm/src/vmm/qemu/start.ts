@@ -8,12 +8,13 @@ import type { MachineLink } from "../../network/machine-link.ts"
 import { TapLink } from "../../network/named/tap.ts"
 import { findPasst } from "../../network/passt.ts"
 import type { MachineRecord } from "../machine.ts"
-import type { LaunchPlan, Unsupported } from "../plan.ts"
-import { readExit, readStderr } from "../process/exit.ts"
+import type { LaunchPlan } from "../plan.ts"
+import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
 import { type Kept, spawnKept } from "../process/keeper.ts"
+import { lastWords } from "../process/last-words.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { lockedVolume } from "./locked.ts"
@@ -150,13 +151,6 @@ function noPid(directory: string): OvmError {
     : new OvmError("OVM_VMM_FAILED", why)
 }
 
-/** Throws OVM_UNSUPPORTED with all findings if one of them is fatal. */
-export function refuseFatal(findings: readonly Unsupported[]): void {
-  const fatal = findings.filter(({ severity }) => severity === "fatal")
-  const [first] = fatal
-  if (first) throw new OvmError("OVM_UNSUPPORTED", `${first.pointer}: ${first.reason}`, { detail: fatal })
-}
-
 /** Tries until the monitor answers or QEMU has ended: the socket appears a few ms after the process. */
 async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> {
   const began = performance.now()
@@ -181,14 +175,9 @@ async function firstContact(directory: string, watch: GuestWatch): Promise<Qmp> 
 async function inItsOwnWords(plan: LaunchPlan, error: OvmError, patienceMs: number): Promise<OvmError> {
   const { directory } = plan
   if (error.code !== "OVM_VMM_FAILED") return error
-  const deadline = performance.now() + patienceMs
-  let status = await readExit(directory)
-  while (status === undefined && performance.now() < deadline) {
-    await sleep(RETRY_MS)
-    status = await readExit(directory)
-  }
-  if (status === undefined) return error
-  const words = (await readStderr(directory)) ?? "without a word"
+  const last = await lastWords(directory, patienceMs)
+  if (!last) return error
+  const { status, words } = last
   const locked = lockedVolume(plan, words)
   if (locked) return locked
   return new OvmError("OVM_VMM_FAILED", `QEMU could not start (status ${status}): ${words}`, {

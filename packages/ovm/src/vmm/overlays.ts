@@ -1,8 +1,8 @@
 import { existsSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { createOverlay } from "../../disk/overlay.ts"
-import { OvmError } from "../../errors.ts"
-import type { LaunchPlan } from "../plan.ts"
+import { createOverlay } from "../disk/overlay.ts"
+import { OvmError } from "../errors.ts"
+import type { LaunchPlan } from "./plan.ts"
 
 /** In the machine's directory. */
 const OVERLAY = "overlay.qcow2"

@@ -1,0 +1,87 @@
+import { statSync } from "node:fs"
+import { OvmError } from "../../errors.ts"
+import { findAdapter, programOf } from "./find.ts"
+import { Session } from "./session.ts"
+
+type Json = Readonly<Record<string, unknown>>
+
+/** Told what the guest of one machine does. */
+type Listener = (told: Json) => void
+
+/**
+ * The adapter of one VMM: a process that is there when it is needed, and another one where it has ended, or its program
+ * has been replaced.
+ */
+export class Adapter {
+  #session: Promise<Session> | undefined
+  /** What `#session` has become. */
+  #last: Session | undefined
+  #program = ""
+  readonly #listeners = new Map<string, Listener>()
+
+  constructor(readonly name: string) {}
+
+  /** Its file. Throws OVM_VMM_MISSING. */
+  get program(): string {
+    const path = findAdapter(this.name)
+    if (path !== undefined) return path
+    throw new OvmError("OVM_VMM_MISSING", `there is no adapter ${programOf(this.name)} on PATH`, {
+      hint: "ovm info names the VMMs that daemon.json lets machines have",
+    })
+  }
+
+  /** What it answers. Throws OVM_VMM_MISSING, and what Session.open and Session.ask throw. */
+  async ask(verb: string, members: Json = {}): Promise<Json> {
+    return await (await this.#open()).ask(verb, members)
+  }
+
+  /**
+   * What the guest of the machine in `directory` does, and each change of it for `listener` until `forget`. The second
+   * answer settles once nothing will be told any more.
+   */
+  async watch(
+    directory: string,
+    own: unknown,
+    listener: Listener,
+  ): Promise<{ told: Json; over: Promise<void> }> {
+    this.#listeners.set(directory, listener)
+    try {
+      const session = await this.#open()
+      return { told: await session.ask("watch", { directory, own }), over: session.over }
+    } catch (error) {
+      this.forget(directory, listener)
+      throw error
+    }
+  }
+
+  forget(directory: string, listener: Listener): void {
+    if (this.#listeners.get(directory) === listener) this.#listeners.delete(directory)
+  }
+
+  #open(): Promise<Session> {
+    const path = this.program
+    const program = identityOf(path)
+    if (this.#session && this.#program === program && !this.#last?.isOver) return this.#session
+    void this.#last?.end()
+    this.#last = undefined
+    this.#program = program
+    const opening = Session.open(this.name, path, (directory, told) => this.#listeners.get(directory)?.(told))
+    this.#session = opening
+    opening.then(
+      (session) => {
+        if (this.#session === opening) this.#last = session
+        else void session.end()
+      },
+      () => {
+        if (this.#session === opening) this.#session = undefined
+      },
+    )
+    return opening
+  }
+}
+
+/** Another one where the file was replaced. */
+function identityOf(path: string): string {
+  const { dev, ino, mtimeMs, size } = statSync(path)
+  return [path, dev, ino, mtimeMs, size].join()
+}

@@ -1,0 +1,169 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../errors.ts"
+import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../machine.ts"
+import { exitOf, reasonOf, waitForExit, wasSignalled } from "../process/exit.ts"
+import { isAlive, kill, usageOf } from "../process/identity.ts"
+import { connectIn } from "../process/socket.ts"
+import type { Adapter } from "./adapter.ts"
+import { endIn, guestIn } from "./answers.ts"
+
+const GRACE_MS = 10_000
+/** Between two presses of the power button: a guest that has just booted may not listen yet. */
+const PRESS_MS = 1000
+/** From its last word, or SIGKILL, to its end. */
+const END_MS = 15_000
+
+/** A machine whose process lives, and whose adapter tells of its guest. */
+export class ExecMachine implements Machine {
+  readonly exited: Promise<Exit>
+  readonly cut: Promise<void>
+  readonly agent: Machine["agent"]
+  #guest: Guest = { running: false, reason: "request" }
+  #ended = false
+  #listener = (): void => {}
+  readonly #detached = new AbortController()
+  readonly #own: Readonly<Record<string, unknown>>
+  readonly #over = Promise.withResolvers<void>()
+  readonly #hear = (told: Readonly<Record<string, unknown>>): void => {
+    if (told.event === "ended") this.#over.resolve()
+    else this.#become(guestIn(told))
+  }
+
+  private constructor(
+    private readonly adapter: Adapter,
+    readonly record: MachineRecord,
+    readonly timings: Machine["timings"],
+    private readonly cutting: PromiseWithResolvers<void>,
+  ) {
+    const { directory, own = {} } = record
+    this.#own = { directory, own: own.own }
+    this.cut = cutting.promise
+    if (typeof own.agent === "string") {
+      const socket = own.agent
+      this.agent = () => connectIn(directory, socket)
+    }
+    this.exited = new Promise((resolve) => this.#watchEnd(resolve))
+  }
+
+  /** Has the adapter tell of its guest from now on. Throws what Adapter.watch throws. */
+  static async watch(
+    adapter: Adapter,
+    record: MachineRecord,
+    timings: Machine["timings"] = { spawn: 0, load: 0 },
+  ): Promise<ExecMachine> {
+    const machine = new ExecMachine(adapter, record, timings, Promise.withResolvers())
+    try {
+      const { told, over } = await adapter.watch(record.directory, record.own?.own, machine.#hear)
+      machine.#hear(told)
+      void over.then(machine.cutting.resolve)
+      return machine
+    } catch (error) {
+      machine.detach()
+      throw error
+    }
+  }
+
+  get guest(): Guest {
+    return this.#guest
+  }
+
+  onGuest(listener: () => void): void {
+    this.#listener = listener
+  }
+
+  usage() {
+    return usageOf(this.record)
+  }
+
+  async pause(): Promise<void> {
+    await this.#ask("pause")
+    if (this.#guest.running) this.#become({ running: false, reason: "request" })
+  }
+
+  async resume(): Promise<void> {
+    await this.#ask("resume")
+    this.#become({ running: true })
+  }
+
+  async stop({ graceMs = GRACE_MS, signal }: Parameters<Machine["stop"]>[0] = {}): Promise<StopMethod> {
+    if (this.#ended || !(await isAlive(this.record))) return "already"
+    const deadline = performance.now() + graceMs
+    for (let left = graceMs; left > 0; left = deadline - performance.now()) {
+      if (!(await this.#try("press"))) break
+      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "guest"
+    }
+    if ((await this.#try("quit")) && (await this.#endsWithin(END_MS, signal))) return "ended"
+    await kill(this.record)
+    if (await this.#endsWithin(END_MS, signal)) return "killed"
+    throw new OvmError(
+      "OVM_VMM_TIMEOUT",
+      `${this.record.vmm} (pid ${this.record.pid}) did not end within ${END_MS} ms of SIGKILL`,
+    )
+  }
+
+  detach(): void {
+    this.#detached.abort()
+    this.adapter.forget(this.record.directory, this.#hear)
+  }
+
+  #become(guest: Guest): void {
+    const { running, reason } = this.#guest
+    this.#guest = guest
+    if (running !== guest.running || reason !== guest.reason) this.#listener()
+  }
+
+  async #watchEnd(settle: (exit: Exit) => void): Promise<void> {
+    const { signal } = this.#detached
+    const status = await waitForExit(this.record.directory, this.record, { hint: this.#over.promise, signal })
+    if (signal.aborted) return
+    this.#ended = true
+    this.adapter.forget(this.record.directory, this.#hear)
+    settle(await exitOfExec(this.adapter, this.record, status))
+  }
+
+  async #ask(verb: "pause" | "resume"): Promise<void> {
+    if (this.#ended || this.#detached.signal.aborted)
+      throw new OvmError(
+        "OVM_STATE_CONFLICT",
+        `the machine in ${this.record.directory} has ended or was let go`,
+      )
+    await this.adapter.ask(verb, this.#own)
+  }
+
+  /** False if it is not to be had: then only a signal helps. */
+  async #try(verb: "press" | "quit"): Promise<boolean> {
+    return await this.adapter.ask(verb, this.#own).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #endsWithin(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+    const timer = new AbortController()
+    const late = sleep(ms, false, { signal: signal ? AbortSignal.any([timer.signal, signal]) : timer.signal })
+    late.catch(() => {})
+    try {
+      return await Promise.race([this.exited.then(() => true), late])
+    } catch (cause) {
+      throw new OvmError("OVM_INTERRUPTED", "stopping the machine was interrupted; it still runs", { cause })
+    } finally {
+      timer.abort()
+    }
+  }
+}
+
+/** How the VMM ended, with what its adapter knows about why. */
+export async function exitOfExec(
+  adapter: Adapter,
+  record: MachineRecord,
+  status: number | undefined,
+): Promise<Exit> {
+  const { directory, own = {} } = record
+  const how =
+    status === undefined ? {} : wasSignalled(directory, status) ? { signal: status - 128 } : { status }
+  const { reason, result } = await adapter
+    .ask("ended", { directory, own: own.own, ...how })
+    .then(endIn, () => ({}) as ReturnType<typeof endIn>)
+  if (result !== undefined) return { status: result, reason: "result" }
+  return await exitOf(record, status, reasonOf(status, reason))
+}
