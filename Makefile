@@ -1,6 +1,6 @@
 # What a developer does here. Everything is done by scripts/; each of them says nothing when nothing is to be done.
 .DEFAULT_GOAL := help
-.PHONY: help docs spec-html setup build test demo demo-snapshot demo-sandbox conformance check generate format peers machine server bench-startup bench-boot bench-snapshot bench-restore bench-verify bench-registry bench-ram bench-discover bench-adopt bench-network bench-throughput bench-fork bench-cycles bench-sparse bench-machine clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' Makefile)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -84,6 +84,9 @@ bench-machine: build machine ## what a machine's ports, disk, console and second
 
 bench-cycles: build ## what 300 starts and stops leave behind: memory, descriptors, threads, files, processes
 	@node_modules/.bin/bun bench/cycles.ts
+
+bench-vmm: build ## what an adapter outside of the program costs a start, beside the built-in one
+	@node_modules/.bin/bun bench/vmm.ts
 
 bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
 	@node_modules/.bin/bun bench/ram.ts

@@ -1,6 +1,6 @@
 import { OvmError } from "../errors.ts"
 import { isAdapterName } from "./exec/find.ts"
-import { exec } from "./exec/index.ts"
+import { outside } from "./exec/index.ts"
 import { qemu } from "./qemu/index.ts"
 import type { Vmm } from "./vmm.ts"
 
@@ -11,13 +11,11 @@ import type { Vmm } from "./vmm.ts"
  */
 export function availableVmms(cacheFolder: string, names?: readonly string[]): readonly Vmm[] {
   const all = [qemu(cacheFolder)]
-  return names === undefined
-    ? all
-    : names.map((name) => all.find((vmm) => vmm.name === name) ?? outside(name))
+  return names === undefined ? all : names.map((name) => all.find((vmm) => vmm.name === name) ?? found(name))
 }
 
-function outside(name: string): Vmm {
-  if (isAdapterName(name)) return exec(name)
+function found(name: string): Vmm {
+  if (isAdapterName(name)) return outside(name)
   throw new OvmError(
     "OVM_SETTINGS_INVALID",
     `daemon.json: vmms: no VMM is called ${JSON.stringify(name)}: a lower-case letter, then up to 31 of those, digits and hyphens`,

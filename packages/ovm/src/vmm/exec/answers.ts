@@ -73,7 +73,7 @@ export function guestIn({ running, reason, message }: Json): Guest {
   }
 }
 
-/** Why a VMM ended, and what its guest handed back; neither where the adapter does not know, or says what there is not. */
+/** Why a VMM ended, and what its guest handed back; neither where the adapter does not know, or says nonsense. */
 export function endIn({ reason, result }: Json): { readonly reason?: string; readonly result?: number } {
   if (reason === "result" && Number.isInteger(result) && Number(result) >= 1 && Number(result) <= 127)
     return { reason, result: Number(result) }

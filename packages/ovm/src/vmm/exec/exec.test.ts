@@ -2,6 +2,7 @@ import { setDefaultTimeout } from "bun:test"
 import { join } from "node:path"
 import { findQemu } from "../qemu/find.ts"
 import { vmmSuite } from "../vmm.suite.ts"
+import { ADAPTER } from "./exec.testing.ts"
 
 // Lane: first. A common suite of real machines: a minute.
 // Real processes, on a host that may be busy.
@@ -13,9 +14,9 @@ const qemu = await findQemu().then(
 )
 const missing = qemu || (Bun.which("python3") ? "" : "(skipped: python3 is not installed)")
 
-vmmSuite("pyqemu", {
+vmmSuite(ADAPTER, {
   module: join(import.meta.dir, "exec.testing.ts"),
-  factory: "pyqemu",
+  factory: "adapter",
   snapshots: false,
   missing,
 })

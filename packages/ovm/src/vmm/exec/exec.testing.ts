@@ -1,12 +1,14 @@
 import { resolve } from "node:path"
 import type { Vmm } from "../vmm.ts"
-import { exec } from "./index.ts"
+import { outside } from "./index.ts"
 
 /** Where the examples are: on the PATH of whoever loads this. */
 export const EXAMPLES = resolve(import.meta.dir, "../../../../../examples/adapters/python")
 
-/** The example in Python, for the common suite. */
-export function pyqemu(_cacheFolder: string): Vmm {
-  if (!process.env.PATH?.startsWith(EXAMPLES)) process.env.PATH = `${EXAMPLES}:${process.env.PATH}`
-  return exec("pyqemu")
+/** The adapter for the common suite: the example in Python, unless its author names another one. */
+export const ADAPTER = process.env.OVM_ADAPTER ?? "pyqemu"
+
+export function adapter(_cacheFolder: string): Vmm {
+  if (!process.env.PATH?.includes(EXAMPLES)) process.env.PATH = `${process.env.PATH}:${EXAMPLES}`
+  return outside(ADAPTER)
 }

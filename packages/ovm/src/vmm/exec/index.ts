@@ -11,10 +11,10 @@ import { capabilitiesIn, findingsIn } from "./answers.ts"
 import { launchExec } from "./launch.ts"
 import { checkLink, framesOf } from "./link.ts"
 import { ExecMachine, exitOfExec } from "./machine.ts"
-import { planFor } from "./request.ts"
+import { checkWords, planFor } from "./request.ts"
 
-/** The VMM `name` by an adapter outside of this program (spec/runtimes/adapter.md), which is started when it is needed. */
-export function exec(name: string): Vmm {
+/** The VMM `name` by an adapter outside of this program (spec/runtimes/adapter.md), started when it is needed. */
+export function outside(name: string): Vmm {
   return new Exec(name)
 }
 
@@ -34,7 +34,7 @@ class Exec implements Vmm {
     // Made at the launch.
     const overlay = disk?.writable ? (disk.overlay ?? plan.directory) : undefined
     const answer = await this.#adapter.ask("check", { plan: planFor(plan, overlay, framesOf(network)) })
-    return [...checkLink(network), ...findingsIn(this.name, answer)]
+    return [...checkWords(plan), ...checkLink(network), ...findingsIn(this.name, answer)]
   }
 
   async launch(plan: LaunchPlan, call: Call = {}): Promise<Machine> {

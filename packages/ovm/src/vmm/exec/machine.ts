@@ -10,6 +10,8 @@ import { endIn, guestIn } from "./answers.ts"
 const GRACE_MS = 10_000
 /** Between two presses of the power button: a guest that has just booted may not listen yet. */
 const PRESS_MS = 1000
+/** From the end of a VMM's words to its own. */
+const CLOSING_MS = 300
 /** From its last word, or SIGKILL, to its end. */
 const END_MS = 15_000
 
@@ -89,8 +91,10 @@ export class ExecMachine implements Machine {
     if (this.#ended || !(await isAlive(this.record))) return "already"
     const deadline = performance.now() + graceMs
     for (let left = graceMs; left > 0; left = deadline - performance.now()) {
-      if (!(await this.#try("press"))) break
-      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "guest"
+      const pressed = await this.#try("press")
+      // A guest that hears it at once may be gone before the adapter has its answer.
+      if (await this.#endsWithin(pressed ? Math.min(left, PRESS_MS) : CLOSING_MS, signal)) return "guest"
+      if (!pressed) break
     }
     if ((await this.#try("quit")) && (await this.#endsWithin(END_MS, signal))) return "ended"
     await kill(this.record)

@@ -118,9 +118,13 @@ export class Session {
 
   /** Throws for what it had not to say. */
   #take(line: Json): void {
-    if (this.version === "") return this.#greet(line)
     const isEvent = line.event === "guest" || line.event === "ended"
-    if (isEvent && typeof line.directory === "string") return this.onEvent(line.directory, line)
+    if (this.version === "") this.#greet(line)
+    else if (isEvent && typeof line.directory === "string") this.onEvent(line.directory, line)
+    else this.#answer(line)
+  }
+
+  #answer(line: Json): void {
     const waiting = typeof line.id === "number" ? this.#waiting.get(line.id) : undefined
     if (!waiting) throw new Error(`it answered what was not asked: ${JSON.stringify(line).slice(0, 80)}`)
     const answer = isObject(line.error) ? this.#errorOf(line.error) : line.result

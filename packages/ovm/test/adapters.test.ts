@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { writeFile } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import { guestMissing } from "@ovms/testkit/guest.ts"
+import { packGuest } from "@ovms/testkit/image.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { Sandbox } from "./sandbox.ts"
+
+// The example adapter, as a user has it: enabled in daemon.json, and on PATH.
+setDefaultTimeout(240_000)
+
+const EXAMPLES = resolve(import.meta.dir, "../../../examples/adapters/python")
+const env = { PATH: `${EXAMPLES}:${process.env.PATH}` }
+const skip =
+  guestMissing ||
+  (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)") ||
+  (Bun.which("python3") ? "" : "(skipped: python3 is not installed)")
+if (skip) console.log(`SKIP packages/ovm/test/adapters.test.ts: ${skip}`)
+
+describe.skipIf(Boolean(skip))("an adapter outside of the program", () => {
+  let box: Sandbox
+  const settings = (vmms: readonly string[]) =>
+    writeFile(join(box.home, "daemon.json"), JSON.stringify({ vmms }))
+  const restart = async () => {
+    await box.ok(["daemon", "--stop"])
+    await box.ok(["daemon", "--detach"], { env })
+  }
+  beforeAll(async () => {
+    box = await Sandbox.create()
+    await packGuest(join(box.home, "store"), "ticks:1", "tick_ms=20 button=1")
+  })
+  afterAll(() => box[Symbol.asyncDispose]())
+
+  // OVMS-ADP-002, OVMS-ADP-003
+  test("is executed only once the operator has named it", async () => {
+    await box.ok(["daemon", "--detach"], { env })
+    await box.fails(["run", "--detach", "--vmm", "pyqemu", "ticks:1"], "OVM_UNSUPPORTED", ["pyqemu"])
+    await settings(["qemu", "pyqemu"])
+    await restart()
+    const { vmms } = await box.json(["info"])
+    expect(vmms).toMatchObject([{ name: "qemu" }, { name: "pyqemu", accelerator: "tcg" }])
+    await settings(["qemu", "../pyqemu"])
+    await restart()
+    await box.fails(["run", "--detach", "ticks:1"], "OVM_SETTINGS_INVALID", ["../pyqemu"])
+    await settings(["qemu", "pyqemu"])
+    await restart()
+  })
+
+  // OVMS-ADP-020, OVMS-ADP-021, OVMS-ADP-033
+  test("runs a machine that outlives it and the daemon", async () => {
+    const run = ["run", "--detach", "--name", "m", "--vmm", "pyqemu", "ticks:1"]
+    const { instance_id: id } = await box.json(run)
+    await box.console(id, "TICK 3\r\n")
+    expect(await box.json(["status", "m"])).toMatchObject({ state: "running", vmm: { name: "pyqemu" } })
+    await box.ok(["pause", "m"])
+    expect((await box.json(["status", "m"])).state).toBe("paused")
+    await box.ok(["resume", "m"])
+    // The adapter is killed: the machine goes on, and another one takes it over.
+    const killed = Bun.spawnSync(["pkill", "-9", "-f", join(EXAMPLES, "ovm-vmm-pyqemu")])
+    expect(killed.exitCode).toBe(0)
+    const again = await until("it is paused", () => box.ovm(["pause", "m"]), {
+      is: ({ status }) => status === 0,
+    })
+    expect(again.status).toBe(0)
+    await box.ok(["resume", "m"])
+    await restart()
+    await until("it is taken over", () => box.json(["status", "m"]), {
+      is: ({ state, reachable }) => state === "running" && reachable !== false,
+    })
+    await box.ok(["stop", "m"])
+    expect(await box.json(["status", "m"])).toMatchObject({
+      state: "stopped",
+      exit: { status: 0, reason: "guest-shutdown" },
+    })
+    await box.ok(["start", "m"])
+    await box.console(id, "TICK 2\r\n")
+    await box.fails(["snapshot", "m", "--tag", "s"], "OVM_UNSUPPORTED", [])
+    // Without it on PATH nothing of the machine is lost.
+    await box.ok(["daemon", "--stop"])
+    await box.ok(["daemon", "--detach"])
+    expect(await box.json(["status", "m"])).toMatchObject({ state: "running", reachable: false })
+    await restart()
+    await box.ok(["rm", "--force", "m"])
+  })
+})
