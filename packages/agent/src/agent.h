@@ -90,6 +90,7 @@ struct request {
   bool input, terminal, rename, read_only, settled;
   uint16_t rows, columns;
   uint64_t time; // ns since 1970
+  uint64_t seconds; // that a freeze lasts at most
   const char *event, *name; // of hooks: what happens, and the machine's name
   const uint8_t *seed;
   size_t seeded; // bytes of it
@@ -114,6 +115,7 @@ _Noreturn void files_write(const struct request *request);
 // mount.c: in the child, too.
 _Noreturn void mount_share(const struct request *request);
 _Noreturn void hooks_run(const struct request *request);
+_Noreturn void freeze_hold(const struct request *request);
 // hooks.c: whether the guest has something to be run at all.
 bool hooks_any(void);
 // renew.c: makes new what the guest's author asked for; false if something of it failed, which is said.

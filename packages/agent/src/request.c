@@ -4,6 +4,8 @@
 
 #include "agent.h"
 
+enum { USUAL_SECONDS = 30, MOST_SECONDS = 60 };
+
 // What of `text` comes after `name` and an equals sign; NULL if it is another one.
 static char *value_of(char *text, const char *name) {
   size_t length = strlen(name);
@@ -52,7 +54,7 @@ const char *request_read(struct request *request, char *texts, size_t length) {
   static char *arguments[MOST_TEXTS + 1], *environment[MOST_TEXTS + 1];
   size_t argument = 0;
   if (length == 0 || texts[length - 1] != 0) return "the request is no list of texts";
-  *request = (struct request){.kind = texts, .arguments = arguments, .environment = environment};
+  *request = (struct request){.kind = texts, .arguments = arguments, .environment = environment, .seconds = USUAL_SECONDS};
   char *next;
   for (char *text = texts + strlen(texts) + 1; text < texts + length; text = next) {
     char *value;
@@ -77,6 +79,8 @@ const char *request_read(struct request *request, char *texts, size_t length) {
     } else if ((value = value_of(text, "terminal"))) fault = window(request, value);
     else if ((value = value_of(text, "seed"))) fault = hex(request, value);
     else if ((value = value_of(text, "time"))) fault = number(value, UINT64_MAX, &request->time) ? NULL : "a time is a number";
+    else if ((value = value_of(text, "seconds")))
+      fault = number(value, MOST_SECONDS, &request->seconds) ? NULL : "a freeze lasts for up to 60 seconds";
     else if (strcmp(text, "input") == 0) request->input = true;
     else if (strcmp(text, "rename") == 0) request->rename = true;
     else if (strcmp(text, "readonly") == 0) request->read_only = true;

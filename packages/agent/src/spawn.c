@@ -68,6 +68,7 @@ _Noreturn static void become(const struct request *request, const int its[3]) {
   if (request->terminal) ioctl(0, TIOCSCTTY, 0);
   if (strcmp(request->kind, "shutdown") == 0) shut_down();
   if (strcmp(request->kind, "hooks") == 0) hooks_run(request);
+  if (strcmp(request->kind, "freeze") == 0) freeze_hold(request);
   if (strcmp(request->kind, "read") == 0) files_read(request);
   if (strcmp(request->kind, "write") == 0) files_write(request);
   if (strcmp(request->kind, "mount") == 0) mount_share(request);

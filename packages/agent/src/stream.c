@@ -20,6 +20,7 @@ enum {
 
 struct stream {
   uint32_t id;
+  bool holds;  // it has something to take back at its end: its input ends, and it is not killed
   bool wanted; // false of what a host of before asked for
   bool ended;
   int status;          // as of waitpid(2)
@@ -75,17 +76,18 @@ static void let_go(struct stream *stream) {
 }
 
 // All that belongs to it: it leads a session of its own, unless it has not come so far.
-static void send_signal(const struct stream *stream, int number) {
+static void send_signal(struct stream *stream, int number) {
+  if (stream->holds) return close_input(stream);
   if (stream->ended) return;
   if (kill(-stream->child.pid, number) != 0) kill(stream->child.pid, number);
 }
 
-static void begin(uint32_t id, const struct request *request) {
+static void begin(uint32_t id, const struct request *request, bool holds) {
   struct stream *stream = NULL;
   for (int i = 0; i < MOST_STREAMS && !stream; i++)
     if (streams[i].child.pid == 0) stream = &streams[i];
   if (!stream) return tell_exit(id, REFUSED, EAGAIN, "too much runs at once");
-  struct stream fresh = {.id = id, .wanted = true, .credit = OUTPUT_WINDOW};
+  struct stream fresh = {.id = id, .wanted = true, .credit = OUTPUT_WINDOW, .holds = holds};
   fresh.held = request->input || request->terminal ? malloc(INPUT_WINDOW) : NULL;
   if ((request->input && !fresh.held) || !spawn(request, &fresh.child)) {
     free(fresh.held);
@@ -112,14 +114,15 @@ static void open_stream(const struct frame *frame) {
   bool shutdown = strcmp(request.kind, "shutdown") == 0 && !places.here;
   bool mount = strcmp(request.kind, "mount") == 0 && !places.here;
   bool hooks = strcmp(request.kind, "hooks") == 0 && !places.here && request.event;
-  if (!files && !command && !shutdown && !mount && !hooks)
+  bool freeze = strcmp(request.kind, "freeze") == 0 && !places.here;
+  if (!files && !command && !shutdown && !mount && !hooks && !freeze)
     return tell_exit(frame->stream, REFUSED, ENOSYS, "this agent cannot do that");
   if (hooks && !hooks_any()) return tell_exit(frame->stream, EXITED, 0, "");
   if (mount && !request.tag) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no tag");
   if ((files || mount) && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");
-  if (!command) request.input = write, request.terminal = false;
+  if (!command) request.input = write || freeze, request.terminal = false;
   else if (!request.arguments[0]) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no command");
-  begin(frame->stream, &request);
+  begin(frame->stream, &request, freeze);
 }
 
 static void take_input(struct stream *stream, const uint8_t *bytes, size_t length) {

@@ -68,6 +68,7 @@ ErrorCode = Literal[
     "OVM_GUEST_KEY_CHANGED",
     "OVM_VMM_UNREACHABLE",
     "OVM_AGENT_UNAVAILABLE",
+    "OVM_GUEST_NOT_READY",
     "OVM_RECORD_UNREADABLE",
     "OVM_STATE_CONFLICT",
     "OVM_NAME_IN_USE",
@@ -507,6 +508,10 @@ class SnapshotRequest(_SnapshotRequest, total=False):
     preload_hint: bool
     # Whoever resumes the snapshot must keep its RAM locked in memory.
     mlock_required: bool
+    # A command that the agent runs first; unless its status is 0 nothing is taken.
+    exec_before: List[str]
+    # The agent holds what the guest writes to its disks while it is taken.
+    freeze: bool
 
 
 class SnapshotAnswerTimingsMs(TypedDict):

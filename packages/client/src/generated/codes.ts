@@ -64,6 +64,7 @@ export const codes = {
   "OVM_GUEST_KEY_CHANGED": "refused",
   "OVM_VMM_UNREACHABLE": "vmm",
   "OVM_AGENT_UNAVAILABLE": "vmm",
+  "OVM_GUEST_NOT_READY": "conflict",
   "OVM_RECORD_UNREADABLE": "conflict",
   "OVM_STATE_CONFLICT": "conflict",
   "OVM_NAME_IN_USE": "conflict",

@@ -92,7 +92,13 @@ export function frozen(lineage: Lineage, old: string, top: string): Lineage {
   return { ...lineage, overlays: [...lineage.overlays, ...unnoted, old], top }
 }
 
-const GIVEN_UP: readonly unknown[] = ["OVM_INTERRUPTED", "OVM_VMM_FAILED", "OVM_STATE_CONFLICT"]
+const GIVEN_UP: readonly unknown[] = [
+  "OVM_INTERRUPTED",
+  "OVM_VMM_FAILED",
+  "OVM_STATE_CONFLICT",
+  "OVM_AGENT_UNAVAILABLE",
+  "OVM_GUEST_NOT_READY",
+]
 
 /** A stop wins, and is why `what` failed, in whatever way it did (OVMS-API-145). */
 export function givenUp(instance: Instance, thrown: unknown, what: string): unknown {

@@ -13,6 +13,7 @@ import type { Instance } from "./instance.ts"
 import { frozen, givenUp, takable, takeInstant } from "./instant.ts"
 import type { ScrubReport, SnapshotAnswer, SnapshotRequest } from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
+import { whileReady } from "./ready-guest.ts"
 import type { Lineage, SnapshotPolicy } from "./record.ts"
 import { letGoOn, removeScratch, sinkOf } from "./scratch.ts"
 import { refuseSuspended } from "./suspended.ts"
@@ -46,9 +47,9 @@ function policyOf({ uniqueness, ram }: PreparedSnapshot["descriptor"]): Snapshot
 
 /**
  * POST /snapshot (spec/snapshot.md, spec/runtime-api.md): RAM, device state and disk of one instant become an artifact
- * called `<the base's repository>:<tag>`. The machine goes on. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, and what the
- * VMM and the store can throw; OVM_SECRETS_FOUND if that was asked for. Then the machine is as it was and the store has
- * no new name.
+ * called `<the base's repository>:<tag>`. The machine goes on. Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED,
+ * OVM_GUEST_NOT_READY, OVM_AGENT_UNAVAILABLE, and what the VMM and the store can throw; OVM_SECRETS_FOUND if that was
+ * asked for. Then the machine is as it was and the store has no new name.
  */
 export async function takeSnapshot(
   instance: Instance,
@@ -71,11 +72,17 @@ export async function takeSnapshot(
   try {
     await refuseSuspended(instance)
     await images.checkSnapshotName(name, call)
+    const take = async () => {
+      const instant = await takeInstant(instance, source, sink, { ...call, held })
+      // It shares its random state with the snapshot (OVMS-AGT-055).
+      if (!request.stop) instance.agent?.renew()
+      return instant
+    }
     // Whether storing succeeds or not, a later snapshot needs what was written until now as well.
-    const { parts, lineage: taken } = await takeInstant(instance, source, sink, { ...call, held })
-    // It shares its random state with the snapshot (OVMS-AGT-055).
-    if (!request.stop) instance.agent?.renew()
+    const { taken: instant, fault } = await whileReady(instance, request, take, call)
+    const { parts, lineage: taken } = instant
     deeper = taken !== lineage
+    if (fault) throw fault
     const scanning = performance.now()
     const scrub =
       request.scrub_check &&

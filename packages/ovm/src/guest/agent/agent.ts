@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
+import { type HookEvent, runHooks } from "./hooks.ts"
 import { AgentSession } from "./session.ts"
 import { type Resumed, reseed, settleGuest } from "./settle.ts"
 
@@ -71,6 +72,20 @@ export class Agent {
    */
   renew(): void {
     if (this.#session) reseed(this.#session).then(this.#note, () => {})
+  }
+
+  /** The conversation with one that answers just now. */
+  get current(): AgentSession | undefined {
+    return this.#session
+  }
+
+  /** Has the guest run its own hooks; nobody waits for them. */
+  tell(event: HookEvent, name: string): void {
+    if (this.#session)
+      runHooks(this.#session, event, name).then(
+        ({ trouble }) => this.#note(trouble),
+        () => {},
+      )
   }
 
   /** One that answers, within that time and before it is closed. Throws OVM_AGENT_UNAVAILABLE, OVM_INTERRUPTED. */

@@ -18,6 +18,8 @@ interface SnapshotOptions {
   readonly once?: boolean
   readonly preload?: boolean
   readonly mlock?: boolean
+  readonly execBefore?: string
+  readonly freeze?: boolean
   readonly json?: boolean
 }
 
@@ -39,6 +41,8 @@ export function define(command: Command): void {
     .option("--once", "let the snapshot be resumed once only on each host")
     .option("--preload", "ask whoever resumes it to have its RAM in memory before the guest runs")
     .option("--mlock", "ask whoever resumes it to lock its RAM in memory: clones share nothing then")
+    .option("--exec-before <command>", "have the guest's shell run this first; if it fails, nothing is taken")
+    .option("--freeze", "have what the guest writes to its disks written out, and stand still meanwhile")
     .option("--json", "print JSON")
     .action(run)
   examples(
@@ -46,6 +50,7 @@ export function define(command: Command): void {
     "ovm snapshot web --tag fastboot",
     "ovm snapshot 3f2a --tag ready --stop --json",
     "ovm snapshot web --tag clean --scrub-check",
+    "ovm snapshot web --tag ready --exec-before 'rm -f /root/.ssh/id_*' --freeze",
   )
 }
 
@@ -72,7 +77,7 @@ async function run(name: string, options: SnapshotOptions): Promise<void> {
 }
 
 function requestOf(instance_id: string, options: SnapshotOptions): SnapshotRequest {
-  const { tag, stop, compress, scrubCheck, scrubReport, once, preload, mlock } = options
+  const { tag, stop, compress, scrubCheck, scrubReport, once, preload, mlock, execBefore, freeze } = options
   return {
     instance_id,
     tag,
@@ -83,6 +88,8 @@ function requestOf(instance_id: string, options: SnapshotOptions): SnapshotReque
     ...(once && { multi_resume: "deny" }),
     ...(preload && { preload_hint: true }),
     ...(mlock && { mlock_required: true }),
+    ...(execBefore !== undefined && { exec_before: ["sh", "-c", execBefore] }),
+    ...(freeze && { freeze }),
   }
 }
 
