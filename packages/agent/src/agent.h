@@ -87,7 +87,7 @@ struct request {
   const char *user, *directory;
   char *path; // begins with a slash
   const char *tag; // of a device
-  bool input, terminal, rename, read_only, settled;
+  bool input, terminal, rename, read_only, settled, main;
   uint16_t rows, columns;
   uint64_t time; // ns since 1970
   uint64_t seconds; // that a freeze lasts at most
@@ -114,12 +114,16 @@ _Noreturn void files_read(const struct request *request);
 _Noreturn void files_write(const struct request *request);
 // mount.c: in the child, too.
 _Noreturn void mount_share(const struct request *request);
+// Until the first program has another root than that of an initramfs.
+void wait_for_root(void);
 _Noreturn void hooks_run(const struct request *request);
 _Noreturn void freeze_hold(const struct request *request);
 // hooks.c: whether the guest has something to be run at all.
 bool hooks_any(void);
 // renew.c: makes new what the guest's author asked for; false if something of it failed, which is said.
 bool renew(const char *name);
+// main-command.c: in the child, too: begins it, and leaves it to itself.
+_Noreturn void main_command(const struct request *request);
 // enter.c: into the guest's root, wherever that is by now. False with errno set.
 bool enter_root(void);
 // The same, for what executes no other program: with nothing open but input, output and errors.

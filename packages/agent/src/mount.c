@@ -55,8 +55,12 @@ static bool mounted(const struct request *request) {
          (make_folders(request->path) && mount(request->tag, request->path, "9p", flags, OPTIONS) == 0);
 }
 
+void wait_for_root(void) {
+  while (is_first_root()) usleep(LOOK_US);
+}
+
 void mount_share(const struct request *request) {
-  while (request->settled && is_first_root()) usleep(LOOK_US);
+  if (request->settled) wait_for_root();
   if (!enter_alone()) {
     dprintf(2, "the guest's root: %s\n", strerror(errno));
     _exit(1);

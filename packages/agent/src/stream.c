@@ -120,8 +120,12 @@ static void open_stream(const struct frame *frame) {
   if (hooks && !hooks_any()) return tell_exit(frame->stream, EXITED, 0, "");
   if (mount && !request.tag) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no tag");
   if ((files || mount) && !request.path) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no path");
-  if (!command) request.input = write || freeze, request.terminal = false;
+  if (!command) request.input = write || freeze, request.terminal = request.main = false;
   else if (!request.arguments[0]) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no command");
+  if (request.main && places.here) return tell_exit(frame->stream, REFUSED, ENOSYS, "no machine is this agent's to end");
+  static bool begun;
+  if (request.main && begun) return tell_exit(frame->stream, EXITED, 0, "");
+  if (request.main) begun = true, request.input = request.terminal = false;
   begin(frame->stream, &request, freeze);
 }
 

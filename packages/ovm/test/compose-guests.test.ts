@@ -91,6 +91,40 @@ machines:
     expect(stderr).toMatch(/OVM_UNSUPPORTED: .*was not started with an agent/)
   })
 
+  test("a command is what a machine is for: others wait for its end, and are not begun where it failed", async () => {
+    const text = `
+name: jobs
+machines:
+  first:
+    image: debian:12
+    network: none
+    volumes: ["../results:/results"]
+    working_dir: /results
+    environment: { NAME: first, HERE: }
+    command: echo "$$NAME $$HERE" >file
+  second:
+    image: debian:12
+    network: none
+    volumes: ["../results:/results"]
+    environment: [NAME=second, EMPTY=]
+    command: [sh, -c, 'echo "$$NAME [$$EMPTY] after $$(cat /results/file)" >/results/file; exit 9']
+    depends_on: { first: { condition: service_completed_successfully } }
+  third:
+    image: debian:12
+    depends_on: { second: { condition: service_completed_successfully } }
+`
+    await mkdir(box.path("results"))
+    await writeFile(box.path("project/.env"), "HERE=and here\n")
+    const { status, stderr } = await up(text)
+    expect(status).not.toBe(0)
+    expect(stderr).toMatch(/OVM_STATE_CONFLICT: jobs-second .*9/)
+    expect(stderr).toMatch(/^third +not started: it needs second$/m)
+    expect(await readFile(box.path("results/file"), "utf8")).toBe("second [] after first and here\n")
+    expect((await box.json(["status", "jobs-second"])).exit).toEqual({ reason: "result", status: 9 })
+    await writeFile(box.path("project/.env"), "")
+    expect((await up(text)).stderr).toContain("machines.first.environment.HERE: HERE has no value")
+  })
+
   test("a folder beside the file is in the guest, and part of what the machine is", async () => {
     const text = `
 name: folders

@@ -377,7 +377,6 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
       stderr: expect.stringMatching(/OVM_AGENT_UNAVAILABLE[\s\S]*initrd/),
     })
     for (const [option, word] of [
-      ["-d", "--detach"],
       ["--no-agent", "agent"],
       ["--json", "--json"],
     ] as const)
@@ -386,6 +385,36 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
         stderr: expect.stringMatching(new RegExp(`OVM_USAGE.*${word}`)),
       })
     await box.fails(["run", "-i", "debian:warm"], "OVM_USAGE", ["--interactive"])
+    // It would not be begun in a guest that has booted.
+    await box.fails(["run", "-d", "debian:warm", "true"], "OVM_UNSUPPORTED", ["exec"])
+    for (const option of ["-i", "-t", "--timeout=1"])
+      await box.fails(["run", "-d", option, "debian:12", "true"], "OVM_USAGE", ["--detach"])
+  })
+
+  test("a command that nobody waits for is what the machine is for [OVMS-API-460, OVMS-API-461, OVMS-AGT-038, OVMS-AGT-039]", async () => {
+    const run = (script: string, ...options: string[]) =>
+      box.ok(["run", "-d", ...options, "debian:12", "sh", "-c", script])
+    const ends = async (instance: string) => {
+      await box.ovm(["wait", instance])
+      return await box.json(["status", instance])
+    }
+    const how = ["-e", "WORD=spoken", "-w", "/etc", "-u", "5:6"]
+    const fine = await run('echo "said $WORD in $(pwd) by $(id -u):$(id -g), reads [$(cat)]"', ...how)
+    expect((await box.json(["status", fine])).command[0]).toBe("sh")
+    expect(await ends(fine)).toMatchObject({ state: "stopped", exit: { reason: "guest-shutdown" } })
+    expect((await box.ok(["logs", fine])).match(/said spoken in \/etc by 5:6, reads \[\]/g)).toHaveLength(1)
+    // A daemon that comes in between begins it no second time.
+    const slow = await run(
+      "[ -e /etc/was ] && kill -9 $$; echo begun >/etc/was; cat /etc/was; sleep 20; exit 7",
+    )
+    await box.console(slow, "begun\r\n")
+    await box.ok(["daemon", "--stop"])
+    expect(await ends(slow)).toMatchObject({ state: "stopped", exit: { reason: "result", status: 7 } })
+    expect((await box.ok(["logs", slow])).match(/begun\r?$/gm)).toHaveLength(1)
+    // Started again it is begun again, on what it has written.
+    await box.ok(["start", slow])
+    expect(await ends(slow)).toMatchObject({ exit: { reason: "result", status: 127 } })
+    for (const instance of [fine, slow]) await box.ok(["rm", instance])
   })
 
   test("a snapshot has what its machine had: no agent can be added [OVMS-API-329]", async () => {

@@ -144,6 +144,23 @@ class Overrides(TypedDict, total=False):
     network: NetworkWanted
     # True - the machine has an agent inside, which runs commands (agent.md). Default as the manifest says.
     agent: bool
+    exec: MainCommand
+
+
+class _MainCommand(TypedDict):
+    # The program, by its path or as PATH finds it, and its arguments.
+    command: List[str]
+
+
+class MainCommand(_MainCommand, total=False):
+    """What a machine is for, and ends with."""
+
+    # NAME=VALUE each.
+    environment: List[str]
+    # USER or USER:GROUP, by name or number, as the guest knows them. Default root.
+    user: str
+    # Where it begins. Default /.
+    directory: str
 
 # Texts under names of up to 128 characters - a letter or digit, then letters, digits, ., _, / or -.
 Labels = Dict[str, str]
@@ -863,6 +880,8 @@ class InstanceInfo(_InstanceInfo, total=False):
     reachable: Literal[False]
     degraded: Degraded
     agent: AgentInfo
+    # What the machine is for, and ends with. Absent without.
+    command: List[str]
     # What runs it. Absent until it is chosen.
     vmm: InstanceInfoVmm
     # The disks that are its own, the first one first. Absent until they are known.

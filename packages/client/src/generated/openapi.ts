@@ -632,6 +632,18 @@ export interface components {
             readonly network?: components["schemas"]["NetworkWanted"];
             /** @description True - the machine has an agent inside, which runs commands (agent.md). Default as the manifest says. */
             readonly agent?: boolean;
+            readonly exec?: components["schemas"]["MainCommand"];
+        };
+        /** @description What a machine is for, and ends with. */
+        readonly MainCommand: {
+            /** @description The program, by its path or as PATH finds it, and its arguments. */
+            readonly command: readonly string[];
+            /** @description NAME=VALUE each. */
+            readonly environment?: readonly string[];
+            /** @description USER or USER:GROUP, by name or number, as the guest knows them. Default root. */
+            readonly user?: string;
+            /** @description Where it begins. Default /. */
+            readonly directory?: string;
         };
         /** @description Texts under names of up to 128 characters - a letter or digit, then letters, digits, ., _, / or -. */
         readonly Labels: {
@@ -1147,6 +1159,8 @@ export interface components {
             readonly reachable?: false;
             readonly degraded?: components["schemas"]["Degraded"];
             readonly agent?: components["schemas"]["AgentInfo"];
+            /** @description What the machine is for, and ends with. Absent without. */
+            readonly command?: readonly string[];
             readonly image: {
                 /** @description What was asked for. */
                 readonly reference: string;

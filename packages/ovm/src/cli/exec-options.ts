@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
-import type { ExecEnd, ExecRequest } from "../runtime/interfaces.ts"
+import type { ExecEnd, ExecRequest, MainCommand } from "../runtime/interfaces.ts"
 import { endWith, printFailure } from "./failure.ts"
 import type { Inside } from "./inside.ts"
 import { isTerminal, printError } from "./output.ts"
@@ -78,6 +78,25 @@ export function execRequest(
     ...(env && { environment: [...env] }),
     ...(timeout !== undefined && { timeout_ms: timeout * 1000 }),
     ...(wait !== undefined && { wait_ms: wait * 1000 }),
+  }
+}
+
+/** Of a command that nobody waits for. Throws OVM_USAGE for what is said of one that somebody does. */
+export function mainCommand(words: readonly string[], options: ExecOptions): MainCommand {
+  const { interactive, tty, timeout, wait } = options
+  const waited = { "--interactive": interactive, "--tty": tty, "--timeout": timeout, "--wait": wait }
+  const [option] = Object.entries(waited).find(([, value]) => value !== undefined) ?? []
+  if (option !== undefined)
+    throw new OvmError(
+      "OVM_USAGE",
+      `option '${option}' is of a command that is waited for, and '--detach' is not`,
+    )
+  const { command, environment, user, directory } = execRequest(words, options)
+  return {
+    command,
+    ...(environment && { environment }),
+    ...(user !== undefined && { user }),
+    ...(directory !== undefined && { directory }),
   }
 }
 

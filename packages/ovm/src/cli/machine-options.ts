@@ -3,7 +3,7 @@ import type { Command } from "commander"
 import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
-import type { Overrides, StartRequest } from "../runtime/interfaces.ts"
+import type { MainCommand, Overrides, StartRequest } from "../runtime/interfaces.ts"
 import { type Attached, parseVolume } from "../volume-text.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf, sshOf } from "./first-boot.ts"
 import { parseAmple, parseCount, parseProcessors } from "./size.ts"
@@ -30,6 +30,8 @@ export interface MachineOptions extends FirstBootOptions {
   readonly allowOutbound?: readonly string[]
   readonly publish?: readonly WantedForward[]
   readonly publishAll?: boolean
+  /** What the machine is for: behind the image on the command line. */
+  readonly exec?: MainCommand
 }
 
 export function defineMachineOptions(command: Command): Command {
@@ -159,6 +161,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(config && { config }),
     ...sshOf(options),
     ...attachedBy(options),
+    ...(options.exec && { exec: options.exec }),
     ...networkOf(options),
   }
   // The daemon has another working directory.

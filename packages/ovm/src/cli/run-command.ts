@@ -18,7 +18,6 @@ import { stopped } from "./stop.ts"
 const BOOT = 300
 
 interface Options extends MachineOptions, ExecOptions {
-  readonly detach?: boolean
   readonly json?: boolean
   readonly pull: PullPolicy
   readonly plainHttp?: boolean
@@ -78,11 +77,7 @@ async function end(runtime: Runtime, id: string, { rm }: Options): Promise<void>
   tellKept(info.name)
 }
 
-function refuseOthers({ detach, json, agent, restart }: Options): void {
-  if (detach)
-    throw new OvmError("OVM_USAGE", "a command is not run with '--detach': nobody would have its output", {
-      hint: "ovm run --detach --agent, then ovm exec",
-    })
+function refuseOthers({ json, agent, restart }: Options): void {
   if (json) throw new OvmError("OVM_USAGE", "what a command prints is printed as it is, without '--json'")
   if (agent === false) throw new OvmError("OVM_USAGE", "a command needs the agent that '--no-agent' forbids")
   if (restart !== undefined && restart !== "no")

@@ -29,6 +29,10 @@ export interface MachineEntry {
     readonly network_config?: string
     readonly ignition?: string
   }
+  readonly command?: string | readonly string[]
+  readonly environment?: readonly string[] | Readonly<Record<string, string | number | boolean | null>>
+  readonly user?: string | number
+  readonly working_dir?: string
   readonly restart?: string
   readonly agent?: boolean
   readonly resume?: boolean
@@ -90,6 +94,8 @@ export interface Project {
   readonly machines: Readonly<Record<string, MachineEntry>>
   readonly volumes: Readonly<Record<string, VolumeEntry>>
   readonly networks: Readonly<Record<string, NamedNetworkEntry>>
+  /** What the environment, or `.env` beside the file, says. */
+  readonly variable: (name: string) => string | undefined
   /** Refuses what is found out later about a place in the file, as if it had been found when it was read. */
   readonly refuse: (pointer: string, message: string) => never
 }
@@ -100,6 +106,21 @@ export function dependenciesOf({ depends_on = {} }: MachineEntry): ReadonlyMap<s
     return new Map((depends_on as readonly string[]).map((name) => [name, "service_started"]))
   const entries = Object.entries(depends_on as Record<string, { condition?: DependsCondition }>)
   return new Map(entries.map(([name, { condition = "service_started" }]) => [name, condition]))
+}
+
+/** A command as the guest executes it: a line is its shell's. */
+export function commandOf(command: string | readonly string[]): readonly string[] {
+  return typeof command === "string" ? ["sh", "-c", command] : command
+}
+
+/** As NAME and VALUE; undefined where that is to be the value here. */
+export function environmentOf({ environment = [] }: MachineEntry): readonly (readonly [string, string?])[] {
+  if (!Array.isArray(environment))
+    return Object.entries(environment).map(([name, value]) => (value === null ? [name] : [name, `${value}`]))
+  return (environment as readonly string[]).map((text) => {
+    const at = text.indexOf("=")
+    return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)]
+  })
 }
 
 /** A volume's or network's own name: that of the file belongs to the project. */

@@ -75,6 +75,16 @@ test.each([
     "web: { image: x, depends_on: [bd] }\ndb: { image: x }",
     /no machine "bd" in this file; did you mean db\?$/,
   ],
+  [
+    "the environment of nothing",
+    "web: { image: x, environment: [A=b] }",
+    /environment it is of a command, and the machine has none$/,
+  ],
+  [
+    "a command without an agent",
+    "web: { image: x, agent: false, command: [make] }",
+    /command it is run by the agent/,
+  ],
   ["a folder without a place", "web: { image: x, volumes: [./src] }", /volumes\/0 \.\/src is not HOST:GUEST/],
   [
     "two folders at one place",

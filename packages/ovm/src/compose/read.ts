@@ -35,11 +35,8 @@ interface ReadOptions {
  */
 export async function readProject(path: string, bytes: Uint8Array, options: ReadOptions): Promise<Project> {
   const base = dirname(resolve(path))
-  const {
-    value,
-    faults: unread,
-    lineOf,
-  } = readDocument(textOf(path, bytes), await variablesIn(base, options))
+  const variable = await variablesIn(base, options)
+  const { value, faults: unread, lineOf } = readDocument(textOf(path, bytes), variable)
   const faults: ComposeFault[] = [...unread]
   const tell = (pointer: string, message: string) => {
     if (faults.length < MOST_FAULTS) faults.push({ pointer, line: lineOf(pointer), message })
@@ -63,6 +60,7 @@ export async function readProject(path: string, bytes: Uint8Array, options: Read
     machines: file.machines,
     volumes: withoutNulls(file.volumes),
     networks: withoutNulls(file.networks),
+    variable,
     refuse: (pointer, message) => {
       throw composeError(path, [{ pointer, line: lineOf(pointer), message }])
     },

@@ -21,6 +21,7 @@ export function checkReferences(file: ProjectFile, project: string, tell: Tell):
     checkNetwork(machine, file, tellOf)
     checkHealth(machine, portsOf(machine, tellOf), tellOf)
     checkConfig(machine, tellOf)
+    checkCommand(machine, tellOf)
   }
   checkTwice(machines, tell)
   const needs = Object.entries(machines).map(([name, one]) => [name, dependenciesOf(one).keys()] as const)
@@ -157,6 +158,15 @@ function checkConfig({ config = {} }: MachineEntry, tell: Tell): void {
     tell("/config/ignition", "it stands in place of all the others")
   if (meta_data !== undefined && (config.hostname ?? config.ssh_keys ?? config.ssh_user) !== undefined)
     tell("/config/meta_data", "it stands in place of hostname, ssh_keys and ssh_user")
+}
+
+function checkCommand(machine: MachineEntry, tell: Tell): void {
+  const { command, agent } = machine
+  for (const key of ["environment", "user", "working_dir"] as const)
+    if (command === undefined && machine[key] !== undefined)
+      tell(`/${key}`, "it is of a command, and the machine has none")
+  if (command !== undefined && agent === false)
+    tell("/command", "it is run by the agent that the machine is to have none of")
 }
 
 function absent(what: string, name: string, known: object): string {

@@ -6,6 +6,7 @@ import type { AgentSession } from "../guest/agent/session.ts"
 import type { Resumed } from "../guest/agent/settle.ts"
 import type { Machine } from "../vmm/machine.ts"
 import type { Instance } from "./instance.ts"
+import { beginMain } from "./main-command.ts"
 import { Mounts } from "./mounts.ts"
 
 /** How long an agent is waited for unless told: its guest is perhaps still booting. */
@@ -26,13 +27,18 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
   const { agent: connect } = machine
   if (!connect) return
   const { info } = instance
+  // Without a disk the guest stays with the root that it has.
+  const switches = (info.disks ?? []).length > 0
   const mounts = new Mounts(info)
   instance.mounts = mounts
   const agent = new Agent({
     connect,
     runs: () => instance.state === "running",
-    // Without a disk the guest stays with the root that it has.
-    answers: (session) => mounts.begin(session, (info.disks ?? []).length > 0, unmounted),
+    answers: (session) => {
+      mounts.begin(session, switches, unmounted)
+      // An agent that goes meanwhile is asked again when it is back.
+      beginMain(instance, session, switches).catch(() => {})
+    },
     ...(instance.resumed && { resumed: resumedIn(instance, machine) }),
   })
   instance.agent = agent

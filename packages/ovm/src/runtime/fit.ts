@@ -84,7 +84,7 @@ export async function fitOf(
  * them, else without (OVMS-SNP-132).
  */
 function bootingOf(request: LaunchRequest, image: PreparedImage, { boot }: SnapshotDescriptor): LaunchPlan {
-  for (const name of ["args", "config", "ssh", "volumes", "shares"] as const)
+  for (const name of ["args", "config", "ssh", "volumes", "shares", "exec"] as const)
     if (request.overrides[name] !== undefined)
       throw new OvmError("OVM_UNSUPPORTED", `${name}: a machine that is resumed has booted already`, {
         detail: [{ pointer: name, reason: "the machine is resumed" }],

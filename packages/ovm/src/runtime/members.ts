@@ -57,7 +57,7 @@ const isPorts: Check = (value) => Array.isArray(value) && value.every(isForward)
 const MEMBERS: {
   readonly [Name in Exclude<
     keyof InstanceInfo,
-    "instance_id" | "reachable" | "degraded" | "volumes" | "ssh"
+    "instance_id" | "reachable" | "degraded" | "volumes" | "ssh" | "command"
   >]-?: Check
 } = {
   name: (value) => isText(value) && value !== "",
@@ -194,6 +194,14 @@ function requestIn(value: unknown): StartRequest | undefined {
     ),
     ssh: optional(object({ user: optional(isText) })),
     restart: optional(isText),
+    exec: optional(
+      object({
+        command: (value) => Array.isArray(value) && value.length > 0 && value.every(isText),
+        environment: optional((value) => Array.isArray(value) && value.every(isText)),
+        user: optional(isText),
+        directory: optional(isText),
+      }),
+    ),
     network: optional(
       object({
         name: optional(isText),

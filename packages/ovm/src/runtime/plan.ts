@@ -153,9 +153,23 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     ...(shares.length > 0 && { shares }),
     devices: (manifest.devices ?? []).map(devicePlan),
     ...(network && network.mode !== "none" && { network }),
-    ...((overrides.agent ?? (manifest.agent !== undefined || shares.length > 0)) && { agent: true }),
+    ...(wantsAgent(request, image) && { agent: true }),
     consoleLimit,
   }
+}
+
+/** Throws OVM_REQUEST_INVALID where one was asked to be left out that something else asked for is done by. */
+function wantsAgent(
+  { overrides: { agent, exec }, shares = [] }: LaunchRequest,
+  { manifest }: PreparedImage,
+): boolean {
+  const user = exec ? "exec" : shares.length > 0 ? "shares" : undefined
+  if (agent === false && user !== undefined)
+    throw new OvmError(
+      "OVM_REQUEST_INVALID",
+      `overrides.${user}: that is the agent's to do, and the machine was asked to have none [OVMS-API-460, OVMS-SHR-005]`,
+    )
+  return agent ?? (manifest.agent !== undefined || user !== undefined)
 }
 
 /** One that is empty would be of no use read-only. */

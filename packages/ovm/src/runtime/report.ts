@@ -13,11 +13,12 @@ import { suspension } from "./suspended.ts"
 export async function shown(instance: Instance): Promise<InstanceInfo> {
   const suspended = await suspension(instance)
   const { directory, info, request, silence, unreadable, degraded, machine, mounts } = instance
-  const ssh = request?.overrides?.ssh
+  const { ssh, exec } = request?.overrides ?? {}
   const agent = shownAgent(instance)
   const error = unreadable ?? silence?.error ?? suspended
   return withRunning({
     ...info,
+    ...(exec && { command: exec.command }),
     ...(ssh && { ssh: shownLogin(directory, ssh) }),
     ...((silence || suspended) && { reachable: false }),
     ...volumesOf(instance),

@@ -12,15 +12,10 @@ type Shown = Pick<InstanceInfo, "shares">
  * The folders that a machine with these overrides is to see (spec/shares.md); `root` holds the runtime's own state.
  * Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_UNSUPPORTED for what is no folder, OVM_REQUEST_INVALID.
  */
-export async function planShares(
-  { shares = [], agent }: Overrides,
-  root: string,
-): Promise<readonly SharePlan[]> {
+export async function planShares({ shares = [] }: Overrides, root: string): Promise<readonly SharePlan[]> {
   const targets = shares.map(({ target }) => posix.join(target, "."))
   const twice = targets.find((target, at) => targets.indexOf(target) !== at)
   if (twice !== undefined) throw invalid(`${twice} is the target of two [OVMS-SHR-004]`)
-  if (shares.length > 0 && agent === false)
-    throw invalid("an agent mounts them, and the machine was asked to have none [OVMS-SHR-005]")
   return await Promise.all(
     shares.map(async ({ source, readOnly = false }, index) => {
       await assertShareable(source, readOnly, root)

@@ -14,6 +14,7 @@ interface Validator {
 }
 export declare const StartRequest: Validator
 export declare const Overrides: Validator
+export declare const MainCommand: Validator
 export declare const Labels: Validator
 export declare const FirstBoot: Validator
 export declare const SshWanted: Validator

@@ -1,7 +1,7 @@
 import { once } from "node:events"
 import { connect, isIPv6 } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
-import type { HealthEntry } from "../../compose/project.ts"
+import { commandOf, type HealthEntry } from "../../compose/project.ts"
 import { OvmError } from "../../errors.ts"
 import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
 
@@ -16,7 +16,7 @@ export function probeOf(runtime: Runtime, { tcp, http, exec, log }: HealthEntry)
   if (http) return (info, signal) => answersHttp(placeOf(info, http.port), http.path ?? "/", signal)
   if (log !== undefined) return (info, signal) => isOnConsole(runtime, info, log, signal)
   if (exec !== undefined) {
-    const command = typeof exec === "string" ? ["sh", "-c", exec] : [...exec]
+    const command = [...commandOf(exec)]
     return async ({ instance_id }, signal) => {
       const { exit_code } = await runtime.exec(instance_id, { command }, { signal })
       return exit_code === 0 ? undefined : `${command.join(" ").slice(0, 100)} ended with status ${exit_code}`

@@ -32,6 +32,8 @@ interface UpOptions extends Call {
 }
 
 class Blocked extends Error {}
+/** What it waited for has run, and ended badly: nobody else says so. */
+class Unfinished extends Error {}
 
 /**
  * Has each of `wanted` run, which are in the order of their dependencies and whole as to those: each as soon as what it
@@ -66,7 +68,10 @@ export async function bringUp(
   const there = async (machine: string, condition: DependsCondition): Promise<void> => {
     if (condition === "service_healthy") await whenHealthy(machine)
     const info = await running.get(machine)
-    if (condition === "service_completed_successfully" && info) await completed(runtime, info, call)
+    if (condition === "service_completed_successfully" && info)
+      await completed(runtime, info, call).catch((cause) => {
+        throw new Unfinished(machine, { cause })
+      })
   }
 
   const begin = async (one: WantedMachine, action: Action): Promise<InstanceInfo> => {
@@ -74,6 +79,7 @@ export async function bringUp(
       await there(other, condition).catch((cause) => {
         call.signal?.throwIfAborted()
         tell(one.machine, `not started: it needs ${other}`)
+        if (cause instanceof Unfinished) throw cause.cause
         throw new Blocked(other, { cause })
       })
     call.signal?.throwIfAborted()

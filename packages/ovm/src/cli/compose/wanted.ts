@@ -1,11 +1,18 @@
 import { createHash } from "node:crypto"
 import { resolve } from "node:path"
 import { pointerToken } from "../../artifact/json.ts"
-import { dependenciesOf, type MachineEntry, ownName, type Project } from "../../compose/project.ts"
+import {
+  commandOf,
+  dependenciesOf,
+  environmentOf,
+  type MachineEntry,
+  ownName,
+  type Project,
+} from "../../compose/project.ts"
 import { OvmError } from "../../errors.ts"
 import { parseForward } from "../../network/forward.ts"
 import { isPath } from "../../registry/reference.ts"
-import type { StartRequest } from "../../runtime/interfaces.ts"
+import type { MainCommand, StartRequest } from "../../runtime/interfaces.ts"
 import { parseVolume } from "../../volume-text.ts"
 import { nameFor } from "../digits.ts"
 import { type MachineOptions, startRequest } from "../machine-options.ts"
@@ -98,6 +105,7 @@ function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOp
     metaData: path(config.meta_data),
     networkConfig: path(config.network_config),
     ignition: path(config.ignition),
+    exec: mainCommandOf(project, entry, at),
     restart: entry.restart,
     agent: entry.agent,
     resume: entry.resume,
@@ -106,6 +114,23 @@ function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOp
     vmm: entry.vmm,
     label: Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, `${value}`])),
   })
+}
+
+/** What the machine is for. A variable that is not set here is refused, as one in a value is. */
+function mainCommandOf(project: Project, entry: MachineEntry, at: string): MainCommand | undefined {
+  const { command, user, working_dir } = entry
+  if (command === undefined) return undefined
+  const environment = environmentOf(entry).map(([name, value = project.variable(name)], index) => {
+    if (value !== undefined) return `${name}=${value}`
+    const place = Array.isArray(entry.environment) ? index : pointerToken(name)
+    return project.refuse(`${at}/environment/${place}`, `${name} has no value, and is not set here`)
+  })
+  return {
+    command: [...commandOf(command)],
+    ...(environment.length > 0 && { environment }),
+    ...(user !== undefined && { user: `${user}` }),
+    ...(working_dir !== undefined && { directory: working_dir }),
+  }
 }
 
 type Defined<T> = { readonly [Name in keyof T]?: Exclude<T[Name], undefined> }

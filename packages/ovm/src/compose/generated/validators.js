@@ -6,17 +6,19 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const machines = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
 const pattern4 = new RegExp("^[a-z0-9][a-z0-9_-]{0,30}$", "u");
 const pattern5 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$", "u");
 const pattern6 = new RegExp("^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$", "u");
 const pattern8 = new RegExp("^(user|none)$", "u");
 const pattern9 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
-const pattern10 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
-const pattern11 = new RegExp("^/[!-~]*$", "u");
-const pattern12 = new RegExp("^([0-9]{1,6}(ms|s|m|h))+$", "u");
-const pattern17 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern19 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
+const pattern10 = new RegExp("^[^=]", "u");
+const pattern11 = new RegExp("^[^=]+$", "u");
+const pattern12 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
+const pattern13 = new RegExp("^/[!-~]*$", "u");
+const pattern14 = new RegExp("^([0-9]{1,6}(ms|s|m|h))+$", "u");
+const pattern19 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern21 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 
@@ -913,11 +915,10 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data2.restart !== undefined){
-let data30 = data2.restart;
-if(typeof data30 === "string"){
-if(!pattern10.test(data30)){
-const err72 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if(data2.command !== undefined){
+let data30 = data2.command;
+if((typeof data30 !== "string") && (!(Array.isArray(data30)))){
+const err72 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/command",schemaPath:"#/properties/machines/additionalProperties/properties/command/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.command.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -926,9 +927,9 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-else {
-const err73 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(typeof data30 === "string"){
+if(func2(data30) < 1){
+const err73 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/command",schemaPath:"#/properties/machines/additionalProperties/properties/command/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -938,9 +939,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-if(data2.agent !== undefined){
-if(typeof data2.agent !== "boolean"){
-const err74 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/agent",schemaPath:"#/properties/machines/additionalProperties/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(Array.isArray(data30)){
+if(data30.length > 1024){
+const err74 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/command",schemaPath:"#/properties/machines/additionalProperties/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -949,10 +950,8 @@ vErrors.push(err74);
 }
 errors++;
 }
-}
-if(data2.resume !== undefined){
-if(typeof data2.resume !== "boolean"){
-const err75 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.length < 1){
+const err75 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/command",schemaPath:"#/properties/machines/additionalProperties/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -961,10 +960,12 @@ vErrors.push(err75);
 }
 errors++;
 }
-}
-if(data2.read_only !== undefined){
-if(typeof data2.read_only !== "boolean"){
-const err76 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const len5 = data30.length;
+for(let i5=0; i5<len5; i5++){
+let data31 = data30[i5];
+if(typeof data31 === "string"){
+if(func2(data31) > 60000){
+const err76 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/command/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -974,11 +975,8 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data2.args !== undefined){
-let data34 = data2.args;
-if(typeof data34 === "string"){
-if(func2(data34) > 2047){
-const err77 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+else {
+const err77 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/command/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -988,8 +986,12 @@ vErrors.push(err77);
 errors++;
 }
 }
-else {
-const err78 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data2.environment !== undefined){
+let data32 = data2.environment;
+if(!data32 || typeof data32 != "object"){
+const err78 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment",schemaPath:"#/properties/machines/additionalProperties/properties/environment/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.environment.type},message:"must be array,object"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -998,12 +1000,9 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-if(data2.vmm !== undefined){
-let data35 = data2.vmm;
-if(typeof data35 === "string"){
-if(func2(data35) > 32){
-const err79 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
+if(Array.isArray(data32)){
+if(data32.length > 1024){
+const err79 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment",schemaPath:"#/properties/machines/additionalProperties/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1012,9 +1011,12 @@ vErrors.push(err79);
 }
 errors++;
 }
-}
-else {
-const err80 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len6 = data32.length;
+for(let i6=0; i6<len6; i6++){
+let data33 = data32[i6];
+if(typeof data33 === "string"){
+if(func2(data33) > 60000){
+const err80 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment/" + i6,schemaPath:"#/properties/machines/additionalProperties/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1023,12 +1025,8 @@ vErrors.push(err80);
 }
 errors++;
 }
-}
-if(data2.labels !== undefined){
-let data36 = data2.labels;
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-if(Object.keys(data36).length > 32){
-const err81 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
+if(!pattern10.test(data33)){
+const err81 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment/" + i6,schemaPath:"#/properties/machines/additionalProperties/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=]"},message:"must match pattern \""+"^[^=]"+"\""};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1037,10 +1035,9 @@ vErrors.push(err81);
 }
 errors++;
 }
-for(const key7 in data36){
-let data37 = data36[key7];
-if(((typeof data37 !== "string") && (!((typeof data37 == "number") && (isFinite(data37))))) && (typeof data37 !== "boolean")){
-const err82 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key7.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
+}
+else {
+const err82 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment/" + i6,schemaPath:"#/properties/machines/additionalProperties/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1049,9 +1046,11 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(typeof data37 === "string"){
-if(func2(data37) > 4096){
-const err83 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key7.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+}
+}
+if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
+if(Object.keys(data32).length > 1024){
+const err83 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment",schemaPath:"#/properties/machines/additionalProperties/properties/environment/maxProperties",keyword:"maxProperties",params:{limit: 1024},message:"must NOT have more than 1024 properties"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1060,11 +1059,11 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err84 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key7 in data32){
+const _errs74 = errors;
+if(typeof key7 === "string"){
+if(!pattern11.test(key7)){
+const err84 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment",schemaPath:"#/properties/machines/additionalProperties/properties/environment/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[^=]+$"},message:"must match pattern \""+"^[^=]+$"+"\"",propertyName:key7};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1074,10 +1073,9 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data2.depends_on !== undefined){
-let data38 = data2.depends_on;
-if(!data38 || typeof data38 != "object"){
-const err85 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
+var valid21 = _errs74 === errors;
+if(!valid21){
+const err85 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment",schemaPath:"#/properties/machines/additionalProperties/properties/environment/propertyNames",keyword:"propertyNames",params:{propertyName: key7},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1086,9 +1084,11 @@ vErrors.push(err85);
 }
 errors++;
 }
-if(Array.isArray(data38)){
-if(data38.length > 64){
-const err86 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+}
+for(const key8 in data32){
+let data34 = data32[key8];
+if((((typeof data34 !== "string") && (!((typeof data34 == "number") && (isFinite(data34))))) && (typeof data34 !== "boolean")) && (data34 !== null)){
+const err86 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/environment/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.environment.additionalProperties.type},message:"must be string,number,boolean,null"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1097,12 +1097,9 @@ vErrors.push(err86);
 }
 errors++;
 }
-const len5 = data38.length;
-for(let i5=0; i5<len5; i5++){
-let data39 = data38[i5];
-if(typeof data39 === "string"){
-if(func2(data39) > 100){
-const err87 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
+if(typeof data34 === "string"){
+if(func2(data34) > 60000){
+const err87 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/environment/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/environment/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1112,8 +1109,13 @@ vErrors.push(err87);
 errors++;
 }
 }
-else {
-const err88 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i5,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+}
+if(data2.user !== undefined){
+let data35 = data2.user;
+if((typeof data35 !== "string") && (!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35))))){
+const err88 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/user",schemaPath:"#/properties/machines/additionalProperties/properties/user/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.user.type},message:"must be string,integer"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1122,15 +1124,9 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-}
-if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
-for(const key8 in data38){
-let data40 = data38[key8];
-if(data40 && typeof data40 == "object" && !Array.isArray(data40)){
-for(const key9 in data40){
-if(!(key9 === "condition")){
-const err89 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 < 0 || isNaN(data35)){
+const err89 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/user",schemaPath:"#/properties/machines/additionalProperties/properties/user/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1140,10 +1136,9 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data40.condition !== undefined){
-let data41 = data40.condition;
-if(!(((data41 === "service_started") || (data41 === "service_healthy")) || (data41 === "service_completed_successfully"))){
-const err90 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
+if(typeof data35 === "string"){
+if(func2(data35) > 255){
+const err90 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/user",schemaPath:"#/properties/machines/additionalProperties/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1152,10 +1147,8 @@ vErrors.push(err90);
 }
 errors++;
 }
-}
-}
-else {
-const err91 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key8.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(func2(data35) < 1){
+const err91 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/user",schemaPath:"#/properties/machines/additionalProperties/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1166,13 +1159,11 @@ errors++;
 }
 }
 }
-}
-if(data2.healthcheck !== undefined){
-let data42 = data2.healthcheck;
-if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
-for(const key10 in data42){
-if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key10))){
-const err92 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+if(data2.working_dir !== undefined){
+let data36 = data2.working_dir;
+if(typeof data36 === "string"){
+if(func2(data36) > 4096){
+const err92 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/working_dir",schemaPath:"#/properties/machines/additionalProperties/properties/working_dir/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1181,11 +1172,8 @@ vErrors.push(err92);
 }
 errors++;
 }
-}
-if(data42.tcp !== undefined){
-let data43 = data42.tcp;
-if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
-const err93 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(func2(data36) < 1){
+const err93 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/working_dir",schemaPath:"#/properties/machines/additionalProperties/properties/working_dir/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1194,9 +1182,9 @@ vErrors.push(err93);
 }
 errors++;
 }
-if((typeof data43 == "number") && (isFinite(data43))){
-if(data43 > 65535 || isNaN(data43)){
-const err94 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+else {
+const err94 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/working_dir",schemaPath:"#/properties/machines/additionalProperties/properties/working_dir/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1205,8 +1193,12 @@ vErrors.push(err94);
 }
 errors++;
 }
-if(data43 < 1 || isNaN(data43)){
-const err95 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data2.restart !== undefined){
+let data37 = data2.restart;
+if(typeof data37 === "string"){
+if(!pattern12.test(data37)){
+const err95 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1216,12 +1208,8 @@ vErrors.push(err95);
 errors++;
 }
 }
-}
-if(data42.http !== undefined){
-let data44 = data42.http;
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.port === undefined){
-const err96 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
+else {
+const err96 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/restart",schemaPath:"#/properties/machines/additionalProperties/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1230,9 +1218,10 @@ vErrors.push(err96);
 }
 errors++;
 }
-for(const key11 in data44){
-if(!((key11 === "port") || (key11 === "path"))){
-const err97 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+}
+if(data2.agent !== undefined){
+if(typeof data2.agent !== "boolean"){
+const err97 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/agent",schemaPath:"#/properties/machines/additionalProperties/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1242,10 +1231,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data44.port !== undefined){
-let data45 = data44.port;
-if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
-const err98 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data2.resume !== undefined){
+if(typeof data2.resume !== "boolean"){
+const err98 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1254,9 +1242,10 @@ vErrors.push(err98);
 }
 errors++;
 }
-if((typeof data45 == "number") && (isFinite(data45))){
-if(data45 > 65535 || isNaN(data45)){
-const err99 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+if(data2.read_only !== undefined){
+if(typeof data2.read_only !== "boolean"){
+const err99 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1265,8 +1254,12 @@ vErrors.push(err99);
 }
 errors++;
 }
-if(data45 < 1 || isNaN(data45)){
-const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data2.args !== undefined){
+let data41 = data2.args;
+if(typeof data41 === "string"){
+if(func2(data41) > 2047){
+const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1276,12 +1269,8 @@ vErrors.push(err100);
 errors++;
 }
 }
-}
-if(data44.path !== undefined){
-let data46 = data44.path;
-if(typeof data46 === "string"){
-if(func2(data46) > 2000){
-const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
+else {
+const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1290,8 +1279,12 @@ vErrors.push(err101);
 }
 errors++;
 }
-if(!pattern11.test(data46)){
-const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
+}
+if(data2.vmm !== undefined){
+let data42 = data2.vmm;
+if(typeof data42 === "string"){
+if(func2(data42) > 32){
+const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1302,7 +1295,7 @@ errors++;
 }
 }
 else {
-const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1312,9 +1305,11 @@ vErrors.push(err103);
 errors++;
 }
 }
-}
-else {
-const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data2.labels !== undefined){
+let data43 = data2.labels;
+if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
+if(Object.keys(data43).length > 32){
+const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1323,11 +1318,10 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-if(data42.exec !== undefined){
-let data47 = data42.exec;
-if((typeof data47 !== "string") && (!(Array.isArray(data47)))){
-const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
+for(const key9 in data43){
+let data44 = data43[key9];
+if(((typeof data44 !== "string") && (!((typeof data44 == "number") && (isFinite(data44))))) && (typeof data44 !== "boolean")){
+const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1336,9 +1330,9 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(typeof data47 === "string"){
-if(func2(data47) < 1){
-const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(typeof data44 === "string"){
+if(func2(data44) > 4096){
+const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1348,9 +1342,10 @@ vErrors.push(err106);
 errors++;
 }
 }
-if(Array.isArray(data47)){
-if(data47.length > 256){
-const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+}
+}
+else {
+const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1359,8 +1354,11 @@ vErrors.push(err107);
 }
 errors++;
 }
-if(data47.length < 1){
-const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+if(data2.depends_on !== undefined){
+let data45 = data2.depends_on;
+if(!data45 || typeof data45 != "object"){
+const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1369,10 +1367,9 @@ vErrors.push(err108);
 }
 errors++;
 }
-const len6 = data47.length;
-for(let i6=0; i6<len6; i6++){
-if(typeof data47[i6] !== "string"){
-const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i6,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(Array.isArray(data45)){
+if(data45.length > 64){
+const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1381,14 +1378,12 @@ vErrors.push(err109);
 }
 errors++;
 }
-}
-}
-}
-if(data42.log !== undefined){
-let data49 = data42.log;
-if(typeof data49 === "string"){
-if(func2(data49) > 1000){
-const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+const len7 = data45.length;
+for(let i7=0; i7<len7; i7++){
+let data46 = data45[i7];
+if(typeof data46 === "string"){
+if(func2(data46) > 100){
+const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1397,8 +1392,9 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(func2(data49) < 1){
-const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1408,8 +1404,14 @@ vErrors.push(err111);
 errors++;
 }
 }
-else {
-const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data45 && typeof data45 == "object" && !Array.isArray(data45)){
+for(const key10 in data45){
+let data47 = data45[key10];
+if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
+for(const key11 in data47){
+if(!(key11 === "condition")){
+const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1419,9 +1421,10 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data42.ready !== undefined){
-if(true !== data42.ready){
-const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(data47.condition !== undefined){
+let data48 = data47.condition;
+if(!(((data48 === "service_started") || (data48 === "service_healthy")) || (data48 === "service_completed_successfully"))){
+const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1431,11 +1434,9 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data42.interval !== undefined){
-let data51 = data42.interval;
-if(typeof data51 === "string"){
-if(!pattern12.test(data51)){
-const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+}
+else {
+const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1445,8 +1446,14 @@ vErrors.push(err114);
 errors++;
 }
 }
-else {
-const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data2.healthcheck !== undefined){
+let data49 = data2.healthcheck;
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+for(const key12 in data49){
+if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key12))){
+const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1456,11 +1463,10 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data42.timeout !== undefined){
-let data52 = data42.timeout;
-if(typeof data52 === "string"){
-if(!pattern12.test(data52)){
-const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+if(data49.tcp !== undefined){
+let data50 = data49.tcp;
+if(!(((typeof data50 == "number") && (!(data50 % 1) && !isNaN(data50))) && (isFinite(data50)))){
+const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1469,9 +1475,9 @@ vErrors.push(err116);
 }
 errors++;
 }
-}
-else {
-const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data50 == "number") && (isFinite(data50))){
+if(data50 > 65535 || isNaN(data50)){
+const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1480,12 +1486,8 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-if(data42.start_period !== undefined){
-let data53 = data42.start_period;
-if(typeof data53 === "string"){
-if(!pattern12.test(data53)){
-const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+if(data50 < 1 || isNaN(data50)){
+const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1495,8 +1497,12 @@ vErrors.push(err118);
 errors++;
 }
 }
-else {
-const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data49.http !== undefined){
+let data51 = data49.http;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.port === undefined){
+const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1505,11 +1511,9 @@ vErrors.push(err119);
 }
 errors++;
 }
-}
-if(data42.retries !== undefined){
-let data54 = data42.retries;
-if(!(((typeof data54 == "number") && (!(data54 % 1) && !isNaN(data54))) && (isFinite(data54)))){
-const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+for(const key13 in data51){
+if(!((key13 === "port") || (key13 === "path"))){
+const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1518,9 +1522,11 @@ vErrors.push(err120);
 }
 errors++;
 }
-if((typeof data54 == "number") && (isFinite(data54))){
-if(data54 > 1000 || isNaN(data54)){
-const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
+}
+if(data51.port !== undefined){
+let data52 = data51.port;
+if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
+const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1529,8 +1535,9 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(data54 < 1 || isNaN(data54)){
-const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if((typeof data52 == "number") && (isFinite(data52))){
+if(data52 > 65535 || isNaN(data52)){
+const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1539,11 +1546,8 @@ vErrors.push(err122);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data52 < 1 || isNaN(data52)){
+const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1554,8 +1558,11 @@ errors++;
 }
 }
 }
-else {
-const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data51.path !== undefined){
+let data53 = data51.path;
+if(typeof data53 === "string"){
+if(func2(data53) > 2000){
+const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1564,10 +1571,8 @@ vErrors.push(err124);
 }
 errors++;
 }
-}
-}
-else {
-const err125 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern13.test(data53)){
+const err125 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1577,11 +1582,8 @@ vErrors.push(err125);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data55 = data.volumes;
-if(data55 && typeof data55 == "object" && !Array.isArray(data55)){
-if(Object.keys(data55).length > 64){
-const err126 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+else {
+const err126 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1590,11 +1592,10 @@ vErrors.push(err126);
 }
 errors++;
 }
-for(const key12 in data55){
-const _errs121 = errors;
-if(typeof key12 === "string"){
-if(!pattern5.test(key12)){
-const err127 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key12};
+}
+}
+else {
+const err127 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1604,9 +1605,10 @@ vErrors.push(err127);
 errors++;
 }
 }
-var valid26 = _errs121 === errors;
-if(!valid26){
-const err128 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key12},message:"property name must be valid"};
+if(data49.exec !== undefined){
+let data54 = data49.exec;
+if((typeof data54 !== "string") && (!(Array.isArray(data54)))){
+const err128 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1615,11 +1617,9 @@ vErrors.push(err128);
 }
 errors++;
 }
-}
-for(const key13 in data55){
-let data56 = data55[key13];
-if((!(data56 && typeof data56 == "object" && !Array.isArray(data56))) && (data56 !== null)){
-const err129 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
+if(typeof data54 === "string"){
+if(func2(data54) < 1){
+const err129 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1628,10 +1628,10 @@ vErrors.push(err129);
 }
 errors++;
 }
-if(data56 && typeof data56 == "object" && !Array.isArray(data56)){
-for(const key14 in data56){
-if(!(((key14 === "size") || (key14 === "name")) || (key14 === "external"))){
-const err130 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key14},message:"must NOT have additional properties"};
+}
+if(Array.isArray(data54)){
+if(data54.length > 256){
+const err130 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1640,12 +1640,8 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-if(data56.size !== undefined){
-let data57 = data56.size;
-if(typeof data57 === "string"){
-if(!pattern6.test(data57)){
-const err131 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
+if(data54.length < 1){
+const err131 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1654,9 +1650,10 @@ vErrors.push(err131);
 }
 errors++;
 }
-}
-else {
-const err132 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len8 = data54.length;
+for(let i8=0; i8<len8; i8++){
+if(typeof data54[i8] !== "string"){
+const err132 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i8,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1666,11 +1663,13 @@ vErrors.push(err132);
 errors++;
 }
 }
-if(data56.name !== undefined){
-let data58 = data56.name;
-if(typeof data58 === "string"){
-if(!pattern17.test(data58)){
-const err133 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+}
+}
+if(data49.log !== undefined){
+let data56 = data49.log;
+if(typeof data56 === "string"){
+if(func2(data56) > 1000){
+const err133 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1679,9 +1678,8 @@ vErrors.push(err133);
 }
 errors++;
 }
-}
-else {
-const err134 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func2(data56) < 1){
+const err134 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1691,9 +1689,8 @@ vErrors.push(err134);
 errors++;
 }
 }
-if(data56.external !== undefined){
-if(typeof data56.external !== "boolean"){
-const err135 = {instancePath:instancePath+"/volumes/" + key13.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err135 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1703,11 +1700,9 @@ vErrors.push(err135);
 errors++;
 }
 }
-}
-}
-}
-else {
-const err136 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data49.ready !== undefined){
+if(true !== data49.ready){
+const err136 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1717,11 +1712,11 @@ vErrors.push(err136);
 errors++;
 }
 }
-if(data.networks !== undefined){
-let data60 = data.networks;
-if(data60 && typeof data60 == "object" && !Array.isArray(data60)){
-if(Object.keys(data60).length > 16){
-const err137 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
+if(data49.interval !== undefined){
+let data58 = data49.interval;
+if(typeof data58 === "string"){
+if(!pattern14.test(data58)){
+const err137 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1730,11 +1725,9 @@ vErrors.push(err137);
 }
 errors++;
 }
-for(const key15 in data60){
-const _errs134 = errors;
-if(typeof key15 === "string"){
-if(!pattern5.test(key15)){
-const err138 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key15};
+}
+else {
+const err138 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1744,9 +1737,11 @@ vErrors.push(err138);
 errors++;
 }
 }
-var valid29 = _errs134 === errors;
-if(!valid29){
-const err139 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key15},message:"property name must be valid"};
+if(data49.timeout !== undefined){
+let data59 = data49.timeout;
+if(typeof data59 === "string"){
+if(!pattern14.test(data59)){
+const err139 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1756,10 +1751,8 @@ vErrors.push(err139);
 errors++;
 }
 }
-for(const key16 in data60){
-let data61 = data60[key16];
-if((!(data61 && typeof data61 == "object" && !Array.isArray(data61))) && (data61 !== null)){
-const err140 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
+else {
+const err140 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1768,10 +1761,12 @@ vErrors.push(err140);
 }
 errors++;
 }
-if(data61 && typeof data61 == "object" && !Array.isArray(data61)){
-for(const key17 in data61){
-if(!((((key17 === "internal") || (key17 === "subnet")) || (key17 === "name")) || (key17 === "external"))){
-const err141 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key17},message:"must NOT have additional properties"};
+}
+if(data49.start_period !== undefined){
+let data60 = data49.start_period;
+if(typeof data60 === "string"){
+if(!pattern14.test(data60)){
+const err141 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1781,9 +1776,8 @@ vErrors.push(err141);
 errors++;
 }
 }
-if(data61.internal !== undefined){
-if(typeof data61.internal !== "boolean"){
-const err142 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err142 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1793,11 +1787,10 @@ vErrors.push(err142);
 errors++;
 }
 }
-if(data61.subnet !== undefined){
-let data63 = data61.subnet;
-if(typeof data63 === "string"){
-if(!pattern19.test(data63)){
-const err143 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
+if(data49.retries !== undefined){
+let data61 = data49.retries;
+if(!(((typeof data61 == "number") && (!(data61 % 1) && !isNaN(data61))) && (isFinite(data61)))){
+const err143 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1806,9 +1799,9 @@ vErrors.push(err143);
 }
 errors++;
 }
-}
-else {
-const err144 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data61 == "number") && (isFinite(data61))){
+if(data61 > 1000 || isNaN(data61)){
+const err144 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1817,12 +1810,8 @@ vErrors.push(err144);
 }
 errors++;
 }
-}
-if(data61.name !== undefined){
-let data64 = data61.name;
-if(typeof data64 === "string"){
-if(!pattern17.test(data64)){
-const err145 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data61 < 1 || isNaN(data61)){
+const err145 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1832,8 +1821,10 @@ vErrors.push(err145);
 errors++;
 }
 }
+}
+}
 else {
-const err146 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err146 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1843,9 +1834,9 @@ vErrors.push(err146);
 errors++;
 }
 }
-if(data61.external !== undefined){
-if(typeof data61.external !== "boolean"){
-const err147 = {instancePath:instancePath+"/networks/" + key16.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err147 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1856,10 +1847,8 @@ errors++;
 }
 }
 }
-}
-}
 else {
-const err148 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err148 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1869,14 +1858,306 @@ vErrors.push(err148);
 errors++;
 }
 }
-}
-else {
-const err149 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.volumes !== undefined){
+let data62 = data.volumes;
+if(data62 && typeof data62 == "object" && !Array.isArray(data62)){
+if(Object.keys(data62).length > 64){
+const err149 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err149];
 }
 else {
 vErrors.push(err149);
+}
+errors++;
+}
+for(const key14 in data62){
+const _errs137 = errors;
+if(typeof key14 === "string"){
+if(!pattern5.test(key14)){
+const err150 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key14};
+if(vErrors === null){
+vErrors = [err150];
+}
+else {
+vErrors.push(err150);
+}
+errors++;
+}
+}
+var valid32 = _errs137 === errors;
+if(!valid32){
+const err151 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key14},message:"property name must be valid"};
+if(vErrors === null){
+vErrors = [err151];
+}
+else {
+vErrors.push(err151);
+}
+errors++;
+}
+}
+for(const key15 in data62){
+let data63 = data62[key15];
+if((!(data63 && typeof data63 == "object" && !Array.isArray(data63))) && (data63 !== null)){
+const err152 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
+if(vErrors === null){
+vErrors = [err152];
+}
+else {
+vErrors.push(err152);
+}
+errors++;
+}
+if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
+for(const key16 in data63){
+if(!(((key16 === "size") || (key16 === "name")) || (key16 === "external"))){
+const err153 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err153];
+}
+else {
+vErrors.push(err153);
+}
+errors++;
+}
+}
+if(data63.size !== undefined){
+let data64 = data63.size;
+if(typeof data64 === "string"){
+if(!pattern6.test(data64)){
+const err154 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
+if(vErrors === null){
+vErrors = [err154];
+}
+else {
+vErrors.push(err154);
+}
+errors++;
+}
+}
+else {
+const err155 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err155];
+}
+else {
+vErrors.push(err155);
+}
+errors++;
+}
+}
+if(data63.name !== undefined){
+let data65 = data63.name;
+if(typeof data65 === "string"){
+if(!pattern19.test(data65)){
+const err156 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err156];
+}
+else {
+vErrors.push(err156);
+}
+errors++;
+}
+}
+else {
+const err157 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err157];
+}
+else {
+vErrors.push(err157);
+}
+errors++;
+}
+}
+if(data63.external !== undefined){
+if(typeof data63.external !== "boolean"){
+const err158 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err158];
+}
+else {
+vErrors.push(err158);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err159 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err159];
+}
+else {
+vErrors.push(err159);
+}
+errors++;
+}
+}
+if(data.networks !== undefined){
+let data67 = data.networks;
+if(data67 && typeof data67 == "object" && !Array.isArray(data67)){
+if(Object.keys(data67).length > 16){
+const err160 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
+if(vErrors === null){
+vErrors = [err160];
+}
+else {
+vErrors.push(err160);
+}
+errors++;
+}
+for(const key17 in data67){
+const _errs150 = errors;
+if(typeof key17 === "string"){
+if(!pattern5.test(key17)){
+const err161 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key17};
+if(vErrors === null){
+vErrors = [err161];
+}
+else {
+vErrors.push(err161);
+}
+errors++;
+}
+}
+var valid35 = _errs150 === errors;
+if(!valid35){
+const err162 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key17},message:"property name must be valid"};
+if(vErrors === null){
+vErrors = [err162];
+}
+else {
+vErrors.push(err162);
+}
+errors++;
+}
+}
+for(const key18 in data67){
+let data68 = data67[key18];
+if((!(data68 && typeof data68 == "object" && !Array.isArray(data68))) && (data68 !== null)){
+const err163 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
+if(vErrors === null){
+vErrors = [err163];
+}
+else {
+vErrors.push(err163);
+}
+errors++;
+}
+if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
+for(const key19 in data68){
+if(!((((key19 === "internal") || (key19 === "subnet")) || (key19 === "name")) || (key19 === "external"))){
+const err164 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err164];
+}
+else {
+vErrors.push(err164);
+}
+errors++;
+}
+}
+if(data68.internal !== undefined){
+if(typeof data68.internal !== "boolean"){
+const err165 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err165];
+}
+else {
+vErrors.push(err165);
+}
+errors++;
+}
+}
+if(data68.subnet !== undefined){
+let data70 = data68.subnet;
+if(typeof data70 === "string"){
+if(!pattern21.test(data70)){
+const err166 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
+if(vErrors === null){
+vErrors = [err166];
+}
+else {
+vErrors.push(err166);
+}
+errors++;
+}
+}
+else {
+const err167 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err167];
+}
+else {
+vErrors.push(err167);
+}
+errors++;
+}
+}
+if(data68.name !== undefined){
+let data71 = data68.name;
+if(typeof data71 === "string"){
+if(!pattern19.test(data71)){
+const err168 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err168];
+}
+else {
+vErrors.push(err168);
+}
+errors++;
+}
+}
+else {
+const err169 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err169];
+}
+else {
+vErrors.push(err169);
+}
+errors++;
+}
+}
+if(data68.external !== undefined){
+if(typeof data68.external !== "boolean"){
+const err170 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err170];
+}
+else {
+vErrors.push(err170);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err171 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err171];
+}
+else {
+vErrors.push(err171);
+}
+errors++;
+}
+}
+}
+else {
+const err172 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err172];
+}
+else {
+vErrors.push(err172);
 }
 errors++;
 }

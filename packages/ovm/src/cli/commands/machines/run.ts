@@ -7,7 +7,7 @@ import { printConsole, showConsole } from "../../console.ts"
 import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
-import { defineExecOptions, type ExecOptions, endAsInside } from "../../exec-options.ts"
+import { defineExecOptions, type ExecOptions, endAsInside, mainCommand } from "../../exec-options.ts"
 import { interruptible } from "../../interrupt.ts"
 import { removed, tellKept } from "../../kept.ts"
 import { launch } from "../../launch.ts"
@@ -32,7 +32,8 @@ export function define(command: Command): void {
       "guest to power off. Elsewhere the first Ctrl-C does that. The next one kills the machine. With --detach the " +
       "machine is left running, and the instance's id is printed once it runs. A daemon is started if none answers.\n" +
       "With a command the machine has an agent that runs it, the console is kept aside, and the machine is stopped when " +
-      "the command has ended: `ovm exec --help` says how the two are.\n" +
+      "the command has ended: `ovm exec --help` says how the two are. With --detach as well nobody waits for it: its " +
+      "output is on the console, and its exit status the machine's result.\n" +
       "Exit status: 0 the guest powered off or was asked to, 10 it reset its machine, 11 its kernel panicked; " +
       "1 to 127, what it handed back by the port 0x501 (`ovm wait` tells which it was); with a command that of " +
       "`ovm exec`.",
@@ -63,6 +64,8 @@ export function define(command: Command): void {
 }
 
 async function run(text: string, words: readonly string[], options: RunOptions): Promise<void> {
+  if (words.length > 0 && options.detach)
+    return await runDetached(await nameFor(text), { ...options, exec: mainCommand(words, options) })
   if (words.length > 0) return await endAsInside(() => runCommand(text, words, options), options)
   refuseExecOptions(options)
   const image = await nameFor(text)

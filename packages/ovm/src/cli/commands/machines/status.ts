@@ -58,6 +58,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
     ...(info.shares ?? []).map((share): [string, string] => ["share", describeShare(share)]),
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
+    ["command", info.command?.join(" ")],
     ["agent", agent && (agent.ready ? `answers since ${agent.since}` : "does not answer")],
     [
       "renewed",
