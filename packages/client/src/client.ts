@@ -25,6 +25,7 @@ export function connect(socket: string): Runtime {
     pause: (id, call) => post(`/instances/${encodeURIComponent(id)}/pause`, undefined, call),
     resume: (id, call) => post(`/instances/${encodeURIComponent(id)}/resume`, undefined, call),
     create: (request, call) => post("/instances", request, call),
+    explain: (request, call) => post("/explain", request, call),
     commit: (id, request, call) => post(`/instances/${encodeURIComponent(id)}/commit`, request, call),
     rename: async (id, request, call) => {
       const path = `/instances/${encodeURIComponent(id)}/rename`

@@ -6,6 +6,7 @@ import type {
   ExecAnswer,
   ExecControlRequest,
   ExecRequest,
+  Explanation,
   ForkAnswer,
   ForkRequest,
   Health,
@@ -134,6 +135,11 @@ export interface Runtime {
    * throw, and OVM_UNSUPPORTED for what would go on from a snapshot.
    */
   create(request: StartRequest, call?: Call): Promise<CreateAnswer>
+  /**
+   * What a start with this request would boot or go on from, and by which VMM, with what each finds. Nothing is fetched
+   * or started.
+   */
+  explain(request: StartRequest, call?: Call): Promise<Explanation>
   /**
    * Makes an image of a machine that has ended or is paused, with what its guest has written as one more layer. Throws
    * OVM_STATE_CONFLICT for one that runs, OVM_UNSUPPORTED where nothing could be written.

@@ -65,6 +65,7 @@ export const cases = {
   "a machine's whole life": async () => {
     const runtime = connect(SOCKET)
     assert.deepEqual((await runtime.health()).status, "ok")
+    assert.deepEqual((await runtime.explain({ manifest })).vmms[0].findings, [])
     const { instance_id, status } = await runtime.start({ manifest, overrides: { vcpus: 2 } })
     assert(["starting", "running"].includes(status))
     const console = await runtime.logs(instance_id, { follow: true })

@@ -39,6 +39,13 @@ describe.skipIf(Boolean(skip))("an adapter outside of the program", () => {
     await restart()
     const { vmms } = await box.json(["info"])
     expect(vmms).toMatchObject([{ name: "qemu" }, { name: "pyqemu", accelerator: "tcg" }])
+    const said = await box.ok(["run", "--explain", "--vmm", "pyqemu", "ticks:1"])
+    expect(said).toMatch(/^chosen +pyqemu \d.* \(tcg\)$/m)
+    expect(await box.ok(["run", "--explain", "ticks:1"])).toMatch(
+      /^chosen +qemu .*\n.*pyqemu .*, which is not needed$/m,
+    )
+    expect(await box.json(["run", "--explain", "ticks:1"])).toMatchObject({ vmms: [{ name: "qemu" }, {}] })
+    expect(await box.instances("--all")).toEqual([])
     await settings(["qemu", "../pyqemu"])
     await restart()
     await box.fails(["run", "--detach", "ticks:1"], "OVM_SETTINGS_INVALID", ["../pyqemu"])

@@ -202,6 +202,7 @@ describe.skipIf(Boolean(skip))("run for real", () => {
       JSON.stringify({ limits, defaults: { vcpus: 2 }, vmms: ["qemu"] }),
     )
     expect((await shaped("info")).settings.limits).toMatchObject({ running: 8, warm_memory: 1 << 30 })
+    expect((await shaped("run", ["--explain", "guest:1"])).vmms).toMatchObject([{ chosen: true }])
     const { instance_id } = await shaped("run", ["--detach", "--name", "web", "--publish", "80", "guest:1"])
     expect((await shaped("port", ["web"])).ports).toMatchObject([{ protocol: "tcp", guest: 80 }])
     await shaped("create", ["--name", "resting", "--publish", "80", "guest:1"])

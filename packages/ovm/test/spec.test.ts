@@ -225,6 +225,7 @@ test("the OpenAPI file has all operations, each with an error answer", () => {
     "GET /networks 200,default",
     "GET /status/{instance_id} 200,default",
     "GET /volumes 200,default",
+    "POST /explain 200,default",
     "POST /instances 200,default",
     "POST /instances/{instance_id}/commit 200,default",
     "POST /instances/{instance_id}/exec 200,default",

@@ -12,6 +12,7 @@ from .types import (
     ExecAnswer,
     ExecControlRequest,
     ExecRequest,
+    Explanation,
     ForkAnswer,
     ForkRequest,
     Health,
@@ -65,6 +66,10 @@ class Operations:
     def warm(self, request: WarmRequest) -> WarmAnswer:
         """Keep machines of a snapshot loaded."""
         return cast("WarmAnswer", self._json("POST", "/warm", body=request))
+
+    def explain(self, request: StartRequest) -> Explanation:
+        """Say what a start would do, and why, without doing it."""
+        return cast("Explanation", self._json("POST", "/explain", body=request))
 
     def sandbox(self, request: SandboxRequest) -> SandboxAnswer:
         """Run a command in a machine of its own and collect what comes out."""
@@ -188,6 +193,10 @@ class AsyncOperations:
     async def warm(self, request: WarmRequest) -> WarmAnswer:
         """Keep machines of a snapshot loaded."""
         return cast("WarmAnswer", await self._json("POST", "/warm", body=request))
+
+    async def explain(self, request: StartRequest) -> Explanation:
+        """Say what a start would do, and why, without doing it."""
+        return cast("Explanation", await self._json("POST", "/explain", body=request))
 
     async def sandbox(self, request: SandboxRequest) -> SandboxAnswer:
         """Run a command in a machine of its own and collect what comes out."""

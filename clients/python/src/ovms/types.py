@@ -712,6 +712,45 @@ class WarmAnswer(_WarmAnswer, total=False):
     snapshot: Digest
 
 
+class ExplanationImage(TypedDict):
+    reference: str
+    digest: Digest
+
+
+class ExplanationVmmsItemFindingsItem(TypedDict):
+    # JSON pointer into the manifest or name of an override.
+    pointer: str
+    severity: Literal["fatal", "degraded"]
+    reason: str
+
+
+class _ExplanationVmmsItem(TypedDict):
+    name: str
+    # True of one at most.
+    chosen: bool
+    # What of the machine it cannot honour.
+    findings: List[ExplanationVmmsItemFindingsItem]
+
+
+class ExplanationVmmsItem(_ExplanationVmmsItem, total=False):
+    version: str
+    accelerator: str
+    # Why it cannot be used at all.
+    error: ErrorEntry
+
+
+class _Explanation(TypedDict):
+    image: ExplanationImage
+    # In the order in which they are tried. Of a machine that would go on from a snapshot, the snapshot's alone.
+    vmms: List[ExplanationVmmsItem]
+    warnings: List[str]
+
+
+class Explanation(_Explanation, total=False):
+    # What would be gone on from; absent where the machine would boot.
+    snapshot: Digest
+
+
 class _WarmInfo(TypedDict):
     # The name.
     reference: str

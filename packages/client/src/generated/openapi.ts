@@ -68,6 +68,23 @@ export interface paths {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/explain": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Say what a start would do, and why, without doing it */
+        readonly post: operations["explain"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/sandbox": {
         readonly parameters: {
             readonly query?: never;
@@ -1115,6 +1132,33 @@ export interface components {
             /** @description Of those loaded. */
             readonly ready: number;
         };
+        readonly Explanation: {
+            readonly image: {
+                readonly reference: string;
+                readonly digest: components["schemas"]["Digest"];
+            };
+            /** @description What would be gone on from; absent where the machine would boot. */
+            readonly snapshot?: components["schemas"]["Digest"];
+            /** @description In the order in which they are tried. Of a machine that would go on from a snapshot, the snapshot's alone. */
+            readonly vmms: readonly {
+                readonly name: string;
+                /** @description True of one at most. */
+                readonly chosen: boolean;
+                readonly version?: string;
+                readonly accelerator?: string;
+                /** @description What of the machine it cannot honour. */
+                readonly findings: readonly {
+                    /** @description JSON pointer into the manifest or name of an override. */
+                    readonly pointer: string;
+                    /** @enum {string} */
+                    readonly severity: "fatal" | "degraded";
+                    readonly reason: string;
+                }[];
+                /** @description Why it cannot be used at all. */
+                readonly error?: components["schemas"]["ErrorEntry"];
+            }[];
+            readonly warnings: readonly string[];
+        };
         /** @description Slots of one name. */
         readonly WarmInfo: {
             /** @description The name. */
@@ -1528,6 +1572,31 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["WarmAnswer"];
+                };
+            };
+            readonly default: components["responses"]["Error"];
+        };
+    };
+    readonly explain: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["StartRequest"];
+            };
+        };
+        readonly responses: {
+            /** @description What would be booted or gone on from, and by which VMM, if by any. */
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Explanation"];
                 };
             };
             readonly default: components["responses"]["Error"];

@@ -20,6 +20,7 @@ export function connect(socket: string): Runtime {
     pause: (id, call) => ours(client.pause(id, call)),
     resume: (id, call) => ours(client.resume(id, call)),
     create: (request, call) => ours(client.create(request, call)),
+    explain: (request, call) => ours(client.explain(request, call)),
     commit: (id, request, call) => ours(client.commit(id, request, call)),
     addPort: (id, request, call) => ours(client.addPort(id, request, call)),
     removePort: (id, port, call) => ours(client.removePort(id, port, call)),

@@ -4,6 +4,7 @@ import { commit } from "./operations/commit.ts"
 import { create } from "./operations/create.ts"
 import { events } from "./operations/events.ts"
 import { exec, execControl, execInput, execStream, ready } from "./operations/exec.ts"
+import { explain } from "./operations/explain.ts"
 import { getFiles, putFiles } from "./operations/files.ts"
 import { fork } from "./operations/fork.ts"
 import { health } from "./operations/health.ts"
@@ -34,6 +35,7 @@ export const OPERATIONS: readonly Operation[] = [
   stop,
   snapshot,
   warm,
+  explain,
   sandbox,
   sandboxStream,
   status,

@@ -1,6 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
+import type { LaunchPlan } from "../vmm/plan.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { agentBoot } from "./agent-boot.ts"
 import { firstBootFile } from "./first-boot.ts"
@@ -21,10 +22,9 @@ export async function planBoot(
   image: PreparedImage,
   call: Call = {},
 ): Promise<Planned> {
-  const firstBoot = firstBootFile(request)
-  const { plan, make } = agentBoot({ ...planOf(request, image), ...firstBoot?.planned })
+  const { plan, make } = bootPlan(request, image)
   let refusal: OvmError | undefined
-  for (const vmm of candidates(vmms, image, request.overrides))
+  for (const vmm of vmmsInOrder(vmms, image, request.overrides))
     try {
       const findings = await vmm.check(plan, call)
       const refused = refusalOf(`${vmm.name} cannot run ${image.reference}`, findings)
@@ -39,7 +39,6 @@ export async function planBoot(
         plan: possible,
         warnings: [...image.warnings, ...crowded(possible), ...findings.map(sentence)],
         go: async (call) => {
-          await firstBoot?.make()
           await make()
           return await vmm.launch(possible, call)
         },
@@ -51,8 +50,31 @@ export async function planBoot(
   throw refusal ?? new OvmError("OVM_VMM_MISSING", "this runtime has no VMM")
 }
 
-/** `preferredRuntime` only orders what the operator enabled; it is the artifact's wish, not a right. */
-function candidates(vmms: readonly Vmm[], image: PreparedImage, overrides: Overrides): readonly Vmm[] {
+/** What a VMM is to boot, and what makes the files for that. Throws as planOf and firstBootFile do. */
+export function bootPlan(
+  request: LaunchRequest,
+  image: PreparedImage,
+): { readonly plan: LaunchPlan; make(): Promise<void> } {
+  const firstBoot = firstBootFile(request)
+  const { plan, make } = agentBoot({ ...planOf(request, image), ...firstBoot?.planned })
+  return {
+    plan,
+    make: async () => {
+      await firstBoot?.make()
+      await make()
+    },
+  }
+}
+
+/**
+ * The VMMs that may be taken, in the order in which they are tried (OVMS-API-460): `preferredRuntime` only orders what
+ * the operator enabled; it is the artifact's wish, not a right. Throws OVM_UNSUPPORTED where none is called as wanted.
+ */
+export function vmmsInOrder(
+  vmms: readonly Vmm[],
+  image: PreparedImage,
+  overrides: Overrides,
+): readonly Vmm[] {
   if (overrides.vmm !== undefined) {
     const named = vmms.filter((vmm) => vmm.name === overrides.vmm)
     if (named.length > 0) return named

@@ -30,6 +30,7 @@ import type {
   ExecRequest,
   ExecStreamOptions,
   ExecTypeOptions,
+  Explanation,
   ForkAnswer,
   ForkRequest,
   Health,
@@ -128,6 +129,10 @@ export class LocalRuntime implements Runtime {
 
   async create(request: StartRequest, call: Call = {}): Promise<CreateAnswer> {
     return await this.#parts.starts.create(request, call)
+  }
+
+  async explain(request: StartRequest, call: Call = {}): Promise<Explanation> {
+    return await this.#parts.starts.explain(request, call)
   }
 
   async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {

@@ -14,9 +14,17 @@ import {
   startable,
 } from "./again.ts"
 import { createInstance } from "./create.ts"
+import { explainStart } from "./explain.ts"
 import { assertFree, neededBy } from "./free.ts"
 import { entryOf, type Instance } from "./instance.ts"
-import type { CreateAnswer, InstanceInfo, StartAnswer, StartRequest, Timings } from "./interfaces.ts"
+import type {
+  CreateAnswer,
+  Explanation,
+  InstanceInfo,
+  StartAnswer,
+  StartRequest,
+  Timings,
+} from "./interfaces.ts"
 import type { Planned } from "./plan.ts"
 import { factsOf, prepareStart } from "./prepare.ts"
 import { enteredAt, since } from "./report.ts"
@@ -92,6 +100,12 @@ export class Starts {
   async create(request: StartRequest, call: Call): Promise<CreateAnswer> {
     this.assertAllowed()
     return await createInstance({ ...this.#context, admission: this.#admission }, request, call)
+  }
+
+  /** See Runtime.explain. */
+  async explain(request: StartRequest, call: Call): Promise<Explanation> {
+    this.assertAllowed()
+    return await explainStart(this.#context, request, call)
   }
 
   /**

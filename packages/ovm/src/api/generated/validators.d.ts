@@ -59,6 +59,7 @@ export declare const SandboxFailure: Validator
 export declare const SandboxTimings: Validator
 export declare const WarmRequest: Validator
 export declare const WarmAnswer: Validator
+export declare const Explanation: Validator
 export declare const WarmInfo: Validator
 export declare const State: Validator
 export declare const Phase: Validator

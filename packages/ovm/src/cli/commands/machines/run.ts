@@ -8,6 +8,7 @@ import { useDaemon } from "../../daemon.ts"
 import { nameFor } from "../../digits.ts"
 import { endOf } from "../../end.ts"
 import { defineExecOptions, type ExecOptions, endAsInside, mainCommand } from "../../exec-options.ts"
+import { printExplanation } from "../../explain.ts"
 import { interruptible } from "../../interrupt.ts"
 import { removed, tellKept } from "../../kept.ts"
 import { launch } from "../../launch.ts"
@@ -20,6 +21,7 @@ import { optionsUntil } from "../../terminal/options-until.ts"
 
 interface RunOptions extends MachineOptions, ExecOptions {
   readonly detach?: boolean
+  readonly explain?: boolean
   readonly pull: PullPolicy
   readonly plainHttp?: boolean
   readonly json?: boolean
@@ -42,6 +44,10 @@ export function define(command: Command): void {
     .argument("<image>", "name of an image, or path of a manifest file, OCI layout or archive")
     .argument("[command...]", "a program inside the machine and its arguments, in place of the console")
   command.option("-d, --detach", "leave the machine running and print the instance's id")
+  command.option(
+    "--explain",
+    "start nothing: say what would be booted or gone on from, by which VMM, and why",
+  )
   defineMachineOptions(command)
     .addOption(
       command
@@ -50,7 +56,7 @@ export function define(command: Command): void {
         .default("missing"),
     )
     .option("--plain-http", "speak HTTP without TLS to the registry")
-    .option("--json", "print the id as JSON; with --detach")
+    .option("--json", "print the id, or what --explain says, as JSON; with one of these")
     .action(run)
   defineExecOptions(command, "300")
   optionsUntil(command, 2)
@@ -60,6 +66,7 @@ export function define(command: Command): void {
     "ovm run --detach --name web --memory 1GiB --cpus 2 debian:13",
     "ovm run --rm ./layout",
     "ovm run --rm debian:13 uname -a",
+    "ovm run --explain debian:13",
   )
 }
 
@@ -69,6 +76,7 @@ async function run(text: string, words: readonly string[], options: RunOptions):
   if (words.length > 0) return await endAsInside(() => runCommand(text, words, options), options)
   refuseExecOptions(options)
   const image = await nameFor(text)
+  if (options.explain) return await explainRun(image, options)
   if (options.detach) return runDetached(image, options)
   if (options.json)
     throw new OvmError(
@@ -121,6 +129,14 @@ async function showUntilEnd(runtime: Runtime, id: string, left: AbortController)
 
 function isRefusal(thrown: unknown): boolean {
   return thrown instanceof OvmError && ["OVM_STATE_CONFLICT", "OVM_UNSUPPORTED"].includes(thrown.code)
+}
+
+async function explainRun(image: string, options: RunOptions): Promise<void> {
+  await interruptible(async (signal) => {
+    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    const runtime = await useDaemon({ signal })
+    printExplanation(await runtime.explain(await startRequest(image, options), { signal }), options)
+  })
 }
 
 async function runDetached(image: string, options: RunOptions): Promise<void> {
