@@ -7,7 +7,7 @@ import { compileChecked } from "@ovms/testkit/checked.ts"
 import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
 import type { AgentStream, StreamEnding } from "../../ovm/src/guest/agent/stream.ts"
 
-const SOURCES = join(import.meta.dir, "../src")
+export const SOURCES = join(import.meta.dir, "../src")
 
 /** A folder with the agent, compiled with sanitizers: what it does here it does in a guest as well. */
 export class Workshop implements Disposable {
