@@ -1,8 +1,18 @@
 #!/bin/sh
-# Holds ovm against the conformance suite. Reports are written into .cache/conformance; arguments are the suite's
-# options. The exit status is the suite's.
+# Holds ovm against the conformance suite, as a reader and writer and as a runtime. Reports are written into
+# .cache/conformance; arguments are the suite's options. The exit status is the worse of the two.
 . "$(dirname "$0")/lib.sh"
 export OVM="$root/dist/ovm"
 version=$("$OVM" --version)
-exec node "$root/packages/conformance/dist/ovms-conformance.js" wrapper "$root/examples/conformance/ovm-wrapper" \
-  --name "$version" --report "$cache/conformance/wrapper" "$@"
+status=0
+
+suite() {
+  kind=$1
+  shift
+  node "$root/packages/conformance/dist/ovms-conformance.js" "$kind" "$@" --name "$version" \
+    --report "$cache/conformance/$kind" || { ended=$?; [ $ended -lt $status ] || status=$ended; }
+}
+
+suite wrapper "$root/examples/conformance/ovm-wrapper" "$@"
+suite runtime --start "$root/examples/conformance/ovm-runtime" "$@"
+exit $status

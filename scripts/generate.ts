@@ -5,6 +5,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { generatedApi } from "./generate-api.ts"
+import { generatedConformance } from "./generate-conformance.ts"
 import { generatedCoverage } from "./generate-coverage.ts"
 import { generatedPython } from "./generate-python.ts"
 import { collect } from "./requirements.ts"
@@ -38,6 +39,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     "spec/requirements.json": requirements,
     ...(await generatedCoverage(ROOT, JSON.parse(requirements))),
     ...(await generatedApi(ROOT)),
+    ...(await generatedConformance(ROOT)),
     ...(await generatedPython(ROOT)),
   }
 }

@@ -120,7 +120,7 @@ async function checksByRequirement(): Promise<Map<string, string[]>> {
     }
   const files = (await readdir(join(ROOT, "packages"), { recursive: true })).filter(
     (name) =>
-      (/\.(test|suite)\.ts$/.test(name) || name.startsWith("conformance/src/checks/")) &&
+      (/\.(test|suite)\.ts$/.test(name) || /^conformance\/src\/checks\/.*\.ts$/.test(name)) &&
       !name.includes("node_modules"),
   )
   for (const name of files) {

@@ -5,8 +5,7 @@ import { PROFILES, type Profile } from "./check.ts"
 export class Misuse extends Error {}
 
 export interface Arguments {
-  readonly kind: "wrapper"
-  readonly target: string
+  readonly subject: Subject
   readonly profiles: readonly Profile[]
   readonly only?: string
   readonly name: string
@@ -16,6 +15,12 @@ export interface Arguments {
   readonly limitMs: number
 }
 
+/** What is tested: an executable, a socket that is served, or a command that serves one. */
+export type Subject =
+  | { readonly kind: "wrapper"; readonly program: string }
+  | { readonly kind: "runtime"; readonly socket: string }
+  | { readonly kind: "runtime"; readonly start: string }
+
 export interface Plain {
   readonly show: "help" | "version" | "list"
 }
@@ -23,6 +28,8 @@ export interface Plain {
 const OPTIONS = {
   profile: { type: "string" },
   only: { type: "string" },
+  socket: { type: "string" },
+  start: { type: "string" },
   name: { type: "string" },
   report: { type: "string" },
   json: { type: "boolean" },
@@ -37,22 +44,33 @@ const OPTIONS = {
 export function parseArguments(words: readonly string[]): Arguments | Plain {
   const { values, positionals } = parsed(words)
   for (const show of ["help", "version", "list"] as const) if (values[show]) return { show }
-  const [kind, target, ...more] = positionals
-  if (kind === undefined) throw new Misuse("say what is to be tested: wrapper PROGRAM")
-  if (kind !== "wrapper") throw new Misuse(`there is no subject "${kind}"`)
-  if (target === undefined) throw new Misuse("which PROGRAM is the wrapper?")
-  if (more.length > 0) throw new Misuse(`"${more[0]}" is one word too many`)
+  const subject = subjectOf(positionals, values.socket, values.start)
   return {
-    kind,
-    target,
+    subject,
     profiles: profilesOf(values.profile),
     ...(values.only !== undefined && { only: values.only }),
-    name: values.name ?? target,
+    name: values.name ?? Object.values(subject)[1] ?? "",
     ...(values.report !== undefined && { report: values.report }),
     json: values.json ?? false,
     jobs: numberOf("jobs", values.jobs ?? "2"),
     limitMs: numberOf("limit", values.limit ?? "120") * 1000,
   }
+}
+
+function subjectOf([kind, program, ...more]: readonly string[], socket?: string, start?: string): Subject {
+  if (kind === undefined) throw new Misuse("say what is to be tested: wrapper PROGRAM, or runtime")
+  if (kind === "wrapper") {
+    if (program === undefined) throw new Misuse("which PROGRAM is the wrapper?")
+    if (more.length > 0) throw new Misuse(`"${more[0]}" is one word too many`)
+    if (socket !== undefined || start !== undefined) throw new Misuse("--socket and --start are of a runtime")
+    return { kind, program }
+  }
+  if (kind !== "runtime") throw new Misuse(`there is no subject "${kind}"`)
+  if (program !== undefined) throw new Misuse(`"${program}" is one word too many`)
+  if (socket !== undefined && start !== undefined) throw new Misuse("--socket or --start, not both")
+  if (socket !== undefined) return { kind, socket }
+  if (start !== undefined) return { kind, start }
+  throw new Misuse("say --socket PATH, or --start COMMAND")
 }
 
 function parsed(words: readonly string[]) {

@@ -16,6 +16,8 @@ export interface Check<Subject> {
   readonly profile: Profile
   /** IDs of the requirements that an implementation breaks which fails. */
   readonly covers: readonly string[]
+  /** Run once all others are over, by itself: it would disturb them. */
+  readonly alone?: boolean
   /** Done is a pass. Throws by `fail` or `skip`; whatever else it throws is the suite's own fault. */
   run(subject: Subject, call: CheckCall): Promise<void>
 }

@@ -1,11 +1,9 @@
-import { access, constants } from "node:fs/promises"
-import { resolve } from "node:path"
 import { type Arguments, Misuse, parseArguments } from "./arguments.ts"
 import { line, textReport } from "./report/text.ts"
 import { jsonReport, writeReports } from "./report/write.ts"
-import { exitStatus, type Run } from "./result.ts"
-import { runChecks } from "./run.ts"
-import { Wrapper } from "./subject/wrapper.ts"
+import { exitStatus, type Result, type Run } from "./result.ts"
+import { type RunOptions, runChecks } from "./run.ts"
+import { withSubject } from "./subject/open.ts"
 import { loadSuite } from "./suite.ts"
 import { USAGE } from "./usage.ts"
 import { SPECIFICATION, SUITE } from "./version.ts"
@@ -23,41 +21,43 @@ async function main(words: readonly string[]): Promise<number> {
   return exitStatus(run.results)
 }
 
+type Listed = Omit<Result, "verdict" | "milliseconds">
+
 async function shown(what: "help" | "version" | "list"): Promise<string> {
   if (what === "help") return USAGE
   if (what === "version") return `ovms-conformance ${SUITE}, OVMS ${SPECIFICATION}\n`
-  const { wrapper } = await loadSuite()
-  const lines = wrapper.map(
-    ({ name, profile, covers }) => `wrapper\t${profile}\t${name}\t${covers.join(" ")}\n`,
-  )
-  return lines.join("")
+  const { wrapper, runtime } = await loadSuite()
+  const lines = (kind: string, checks: readonly Listed[]) =>
+    checks.map(({ name, profile, covers }) => `${kind}\t${profile}\t${name}\t${covers.join(" ")}\n`)
+  return [...lines("wrapper", wrapper), ...lines("runtime", runtime)].join("")
 }
 
-async function tested(given: Arguments): Promise<Run> {
+async function tested({ subject, profiles, only = "", ...given }: Arguments): Promise<Run> {
   const suite = await loadSuite()
-  const { only = "", profiles, kind } = given
-  const checks = suite[kind].filter((check) => profiles.includes(check.profile) && check.name.includes(only))
-  if (checks.length === 0) throw new Misuse("no check has this profile and name: see --list")
-  const program = resolve(given.target)
-  await access(program, constants.X_OK).catch(() => {
-    throw new Misuse(`${program} is not an executable file`)
-  })
+  const wanted = (check: { profile: string; name: string }) =>
+    profiles.some((profile) => profile === check.profile) && check.name.includes(only)
+  const checks = { wrapper: suite.wrapper.filter(wanted), runtime: suite.runtime.filter(wanted) }
+  if (checks[subject.kind].length === 0) throw new Misuse("no check has this profile and name: see --list")
   const stop = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
-  const began = performance.now()
-  const started = new Date().toISOString()
-  const results = await runChecks(checks, new Wrapper(program), {
+  const options: RunOptions = {
     limitMs: given.limitMs,
     jobs: given.jobs,
     signal: stop.signal,
     onResult: (result) => {
       if (result.verdict === "fail" || result.verdict === "error") process.stderr.write(`${line(result)}\n`)
     },
+  }
+  const began = performance.now()
+  const started = new Date().toISOString()
+  const results = await withSubject(subject, stop.signal, {
+    wrapper: (wrapper) => runChecks(checks.wrapper, wrapper, options),
+    runtime: (runtime) => runChecks(checks.runtime, runtime, options),
   })
   if (stop.signal.aborted) throw new Misuse("interrupted")
   return {
     subject: given.name,
-    kind,
+    kind: subject.kind,
     specification: SPECIFICATION,
     suite: SUITE,
     started,

@@ -23,8 +23,8 @@ export async function runChecks<S>(
   options: RunOptions,
 ): Promise<Result[]> {
   const results: Result[] = []
-  const queue = checks.entries()
-  const lane = async () => {
+  const all = [...checks.entries()]
+  const lane = async (queue: Iterable<[number, Check<S>]>) => {
     for (const [index, check] of queue) {
       if (options.signal?.aborted) return
       const result = await runCheck(check, subject, options)
@@ -32,7 +32,9 @@ export async function runChecks<S>(
       options.onResult?.(result)
     }
   }
-  await Promise.all(Array.from({ length: Math.max(1, options.jobs) }, lane))
+  const together = all.filter(([, check]) => !check.alone).values()
+  await Promise.all(Array.from({ length: Math.max(1, options.jobs) }, () => lane(together)))
+  await lane(all.filter(([, check]) => check.alone))
   return results.filter(Boolean)
 }
 

@@ -3,19 +3,31 @@ import { packChecks } from "./checks/pack.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
+import { lifePlans } from "./checks/runtime/life.ts"
+import { namePlans } from "./checks/runtime/names.ts"
+import { onRuntime } from "./checks/runtime/plan.ts"
+import { requestVectorPlans } from "./checks/runtime/request-vectors.ts"
+import { requestPlans } from "./checks/runtime/requests.ts"
+import { restartPlans } from "./checks/runtime/restart.ts"
+import { snapshotPlans } from "./checks/runtime/snapshots.ts"
+import { streamPlans } from "./checks/runtime/streams.ts"
 import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
+import type { Runtime } from "./subject/runtime.ts"
 import type { Wrapper } from "./subject/wrapper.ts"
 import { loadVectors } from "./vectors.ts"
 
 /** All checks, by the kind of subject that they are about. */
 export interface Suite {
   readonly wrapper: readonly Check<Wrapper>[]
+  readonly runtime: readonly Check<Runtime>[]
 }
 
 export async function loadSuite(): Promise<Suite> {
   const vectors = await loadVectors()
+  const requests = [...requestPlans, ...requestVectorPlans(vectors)]
+  const machines = [...lifePlans, ...namePlans, ...streamPlans, ...snapshotPlans, ...restartPlans]
   return {
     wrapper: [
       ...vectorChecks(vectors),
@@ -26,5 +38,6 @@ export async function loadSuite(): Promise<Suite> {
       ...signChecks,
       ...verifyChecks,
     ],
+    runtime: [...requests, ...machines].map(onRuntime),
   }
 }

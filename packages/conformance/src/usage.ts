@@ -1,4 +1,6 @@
 export const USAGE = `Usage: ovms-conformance wrapper PROGRAM [options]
+       ovms-conformance runtime --start COMMAND [options]
+       ovms-conformance runtime --socket PATH [options]
        ovms-conformance --list
 
 Tests an implementation of OVMS from outside (spec/conformance.md).
@@ -6,6 +8,9 @@ Tests an implementation of OVMS from outside (spec/conformance.md).
 Subjects:
   wrapper PROGRAM      a reader and writer, behind an executable that answers
                        pack, push, pull, validate, inspect, verify and sign
+  runtime              what serves the runtime API: by a COMMAND that serves it
+                       at $OVMS_CONFORMANCE_HOME/ovm.sock, which is started,
+                       killed and started again; or where it serves already
 
 Options:
   --profile LIST       only checks of these profiles: core, snapshot, signing,

@@ -80,6 +80,8 @@ test("one that accepts everything passes no document that is invalid", async () 
 test.each([
   [["wrapper"], "which PROGRAM"],
   [["wrapper", "/nowhere"], "/nowhere is not an executable file"],
+  [["runtime"], "--socket PATH, or --start COMMAND"],
+  [["runtime", "--start", "/bin/true"], "ended as soon as it was started"],
   [["reader", "x"], 'no subject "reader"'],
   [["wrapper", WRAPPER, "--only", "nothing-has-this"], "no check has this"],
   [["wrapper", WRAPPER, "--profile", "all"], '"all" is none of core'],

@@ -28,6 +28,9 @@ export function kernelOf(fill: number, size = 4096): Buffer {
 
 export interface Changes {
   readonly kernel?: Buffer
+  /** Of the OVMS manifest. */
+  readonly document?: object
+  readonly diskless?: boolean
   /** Of the OCI manifest and of its kernel's descriptor. */
   readonly oci?: object
   readonly layer?: object
@@ -50,7 +53,8 @@ export function artifactOf(changes: Changes = {}): Artifact {
     os: "linux",
     architecture: "amd64",
     kernel: { ref: digestOf(kernel), args: "console=ttyS0" },
-    diskLayers: [{ ref: digestOf(disk), format: "raw", size: disk.length }],
+    ...(!changes.diskless && { diskLayers: [{ ref: digestOf(disk), format: "raw", size: disk.length }] }),
+    ...changes.document,
   }
   const manifest = Buffer.from(JSON.stringify(document))
   const described = (mediaType: string, bytes: Buffer, title: string): Descriptor => ({
@@ -65,7 +69,7 @@ export function artifactOf(changes: Changes = {}): Artifact {
   const layers = [
     { ...described(typed("kernel.v1"), kernel, "kernel.bin"), ...changes.layer },
     { ...tar, annotations: { ...tar.annotations, "ovms.format": "raw" } },
-  ]
+  ].slice(0, changes.diskless ? 1 : 2)
   const plain = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf(empty), size: 2 }
   const oci = {
     schemaVersion: 2,
@@ -81,7 +85,7 @@ export function artifactOf(changes: Changes = {}): Artifact {
     digest: digestOf(bytes),
     manifest,
     kernel,
-    blobs: [manifest, kernel, disk, ...(changes.plain ? [empty] : [])],
+    blobs: [manifest, kernel, ...(changes.diskless ? [] : [disk]), ...(changes.plain ? [empty] : [])],
   }
 }
 

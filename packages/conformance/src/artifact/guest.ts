@@ -1,0 +1,21 @@
+import { gunzipSync } from "node:zlib"
+import guest from "@ovms/spec/vectors/guest.json" with { type: "json" }
+import { digestOf } from "../registry/content.ts"
+import { type Artifact, artifactOf } from "./make.ts"
+
+/** Bytes of RAM of the suite's guest. */
+export const GUEST_MEMORY = 32 << 20
+
+/** A machine with the suite's guest (spec/vectors/README.md), and `more` behind its kernel, and no disk. */
+export function guestArtifact(more: Uint8Array = new Uint8Array()): Artifact {
+  const kernel = Buffer.concat([gunzipSync(Buffer.from(guest.gzip, "base64")), more])
+  return artifactOf({
+    kernel,
+    document: {
+      name: "conformance",
+      kernel: { ref: digestOf(kernel), args: "console=ttyS0 tick_ms=100" },
+      resources: { memory: GUEST_MEMORY, vcpus: 1 },
+    },
+    diskless: true,
+  })
+}

@@ -1,0 +1,168 @@
+import { must } from "../../check.ts"
+import type { Instance } from "../../subject/runtime.ts"
+import type { Plan, Scene } from "./plan.ts"
+
+/** The highest number that the guest has counted to. */
+export function ticks(text: string): number {
+  return Math.max(0, ...[...text.matchAll(/TICK (\d+)\r?\n/g)].map(([, n]) => Number(n)))
+}
+
+/** A guest that ends by itself. */
+function ends(
+  name: string,
+  covers: readonly string[],
+  args: string,
+  look: (instance: Instance) => void,
+): Plan {
+  return {
+    name: `ends-by-${name}`,
+    covers,
+    async run({ runtime, boot }) {
+      const id = await boot(`ticks=3 ${args}`)
+      look(await runtime.reaches(id, "stopped", "failed"))
+      must((await runtime.logs(id)).includes("GUEST-READY"), "the console of the machine that ended is gone")
+    },
+  }
+}
+
+async function removed({ runtime }: Scene, id: string): Promise<void> {
+  await runtime.refused("GET /status/{instance_id}", "OVM_INSTANCE_UNKNOWN", id)
+  const { instances } = await runtime.ask<{ instances: readonly Instance[] }>("GET /instances")
+  must(!instances.some((one) => one.instance_id === id), "the list has what was deleted")
+}
+
+export const lifePlans: readonly Plan[] = [
+  {
+    name: "boots",
+    covers: ["OVMS-API-020", "OVMS-API-024", "OVMS-API-060", "OVMS-API-070", "OVMS-GST-011", "OVMS-GST-020"],
+    async run({ runtime, boot }) {
+      const id = await boot("word=suite-7")
+      const text = await runtime.says(id, /TICK 2\r?\n/)
+      must(/CMDLINE \[.*word=suite-7.*\]/.test(text), "the guest does not have the arguments of the start")
+      const instance = await runtime.status(id)
+      must(instance.state === "running", `a guest that counts is ${instance.state}`)
+      must(/^sha256:[0-9a-f]{64}$/.test(instance.image.digest ?? ""), "the image has no digest")
+    },
+  },
+  {
+    name: "memory",
+    covers: ["OVMS-API-032", "OVMS-GST-001"],
+    async run({ runtime, boot }) {
+      const id = await boot("", { memory: 64 << 20 })
+      const kib = Number(/ram_kib=(\d+)/.exec(await runtime.logs(id))?.[1])
+      must(kib > 60 * 1024 && kib <= 64 * 1024, `the guest finds ${kib} KiB of RAM, and not 64 MiB`)
+      must((await runtime.status(id)).resources.memory === 64 << 20, "resources.memory is another number")
+    },
+  },
+  {
+    name: "stop",
+    covers: ["OVMS-API-041", "OVMS-API-045", "OVMS-STA-003", "OVMS-API-073"],
+    async run({ runtime, boot }) {
+      const id = await boot()
+      const body = { instance_id: id, grace_ms: 0 }
+      const { status } = await runtime.ask<{ status: string }>("POST /stop", "", { body })
+      must(/^(stopping|stopped)$/.test(status), `the stop was answered with ${status}`)
+      const ended = await runtime.reaches(id, "stopped")
+      must(/^(ended|killed)$/.test(ended.stop_method ?? ""), `stop_method is ${ended.stop_method}`)
+      must((await runtime.logs(id)).includes("GUEST-READY"), "the console is gone")
+      await runtime.ask("POST /stop", "", { body })
+    },
+  },
+  {
+    name: "power-button",
+    covers: ["OVMS-API-040", "OVMS-GST-050"],
+    async run({ runtime, boot }) {
+      const id = await boot("button=1")
+      await runtime.says(id, /TICK 1\r?\n/)
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 30000 } })
+      const { stop_method } = await runtime.reaches(id, "stopped")
+      must(stop_method === "guest", `the guest heard no power button: stop_method is ${stop_method}`)
+    },
+  },
+  {
+    name: "stop-of-the-stopped",
+    covers: ["OVMS-API-043"],
+    async run({ runtime, create }) {
+      const id = await create()
+      await runtime.ask("POST /stop", "", { body: { instance_id: id } })
+    },
+  },
+  {
+    name: "delete",
+    covers: ["OVMS-API-080", "OVMS-API-081", "OVMS-API-082"],
+    async run(scene) {
+      const id = await scene.boot()
+      const operation = "DELETE /instances/{instance_id}"
+      await scene.runtime.refused(operation, "OVM_STATE_CONFLICT", id)
+      await scene.runtime.ask(operation, id, { query: "force=true" })
+      await removed(scene, id)
+    },
+  },
+  {
+    name: "pause",
+    covers: ["OVMS-API-140", "OVMS-API-143", "OVMS-STA-033"],
+    async run({ runtime, boot }) {
+      const id = await boot()
+      const again = async (verb: "pause" | "resume", wanted: string) => {
+        const { status } = await runtime.ask<{ status: string }>(`POST /instances/{instance_id}/${verb}`, id)
+        must(status === wanted, `the ${verb} was answered with ${status}`)
+      }
+      for (let twice = 0; twice < 2; twice++) await again("pause", "paused")
+      must((await runtime.status(id)).reason === "request", "reason of the paused instance is not request")
+      const before = ticks(await runtime.logs(id))
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      const stood = ticks(await runtime.logs(id)) - before
+      must(stood <= 1, `the guest that is paused went on for ${stood} ticks`)
+      for (let twice = 0; twice < 2; twice++) await again("resume", "running")
+      must((await runtime.status(id)).reason === undefined, "reason is there although it runs")
+      await runtime.until("the guest goes on", async () => ticks(await runtime.logs(id)) > before + 3)
+    },
+  },
+  {
+    name: "pause-of-the-stopped",
+    covers: ["OVMS-API-141", "OVMS-STA-006"],
+    async run({ runtime, create }) {
+      const id = await create()
+      for (const verb of ["pause", "resume"])
+        await runtime.refused(`POST /instances/{instance_id}/${verb}`, "OVM_STATE_CONFLICT", id)
+    },
+  },
+  ends("power-off", ["OVMS-STA-001", "OVMS-API-062", "OVMS-API-341"], "off=1", ({ state, exit }) => {
+    must(state === "stopped" && exit?.reason === "guest-shutdown", `it is ${state}: ${exit?.reason}`)
+  }),
+  ends("reset", ["OVMS-STA-031", "OVMS-GST-051"], "", ({ state, exit }) => {
+    must(state === "stopped" && exit?.reason === "guest-reset", `it is ${state}: ${exit?.reason}`)
+  }),
+  ends("panic", ["OVMS-STA-030", "OVMS-GST-052"], "panic=1", ({ state, exit, error }) => {
+    must(state === "failed" && exit?.reason === "guest-panic", `it is ${state}: ${exit?.reason}`)
+    must(error?.code === "OVM_GUEST_PANICKED", `its error is ${error?.code}`)
+  }),
+  ends("result", ["OVMS-STA-047", "OVMS-GST-053"], "result=7", ({ state, exit }) => {
+    must(state === "stopped" && exit?.reason === "result", `it is ${state}: ${exit?.reason}`)
+    must(exit.status === 7, `the result is ${exit.status}, and not 7`)
+  }),
+  {
+    name: "started-again",
+    covers: ["OVMS-API-163", "OVMS-API-166"],
+    async run({ runtime, boot }) {
+      const id = await boot("ticks=5 off=1 word=again")
+      await runtime.reaches(id, "stopped")
+      await runtime.ask("POST /instances/{instance_id}/start", id)
+      const text = await runtime.says(id, /CMDLINE \[.*word=again.*\]/)
+      must(text.split("GUEST-READY").length === 2, "the console did not begin anew")
+      const previous = await runtime.logs(id, "previous=true")
+      must(previous.includes("GUEST-OFF"), "the console of the life before is not there with previous=true")
+    },
+  },
+  {
+    name: "created-then-started",
+    covers: ["OVMS-API-170"],
+    async run({ runtime, create }) {
+      const id = await create()
+      const { state, exit } = await runtime.status(id)
+      must(state === "stopped" && exit === undefined, `what was made is ${state}, and ended: ${exit?.reason}`)
+      await runtime.ask("POST /instances/{instance_id}/start", id)
+      await runtime.says(id, /GUEST-READY/)
+    },
+  },
+]

@@ -1,0 +1,101 @@
+import { isDeepStrictEqual } from "node:util"
+import { must } from "../../check.ts"
+import type { Plan } from "./plan.ts"
+
+const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
+
+export const namePlans: readonly Plan[] = [
+  {
+    name: "name-in-use",
+    covers: ["OVMS-API-031"],
+    async run({ runtime, create }) {
+      const name = unique()
+      const id = await create({ name })
+      must((await runtime.status(id)).name === name, "the instance does not have the name of its start")
+      const body = { manifest: runtime.guest, overrides: { name } }
+      await runtime.refused("POST /start", "OVM_NAME_IN_USE", "", { body })
+    },
+  },
+  {
+    name: "names-made-up",
+    covers: ["OVMS-API-031"],
+    async run({ runtime, create }) {
+      const [first, second] = [await runtime.status(await create()), await runtime.status(await create())]
+      must(first.name !== second.name, `two instances have the name ${first.name}`)
+    },
+  },
+  {
+    name: "rename",
+    covers: ["OVMS-API-173", "OVMS-API-174"],
+    async run({ runtime, create }) {
+      const [name, other] = [unique(), unique()]
+      const id = await create({ name })
+      await create({ name: other })
+      const operation = "POST /instances/{instance_id}/rename"
+      await runtime.refused(operation, "OVM_NAME_IN_USE", id, { body: { name: other } })
+      const next = unique()
+      await runtime.ask(operation, id, { body: { name: next } })
+      must((await runtime.status(id)).name === next, "it has another name than it was given")
+    },
+  },
+  {
+    name: "labels",
+    covers: ["OVMS-API-380", "OVMS-API-381"],
+    async run({ runtime, create }) {
+      const labels = { "example.com/role": "suite", empty: "" }
+      const with_ = await runtime.status(await create({ labels }))
+      must(isDeepStrictEqual(with_.labels, labels), `the labels are ${JSON.stringify(with_.labels)}`)
+      must((await runtime.status(await create())).labels === undefined, "labels are there that nobody gave")
+    },
+  },
+  {
+    name: "unknown-vmm",
+    covers: ["OVMS-API-035"],
+    async run({ runtime }) {
+      const body = { manifest: runtime.guest, overrides: { vmm: "no-such-vmm" } }
+      await runtime.refused("POST /start", /^OVM_(?!INTERNAL)/, "", { body })
+    },
+  },
+  {
+    name: "auto-remove",
+    covers: ["OVMS-API-183"],
+    async run({ runtime, start }) {
+      const overrides = { args: "console=ttyS0 tick_ms=100 ticks=2 off=1", autoRemove: true }
+      const id = await start({ manifest: runtime.guest, overrides })
+      await runtime.until("the instance is removed", async () => {
+        const { status } = await runtime.raw("GET", `/status/${id}`)
+        return status === 404
+      })
+      const both = { ...overrides, restart: "always" }
+      const body = { manifest: runtime.guest, overrides: both }
+      await runtime.refused("POST /start", "OVM_REQUEST_INVALID", "", { body })
+    },
+  },
+  {
+    name: "volumes",
+    covers: ["OVMS-VOL-001", "OVMS-VOL-002", "OVMS-VOL-004", "OVMS-VOL-007"],
+    async run({ runtime, create }) {
+      const name = unique()
+      const body = { name, size: 1 << 20 }
+      await runtime.ask("POST /volumes", "", { body })
+      try {
+        await runtime.refused("POST /volumes", "OVM_NAME_IN_USE", "", { body })
+        const machine = (volume: string) => ({
+          manifest: runtime.guest,
+          overrides: { volumes: [{ name: volume }] },
+        })
+        await runtime.refused("POST /start", "OVM_VOLUME_UNKNOWN", "", { body: machine(unique()) })
+        await create({ volumes: [{ name }] })
+        await runtime.refused("DELETE /volumes/{name}", "OVM_VOLUME_IN_USE", name)
+      } finally {
+        const { instances } = await runtime.ask<{
+          instances: { instance_id: string; volumes?: { name: string }[] }[]
+        }>("GET /instances")
+        for (const { instance_id, volumes } of instances)
+          if (volumes?.some((one) => one.name === name))
+            await runtime.ask("DELETE /instances/{instance_id}", instance_id)
+        await runtime.ask("DELETE /volumes/{name}", name)
+      }
+    },
+  },
+]

@@ -1,0 +1,73 @@
+import { type Check, type CheckCall, must, type Profile } from "../../check.ts"
+import type { Runtime } from "../../subject/runtime.ts"
+
+/** A runtime in a check: what it starts is gone afterwards. */
+export interface Scene extends CheckCall {
+  readonly runtime: Runtime
+  /** Starts the suite's guest, with these arguments of its own; its ID, once it runs. */
+  boot(args?: string, overrides?: object): Promise<string>
+  /** Asks for a start that has to succeed; the ID. */
+  start(body: object): Promise<string>
+  /** Makes an instance that does not run. */
+  create(overrides?: object): Promise<string>
+}
+
+export interface Plan {
+  readonly name: string
+  readonly profile?: Profile
+  readonly covers: readonly string[]
+  readonly alone?: boolean
+  run(scene: Scene): Promise<void>
+}
+
+interface Started {
+  readonly instance_id: string
+  readonly status: string
+}
+
+export function onRuntime(plan: Plan): Check<Runtime> {
+  return {
+    name: `runtime/${plan.name}`,
+    profile: plan.profile ?? "core",
+    covers: plan.covers,
+    ...(plan.alone && { alone: true }),
+    async run(subject, call) {
+      const runtime = subject.with(call.signal)
+      const made: string[] = []
+      const kept = ({ instance_id }: Started) => {
+        made.push(instance_id)
+        return instance_id
+      }
+      const scene: Scene = {
+        ...call,
+        runtime,
+        start: async (body) => {
+          const answer = await runtime.ask<Started>("POST /start", "", { body })
+          must(/^(starting|running)$/.test(answer.status), `a start was answered with ${answer.status}`)
+          return kept(answer)
+        },
+        create: async (overrides) =>
+          kept(await runtime.ask("POST /instances", "", { body: { manifest: runtime.guest, overrides } })),
+        boot: async (args = "", overrides = {}) => {
+          const line = `console=ttyS0 tick_ms=100 ${args}`.trim()
+          const body = { manifest: runtime.guest, overrides: { args: line, ...overrides } }
+          const id = await scene.start(body)
+          await runtime.says(id, /GUEST-READY[^\n]*\n/)
+          return id
+        },
+      }
+      try {
+        await plan.run(scene)
+      } finally {
+        await removed(subject, made)
+      }
+    },
+  }
+}
+
+/** Whatever a check came to, and although its own time may be over. */
+async function removed(subject: Runtime, ids: readonly string[]): Promise<void> {
+  const runtime = subject.with(AbortSignal.timeout(20_000))
+  for (const id of ids)
+    await runtime.raw("DELETE", `/instances/${id}`, { query: "force=true" }).catch(() => {})
+}

@@ -1,0 +1,193 @@
+import { execFile } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { must } from "../../check.ts"
+import { digestOf } from "../../registry/content.ts"
+import { errorOf, OPERATIONS } from "../../subject/answers.ts"
+import type { Instance, Runtime } from "../../subject/runtime.ts"
+import type { Plan } from "./plan.ts"
+
+interface List {
+  readonly instances: readonly Instance[]
+}
+
+/** A start that has to be refused, and to leave nothing behind. */
+async function startRefused(runtime: Runtime, code: string | RegExp, body: object) {
+  const mark = `refused-${process.hrtime.bigint()}`
+  const overrides = { ...("overrides" in body ? (body.overrides as object) : {}), labels: { mark } }
+  const error = await runtime.refused("POST /start", code, "", { body: { ...body, overrides } })
+  const { instances } = await runtime.ask<List>("GET /instances")
+  must(!instances.some(({ labels }) => labels?.mark === mark), "the start that was refused left an instance")
+  return error
+}
+
+export const requestPlans: readonly Plan[] = [
+  {
+    name: "health",
+    covers: ["OVMS-API-010"],
+    async run({ runtime }) {
+      await runtime.ask("GET /health")
+    },
+  },
+  {
+    name: "info",
+    covers: ["OVMS-API-010", "OVMS-API-090", "OVMS-API-092"],
+    async run({ runtime }) {
+      const { vmms } = await runtime.ask<{ vmms: readonly { version?: string; error?: object }[] }>(
+        "GET /info",
+      )
+      must(vmms.length > 0, "GET /info lists no VMM")
+      for (const vmm of vmms) must(vmm.version ?? vmm.error, "a VMM has neither a version nor an error")
+    },
+  },
+  {
+    name: "lists",
+    covers: ["OVMS-API-010"],
+    async run({ runtime }) {
+      for (const operation of ["GET /instances", "GET /volumes", "GET /networks"])
+        await runtime.ask(operation)
+    },
+  },
+  {
+    name: "unknown-path",
+    covers: ["OVMS-API-013", "OVMS-ERR-001", "OVMS-ERR-002", "OVMS-ERR-003"],
+    async run({ runtime }) {
+      for (const path of ["/", "/nowhere", "/start/now", "/instances/a/b/c", "/%00", "/..//health"])
+        must(
+          errorOf(path, await runtime.raw("GET", path)).code === "OVM_ROUTE_UNKNOWN",
+          `${path} is no path of the API, and not answered so`,
+        )
+    },
+  },
+  {
+    name: "methods",
+    covers: ["OVMS-API-013", "OVMS-API-161"],
+    async run({ runtime }) {
+      const known = new Map<string, string[]>()
+      for (const operation of Object.keys(OPERATIONS)) {
+        const [method = "", path = ""] = operation.split(" ")
+        known.set(path, [...(known.get(path) ?? []), method])
+      }
+      for (const [path, methods] of known) {
+        const reply = await runtime.raw("PATCH", path.replace(/\{[a-z_]+\}/, "x"))
+        must(
+          errorOf(path, reply).code === "OVM_METHOD_NOT_ALLOWED",
+          `PATCH ${path} is not refused as a method`,
+        )
+        const allowed = String(reply.headers.allow ?? "")
+        for (const method of methods)
+          must(allowed.includes(method), `Allow of ${path} lacks ${method}: ${allowed}`)
+      }
+    },
+  },
+  {
+    name: "unknown-instance",
+    covers: ["OVMS-API-014"],
+    async run({ runtime }) {
+      const ids = ["x", "x".repeat(5000), "00000000-0000-4000-8000-000000000000", "../info", "%2e%2e"]
+      for (const id of ids) await runtime.refused("GET /status/{instance_id}", "OVM_INSTANCE_UNKNOWN", id)
+    },
+  },
+  {
+    name: "part-of-an-id",
+    covers: ["OVMS-API-014"],
+    async run({ runtime, create }) {
+      const id = await create()
+      for (const part of [id.slice(0, -1), id.slice(0, 8), id.toUpperCase().replace(/^\d*$/, "X")])
+        if (part !== id) await runtime.refused("GET /status/{instance_id}", "OVM_INSTANCE_UNKNOWN", part)
+    },
+  },
+  {
+    name: "query",
+    covers: ["OVMS-API-015", "OVMS-API-162"],
+    async run({ runtime, create }) {
+      const id = await create()
+      const operation = "GET /logs/{instance_id}"
+      for (const query of ["follow=maybe", "follow=false&follow=false", "nonsense=1", "follow="])
+        await runtime.refused(operation, "OVM_REQUEST_INVALID", id, { query })
+    },
+  },
+  {
+    name: "unknown-member-named",
+    covers: ["OVMS-API-011", "OVMS-API-012", "OVMS-ERR-005"],
+    async run({ runtime }) {
+      const bodies = [
+        { manifest: "a", surplus: 1 },
+        { manifest: "a", overrides: { surplus: 1 } },
+      ]
+      for (const body of bodies) {
+        const { message } = await runtime.refused("POST /start", "OVM_REQUEST_INVALID", "", { body })
+        must(message.includes("surplus"), `the message does not name the member: ${message}`)
+      }
+    },
+  },
+  {
+    name: "large-body",
+    covers: ["OVMS-LIM-010"],
+    async run({ runtime }) {
+      const body = Buffer.from(JSON.stringify({ manifest: "a".repeat(100_000) }))
+      await runtime.refused("POST /start", "OVM_REQUEST_TOO_LARGE", "", { body })
+    },
+  },
+  {
+    name: "relative-path",
+    covers: ["OVMS-API-021"],
+    async run({ runtime }) {
+      for (const manifest of ["./here", "../there"])
+        await startRefused(runtime, "OVM_REQUEST_INVALID", { manifest })
+    },
+  },
+  {
+    name: "nothing-there",
+    covers: ["OVMS-API-022", "OVMS-API-160"],
+    async run({ runtime, folder }) {
+      await startRefused(runtime, /^OVM_(?!INTERNAL)/, { manifest: join(folder, "nothing") })
+      await startRefused(runtime, /^OVM_(?!INTERNAL)/, { manifest: `/${"x/".repeat(2000)}` })
+    },
+  },
+  {
+    name: "damaged-kernel",
+    covers: ["OVMS-API-022", "OVMS-REF-013", "OVMS-SEC-001"],
+    async run({ runtime, folder }) {
+      // Nobody has this kernel yet.
+      const artifact = guestArtifact(randomBytes(16))
+      const other = Buffer.from(artifact.kernel)
+      other.writeUInt8((other.at(-1) ?? 0) ^ 1, other.length - 1)
+      const layout = await writeLayout(join(folder, "damaged"), artifact)
+      // The blob has the name that it should have, and other bytes.
+      await writeFile(join(layout, "blobs/sha256", digestOf(artifact.kernel).slice(7)), other)
+      await startRefused(runtime, "OVM_DIGEST_MISMATCH", { manifest: layout })
+    },
+  },
+  {
+    name: "all-faults",
+    covers: ["OVMS-API-022", "OVMS-ERR-006"],
+    async run({ runtime, folder }) {
+      const file = join(folder, "manifest.json")
+      await writeFile(file, JSON.stringify({ schemaVersion: 1, name: "x", surplus: true }))
+      const { detail } = await startRefused(runtime, "OVM_MANIFEST_INVALID", { manifest: file })
+      const faults = Array.isArray(detail) ? detail : []
+      must(faults.length > 1, "detail does not have all faults of the manifest")
+      for (const fault of faults)
+        for (const name of ["document", "pointer", "requirement", "code", "message"])
+          must(typeof fault[name] === "string", `a fault in detail has no ${name}`)
+    },
+  },
+  {
+    name: "pipe-and-device",
+    covers: ["OVMS-SEC-045", "OVMS-SEC-048", "OVMS-API-160"],
+    async run({ runtime, folder }) {
+      const pipe = join(folder, "pipe")
+      await promisify(execFile)("mkfifo", [pipe])
+      for (const manifest of [pipe, "/dev/zero"]) {
+        const refusal = startRefused(runtime, "OVM_FILE_UNREADABLE", { manifest })
+        await runtime.ask("GET /health")
+        await refusal
+      }
+    },
+  },
+]

@@ -1,0 +1,51 @@
+import { must, skip } from "../../check.ts"
+import { ticks } from "./life.ts"
+import type { Plan, Scene } from "./plan.ts"
+
+/** Kills the runtime, lets `meanwhile` pass, and starts it again. */
+async function killed({ runtime, signal }: Scene, meanwhile: () => Promise<void> = async () => {}) {
+  const { harness } = runtime
+  if (!harness) skip("the runtime was not started by the suite: see --start")
+  await harness.kill()
+  await meanwhile()
+  await harness.start(signal)
+}
+
+export const restartPlans: readonly Plan[] = [
+  {
+    name: "killed-with-machines",
+    covers: ["OVMS-STA-010", "OVMS-STA-011"],
+    alone: true,
+    async run(scene) {
+      const { runtime, boot, create } = scene
+      const id = await boot()
+      const made = await create()
+      const before = await runtime.status(id)
+      const counted = ticks(await runtime.logs(id))
+      await killed(scene, () => new Promise((resolve) => setTimeout(resolve, 1500)))
+      const after = await runtime.reaches(id, "running")
+      must(after.name === before.name, `its name is ${after.name}, and was ${before.name}`)
+      const text = await runtime.says(id, new RegExp(`TICK ${counted + 10}\\r?\\n`))
+      must(text.split("GUEST-READY").length === 2, "the machine was booted again")
+      for (let n = 1; n <= counted + 10; n++)
+        must(
+          new RegExp(`TICK ${n}\\r?\\n`).test(text),
+          `what the guest wrote meanwhile is missing: TICK ${n}`,
+        )
+      must((await runtime.status(made)).state === "stopped", "what had not been started is another now")
+    },
+  },
+  {
+    name: "ended-meanwhile",
+    covers: ["OVMS-STA-013"],
+    alone: true,
+    async run(scene) {
+      const { runtime, boot } = scene
+      const id = await boot("ticks=15 off=1")
+      await killed(scene, () => new Promise((resolve) => setTimeout(resolve, 4000)))
+      const { state, exit } = await runtime.reaches(id, "stopped", "failed")
+      must(exit, `it is ${state}, and its end is not told`)
+      must((await runtime.logs(id)).includes("GUEST-OFF"), "the end of its console is missing")
+    },
+  },
+]

@@ -1,0 +1,108 @@
+import { must } from "../../check.ts"
+import { ticks } from "./life.ts"
+import type { Plan, Scene } from "./plan.ts"
+
+interface Snapshot {
+  readonly snapshot_ref: string
+}
+
+const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
+
+/** A running machine, and a snapshot of it under a name. */
+async function snapshotted({ runtime, boot }: Scene, request: object = {}) {
+  const source = await boot("word=snapshotted")
+  await runtime.says(source, /TICK 5\r?\n/)
+  const tag = unique()
+  const counted = ticks(await runtime.logs(source))
+  const body = { instance_id: source, tag, ...request }
+  const { snapshot_ref } = await runtime.ask<Snapshot>("POST /snapshot", "", { body })
+  must(/^sha256:[0-9a-f]{64}$/.test(snapshot_ref), `snapshot_ref is ${snapshot_ref}`)
+  return { source, counted, snapshot: snapshot_ref, manifest: `localhost/conformance:${tag}` }
+}
+
+/** The first number that a machine has counted to. */
+function firstTick(text: string): number {
+  return Number(/TICK (\d+)\r?\n/.exec(text)?.[1] ?? 0)
+}
+
+/** What the guest has found in its memory, oldest first: it says so again whenever it was told of a new one. */
+function generationIds(text: string): string[] {
+  return [...text.matchAll(/VMGENID addr=\w+ id=(\w{32})\r?\n/g)].map(([, id = ""]) => id)
+}
+
+/** A UUID as the guest reads it: GUIDs are in memory with their first three fields the lowest byte first. */
+function inMemory(id: string): string {
+  const [a, b, c, d, e] = id.split("-")
+  const swapped = (hex = "") => (hex.match(/../g) ?? []).reverse().join("")
+  return swapped(`${d}${e}`) + swapped(`${swapped(a)}${swapped(b)}${swapped(c)}`)
+}
+
+function plan(name: string, covers: readonly string[], run: Plan["run"]): Plan {
+  return { name: `snapshot/${name}`, covers, run, profile: "snapshot" }
+}
+
+export const snapshotPlans: readonly Plan[] = [
+  plan("goes-on", ["OVMS-API-053", "OVMS-API-054", "OVMS-SNP-090"], async (scene) => {
+    const { runtime, start } = scene
+    const { source, counted, snapshot, manifest } = await snapshotted(scene)
+    const clone = await start({ manifest })
+    const text = await runtime.says(clone, /TICK \d+\r?\n/)
+    must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on")
+    must(firstTick(text) > 1 && firstTick(text) >= counted, `the clone counts from ${firstTick(text)} on`)
+    const { snapshot: from } = await runtime.status(clone)
+    must(from === snapshot, `the clone says that it goes on from ${from}`)
+    must((await runtime.status(source)).state === "running", "the source does not run any more")
+    await runtime.says(source, new RegExp(`TICK ${counted + 5}\\r?\\n`))
+  }),
+  plan("clones-differ", ["OVMS-SNP-090"], async (scene) => {
+    const { runtime, start } = scene
+    const { source, manifest } = await snapshotted(scene)
+    const clones = [await start({ manifest }), await start({ manifest })]
+    const ids = []
+    for (const clone of clones) {
+      const { generation_id } = await runtime.reaches(clone, "running")
+      must(generation_id, "the clone has no generation_id")
+      ids.push(generation_id)
+      await runtime.until("the guest has the generation ID of its own", async () =>
+        generationIds(await runtime.logs(clone)).includes(inMemory(generation_id)),
+      )
+    }
+    const old = generationIds(await runtime.logs(source)).at(-1)
+    must(new Set([...ids.map(inMemory), old]).size === 3, "two machines have the same generation ID")
+  }),
+  plan("stop", ["OVMS-API-054"], async (scene) => {
+    const { runtime } = scene
+    const { source } = await snapshotted(scene, { stop: true })
+    await runtime.reaches(source, "stopped")
+  }),
+  plan("paused-stays-paused", ["OVMS-API-054"], async ({ runtime, boot }) => {
+    const id = await boot()
+    await runtime.says(id, /TICK 2\r?\n/)
+    await runtime.ask("POST /instances/{instance_id}/pause", id)
+    await runtime.ask("POST /snapshot", "", { body: { instance_id: id, tag: unique() } })
+    const { state, reason } = await runtime.status(id)
+    must(state === "paused" && reason === "request", `the machine that was paused is ${state}: ${reason}`)
+  }),
+  plan("of-the-stopped", ["OVMS-API-052"], async ({ runtime, create }) => {
+    const body = { instance_id: await create(), tag: unique() }
+    await runtime.refused("POST /snapshot", "OVM_STATE_CONFLICT", "", { body })
+  }),
+  plan("another-memory", ["OVMS-SNP-077", "OVMS-SNP-074"], async (scene) => {
+    const { manifest } = await snapshotted(scene)
+    const body = { manifest, overrides: { memory: 64 << 20 } }
+    const { detail } = await scene.runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+    const fields = Array.isArray(detail) ? detail.map(({ field }) => field) : []
+    must(fields.includes("/resources/memory"), `detail names ${fields.join(", ") || "nothing"}`)
+  }),
+  plan("only-once", ["OVMS-SNP-091", "OVMS-SNP-141"], async (scene) => {
+    const { runtime, start } = scene
+    const { manifest } = await snapshotted(scene, { multi_resume: "deny" })
+    await start({ manifest })
+    await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: { manifest } })
+  }),
+  plan("boot-in-its-place", ["OVMS-API-038"], async (scene) => {
+    const { manifest } = await snapshotted(scene)
+    const id = await scene.start({ manifest, overrides: { resume: false } })
+    await scene.runtime.says(id, /GUEST-READY/)
+  }),
+]

@@ -1,0 +1,83 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import { mkdir, mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Failure } from "../check.ts"
+import { exchange } from "./exchange.ts"
+import { killMarked, MARK } from "./leftovers.ts"
+
+/** How long a runtime has until it answers. */
+const START_MS = 60_000
+
+/** Starts, kills and starts again a runtime by a command (spec/conformance.md, "Runtimes"). */
+export class Harness {
+  readonly #mark = randomUUID()
+  #child: ChildProcess | undefined
+
+  private constructor(
+    private readonly command: string,
+    /** The folder of its data, with the socket in it. */
+    readonly home: string,
+  ) {}
+
+  static async create(command: string): Promise<Harness> {
+    const home = join(await mkdtemp(join(tmpdir(), "ovms-runtime-")), "home")
+    await mkdir(home, { mode: 0o700 })
+    return new Harness(command, home)
+  }
+
+  get socket(): string {
+    return join(this.home, "ovm.sock")
+  }
+
+  /** Returns once it answers. Throws Failure if it does not, or ends. */
+  async start(signal: AbortSignal): Promise<void> {
+    const child = spawn("/bin/sh", ["-c", `exec ${this.command}`], {
+      cwd: this.home,
+      env: { ...process.env, OVMS_CONFORMANCE_HOME: this.home, [MARK]: this.#mark },
+      stdio: "ignore",
+      detached: true,
+    })
+    this.#child = child
+    let ended = false
+    child.on("error", () => (ended = true))
+    child.on("exit", () => (ended = true))
+    const deadline = performance.now() + START_MS
+    while (performance.now() < deadline && !signal.aborted) {
+      if (ended) throw new Failure(`the runtime ended as soon as it was started: ${this.command}`)
+      const health = { method: "GET", path: "/health", signal: AbortSignal.timeout(5000) }
+      const reply = await exchange(this.socket, health).catch(() => undefined)
+      if (reply?.status === 200) return
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    throw new Failure(`the runtime does not answer on ${this.socket}`)
+  }
+
+  /** Ends the runtime alone, at once, and returns when it is gone. */
+  async kill(): Promise<void> {
+    const child = this.#child
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.once("exit", resolve))
+    child.kill("SIGKILL")
+    await gone
+  }
+
+  /** Ends all that there is of it, its machines too, and removes its folder. */
+  async close(): Promise<void> {
+    await this.#forget().catch(() => {})
+    await this.kill()
+    // What is killed may have begun something the moment before.
+    while ((await killMarked(this.#mark)) > 0) await new Promise((resolve) => setTimeout(resolve, 100))
+    await rm(join(this.home, ".."), { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  /** What the runtime itself can end: its machines may have an environment of their own, without the mark. */
+  async #forget(): Promise<void> {
+    const ask = (method: string, path: string) =>
+      exchange(this.socket, { method, path, signal: AbortSignal.timeout(10_000) })
+    const { text } = await ask("GET", "/instances")
+    for (const { instance_id } of JSON.parse(text).instances)
+      await ask("DELETE", `/instances/${instance_id}?force=true`)
+  }
+}

@@ -1,0 +1,41 @@
+import { access, constants, mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { Misuse, type Subject } from "../arguments.ts"
+import { guestArtifact } from "../artifact/guest.ts"
+import { writeLayout } from "../artifact/layout.ts"
+import { Failure } from "../check.ts"
+import { Harness } from "./harness.ts"
+import { Runtime } from "./runtime.ts"
+import { Wrapper } from "./wrapper.ts"
+
+export interface Uses<T> {
+  wrapper(wrapper: Wrapper): Promise<T>
+  runtime(runtime: Runtime): Promise<T>
+}
+
+/** Has `uses` work with what is tested, and cleans up behind it. Throws Misuse if it cannot be started. */
+export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses: Uses<T>): Promise<T> {
+  if (subject.kind === "wrapper") return await uses.wrapper(new Wrapper(await executable(subject.program)))
+  const folder = await mkdtemp(join(tmpdir(), "ovms-guest-"))
+  const harness = "start" in subject ? await Harness.create(subject.start) : undefined
+  try {
+    await harness?.start(signal)
+    const guest = await writeLayout(join(folder, "guest"), guestArtifact())
+    const socket = "socket" in subject ? resolve(subject.socket) : (harness?.socket ?? "")
+    return await uses.runtime(new Runtime(socket, guest, harness, signal))
+  } catch (thrown) {
+    throw thrown instanceof Failure ? new Misuse(thrown.message) : thrown
+  } finally {
+    await harness?.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function executable(program: string): Promise<string> {
+  const path = resolve(program)
+  await access(path, constants.X_OK).catch(() => {
+    throw new Misuse(`${path} is not an executable file`)
+  })
+  return path
+}

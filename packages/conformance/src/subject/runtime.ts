@@ -1,0 +1,126 @@
+import { fail, must } from "../check.ts"
+import { type ApiError, errorOf, goodValue } from "./answers.ts"
+import { exchange, type Question, type Reply } from "./exchange.ts"
+import type { Harness } from "./harness.ts"
+
+/** What is said of an instance, as far as checks look at it. */
+export interface Instance {
+  readonly instance_id: string
+  readonly name: string
+  readonly state: string
+  readonly reason?: string
+  readonly exit?: { readonly reason: string; readonly status?: number }
+  readonly error?: ApiError
+  readonly snapshot?: string
+  readonly generation_id?: string
+  readonly stop_method?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly resources: { readonly memory?: number; readonly vcpus?: number }
+  readonly image: { readonly digest?: string }
+}
+
+export interface Asking {
+  /** A JSON value, or bytes as they are. */
+  readonly body?: unknown
+  readonly query?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly onData?: Question["onData"]
+}
+
+/** A runtime by its socket. Every answer is held against the OpenAPI file and the error model. */
+export class Runtime {
+  constructor(
+    readonly socket: string,
+    /** Path of an OCI layout with the suite's guest. */
+    readonly guest: string,
+    readonly harness: Harness | undefined,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  with(signal: AbortSignal): Runtime {
+    return new Runtime(this.socket, this.guest, this.harness, signal)
+  }
+
+  /** Asks without judging the answer. */
+  raw(method: string, path: string, { body, query, headers, onData }: Asking = {}): Promise<Reply> {
+    const bytes = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body)
+    return exchange(this.socket, {
+      method,
+      path: query === undefined ? path : `${path}?${query}`,
+      signal: this.signal,
+      ...(bytes !== undefined && { body: bytes }),
+      ...(headers && { headers }),
+      ...(onData && { onData }),
+    })
+  }
+
+  /** The value of a good answer to an operation such as `POST /instances/{instance_id}/pause`. */
+  async ask<T>(operation: string, id = "", asking: Asking = {}): Promise<T> {
+    const [method = "", path = ""] = operation.split(" ")
+    const reply = await this.raw(method, placed(path, id), asking)
+    if (reply.status >= 400) {
+      const { code, message } = errorOf(operation, reply)
+      fail(`${operation} was refused with ${code}: ${message.slice(0, 300)}`)
+    }
+    return goodValue(operation, reply) as T
+  }
+
+  /** The error of an operation that has to be refused with `code`. */
+  async refused(operation: string, code: string | RegExp, id = "", asking: Asking = {}): Promise<ApiError> {
+    const [method = "", path = ""] = operation.split(" ")
+    const reply = await this.raw(method, placed(path, id), asking)
+    must(reply.status >= 400, `${operation} was answered with ${reply.status}, and not refused with ${code}`)
+    const error = errorOf(operation, reply)
+    const fits = typeof code === "string" ? error.code === code : code.test(error.code)
+    must(
+      fits,
+      `${operation} was refused with ${error.code}, and not with ${code}: ${error.message.slice(0, 300)}`,
+    )
+    return error
+  }
+
+  status(id: string): Promise<Instance> {
+    return this.ask<Instance>("GET /status/{instance_id}", id)
+  }
+
+  logs(id: string, query?: string): Promise<string> {
+    return this.ask<string>("GET /logs/{instance_id}", id, query === undefined ? {} : { query })
+  }
+
+  /** Looks until `look` gives something; fails with `what` when the time of the check is over. */
+  async until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
+    const deadline = performance.now() + 60_000
+    for (;;) {
+      const found = await look()
+      if (found !== undefined && found !== false) return found
+      must(!this.signal.aborted && performance.now() < deadline, `${what}: not in time`)
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+
+  /** The instance once it is in one of the states. */
+  reaches(id: string, ...states: readonly string[]): Promise<Instance> {
+    return this.until(`the instance is ${states.join(" or ")}`, async () => {
+      const instance = await this.status(id)
+      if (states.includes(instance.state)) return instance
+      const ended = instance.state === "failed" || instance.state === "stopped"
+      must(
+        !ended,
+        `the instance is ${instance.state} (${instance.error?.message ?? instance.exit?.reason}), and not ${states.join(" or ")}`,
+      )
+      return undefined
+    })
+  }
+
+  /** The console once it matches. */
+  says(id: string, words: RegExp): Promise<string> {
+    return this.until(`${words} on the console`, async () => {
+      const text = await this.logs(id)
+      return words.test(text) && text
+    })
+  }
+}
+
+function placed(path: string, id: string): string {
+  return path.replace(/\{[a-z_]+\}/, encodeURIComponent(id))
+}
