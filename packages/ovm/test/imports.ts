@@ -17,7 +17,7 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   cache: ["content"],
   disk: ["content"],
   network: ["host"],
-  vmm: ["disk", "network"],
+  vmm: ["disk", "network", "cache"],
   guest: [],
   images: ["artifact", "registry", "signing", "disk", "ram", "cache"],
   runtime: ["images", "vmm", "guest"],

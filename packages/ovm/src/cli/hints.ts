@@ -25,7 +25,8 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_NO_SPACE:
     "ovm system df shows what takes room; ovm prune frees what nobody uses, ovm rmi and ovm rm the rest",
   OVM_HOST_FAILED: "the kernel says more (dmesg); ulimit -n says how many files may be open",
-  OVM_VMM_MISSING: "install QEMU (Debian: qemu-system-x86); ovm info shows what is found",
+  OVM_VMM_MISSING:
+    "install QEMU (Debian: qemu-system-x86), or Firecracker (docs/firecracker.md); ovm info shows what is found",
   OVM_STORE_BUSY: "try again when the other command has ended",
   OVM_INTERNAL: "this is a fault of ovm: please report it, with what OVM_DEBUG=1 shows",
 }

@@ -1,6 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { PreparedImage } from "../images/prepared.ts"
+import { spokenOf } from "../vmm/available.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { agentBoot } from "./agent-boot.ts"
@@ -89,5 +90,5 @@ export function vmmsInOrder(
   }
   const preferred = image.manifest.runtimeHints?.preferredRuntime ?? []
   const rank = (vmm: Vmm) => (preferred.includes(vmm.name) ? preferred.indexOf(vmm.name) : preferred.length)
-  return vmms.toSorted((a, b) => rank(a) - rank(b))
+  return spokenOf(vmms).toSorted((a, b) => rank(a) - rank(b))
 }

@@ -1,6 +1,7 @@
 import { toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
+import { spokenOf } from "../vmm/available.ts"
 import type { MachineRecord, Usage } from "../vmm/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { agentWarnings, shownAgent } from "./agents.ts"
@@ -74,7 +75,7 @@ export async function factsAbout(options: {
     version,
     pid: process.pid,
     root,
-    vmms: await Promise.all(vmms.map(describe)),
+    vmms: await Promise.all(spokenOf(vmms).map(describe)),
     policy: { ...policy, ...(error && { error: entryOf(error) }) },
   }
 }

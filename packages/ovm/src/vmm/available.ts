@@ -1,6 +1,7 @@
 import { OvmError } from "../errors.ts"
 import { isAdapterName } from "./exec/find.ts"
 import { outside } from "./exec/index.ts"
+import { firecracker } from "./firecracker/index.ts"
 import { qemu } from "./qemu/index.ts"
 import type { Vmm } from "./vmm.ts"
 
@@ -10,8 +11,14 @@ import type { Vmm } from "./vmm.ts"
  * no other reason (OVMS-ADP-002). Throws OVM_SETTINGS_INVALID for what no VMM can be called.
  */
 export function availableVmms(cacheFolder: string, names?: readonly string[]): readonly Vmm[] {
-  const all = [qemu(cacheFolder)]
+  const all: readonly Vmm[] = [qemu(cacheFolder), firecracker(cacheFolder)]
   return names === undefined ? all : names.map((name) => all.find((vmm) => vmm.name === name) ?? found(name))
+}
+
+/** Those that are told of where nobody asked for one by name: all if none of them is installed. */
+export function spokenOf(vmms: readonly Vmm[]): readonly Vmm[] {
+  const installed = vmms.filter((vmm) => vmm.installed?.() ?? true)
+  return installed.length > 0 ? installed : vmms
 }
 
 function found(name: string): Vmm {

@@ -8,6 +8,9 @@ import type { Vmm } from "./vmm.ts"
 
 export const MiB = 2 ** 20
 
+/** Powers that a VMM may lack, and say so by `check`. */
+export type Lack = "power-off" | "panic" | "result" | "standstill" | "disks" | "linux"
+
 export interface VmmUnderTest {
   /**
    * Module that exports a function from the cache folder to the Vmm, and that function's name: another process loads it
@@ -19,6 +22,12 @@ export interface VmmUnderTest {
   readonly missing: string
   /** It runs no code of a guest: only the life of its machines is looked at. */
   readonly lifeOnly?: boolean
+  /** What its guests cannot do or have, each with the reason, which is printed in place of the tests. */
+  readonly lacks?: Partial<Record<Lack, string>>
+  /** What the guest says when it is asked to power off; POWER-BUTTON unless given. */
+  readonly asked?: string
+  /** Exit status of a VMM that is ended in place of its guest; 0 unless given. */
+  readonly quit?: number
   /** It has a Loader, and its machines the powers of Snapshotter. */
   readonly snapshots: boolean
   /** Of one with snapshots: what it says of the state of a disk for a machine that has none. */
@@ -47,6 +56,12 @@ export class Bench {
   get vmm(): Vmm {
     if (!this.#vmm) throw new Error(`${this.under.module} exports no ${this.under.factory}`)
     return this.#vmm
+  }
+
+  /** The end of a test's name, and whether it is left out for want of `power`. */
+  skips(power: Lack): { readonly skip: boolean; readonly note: string } {
+    const reason = this.under.lacks?.[power]
+    return { skip: reason !== undefined, note: reason === undefined ? "" : ` (skipped: ${reason})` }
   }
 
   /** A path that nobody has had before. */

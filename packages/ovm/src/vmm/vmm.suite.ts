@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
-import { Bench, type VmmUnderTest } from "./bench.testing.ts"
+import { Bench, type Lack, type VmmUnderTest } from "./bench.testing.ts"
 import { inputSuite } from "./input.suite.ts"
 import { lifecycleSuite } from "./lifecycle.suite.ts"
 import { momentsSuite } from "./moments.suite.ts"
@@ -15,6 +15,12 @@ import { snapshotBusySuite } from "./snapshot-busy.suite.ts"
 import { snapshotFaultsSuite } from "./snapshot-faults.suite.ts"
 import { snapshotReturnSuite } from "./snapshot-return.suite.ts"
 import { standstillSuite } from "./standstill.suite.ts"
+
+/** Leaves a part of the suite out where the VMM lacks what it is about. */
+function without(bench: Bench, power: Lack, suite: (bench: Bench) => void): void {
+  const { skip, note } = bench.skips(power)
+  describe.skipIf(skip)(`${power}${note}`, () => suite(bench))
+}
 
 /** What every VMM adapter must do (vmm/vmm.ts), shown with the bare-metal guest and one Linux. */
 export function vmmSuite(name: string, under: VmmUnderTest): void {
@@ -31,8 +37,8 @@ export function vmmSuite(name: string, under: VmmUnderTest): void {
     })
     lifecycleSuite(bench)
     if (under.lifeOnly) return
-    resultSuite(bench)
-    standstillSuite(bench)
+    without(bench, "result", resultSuite)
+    without(bench, "standstill", standstillSuite)
     inputSuite(bench)
     if (!under.snapshots) return
     snapshotSuite(bench)

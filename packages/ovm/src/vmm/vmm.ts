@@ -9,6 +9,11 @@ import type { LaunchPlan, Unsupported } from "./plan.ts"
  */
 export interface Vmm {
   readonly name: string
+  /**
+   * False while its program is not installed and nobody has said where it is: it is not spoken of then, unless it is
+   * asked for by name. Absent: always spoken of.
+   */
+  installed?(): boolean
   /** What is installed here. Throws OVM_VMM_MISSING. */
   capabilities(call?: Call): Promise<Capabilities>
   /**

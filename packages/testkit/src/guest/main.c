@@ -97,7 +97,7 @@ void main(void) {
             if (find(line, "quit") == line + 4) max = 1;
         }
         u8 st = inb(0x64);                   /* SendCtrlAltDel arrives as i8042 scancodes (0xff = no i8042) */
-        if (st != 0xff && st & 1) { puts("KBD"); while (inb(0x64) & 1) { putc(' '); u8 c = inb(0x60); hex(c, 2); if (c == 0x53 || c == 0x71) max = 1; } puts("\r\n"); }
+        if (st != 0xff && st & 1) { puts("KBD"); while (inb(0x64) & 1) { putc(' '); u8 c = inb(0x60); hex(c, 2); if (button && (c == 0x53 || c == 0x71)) max = 1; } puts("\r\n"); }
         if (button && inw(PM1_STATUS) & POWER_BUTTON) { puts("POWER-BUTTON\r\n"); power_off(); }
         if (max && counter >= max) break;
     }

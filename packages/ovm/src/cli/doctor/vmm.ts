@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs"
 import { toOvmError } from "../../errors.ts"
-import { availableVmms } from "../../vmm/available.ts"
+import { availableVmms, spokenOf } from "../../vmm/available.ts"
 import { canOpenKvm, KVM } from "../../vmm/qemu/accelerator.ts"
 import type { Capabilities } from "../../vmm/vmm.ts"
 import type { Finding } from "./finding.ts"
@@ -8,10 +8,10 @@ import type { Finding } from "./finding.ts"
 /** Whether there is a VMM, and one that is fast. `cache` is where what was found out about it is kept. */
 export async function checkVmms(cache: string): Promise<Finding[]> {
   const all = await Promise.all(
-    availableVmms(cache).map(async (vmm) => {
+    spokenOf(availableVmms(cache)).map(async (vmm) => {
       try {
         const found = await vmm.capabilities()
-        return [working(found), speed(found)]
+        return isAlways(found) ? [working(found, found.acceleratorReason)] : [working(found), speed(found)]
       } catch (thrown) {
         const { message, hint } = toOvmError(thrown)
         return [{ check: vmm.name, state: "failure" as const, message, ...(hint && { fix: hint }) }]
@@ -21,8 +21,14 @@ export async function checkVmms(cache: string): Promise<Finding[]> {
   return all.flat()
 }
 
-function working({ name, version, binary }: Capabilities): Finding {
-  return { check: name, state: "ok", message: `${version} (${binary})` }
+/** It has nothing to fall back to, so that it works at all is what there is to say of its speed. */
+function isAlways({ accelerator, accelerators }: Capabilities): boolean {
+  return accelerator !== "tcg" && accelerators.length === 1
+}
+
+function working({ name, version, binary }: Capabilities, reason?: string): Finding {
+  const message = `${version} (${binary})${reason === undefined ? "" : `: ${reason}`}`
+  return { check: name, state: "ok", message }
 }
 
 function speed({ accelerator, acceleratorReason }: Capabilities): Finding {

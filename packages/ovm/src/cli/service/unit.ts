@@ -6,7 +6,7 @@ import { ownCommand, ownEnvironment } from "../self.ts"
 export type Manager = "system" | "user"
 
 /** What the daemon is told by its environment; all else is in files. */
-const VARIABLES = ["OVM_HOME", "OVM_QEMU"] as const
+const VARIABLES = ["OVM_HOME", "OVM_QEMU", "OVM_FIRECRACKER"] as const
 
 /**
  * The unit that has systemd keep a daemon (systemd.service(5)). Only the daemon itself is ever ended with it: its

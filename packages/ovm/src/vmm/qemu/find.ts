@@ -1,44 +1,19 @@
 import { execFile } from "node:child_process"
-import { accessSync, constants, statSync } from "node:fs"
-import { delimiter, join } from "node:path"
 import { promisify } from "node:util"
 import { OvmError } from "../../errors.ts"
+import { type Binary, findBinary } from "../program.ts"
 
 export const QEMU = "qemu-system-x86_64"
 /** JSON for -device, -object and -blockdev, all of which arguments.ts relies on. */
 const OLDEST = [7, 2] as const
 const ANSWER_MS = 10_000
 
-/** A program on disk; the three change whenever another version is installed. */
-export interface Binary {
-  readonly path: string
-  readonly size: number
-  readonly mtimeMs: number
-}
-
 /** `OVM_QEMU`, or the first qemu-system-x86_64 on PATH. Throws OVM_VMM_MISSING. */
 export async function findQemu(env: Record<string, string | undefined> = process.env): Promise<Binary> {
-  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "")
-  const candidates = env.OVM_QEMU ? [env.OVM_QEMU] : folders.map((folder) => join(folder, QEMU))
-  for (const path of candidates) {
-    const found = programAt(path)
-    if (found) return found
-  }
+  const found = findBinary(QEMU, env.OVM_QEMU, env)
+  if (found) return found
   const where = env.OVM_QEMU ? `OVM_QEMU=${env.OVM_QEMU} is not a program` : `${QEMU} is not on PATH`
   throw missing(where)
-}
-
-/** Undefined for what cannot be run or looked at, such as a folder on PATH that is somebody else's. */
-function programAt(path: string): Binary | undefined {
-  try {
-    // Every start looks some times through all of PATH: what is not there is not to cost an error each.
-    const found = statSync(path, { throwIfNoEntry: false })
-    if (!found) return undefined
-    accessSync(path, constants.X_OK)
-    return found.isFile() ? { path, size: found.size, mtimeMs: found.mtimeMs } : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** The version, such as `7.2.22`. Throws OVM_VMM_MISSING if it is too old or does not say. */

@@ -128,9 +128,9 @@ function defaultsModel({ vcpus, memory, graceMs, network, cpuQuota }: Defaults) 
 
 /** What a daemon would find: the answer does not depend on one. */
 async function localVmms(place: Paths): Promise<readonly VmmInfo[]> {
-  const { availableVmms } = await import("../../../vmm/available.ts")
+  const { availableVmms, spokenOf } = await import("../../../vmm/available.ts")
   const { describe } = await import("../../../runtime/report.ts")
-  return Promise.all(availableVmms(place.cache).map(describe))
+  return Promise.all(spokenOf(availableVmms(place.cache)).map(describe))
 }
 
 async function localPolicy(place: Paths): Promise<RuntimeInfo["policy"]> {

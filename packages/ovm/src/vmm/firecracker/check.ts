@@ -1,0 +1,67 @@
+import type { LaunchPlan, Unsupported } from "../plan.ts"
+
+const MiB = 2 ** 20
+const MAX_VCPUS = 32
+const MIN_MEMORY = 8 * MiB
+const MAX_MEMORY = 2 ** 40
+/** Linux's COMMAND_LINE_SIZE on x86 with the closing NUL, and what Firecracker adds. */
+const MAX_ARGS = 1900
+
+/** Everything that Firecracker cannot honour of `plan`, all at once (Vmm.check; spec/runtimes/firecracker.md). */
+export function checkFirecracker(plan: LaunchPlan): readonly Unsupported[] {
+  return [...resources(plan), ...boot(plan), ...lacking(plan), ...devices(plan)]
+}
+
+function fatal(pointer: string, reason: string): Unsupported {
+  return { pointer, severity: "fatal", reason }
+}
+
+function* resources({ accelerator, resources: { vcpus, memory } }: LaunchPlan): Iterable<Unsupported> {
+  if (accelerator !== undefined && accelerator !== "kvm")
+    yield fatal("/accelerator", `Firecracker has kvm, not ${JSON.stringify(accelerator)}`)
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS)
+    yield fatal("/resources/vcpus", `Firecracker takes 1 to ${MAX_VCPUS} vCPUs, not ${vcpus}`)
+  if (!Number.isInteger(memory) || memory < MIN_MEMORY || memory > MAX_MEMORY)
+    yield fatal(
+      "/resources/memory",
+      `Firecracker takes ${MIN_MEMORY} to ${MAX_MEMORY} bytes of memory, not ${memory}`,
+    )
+  else if (memory % MiB !== 0)
+    yield fatal("/resources/memory", `${memory} bytes of memory are no multiple of 1 MiB`)
+}
+
+function* boot({ kernel }: LaunchPlan): Iterable<Unsupported> {
+  if (!kernel) {
+    yield fatal("/kernel", "Firecracker has no firmware: it boots a kernel alone, and the machine has none")
+    return
+  }
+  if (/[^\x20-\x7e]/.test(kernel.args))
+    yield fatal("/kernel/args", "Firecracker takes printable ASCII alone as the kernel's arguments")
+  if (kernel.args.length > MAX_ARGS)
+    yield fatal(
+      "/kernel/args",
+      `the kernel's arguments have ${kernel.args.length} bytes, Firecracker takes ${MAX_ARGS}`,
+    )
+}
+
+function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
+  const { disk, disks = [], volumes = [], shares = [], firstBoot, ignition, network, agent } = plan
+  if (disk) yield fatal("/diskLayers", "this adapter of Firecracker has no disks yet")
+  if (disks.length > 0) yield fatal("/disks", "Firecracker gives disks no serial number to be known by")
+  if (volumes.length > 0) yield fatal("volumes", "Firecracker gives disks no serial number to be known by")
+  if (firstBoot) yield fatal("config", "this adapter of Firecracker has no disks yet")
+  if (shares.length > 0) yield fatal("shares", "Firecracker has no folders of the host")
+  if (ignition) yield fatal("config/ignition", "Firecracker has no fw_cfg")
+  if (agent) yield fatal("/agent", "Firecracker has no virtio-serial, by which an agent is reached")
+  if (network && network.mode !== "none")
+    yield fatal("/network", "this adapter of Firecracker connects machines to nothing: --network none")
+}
+
+function* devices(plan: LaunchPlan): Iterable<Unsupported> {
+  for (const [index, { type, required }] of plan.devices.entries())
+    yield {
+      pointer: `/devices/${index}/type`,
+      severity: required ? "fatal" : "degraded",
+      reason: `Firecracker has no device of type ${JSON.stringify(type)}`,
+    }
+}

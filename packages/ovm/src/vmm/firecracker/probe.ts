@@ -1,0 +1,122 @@
+import { spawn } from "node:child_process"
+import { accessSync, constants } from "node:fs"
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { firecrackerMissing } from "./find.ts"
+
+/** Two instructions each: a moment on a real processor, a second where KVM itself is emulated in software. */
+const LOOPS = 400_000
+/** Wall time for all of the probe, Firecracker's own start (some 20 ms) included. */
+const BOUND_MS = 10_000
+/** Longer than any hardware takes for so little. */
+const SLOW_MS = 200
+const WORDS_LIMIT = 1024
+const ENTRY = 0x100000
+const HINT = "ovm doctor says what helps KVM; ovm run --vmm qemu needs none"
+
+const KVM = "/dev/kvm"
+
+/** Why KVM cannot even be tried, which is soon asked; undefined if it can. */
+export function kvmFault(device = KVM): { readonly reason: string; readonly hint: string } | undefined {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch (thrown) {
+    return { reason: `${device} cannot be used: ${(thrown as Error).message}`, hint: HINT }
+  }
+}
+
+/**
+ * Boots a guest of a few instructions, which counts and resets the machine: that /dev/kvm can be opened proves nothing.
+ * Returns the verdict in words. Throws OVM_VMM_MISSING where no guest can be run.
+ */
+export async function probeKvm(binary: string, folder: string, boundMs = BOUND_MS): Promise<string> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const place = await mkdtemp(join(folder, "probe-"))
+  try {
+    await writeFile(join(place, "kernel"), probeKernel())
+    await writeFile(join(place, "machine.json"), JSON.stringify(MACHINE))
+    const before = performance.now()
+    const { status, words } = await run(binary, place, boundMs)
+    const took = Math.round(performance.now() - before)
+    if (status === undefined)
+      throw firecrackerMissing(
+        `KVM did not finish the probe within ${boundMs} ms, so it is no hardware KVM`,
+        HINT,
+      )
+    if (status !== 0) throw firecrackerMissing(`the KVM probe ended with status ${status}: ${words}`, HINT)
+    return `KVM ran the probe in ${took} ms${took > SLOW_MS ? ", so it is no hardware KVM, and slow" : ""}`
+  } finally {
+    await rm(place, { recursive: true, force: true })
+  }
+}
+
+const MACHINE = {
+  "boot-source": { kernel_image_path: "kernel", boot_args: "" },
+  "machine-config": { vcpu_count: 1, mem_size_mib: 32 },
+  drives: [],
+}
+
+interface Ended {
+  /** Exit status, or the signal that ended it; undefined if it took too long. */
+  readonly status: number | string | undefined
+  /** The end of what it said. */
+  readonly words: string
+}
+
+function run(binary: string, place: string, boundMs: number): Promise<Ended> {
+  const args = ["--no-api", "--config-file", "machine.json", "--level", "Error"]
+  return new Promise((resolve) => {
+    const child = spawn(binary, args, { cwd: place, stdio: ["ignore", "pipe", "pipe"] })
+    let words = ""
+    const hear = (bytes: Buffer) => {
+      words = `${words}${bytes}`.slice(-WORDS_LIMIT)
+    }
+    child.stdout.on("data", hear)
+    child.stderr.on("data", hear)
+    const settle = (status: Ended["status"]) => {
+      clearTimeout(timer)
+      resolve({ status, words: words.replace(/\p{C}+/gu, " ").trim() || "without a word" })
+    }
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL")
+      settle(undefined)
+    }, boundMs)
+    child.once("error", (error) => {
+      words = error.message
+      settle("error")
+    })
+    child.once("close", (code, signal) => settle(code ?? signal ?? "unknown"))
+  })
+}
+
+/** An ELF file of one segment that is entered in 64-bit mode, as Linux is. */
+export function probeKernel(): Uint8Array {
+  const loops = new Uint8Array(new Uint32Array([LOOPS]).buffer)
+  const code = [
+    ...[0xb9, ...loops], // mov ecx, LOOPS
+    ...[0xff, 0xc9], //     again: dec ecx
+    ...[0x75, 0xfc], //     jnz again
+    ...[0xb0, 0xfe], //     mov al, 0xfe
+    ...[0xe6, 0x64], //     out 0x64, al: the keyboard controller resets the machine
+    ...[0xeb, 0xfe], //     jmp here
+  ]
+  const head = Buffer.alloc(64 + 56)
+  head.write("\x7fELF", "latin1")
+  head.set([2, 1, 1], 4) // 64 bits, little endian, version 1
+  head.writeUInt16LE(2, 16) // a program
+  head.writeUInt16LE(62, 18) // for x86_64
+  head.writeUInt32LE(1, 20)
+  head.writeBigUInt64LE(BigInt(ENTRY), 24)
+  head.writeBigUInt64LE(64n, 32) // where the segments are
+  head.writeUInt16LE(64, 52)
+  head.writeUInt16LE(56, 54)
+  head.writeUInt16LE(1, 56)
+  const segment = head.subarray(64)
+  segment.writeUInt32LE(1) // to load
+  segment.writeUInt32LE(7, 4)
+  segment.writeBigUInt64LE(BigInt(head.length), 8)
+  for (const at of [16, 24]) segment.writeBigUInt64LE(BigInt(ENTRY), at)
+  for (const at of [32, 40]) segment.writeBigUInt64LE(BigInt(code.length), at)
+  return Buffer.concat([head, Uint8Array.from(code)])
+}

@@ -1,0 +1,32 @@
+import type { Exit, MachineRecord } from "../machine.ts"
+import { exitOf, readStderr, reasonOf, wasSignalled } from "../process/exit.ts"
+
+/** What was asked of it last, so that its end is no wonder. */
+export type LastAsked = "power-off" | "quit"
+
+/** What it logs of a guest's triple fault, which it ends with status 1 for. */
+const TRIPLE_FAULT = /Unexpected exit reason on vcpu run: Shutdown/
+/** What it logs of a processor that could not go on, after which it ends with status 1 or 0. */
+const FAULT = /KVM_EXIT_(?:INTERNAL_ERROR|FAIL_ENTRY)|Unexpected exit reason/
+
+/**
+ * How a Firecracker ended, with exit status `status`, which alone says little: its log is looked at. It knows of a
+ * reset alone: one that follows Ctrl-Alt-Del is the power-off that was asked for.
+ */
+export async function exitOfFirecracker(
+  record: MachineRecord,
+  status: number | undefined,
+  asked?: LastAsked,
+): Promise<Exit> {
+  const { directory } = record
+  if (status === undefined) return await exitOf(record, status, reasonOf(status))
+  if (wasSignalled(directory, status))
+    return await exitOf(record, status, asked === "quit" ? "quit" : "signal")
+  const log = (await readStderr(directory).catch(() => undefined)) ?? ""
+  const reset = asked === "power-off" ? "guest-shutdown" : "guest-reset"
+  // The guest's doing, and no failure of the VMM.
+  if (TRIPLE_FAULT.test(log)) return { status: 0, reason: reset }
+  // Above 128 it is its own: a forbidden system call, or a signal that it caught.
+  if (FAULT.test(log) || status > 128) return await exitOf(record, status, "internal-error")
+  return await exitOf(record, status, status === 0 ? reset : "failed")
+}

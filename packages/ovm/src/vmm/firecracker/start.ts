@@ -1,0 +1,123 @@
+import { existsSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Call } from "../../content/interfaces.ts"
+import { OvmError, toOvmError } from "../../errors.ts"
+import type { MachineRecord } from "../machine.ts"
+import type { LaunchPlan } from "../plan.ts"
+import { readExit } from "../process/exit.ts"
+import { killGroup } from "../process/group.ts"
+import { removeGroups } from "../process/group-of-vmm.ts"
+import { startedIn } from "../process/identity.ts"
+import { spawnKept } from "../process/keeper.ts"
+import { lastWords } from "../process/last-words.ts"
+import type { Capabilities } from "../vmm.ts"
+import { API_SOCKET, Api } from "./api.ts"
+
+/** From spawn to the first answer: some 20 ms, and a minute where forty of them share two processors. */
+export const LONGEST_START_MS = 120_000
+const RETRY_MS = 1
+const LOOKS = 32
+const MOST_RETRY_MS = 20
+/**
+ * How long a Firecracker whose connection is gone may take to leave its status, and one that refused something: it may
+ * be about to end.
+ */
+const GONE_MS = 5_000
+const ALIVE_MS = 100
+/** Its keeper keeps, within bounds, what is written there: of Firecracker's log no file can grow. */
+const LOG = "/proc/self/fd/2"
+
+export interface StartedFirecracker {
+  readonly record: MachineRecord
+  readonly api: Api
+  /** Milliseconds from spawn to the first answer. */
+  readonly spawn: number
+}
+
+/**
+ * Spawns Firecracker, which has no machine yet, and gives it to `then`. If that fails, or the call is aborted before it
+ * is through, Firecracker is killed, and what it said itself is the reason.
+ */
+export async function startFirecracker<T>(
+  { found, plan }: { readonly found: Capabilities; readonly plan: LaunchPlan },
+  { signal }: Call,
+  then: (started: StartedFirecracker) => Promise<T>,
+): Promise<T> {
+  if (signal?.aborted) throw interrupted()
+  const { directory } = plan
+  rmSync(join(directory, API_SOCKET), { force: true })
+  const spawned = performance.now()
+  const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
+  const { group } = await spawnKept(argv, plan)
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => {})
+  const abort = () => aborted.reject(interrupted())
+  signal?.addEventListener("abort", abort)
+  let api: Api | undefined
+  let patience = GONE_MS
+  try {
+    api = await Promise.race([firstContact(directory), aborted.promise])
+    patience = ALIVE_MS
+    api.closed.then(() => {
+      patience = GONE_MS
+    })
+    const version = await Promise.race([versionOf(api), aborted.promise])
+    const spawn = performance.now() - spawned
+    const identity = await startedIn(directory)
+    if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of Firecracker was left in ${directory}`)
+    const { name, accelerator } = found
+    const record = { vmm: name, version, accelerator, ...identity }
+    return await Promise.race([then({ record, api, spawn }), aborted.promise])
+  } catch (thrown) {
+    const error = await inItsOwnWords(directory, toOvmError(thrown), patience)
+    api?.close()
+    await killGroup(group)
+    removeGroups(directory)
+    throw error
+  } finally {
+    signal?.removeEventListener("abort", abort)
+  }
+}
+
+/** Tries until it answers or has ended: the socket appears a few ms after the process. */
+async function firstContact(directory: string): Promise<Api> {
+  const began = performance.now()
+  for (;;) {
+    const waited = performance.now() - began
+    if (waited > LONGEST_START_MS)
+      throw new OvmError("OVM_VMM_TIMEOUT", `Firecracker did not open its API within ${LONGEST_START_MS} ms`)
+    // A look costs less than a call that fails, and Firecracker wants the processors now.
+    const api = existsSync(join(directory, API_SOCKET)) ? await Api.dial(directory) : undefined
+    if (api) return api
+    if ((await readExit(directory)) !== undefined)
+      throw new OvmError("OVM_VMM_FAILED", "Firecracker ended before it opened its API")
+    await sleep(Math.min(Math.max(RETRY_MS, waited / LOOKS), MOST_RETRY_MS))
+  }
+}
+
+/** What answers says who it is: the record is of that. */
+async function versionOf(api: Api): Promise<string> {
+  const answer = (await api.ask("GET", "/version", undefined, LONGEST_START_MS)) as
+    | { readonly firecracker_version?: unknown }
+    | undefined
+  const version = answer?.firecracker_version
+  if (typeof version === "string" && /^\d+\.\d+\.\d+/.test(version)) return version
+  throw new OvmError("OVM_VMM_FAILED", "what answers in place of Firecracker does not say its version")
+}
+
+/** A start that failed because Firecracker ended is told in its own words. */
+async function inItsOwnWords(directory: string, error: OvmError, patienceMs: number): Promise<OvmError> {
+  if (error.code !== "OVM_VMM_FAILED") return error
+  const last = await lastWords(directory, patienceMs)
+  if (!last) return error
+  const { status, words } = last
+  return new OvmError("OVM_VMM_FAILED", `${error.message} (status ${status}): ${words}`, {
+    cause: error,
+    detail: { status, message: words },
+  })
+}
+
+function interrupted(): OvmError {
+  return new OvmError("OVM_INTERRUPTED", "starting the machine was interrupted")
+}
