@@ -2,8 +2,9 @@
 // has passt alone, in turns. `make bench-network`.
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { closeSync } from "node:fs"
+import { closeSync, mkdtempSync, rmSync } from "node:fs"
 import { connect } from "node:net"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { until } from "@ovms/testkit/until.ts"
 import { socketPair } from "../packages/ovm/src/host/libc.ts"
@@ -69,13 +70,16 @@ async function send(port: number): Promise<number> {
   return (TURN_MS * 1e6) / sent
 }
 
+/** For the filter's socket. */
+const folder = mkdtempSync(join(tmpdir(), "ovm-bench-"))
 const passt = findPasst()
 if (!passt) throw new Error("passt is not installed")
 const bare = await boot((end, ports) => startPasst(passt, ports, end, new AbortController().signal))
 const filtered = await boot(async (guest, forwards) => {
   const [outside, inside] = socketPair()
   const { signal } = new AbortController()
-  await startFilter({ mac: MAC, forwards, rules: outboundRules() }, { guest, outside }, signal)
+  const what = { mac: MAC, forwards, rules: outboundRules(), directory: folder }
+  await startFilter(what, { guest, outside }, signal)
   await startPasst(passt, forwards, inside, signal)
   for (const end of [outside, inside]) closeSync(end)
 })
@@ -91,3 +95,4 @@ console.log(
   `into a guest: ${rate(ours)} with the filter, ${rate(theirs)} without, ratio ${ratio.toFixed(2)} (bound ${BOUND}: ${verdict})`,
 )
 for (const { child } of [bare, filtered]) child.kill()
+rmSync(folder, { recursive: true })

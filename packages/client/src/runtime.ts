@@ -15,6 +15,7 @@ import type {
   NetworkRequest,
   PauseAnswer,
   Port,
+  PortRemoved,
   PortRequest,
   RenameRequest,
   RuntimeEvent,
@@ -160,7 +161,7 @@ export interface Runtime {
    */
   addPort(instanceId: string, request: PortRequest, call?: Call): Promise<Port>
   /** Gives the port that it was. Throws OVM_PORT_UNKNOWN, OVM_STATE_CONFLICT, OVM_UNSUPPORTED. */
-  removePort(instanceId: string, port: PortNamed, call?: Call): Promise<Port>
+  removePort(instanceId: string, port: PortNamed, call?: Call): Promise<PortRemoved>
   /**
    * Boots a machine again that has ended, from the disk that its guest wrote to; one that starts or runs is left alone.
    * Throws OVM_STATE_CONFLICT, and what a start can throw: then it is as it was.

@@ -29,7 +29,8 @@ static bool become_nobody(void) {
 static bool keep_few_calls(void) {
   struct sock_filter program[] = {
       LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0), KILL, LOAD(nr),
-      ALLOW(SYS_read), ALLOW(SYS_write), ALLOW(SYS_ppoll), ALLOW(SYS_ioctl), ALLOW(SYS_clock_gettime), ALLOW(SYS_restart_syscall), ALLOW(SYS_rt_sigreturn), ALLOW(SYS_exit_group), KILL,
+      ALLOW(SYS_read), ALLOW(SYS_write), ALLOW(SYS_ppoll), ALLOW(SYS_ioctl), ALLOW(SYS_clock_gettime), ALLOW(SYS_restart_syscall), ALLOW(SYS_rt_sigreturn), ALLOW(SYS_exit_group),
+      ALLOW(SYS_accept4), ALLOW(SYS_close), KILL,
   };
   struct sock_fprog filter = {sizeof program / sizeof *program, program};
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;

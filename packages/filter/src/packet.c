@@ -6,7 +6,7 @@ enum { ETHERNET = 14, V4_HEADER = 20, V6_HEADER = 40, TCP_HEADER = 20, PORT_HEAD
 enum { TYPE_V4 = 0x0800, TYPE_ARP = 0x0806, TYPE_V6 = 0x86dd };
 enum { IS_ICMP = 1, IS_TCP = 6, IS_UDP = 17, IS_ICMP6 = 58 };
 enum { ECHO_REQUEST = 8, ECHO6_REQUEST = 128, ROUTER_SOLICIT = 133, SOLICIT = 135, ADVERT = 136 };
-enum { PIECES = 0x3fff, SYN = 0x02, ACK = 0x10 };
+enum { PIECES = 0x3fff, FIN = 0x01, SYN = 0x02, RST = 0x04, ACK = 0x10 };
 
 static uint16_t word(const uint8_t *bytes) {
   return (uint16_t)(bytes[0] << 8 | bytes[1]);
@@ -22,6 +22,8 @@ static void read_payload(const uint8_t *at, size_t length, unsigned protocol, st
     packet->kind = TCP;
     packet->opens = (at[13] & (SYN | ACK)) == SYN;
     packet->accepts = (at[13] & (SYN | ACK)) == (SYN | ACK);
+    packet->finishes = (at[13] & FIN) != 0;
+    packet->resets = (at[13] & RST) != 0;
     packet->tcp = at;
     read_ports(at, packet);
   } else if (protocol == IS_UDP && length >= PORT_HEADER) {

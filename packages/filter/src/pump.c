@@ -4,8 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LENGTH = 4 };
-
 static bool over(ssize_t moved) {
   return moved == 0 || (moved < 0 && errno != EAGAIN && errno != EINTR);
 }
@@ -14,8 +12,16 @@ static size_t length_at(const uint8_t *at) {
   return (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
 }
 
-// Whole frames, behind those that are judged. For want of room they are lost, as frames may be.
-static void add(struct pump *pump, const uint8_t *frames, size_t size) {
+static void make_room(struct pump *pump) {
+  if (pump->begin == 0) return;
+  memmove(pump->bytes, pump->bytes + pump->begin, pump->end - pump->begin);
+  pump->ready -= pump->begin;
+  pump->end -= pump->begin;
+  pump->begin = 0;
+}
+
+void pump_add(struct pump *pump, const uint8_t *frames, size_t size) {
+  if (sizeof pump->bytes - pump->end < size) make_room(pump);
   if (sizeof pump->bytes - pump->end < size) return;
   uint8_t *at = pump->bytes + pump->ready;
   memmove(at + size, at, pump->end - pump->ready);
@@ -24,30 +30,21 @@ static void add(struct pump *pump, const uint8_t *frames, size_t size) {
   pump->end += size;
 }
 
-static void end_handshake(struct pump *ends, const struct packet *packet) {
-  uint8_t frame[LENGTH + MOST_ANSWER] = {0};
-  size_t length = handshake_end(packet, frame + LENGTH);
-  frame[LENGTH - 1] = (uint8_t)length;
-  add(ends, frame, LENGTH + length);
-}
-
-static bool passes(const struct pump *pump, const struct rules *rules, const uint8_t *frame, size_t length, uint32_t now) {
-  struct packet packet;
-  packet_read(frame, length, &packet);
-  if (!pump->passes(rules, &packet, now)) return false;
-  if (packet.accepts && pump->ends != NULL) end_handshake(pump->ends, &packet);
-  return true;
+void pump_add_answer(struct pump *pump, const uint8_t *answer, size_t length) {
+  uint8_t frame[LENGTH + MOST_ANSWER] = {[LENGTH - 1] = (uint8_t)length};
+  memcpy(frame + LENGTH, answer, length);
+  pump_add(pump, frame, LENGTH + length);
 }
 
 // Moves the frames that pass together, and behind them what has not come whole. False for what no frame is.
-static bool judge(struct pump *pump, const struct rules *rules, uint32_t now) {
+static bool judge_all(struct pump *pump, const struct judge *judge) {
   size_t at = pump->ready, end = pump->end, to = at;
   while (end - at >= LENGTH) {
     size_t length = length_at(pump->bytes + at);
     if (length > MOST_FRAME) return false;
     size_t whole = LENGTH + length;
     if (end - at < whole) break;
-    if (passes(pump, rules, pump->bytes + at + LENGTH, length, now)) {
+    if (judge->passes(judge->outside, pump->bytes + at + LENGTH, length, judge->now)) {
       if (to != at) memmove(pump->bytes + to, pump->bytes + at, whole);
       to += whole;
     }
@@ -59,17 +56,12 @@ static bool judge(struct pump *pump, const struct rules *rules, uint32_t now) {
   return true;
 }
 
-bool pump_fill(struct pump *pump, int from, const struct rules *rules, uint32_t now) {
-  if (pump->begin > 0) {
-    memmove(pump->bytes, pump->bytes + pump->begin, pump->end - pump->begin);
-    pump->ready -= pump->begin;
-    pump->end -= pump->begin;
-    pump->begin = 0;
-  }
+bool pump_fill(struct pump *pump, int from, const struct judge *judge) {
+  make_room(pump);
   ssize_t got = read(from, pump->bytes + pump->end, sizeof pump->bytes - pump->end);
   if (got <= 0) return !over(got);
   pump->end += (size_t)got;
-  return judge(pump, rules, now);
+  return judge_all(pump, judge);
 }
 
 bool pump_drain(struct pump *pump, int to) {
@@ -81,6 +73,12 @@ bool pump_drain(struct pump *pump, int to) {
 }
 
 void pump_give(struct pump *from, struct pump *to) {
-  add(to, from->bytes + from->begin, from->ready - from->begin);
-  from->begin = from->ready = from->end = 0;
+  size_t room = sizeof to->bytes - (to->end - to->begin), size = 0;
+  while (from->begin + size < from->ready) {
+    size_t whole = LENGTH + length_at(from->bytes + from->begin + size);
+    if (size + whole > room) break;
+    size += whole;
+  }
+  pump_add(to, from->bytes + from->begin, size);
+  from->begin += size;
 }

@@ -7,9 +7,11 @@
 
 enum { MOST_WORD = 64, V4_AT = 96 };
 
+#define PORT_LINE "port "
+
 static const uint8_t MAPPED[12] = {[10] = 0xff, [11] = 0xff};
 
-static bool read_number(const char *text, unsigned most, unsigned *value) {
+bool read_number(const char *text, unsigned most, unsigned *value) {
   char *end;
   if (*text < '0' || *text > '9') return false;
   unsigned long parsed = strtoul(text, &end, 10);
@@ -50,16 +52,18 @@ static bool read_rule(struct rules *rules, bool open, char *network, const char 
   return true;
 }
 
+static bool read_port(const char *text, struct rules *rules) {
+  struct port port;
+  if (!port_read(text, &port) || !ports_begin(&port)) return false;
+  if (port.kind == UDP) rules->published[port.guest / 8] |= (uint8_t)(1 << port.guest % 8);
+  return true;
+}
+
 static bool read_line(const char *line, struct rules *rules, bool *mac) {
+  if (strncmp(line, PORT_LINE, strlen(PORT_LINE)) == 0) return read_port(line + strlen(PORT_LINE), rules);
   char what[MOST_WORD] = "", first[MOST_WORD] = "", second[MOST_WORD] = "", more[2] = "";
   if (sscanf(line, "%63s %63s %63s %1s", what, first, second, more) < 2 || *more != '\0') return false;
-  unsigned port;
   if (strcmp(what, "mac") == 0) return *mac = read_mac(first, rules->mac);
-  if (strcmp(what, "udp") == 0) {
-    if (!read_number(first, PORTS - 1, &port)) return false;
-    rules->published[port / 8] |= (uint8_t)(1 << port % 8);
-    return true;
-  }
   bool open = strcmp(what, "open") == 0;
   return (open || strcmp(what, "closed") == 0) && read_rule(rules, open, first, second);
 }

@@ -1,9 +1,19 @@
 import { spawnSync } from "node:child_process"
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { compileChecked } from "@ovms/testkit/checked.ts"
-import { socketPair } from "../../ovm/src/host/libc.ts"
+import { socketPair, unixConnection, waits } from "../../ovm/src/host/libc.ts"
 
 export const SHIPPED = join(import.meta.dir, "../dist/ovm-filter")
 const SOURCES = join(import.meta.dir, "../src")
@@ -25,16 +35,31 @@ export class Workshop implements Disposable {
     const [outside, theirs] = socketPair()
     const [asked, itself] = [path, program].map((name) => openSync(name, "r"))
     const { status, stderr } = spawnSync(program, [], {
+      cwd: this.root,
       stdio: ["ignore", "ignore", "pipe", asked, itself, guest, outside],
     })
     for (const fd of [guest, outside, asked, itself]) closeSync(fd ?? -1)
-    if (status === 0) return new Between(ours, theirs)
+    if (status === 0) return new Between(ours, theirs, join(this.root, "ports.sock"))
     for (const fd of [ours, theirs]) closeSync(fd)
     throw new Error(`status ${status}: ${stderr}`)
   }
 
+  /** How many descriptors the one that runs has, once those before it have ended. */
+  descriptors(): number {
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && exeOf(name) === this.#checked)
+    return pids.length > 1 ? this.descriptors() : readdirSync(`/proc/${pids[0]}/fd`).length
+  }
+
   [Symbol.dispose](): void {
     rmSync(this.root, { recursive: true })
+  }
+}
+
+function exeOf(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`)
+  } catch {
+    return ""
   }
 }
 
@@ -53,6 +78,7 @@ export class Between implements Disposable {
   constructor(
     readonly guest: number,
     readonly outside: number,
+    private readonly socket: string,
   ) {
     this.#open = [guest, outside]
   }
@@ -68,6 +94,43 @@ export class Between implements Disposable {
     return came
   }
 
+  /** A connection to its socket, on which that was said. */
+  dial(request: string): number {
+    const fd = unixConnection(this.socket)
+    if (fd === undefined) throw new Error("nobody listens")
+    waits(fd)
+    writeSync(fd, request)
+    this.#open = [...this.#open, fd]
+    return fd
+  }
+
+  /** What it answers in full. */
+  ask(request: string): string {
+    return rest(this.dial(`${request}\n`))
+  }
+
+  /** The outside of a port that is added. */
+  add(port: string): number {
+    return this.#good(`add ${port}\n`)
+  }
+
+  /** A connection that ends when an added port does. */
+  watch(): number {
+    return this.#good("watch\n")
+  }
+
+  #good(request: string): number {
+    const fd = this.dial(request)
+    const said = exactly(fd, "ok\n".length).toString()
+    if (said !== "ok\n") throw new Error(said + rest(fd))
+    return fd
+  }
+
+  hangUp(fd: number): void {
+    closeSync(fd)
+    this.#open = this.#open.filter((one) => one !== fd)
+  }
+
   close(end: "guest" | "outside"): void {
     closeSync(this[end])
     this.#open = this.#open.filter((fd) => fd !== this[end])
@@ -76,6 +139,22 @@ export class Between implements Disposable {
   [Symbol.dispose](): void {
     for (const fd of this.#open) closeSync(fd)
     this.#open = []
+  }
+}
+
+export function send(fd: number, ...frames: readonly Uint8Array[]): void {
+  const all = Buffer.concat(frames.map(framed))
+  for (let at = 0; at < all.length; ) at += writeSync(fd, all, at)
+}
+
+/** All that comes until the other end is closed. */
+export function rest(fd: number): string {
+  const bytes = Buffer.alloc(1 << 14)
+  let said = ""
+  for (;;) {
+    const got = readSync(fd, bytes)
+    if (got === 0) return said
+    said += bytes.toString("latin1", 0, got)
   }
 }
 

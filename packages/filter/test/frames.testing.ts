@@ -59,12 +59,19 @@ function v6(text: string): Buffer {
   return Buffer.concat(all.map(word))
 }
 
+export const FIN = 1
 export const SYN = 2
+export const RST = 4
 export const ACK = 16
 
-export function tcp(to: string, port: number, flags = SYN, more: Partial<Ip> = {}): Buffer {
+export function tcp(
+  to: string,
+  port: number,
+  flags = SYN,
+  { source = 40_000, ...more }: Partial<Ip> & { readonly source?: number } = {},
+): Buffer {
   const payload = Buffer.alloc(20)
-  payload.writeUInt16BE(40_000, 0)
+  payload.writeUInt16BE(source, 0)
   payload.writeUInt16BE(port, 2)
   payload[12] = 0x50
   payload[13] = flags

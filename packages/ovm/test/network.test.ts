@@ -187,6 +187,80 @@ test.skipIf(Boolean(skip))("a service of the guest that speaks first is heard", 
   for (let times = 0; times < 20; times++) expect(await heard()).toBe("welcome\n")
 })
 
+/** A connection to a port of the guest that says what it is told. */
+function echo(port: number) {
+  const socket = connect(port, "127.0.0.1").setTimeout(60_000, () => socket.destroy())
+  const heard = socket[Symbol.asyncIterator]()
+  return {
+    heard,
+    says: async (words: string) => {
+      socket.write(words)
+      for (let said = ""; said !== words; said += (await heard.next()).value ?? "the end") {
+        if (!words.startsWith(said)) throw new Error(`${JSON.stringify(said)} for ${words}`)
+      }
+    },
+    ended: async () => {
+      for await (const _ of socket.on("error", () => {}));
+      return true
+    },
+  }
+}
+
+// OVMS-API-265, OVMS-API-267, OVMS-API-274
+test.skipIf(Boolean(skip))(
+  "ports are added and removed while the guest runs, and others do not notice",
+  async () => {
+    await using host = await Sandbox.create()
+    await packed(host, "nc -ll -p 25 -e echo welcome & nc -ll -p 26 -e cat &")
+    const id = await run(host, "-p", "26", "-p", "80", "net:1")
+    await ready(host, id)
+    const mac = await macOf(host, id)
+    const { ports } = await host.json(["port", id])
+    const add = async (port: string): Promise<number> => (await host.json(["port", "add", id, port])).host
+    const first = echo(ports[0].host)
+    await first.says("by the first\n")
+
+    const [web, other, welcome] = [await add("80"), await add("26"), await add("25")]
+    expect(await answer(web)).toBe(`mac ${mac}\n`)
+    for (let times = 0; times < 10; times++)
+      expect((await echo(welcome).heard.next()).value?.toString()).toBe("welcome\n")
+    const [kept, lost] = [echo(other), echo(other)]
+    await kept.says("by one that was added\n")
+    await lost.says("and another\n")
+    const large = `${"0123456789abcdef".repeat(1 << 14)}\n`
+    await Promise.all([first, kept].map((one) => one.says(large)))
+
+    // Its connections end with it, in the guest too.
+    await host.ok(["port", "rm", id, `${web}`])
+    await expect(fetch(`http://127.0.0.1:${web}/`)).rejects.toThrow()
+    await host.ok(["daemon", "--stop"])
+    await first.says("still\n")
+    await kept.says("there\n")
+    await host.ok(["port", "rm", id, `${other}`])
+    expect(await Promise.all([kept.ended(), lost.ended()])).toEqual([true, true])
+    await first.says("and on\n")
+
+    // One of the start is shut, and who is in stays.
+    const said = await host.ovm(["port", "rm", id, `${ports[0].host}`])
+    expect(said.stderr).toContain("until the machine ends")
+    expect(await echo(ports[0].host).ended()).toBe(true)
+    await first.says("to the end\n")
+    expect(await answer(ports[1].host)).toBe(`mac ${mac}\n`)
+    expect((await host.json(["port", id])).ports.map((port: { host: number }) => port.host)).toEqual([
+      ports[1].host,
+      welcome,
+    ])
+
+    // A clone that was not asked for any has the same way to some.
+    await host.ok(["snapshot", id, "--tag", "up"])
+    const clone = await run(host, "net:up")
+    const { host: late } = await host.json(["port", "add", clone, "80"])
+    expect(await answer(late)).toBe(`mac ${mac}\n`)
+    await host.ok(["rm", "--force", id, clone])
+    await noPasst(ports[0].host, welcome, late)
+  },
+)
+
 // OVMS-API-105, OVMS-SNP-161
 test.skipIf(Boolean(skip))(
   "a slot has no passt until it is taken; a clone without a network has none",

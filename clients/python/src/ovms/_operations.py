@@ -21,6 +21,7 @@ from .types import (
     NetworkRequest,
     PauseAnswer,
     Port,
+    PortRemoved,
     PortRequest,
     RenameRequest,
     RuntimeInfo,
@@ -135,9 +136,9 @@ class Operations:
         """Have one more port of the host lead to a machine."""
         return cast("Port", self._json("POST", f"/instances/{_quote(instance_id)}/ports", body=request))
 
-    def remove_port(self, instance_id: str, *, host: int, address: Union[str, None] = None, protocol: Union[Literal["tcp", "udp"], None] = None) -> Port:
+    def remove_port(self, instance_id: str, *, host: int, address: Union[str, None] = None, protocol: Union[Literal["tcp", "udp"], None] = None) -> PortRemoved:
         """Close a port that leads to a machine."""
-        return cast("Port", self._json("DELETE", f"/instances/{_quote(instance_id)}/ports", query={"host": host, "address": address, "protocol": protocol}))
+        return cast("PortRemoved", self._json("DELETE", f"/instances/{_quote(instance_id)}/ports", query={"host": host, "address": address, "protocol": protocol}))
 
     def health(self) -> Health:
         """Whether the daemon is well."""
@@ -262,9 +263,9 @@ class AsyncOperations:
         """Have one more port of the host lead to a machine."""
         return cast("Port", await self._json("POST", f"/instances/{_quote(instance_id)}/ports", body=request))
 
-    async def remove_port(self, instance_id: str, *, host: int, address: Union[str, None] = None, protocol: Union[Literal["tcp", "udp"], None] = None) -> Port:
+    async def remove_port(self, instance_id: str, *, host: int, address: Union[str, None] = None, protocol: Union[Literal["tcp", "udp"], None] = None) -> PortRemoved:
         """Close a port that leads to a machine."""
-        return cast("Port", await self._json("DELETE", f"/instances/{_quote(instance_id)}/ports", query={"host": host, "address": address, "protocol": protocol}))
+        return cast("PortRemoved", await self._json("DELETE", f"/instances/{_quote(instance_id)}/ports", query={"host": host, "address": address, "protocol": protocol}))
 
     async def health(self) -> Health:
         """Whether the daemon is well."""

@@ -969,6 +969,23 @@ class Port(TypedDict):
     guest: int
 
 
+class _PortRemoved(TypedDict):
+    protocol: Literal["tcp", "udp"]
+    # Address of the host, IPv4 or IPv6.
+    address: str
+    # Port of the host.
+    host: int
+    # Port of the guest.
+    guest: int
+
+
+class PortRemoved(_PortRemoved, total=False):
+    """A port that no longer leads to the machine."""
+
+    # True where nobody else can have the port of the host before the machine ends.
+    held: Literal[True]
+
+
 class Timings(TypedDict, total=False):
     """Milliseconds of each phase, absent until it is over. total runs from the request to running."""
 

@@ -1335,6 +1335,22 @@ export interface components {
             /** @description Port of the guest. */
             readonly guest: number;
         };
+        /** @description A port that no longer leads to the machine. */
+        readonly PortRemoved: {
+            /** @enum {unknown} */
+            readonly protocol: "tcp" | "udp";
+            /** @description Address of the host, IPv4 or IPv6. */
+            readonly address: string;
+            /** @description Port of the host. */
+            readonly host: number;
+            /** @description Port of the guest. */
+            readonly guest: number;
+            /**
+             * @description True where nobody else can have the port of the host before the machine ends.
+             * @constant
+             */
+            readonly held?: true;
+        };
         /** @description Milliseconds of each phase, absent until it is over. total runs from the request to running. */
         readonly Timings: {
             readonly resolve?: number;
@@ -2293,7 +2309,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["Port"];
+                    readonly "application/json": components["schemas"]["PortRemoved"];
                 };
             };
             readonly default: components["responses"]["Error"];

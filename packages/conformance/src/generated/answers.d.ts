@@ -28,6 +28,7 @@ export declare const Network: Validator
 export declare const NetworkList: Validator
 export declare const PauseAnswer: Validator
 export declare const Port: Validator
+export declare const PortRemoved: Validator
 export declare const RuntimeInfo: Validator
 export declare const SandboxAnswer: Validator
 export declare const SnapshotAnswer: Validator

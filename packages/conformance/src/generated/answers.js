@@ -7398,13 +7398,190 @@ return errors === 0;
 }
 validate35.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RuntimeInfo = validate36;
-const schema47 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+export const PortRemoved = validate36;
+const schema47 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535},"held":{"const":true}}};
 
 function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate36.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.protocol === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.address === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data.host === undefined){
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data.guest === undefined){
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data.protocol !== undefined){
+let data0 = data.protocol;
+if(!((data0 === "tcp") || (data0 === "udp"))){
+const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema47.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+if(data.address !== undefined){
+if(typeof data.address !== "string"){
+const err5 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data.host !== undefined){
+let data2 = data.host;
+if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
+const err6 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if((typeof data2 == "number") && (isFinite(data2))){
+if(data2 > 65535 || isNaN(data2)){
+const err7 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(data2 < 1 || isNaN(data2)){
+const err8 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+}
+if(data.guest !== undefined){
+let data3 = data.guest;
+if(!(((typeof data3 == "number") && (!(data3 % 1) && !isNaN(data3))) && (isFinite(data3)))){
+const err9 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if((typeof data3 == "number") && (isFinite(data3))){
+if(data3 > 65535 || isNaN(data3)){
+const err10 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+if(data3 < 1 || isNaN(data3)){
+const err11 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+if(data.held !== undefined){
+if(true !== data.held){
+const err12 = {instancePath:instancePath+"/held",schemaPath:"#/properties/held/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+}
+}
+else {
+const err13 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+validate36.errors = vErrors;
+return errors === 0;
+}
+validate36.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true,"held":true},"dynamicProps":false,"dynamicItems":false};
+
+export const RuntimeInfo = validate37;
+const schema48 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+
+function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate37.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8348,20 +8525,20 @@ vErrors.push(err75);
 }
 errors++;
 }
-validate36.errors = vErrors;
+validate37.errors = vErrors;
 return errors === 0;
 }
-validate36.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
+validate37.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SandboxAnswer = validate37;
-const schema48 = {"type":"object","required":["exit_code","stdout","stderr","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
+export const SandboxAnswer = validate38;
+const schema49 = {"type":"object","required":["exit_code","stdout","stderr","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
 const pattern56 = new RegExp("^/[^\\u0000]*$", "u");
 const pattern57 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
 
-function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate37.evaluated;
+const evaluated0 = validate38.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -8896,7 +9073,7 @@ errors++;
 if(data.started_from !== undefined){
 let data17 = data.started_from;
 if(!(((data17 === "slot") || (data17 === "snapshot")) || (data17 === "image"))){
-const err45 = {instancePath:instancePath+"/started_from",schemaPath:"#/properties/started_from/enum",keyword:"enum",params:{allowedValues: schema48.properties.started_from.enum},message:"must be equal to one of the allowed values"};
+const err45 = {instancePath:instancePath+"/started_from",schemaPath:"#/properties/started_from/enum",keyword:"enum",params:{allowedValues: schema49.properties.started_from.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -9177,18 +9354,18 @@ vErrors.push(err68);
 }
 errors++;
 }
-validate37.errors = vErrors;
+validate38.errors = vErrors;
 return errors === 0;
 }
-validate37.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"files":true,"failed":true,"started_from":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"props":{"exit_code":true,"signal":true,"timed_out":true,"stdout":true,"stderr":true,"truncated":true,"files":true,"failed":true,"started_from":true,"timings_ms":true},"dynamicProps":false,"dynamicItems":false};
 
-export const SnapshotAnswer = validate38;
-const schema49 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
+export const SnapshotAnswer = validate39;
+const schema50 = {"type":"object","required":["snapshot_ref"],"properties":{"snapshot_ref":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"timings_ms":{"type":"object","required":["paused","total"],"properties":{"paused":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}},"additionalProperties":{"type":"number","minimum":0}},"scrub":{"type":"object","required":["checked","findings"],"properties":{"checked":{"type":"boolean"},"findings":{"type":"array","items":{"type":"object","required":["kind","count"],"properties":{"kind":{"type":"string"},"count":{"type":"integer","minimum":1},"offsets":{"type":"array","items":{"type":"integer","minimum":0}}}}}}}}};
 
-function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate38.evaluated;
+const evaluated0 = validate39.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9530,18 +9707,18 @@ vErrors.push(err26);
 }
 errors++;
 }
-validate38.errors = vErrors;
+validate39.errors = vErrors;
 return errors === 0;
 }
-validate38.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
+validate39.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StartAnswer = validate39;
-const schema50 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
+export const StartAnswer = validate40;
+const schema51 = {"type":"object","required":["instance_id","status"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"status":{"type":"string","enum":["starting","running"]}}};
 
-function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate39.evaluated;
+const evaluated0 = validate40.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9607,7 +9784,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data1 === "starting") || (data1 === "running"))){
-const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema50.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema51.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -9628,18 +9805,18 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate39.errors = vErrors;
+validate40.errors = vErrors;
 return errors === 0;
 }
-validate39.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
+validate40.evaluated = {"props":{"instance_id":true,"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StopAnswer = validate40;
-const schema51 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
+export const StopAnswer = validate41;
+const schema52 = {"type":"object","required":["status"],"properties":{"status":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]}}};
 
-function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate40.evaluated;
+const evaluated0 = validate41.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9670,7 +9847,7 @@ vErrors.push(err1);
 errors++;
 }
 if(!((((((data0 === "starting") || (data0 === "running")) || (data0 === "paused")) || (data0 === "stopping")) || (data0 === "stopped")) || (data0 === "failed"))){
-const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema51.properties.status.enum},message:"must be equal to one of the allowed values"};
+const err2 = {instancePath:instancePath+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues: schema52.properties.status.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -9691,19 +9868,19 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate40.errors = vErrors;
+validate41.errors = vErrors;
 return errors === 0;
 }
-validate40.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
+validate41.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Volume = validate41;
-const schema52 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
+export const Volume = validate42;
+const schema53 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
 const pattern62 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
 
-function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate41.evaluated;
+const evaluated0 = validate42.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -9982,18 +10159,18 @@ vErrors.push(err22);
 }
 errors++;
 }
-validate41.errors = vErrors;
+validate42.errors = vErrors;
 return errors === 0;
 }
-validate41.evaluated = {"props":{"name":true,"size":true,"used":true,"created":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate42.evaluated = {"props":{"name":true,"size":true,"used":true,"created":true,"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const VolumeList = validate42;
-const schema53 = {"type":"object","required":["volumes"],"properties":{"volumes":{"type":"array","items":{"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}}}}};
+export const VolumeList = validate43;
+const schema54 = {"type":"object","required":["volumes"],"properties":{"volumes":{"type":"array","items":{"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}}}}};
 
-function validate42(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate42.evaluated;
+const evaluated0 = validate43.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -10313,18 +10490,18 @@ vErrors.push(err25);
 }
 errors++;
 }
-validate42.errors = vErrors;
+validate43.errors = vErrors;
 return errors === 0;
 }
-validate42.evaluated = {"props":{"volumes":true},"dynamicProps":false,"dynamicItems":false};
+validate43.evaluated = {"props":{"volumes":true},"dynamicProps":false,"dynamicItems":false};
 
-export const WarmAnswer = validate43;
-const schema54 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
+export const WarmAnswer = validate44;
+const schema55 = {"type":"object","required":["slots","ready"],"properties":{"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"slots":{"type":"integer","minimum":0},"ready":{"type":"integer","minimum":0}}};
 
-function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate44(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate43.evaluated;
+const evaluated0 = validate44.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -10438,7 +10615,7 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate43.errors = vErrors;
+validate44.errors = vErrors;
 return errors === 0;
 }
-validate43.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};
+validate44.evaluated = {"props":{"snapshot":true,"slots":true,"ready":true},"dynamicProps":false,"dynamicItems":false};

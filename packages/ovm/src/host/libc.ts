@@ -1,5 +1,5 @@
 import { dlopen, type Pointer, ptr, read } from "bun:ffi"
-import { writeSync } from "node:fs"
+import { closeSync, writeSync } from "node:fs"
 import { OvmError } from "../errors.ts"
 
 // Calls of Linux that neither Node nor Bun has, asked of the C library. flock(2) and not a lock file with a pid:
@@ -13,6 +13,7 @@ const LOCK_NB = 4
 const LOCK_UN = 8
 const EINTR = 4
 const EAGAIN = 11
+const F_SETFL = 4
 /** ENOLCK, ENOSYS, EOPNOTSUPP: NFS without its lock service, some FUSE and cluster file systems. */
 const UNLOCKABLE: ReadonlySet<number> = new Set([37, 38, 95])
 const FICLONE = 0x40049409
@@ -32,6 +33,7 @@ const EVERY_SEAL = 0xf
 const AF_UNIX = 1
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = 0o2000000
+const SOCK_NONBLOCK = 0o4000
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]
 
 let library: ReturnType<typeof open> | undefined
@@ -63,6 +65,30 @@ export function socketPair(): readonly [number, number] {
   if (library.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) === 0)
     return [pair[0] ?? -1, pair[1] ?? -1]
   throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a machine's network")
+}
+
+/**
+ * A descriptor that is connected to the Unix socket `path`, of 107 bytes at most, to be closed by the caller; no child
+ * process inherits it unless it is given it, and nothing waits for the other side until `waits` is asked for. Undefined
+ * where nobody listens. Throws OVM_TOO_MANY where this process has no descriptor left, OVM_HOST_FAILED where whoever
+ * listens takes no connection just now.
+ */
+export function unixConnection(path: string): number | undefined {
+  library ??= open()
+  const fd = library.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+  if (fd < 0) throw new OvmError("OVM_TOO_MANY", "this process has no file descriptor left for a connection")
+  const address = Buffer.concat([new Uint8Array(new Uint16Array([AF_UNIX]).buffer), Buffer.from(`${path}\0`)])
+  if (library.connect(fd, address, address.length) === 0) return fd
+  const busy = read.i32(library.__errno_location() as Pointer, 0) === EAGAIN
+  closeSync(fd)
+  if (!busy) return undefined
+  throw new OvmError("OVM_HOST_FAILED", `${path} takes no connection just now`)
+}
+
+/** Reading and writing of the open file wait for the other side (fcntl(2), O_NONBLOCK). */
+export function waits(fd: number): void {
+  library ??= open()
+  library.fcntl(fd, F_SETFL, 0)
 }
 
 /** In words; node:os is loaded here, since it is hardly ever wanted. */
@@ -188,6 +214,8 @@ function open() {
         memfd_create: { args: ["ptr", "u32"], returns: "i32" },
         tcflush: { args: ["i32", "i32"], returns: "i32" },
         fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+        socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+        connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
         socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
         ioctl: { args: ["i32", "u64", "u64"], returns: "i32" },
       }).symbols

@@ -16,6 +16,8 @@ export interface Background {
   /** As it is seen in `ps`; its path unless given. */
   readonly name?: string
   readonly args: readonly string[]
+  /** The folder that it is started in; `/` unless given. */
+  readonly cwd?: string
   readonly descriptors: readonly number[]
 }
 
@@ -31,12 +33,12 @@ export interface NotStarted {
  * that takes more than 10 s, or whose `signal` comes first, is ended with all of its processes.
  */
 export async function startBackground(
-  { program, name, args, descriptors }: Background,
+  { program, name, args, cwd = "/", descriptors }: Background,
   signal: AbortSignal,
 ): Promise<NotStarted | undefined> {
   const child = spawn(program, [...args], {
     ...(name !== undefined && { argv0: name }),
-    cwd: "/",
+    cwd,
     detached: true,
     stdio: ["ignore", "ignore", "pipe", ...descriptors],
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },

@@ -11,15 +11,20 @@ const FILTER = "ovm-filter"
 /** Where its program is, as it sees it itself (packages/filter/src/filter.h). */
 const PROGRAM_AT = "/proc/self/fd/4"
 
+/** Where one is asked for ports, in the machine's directory (packages/filter/src/asks.c). */
+export const FILTER_SOCKET = "ports.sock"
+
 let program: number | undefined
 
 /** What a filter lets through. */
 export interface Filtered {
   /** The guest's own: frames that say another one are dropped. */
   readonly mac: string
-  /** What clients of these are sent is let through, wherever they are. */
+  /** Those of the passt behind it. What their clients are sent is let through, wherever they are. */
   readonly forwards: readonly PortForward[]
   readonly rules: readonly OutboundRule[]
+  /** The machine's: the filter makes its socket there. */
+  readonly directory: string
 }
 
 /** The two ends that a filter stands between, as descriptors. */
@@ -37,7 +42,9 @@ export async function startFilter(what: Filtered, ends: Ends, signal: AbortSigna
   const request = sealedFile(FILTER, Buffer.from(`${requestText(what)}\0`))
   try {
     const descriptors = [request, program, ends.guest, ends.outside]
-    const fault = await startBackground({ program: PROGRAM_AT, name: FILTER, args: [], descriptors }, signal)
+    const { directory: cwd } = what
+    const filter = { program: PROGRAM_AT, name: FILTER, args: [], cwd, descriptors }
+    const fault = await startBackground(filter, signal)
     if (!fault) return
     const said = `(${fault.how}) ${fault.words}`.trim()
     throw new OvmError("OVM_HOST_FAILED", `the filter of the machine's network did not start: ${said}`, {
@@ -50,8 +57,13 @@ export async function startFilter(what: Filtered, ends: Ends, signal: AbortSigna
 }
 
 /** As packages/filter/src/rules.c reads it. Exported for its test. */
-export function requestText({ mac, forwards, rules }: Filtered): string {
-  const published = forwards.filter(({ protocol }) => protocol === "udp").map(({ guest }) => `udp ${guest}`)
+export function requestText({ mac, forwards, rules }: Omit<Filtered, "directory">): string {
+  const ports = forwards.map((forward) => `port ${portText(forward)}`)
   const lines = rules.map(({ open, network, port }) => `${open ? "open" : "closed"} ${network} ${port ?? ""}`)
-  return [`mac ${mac}`, ...published, ...lines].map((line) => `${line.trimEnd()}\n`).join("")
+  return [`mac ${mac}`, ...ports, ...lines].map((line) => `${line.trimEnd()}\n`).join("")
+}
+
+/** As packages/filter/src/ports.c reads and writes it. */
+export function portText({ protocol, address, host, guest }: PortForward): string {
+  return `${protocol} ${address} ${host} ${guest}`
 }

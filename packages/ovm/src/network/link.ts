@@ -17,8 +17,11 @@ export class NetworkLink implements MachineLink {
   #filter: number | undefined
   readonly #given = new AbortController()
 
-  /** Throws OVM_TOO_MANY where there is no descriptor left. */
-  constructor(private readonly passt: string) {
+  /** `directory` is the machine's. Throws OVM_TOO_MANY where there is no descriptor left. */
+  constructor(
+    private readonly passt: string,
+    private readonly directory: string,
+  ) {
     const [vmm, filter] = socketPair()
     this.#vmm = new VmmEnd(vmm)
     this.#filter = filter
@@ -44,7 +47,7 @@ export class NetworkLink implements MachineLink {
     const [outside, inside] = socketPair()
     const { signal } = this.#given
     try {
-      const what = { mac, forwards, rules: outboundRules(allowed) }
+      const what = { mac, forwards, rules: outboundRules(allowed), directory: this.directory }
       const filter = startFilter(what, { guest, outside }, signal)
       await Promise.all([filter, startPasst(this.passt, forwards, inside, signal)])
     } finally {

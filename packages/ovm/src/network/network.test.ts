@@ -179,9 +179,11 @@ test("two machines' ports, on addresses that are the same or every one", () => {
 test.skipIf(!findPasst())(
   "passt opens every address as one, and says which port it cannot open",
   async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ovm-passt-"))
+    using _ = { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) }
     const [{ host } = { host: 0 }] = await openPorts([{ ...LOCAL, guest: 80 }])
     const start = async (...forwards: readonly ReturnType<typeof at>[]) => {
-      using link = new NetworkLink(findPasst() ?? "")
+      using link = new NetworkLink(findPasst() ?? "", folder)
       await link.start({ mac: randomMac(), forwards } as Parameters<typeof link.start>[0])
     }
     // Nobody holds the VMM's end any more once it has started: it ends at once.
@@ -218,11 +220,11 @@ test("a passt that does not start is told in its own words", async () => {
     ] as const) {
       const program = join(folder, "passt")
       writeFileSync(program, `#!/bin/sh\necho "${words}" >&2\nexit 1\n`, { mode: 0o755 })
-      using link = new NetworkLink(program)
+      using link = new NetworkLink(program, folder)
       const error = await refusal(link.start(NOTHING))
       expect([error.code, error.message]).toEqual([code, expect.stringContaining(words)])
     }
-    using link = new NetworkLink(join(folder, "gone"))
+    using link = new NetworkLink(join(folder, "gone"), folder)
     expect((await refusal(link.start(NOTHING))).code).toBe("OVM_HOST_FAILED")
   } finally {
     rmSync(folder, { recursive: true })
@@ -241,7 +243,7 @@ test("a passt that hangs is ended as soon as it is let go of, with all of its pr
         mode: 0o755,
       },
     )
-    const link = new NetworkLink(program)
+    const link = new NetworkLink(program, folder)
     const starting = refusal(link.start(NOTHING))
     await until("it has started", async () => existsSync(pids), { is: (there) => there })
     link[Symbol.dispose]()
@@ -259,7 +261,7 @@ test("a passt that hangs is given 10 s, whoever else holds its pipe", async () =
   try {
     const program = join(folder, "passt")
     writeFileSync(program, "#!/bin/sh\necho stuck >&2\nsleep 600\n", { mode: 0o755 })
-    using link = new NetworkLink(program)
+    using link = new NetworkLink(program, folder)
     const error = await refusal(link.start(NOTHING))
     expect([error.code, error.message]).toEqual([
       "OVM_HOST_FAILED",

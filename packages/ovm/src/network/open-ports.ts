@@ -71,16 +71,18 @@ async function opened({ protocol, address, host = 0 }: WantedForward): Promise<n
   return await OPEN[protocol](address, host)
 }
 
+/** As passt opens them: of IPv6 alone, so that the same port of IPv4 may be somebody else's. */
 const OPEN: Readonly<Record<Protocol, (address: string, port: number) => Promise<number>>> = {
   async tcp(address, port) {
-    const server = createServer().listen({ host: address, port, exclusive: true })
+    const server = createServer().listen({ host: address, port, exclusive: true, ipv6Only: isIPv6(address) })
     await once(server, "listening")
     const bound = server.address()
     await new Promise((resolve) => server.close(resolve))
     return typeof bound === "object" && bound ? bound.port : port
   },
   async udp(address, port) {
-    const socket = createSocket(isIPv6(address) ? "udp6" : "udp4")
+    const v6 = isIPv6(address)
+    const socket = createSocket({ type: v6 ? "udp6" : "udp4", ipv6Only: v6 })
     socket.bind({ address, port, exclusive: true })
     await once(socket, "listening")
     const bound = socket.address()

@@ -20,6 +20,10 @@ export function passtArguments(forwards: readonly PortForward[]): string[] {
   return ["--quiet", "--no-map-gw", ...ports, "--fd", String(CONNECTION)]
 }
 
+/** A third to a half of the memory, and nothing that leads out, or that the first passt of a machine says already. */
+const PORT_ALONE = ["--no-icmp", "--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra"]
+const OTHER = { tcp: "--no-udp", udp: "--no-tcp" } as const
+
 /** Every address of both families is said without one, and once: twice it would be refused as overlapping. */
 function specifier(forward: PortForward, all: readonly PortForward[]): readonly [string, string] | undefined {
   const { protocol, address, host, guest } = forward
@@ -27,6 +31,20 @@ function specifier(forward: PortForward, all: readonly PortForward[]): readonly 
   const pair = all.find((other) => isEveryFamily(other, forward))
   if (!pair) return [option, `${address}/${host}:${guest}`]
   return all.indexOf(forward) < all.indexOf(pair) ? [option, `${host}:${guest}`] : undefined
+}
+
+/** As startPasst, for one port that is added to a machine that has a passt. */
+export async function startPortPasst(
+  program: string,
+  forward: PortForward,
+  connection: number,
+): Promise<void> {
+  const args = [OTHER[forward.protocol], ...PORT_ALONE, ...passtArguments([forward])]
+  const fault = await startBackground(
+    { program, args, descriptors: [connection] },
+    new AbortController().signal,
+  )
+  if (fault) throw failure(fault, [forward])
 }
 
 /**

@@ -8,7 +8,7 @@ import { ProcessMachine, unreachable } from "../vmm/process/machine.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { followParts } from "./degraded.ts"
 import { entryOf, type Instance } from "./instance.ts"
-import { settlePorts } from "./ports.ts"
+import { followPorts, settlePorts } from "./settled-ports.ts"
 import { settleSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
 
@@ -135,7 +135,15 @@ export class Adoption {
       await instance.become("running", { started: instance.info.started ?? new Date().toISOString() })
     this.#options.onMachine(instance)
     this.watch(instance, machine)
-    await settlePorts({ instance, told: this.#options.log })
+    if (await settlePorts(instance, this.#options.log)) this.followPorts(instance)
+  }
+
+  /** Sees to the ports of its machine that may close by themselves. */
+  followPorts(instance: Instance): void {
+    const { log } = this.#options
+    followPorts(instance, log, this.#closing.signal).catch((problem) =>
+      log("ports not followed", instance, { problem: String(problem) }),
+    )
   }
 
   async #pause(ms: number): Promise<void> {

@@ -41,6 +41,7 @@ import type {
   PauseAnswer,
   Port,
   PortNamed,
+  PortRemoved,
   PortRequest,
   ReadFilesOptions,
   ReadyOptions,
@@ -149,13 +150,14 @@ export class LocalRuntime implements Runtime {
     return await addPortTo(this.#portsOf(instanceId), request)
   }
 
-  async removePort(instanceId: string, port: PortNamed): Promise<Port> {
+  async removePort(instanceId: string, port: PortNamed): Promise<PortRemoved> {
     return await removePortFrom(this.#portsOf(instanceId), port)
   }
 
   #portsOf(instanceId: string): PortsOf {
-    const { chosenPorts: chosen } = this.#parts
-    return { instance: this.#get(instanceId), all: this.#instances, told: this.#told, chosen }
+    const { chosenPorts: chosen, adoption } = this.#parts
+    const follow = (instance: Instance) => adoption.followPorts(instance)
+    return { instance: this.#get(instanceId), all: this.#instances, told: this.#told, chosen, follow }
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {

@@ -10,7 +10,6 @@ import { packGuest } from "@ovms/testkit/image.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { openImages } from "../images/images.ts"
 import { openPorts } from "../network/open-ports.ts"
-import { findPasst } from "../network/passt.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
 import { look } from "./find.ts"
@@ -162,26 +161,5 @@ describe.skipIf(guestMissing !== "")(`the ports of a machine change ${guestMissi
     expect(await portsOf(id)).toEqual(before)
     const alone = await started({ mode: "none" })
     expect(await refused(runtime.addPort(alone, { guest: 80 }))).toBe("OVM_UNSUPPORTED")
-  })
-
-  // OVMS-API-268
-  test.skipIf(!findPasst())("one that runs with passt is refused, with what helps", async () => {
-    const id = await started({ ports: [{ guest: 80 }] })
-    const before = await portsOf(id)
-    for (const work of [
-      runtime.addPort(id, { guest: 81 }),
-      runtime.removePort(id, before?.[0] ?? { host: 1 }),
-    ]) {
-      const error = await refusal(work)
-      expect([error.code, error.hint]).toEqual(["OVM_UNSUPPORTED", expect.stringContaining("ovm stop")])
-    }
-    expect(await portsOf(id)).toEqual(before)
-    await runtime.stop({ instance_id: id, grace_ms: 0 })
-    await until("it has ended", () => runtime.status(id), { is: ({ state }) => state === "stopped" })
-    const added = await runtime.addPort(id, { guest: 81 })
-    await runtime.startAgain(id)
-    await until("it runs", () => runtime.status(id), { is: ({ state }) => state === "running" })
-    expect(await portsOf(id)).toEqual([...(before ?? []), added])
-    expect(await isOpen(added)).toBe(true)
   })
 })

@@ -1,15 +1,14 @@
 import { OvmError } from "../errors.ts"
-import { limiter } from "../files/limit.ts"
-import { sameAddress } from "../network/address.ts"
 import type { ChosenPorts } from "../network/chosen-ports.ts"
 import { isEveryFamily, ofOnePort, portInUse } from "../network/clash.ts"
-import { hostSide, LOOPBACK, type PortForward } from "../network/forward.ts"
+import { hostSide, LOOPBACK, type PortForward, type WantedForward } from "../network/forward.ts"
 import { openPorts } from "../network/open-ports.ts"
 import type { OpenPorts } from "../vmm/machine.ts"
 import type { Log } from "./ending.ts"
 import type { Instance } from "./instance.ts"
-import type { InstanceInfo, Port, PortNamed, PortRequest } from "./interfaces.ts"
+import type { InstanceInfo, Port, PortNamed, PortRemoved, PortRequest } from "./interfaces.ts"
 import { assertMayHave, assertPortsFree, wantedForward } from "./network.ts"
+import { inTurn, isNamed } from "./settled-ports.ts"
 import { hasEnded } from "./states.ts"
 
 type Network = NonNullable<InstanceInfo["network"]>
@@ -20,15 +19,8 @@ export interface PortsOf {
   readonly all: ReadonlyMap<string, Instance>
   readonly told: Log
   readonly chosen: ChosenPorts
-}
-
-/** One change of an instance at a time: each begins with what the one before has left. */
-const TURNS = new WeakMap<Instance, ReturnType<typeof limiter>>()
-
-async function inTurn<T>(instance: Instance, work: () => Promise<T>): Promise<T> {
-  const turn = TURNS.get(instance) ?? limiter(1)
-  TURNS.set(instance, turn)
-  return await turn(work)
+  /** Sees to the ports of a machine that may close by themselves. */
+  readonly follow: (instance: Instance) => void
 }
 
 /**
@@ -48,44 +40,35 @@ export async function addPortTo(of: PortsOf, request: PortRequest): Promise<Port
       if (own) throw portInUse({ ...wanted, host }, "the machine itself")
       assertPortsFree(all, instance.id, {}, { ...network, ports: [{ ...wanted, host }] })
     }
-    const port = await freePort(wanted, ports, of.chosen)
+    const port = (await heldBy(open, wanted)) ?? (await freePort(wanted, ports, of.chosen))
     assertUnchanged(of, network)
     await open?.open(port)
-    await kept(of, { ...network, ports: [...ports, port] }).catch(async (thrown) => {
+    const warnings = instance.info.warnings.filter((one) => one !== heldWord(port))
+    await kept(of, [...ports, port], warnings).catch(async (thrown) => {
       await open?.close(port)
       throw thrown
     })
+    if (open) of.follow(instance)
     return port
   })
 }
 
 /** Runtime.removePort (OVMS-API-267): closed first, for the same reason. */
-export async function removePortFrom(of: PortsOf, named: PortNamed): Promise<Port> {
+export async function removePortFrom(of: PortsOf, named: PortNamed): Promise<PortRemoved> {
   return await inTurn(of.instance, async () => {
     const { network, open } = changeable(of)
     const { ports = [] } = network
     const port = ports.find((one) => isNamed(one, named))
     if (!port) throw unknown(of.instance, named)
-    await open?.close(port)
-    await kept(of, { ...network, ports: ports.filter((one) => one !== port) }).catch(async (thrown) => {
+    const held = (await open?.close(port))?.held ?? false
+    const { warnings } = of.instance.info
+    const left = ports.filter((one) => one !== port)
+    await kept(of, left, held ? [...warnings, heldWord(port)] : warnings).catch(async (thrown) => {
       await open?.open(port)
       throw thrown
     })
-    return port
+    return { ...port, ...(held && { held }) }
   })
-}
-
-/** Of a machine that has been adopted: its ports are those that are open (OVMS-API-269). */
-export async function settlePorts({ instance, told }: Pick<PortsOf, "instance" | "told">): Promise<void> {
-  const { network } = instance.info
-  const open = await instance.machine?.ports?.list()
-  if (!network || !open) return
-  const { ports = [] } = network
-  const found = open.filter((one) => !ports.some((known) => isSame(known, one)))
-  const left = ports.filter((known) => open.some((one) => isSame(known, one)))
-  if (found.length === 0 && left.length === ports.length) return
-  await instance.update({ network: { ...network, ports: [...left, ...found] } })
-  told("ports", instance, { ports: instance.info.network?.ports })
 }
 
 /** Its network, and what opens its ports if it runs. Throws as the spec says for one whose ports cannot change now. */
@@ -99,7 +82,7 @@ function changeable({ instance }: PortsOf): { network: Network; open?: OpenPorts
     })
   if (hasEnded(state) || network.mode !== "user") return { network }
   if (machine?.ports) return { network, open: machine.ports }
-  const reason = "passt opens ports when it starts, and no other ones later"
+  const reason = "what carries its network takes no ports up later"
   throw new OvmError(
     "OVM_UNSUPPORTED",
     `the ports of instance ${id} cannot change while it runs: ${reason}`,
@@ -109,6 +92,21 @@ function changeable({ instance }: PortsOf): { network: Network; open?: OpenPorts
     },
   )
 }
+
+/** In `warnings`, of a port that nobody gets in by any more. */
+function heldWord(port: Port): string {
+  return `port ${hostSide(port)}/${port.protocol} is closed, and nobody else's before the machine ends: it was opened with it`
+}
+
+/** The port that is wanted, if the machine has it still and only closed it: nobody need try it. */
+async function heldBy(open: OpenPorts | undefined, wanted: WantedForward): Promise<PortForward | undefined> {
+  if (wanted.host === undefined) return undefined
+  const found = await open?.list()
+  return found?.held.find((one) => isNamed(one, { ...wanted, host: one.host }) && sameWay(one, wanted))
+}
+
+const sameWay = (one: PortForward, wanted: WantedForward): boolean =>
+  one.host === wanted.host && one.guest === wanted.guest
 
 /**
  * Tried a moment ago. One that is to be free is none that the machine has for when it is started, nor one that was
@@ -132,17 +130,14 @@ function assertUnchanged(of: PortsOf, network: Network): void {
   throw new OvmError("OVM_STATE_CONFLICT", `instance ${instance.id} has changed meanwhile`)
 }
 
-async function kept({ instance, told }: PortsOf, network: Network): Promise<void> {
-  await instance.amend({ network })
-  told("ports", instance, { ports: network.ports })
-}
-
-function isNamed(port: Port, { host, address = LOOPBACK, protocol = "tcp" }: PortNamed): boolean {
-  return port.host === host && port.protocol === protocol && sameAddress(port.address, address)
-}
-
-function isSame(one: Port, other: Port): boolean {
-  return isNamed(one, other) && one.guest === other.guest
+async function kept(
+  { instance, told }: PortsOf,
+  ports: readonly Port[],
+  warnings: readonly string[],
+): Promise<void> {
+  const { network } = instance.info
+  if (network) await instance.amend({ network: { ...network, ports: [...ports] }, warnings: [...warnings] })
+  told("ports", instance, { ports })
 }
 
 function unknown({ info }: Instance, { host, address = LOOPBACK, protocol = "tcp" }: PortNamed): OvmError {

@@ -73,12 +73,29 @@ export interface Machine extends Partial<Snapshotter> {
 
 /** The ports of the host that lead into a machine that runs, and only into it. */
 export interface OpenPorts {
-  /** Those that are open now, whoever has opened them. */
-  list(): Promise<readonly PortForward[]>
+  /** What there is now, whoever has opened it; undefined where nobody can say any more. */
+  list(): Promise<PortsFound | undefined>
   /** Throws OVM_PORT_IN_USE, OVM_UNSUPPORTED for an address that none can be open on: then it is not open. */
   open(forward: PortForward): Promise<void>
-  /** Connections by it may live on. Throws OVM_VMM_FAILED where it is still open. */
-  close(forward: PortForward): Promise<void>
+  /**
+   * Whether the host has it still, for this machine alone, until that ends. Connections by it may live on. Throws
+   * OVM_VMM_FAILED where it is still open, OVM_UNSUPPORTED for one that cannot be closed by itself.
+   */
+  close(forward: PortForward): Promise<{ readonly held: boolean }>
+  /**
+   * From when it returns until `over` settles none has closed by itself; absent where none does, and undefined where
+   * nobody can say any more. `signal` gives it up.
+   */
+  changed?(signal: AbortSignal): Promise<{ readonly over: Promise<void> } | undefined>
+}
+
+/** Ports of a machine that runs. */
+export interface PortsFound {
+  readonly open: readonly PortForward[]
+  /** Closed, and the host has them still: `open` takes them up again. */
+  readonly held: readonly PortForward[]
+  /** Whether one of the open ones may close by itself. */
+  readonly fragile: boolean
 }
 
 export interface Usage {

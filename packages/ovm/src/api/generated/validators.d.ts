@@ -65,6 +65,7 @@ export declare const State: Validator
 export declare const Phase: Validator
 export declare const InstanceInfo: Validator
 export declare const Port: Validator
+export declare const PortRemoved: Validator
 export declare const Timings: Validator
 export declare const StopMethod: Validator
 export declare const InstanceList: Validator

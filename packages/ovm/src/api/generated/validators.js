@@ -16210,13 +16210,190 @@ return errors === 0;
 }
 validate72.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Timings = validate73;
-const schema84 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+export const PortRemoved = validate73;
+const schema84 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535},"held":{"const":true}}};
 
 function validate73(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 const evaluated0 = validate73.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.protocol === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "protocol"},message:"must have required property '"+"protocol"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.address === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "address"},message:"must have required property '"+"address"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+if(data.host === undefined){
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "host"},message:"must have required property '"+"host"+"'"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data.guest === undefined){
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(data.protocol !== undefined){
+let data0 = data.protocol;
+if(!((data0 === "tcp") || (data0 === "udp"))){
+const err4 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema84.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+if(data.address !== undefined){
+if(typeof data.address !== "string"){
+const err5 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data.host !== undefined){
+let data2 = data.host;
+if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
+const err6 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if((typeof data2 == "number") && (isFinite(data2))){
+if(data2 > 65535 || isNaN(data2)){
+const err7 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(data2 < 1 || isNaN(data2)){
+const err8 = {instancePath:instancePath+"/host",schemaPath:"#/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+}
+if(data.guest !== undefined){
+let data3 = data.guest;
+if(!(((typeof data3 == "number") && (!(data3 % 1) && !isNaN(data3))) && (isFinite(data3)))){
+const err9 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if((typeof data3 == "number") && (isFinite(data3))){
+if(data3 > 65535 || isNaN(data3)){
+const err10 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+if(data3 < 1 || isNaN(data3)){
+const err11 = {instancePath:instancePath+"/guest",schemaPath:"#/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+}
+if(data.held !== undefined){
+if(true !== data.held){
+const err12 = {instancePath:instancePath+"/held",schemaPath:"#/properties/held/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+}
+}
+else {
+const err13 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+validate73.errors = vErrors;
+return errors === 0;
+}
+validate73.evaluated = {"props":{"protocol":true,"address":true,"host":true,"guest":true,"held":true},"dynamicProps":false,"dynamicItems":false};
+
+export const Timings = validate74;
+const schema85 = {"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}};
+
+function validate74(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate74.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -16435,18 +16612,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-validate73.errors = vErrors;
+validate74.errors = vErrors;
 return errors === 0;
 }
-validate73.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
+validate74.evaluated = {"props":{"resolve":true,"verify":true,"prepare":true,"spawn":true,"resume":true,"load":true,"running":true,"total":true},"dynamicProps":false,"dynamicItems":false};
 
-export const StopMethod = validate74;
-const schema85 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
+export const StopMethod = validate75;
+const schema86 = {"type":"string","enum":["guest","ended","killed","already","cancelled"]};
 
-function validate74(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate75(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate74.evaluated;
+const evaluated0 = validate75.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -16464,7 +16641,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((data === "guest") || (data === "ended")) || (data === "killed")) || (data === "already")) || (data === "cancelled"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema85.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema86.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -16473,18 +16650,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate74.errors = vErrors;
+validate75.errors = vErrors;
 return errors === 0;
 }
-validate74.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate75.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const InstanceList = validate75;
-const schema86 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+export const InstanceList = validate76;
+const schema87 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
-function validate75(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate75.evaluated;
+const evaluated0 = validate76.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -16725,7 +16902,7 @@ vErrors.push(err19);
 errors++;
 }
 if(!((((((data6 === "starting") || (data6 === "running")) || (data6 === "paused")) || (data6 === "stopping")) || (data6 === "stopped")) || (data6 === "failed"))){
-const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err20 = {instancePath:instancePath+"/instances/" + i0+"/state",schemaPath:"#/properties/instances/items/properties/state/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -16748,7 +16925,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!(((((data7 === "resolving") || (data7 === "pulling")) || (data7 === "verifying")) || (data7 === "preparing")) || (data7 === "launching"))){
-const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
+const err22 = {instancePath:instancePath+"/instances/" + i0+"/phase",schemaPath:"#/properties/instances/items/properties/phase/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.phase.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -16771,7 +16948,7 @@ vErrors.push(err23);
 errors++;
 }
 if(!((((data8 === "request") || (data8 === "disk-full")) || (data8 === "io-error")) || (data8 === "snapshot"))){
-const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
+const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -16810,7 +16987,7 @@ const len1 = data10.length;
 for(let i1=0; i1<len1; i1++){
 let data11 = data10[i1];
 if(!(((data11 === "network") || (data11 === "keeper")) || (data11 === "share"))){
-const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err27 = {instancePath:instancePath+"/instances/" + i0+"/degraded/" + i1,schemaPath:"#/properties/instances/items/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -17612,7 +17789,7 @@ errors++;
 if(data49.mode !== undefined){
 let data50 = data49.mode;
 if(!(((data50 === "user") || (data50 === "none")) || (data50 === "bridge"))){
-const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err92 = {instancePath:instancePath+"/instances/" + i0+"/network/mode",schemaPath:"#/properties/instances/items/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -17748,7 +17925,7 @@ errors++;
 if(data58.protocol !== undefined){
 let data59 = data58.protocol;
 if(!((data59 === "tcp") || (data59 === "udp"))){
-const err103 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err103 = {instancePath:instancePath+"/instances/" + i0+"/network/ports/" + i7+"/protocol",schemaPath:"#/properties/instances/items/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -18386,7 +18563,7 @@ vErrors.push(err154);
 errors++;
 }
 if(!(((((data85 === "guest") || (data85 === "ended")) || (data85 === "killed")) || (data85 === "already")) || (data85 === "cancelled"))){
-const err155 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema86.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
+const err155 = {instancePath:instancePath+"/instances/" + i0+"/stop_method",schemaPath:"#/properties/instances/items/properties/stop_method/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.stop_method.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -18652,18 +18829,18 @@ vErrors.push(err176);
 }
 errors++;
 }
-validate75.errors = vErrors;
+validate76.errors = vErrors;
 return errors === 0;
 }
-validate75.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
+validate76.evaluated = {"props":{"instances":true},"dynamicProps":false,"dynamicItems":false};
 
-export const LogLine = validate76;
-const schema87 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
+export const LogLine = validate77;
+const schema88 = {"type":"object","required":["time","text"],"properties":{"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"text":{"type":"string"}}};
 
-function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate77(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate76.evaluated;
+const evaluated0 = validate77.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18739,18 +18916,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate76.errors = vErrors;
+validate77.errors = vErrors;
 return errors === 0;
 }
-validate76.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
+validate77.evaluated = {"props":{"time":true,"text":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Health = validate77;
-const schema88 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
+export const Health = validate78;
+const schema89 = {"type":"object","required":["status"],"properties":{"status":{"const":"ok"},"root":{"type":"string"}}};
 
-function validate77(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate78(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate77.evaluated;
+const evaluated0 = validate78.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -18803,18 +18980,18 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate77.errors = vErrors;
+validate78.errors = vErrors;
 return errors === 0;
 }
-validate77.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
+validate78.evaluated = {"props":{"status":true,"root":true},"dynamicProps":false,"dynamicItems":false};
 
-export const RuntimeInfo = validate78;
-const schema89 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
+export const RuntimeInfo = validate79;
+const schema90 = {"type":"object","required":["version","pid","root","vmms","instances","warm","policy"],"properties":{"version":{"type":"string"},"pid":{"type":"integer","minimum":1},"root":{"type":"string"},"vmms":{"type":"array","items":{"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]}},"instances":{"type":"object","required":["total","running","limit"],"properties":{"total":{"type":"integer","minimum":0},"running":{"type":"integer","minimum":0},"limit":{"type":"integer","minimum":0}}},"warm":{"type":"array","items":{"type":"object","required":["reference","wanted","ready"],"properties":{"reference":{"type":"string"},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"wanted":{"type":"integer","minimum":0},"demand":{"type":"integer","minimum":1},"ready":{"type":"integer","minimum":0},"reason":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"policy":{"type":"object","required":["file","active"],"properties":{"file":{"type":"string"},"active":{"type":"boolean"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}}};
 
-function validate78(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate79(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate78.evaluated;
+const evaluated0 = validate79.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -19758,18 +19935,18 @@ vErrors.push(err75);
 }
 errors++;
 }
-validate78.errors = vErrors;
+validate79.errors = vErrors;
 return errors === 0;
 }
-validate78.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
+validate79.evaluated = {"props":{"version":true,"pid":true,"root":true,"vmms":true,"instances":true,"warm":true,"policy":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Degraded = validate79;
-const schema90 = {"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}};
+export const Degraded = validate80;
+const schema91 = {"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}};
 
-function validate79(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate80(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate79.evaluated;
+const evaluated0 = validate80.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -19791,7 +19968,7 @@ const len0 = data.length;
 for(let i0=0; i0<len0; i0++){
 let data0 = data[i0];
 if(!(((data0 === "network") || (data0 === "keeper")) || (data0 === "share"))){
-const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema90.items.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath:instancePath+"/" + i0,schemaPath:"#/items/enum",keyword:"enum",params:{allowedValues: schema91.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -19812,18 +19989,18 @@ vErrors.push(err2);
 }
 errors++;
 }
-validate79.errors = vErrors;
+validate80.errors = vErrors;
 return errors === 0;
 }
-validate79.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
+validate80.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
 
-export const Event = validate80;
-const schema91 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
+export const Event = validate81;
+const schema92 = {"type":"object","required":["id","time","type"],"properties":{"id":{"type":"string","maxLength":64},"time":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"type":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]},"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"reason":{"type":"string"},"snapshot_ref":{"type":"string"},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}};
 
-function validate80(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate81(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate80.evaluated;
+const evaluated0 = validate81.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -19924,7 +20101,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(((((((((((((data2 === "starting") || (data2 === "running")) || (data2 === "paused")) || (data2 === "stopping")) || (data2 === "stopped")) || (data2 === "failed")) || (data2 === "removed")) || (data2 === "snapshot")) || (data2 === "unreachable")) || (data2 === "reachable")) || (data2 === "ports")) || (data2 === "degraded")) || (data2 === "lost"))){
-const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema91.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema92.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -20012,7 +20189,7 @@ const len0 = data7.length;
 for(let i0=0; i0<len0; i0++){
 let data8 = data7[i0];
 if(!(((data8 === "network") || (data8 === "keeper")) || (data8 === "share"))){
-const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema91.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/degraded/" + i0,schemaPath:"#/properties/degraded/items/enum",keyword:"enum",params:{allowedValues: schema92.properties.degraded.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -20084,7 +20261,7 @@ errors++;
 if(data10.protocol !== undefined){
 let data11 = data10.protocol;
 if(!((data11 === "tcp") || (data11 === "udp"))){
-const err21 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema91.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err21 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema92.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -20358,18 +20535,18 @@ vErrors.push(err43);
 }
 errors++;
 }
-validate80.errors = vErrors;
+validate81.errors = vErrors;
 return errors === 0;
 }
-validate80.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"ports":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
+validate81.evaluated = {"props":{"id":true,"time":true,"type":true,"instance_id":true,"name":true,"reason":true,"snapshot_ref":true,"degraded":true,"ports":true,"finished":true,"exit":true,"error":true},"dynamicProps":false,"dynamicItems":false};
 
-export const EventType = validate81;
-const schema92 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]};
+export const EventType = validate82;
+const schema93 = {"type":"string","enum":["starting","running","paused","stopping","stopped","failed","removed","snapshot","unreachable","reachable","ports","degraded","lost"]};
 
-function validate81(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate82(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate81.evaluated;
+const evaluated0 = validate82.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -20387,7 +20564,7 @@ vErrors.push(err0);
 errors++;
 }
 if(!(((((((((((((data === "starting") || (data === "running")) || (data === "paused")) || (data === "stopping")) || (data === "stopped")) || (data === "failed")) || (data === "removed")) || (data === "snapshot")) || (data === "unreachable")) || (data === "reachable")) || (data === "ports")) || (data === "degraded")) || (data === "lost"))){
-const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema92.enum},message:"must be equal to one of the allowed values"};
+const err1 = {instancePath,schemaPath:"#/enum",keyword:"enum",params:{allowedValues: schema93.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -20396,18 +20573,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate81.errors = vErrors;
+validate82.errors = vErrors;
 return errors === 0;
 }
-validate81.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate82.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const VmmInfo = validate82;
-const schema93 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
+export const VmmInfo = validate83;
+const schema94 = {"oneOf":[{"type":"object","required":["name","version","binary","accelerator","accelerator_reason"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"binary":{"type":"string"},"accelerator":{"type":"string"},"accelerator_reason":{"type":"string"}}},{"type":"object","required":["name","error"],"properties":{"name":{"type":"string"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}]};
 
-function validate82(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate83(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate82.evaluated;
+const evaluated0 = validate83.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -20705,19 +20882,19 @@ vErrors = null;
 }
 }
 }
-validate82.errors = vErrors;
+validate83.errors = vErrors;
 evaluated0.props = props0;
 return errors === 0;
 }
-validate82.evaluated = {"dynamicProps":true,"dynamicItems":false};
+validate83.evaluated = {"dynamicProps":true,"dynamicItems":false};
 
-export const Errors = validate83;
-const schema94 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
+export const Errors = validate84;
+const schema95 = {"type":"object","required":["errors"],"properties":{"errors":{"type":"array","minItems":1,"items":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}};
 
-function validate83(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate83.evaluated;
+const evaluated0 = validate84.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -20844,18 +21021,18 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate83.errors = vErrors;
+validate84.errors = vErrors;
 return errors === 0;
 }
-validate83.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
+validate84.evaluated = {"props":{"errors":true},"dynamicProps":false,"dynamicItems":false};
 
-export const ErrorEntry = validate84;
-const schema95 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
+export const ErrorEntry = validate85;
+const schema96 = {"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}};
 
-function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate84.evaluated;
+const evaluated0 = validate85.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -20931,18 +21108,18 @@ vErrors.push(err5);
 }
 errors++;
 }
-validate84.errors = vErrors;
+validate85.errors = vErrors;
 return errors === 0;
 }
-validate84.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
+validate85.evaluated = {"props":{"code":true,"message":true,"detail":true},"dynamicProps":false,"dynamicItems":false};
 
-export const Uuid = validate85;
-const schema96 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
+export const Uuid = validate86;
+const schema97 = {"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"};
 
-function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate86(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate85.evaluated;
+const evaluated0 = validate86.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -20971,18 +21148,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate85.errors = vErrors;
+validate86.errors = vErrors;
 return errors === 0;
 }
-validate85.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate86.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Digest = validate86;
-const schema97 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
+export const Digest = validate87;
+const schema98 = {"type":"string","pattern":"^sha256:[0-9a-f]{64}$"};
 
-function validate86(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate87(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate86.evaluated;
+const evaluated0 = validate87.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -21011,18 +21188,18 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate86.errors = vErrors;
+validate87.errors = vErrors;
 return errors === 0;
 }
-validate86.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate87.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
-export const Time = validate87;
-const schema98 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
+export const Time = validate88;
+const schema99 = {"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"};
 
-function validate87(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate88(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate87.evaluated;
+const evaluated0 = validate88.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -21051,7 +21228,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate87.errors = vErrors;
+validate88.errors = vErrors;
 return errors === 0;
 }
-validate87.evaluated = {"dynamicProps":false,"dynamicItems":false};
+validate88.evaluated = {"dynamicProps":false,"dynamicItems":false};

@@ -54,7 +54,7 @@ export async function launchExec(
   const abort = () => aborted.reject(interrupted())
   signal?.addEventListener("abort", abort)
   const began = performance.now()
-  const link = linkOf(network)
+  const link = linkOf(plan)
   let kept: Kept | undefined
   try {
     if (signal?.aborted) throw interrupted()

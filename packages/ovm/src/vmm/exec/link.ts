@@ -3,7 +3,7 @@ import { NetworkLink } from "../../network/link.ts"
 import type { MachineLink } from "../../network/machine-link.ts"
 import { TapLink } from "../../network/named/tap.ts"
 import { findPasst } from "../../network/passt.ts"
-import type { NetworkPlan, Unsupported } from "../plan.ts"
+import type { LaunchPlan, NetworkPlan, Unsupported } from "../plan.ts"
 import type { Frames } from "./request.ts"
 
 /** How frames of such a machine go; undefined where they go nowhere. */
@@ -23,13 +23,13 @@ export function* checkLink(network: NetworkPlan | undefined): Iterable<Unsupport
 }
 
 /** What is to carry the frames. Throws OVM_HOST_FAILED if the passt that was there for the check is gone. */
-export function linkOf(network: NetworkPlan | undefined): MachineLink | undefined {
+export function linkOf({ network, directory }: LaunchPlan): MachineLink | undefined {
   const frames = framesOf(network)
   if (frames === undefined) return undefined
   if (network?.bridge) return new TapLink(network.bridge.interface)
   const passt = findPasst()
   if (passt === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
-  return new NetworkLink(passt)
+  return new NetworkLink(passt, directory)
 }
 
 /** Where nothing may lead out, nothing is allowed. */

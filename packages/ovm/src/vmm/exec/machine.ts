@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../machine.ts"
+import { addedPortsOf } from "../process/added-ports.ts"
 import { exitOf, reasonOf, waitForExit, wasSignalled } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { connectIn } from "../process/socket.ts"
@@ -20,6 +21,7 @@ export class ExecMachine implements Machine {
   readonly exited: Promise<Exit>
   readonly cut: Promise<void>
   readonly agent: Machine["agent"]
+  readonly ports: Machine["ports"]
   #guest: Guest = { running: false, reason: "request" }
   #ended = false
   #listener = (): void => {}
@@ -40,6 +42,7 @@ export class ExecMachine implements Machine {
     const { directory, own = {} } = record
     this.#own = { directory, own: own.own }
     this.cut = cutting.promise
+    this.ports = addedPortsOf(directory)
     if (typeof own.agent === "string") {
       const socket = own.agent
       this.agent = () => connectIn(directory, socket)

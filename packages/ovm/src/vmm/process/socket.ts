@@ -2,6 +2,7 @@ import { closeSync, constants } from "node:fs"
 import { createConnection, type Socket } from "node:net"
 import { guardedSync } from "../../files/guarded.ts"
 import { openIfPresent } from "../../files/present.ts"
+import { unixConnection } from "../../host/libc.ts"
 
 /** A connection that is read to its end, whatever becomes of what is written to it. */
 export interface Dialled {
@@ -70,6 +71,14 @@ export async function dialIn(
     },
     destroy: () => socket.terminate(),
   }
+}
+
+/**
+ * As `connectIn`, as a descriptor for another process, which the caller closes; whoever holds it does not wait for the
+ * other side until it `waits` (host/libc.ts).
+ */
+export async function connectionIn(directory: string, name: string): Promise<number | undefined> {
+  return await throughFolder(directory, name, async (path) => unixConnection(path))
 }
 
 /** A socket's path is limited to 107 bytes (unix(7)): it is given through the folder's descriptor. */

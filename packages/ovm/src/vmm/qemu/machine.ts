@@ -53,7 +53,6 @@ export class QemuMachine implements Machine {
   /** Of a guest that goes on: settles once something carries its frames. */
   carried: Promise<void> | undefined
   readonly agent: Machine["agent"]
-  readonly ports: Machine["ports"]
 
   constructor(
     readonly record: MachineRecord,
@@ -63,12 +62,15 @@ export class QemuMachine implements Machine {
   ) {
     this.cut = qmp.closed
     this.agent = agentOf(record)
-    this.ports = openPortsOf(record, qmp)
     this.unlinked = watch.unlinked
     this.exited = new Promise((resolve) => this.#watchEnd(watch, resolve))
     watch.changed = () => this.#changed()
     if (watch.over) this.#seeOut()
     else if (watch.hopeless) this.#endHopeless()
+  }
+
+  get ports(): Machine["ports"] {
+    return openPortsOf(this.record, this.qmp, this.carried)
   }
 
   get guest(): Guest {

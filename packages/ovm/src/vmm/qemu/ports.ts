@@ -3,16 +3,24 @@ import { OvmError } from "../../errors.ts"
 import { portInUse } from "../../network/clash.ts"
 import type { PortForward, Protocol } from "../../network/forward.ts"
 import type { MachineRecord, OpenPorts } from "../machine.ts"
+import { addedPortsOf } from "../process/added-ports.ts"
 import { carrierOf, NET } from "./network.ts"
 import type { Qmp } from "./qmp.ts"
 
-/** Machine.ports: QEMU's own network takes and gives them at its monitor for people; passt is told once. */
-export function openPortsOf({ model }: MachineRecord, qmp: Qmp): OpenPorts | undefined {
-  if (carrierOf(undefined, model?.devices ?? []) !== "slirp") return undefined
+/**
+ * Machine.ports: QEMU's own network takes and gives them at its monitor for people, the filter before passt by its
+ * socket, which is there once `carried` has settled.
+ */
+export function openPortsOf(
+  { model, directory }: MachineRecord,
+  qmp: Qmp,
+  carried?: Promise<void>,
+): OpenPorts | undefined {
+  if (carrierOf(undefined, model?.devices ?? []) !== "slirp") return addedPortsOf(directory, carried)
   const say = async (line: string) =>
     String(await qmp.execute("human-monitor-command", { "command-line": line })).trim()
   return {
-    list: async () => forwardsIn(await say("info usernet")),
+    list: async () => ({ open: forwardsIn(await say("info usernet")), held: [], fragile: false }),
     open: async (forward) => {
       if (isIPv6(forward.address)) throw unsupported(forward)
       const trouble = await say(`hostfwd_add ${NET} ${hostSideOf(forward)}-:${forward.guest}`)
@@ -22,6 +30,7 @@ export function openPortsOf({ model }: MachineRecord, qmp: Qmp): OpenPorts | und
       const answer = await say(`hostfwd_remove ${NET} ${hostSideOf(forward)}`)
       if (!/ removed$/.test(answer))
         throw new OvmError("OVM_VMM_FAILED", `QEMU did not close a port: ${answer}`)
+      return { held: false }
     },
   }
 }

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { FILTER_SOCKET } from "../../network/filter.ts"
 import { NetworkLink } from "../../network/link.ts"
 import type { MachineLink } from "../../network/machine-link.ts"
 import { TapLink } from "../../network/named/tap.ts"
@@ -65,7 +66,8 @@ export async function startQemu<T>(
   { signal }: Call,
   then: (started: Started) => Promise<T>,
 ): Promise<T> {
-  for (const name of [QMP_SOCKET, TRACE_FILE]) rmSync(join(plan.directory, name), { force: true })
+  for (const name of [QMP_SOCKET, TRACE_FILE, FILTER_SOCKET])
+    rmSync(join(plan.directory, name), { force: true })
   if (signal?.aborted) throw interrupted()
   const watch = new GuestWatch()
   const spawned = performance.now()
@@ -114,13 +116,13 @@ export async function startQemu<T>(
 }
 
 /** Throws OVM_HOST_FAILED if the passt that was there for the check is gone, and what TapLink throws. */
-function linkOf({ network }: LaunchPlan, { model }: QemuOptions): MachineLink | undefined {
+function linkOf({ network, directory }: LaunchPlan, { model }: QemuOptions): MachineLink | undefined {
   const carrier = carrierOf(network, model.devices)
   if (carrier === "tap" && network?.bridge) return new TapLink(network.bridge.interface)
   if (carrier !== "passt") return undefined
   const program = findPasst()
   if (program === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
-  return new NetworkLink(program)
+  return new NetworkLink(program, directory)
 }
 
 async function spawnWith(

@@ -7,8 +7,7 @@ import { examples } from "../../../terminal/examples.ts"
 export function define(command: Command): void {
   command
     .description(
-      "Have one more port of this host lead to a machine: at once where it runs with QEMU's own network, " +
-        "and when it is started again. With passt a machine has to be stopped for it.",
+      "Have one more port of this host lead to a machine: at once where it runs, and when it is started again.",
     )
     .argument("<instance>", "id, start of an id, or name")
     .argument("<port>", "[[ADDRESS:]HOST:]GUEST[/udp], as --publish of `ovm run` takes it")

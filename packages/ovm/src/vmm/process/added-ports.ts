@@ -1,0 +1,104 @@
+import { closeSync, existsSync, writeSync } from "node:fs"
+import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
+import { waits } from "../../host/libc.ts"
+import { FILTER_SOCKET, portText } from "../../network/filter.ts"
+import { forwardText, type PortForward, type Protocol } from "../../network/forward.ts"
+import { openPorts } from "../../network/open-ports.ts"
+import { findPasst, startPortPasst } from "../../network/passt.ts"
+import type { OpenPorts } from "../machine.ts"
+import { answerOn, askFilter, watchFilter } from "./filter-socket.ts"
+import { connectionIn } from "./socket.ts"
+
+/** From the end of a passt's frames until the host has its port back. */
+const FREE_MS = 2000
+
+/**
+ * Machine.ports of a machine with passt: each port that is added has a passt of its own, whose frames the machine's
+ * filter takes in (packages/filter/src/asks.c). Undefined where there is no such filter, nor one that starts, which
+ * settles `carried`.
+ */
+export function addedPortsOf(directory: string, carried?: Promise<void>): OpenPorts | undefined {
+  if (!carried && !existsSync(join(directory, FILTER_SOCKET))) return undefined
+  const ask = async (request: string) => {
+    await carried?.catch(() => {})
+    return await askFilter(directory, request)
+  }
+  return {
+    list: async () => {
+      const lines = await ask("list")
+      return lines && foundIn(lines)
+    },
+    open: async (forward) => {
+      await carried?.catch(() => {})
+      await openBy(directory, forward)
+    },
+    close: async (forward) => {
+      // With the filter all of them have closed.
+      const [said] = (await ask(`drop ${portText(forward)}`)) ?? []
+      if (said === "shared") throw shared(forward)
+      const held = said === "held"
+      if (!held) await openPorts([forward], { patienceMs: FREE_MS }).catch(() => {})
+      return { held }
+    },
+    changed: async (signal) => await watchFilter(directory, signal),
+  }
+}
+
+/** The connection is the filter's way to the passt: whoever is killed in between leaves no port. */
+async function openBy(directory: string, forward: PortForward): Promise<void> {
+  const passt = findPasst()
+  if (passt === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
+  const connection = await connectionIn(directory, FILTER_SOCKET)
+  if (connection === undefined) throw withoutFilter()
+  try {
+    writeSync(connection, `add ${portText(forward)}\n`)
+    const said = await answerOn(connection)
+    if (said === "held\nok") return
+    if (said !== "ok") throw notAdded(forward, said)
+    waits(connection)
+    await startPortPasst(passt, forward, connection)
+  } finally {
+    closeSync(connection)
+  }
+}
+
+const LINE = /^(open|held|added) (tcp|udp) (\S+) (\d+) (\d+)$/
+
+function foundIn(lines: readonly string[]) {
+  const ports = lines.flatMap((line) => {
+    const [whole, how, protocol, address = "", host, guest] = LINE.exec(line) ?? []
+    if (whole === undefined) return []
+    const forward = { protocol: protocol as Protocol, address, host: Number(host), guest: Number(guest) }
+    return [{ how, forward }]
+  })
+  const those = (held: boolean) =>
+    ports.filter(({ how }) => (how === "held") === held).map(({ forward }) => forward)
+  return { open: those(false), held: those(true), fragile: ports.some(({ how }) => how === "added") }
+}
+
+function withoutFilter(): OvmError {
+  return new OvmError(
+    "OVM_STATE_CONFLICT",
+    "what carries the machine's network has ended: no port leads to it",
+    {
+      hint: "ovm restart gives it a network again",
+    },
+  )
+}
+
+function notAdded(forward: PortForward, said: string): OvmError {
+  const why = said === "full" ? "it has as many as it can have" : said || "it has ended"
+  return new OvmError(
+    said === "full" ? "OVM_TOO_MANY" : "OVM_HOST_FAILED",
+    `the filter of the machine's network does not take ${forwardText(forward)}: ${why}`,
+  )
+}
+
+function shared(forward: PortForward): OvmError {
+  const reason = `another port that was opened with it leads to ${forward.guest}/${forward.protocol} as well`
+  return new OvmError("OVM_UNSUPPORTED", `${forwardText(forward)} cannot be closed by itself: ${reason}`, {
+    detail: [{ pointer: "/network/ports", reason }],
+    hint: "close the other one first, or stop the machine: what is changed then is so when it is started again",
+  })
+}
