@@ -7,9 +7,12 @@ from ovms import Client
 runtime = Client()
 instance_id = runtime.start({"manifest": sys.argv[1]})["instance_id"]
 try:
+    seen = b""
     for chunk in runtime.logs(instance_id, follow=True):
-        sys.stdout.buffer.write(chunk)
-        if b"\n" in chunk:
+        # It comes byte by byte, if it likes.
+        seen += chunk
+        if b"\n" in seen.lstrip():
             break
+    sys.stdout.buffer.write(seen)
 finally:
     runtime.remove(instance_id, force=True)

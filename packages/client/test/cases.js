@@ -1,8 +1,9 @@
 // What the client has to do, in JavaScript that Node and Bun run as it is. Each case is a process of its own (run.js).
 import assert from "node:assert/strict"
-import { once } from "node:events"
+import { createHash, randomBytes } from "node:crypto"
+import { EventEmitter, once } from "node:events"
 import { createServer } from "node:http"
-import { ApiError, connect } from "@ovms/client"
+import { ApiError, connect, execPieces } from "@ovms/client"
 
 const { SOCKET = "", DEEP_SOCKET = "", IMAGE: manifest = "", FOLDER = "" } = process.env
 
@@ -32,6 +33,29 @@ async function running(runtime) {
   const { instance_id } = await runtime.start({ manifest })
   await read(await runtime.logs(instance_id, { follow: true }), "TICK 2")
   return instance_id
+}
+
+/** One with an agent that answers. */
+async function inLinux(runtime) {
+  const overrides = { network: { mode: "none" } }
+  const { instance_id } = await runtime.start({ manifest: process.env.LINUX, overrides })
+  await runtime.ready(instance_id, { timeoutMs: 200_000 })
+  return instance_id
+}
+
+/** A file of an archive, without its end. */
+function entry(name, bytes) {
+  const head = Buffer.alloc(512)
+  const put = (words, at) => head.write(words, at)
+  put(name, 0)
+  put("0000644\0", 100)
+  put(`${bytes.length.toString(8).padStart(11, "0")}\0`, 124)
+  put("00000000000\0", 136)
+  put("        0", 148)
+  put("ustar\x0000", 257)
+  const sum = head.reduce((all, byte) => all + byte, 0)
+  put(`${sum.toString(8).padStart(6, "0")}\0 `, 148)
+  return Buffer.concat([head, bytes, new Uint8Array(-bytes.length & 511)])
 }
 
 /** A server that is no daemon, on a socket of its own. */
@@ -163,6 +187,72 @@ export const cases = {
       assert.match(thrown.message, /nothing/)
       assert(thrown.cause instanceof Error)
     }
+  },
+
+  "in a Linux commands run, and files go in and out": async () => {
+    const runtime = connect(DEEP_SOCKET)
+    const instance_id = await inLinux(runtime)
+    const said = await runtime.exec(instance_id, { command: ["sh", "-c", "cat; exit 3"], input: "given" })
+    assert.deepEqual([said.exit_code, said.stdout], [3, "given"])
+
+    // As it is written, and as it is typed.
+    const script = 'while read -r l; do echo "<$l>"; done; exit 4'
+    const attachment = crypto.randomUUID()
+    const request = { command: ["sh", "-c", script], interactive: true }
+    const pieces = execPieces(await runtime.execStream(instance_id, request, { attachment }))
+    for (const word of ["one", "two"]) {
+      await runtime.execType(instance_id, { attachment, bytes: Buffer.from(`${word}\n`) })
+      const { value } = await pieces.next()
+      assert.deepEqual([value.channel, text(value.bytes)], ["stdout", `<${word}>\n`])
+    }
+    await runtime.execType(instance_id, { attachment, bytes: new Uint8Array(), end: true })
+    assert.deepEqual(await pieces.next(), { done: true, value: { exit_code: 4 } })
+
+    // A folder with a file that does not fit into any buffer, in pieces of odd sizes.
+    const data = randomBytes(3_000_001)
+    const tar = Buffer.concat([entry("data", data), new Uint8Array(1024)])
+    async function* content() {
+      for (let at = 0; at < tar.length; at += 50_003) yield tar.subarray(at, at + 50_003)
+    }
+    await runtime.writeFiles(instance_id, { path: "/", content: content() })
+    const sum = createHash("sha256").update(data).digest("hex")
+    assert.equal(
+      (await runtime.exec(instance_id, { command: ["sha256sum", "/data"] })).stdout,
+      `${sum}  /data\n`,
+    )
+    const chunks = []
+    for await (const chunk of await runtime.readFiles(instance_id, { path: "/data" })) chunks.push(chunk)
+    const back = Buffer.concat(chunks)
+    const begin = back.indexOf(data.subarray(0, 64))
+    assert(begin > 0 && back.subarray(begin, begin + data.length).equals(data))
+
+    // What the daemon refuses in the middle, what the caller breaks off, and what is aborted.
+    const nowhere = runtime.writeFiles(instance_id, { path: "/nowhere/at/all", content: content() })
+    assert.equal((await refusal(nowhere)).code, "OVM_FILE_UNREADABLE")
+    const reason = new Error("enough")
+    async function* broken() {
+      yield tar.subarray(0, 60_000)
+      throw reason
+    }
+    const broke = runtime.writeFiles(instance_id, { path: "/broken", rename: true, content: broken() })
+    assert.equal(await broke.catch((thrown) => thrown), reason)
+    const aborter = new AbortController()
+    async function* slow() {
+      yield tar.subarray(0, 60_000)
+      aborter.abort(reason)
+      await once(new EventEmitter(), "never", { signal: aborter.signal }).catch(() => {})
+    }
+    const { signal } = aborter
+    const aborted = runtime.writeFiles(instance_id, {
+      path: "/aborted",
+      rename: true,
+      content: slow(),
+      signal,
+    })
+    assert.equal(await aborted.catch((thrown) => thrown), reason)
+    const left = await runtime.exec(instance_id, { command: ["ls", "/broken", "/aborted"] })
+    assert.equal(left.stdout, "")
+    await runtime.remove(instance_id, { force: true })
   },
 
   "a socket whose path is too long for the kernel": async () => {

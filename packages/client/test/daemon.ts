@@ -1,10 +1,19 @@
 import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { buildGuest } from "@ovms/testkit/guest.ts"
 
 const PROGRAM = process.env.OVM_BIN ?? join(import.meta.dir, "../../../dist/ovm")
+
+const MACHINE = join(import.meta.dir, "../../../.cache/machine")
+/** Why there is no Linux; empty if there is. */
+export const linuxMissing = existsSync(join(MACHINE, "net.img"))
+  ? ""
+  : "(skipped: the demo machine is not built (make machine))"
+/** The name of an image with a Linux and an agent. */
+export const LINUX = "linux:1"
 
 /** The name of its image: a guest that ticks until it is stopped. */
 export const IMAGE = "m:1"
@@ -38,6 +47,13 @@ export class Daemon implements AsyncDisposable {
   /** A link to `deepSocket` whose path fits into a socket address. */
   get socket(): string {
     return join(this.folder, "s")
+  }
+
+  /** Makes LINUX. */
+  packLinux(): void {
+    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
+    const how = ["--args", "console=ttyS0 quiet panic=-1 no_timer_check", "--memory", "128MiB", "--agent"]
+    this.ovm(["pack", ...files, ...how, "-t", LINUX])
   }
 
   /** Runs a command to its end, which must be a good one. */

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
-import { Daemon, IMAGE } from "./daemon.ts"
+import { Daemon, IMAGE, LINUX, linuxMissing } from "./daemon.ts"
 
 // What npm would publish, in the hands of somebody who has nothing else of this repository.
 
@@ -88,6 +88,13 @@ test.each(["nodenext", "bundler"])(
 )
 
 describe.skipIf(Boolean(guestMissing))("a stranger's program", () => {
+  test.skipIf(Boolean(linuxMissing))("is the example, as it is", async () => {
+    await using daemon = await Daemon.create()
+    daemon.packLinux()
+    await write("inside.js", await readFile(join(PACKAGE, "examples/inside.js"), "utf8"))
+    expect(run("node", ["inside.js", daemon.deepSocket, LINUX])).toBe("6\nexit code 0\nto be or not to be\n")
+  })
+
   test.each(["node", process.execPath])("starts, follows and stops a machine under %s", async (program) => {
     await using daemon = await Daemon.create()
     await write(

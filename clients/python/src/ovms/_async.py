@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import uuid
 from types import TracebackType
-from typing import Any, AsyncIterator, Optional, Type, cast
+from typing import Any, AsyncIterable, AsyncIterator, Optional, Type, cast
 from urllib.parse import quote
 
 from ._errors import OvmError, broken_off, error_of, unreachable
@@ -12,7 +13,7 @@ from ._operations import AsyncOperations, Query
 from .types import Event, ExecEnd, ExecRequest, LogLine
 from ._http import Answer, read_body, read_head
 from ._place import default_socket, short_path
-from ._request import Request, request_of
+from ._request import Request, files_of, request_of
 from ._streams import ExecPiece, LineReader, PieceReader, events_in, log_lines_in
 from ._sync import _MOST_INPUT, _logs
 
@@ -69,6 +70,19 @@ class AsyncClient(AsyncOperations):
         asked = request_of("POST", f"{path}/stream", query={"attachment": attachment}, body=request)
         return AsyncExec(self, path, attachment, await self._open(asked))
 
+    def read_files(self, instance_id: str, path: str) -> AsyncIterator[bytes]:
+        """What is at a path of the guest, as a tar archive, as it comes."""
+        return self._stream(files_of(instance_id, "GET", {"path": path}))
+
+    async def write_files(
+        self, instance_id: str, path: str, content: AsyncIterable[bytes], *, rename: bool = False
+    ) -> None:
+        """Has the guest unpack a tar archive at a path, as `Client.write_files` does."""
+        body = await self._open(files_of(instance_id, "PUT", {"path": path, "rename": rename}), content)
+        async for chunk in body:
+            del chunk
+        body.close()
+
     async def attach(self, instance_id: str, *, tail: Optional[int] = None) -> AsyncConsole:
         """The console and its keyboard, for as long as the context lasts."""
         attachment = str(uuid.uuid4())
@@ -91,28 +105,65 @@ class AsyncClient(AsyncOperations):
         finally:
             body.close()
 
-    async def _open(self, request: Request) -> _Body:
+    async def _open(self, request: Request, content: Optional[AsyncIterable[bytes]] = None) -> _Body:
         """Sends it; the answer is a good one, or an OvmError."""
-        method, path, headers, content = request
+        method, path, headers, whole = request
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        first = f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + whole
+        place = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        writer: Optional[asyncio.StreamWriter] = None
         try:
-            with short_path(self.socket) as place:
-                reader, writer = await asyncio.open_unix_connection(place)
-        except OSError as cause:
-            raise unreachable(self.socket, cause) from cause
-        try:
-            head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + content)
-            await writer.drain()
+            place.setblocking(False)
+            with short_path(self.socket) as short:
+                await asyncio.get_running_loop().sock_connect(place, short)
+            await _send(place, first, content)
+            reader, writer = await asyncio.open_unix_connection(sock=place)
             body = _Body(self.socket, await read_head(reader), reader, writer)
             if body.answer.status >= 400:
                 raise error_of(body.answer.status, b"".join([chunk async for chunk in body]), path)
             return body
-        except (OSError, EOFError, ValueError) as cause:
-            writer.close()
-            raise unreachable(self.socket, cause) from cause
-        except BaseException:
-            writer.close()
+        except BaseException as cause:
+            (writer or place).close()
+            if isinstance(cause, _OfContent):
+                raise cause.raised
+            if isinstance(cause, (OSError, EOFError, ValueError)):
+                raise unreachable(self.socket, cause) from cause
             raise
+
+
+class _OfContent(Exception):
+    """What is the caller's own, and no fault of the daemon."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__(raised)
+        self.raised = raised
+
+
+async def _watched(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for piece in content:
+            # One that is empty would be the end.
+            if piece:
+                yield piece
+    except Exception as cause:
+        raise _OfContent(cause) from cause
+
+
+async def _send(place: socket.socket, first: bytes, content: Optional[AsyncIterable[bytes]]) -> None:
+    """
+    Not by a stream of asyncio, which forgets what was answered once it cannot write: a daemon that refuses what comes
+    says why before all of it has come.
+    """
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(place, first)
+    if content is None:
+        return
+    try:
+        async for piece in _watched(content):
+            await loop.sock_sendall(place, b"%x\r\n%b\r\n" % (len(piece), piece))
+        await loop.sock_sendall(place, b"0\r\n\r\n")
+    except (BrokenPipeError, ConnectionResetError):
+        return
 
 
 class _Body:

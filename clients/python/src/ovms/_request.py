@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from typing import Mapping, NamedTuple, Optional
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ._operations import Query
 
@@ -33,10 +33,19 @@ def request_of(
         headers["Accept"] = accept
     if data is not None:
         content = data
+    if method == "PUT":
+        # It comes by and by, and nobody knows how much.
+        headers["Content-Type"] = "application/octet-stream"
+        headers["Transfer-Encoding"] = "chunked"
     if method == "POST":
         headers["Content-Type"] = "application/octet-stream" if data is not None else "application/json"
         headers["Content-Length"] = str(len(content))
     return Request(method, f"{path}?{urlencode(asked)}" if asked else path, headers, content)
+
+
+def files_of(instance_id: str, method: str, query: Query) -> Request:
+    """Of the files of a machine."""
+    return request_of(method, f"/instances/{quote(instance_id, safe='')}/files", query=query)
 
 
 def _text(value: object) -> str:

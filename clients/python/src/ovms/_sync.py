@@ -5,14 +5,14 @@ import json
 import socket
 import uuid
 from types import TracebackType
-from typing import Any, Iterator, Optional, Type, cast
+from typing import Any, Iterable, Iterator, List, Optional, Type, cast
 from urllib.parse import quote
 
 from ._errors import OvmError, broken_off, error_of, unreachable
 from ._operations import Operations, Query
 from .types import Event, ExecEnd, ExecRequest, LogLine
 from ._place import default_socket, short_path
-from ._request import Request, request_of
+from ._request import Request, files_of, request_of
 from ._streams import ExecPiece, LineReader, PieceReader, events_in, log_lines_in
 
 _CHUNK = 1 << 16
@@ -87,6 +87,21 @@ class Client(Operations):
         asked = request_of("POST", f"{path}/stream", query={"attachment": attachment}, body=request)
         return Exec(self, path, attachment, _Body(self, asked))
 
+    def read_files(self, instance_id: str, path: str) -> Iterator[bytes]:
+        """What is at a path of the guest, as a tar archive, as it comes: `tarfile.open(mode="r|", fileobj=…)`."""
+        return self._stream(files_of(instance_id, "GET", {"path": path}))
+
+    def write_files(self, instance_id: str, path: str, content: Iterable[bytes], *, rename: bool = False) -> None:
+        """
+        Has the guest unpack a tar archive at a path; with `rename` what is in it gets the last name of the path where
+        there is no folder. What `content` raises ends it, and is raised.
+        """
+        request = files_of(instance_id, "PUT", {"path": path, "rename": rename})
+        body = _Body(self, request, content)
+        for chunk in body:
+            del chunk
+        body.close()
+
     def attach(self, instance_id: str, *, tail: Optional[int] = None) -> Console:
         """The console and its keyboard, for as long as the context lasts."""
         attachment = str(uuid.uuid4())
@@ -106,24 +121,47 @@ class Client(Operations):
             body.close()
 
 
+def _watched(content: Iterable[bytes], failures: List[Exception]) -> Iterator[bytes]:
+    """What it raises is the caller's own, and no fault of the daemon."""
+    try:
+        for piece in content:
+            # One that is empty would be the end.
+            if piece:
+                yield piece
+    except Exception as cause:
+        failures.append(cause)
+        raise
+
+
 class _Body:
     """One request, sent, and its answer, which is good; or an OvmError."""
 
-    def __init__(self, client: Client, request: Request) -> None:
+    def __init__(self, client: Client, request: Request, content: Optional[Iterable[bytes]] = None) -> None:
         self._socket = client.socket
         self._connection = _Connection(client.socket, client.timeout)
-        method, path, headers, content = request
+        method, path, headers, whole = request
+        failures: List[Exception] = []
+        pieces = None if content is None else _watched(content, failures)
         try:
-            self._connection.request(method, path, body=content or None, headers=dict(headers))
+            try:
+                self._connection.request(
+                    method, path, body=pieces or whole or None, headers=dict(headers), encode_chunked=pieces is not None
+                )
+            except (BrokenPipeError, ConnectionResetError):
+                # A daemon that refuses what comes says why before all of it has come.
+                if pieces is None or self._connection.sock is None:
+                    raise
             self._answer = self._connection.getresponse()
             if self._answer.status >= 400:
                 raise error_of(self._answer.status, self._answer.read(), path)
-        except OvmError:
-            self.close()
-            raise
         except (OSError, http.client.HTTPException) as cause:
             self.close()
+            if failures:
+                raise
             raise unreachable(self._socket, cause) from cause
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         while True:
