@@ -88,6 +88,9 @@ bench-cycles: build ## what 300 starts and stops leave behind: memory, descripto
 bench-vmm: build ## what an adapter outside of the program costs a start, beside the built-in one
 	@node_modules/.bin/bun bench/vmm.ts
 
+bench-inside: build machine ## what commands, copies and sandboxes cost beside the bare channel to the agent; BENCH="200 32" for fewer loops and MiB
+	@node_modules/.bin/bun bench/inside.ts $(BENCH)
+
 bench-ram: build ## how fast RAM is compressed and inflated, beside zstd and lz4
 	@node_modules/.bin/bun bench/ram.ts
 

@@ -97,14 +97,20 @@ export interface Loaded {
   end(): void
 }
 
+/** A machine that is one command away from running. */
+export interface Waiting {
+  readonly pid: number
+  go(): Promise<void>
+  end(): void
+}
+
 /**
- * Runs the command line of a machine that waits for a state in `folder`, gives it `state` and lets it go on. In a
- * session of its own that yields, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new
- * session less of the processors at first, and whoever starts twenty at a time wants to have a say beside them.
+ * Runs the command line of a machine that waits for a state in `folder`, and gives it `state`. In a session of its own
+ * that yields, as a machine that is to outlive its daemon has: on a busy host the kernel gives a new session less of
+ * the processors at first, and whoever starts twenty at a time wants to have a say beside them.
  */
-export async function loadByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Loaded> {
+export async function waitByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Waiting> {
   const [program = "", ...args] = argv
-  const began = performance.now()
   const child = await yielding(spawn(program, args, { cwd: folder, stdio: "ignore", detached: true }))
   const qmp = await monitor(folder)
   await qmp.execute("migrate-set-capabilities", on("x-ignore-shared"))
@@ -112,8 +118,17 @@ export async function loadByHand(argv: readonly string[], folder: string, state:
   const socket = await connectIn(folder, "in")
   socket?.end(state)
   await until(qmp, "completed")
-  await qmp.execute("cont")
-  const took = performance.now() - began
-  qmp.close()
-  return { pid: child.pid ?? 0, took, end: () => child.kill("SIGKILL") }
+  const go = async () => {
+    await qmp.execute("cont")
+    qmp.close()
+  }
+  return { pid: child.pid ?? 0, go, end: () => child.kill("SIGKILL") }
+}
+
+/** The same, and lets it go on. */
+export async function loadByHand(argv: readonly string[], folder: string, state: Buffer): Promise<Loaded> {
+  const began = performance.now()
+  const { pid, go, end } = await waitByHand(argv, folder, state)
+  await go()
+  return { pid, took: performance.now() - began, end }
 }

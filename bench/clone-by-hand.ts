@@ -1,7 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { createOverlay } from "../packages/ovm/src/disk/overlay.ts"
-import { type Loaded, loadByHand } from "./by-hand.ts"
+import { type Loaded, loadByHand, type Waiting, waitByHand } from "./by-hand.ts"
 import { OVM, output } from "./programs.ts"
 import { recipeOf } from "./vmm-by-hand.ts"
 import { running, type Watched } from "./watched.ts"
@@ -40,4 +40,12 @@ export async function cloneByHand(
   const words = argv.map((word) => word.replaceAll(folder, own))
   const loaded = await loadByHand(words, own, state)
   return { loaded, took: performance.now() - began }
+}
+
+/** The same, up to the last step. */
+export async function waitingClone(recipe: CloneRecipe, own: string, size: number): Promise<Waiting> {
+  await mkdir(own)
+  await createOverlay(join(own, "overlay.qcow2"), size)
+  const words = recipe.argv.map((word) => word.replaceAll(recipe.folder, own))
+  return await waitByHand(words, own, recipe.state)
 }

@@ -35,7 +35,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
 
   /** Of a sandbox nothing is left: what there is are slots. */
   async function expectNothingLeft(): Promise<void> {
-    expect(await box.instances("--all")).toEqual([])
+    await until("no instance is on record", () => runtime.list(), { is: (all) => all.length === 0 })
     await until("only slots are left", async () => {
       const { warm } = await runtime.info()
       const ready = warm.reduce((sum, one) => sum + one.ready, 0)

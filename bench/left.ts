@@ -1,0 +1,48 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { join } from "node:path"
+
+/** By how much the daemon's memory may differ, in MiB. */
+const BOUND_MIB = 5
+
+/** What a daemon has, and what works in its root. */
+export interface Left {
+  /** Resident, in MiB. */
+  readonly memory: number
+  readonly descriptors: number
+  readonly files: number
+  readonly processes: number
+}
+
+export function left(pid: number, home: string): Left {
+  const proc = `/proc/${pid}`
+  const [, rss] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(join(proc, "status"), "latin1")) ?? []
+  return {
+    memory: Number(rss) / 1024,
+    descriptors: readdirSync(join(proc, "fd")).length,
+    files: readdirSync(home, { recursive: true }).length,
+    processes: readdirSync("/proc").filter((name) => isBelow(name, home)).length,
+  }
+}
+
+/** Whether it is a process that works in this root. */
+function isBelow(pid: string, home: string): boolean {
+  if (!/^\d+$/.test(pid)) return false
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`).startsWith(home)
+  } catch {
+    return false
+  }
+}
+
+/** What was left before, and what is left after, `what`: all but the memory is to be the same. */
+export function reportLeft(what: string, before: Left, after: Left): void {
+  const verdict = Math.abs(after.memory - before.memory) <= BOUND_MIB ? "holds" : "MISSED"
+  console.log(`${what}, before and after:`)
+  console.log(
+    `  memory: ${before.memory.toFixed(1)} and ${after.memory.toFixed(1)} MiB (bound ${BOUND_MIB}: ${verdict})`,
+  )
+  for (const one of ["descriptors", "files", "processes"] as const)
+    console.log(
+      `  ${one}: ${before[one]} and ${after[one]} (${before[one] === after[one] ? "equal" : "NOT EQUAL"})`,
+    )
+}
