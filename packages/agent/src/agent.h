@@ -116,6 +116,8 @@ _Noreturn void files_write(const struct request *request);
 _Noreturn void mount_share(const struct request *request);
 // Until the first program has another root than that of an initramfs.
 void wait_for_root(void);
+// The same in the child, where the first program is going to have another one at all.
+_Noreturn void root_left(void);
 _Noreturn void hooks_run(const struct request *request);
 _Noreturn void freeze_hold(const struct request *request);
 // hooks.c: whether the guest has something to be run at all.

@@ -1,5 +1,6 @@
 // A folder of the host, by the name that its device has, becomes one of the guest.
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #define RAMFS_MAGIC 0x858458f6
 
 // A root may be read-only at first, and a driver come late.
-enum { LOOK_US = 50000, PATIENCE_MS = 20000 };
+enum { LOOK_US = 50000, PATIENCE_MS = 20000, PROC_MS = 5000 };
 
 // That of an initramfs, whose files are all deleted once the guest has changed to the root of its disk.
 static bool is_first_root(void) {
@@ -55,8 +56,34 @@ static bool mounted(const struct request *request) {
          (make_folders(request->path) && mount(request->tag, request->path, "9p", flags, OPTIONS) == 0);
 }
 
+// It leaves that as a rule: the kernel was told of a root, or systemd's way of saying so is there.
+static bool is_going_to_leave(void) {
+  char line[4096] = " ";
+  struct stat found;
+  if (fstatat(places.proc, "1/root/etc/initrd-release", &found, 0) == 0) return true;
+  int fd = openat(places.proc, "cmdline", O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, line + 1, sizeof line - 2);
+  if (fd >= 0) close(fd);
+  if (length > 0) line[length + 1] = 0;
+  return strstr(line, " root=") != NULL;
+}
+
 void wait_for_root(void) {
   while (is_first_root()) usleep(LOOK_US);
+}
+
+// What comes first there is to mount proc, without which next to nothing works. It may be that nobody does.
+static void wait_for_proc(void) {
+  struct stat found;
+  for (int waited = 0; waited < PROC_MS && fstatat(places.proc, "1/root/proc/1", &found, 0) != 0; waited += LOOK_US / 1000)
+    usleep(LOOK_US);
+}
+
+void root_left(void) {
+  if (!is_first_root() || !is_going_to_leave()) _exit(0);
+  wait_for_root();
+  wait_for_proc();
+  _exit(0);
 }
 
 void mount_share(const struct request *request) {

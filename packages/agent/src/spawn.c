@@ -72,6 +72,7 @@ _Noreturn static void become(const struct request *request, const int its[3]) {
   if (strcmp(request->kind, "read") == 0) files_read(request);
   if (strcmp(request->kind, "write") == 0) files_write(request);
   if (strcmp(request->kind, "mount") == 0) mount_share(request);
+  if (strcmp(request->kind, "root") == 0) root_left();
   if (request->main) main_command(request);
   exec_command(request);
 }

@@ -113,9 +113,10 @@ static void open_stream(const struct frame *frame) {
   // One that does not serve a guest is not to end, or to change, whatever machine it runs on.
   bool shutdown = strcmp(request.kind, "shutdown") == 0 && !places.here;
   bool mount = strcmp(request.kind, "mount") == 0 && !places.here;
+  bool root = strcmp(request.kind, "root") == 0 && !places.here;
   bool hooks = strcmp(request.kind, "hooks") == 0 && !places.here && request.event;
   bool freeze = strcmp(request.kind, "freeze") == 0 && !places.here;
-  if (!files && !command && !shutdown && !mount && !hooks && !freeze)
+  if (!files && !command && !shutdown && !mount && !root && !hooks && !freeze)
     return tell_exit(frame->stream, REFUSED, ENOSYS, "this agent cannot do that");
   if (hooks && !hooks_any()) return tell_exit(frame->stream, EXITED, 0, "");
   if (mount && !request.tag) return tell_exit(frame->stream, REFUSED, EINVAL, "there is no tag");

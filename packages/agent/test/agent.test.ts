@@ -49,6 +49,7 @@ test("what cannot be done is refused in words, and the rest goes on [OVMS-AGT-02
     ["time", "time=soon"],
     // It serves no guest here, and mounts nothing.
     ["mount", "tag=ovm.0", "path=/mnt"],
+    ["root"],
   ])
     expect((await through(session.do(texts))).ending).toEqual({ refused: expect.stringMatching(/\w/) })
   expect(() => session.do(command("x".repeat(70_000)))).toThrow("65536")

@@ -53,8 +53,10 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(ready).toBe(true)
     expect((await box.json(["status", "web"])).agent).toEqual({ ready: true, since })
     expect(await box.ok(["status", "web"])).toContain("answers since")
+    // OVMS-AGT-095, OVMS-AGT-096: in the root of its disk, and never before.
+    const first = ["cat", "/etc/layer", "/proc/sys/kernel/ostype"]
+    expect(await box.ok(["exec", "web", ...first])).toBe("second, on top of base\nLinux")
     await box.console(id, "OVM-DISK")
-    expect(await box.ok(["exec", "web", "cat", "/etc/layer"])).toBe("second, on top of base")
     expect(
       await box.ok(["exec", "web", "sh", "-c", "cat /proc/1/comm; tr '\\0' ' ' </proc/$PPID/cmdline"]),
     ).toBe("acpid\n@ovm-agent ")

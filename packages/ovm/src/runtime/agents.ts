@@ -33,6 +33,7 @@ export function followAgent(instance: Instance, machine: Machine, unmounted: () 
   instance.mounts = mounts
   const agent = new Agent({
     connect,
+    switches,
     runs: () => instance.state === "running",
     answers: (session) => {
       mounts.begin(session, switches, unmounted)

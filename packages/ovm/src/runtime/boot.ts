@@ -68,7 +68,7 @@ export function bootPlan(
 }
 
 /**
- * The VMMs that may be taken, in the order in which they are tried (OVMS-API-460): `preferredRuntime` only orders what
+ * The VMMs that may be taken, in the order in which they are tried (OVMS-API-470): `preferredRuntime` only orders what
  * the operator enabled; it is the artifact's wish, not a right. Throws OVM_UNSUPPORTED where none is called as wanted.
  */
 export function vmmsInOrder(

@@ -33,7 +33,7 @@ describe.skipIf(guestMissing !== "")(`what a start would do ${guestMissing}`, ()
     await rm(root, { recursive: true })
   })
 
-  // OVMS-API-460, OVMS-API-462
+  // OVMS-API-470, OVMS-API-472
   test("is said of each VMM in the order in which they are tried, and nothing is left", async () => {
     const { image, vmms, snapshot } = await runtime.explain({ manifest: "plain:1" })
     expect(image.reference).toEndWith("plain:1")
@@ -54,7 +54,7 @@ describe.skipIf(guestMissing !== "")(`what a start would do ${guestMissing}`, ()
     ).toEqual([])
   })
 
-  // OVMS-API-460, OVMS-API-462
+  // OVMS-API-470, OVMS-API-472
   test("is said also where nothing would", async () => {
     const { vmms } = await runtime.explain({ manifest: "needs:1", overrides: { vmm: "qemu" } })
     expect(vmms).toMatchObject([
@@ -67,7 +67,7 @@ describe.skipIf(guestMissing !== "")(`what a start would do ${guestMissing}`, ()
       expect((await refusal(runtime.explain({ manifest, overrides }))).code).toBe(code)
   })
 
-  // OVMS-API-461
+  // OVMS-API-471
   test("is the snapshot's VMM for what goes on", async () => {
     const { instance_id: id } = await runtime.start({ manifest: "prefers:1" })
     await until("it runs", () => runtime.status(id), { is: ({ state }) => state === "running" })

@@ -16,7 +16,7 @@ type Candidate = Explanation["vmms"][number]
 
 /**
  * Runtime.explain: what a start with `request` would boot or go on from, and by which VMM, with what each of them finds
- * (OVMS-API-462). Nothing is fetched, started or kept. Throws what Images.open and chooseSnapshot throw.
+ * (OVMS-API-472). Nothing is fetched, started or kept. Throws what Images.open and chooseSnapshot throw.
  */
 export async function explainStart(
   context: PlanContext,

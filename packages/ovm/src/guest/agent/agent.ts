@@ -27,6 +27,8 @@ export interface AgentOptions {
   readonly resumed?: Resumed
   /** Whether the guest runs just now: one that stands still is not silent. */
   readonly runs: () => boolean
+  /** Its guest begins in another root than the one that it is going to have. */
+  readonly switches?: boolean
   /** Hears of each that answers, before anybody else has it do anything. */
   readonly answers?: (session: AgentSession) => void
 }
@@ -37,6 +39,8 @@ export interface AgentOptions {
 export class Agent {
   #session: AgentSession | undefined
   #since: string | undefined
+  /** It answers, and its guest is still in its initial RAM disk. */
+  #isBooting = false
   #arrived = Promise.withResolvers<void>()
   #renewed: string | undefined
   readonly #troubles: string[] = []
@@ -97,7 +101,8 @@ export class Agent {
       while (!this.#session) {
         const left = deadline - performance.now()
         if (this.#closing.signal.aborted) throw silent("before the machine ended")
-        if (left <= 0) throw silent(withinMs <= 0 ? "yet" : `within ${Math.ceil(withinMs / 1000)} s`)
+        const when = withinMs <= 0 ? "yet" : `within ${Math.ceil(withinMs / 1000)} s`
+        if (left <= 0) throw this.#isBooting ? booting(when) : silent(when)
         await Promise.race([this.#arrived.promise, sleep(left, undefined, { signal: stop }).catch(() => {})])
         if (signal?.aborted) throw new OvmError("OVM_INTERRUPTED", "waiting for the agent was interrupted")
       }
@@ -125,7 +130,7 @@ export class Agent {
     while (!signal.aborted) {
       const channel = await this.options.connect().catch(() => undefined)
       const session = channel && (await AgentSession.open(channel, signal))
-      if (session && (await this.#settle(session))) {
+      if (session && (await this.#settle(session)) && (await this.#hasRoot(session))) {
         this.#session = session
         this.options.answers?.(session)
         this.#since = new Date().toISOString()
@@ -136,6 +141,20 @@ export class Agent {
       }
       channel?.destroy()
       await sleep(AGAIN_MS, undefined, { ref: false, signal }).catch(() => {})
+    }
+  }
+
+  /** Waits until its guest has the root that it is going to have (OVMS-AGT-096). False if it has gone meanwhile. */
+  async #hasRoot(session: AgentSession): Promise<boolean> {
+    if (!this.options.switches) return true
+    this.#isBooting = true
+    try {
+      await session.do(["root"]).ending
+      return true
+    } catch {
+      return false
+    } finally {
+      this.#isBooting = false
     }
   }
 
@@ -172,6 +191,14 @@ export class Agent {
   readonly #note = (trouble: string | undefined): void => {
     if (trouble !== undefined && !this.#troubles.includes(trouble)) this.#troubles.push(trouble)
   }
+}
+
+function booting(when: string): OvmError {
+  return new OvmError(
+    "OVM_AGENT_UNAVAILABLE",
+    `the guest has not changed to the root of its disk ${when}: what is in its initial RAM disk is lost then`,
+    { hint: "ovm logs shows how far it came; wait longer: --wait SECONDS" },
+  )
 }
 
 function silent(when: string): OvmError {
