@@ -15,8 +15,9 @@ const BOOT_MS = 60_000
 export const SILENT_MS = 10_000
 const SILENT =
   "no agent has answered since the machine went on: its random bytes and its clock are its snapshot's, and its network has no link until one does"
-/** Between two looks at a machine that is being started. */
-const LOOK_MS = 50
+/** Between two looks at a machine that is being started, which goes on from a snapshot within some milliseconds. */
+const FIRST_LOOK_MS = 2
+const LAST_LOOK_MS = 50
 
 /**
  * Speaks with the agent of a machine from now on, if it has a channel, until the machine ends. `unmounted` hears of a
@@ -97,8 +98,11 @@ export async function agentInside(
   { signal, withinMs = BOOT_MS }: Call & { readonly withinMs?: number } = {},
 ): Promise<AgentSession> {
   const deadline = performance.now() + withinMs
-  while (instance.state === "starting" && performance.now() < deadline && !signal?.aborted)
-    await sleep(LOOK_MS)
+  let wait = FIRST_LOOK_MS
+  while (instance.state === "starting" && performance.now() < deadline && !signal?.aborted) {
+    await sleep(wait)
+    wait = Math.min(2 * wait, LAST_LOOK_MS)
+  }
   instance.assertUsable()
   const { id, state, info, agent } = instance
   if (state !== "running")
