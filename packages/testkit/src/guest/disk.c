@@ -1,5 +1,6 @@
 /*
- * virtio-blk over PCI, legacy interface (virtio 1.x, 4.1.4.8): one request at a time, polled.
+ * virtio-blk over PCI, legacy interface (virtio 1.x, 4.1.4.8), or where there is no PCI over MMIO (4.2): one request at a time,
+ * polled.
  * Command line: log=N writes the number of each tick into sector N + tick, and looks whether what it wrote before is still there;
  * grow=N writes N times a tick, each time to 64 KiB of the disk where nothing was before, and prints GREW with how often it did;
  * flush=1 has the disk flushed after each tick's writes, and prints FLUSHED with the number of the tick if that is said;
@@ -7,7 +8,7 @@
  */
 #include "guest.h"
 enum { FEATURES = 4, QUEUE_PAGE = 8, QUEUE_SIZE = 12, QUEUE_SELECT = 14, NOTIFY = 16, STATUS = 18, CAPACITY = 20 };
-enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256, CAN_FLUSH = 1 << 9, FLUSH = 4 };
+enum { ACKNOWLEDGE_DRIVER = 3, DRIVER_OK = 4, NEXT = 1, DEVICE_WRITES = 2, MAX_QUEUE = 256, CAN_FLUSH = 1 << 9, READ_ONLY = 1 << 5, FEATURES_OK = 8, FLUSH = 4 };
 struct descriptor { u64 address; u32 length; u16 flags, next; };
 static struct __attribute__((aligned(4096))) {
     struct descriptor table[MAX_QUEUE];
@@ -37,6 +38,34 @@ static int start(void) {
     return 0;
 }
 
+/* Where Firecracker's machine has its devices, one a page. */
+enum { MMIO = 0xc0001000, MMIO_DEVICES = 8, MAGIC = 0x74726976, BLOCK = 2 };
+static volatile u32 *mmio;
+static u32 mmio_word(u32 at, u32 value) { mmio[at / 4] = value; return mmio[at / 4]; }
+static void mmio_address(u32 at, u64 value) { mmio_word(at, value); mmio_word(at + 4, value >> 32); }
+
+static int start_mmio(void) {
+    for (u32 i = 0; i < MMIO_DEVICES; i++) {
+        mmio = (u32 *)(u64)(MMIO + i * 0x1000);
+        if (mmio[0] != MAGIC || mmio[1] != 2 || mmio[2] != BLOCK) continue;
+        mmio_word(0x70, 0); mmio_word(0x70, 1); mmio_word(0x70, ACKNOWLEDGE_DRIVER);   /* one step at a time */
+        mmio_word(0x14, 0); u32 offered = mmio[0x10 / 4];
+        mmio_word(0x24, 0); mmio_word(0x20, offered & (CAN_FLUSH | READ_ONLY));
+        mmio_word(0x24, 1); mmio_word(0x20, 1);   /* version 1 */
+        mmio_word(0x70, ACKNOWLEDGE_DRIVER | FEATURES_OK);
+        mmio_word(0x30, 0); size = mmio[0x34 / 4];
+        if (!size || size > MAX_QUEUE) return 0;
+        mmio_word(0x38, size);
+        u64 avail = (u64)&queue.table[size];
+        mmio_address(0x80, (u64)&queue); mmio_address(0x90, avail); mmio_address(0xa0, (avail + (3 + size) * 2 + 4095) & ~4095ul);
+        mmio_word(0x44, 1);
+        mmio_word(0x70, ACKNOWLEDGE_DRIVER | FEATURES_OK | DRIVER_OK);
+        return 1;
+    }
+    mmio = 0;
+    return 0;
+}
+
 static u8 transfer(u32 type, u64 sector) {
     volatile u16 *avail = (u16 *)&queue.table[size];
     volatile u16 *used = (u16 *)(((u64)&avail[3 + size] + 4095) & ~4095ul);
@@ -47,7 +76,7 @@ static u8 transfer(u32 type, u64 sector) {
     queue.table[2] = (struct descriptor){(u64)&result, 1, DEVICE_WRITES, 0};
     avail[2 + sent++ % size] = 0; __asm__ volatile("" ::: "memory");
     avail[1] = sent; __asm__ volatile("mfence" ::: "memory");
-    outw(port + NOTIFY, 0);
+    if (mmio) mmio[0x50 / 4] = 0; else outw(port + NOTIFY, 0);
     while (used[1] != sent) __asm__ volatile("pause" ::: "memory");
     return result;
 }
@@ -60,8 +89,8 @@ static void report(const char *what, u64 sector, u8 status) {
 }
 
 void disk(const char *cmd) {
-    if (!start()) { puts("DISK none\r\n"); return; }
-    capacity = inl(port + CAPACITY) | (u64)inl(port + CAPACITY + 4) << 32;
+    if (!start() && !start_mmio()) { puts("DISK none\r\n"); return; }
+    capacity = mmio ? mmio[0x100 / 4] | (u64)mmio[0x104 / 4] << 32 : inl(port + CAPACITY) | (u64)inl(port + CAPACITY + 4) << 32;
     puts("DISK sectors="); dec(capacity); puts("\r\n");
     logged = num(find(cmd, "log="), 0); grow = num(find(cmd, "grow="), 0); flushes = num(find(cmd, "flush="), 0);
     for (const char *at = cmd; (at = find(at, "write="));) {
@@ -95,7 +124,7 @@ static void log_tick(u64 tick) {
 }
 
 void disk_log(u64 tick, int says) {
-    if (!port) return;
+    if (!port && !mmio) return;
     if (grow && capacity) disk_grow();
     if (logged && logged + tick < capacity) log_tick(tick);
     if (flushes) disk_flush(tick, says);

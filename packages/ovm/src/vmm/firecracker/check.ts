@@ -1,4 +1,6 @@
 import type { LaunchPlan, Unsupported } from "../plan.ts"
+import { isShown } from "./drives.ts"
+import { storageFault } from "./storage.ts"
 
 const MiB = 2 ** 20
 const MAX_VCPUS = 32
@@ -8,8 +10,8 @@ const MAX_MEMORY = 2 ** 40
 const MAX_ARGS = 1900
 
 /** Everything that Firecracker cannot honour of `plan`, all at once (Vmm.check; spec/runtimes/firecracker.md). */
-export function checkFirecracker(plan: LaunchPlan): readonly Unsupported[] {
-  return [...resources(plan), ...boot(plan), ...lacking(plan), ...devices(plan)]
+export function checkFirecracker(plan: LaunchPlan, fault = storageFault): readonly Unsupported[] {
+  return [...resources(plan), ...boot(plan), ...disk(plan, fault), ...lacking(plan), ...devices(plan)]
 }
 
 function fatal(pointer: string, reason: string): Unsupported {
@@ -44,12 +46,16 @@ function* boot({ kernel }: LaunchPlan): Iterable<Unsupported> {
     )
 }
 
+/** `fault` says why this host cannot show a chain of layers as the one raw file that Firecracker takes. */
+function* disk(plan: LaunchPlan, fault: () => string | undefined): Iterable<Unsupported> {
+  const reason = isShown(plan) ? fault() : undefined
+  if (reason !== undefined) yield fatal("/diskLayers", reason)
+}
+
 function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
-  const { disk, disks = [], volumes = [], shares = [], firstBoot, ignition, network, agent } = plan
-  if (disk) yield fatal("/diskLayers", "this adapter of Firecracker has no disks yet")
+  const { disks = [], volumes = [], shares = [], ignition, network, agent } = plan
   if (disks.length > 0) yield fatal("/disks", "Firecracker gives disks no serial number to be known by")
   if (volumes.length > 0) yield fatal("volumes", "Firecracker gives disks no serial number to be known by")
-  if (firstBoot) yield fatal("config", "this adapter of Firecracker has no disks yet")
   if (shares.length > 0) yield fatal("shares", "Firecracker has no folders of the host")
   if (ignition) yield fatal("config/ignition", "Firecracker has no fw_cfg")
   if (agent) yield fatal("/agent", "Firecracker has no virtio-serial, by which an agent is reached")

@@ -5,6 +5,7 @@ import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { Api } from "./api.ts"
 import { exitOfFirecracker, type LastAsked } from "./result.ts"
+import { flushStorage } from "./storage.ts"
 
 const GRACE_MS = 10_000
 const PRESS_MS = 1000
@@ -53,6 +54,7 @@ export class FirecrackerMachine implements Machine {
 
   async pause(): Promise<void> {
     await this.#become("Paused")
+    if (this.record.own?.shown && this.record.overlay !== undefined) await flushStorage(this.record)
   }
 
   async resume(): Promise<void> {

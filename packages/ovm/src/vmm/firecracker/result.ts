@@ -1,5 +1,6 @@
 import type { Exit, MachineRecord } from "../machine.ts"
 import { exitOf, readStderr, reasonOf, wasSignalled } from "../process/exit.ts"
+import { storageLetGo } from "./storage.ts"
 
 /** What was asked of it last, so that its end is no wonder. */
 export type LastAsked = "power-off" | "quit"
@@ -11,14 +12,15 @@ const FAULT = /KVM_EXIT_(?:INTERNAL_ERROR|FAIL_ENTRY)|Unexpected exit reason/
 
 /**
  * How a Firecracker ended, with exit status `status`, which alone says little: its log is looked at. It knows of a
- * reset alone: one that follows Ctrl-Alt-Del is the power-off that was asked for.
+ * reset alone: one that follows Ctrl-Alt-Del is the power-off that was asked for. Its disk is nobody's any more then.
  */
 export async function exitOfFirecracker(
   record: MachineRecord,
   status: number | undefined,
   asked?: LastAsked,
 ): Promise<Exit> {
-  const { directory } = record
+  const { directory, own } = record
+  if (own?.shown) await storageLetGo(directory)
   if (status === undefined) return await exitOf(record, status, reasonOf(status))
   if (wasSignalled(directory, status))
     return await exitOf(record, status, asked === "quit" ? "quit" : "signal")
@@ -28,5 +30,6 @@ export async function exitOfFirecracker(
   if (TRIPLE_FAULT.test(log)) return { status: 0, reason: reset }
   // Above 128 it is its own: a forbidden system call, or a signal that it caught.
   if (FAULT.test(log) || status > 128) return await exitOf(record, status, "internal-error")
-  return await exitOf(record, status, status === 0 ? reset : "failed")
+  // What else it logs then is of things that its guest tried.
+  return status === 0 ? { status, reason: reset } : await exitOf(record, status, "failed")
 }

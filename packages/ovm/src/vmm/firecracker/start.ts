@@ -13,6 +13,8 @@ import { spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
 import { API_SOCKET, Api } from "./api.ts"
+import { isShown } from "./drives.ts"
+import { besideStorage, storageReady } from "./storage.ts"
 
 /** From spawn to the first answer: some 20 ms, and a minute where forty of them share two processors. */
 export const LONGEST_START_MS = 120_000
@@ -28,6 +30,13 @@ const ALIVE_MS = 100
 /** Its keeper keeps, within bounds, what is written there: of Firecracker's log no file can grow. */
 const LOG = "/proc/self/fd/2"
 
+interface Starting {
+  readonly found: Capabilities
+  readonly plan: LaunchPlan
+  /** What the guest writes to. */
+  readonly overlay: string | undefined
+}
+
 export interface StartedFirecracker {
   readonly record: MachineRecord
   readonly api: Api
@@ -40,7 +49,7 @@ export interface StartedFirecracker {
  * is through, Firecracker is killed, and what it said itself is the reason.
  */
 export async function startFirecracker<T>(
-  { found, plan }: { readonly found: Capabilities; readonly plan: LaunchPlan },
+  { found, plan, overlay }: Starting,
   { signal }: Call,
   then: (started: StartedFirecracker) => Promise<T>,
 ): Promise<T> {
@@ -49,7 +58,9 @@ export async function startFirecracker<T>(
   rmSync(join(directory, API_SOCKET), { force: true })
   const spawned = performance.now()
   const argv = [found.binary, "--api-sock", API_SOCKET, "--id", "ovm", "--log-path", LOG, "--level", "Error"]
-  const { group } = await spawnKept(argv, plan)
+  const { disk } = plan
+  const shown = disk && isShown(plan)
+  const { group } = await spawnKept(shown ? besideStorage(argv, { directory, disk, overlay }) : argv, plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -67,7 +78,9 @@ export async function startFirecracker<T>(
     const identity = await startedIn(directory)
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of Firecracker was left in ${directory}`)
     const { name, accelerator } = found
-    const record = { vmm: name, version, accelerator, ...identity }
+    const what = { vmm: name, version, accelerator, ...identity }
+    const record = { ...what, ...(overlay !== undefined && { overlay }), ...(shown && { own: { shown } }) }
+    if (shown) await Promise.race([storageReady(directory), aborted.promise])
     return await Promise.race([then({ record, api, spawn }), aborted.promise])
   } catch (thrown) {
     const error = await inItsOwnWords(directory, toOvmError(thrown), patience)

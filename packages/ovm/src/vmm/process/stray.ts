@@ -42,8 +42,9 @@ async function inhabitants(directory: string): Promise<Inhabitant[]> {
 
 /** The session's leader is a keeper, or nobody any more. */
 function isKeeper(session: string | undefined): boolean {
-  const words = attempt(() => readFileSync(`/proc/${session}/cmdline`, "utf8"))?.split("\0")
-  return words === undefined || words[0] === KEEPER || words.includes(OLDER_KEEPER)
+  // Of one that has ended and that nobody has looked at yet nothing is left to read.
+  const words = attempt(() => readFileSync(`/proc/${session}/cmdline`, "utf8"))?.split("\0") ?? [""]
+  return words[0] === "" || words[0] === KEEPER || words.includes(OLDER_KEEPER)
 }
 
 /** The VMM that lives in `directory`, by the keeper's note or, should that be gone, by where it works. */

@@ -6,7 +6,7 @@ import { asJson } from "./options.ts"
  * One node a layer, each with an explicit backing node, the bottom with none: what a header claims is never opened
  * (CVE-2024-32498), and the read-only files keep their digests.
  */
-function chain(
+export function diskChain(
   { layers: below, ephemeral }: Pick<DiskPlan, "layers" | "ephemeral">,
   overlay: string | undefined,
   name = "",
@@ -30,7 +30,7 @@ function chain(
 /** `overlay`: the qcow2 on top of its layers; absent for one that the guest cannot write to. */
 export function firstDrive({ disk }: LaunchPlan, overlay: string | undefined): string[] {
   if (!disk) return []
-  const { nodes, top } = chain(disk, overlay)
+  const { nodes, top } = diskChain(disk, overlay)
   const device = { driver: "virtio-blk-pci", id: "disk", drive: top, ...onErrorOf(overlay !== undefined) }
   return [...nodes, ...asJson("-device", device)]
 }
@@ -38,7 +38,7 @@ export function firstDrive({ disk }: LaunchPlan, overlay: string | undefined): s
 export function furtherDrive(disk: FurtherDiskPlan, index: number): string[] {
   const id = `disk${index}`
   const { name, overlay } = disk
-  const { nodes, top } = chain(disk, overlay, `${id}-`)
+  const { nodes, top } = diskChain(disk, overlay, `${id}-`)
   const device = {
     driver: "virtio-blk-pci",
     id,

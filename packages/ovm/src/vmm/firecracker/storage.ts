@@ -1,0 +1,107 @@
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs"
+import { open } from "node:fs/promises"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { OvmError } from "../../errors.ts"
+import { guarded } from "../../files/guarded.ts"
+import type { MachineRecord } from "../machine.ts"
+import type { DiskPlan } from "../plan.ts"
+import { readExit, readStderr } from "../process/exit.ts"
+import { endStray, isInhabited } from "../process/stray.ts"
+import { findBinary } from "../program.ts"
+import { diskChain } from "../qemu/drives.ts"
+
+// Firecracker knows raw files alone. QEMU's storage daemon shows a chain of layers as one, over FUSE, so that what a
+// guest writes stays a qcow2 (docs/design/0061-firecracker.md).
+
+const PROGRAMS = ["qemu-storage-daemon", "setpriv", "unshare"] as const
+const FUSE = "/dev/fuse"
+/** In the machine's directory: where the chain is seen, by nobody but Firecracker, and what says that it is. */
+export const SHOWN = "disk.raw"
+const READY = "disk.pid"
+const LOOK_MS = 5
+const SHOW_MS = 60_000
+/** From Firecracker's end to the disk's: what the guest wrote is brought to its file. */
+const LET_GO_MS = 10_000
+
+/** Why no chain can be shown here; undefined if it can. */
+export function storageFault(env: Record<string, string | undefined> = process.env): string | undefined {
+  if (process.getuid?.() !== 0) return "only a daemon of root shows layers to Firecracker"
+  const lacking = PROGRAMS.find((name) => findBinary(name, undefined, env) === undefined)
+  if (lacking !== undefined) return `layers are shown to Firecracker by ${lacking}, which is not on PATH`
+  try {
+    accessSync(FUSE, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch {
+    return `layers are shown to Firecracker over FUSE, and ${FUSE} cannot be used`
+  }
+}
+
+/**
+ * The command line that shows `disk`, with what is written to it in `overlay`, and is `argv` then. The mount is in a
+ * namespace of the two, and so is gone with them, however they end; the storage daemon is told of its parent's end.
+ */
+export function besideStorage(
+  argv: readonly string[],
+  { directory, disk, overlay }: { directory: string; disk: DiskPlan; overlay?: string | undefined },
+): string[] {
+  const file = join(directory, SHOWN)
+  rmSync(join(directory, READY), { force: true })
+  writeFileSync(file, "", { mode: 0o600 })
+  const { nodes, top } = diskChain(disk, overlay)
+  const shown = {
+    type: "fuse",
+    id: "disk",
+    "node-name": top,
+    mountpoint: file,
+    writable: overlay !== undefined,
+  }
+  const options = nodes.map((word) => (word === "-blockdev" ? "--blockdev" : word))
+  const storage = [PROGRAMS[0], ...options, "--export", JSON.stringify(shown), "--pidfile", READY]
+  const both = `setpriv --pdeathsig TERM ${storage.map(quoted).join(" ")} >&2 & exec "$@"`
+  return ["unshare", "--mount", "--propagation", "private", "sh", "-c", both, "sh", ...argv]
+}
+
+/** Waits until the disk can be opened. Throws OVM_VMM_FAILED with the storage daemon's words, OVM_VMM_TIMEOUT. */
+export async function storageReady(directory: string): Promise<void> {
+  for (let waited = 0; waited < SHOW_MS; waited += LOOK_MS) {
+    if (existsSync(join(directory, READY))) return
+    const words = (await readStderr(directory)) ?? ""
+    if (/^(?:qemu-storage-daemon|setpriv|unshare|sh): (?!.*warning)/m.test(words))
+      throw new OvmError("OVM_VMM_FAILED", `the disk cannot be shown to Firecracker: ${words}`)
+    if ((await readExit(directory)) !== undefined)
+      throw new OvmError("OVM_VMM_FAILED", "Firecracker ended before its disk was there")
+    await sleep(LOOK_MS)
+  }
+  throw new OvmError("OVM_VMM_TIMEOUT", `the disk was not shown to Firecracker within ${SHOW_MS} ms`)
+}
+
+/**
+ * Has all that the guest wrote be in its file, for whoever reads that while the guest stands still. The disk is seen in
+ * the namespace of `pid` alone. Throws what reading throws.
+ */
+export async function flushStorage({
+  directory,
+  pid,
+}: Pick<MachineRecord, "directory" | "pid">): Promise<void> {
+  const disk = await guarded(() => open(`/proc/${pid}/root${join(directory, SHOWN)}`))
+  try {
+    await guarded(() => disk.sync())
+  } finally {
+    await disk.close()
+  }
+}
+
+/** Returns once nobody has the disk of a machine open whose Firecracker has ended. */
+export async function storageLetGo(directory: string): Promise<void> {
+  for (let waited = 0; waited < LET_GO_MS; waited += LOOK_MS) {
+    if (!(await isInhabited(directory))) return
+    await sleep(LOOK_MS)
+  }
+  await endStray(directory)
+}
+
+/** A word for sh that nothing in it can make anything else. */
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`
+}
