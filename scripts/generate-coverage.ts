@@ -1,6 +1,13 @@
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { loadSuite } from "../packages/conformance/src/suite.ts"
+import {
+  BELIEVERS,
+  FORGETFUL,
+  PACKERS,
+  PULLERS,
+  RUNTIMES,
+} from "../packages/conformance/test/mutants/table.ts"
 import type { Requirement } from "./requirements.ts"
 
 /** So many names of checks are written out for each requirement. */
@@ -42,6 +49,7 @@ export async function generatedCoverage(
     return `| ${id} | [${section}](../../spec/${document}) | ${words ?? why} |`
   })
   return {
+    "docs/conformance/faults.md": faultsPage(),
     "docs/conformance/coverage.md": [
       "# What the conformance suite covers",
       "",
@@ -60,4 +68,27 @@ export async function generatedCoverage(
       "",
     ].join("\n"),
   }
+}
+
+/** What the suite was proved to see: the table of its mutants. */
+function faultsPage(): string {
+  const all = [
+    ["reader and writer", FORGETFUL],
+    ["puller", PULLERS],
+    ["reader and writer", [...BELIEVERS, ...PACKERS]],
+    ["runtime", RUNTIMES],
+  ] as const
+  const rows = all.flatMap(([who, mutants]) =>
+    mutants.map(({ fault, requirement, check }) => `| ${who} | ${fault} | ${requirement} | \`${check}\` |`),
+  )
+  return [
+    "# Faults that the conformance suite catches",
+    "",
+    `Written by \`make generate\`: ${rows.length} implementations that are wrong in one thing, each made when the tests run, and the check that has to fail for it (the first of that name which covers the requirement).`,
+    "",
+    "| who | what it does wrong | requirement | caught by |",
+    "| --- | --- | --- | --- |",
+    ...rows,
+    "",
+  ].join("\n")
 }

@@ -16,7 +16,7 @@ function ends(
 ): Plan {
   return {
     name: `ends-by-${name}`,
-    covers,
+    covers: [...covers, "OVMS-API-073"],
     async run({ runtime, boot }) {
       const id = await boot(`ticks=3 ${args}`)
       look(await runtime.reaches(id, "stopped", "failed"))

@@ -1,0 +1,215 @@
+import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
+
+interface Answer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  body: string
+}
+
+interface Asked {
+  readonly method: string
+  url: string
+  body: string
+}
+
+/** What a fault makes of a request, or of an answer to one. */
+interface Fault {
+  readonly ask?: (asked: Asked) => void
+  /** In the place of an answer of the runtime. */
+  readonly instead?: (asked: Asked) => Answer | undefined
+  readonly answer?: (answer: Answer, asked: Asked) => void
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a document that is changed at will
+type Json = any
+
+/** Changes a JSON body, if it is one. */
+function json(body: string, edit: (value: Json) => void): string {
+  try {
+    const value = JSON.parse(body)
+    edit(value)
+    return JSON.stringify(value)
+  } catch {
+    return body
+  }
+}
+
+const inAnswer = (path: RegExp, edit: (value: Json) => void): Fault => ({
+  answer: (answer, { url }) => {
+    if (path.test(url) && answer.status < 400) answer.body = json(answer.body, edit)
+  },
+})
+const inStart = (edit: (value: Json) => void): Fault => ({
+  ask: (asked) => {
+    if (asked.url === "/start") asked.body = json(asked.body, edit)
+  },
+})
+const inError = (edit: (answer: Answer) => void): Fault => ({
+  answer: (answer) => {
+    if (answer.status >= 400) edit(answer)
+  },
+})
+const onPath = (method: string, path: RegExp, answer: Answer): Fault => ({
+  instead: (asked) => (asked.method === method && path.test(asked.url) ? answer : undefined),
+})
+const STATUS = /^\/status\//
+const reply = (status: number, value: unknown): Answer => ({
+  status,
+  headers: { "content-type": "application/json" },
+  body: typeof value === "string" ? value : JSON.stringify(value),
+})
+
+/** By the names of the table. */
+export const FAULTS: Readonly<Record<string, Fault>> = {
+  "leaves out a member": inAnswer(STATUS, (info) => {
+    delete info.created
+  }),
+  "answers errors as text": inError((answer) => {
+    answer.body = "not found"
+  }),
+  "has a code of its own": inError((answer) => {
+    answer.body = answer.body.replace("OVM_ROUTE_UNKNOWN", "OVM_NO_ROUTE")
+  }),
+  "has a status of its own": inError((answer) => {
+    answer.status = 418
+  }),
+  "answers HTML": onPath("GET", /^\/health/, reply(200, "<html>fine</html>")),
+  "sends no Allow": inError((answer) => {
+    delete answer.headers.allow
+  }),
+  "ignores unknown members": {
+    instead: ({ body }) =>
+      body.includes("surplus") ? reply(200, { instance_id: ID, status: "starting" }) : undefined,
+  },
+  "ignores unknown parameters": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/\?.*$/, "")
+    },
+  },
+  "takes the beginning of an ID": {
+    instead: ({ url }) => (/^\/status\/[0-9a-f-]{8,35}$/.test(url) ? reply(200, INFO) : undefined),
+  },
+  "forgets the arguments": inStart((body) => {
+    delete body.overrides?.args
+  }),
+  "gives other memory": inStart((body) => {
+    if (body.overrides?.memory) body.overrides.memory = 48 << 20
+  }),
+  "says paused and does nothing": onPath("POST", /\/pause$/, reply(200, { status: "paused" })),
+  "deletes what runs": {
+    ask: (asked) => {
+      if (asked.method === "DELETE" && !asked.url.includes("?")) asked.url += "?force=true"
+    },
+  },
+  "lists what is gone": {
+    answer: (answer, { method, url }) => {
+      if (method === "GET" && url.startsWith("/status/") && answer.status === 404)
+        Object.assign(answer, reply(200, INFO))
+    },
+  },
+  "forgets consoles": {
+    answer: (answer, { url }) => {
+      if (url.startsWith("/logs/") && answer.body.includes("GUEST-OFF")) answer.body = ""
+    },
+  },
+  "calls a panic a shutdown": inAnswer(STATUS, (info) => {
+    if (info.state === "failed") {
+      info.state = "stopped"
+      info.exit = { reason: "guest-shutdown" }
+      delete info.error
+    }
+  }),
+  "loses results": inAnswer(STATUS, (info) => {
+    if (info.exit) info.exit.reason = "guest-reset"
+  }),
+  "drops labels": inAnswer(STATUS, (info) => {
+    delete info.labels
+  }),
+  "names a snapshot by its tag": inAnswer(/^\/snapshot/, (answer) => {
+    answer.snapshot_ref = `sha256:${"0".repeat(64)}`
+  }),
+  "boots in place of a snapshot": inStart((body) => {
+    if (body.manifest.startsWith("localhost/")) body.overrides = { resume: false }
+  }),
+  "gives clones one ID": inAnswer(STATUS, (info) => {
+    if (info.generation_id) info.generation_id = ID
+  }),
+  "resumes once more": {
+    answer: (answer) => {
+      if (answer.body.includes("OVM_RESUME_DENIED"))
+        Object.assign(answer, reply(200, { instance_id: ID, status: "running" }))
+    },
+  },
+  "ends streams early": {
+    ask: (asked) => {
+      asked.url = asked.url.replace("follow=true", "follow=false")
+    },
+  },
+  "has no end of tails": {
+    ask: (asked) => {
+      asked.url = asked.url.replace(/tail=\d+/, "tail=1000")
+    },
+  },
+}
+
+const ID = "6f1d2c3b-4a59-4687-9a0b-c1d2e3f40516"
+const INFO = {
+  instance_id: ID,
+  name: "x",
+  state: "stopped",
+  image: { reference: "x" },
+  resources: { vcpus: 1, memory: 1 << 20 },
+  timings_ms: { total: 1 },
+  warnings: [],
+  created: "2026-01-01T00:00:00Z",
+}
+
+/** Serves at `socket` what is served at `real`, with a fault. Returns what ends that. */
+export async function serveFault(real: string, socket: string, fault: Fault): Promise<() => void> {
+  const server = createServer((incoming, outgoing) => {
+    relay(real, fault, incoming, outgoing).catch(() => outgoing.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(socket, resolve))
+  return () => {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+async function relay(real: string, fault: Fault, incoming: IncomingMessage, outgoing: ServerResponse) {
+  const asked: Asked = {
+    method: incoming.method ?? "",
+    url: incoming.url ?? "",
+    body: await textOf(incoming),
+  }
+  fault.ask?.(asked)
+  const answer = fault.instead?.(asked) ?? (await passed(real, asked, incoming.headers.accept))
+  fault.answer?.(answer, asked)
+  const { "content-length": _, "transfer-encoding": __, connection: ___, ...headers } = answer.headers
+  outgoing.writeHead(answer.status, headers)
+  outgoing.end(answer.body)
+}
+
+function passed(socketPath: string, { method, url, body }: Asked, accept = "*/*"): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const length = body === "" ? {} : { "content-length": Buffer.byteLength(body) }
+    const options = {
+      socketPath,
+      method,
+      path: url,
+      agent: false,
+      headers: { host: "ovm", accept, ...length },
+    }
+    const sent = request(options, (response) => {
+      textOf(response).then(
+        (text) => resolve({ status: response.statusCode ?? 0, headers: { ...response.headers }, body: text }),
+        reject,
+      )
+    })
+    sent.on("error", reject).end(body)
+  })
+}
+
+async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
+  return Buffer.concat(await Array.fromAsync(stream)).toString()
+}

@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto"
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+
+interface Descriptor {
+  readonly mediaType: string
+  readonly digest: string
+  readonly size: number
+  readonly data?: string
+  readonly urls?: readonly string[]
+}
+
+const OVMS = "application/vnd.ovms.manifest.v1+json"
+const OCI = "application/vnd.oci.image.manifest.v1+json"
+const MANIFEST_LIMIT = 4 << 20
+const EXITS: Readonly<Record<string, number>> = {
+  OVM_CONTENT_MISSING: 3,
+  OVM_ARTIFACT_INVALID: 4,
+  OVM_TOO_LARGE: 4,
+}
+
+class Refusal extends Error {}
+
+/** Pulls as an implementation would that has nothing but this one fault. Returns the exit status. */
+export async function pull(fault: string, reference: string, layout: string): Promise<number> {
+  try {
+    await pulled(fault, reference, layout)
+    return 0
+  } catch (thrown) {
+    const code = thrown instanceof Refusal ? thrown.message : "OVM_REGISTRY_FAILED"
+    process.stderr.write(`error: ${code}: ${reference}\n`)
+    return EXITS[code] ?? (code.endsWith("MISMATCH") ? 5 : 6)
+  }
+}
+
+async function pulled(fault: string, reference: string, layout: string): Promise<void> {
+  const [, host, repository, tag, digest] =
+    /^([^/]+)\/([^:@]+)(?::([^@]+))?(?:@(sha256:.+))?$/.exec(reference) ?? []
+  const base = `http://${host}/v2/${repository}`
+  const name = fault === "takes the tag over the digest" ? (tag ?? digest) : (digest ?? tag)
+  const place = `${base}/manifests/${name}`
+  if (fault === "asks for the tag twice") await fetch(place)
+  const bound = fault === "reads manifests without a bound" ? Number.POSITIVE_INFINITY : MANIFEST_LIMIT
+  const first = await read(place, bound)
+  let bytes = first.bytes
+  let oci = JSON.parse(bytes.toString())
+  if (oci.manifests && fault === "takes an index") {
+    bytes = (await read(`${base}/manifests/${oci.manifests[0].digest}`, MANIFEST_LIMIT)).bytes
+    oci = JSON.parse(bytes.toString())
+  }
+  if (oci.mediaType !== OCI) throw new Refusal("OVM_ARTIFACT_INVALID")
+  const given = first.digest ?? digest
+  if (given && given !== digestOf(first.bytes)) throw new Refusal("OVM_DIGEST_MISMATCH")
+  judge(fault, oci)
+  const contents = new Map([[digestOf(bytes), bytes]])
+  for (const descriptor of [oci.config, ...oci.layers] as Descriptor[])
+    contents.set(descriptor.digest, await blob(fault, base, descriptor))
+  await mkdir(join(layout, "blobs/sha256"), { recursive: true })
+  for (const [key, content] of contents) await writeFile(join(layout, "blobs/sha256", key.slice(7)), content)
+  const manifests = [{ mediaType: OCI, digest: digestOf(bytes), size: bytes.length }]
+  await writeFile(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }))
+  await writeFile(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }))
+}
+
+function judge(fault: string, oci: { artifactType?: string; config: Descriptor; later?: unknown }): void {
+  const type = oci.artifactType ?? oci.config.mediaType
+  const plain =
+    fault === "knows no alias" ? type : type.replace(/^(application\/vnd\.)[a-z0-9-]+\.(?=ovms\.)/, "$1")
+  const refused =
+    (plain !== OVMS && fault !== "takes any type") ||
+    (fault === "knows the config alone" && oci.config.mediaType !== type) ||
+    (fault === "refuses unknown members" && "later" in oci)
+  if (refused) throw new Refusal("OVM_ARTIFACT_INVALID")
+}
+
+async function blob(fault: string, base: string, { digest, size, data, urls }: Descriptor): Promise<Buffer> {
+  if (fault === "takes embedded data as it is" && data) return Buffer.from(data, "base64")
+  const bound = fault === "reads without a bound" ? Number.POSITIVE_INFINITY : size
+  let read_ = await read(`${base}/blobs/${digest}`, bound).catch((error: unknown) => {
+    if (fault === "fetches from urls" && urls) return undefined
+    throw error
+  })
+  read_ ??= await read(urls?.[0] ?? "", bound)
+  const { bytes } = read_
+  if (fault === "believes blobs" && bytes.length === size) return bytes
+  if (fault === "believes short blobs" && bytes.length < size) return bytes
+  if (bytes.length !== size) throw new Refusal("OVM_SIZE_MISMATCH")
+  if (digestOf(bytes) !== digest) throw new Refusal("OVM_DIGEST_MISMATCH")
+  return bytes
+}
+
+/** A body, and one byte more than `limit` of it at most; without a limit it stops at 64 MiB all the same. */
+async function read(url: string, limit: number): Promise<{ bytes: Buffer; digest?: string | null }> {
+  const response = await fetch(url)
+  if (response.status === 404) throw new Refusal("OVM_CONTENT_MISSING")
+  if (!response.ok) throw new Refusal("OVM_REGISTRY_FAILED")
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size > limit) throw new Refusal(limit === MANIFEST_LIMIT ? "OVM_TOO_LARGE" : "OVM_SIZE_MISMATCH")
+    if (size > 64 << 20) throw new Refusal(url.includes("/blobs/") ? "OVM_SIZE_MISMATCH" : "OVM_TOO_LARGE")
+  }
+  return { bytes: Buffer.concat(chunks), digest: response.headers.get("docker-content-digest") }
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`
+}

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { join } from "node:path"
+import { Harness } from "../../src/subject/harness.ts"
+import { Bed, OVM, report, WRAPPER } from "../bed.ts"
+import { FAULTS, serveFault } from "./proxy.ts"
+import { RUNTIMES } from "./table.ts"
+
+// ovm behind a proxy that changes one thing that it is asked, or answers.
+
+let bed: Bed
+let harness: Harness
+beforeAll(async () => {
+  bed = await Bed.create()
+  harness = await Harness.create(`env OVM='${OVM}' '${join(WRAPPER, "../ovm-runtime")}'`)
+  await harness.start(AbortSignal.timeout(60_000))
+}, 120_000)
+afterAll(async () => {
+  await harness.close()
+  await bed[Symbol.asyncDispose]()
+}, 60_000)
+
+async function verdicts(fault: string, ...checks: readonly string[]) {
+  const socket = join(bed.folder, `${fault.replaceAll(" ", "-")}.sock`)
+  const end = await serveFault(harness.socket, socket, FAULTS[fault] ?? {})
+  try {
+    const found = []
+    for (const check of checks)
+      found.push(...(await report(["runtime", "--socket", socket, "--only", check, "--limit", "90"])).results)
+    return found
+  } finally {
+    end()
+  }
+}
+
+test("every fault of the table is one", () => {
+  expect(RUNTIMES.map(({ fault }) => fault).sort()).toEqual(Object.keys(FAULTS).sort())
+})
+
+test.each(RUNTIMES.map((one) => [one.fault, one] as const))(
+  "a runtime that %s is caught",
+  async (fault, one) => {
+    const results = (await verdicts(fault, one.check)).filter(({ name }) => name === one.check)
+    expect(results.map(({ verdict }) => verdict)).toEqual(["fail"])
+    expect(results[0]?.covers).toContain(one.requirement)
+  },
+)
+
+test("without a fault they pass", async () => {
+  const checks = new Set(RUNTIMES.map(({ check }) => check))
+  const results = await verdicts("none", ...checks)
+  const wrong = results.filter(({ verdict }) => verdict !== "pass")
+  expect(wrong.map(({ name, reason }) => `${name}: ${reason}`)).toEqual([])
+})

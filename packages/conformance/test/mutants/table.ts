@@ -1,0 +1,106 @@
+/** A small wrong behaviour, and the check that has to catch it. */
+export interface Mutant {
+  /** What the implementation does wrong; by this name the mutant is made. */
+  readonly fault: string
+  readonly requirement: string
+  readonly check: string
+}
+
+const of = (
+  rows: readonly (readonly [fault: string, requirement: string, check: string])[],
+): readonly Mutant[] =>
+  rows.map(([fault, requirement, check]) => ({ fault, requirement: `OVMS-${requirement}`, check }))
+
+/** ovm, but a fault of one requirement is not seen (wrapper.ts). */
+export const FORGETFUL: readonly Mutant[] = of([
+  ["forgets MAN-002", "MAN-002", "vector/invalid/manifest"],
+  ["forgets MAN-012", "MAN-012", "vector/invalid/manifest"],
+  ["forgets MAN-032", "MAN-032", "vector/invalid/manifest"],
+  ["forgets MAN-053", "MAN-053", "vector/invalid/manifest"],
+  ["forgets MAN-072", "MAN-072", "vector/invalid/manifest"],
+  ["forgets SEC-010", "SEC-010", "vector/invalid/"],
+  ["forgets SEC-011", "SEC-011", "vector/invalid/"],
+  ["forgets SEC-012", "SEC-012", "vector/invalid/"],
+  ["forgets LIM-002", "LIM-002", "vector/invalid/"],
+  ["forgets OCI-013", "OCI-013", "vector/invalid/artifact"],
+  ["forgets OCI-030", "OCI-030", "vector/invalid/artifact"],
+  ["forgets OCI-032", "OCI-032", "vector/invalid/artifact"],
+  ["forgets OCI-035", "OCI-035", "vector/invalid/artifact"],
+  ["forgets OCI-040", "OCI-040", "vector/invalid/artifact"],
+  ["forgets SNP-022", "SNP-022", "vector/invalid/snapshot"],
+  ["forgets SNP-003", "SNP-003", "vector/invalid/snapshot"],
+  ["forgets POL-042", "POL-042", "vector/invalid/policy"],
+  ["forgets SRC-007", "SRC-007", "vector/invalid/source"],
+])
+
+/** A small puller, which is right but for one thing (puller.ts). */
+export const PULLERS: readonly Mutant[] = of([
+  ["believes blobs", "SEC-001", "pull/wrong-bytes"],
+  ["believes short blobs", "SEC-001", "pull/too-short"],
+  ["reads without a bound", "SEC-002", "pull/blob-without-end"],
+  ["reads manifests without a bound", "LIM-001", "pull/manifest-without-end"],
+  ["asks for the tag twice", "DST-010", "pull/tag-moves"],
+  ["takes the tag over the digest", "REF-006", "pull/digest-decides"],
+  ["takes embedded data as it is", "OCI-061", "pull/embedded-data"],
+  ["fetches from urls", "OCI-060", "pull/urls"],
+  ["takes any type", "OCI-012", "pull/other-type"],
+  ["takes an index", "OCI-002", "pull/index"],
+  ["knows no alias", "OCI-014", "pull/alias-types"],
+  ["knows the config alone", "OCI-020", "pull/plain-form"],
+  ["refuses unknown members", "OCI-007", "pull/unknown-members"],
+])
+
+/** ovm, but a refusal by this code is none (wrapper.ts). */
+export const BELIEVERS: readonly Mutant[] = of([
+  ["believes OVM_SIGNATURE_MISSING", "SIG-025", "verify/refuses-nothing"],
+  ["believes OVM_SIGNATURE_KEY_UNKNOWN", "SIG-025", "verify/refuses-stranger"],
+  ["believes OVM_SIGNATURE_INVALID", "SIG-024", "verify/refuses-other-bytes"],
+  ["believes OVM_SIGNATURE_SUBJECT_MISMATCH", "SIG-021", "verify/refuses-other-subject"],
+  ["believes OVM_PREDICATE_MISMATCH", "SIG-023", "verify/refuses-attestation"],
+  ["believes OVM_SIGNATURE_MALFORMED", "SIG-030", "verify/refuses-two-signatures"],
+  ["believes OVM_SIGNATURE_REFERENCE_MISMATCH", "SIG-029", "verify/refuses-other-repository"],
+  ["believes OVM_REGISTRY_FAILED", "SIG-002", "verify/refuses-list-fails"],
+  ["believes OVM_KERNEL_INVALID", "SRC-010", "pack/refuses-kernel-nonsense"],
+  ["believes OVM_DISK_INVALID", "SRC-011", "pack/refuses-disk-odd-size"],
+])
+
+/** ovm, but what it packed is changed afterwards (packer.ts). */
+export const PACKERS: readonly Mutant[] = of([
+  ["writes no artifactType", "OCI-050", "pack/written-form"],
+  ["writes an alias", "OCI-015", "pack/written-form"],
+  ["writes no titles", "OCI-053", "pack/titles"],
+  ["writes one title twice", "OCI-053", "pack/titles"],
+  ["writes no formats", "OCI-052", "pack/disk-layers"],
+  ["writes layers in another order", "SRC-016", "pack/order"],
+  ["writes with white space", "SRC-015", "pack/canonical"],
+  ["writes the time", "SRC-013", "pack/without-a-time"],
+  ["writes something else each time", "SRC-014", "pack/same-digest"],
+])
+
+/** ovm behind something that changes what it is asked, or answers (proxy.ts). */
+export const RUNTIMES: readonly Mutant[] = of([
+  ["leaves out a member", "API-060", "runtime/boots"],
+  ["answers errors as text", "ERR-001", "runtime/unknown-path"],
+  ["has a code of its own", "ERR-002", "runtime/unknown-path"],
+  ["has a status of its own", "ERR-003", "runtime/unknown-path"],
+  ["answers HTML", "API-010", "runtime/health"],
+  ["sends no Allow", "API-161", "runtime/methods"],
+  ["ignores unknown members", "API-011", "runtime/unknown-member-named"],
+  ["ignores unknown parameters", "API-162", "runtime/query"],
+  ["takes the beginning of an ID", "API-014", "runtime/part-of-an-id"],
+  ["forgets the arguments", "GST-011", "runtime/boots"],
+  ["gives other memory", "API-032", "runtime/memory"],
+  ["says paused and does nothing", "API-140", "runtime/pause"],
+  ["deletes what runs", "API-081", "runtime/delete"],
+  ["lists what is gone", "API-082", "runtime/delete"],
+  ["forgets consoles", "API-073", "runtime/ends-by-power-off"],
+  ["calls a panic a shutdown", "STA-030", "runtime/ends-by-panic"],
+  ["loses results", "STA-047", "runtime/ends-by-result"],
+  ["drops labels", "API-381", "runtime/labels"],
+  ["names a snapshot by its tag", "API-053", "runtime/snapshot/goes-on"],
+  ["boots in place of a snapshot", "SNP-090", "runtime/snapshot/goes-on"],
+  ["gives clones one ID", "SNP-090", "runtime/snapshot/clones-differ"],
+  ["resumes once more", "SNP-091", "runtime/snapshot/only-once"],
+  ["ends streams early", "API-071", "runtime/logs-follow"],
+  ["has no end of tails", "API-074", "runtime/logs-tail"],
+])

@@ -1,0 +1,31 @@
+// ovm behind its wrapper, with one fault: FAULT names it, MUTANT_REAL is the wrapper (table.ts).
+import { spawnSync } from "node:child_process"
+import { change } from "./packer.ts"
+import { pull } from "./puller.ts"
+
+const [verb = "", ...args] = process.argv.slice(2)
+const fault = process.env.FAULT ?? ""
+
+if (verb === "pull" && process.env.MUTANT === "puller")
+  process.exit(await pull(fault, args[0] ?? "", args[1] ?? ""))
+const real = spawnSync(process.env.MUTANT_REAL ?? "", [verb, ...args], {
+  encoding: "utf8",
+  maxBuffer: 64 << 20,
+})
+let { status, stdout, stderr } = real
+
+if (fault.startsWith("forgets ")) {
+  const id = `OVMS-${fault.slice("forgets ".length)}`
+  const said = stdout ? JSON.parse(stdout) : { faults: [] }
+  const faults = said.faults.filter((one: { requirement: string }) => one.requirement !== id)
+  if (faults.length < said.faults.length) {
+    stdout = JSON.stringify({ ...said, faults })
+    if (faults.length === 0) [status, stderr] = [0, ""]
+  }
+}
+if (fault.startsWith("believes ") && stderr.includes(fault.slice("believes ".length)))
+  [status, stderr] = [0, ""]
+if (verb === "pack" && status === 0) await change(fault, args[1] ?? "")
+process.stdout.write(stdout)
+process.stderr.write(stderr)
+process.exit(status ?? 1)
