@@ -8,6 +8,7 @@ import {
   parseCommitRequest,
   parseExecControl,
   parseExecRequest,
+  parseForkRequest,
   parseNetworkRequest,
   parseRenameRequest,
   parseSandboxRequest,
@@ -124,6 +125,7 @@ const PARSERS = {
   exec: parseExecRequest,
   "exec-control": parseExecControl,
   sandbox: parseSandboxRequest,
+  fork: parseForkRequest,
 }
 
 function parseRequest({ operation, input }: VectorOf<"request">): unknown {

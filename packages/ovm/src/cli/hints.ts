@@ -19,7 +19,7 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   OVM_AGENT_UNAVAILABLE: "a machine that was started with --agent has one, once its guest has booted",
   OVM_START_INTERRUPTED: "ovm start NAME starts it again",
   OVM_VMM_UNREACHABLE: "it is tried again; ovm stop and ovm rm --force end it all the same",
-  OVM_RECORD_UNREADABLE: "ovm rm --force ends it and removes all of it",
+  OVM_RECORD_UNREADABLE: "a newer ovm may read it; ovm rm --force ends it and removes all of it",
   OVM_STATE_CONFLICT: "ovm ps --all shows the state of each",
   OVM_TOO_MANY: "ovm ps --all, then ovm stop or ovm rm what is not needed",
   OVM_NO_SPACE:

@@ -1,4 +1,14 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar } from "yaml"
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type Scalar,
+  type YAMLError,
+} from "yaml"
 import { pointerToken } from "../artifact/json.ts"
 import { type ComposeFault, MOST_FAULTS } from "./faults.ts"
 import { interpolate, type Variables } from "./interpolate.ts"
@@ -6,6 +16,7 @@ import { interpolate, type Variables } from "./interpolate.ts"
 /** With every alias in place: what is longer is no file of machines. */
 const MOST_NODES = 20_000
 const DEPTH = 16
+const TOO_MUCH = "the file is too large, or too deep"
 
 /** What a file says, and in which line it says what. */
 export interface ComposeDocument {
@@ -33,9 +44,14 @@ export function readDocument(text: string, variables: Variables): ComposeDocumen
   const lineAt = (offset: number | undefined) => counter.linePos(offset ?? 0).line
   const faults: ComposeFault[] = [...document.errors, ...document.warnings]
     .slice(0, MOST_FAULTS)
-    .map(({ message, pos }) => ({ pointer: "", line: lineAt(pos[0]), message }))
+    .map((fault) => ({ pointer: "", line: lineAt(fault.pos[0]), message: wordsOf(fault) }))
+    .filter(
+      ({ message }, at, all) =>
+        message !== TOO_MUCH || all.findIndex((one) => one.message === TOO_MUCH) === at,
+    )
   const lines = new Map<string, number>([["", 1]])
   let count = 0
+  let isOver = false
 
   /** `pointer` is where it stands, and `line` where that begins. */
   const take = (node: unknown, pointer: string, line: number, depth = 0): unknown => {
@@ -44,8 +60,11 @@ export function readDocument(text: string, variables: Variables): ComposeDocumen
       if (faults.length < MOST_FAULTS) faults.push({ pointer, line, message })
       return undefined
     }
-    if (depth > DEPTH || ++count > MOST_NODES)
-      return count === MOST_NODES + 2 ? undefined : refuse("the file is too large, or too deep")
+    if (isOver) return undefined
+    if (depth > DEPTH || ++count > MOST_NODES) {
+      isOver = true
+      return refuse(TOO_MUCH)
+    }
     if (isAlias(node)) return take(node.resolve(document), pointer, line, depth + 1)
     if ((node as Node | null)?.tag !== undefined) return refuse("tags are not taken here")
     if (isMap(node)) {
@@ -83,6 +102,12 @@ export function readDocument(text: string, variables: Variables): ComposeDocumen
       return 1
     },
   }
+}
+
+/** What the library says of its own making, in words about the file. */
+function wordsOf({ code, message }: YAMLError): string {
+  if (code === "MULTIPLE_DOCS") return "there is more than one document in the file (---)"
+  return /call stack/i.test(message) ? TOO_MUCH : message
 }
 
 /** A plain text that had a variable is read as if what it stands for had been written there. */

@@ -30,7 +30,15 @@ export function composeError(path: string, faults: readonly ComposeFault[]): Ovm
 }
 
 function sentence({ pointer, message }: ComposeFault): string {
-  return pointer === "" ? message : `${pointer.slice(1).replaceAll("/", ".")}: ${message}`
+  if (pointer === "") return message
+  const names = pointer.slice(1).split("/")
+  const plain = names.map((name) => (/[~.\s]/.test(name) ? excerpt(unescaped(name)) : name))
+  return `${plain.join(".")}: ${message}`
+}
+
+/** Of a JSON pointer (RFC 6901). */
+function unescaped(token: string): string {
+  return token.replaceAll("~1", "/").replaceAll("~0", "~")
 }
 
 interface Node {
@@ -78,7 +86,7 @@ function placeOf(pointer: string, root: unknown): { node: Node; found: unknown }
   let node = schema as Node
   let found = root
   for (const token of pointer.split("/").slice(1)) {
-    const name = token.replaceAll("~1", "/").replaceAll("~0", "~")
+    const name = unescaped(token)
     const others = typeof node.additionalProperties === "object" ? node.additionalProperties : undefined
     node = target(node.properties?.[name] ?? (Array.isArray(found) ? node.items : others) ?? {})
     found = (found as Record<string, unknown> | null | undefined)?.[name]

@@ -172,8 +172,17 @@ test("what grows when it is read is cut off, and so is what is no document", asy
   expect((await faults(bomb.join("\n"))).join()).toContain("too large")
   expect(performance.now() - began).toBeLessThan(10_000)
   expect((await faults("a: &a [*a]"))[0]).toContain("too large, or too deep")
+  // Each of these once, and in words about the file.
+  for (const text of [`a: ${"[".repeat(20_000)}`, bomb.join("\n")]) {
+    const said = await faults(text)
+    expect(said.filter((one) => one.includes("too large, or too deep"))).toHaveLength(1)
+    expect(said.join()).not.toMatch(/call stack/i)
+  }
+  expect((await faults("a: 1\n---\nb: 2"))[0]).toContain("more than one document")
+  expect((await faults("machines: { ../a: { image: x } }")).join()).toContain('"../a"')
+  for (const name of ["toString", "__proto__", "constructor"])
+    expect((await faults(`machines: { a: { image: "\${${name}}" } }`)).join()).toContain(`${name} is not set`)
   expect((await faults("machines: [\n"))[0]).toMatch(/^\d/)
-  expect((await faults("a: 1\n---\nb: 2\n"))[0]).toContain("multiple documents")
   expect((await faults(""))[0]).toContain("object")
   expect((await faults("machines: {}\n"))[0]).toContain("fewer than 1")
   await expect(readProject("x", Buffer.from([0xff]), { environment: {} })).rejects.toThrow("no text in UTF-8")

@@ -85,7 +85,8 @@ function textOf(path: string, bytes: Uint8Array): string {
 async function variablesIn(base: string, { environment }: ReadOptions) {
   try {
     const kept = await readDotenv(join(base, ".env"))
-    return (name: string) => environment[name] ?? kept.get(name)
+    const set = (name: string) => (Object.hasOwn(environment, name) ? environment[name] : undefined)
+    return (name: string) => set(name) ?? kept.get(name)
   } catch (thrown) {
     if (!(thrown instanceof SyntaxError)) throw toOvmError(thrown)
     throw new OvmError("OVM_COMPOSE_INVALID", thrown.message, { cause: thrown })

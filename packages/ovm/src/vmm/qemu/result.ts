@@ -9,6 +9,8 @@ import { asJson } from "./options.ts"
 export const RESULT_DEVICE = "isa-debug-exit"
 /** What a Linux finds it by, too: `/dev/port`. Its neighbours do nothing. */
 const PORT = { iobase: 0x501, iosize: 1 }
+const NO_RESULT =
+  "QEMU ended with status 1 and without a word, as it does where a guest hands back 0 or 128, which are no results: a guest that is done powers off"
 
 /** The part of the command line. */
 export function resultArguments(devices: readonly string[]): string[] {
@@ -28,5 +30,8 @@ export async function exitOfQemu(
   const result = status === undefined || status % 2 === 0 ? 0 : status >> 1
   const possible = model?.devices.includes(RESULT_DEVICE) && result > 0
   if (possible && !wasSignalled(directory, status ?? 0)) return { status: result, reason: "result" }
-  return await exitOf(record, status, await why())
+  const exit = await exitOf(record, status, await why())
+  // Without a word of its own QEMU has most likely not failed.
+  if (!model?.devices.includes(RESULT_DEVICE) || status !== 1 || exit.message !== undefined) return exit
+  return { ...exit, message: NO_RESULT }
 }
