@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { qemuImg } from "@ovms/testkit/disks.ts"
 import { buildGuest } from "@ovms/testkit/guest.ts"
 import { pidsIn, processesIn } from "@ovms/testkit/processes.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { Bench, MiB } from "../bench.testing.ts"
 import type { LaunchPlan } from "../plan.ts"
+import { startedIn } from "../process/identity.ts"
+import { spawnKept } from "../process/keeper.ts"
 import { endStray } from "../process/stray.ts"
 import { vmmSuite } from "../vmm.suite.ts"
 import { checkFirecracker } from "./check.ts"
@@ -110,6 +113,26 @@ describe.skipIf(note !== "")(`disks of Firecracker ${note}`, () => {
     const plan = bench.planOf("read=0 tick_ms=1 ticks=1", { firstBoot: { path, size: MiB } })
     const text = await bench.until(await bench.vmm.launch(plan))
     expect(text).toContain("SECTOR 0 [first boot first boot")
+  })
+})
+
+describe.skipIf(missing !== "")(`a Firecracker that was left half way ${missing}`, () => {
+  test("has no machine, and is ended by whoever takes it over", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "ovm-firecracker-left-"))
+    try {
+      const vmm = firecracker(join(directory, "cache"))
+      const { name, version, accelerator, binary } = await vmm.capabilities()
+      await spawnKept([binary, "--api-sock", "api.sock"], { directory, consoleLimit: 4096 })
+      await until("it listens", () => existsSync(join(directory, "api.sock")))
+      const identity = await startedIn(directory)
+      if (!identity) throw new Error("it has no pid")
+      const machine = await vmm.adopt({ vmm: name, version, accelerator, ...identity })
+      expect(await machine.exited).toMatchObject({ status: 137, reason: "signal" })
+      await until("nothing of it is left", () => processesIn(directory), { is: (all) => all.length === 0 })
+    } finally {
+      await endStray(directory)
+      rmSync(directory, { recursive: true })
+    }
   })
 })
 
