@@ -81,11 +81,12 @@ export class Sandboxes {
       signal: stop,
       transient: true,
     })
-    const end = this.#endOf(id)
+    const instance = this.options.instances.get(id)
+    const used = instance && goesOnFromName(instance) ? this.options.use(request.manifest) : () => {}
+    // Whoever is to read may never come back here.
+    const end = this.#endOf(id, used)
     if (stop.aborted) void end()
     stop.addEventListener("abort", end, { once: true })
-    const instance = this.options.instances.get(id)
-    const used = instance && goesOnFromName(instance) ? this.options.use(request.manifest) : undefined
     try {
       if (!instance) throw new OvmError("OVM_INTERNAL", `there is no instance ${id}`)
       watch.lap("start")
@@ -98,21 +99,23 @@ export class Sandboxes {
       const { code, message } = instance?.info.error ?? {}
       throw code && message !== undefined ? new OvmError(code, message, { cause: thrown }) : thrown
     } finally {
-      used?.()
       stop.removeEventListener("abort", end)
       await end()
     }
   }
 
-  /** Ends the machine, however often it is called. */
-  #endOf(id: string): () => Promise<void> {
+  /** Ends the machine, however often it is called; `used` is told of it. */
+  #endOf(id: string, used: () => void): () => Promise<void> {
     let ending: Promise<void> | undefined
     const end = () => {
       // One that cannot be ended now is removed by itself once it has.
       ending ??= this.options
         .remove(id)
         .catch(() => {})
-        .finally(() => this.#ends.delete(end))
+        .finally(() => {
+          used()
+          this.#ends.delete(end)
+        })
       return ending
     }
     this.#ends.add(end)
