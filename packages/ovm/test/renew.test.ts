@@ -22,6 +22,7 @@ if (skip) console.log(`SKIP packages/ovm/test/renew.test.ts: ${skip}`)
 const HOOKS = {
   renew: "machine-id hostname # and nothing else",
   "hooks.d/10-log": `#!/bin/sh
+case "$1" in *-snapshot) exit 0 ;; esac
 echo "$1 $OVMS_EVENT $OVMS_NAME $(cat /etc/machine-id) $(cat /sys/class/net/eth0/carrier)" >>/log
 case "$OVMS_NAME $1" in "bad post-resume") echo "no such luck" >&2; exit 3 ;; "slow post-resume") exec sleep 600 ;; esac
 `,
@@ -96,6 +97,17 @@ describe.skipIf(Boolean(skip))("a machine after a resume", () => {
     expect((await inside("one", "cat /log")).split("\n")).toHaveLength(2)
     expect((await box.json(["status", "one"])).agent.renewed).toBeDefined()
     await box.ok(["rm", "--force", "one", "two"])
+  })
+
+  test("a command that runs while a snapshot is taken goes on, and is ended in the clone [OVMS-AGT-012]", async () => {
+    const running = box.ovm(["exec", "web", "sh", "-c", "sleep 4; echo over; exit 4"])
+    const count = () => inside("web", "ps | grep -c '[s]leep 4$'")
+    await until("it runs", () => count().catch(() => "0"), { is: (found) => found === "1" })
+    await box.ok(["snapshot", "web", "--tag", "meanwhile"])
+    expect(await running).toEqual({ status: 4, stdout: "over\n", stderr: "" })
+    await box.ok(["run", "-d", "--name", "meanwhile", "debian:meanwhile"])
+    expect(await inside("meanwhile", "ps | grep -c '[s]leep 4$' || true")).toBe("0")
+    await box.ok(["rm", "--force", "meanwhile"])
   })
 
   test("a hook that fails or hangs is said, and holds nothing up for ever [OVMS-SNP-173]", async () => {
