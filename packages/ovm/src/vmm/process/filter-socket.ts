@@ -77,7 +77,9 @@ function readNow(connection: number, into: Buffer): number | undefined {
   try {
     return readSync(connection, into)
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "EAGAIN") return undefined
+    const { code } = thrown as NodeJS.ErrnoException
+    if (code === "EAGAIN") return undefined
+    if (code === "ECONNRESET") return 0
     throw thrown
   }
 }
