@@ -12,19 +12,23 @@ interface Operation {
 
 /**
  * What the conformance suite knows of the runtime API: a validator of every JSON answer, and for each operation its
- * status and the answer's name. Path → content.
+ * ID, its status and the answer's name. Path → content.
  */
 export async function generatedConformance(root: string): Promise<Record<string, string>> {
   const document = parse(await readFile(join(root, "spec/api/openapi.yaml"), "utf8")) as JsonSchema & {
     paths: Record<string, Record<string, Operation>>
     components: { schemas: Record<string, JsonSchema> }
   }
-  const operations: Record<string, { status: number; schema?: string }> = {}
+  const operations: Record<string, { id: string; status: number; schema?: string }> = {}
   for (const [path, methods] of Object.entries(document.paths))
-    for (const [method, { responses }] of Object.entries(methods)) {
+    for (const [method, { operationId: id, responses }] of Object.entries(methods)) {
       const [status = "", response] = Object.entries(responses).find(([key]) => key.startsWith("2")) ?? []
       const schema = response?.content?.["application/json"]?.schema?.$ref?.split("/").at(-1)
-      operations[`${method.toUpperCase()} ${path}`] = { status: Number(status), ...(schema && { schema }) }
+      operations[`${method.toUpperCase()} ${path}`] = {
+        id,
+        status: Number(status),
+        ...(schema && { schema }),
+      }
     }
   const names = new Set(["Errors", "Event", "LogLine"])
   for (const { schema } of Object.values(operations)) if (schema) names.add(schema)

@@ -11,8 +11,9 @@ export interface ApiError {
 }
 
 /** By method and path of spec/api/openapi.yaml. */
-export const OPERATIONS: Readonly<Record<string, { readonly status: number; readonly schema?: string }>> =
-  operations
+export const OPERATIONS: Readonly<
+  Record<string, { readonly id: string; readonly status: number; readonly schema?: string }>
+> = operations
 
 /** Fails unless `value` satisfies the schema of the OpenAPI file. */
 export function satisfies(schema: string, value: unknown, what: string): void {

@@ -1,21 +1,14 @@
 import { must } from "../../check.ts"
+import { OPERATIONS } from "../../subject/answers.ts"
 import { bytesOf, type Vector, type VectorDocument } from "../../vectors.ts"
 import type { Plan } from "./plan.ts"
 
-/** Where a body of each operation is sent. */
-const OPERATION: Readonly<Record<string, string>> = {
-  start: "POST /start",
-  stop: "POST /stop",
-  snapshot: "POST /snapshot",
-  warm: "POST /warm",
-  sandbox: "POST /sandbox",
-  volume: "POST /volumes",
-  network: "POST /networks",
-  rename: "POST /instances/{instance_id}/rename",
-  commit: "POST /instances/{instance_id}/commit",
-  restart: "POST /instances/{instance_id}/restart",
-  exec: "POST /instances/{instance_id}/exec",
-  "exec-control": "POST /instances/{instance_id}/exec/control",
+/** Where a body of the operation of a vector is sent: `exec-control` is `execControl`, `volume` `createVolume`. */
+function placeOf(operation: string): string | undefined {
+  const id = operation.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+  const made = `create${id.charAt(0).toUpperCase()}${id.slice(1)}`
+  const find = (wanted: string) => Object.keys(OPERATIONS).find((name) => OPERATIONS[name]?.id === wanted)
+  return find(id) ?? find(made)
 }
 
 /** The bodies that have to be refused; what a valid one leads to depends on what there is. */
@@ -27,7 +20,7 @@ export function requestVectorPlans(vectors: readonly Vector[]): Plan[] {
       profile: operation.startsWith("exec") ? "agent" : operation === "snapshot" ? "snapshot" : "core",
       covers: [requirement],
       async run({ runtime, create }) {
-        const place = OPERATION[operation]
+        const place = placeOf(operation)
         if (!place) throw new Error(`there is no operation ${operation}`)
         const id = place.includes("{") ? await create() : ""
         const query = operation === "exec-control" ? { query: "attachment=suite" } : {}
