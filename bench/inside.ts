@@ -23,6 +23,8 @@ const RUNS = 30
 const ROUNDS = 3
 /** Of the demo machine. */
 const DISK = 64 << 20
+/** By then the connections that this program keeps are closed. */
+const UNKEPT_MS = 25_000
 const READY = "bench:ready"
 const TRUE = ["exec", "argument=true"]
 const SETTINGS = { limits: { running: 100 }, defaults: { network: "none" } }
@@ -161,6 +163,7 @@ await withHome(async (env, home) => {
   await many(LOOPS / 5, loop)
   const settled = async () => {
     while ((await runtime.info()).warm.length > 0) await Bun.sleep(500)
+    await Bun.sleep(UNKEPT_MS)
     return left(pid, home)
   }
   const before = await settled()
