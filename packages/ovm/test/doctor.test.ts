@@ -60,8 +60,13 @@ test("a VMM that there is not, and passt that is not installed", async () => {
   await writeFile(join(box.home, "daemon.json"), '{"vmms":["foo"]}')
   try {
     const { of } = await findings({ PATH: "/nowhere" })
-    expect(of.get("settings")).toMatchObject({ state: "failure", message: expect.stringContaining("foo") })
+    expect(of.get("foo")).toMatchObject({ state: "failure", message: expect.stringContaining("ovm-vmm-foo") })
     expect(of.get("network")).toMatchObject({ state: "warning", fix: "apt-get install passt" })
+    await writeFile(join(box.home, "daemon.json"), '{"vmms":["../foo"]}')
+    expect((await findings()).of.get("settings")).toMatchObject({
+      state: "failure",
+      message: expect.stringContaining("../foo"),
+    })
   } finally {
     await rm(join(box.home, "daemon.json"))
   }

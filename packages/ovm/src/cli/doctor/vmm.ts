@@ -1,14 +1,16 @@
 import { existsSync, readFileSync, statSync } from "node:fs"
 import { toOvmError } from "../../errors.ts"
+import type { Paths } from "../../host/paths.ts"
+import { readDaemonSettings } from "../../runtime/settings.ts"
 import { availableVmms, spokenOf } from "../../vmm/available.ts"
 import { canOpenKvm, KVM } from "../../vmm/qemu/accelerator.ts"
-import type { Capabilities } from "../../vmm/vmm.ts"
+import type { Capabilities, Vmm } from "../../vmm/vmm.ts"
 import type { Finding } from "./finding.ts"
 
-/** Whether there is a VMM, and one that is fast. `cache` is where what was found out about it is kept. */
-export async function checkVmms(cache: string): Promise<Finding[]> {
+/** Whether there is a VMM, and one that is fast: of those that the operator names, if that is so. */
+export async function checkVmms({ cache, settings }: Pick<Paths, "cache" | "settings">): Promise<Finding[]> {
   const all = await Promise.all(
-    spokenOf(availableVmms(cache)).map(async (vmm) => {
+    (await vmmsOf(cache, settings)).map(async (vmm) => {
       try {
         const found = await vmm.capabilities()
         return isAlways(found) ? [working(found, found.acceleratorReason)] : [working(found), speed(found)]
@@ -19,6 +21,15 @@ export async function checkVmms(cache: string): Promise<Finding[]> {
     }),
   )
   return all.flat()
+}
+
+/** What is wrong with the settings themselves is said elsewhere (checkSettings). */
+async function vmmsOf(cache: string, settings: string): Promise<readonly Vmm[]> {
+  try {
+    const { vmms } = await readDaemonSettings(settings)
+    if (vmms) return availableVmms(cache, vmms)
+  } catch {}
+  return spokenOf(availableVmms(cache))
 }
 
 /** It has nothing to fall back to, so that it works at all is what there is to say of its speed. */

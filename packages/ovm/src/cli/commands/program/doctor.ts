@@ -34,7 +34,7 @@ async function run(options: DoctorOptions): Promise<void> {
   const place = paths()
   const findings = (
     await Promise.all([
-      checkVmms(place.cache),
+      checkVmms(place),
       checkPasst(),
       checkNetworks(),
       checkPlace(place.root),
