@@ -55,7 +55,7 @@ describe("the rules themselves", () => {
     ["errors.ts", "@ovms/spec/errors.json"],
     ["version.ts", "../package.json"],
     ["vmm/process/keeper-program.ts", "../../../../shim/dist/ovm-keeper"],
-    ["guest/agent/initrd.ts", "../../../../agent/dist/ovm-agent"],
+    ["guest/agent/program.ts", "../../../../agent/dist/ovm-agent"],
     ["content/layout.test.ts", "@ovms/testkit/disks.ts"],
     ["content/layout.test.ts", "../registry/store.ts"],
     ["disk/qcow2.ts", "node:fs"],

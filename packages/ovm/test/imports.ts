@@ -38,6 +38,8 @@ const EMBEDDED: ReadonlySet<string> = new Set([
   "packages/shim/dist/ovm-keeper",
   "packages/filter/dist/ovm-filter",
   "packages/agent/dist/ovm-agent",
+  "packages/agent/install.sh",
+  "packages/agent/ovm-agent.service",
 ])
 
 export const folders: readonly string[] = Object.keys(BUILDS_ON)

@@ -66,3 +66,18 @@ test("what does not fit is refused, and not written wrong", () => {
   expect(() => isoImage("x", files(1, "n".repeat(300)))).toThrow(RangeError)
   expect(() => isoImage("x", files(100, "name"))).toThrow(RangeError)
 })
+
+test("brings an agent, beside what it says of the user [OVMS-FBC-015, OVMS-FBC-016]", async () => {
+  const image = noCloudDisk(ID, { user: "me", agent: true })
+  const names = (await isoinfo(image, "-R", "-f")).trim().split("\n").sort()
+  expect(names).toEqual(["/meta-data", "/ovm-agent", "/ovm-agent.service", "/user-data", "/vendor-data"])
+  const vendor = await isoinfo(image, "-R", "-x", "/vendor-data")
+  expect(vendor).toStartWith(
+    'Content-Type: multipart/mixed; boundary="==ovm=="\nMIME-Version: 1.0\n\n--==ovm==\n',
+  )
+  expect(vendor).toContain(
+    'Content-Type: text/cloud-config; charset="us-ascii"\n\n#cloud-config\n{"user":{"name":"me"}}\n',
+  )
+  expect(vendor).toContain('Content-Type: text/x-shellscript; charset="us-ascii"\n\n#!/bin/sh\n')
+  expect(vendor).toEndWith("\n--==ovm==--\n")
+})

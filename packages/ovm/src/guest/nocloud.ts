@@ -1,4 +1,6 @@
+import { agentProgram, agentUnit } from "./agent/program.ts"
 import { type IsoFile, isoImage } from "./iso.ts"
+import { vendorData } from "./vendor-data.ts"
 
 /** What a guest is told at its first boot (spec/first-boot.md). */
 export interface FirstBoot {
@@ -11,6 +13,8 @@ export interface FirstBoot {
   readonly networkConfig?: string
   /** What the guest's cloud-init calls the user that it makes unless told otherwise, and who gets the keys. */
   readonly user?: string
+  /** The disk brings the agent, and has the guest install it. */
+  readonly agent?: boolean
 }
 
 /** By which guests know the disk. */
@@ -22,14 +26,19 @@ const NOTHING = "#cloud-config\n{}\n"
  * instance's: a guest that has seen it does not do again what is done once (OVMS-FBC-002).
  */
 export function noCloudDisk(id: string, config: FirstBoot): Uint8Array {
-  const { userData = NOTHING, metaData = metaDataOf(id, config), networkConfig, user } = config
+  const { userData = NOTHING, metaData = metaDataOf(id, config), networkConfig, user, agent = false } = config
+  const vendor = vendorData(user, agent)
   return isoImage(LABEL, [
     file("meta-data", metaData),
     file("user-data", userData),
     // What the user data says of the same goes before it.
-    ...(user === undefined
-      ? []
-      : [file("vendor-data", `#cloud-config\n${JSON.stringify({ user: { name: user } })}\n`)]),
+    ...(vendor === undefined ? [] : [file("vendor-data", vendor)]),
+    ...(agent
+      ? [
+          { name: "ovm-agent", content: agentProgram() },
+          { name: "ovm-agent.service", content: agentUnit() },
+        ]
+      : []),
     ...(networkConfig === undefined ? [] : [file("network-config", networkConfig)]),
   ])
 }

@@ -14,9 +14,14 @@ export interface AgentBoot<Plan extends LaunchPlan> {
   make(): Promise<void>
 }
 
+/** Whether an agent can come with what the machine boots. */
+export function comesByInitrd({ kernel, initrd }: Pick<LaunchPlan, "kernel" | "initrd">): boolean {
+  return kernel !== undefined && initrd !== undefined
+}
+
 /**
  * How a machine that is to have an agent boots: its initrd has one more segment, in a file of the instance's own. A
- * machine without kernel or initrd has an agent if its image brings one.
+ * machine without kernel or initrd has one by the disk of its first boot, or if its image brings one.
  */
 export function agentBoot<Plan extends LaunchPlan>(plan: Plan): AgentBoot<Plan> {
   const { agent, directory, kernel, initrd } = plan

@@ -4,7 +4,7 @@ import type { PreparedImage } from "../images/prepared.ts"
 import { spokenOf } from "../vmm/available.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { agentBoot } from "./agent-boot.ts"
+import { agentBoot, comesByInitrd } from "./agent-boot.ts"
 import { firstBootFile } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { honoured } from "./network.ts"
@@ -56,8 +56,10 @@ export function bootPlan(
   request: LaunchRequest,
   image: PreparedImage,
 ): { readonly plan: LaunchPlan; make(): Promise<void> } {
-  const firstBoot = firstBootFile(request)
-  const { plan, make } = agentBoot({ ...planOf(request, image), ...firstBoot?.planned })
+  const planned = planOf(request, image)
+  // Where it cannot come behind an initrd, the guest takes it from the disk of its first boot.
+  const firstBoot = firstBootFile(request, planned.agent === true && !comesByInitrd(planned))
+  const { plan, make } = agentBoot({ ...planned, ...firstBoot?.planned })
   return {
     plan,
     make: async () => {

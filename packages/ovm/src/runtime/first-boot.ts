@@ -16,14 +16,18 @@ export interface FirstBootFile {
   make(): Promise<void>
 }
 
-/** What the guest is to be told, if anything (spec/first-boot.md). Throws OVM_REQUEST_INVALID. */
-export function firstBootFile(request: LaunchRequest): FirstBootFile | undefined {
-  const { config, ssh } = request.overrides
+/**
+ * What the guest is to be told, if anything (spec/first-boot.md). `agent`: it is to get its agent by that. Throws
+ * OVM_REQUEST_INVALID.
+ */
+export function firstBootFile(request: LaunchRequest, agent: boolean): FirstBootFile | undefined {
+  const { config, ssh, agent: asked } = request.overrides
   if (config?.ignition !== undefined) return ignitionFile(request, config.ignition)
-  return config || ssh ? noCloud(request) : undefined
+  // An image that asks for an agent by itself, and brings it, is given no disk that it does not know.
+  return config || ssh || (agent && asked) ? noCloud(request, agent) : undefined
 }
 
-function noCloud({ id, directory, overrides }: LaunchRequest): FirstBootFile {
+function noCloud({ id, directory, overrides }: LaunchRequest, agent: boolean): FirstBootFile {
   const { config = {}, ssh } = overrides
   const { metaData, hostname, sshKeys = [] } = config
   if (metaData !== undefined && (hostname !== undefined || config.sshKeys !== undefined || ssh !== undefined))
@@ -32,7 +36,8 @@ function noCloud({ id, directory, overrides }: LaunchRequest): FirstBootFile {
       "overrides.config.metaData stands in place of hostname, sshKeys and overrides.ssh, and both were given [OVMS-FBC-004]",
     )
   const login = ssh && loginOf(directory, ssh)
-  const told = login ? { ...config, sshKeys: [...sshKeys, login.publicKey], user: login.user } : config
+  const keyed = login ? { ...config, sshKeys: [...sshKeys, login.publicKey], user: login.user } : config
+  const told = { ...keyed, agent }
   const bytes = noCloudDisk(id, told)
   const path = join(directory, FILE)
   const make = async () => {

@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs"
-import program from "../../../../agent/dist/ovm-agent" with { type: "file" }
+import { agentProgram } from "./program.ts"
 
 /** What the kernel is told besides, so that the agent is there before the image's own first program. */
 const FIRST = "rdinit=/ovm-agent"
@@ -25,7 +24,7 @@ function initOf(args: string): string {
 export function agentSegment(size: number, args: string): Buffer {
   return Buffer.concat([
     new Uint8Array(-size & 3),
-    entry("ovm-agent", FILE, readFileSync(program)),
+    entry("ovm-agent", FILE, agentProgram()),
     entry(".ovm-init", LINK, Buffer.from(initOf(args))),
     entry("TRAILER!!!", 0, new Uint8Array()),
   ])

@@ -1,0 +1,11 @@
+import { readFileSync } from "node:fs"
+import program from "../../../../agent/dist/ovm-agent" with { type: "file" }
+import installer from "../../../../agent/install.sh" with { type: "file" }
+import unit from "../../../../agent/ovm-agent.service" with { type: "file" }
+
+/** The agent itself, for x86-64 and any Linux. */
+export const agentProgram = (): Buffer => readFileSync(program)
+
+/** What a guest with systemd starts it by, and what puts both there at its first boot. */
+export const agentUnit = (): Buffer => readFileSync(unit)
+export const agentInstaller = (): string => readFileSync(installer, "utf8")
