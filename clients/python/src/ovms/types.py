@@ -127,6 +127,8 @@ class Overrides(TypedDict, total=False):
     diskSize: int
     # True - nobody needs what the guest writes once the machine has ended, so that its flushes need not reach the host's disk. Default false.
     ephemeral: bool
+    # Milliseconds without anybody who talks to the machine after which it is put on standby. Absent - never.
+    standbyAfter: int
     # When to start the machine again after its end - no, on-failure, on-failure:N, always or unless-stopped. Default no.
     restart: str
     # True - the instance is removed by itself once its machine has ended. Only with the restart policy no. Default false.
@@ -914,7 +916,7 @@ class InstanceInfo(_InstanceInfo, total=False):
     labels: Labels
     phase: Phase
     # Why the guest stands still. Only while it is paused.
-    reason: Literal["request", "disk-full", "io-error", "snapshot"]
+    reason: Literal["request", "disk-full", "io-error", "snapshot", "standby"]
     # Only if the VMM's process lives and cannot be given commands just now; it is tried again.
     reachable: Literal[False]
     degraded: Degraded
@@ -942,6 +944,8 @@ class InstanceInfo(_InstanceInfo, total=False):
     # How the VMM ended. Only once it has.
     exit: InstanceInfoExit
     stop_method: StopMethod
+    # Milliseconds without anybody who talks to it after which it is put on standby. Only if it is.
+    standby_after: int
     # The restart policy, if it is another than no.
     restart: str
     # How often it was started again by its policy since somebody started it. Only if it was.

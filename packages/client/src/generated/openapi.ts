@@ -632,6 +632,8 @@ export interface components {
             readonly diskSize?: number;
             /** @description True - nobody needs what the guest writes once the machine has ended, so that its flushes need not reach the host's disk. Default false. */
             readonly ephemeral?: boolean;
+            /** @description Milliseconds without anybody who talks to the machine after which it is put on standby. Absent - never. */
+            readonly standbyAfter?: number;
             /** @description When to start the machine again after its end - no, on-failure, on-failure:N, always or unless-stopped. Default no. */
             readonly restart?: string;
             /** @description True - the instance is removed by itself once its machine has ended. Only with the restart policy no. Default false. */
@@ -1195,7 +1197,7 @@ export interface components {
              * @description Why the guest stands still. Only while it is paused.
              * @enum {string}
              */
-            readonly reason?: "request" | "disk-full" | "io-error" | "snapshot";
+            readonly reason?: "request" | "disk-full" | "io-error" | "snapshot" | "standby";
             /**
              * @description Only if the VMM's process lives and cannot be given commands just now; it is tried again.
              * @constant
@@ -1306,6 +1308,8 @@ export interface components {
                 readonly reason: string;
             };
             readonly stop_method?: components["schemas"]["StopMethod"];
+            /** @description Milliseconds without anybody who talks to it after which it is put on standby. Only if it is. */
+            readonly standby_after?: number;
             /** @description The restart policy, if it is another than no. */
             readonly restart?: string;
             /** @description How often it was started again by its policy since somebody started it. Only if it was. */

@@ -1,5 +1,6 @@
 import { resolve } from "node:path"
 import type { Command } from "commander"
+import { durationOf } from "../compose/duration.ts"
 import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
@@ -19,6 +20,7 @@ export interface MachineOptions extends FirstBootOptions {
   readonly vmm?: string
   readonly restart?: string
   readonly rm?: boolean
+  readonly standbyAfter?: number
   readonly diskSize?: number
   readonly agent?: boolean
   readonly readOnly?: boolean
@@ -60,6 +62,11 @@ export function defineMachineOptions(command: Command): Command {
       command
         .createOption("--rm", "remove the machine, and what it wrote to its disk, when it has ended")
         .conflicts("restart"),
+    )
+    .option(
+      "--standby-after <duration>",
+      "put the machine aside once nobody has talked to it for so long, such as 10m; whoever does brings it back",
+      parseIdle,
     )
     .option(
       "--disk-size <size>",
@@ -108,6 +115,14 @@ function parsePolicy(text: string): string {
   })
 }
 
+function parseIdle(text: string): number {
+  const ms = /^(\d{1,9}(ms|s|m|h))+$/.test(text) ? durationOf(text) : Number.NaN
+  if (ms >= 1000 && ms <= 2_592_000_000) return ms
+  throw new OvmError("OVM_USAGE", `--standby-after: ${JSON.stringify(text)} is not a time from 1s to 720h`, {
+    hint: "30s, 10m, 1h30m",
+  })
+}
+
 function collectLabel(
   text: string,
   before: Readonly<Record<string, string>> = {},
@@ -146,6 +161,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     // Nobody needs then what its guest writes.
     ...(options.rm && { autoRemove: true, ephemeral: true }),
     ...(options.name !== undefined && { name: options.name }),
+    ...(options.standbyAfter !== undefined && { standbyAfter: options.standbyAfter }),
     ...(options.label && { labels: { ...options.label } }),
     ...(options.memory !== undefined && { memory: options.memory }),
     ...(options.cpus !== undefined && { vcpus: options.cpus }),

@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import { OvmError } from "../errors.ts"
 import { Instance } from "./instance.ts"
-import type { InstanceInfo, StartRequest } from "./interfaces.ts"
+import type { InstanceInfo, Overrides, StartRequest } from "./interfaces.ts"
 import { askedVolumes } from "./kept-volumes.ts"
 import type { Defaults, Limits } from "./limits.ts"
 import { chooseName } from "./names.ts"
@@ -32,6 +32,21 @@ export function assertRoomToRun({ instances, limits: { running } }: Admission): 
   })
 }
 
+/** Throws OVM_UNSUPPORTED for a machine that could not be put aside (OVMS-STA-068). */
+function refuseStandby({ standbyAfter, volumes = [], shares = [], network, exec }: Overrides): void {
+  if (standbyAfter === undefined) return
+  const what =
+    (volumes.length > 0 && "volumes") ||
+    (shares.length > 0 && "shares") ||
+    (network?.name !== undefined && "a network that machines share") ||
+    // It would be ended by the agent once that is spoken to anew (OVMS-AGT-012).
+    (exec && "a command of its own")
+  if (what)
+    throw new OvmError("OVM_UNSUPPORTED", `standbyAfter: a machine with ${what} is not put on standby`, {
+      detail: [{ pointer: "standbyAfter", reason: `the machine has ${what}` }],
+    })
+}
+
 /** Takes a start on, or says which limit forbids it. Not asynchronous: two starts cannot take the same name. */
 export function accept(
   admission: Admission,
@@ -46,6 +61,7 @@ export function accept(
       "OVM_REQUEST_INVALID",
       `overrides.autoRemove: with the restart policy ${overrides.restart} it would be started again, not removed`,
     )
+  refuseStandby(overrides)
   const resources = resourcesOf(undefined, overrides, defaults)
   const bounds = boundsOf(overrides, defaults, resources.memory)
   // What the manifest asks for is known later.
@@ -73,6 +89,7 @@ export function accept(
     warnings: [],
     ...(isRestarted(overrides.restart) && { restart: overrides.restart }),
     ...(overrides.autoRemove && { auto_remove: true }),
+    ...(overrides.standbyAfter !== undefined && { standby_after: overrides.standbyAfter }),
     created: new Date().toISOString(),
     ...facts,
   }

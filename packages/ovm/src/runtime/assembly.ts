@@ -14,6 +14,7 @@ import { Removals } from "./removals.ts"
 import { Restarts } from "./restarts.ts"
 import { Sandboxes } from "./sandbox/sandboxes.ts"
 import { Addresses } from "./shared-network.ts"
+import { Standbys } from "./standby/standbys.ts"
 import { Starts } from "./start.ts"
 import type { StartsContext } from "./starts-context.ts"
 import { VolumeStore } from "./volumes.ts"
@@ -45,6 +46,7 @@ export interface Assembly {
   readonly attachments: Attachments
   readonly executions: Executions
   readonly sandboxes: Sandboxes
+  readonly standbys: Standbys
 }
 
 /** Makes the parts of a runtime, each with those that it needs. Nothing is read or begun yet. */
@@ -87,11 +89,13 @@ export function assemble(
     adoption,
     onInstance,
     onMachine,
+    onStandby: (instance) => standbys.recover(instance),
     onRestart: (instance) => void goOn(starts, instance, told).catch(() => {}),
     log,
     told,
   })
   const [attachments, executions] = [new Attachments(), new Executions()]
+  const standbys = new Standbys({ ...context, attached: (id) => attachments.has(id) })
   const sandboxes = new Sandboxes({
     instances,
     starts,
@@ -99,5 +103,6 @@ export function assemble(
     remove: (id) => remove(id, { force: true }),
   })
   const lives = { starts, restarts, removals, ending, adoption, recovery }
-  return { ...lives, context, slots, volumes, networks, chosenPorts, attachments, executions, sandboxes }
+  const inside = { attachments, executions, sandboxes, standbys }
+  return { ...lives, ...inside, context, slots, volumes, networks, chosenPorts }
 }

@@ -47,6 +47,10 @@ export class Attachments {
     }
   }
 
+  has(id: string): boolean {
+    return this.#attached.has(id)
+  }
+
   /** Throws OVM_STATE_CONFLICT if it is not attached. */
   async type(id: string, { attachment, bytes, signal }: TypeOptions): Promise<void> {
     const attached = this.#attached.get(id)

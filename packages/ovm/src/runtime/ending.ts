@@ -6,6 +6,7 @@ import { readExit } from "../vmm/process/exit.ts"
 import { isHeld } from "../vmm/process/held.ts"
 import { endStray } from "../vmm/process/stray.ts"
 import { entryOf, type Instance } from "./instance.ts"
+import { removeLeftovers } from "./scratch.ts"
 import { hasEnded } from "./states.ts"
 
 export type Log = (event: string, instance: Instance, fields: Record<string, unknown>) => void
@@ -29,7 +30,7 @@ export class Ending {
     instance.graceMs = graceMs
     if (!instance.machine) {
       instance.starting.abort()
-      return Promise.resolve()
+      return instance.standby ? this.#drop(instance) : Promise.resolve()
     }
     const work = endMachine(instance, instance.machine, graceMs)
     instance.stopMethod = work.catch((thrown) => {
@@ -37,6 +38,15 @@ export class Ending {
       return undefined
     })
     return work
+  }
+
+  /** One on standby has no process to end. */
+  async #drop(instance: Instance): Promise<void> {
+    instance.standby = undefined
+    instance.stopMethod = Promise.resolve("already")
+    await instance.finish({ reason: "quit" })
+    this.log(instance.state, instance, { exit: instance.info.exit })
+    await removeLeftovers(instance.directory)
   }
 
   /** Begins to stop one that has not ended. `graceMs` is what its guest may take to power off. */

@@ -30,7 +30,7 @@ export function follow(instance: Instance, machine: Machine, log: Log): void {
 export async function keepUp(instance: Instance, guest: Guest, log: Log): Promise<void> {
   const { state, info } = instance
   // Of one that cannot be asked nobody knows what it does.
-  if (instance.silence) return
+  if (instance.silence || instance.standby) return
   const warnings = info.warnings.filter((one) => !STANDS.includes(one))
   if (guest.running) {
     if (state !== "paused") return

@@ -2,6 +2,7 @@ import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import { assertLockable } from "../host/lock-limit.ts"
 import type { OpenImage } from "../images/open.ts"
+import type { Loading } from "../vmm/loader.ts"
 import type { LaunchPlan, NetworkPlan, ResumePlan } from "../vmm/plan.ts"
 import type { SnapshotParts } from "../vmm/snapshot.ts"
 import type { Vmm } from "../vmm/vmm.ts"
@@ -12,6 +13,8 @@ import { resumable, setGoing } from "./resume.ts"
 
 /** Where a machine goes on: RAM, device state and disk of one instant, in files of its instance's own. */
 export interface Instant extends Pick<SnapshotParts, "origin" | "boot"> {
+  /** Of a guest that goes on as the one that it was; a new one unless given. */
+  readonly generationId?: string
   readonly lineage: Lineage
 }
 
@@ -45,6 +48,10 @@ export async function planFromInstant(
   const { plan: booting, make } = agentBoot<ResumePlan>(wanted)
   const { plan, warnings } = await resumable(by, request.id, booting)
   const { parent, parentRam, policy } = lineage
+  const load = async (call: Loading) => {
+    await make()
+    return await by.loader.load(plan, call)
+  }
   return {
     image,
     written: lineage.overlays,
@@ -57,15 +64,13 @@ export async function planFromInstant(
     capabilities: by.capabilities,
     plan,
     warnings: [...image.warnings, ...warnings],
-    go: async (call) => {
-      await make()
-      return await setGoing(by.loader.load(plan, { ...call, goesOn: true }))
-    },
+    load,
+    go: (call) => setGoing(load({ ...call, goesOn: true })),
   }
 }
 
 /** `plan` without what a guest that has booted reads no more. */
-function wantedOf(plan: LaunchPlan, { origin, boot, lineage }: Instant): ResumePlan {
+function wantedOf(plan: LaunchPlan, { origin, boot, lineage, generationId }: Instant): ResumePlan {
   const { kernel, initrd, ...rest } = plan
   const { vcpus, memory } = origin.model
   return {
@@ -73,6 +78,7 @@ function wantedOf(plan: LaunchPlan, { origin, boot, lineage }: Instant): ResumeP
     ...(boot && kernel && { kernel: { ...kernel, args: boot.args }, ...(initrd && { initrd }) }),
     resources: { vcpus, memory },
     accelerator: origin.accelerator,
+    ...(generationId !== undefined && { generationId }),
     origin,
     lockMemory: lineage.policy?.mlock_required === true,
   }

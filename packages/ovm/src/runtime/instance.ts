@@ -2,6 +2,7 @@ import type { OvmError } from "../errors.ts"
 import type { Agent } from "../guest/agent/agent.ts"
 import type { Exit, Machine, MachineRecord } from "../vmm/machine.ts"
 import { unreachable } from "../vmm/process/machine.ts"
+import { entryOfExit, inState, isEnd, isOrderly } from "./ends.ts"
 import type {
   Degraded,
   ErrorEntry,
@@ -13,7 +14,13 @@ import type {
 } from "./interfaces.ts"
 import { MOST_GRACE_MS } from "./limits.ts"
 import type { Mounts } from "./mounts.ts"
-import { createDirectory, type InstanceRecord, type Lineage, removeDirectory } from "./record.ts"
+import {
+  createDirectory,
+  type InstanceRecord,
+  type Lineage,
+  removeDirectory,
+  type Standby,
+} from "./record.ts"
 import { RecordFile } from "./record-file.ts"
 import { assertTransition, hasEnded } from "./states.ts"
 
@@ -72,6 +79,11 @@ export class Instance {
   readonly removed = new AbortController()
   /** A snapshot is being taken and stored: settles when it is over, and its files may go. */
   snapshotting: Promise<void> | undefined
+  /** Where its guest goes on, while it is on standby. */
+  standby: Standby | undefined
+  /** How many talk to it just now, and when somebody did last, as performance.now() has it. */
+  talkers = 0
+  talkedAt = performance.now()
   /** How many follow its console just now. */
   followers = 0
   /** Which method the last stop that was begun needed in the end. Settles with the machine's end. */
@@ -93,12 +105,13 @@ export class Instance {
   constructor(
     readonly directory: string,
     info: InstanceInfo,
-    found?: Pick<InstanceRecord, "machine" | "lineage" | "request" | "stopBy" | "again"> &
+    found?: Pick<InstanceRecord, "machine" | "lineage" | "standby" | "request" | "stopBy" | "again"> &
       Pick<Instance, "volumes">,
   ) {
     this.#info = info
     this.#record = found?.machine
     this.lineage = found?.lineage
+    this.standby = found?.standby
     this.request = found?.request
     this.volumes = found?.volumes
     this.stopBy = found?.stopBy
@@ -212,6 +225,42 @@ export class Instance {
     await this.#persist({ ...inState(this.#info, "running"), ...patch })
   }
 
+  /**
+   * Its guest is in files from here on, and its machine only to be ended. Throws if that cannot be written down: then
+   * all is as it was.
+   */
+  async rest(standby: Standby): Promise<void> {
+    const before = [this.#info, this.#record] as const
+    this.#info = { ...inState(this.#info, "paused"), reason: "standby" }
+    this.#record = undefined
+    this.standby = standby
+    try {
+      await this.#persist()
+    } catch (thrown) {
+      ;[this.#info, this.#record] = before
+      this.standby = undefined
+      throw thrown
+    }
+    this.machine?.detach()
+    this.agent?.close()
+    this.machine = this.agent = undefined
+    this.keeperWatched = false
+  }
+
+  /** Its guest is about to go on, in the machine of `record`. Throws as `rest` does. */
+  async rise(record: MachineRecord): Promise<void> {
+    const { standby } = this
+    this.#record = record
+    this.standby = undefined
+    try {
+      await this.#persist()
+    } catch (thrown) {
+      this.#record = undefined
+      this.standby = standby
+      throw thrown
+    }
+  }
+
   /** It runs and is going to be ended, because of `error`. */
   doom(error: OvmError): void {
     this.#doom = error
@@ -232,7 +281,7 @@ export class Instance {
     const patch = { ...ended, ...(method && { stop_method: method }), finished }
     if (this.#doom) await this.become("failed", { ...patch, error: entryOf(this.#doom) })
     else if (asked || isOrderly(exit)) await this.become("stopped", patch)
-    else await this.become("failed", { ...patch, error: failure(exit) })
+    else await this.become("failed", { ...patch, error: entryOfExit(exit) })
   }
 
   /** Something went wrong before it ran. */
@@ -265,6 +314,7 @@ export class Instance {
 
   #hold(machine: Machine): void {
     this.machine = machine
+    this.talkedAt = performance.now()
     this.#record = machine.record
     this.again = false
   }
@@ -283,39 +333,11 @@ export class Instance {
       info,
       ...(this.#record && { machine: this.#record }),
       ...(this.lineage && { lineage: this.lineage }),
+      ...(this.standby && { standby: this.standby }),
       ...(this.request && { request: this.request }),
       ...(this.again && { again: true }),
       ...(info.state === "stopping" && this.stopBy !== undefined && { stopBy: this.stopBy }),
     }
-  }
-}
-
-/** Ends that a guest brings about by itself; "ended" is one of them, as far as anybody can know. */
-const ORDERLY: ReadonlySet<string> = new Set(["guest-shutdown", "guest-reset", "ended"])
-
-/** Where no status could be written down, the VMM's word has to do. That of a result is the guest's. */
-function isOrderly({ status, reason }: Exit): boolean {
-  if (reason === "result") return true
-  return (status === 0 || status === undefined) && ORDERLY.has(reason)
-}
-
-/** A machine that was made, and rests, has not ended. */
-function isEnd({ state, exit, error }: InstanceInfo): boolean {
-  return hasEnded(state) && (exit !== undefined || error !== undefined)
-}
-
-/** `info` in another state: without the phase, which is of a start, and the reason, which is of a pause. */
-function inState({ phase: _, reason: __, ...info }: InstanceInfo, state: State): InstanceInfo {
-  return { ...info, state }
-}
-
-function failure(exit: Exit): ErrorEntry {
-  if (exit.reason === "guest-panic")
-    return { code: "OVM_GUEST_PANICKED", message: "the guest's kernel panicked, and the machine was ended" }
-  const how = exit.status === undefined ? exit.reason : `${exit.reason}, exit status ${exit.status}`
-  return {
-    code: "OVM_VMM_FAILED",
-    message: `the VMM ended: ${how}${exit.message ? `: ${exit.message}` : ""}`,
   }
 }
 

@@ -108,6 +108,7 @@ export class LocalRuntime implements Runtime {
     await runtime.#parts.networks.load()
     await runtime.#recover()
     runtime.#parts.networks.begin()
+    runtime.#parts.standbys.begin()
     await runtime.#parts.volumes.sweep()
     await runtime.#parts.slots.open()
     return runtime
@@ -137,7 +138,8 @@ export class LocalRuntime implements Runtime {
   }
 
   async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {
-    return await commitInstance(this.#get(instanceId), this.#options.images, request, call)
+    const instance = await this.#aside(instanceId)
+    return await commitInstance(instance, this.#options.images, request, call)
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {
@@ -161,11 +163,12 @@ export class LocalRuntime implements Runtime {
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
-    return await startEnded(this.#parts.starts, this.#get(instanceId), call)
+    const instance = await this.#awake(instanceId)
+    return await startEnded(this.#parts.starts, instance, call)
   }
 
   async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
-    const instance = this.#get(instanceId)
+    const instance = await this.#aside(instanceId)
     const stop = () => this.#parts.ending.stop(instance, graceMs)
     return await restartInstance(this.#parts.starts, instance, stop, this.#told)
   }
@@ -192,7 +195,8 @@ export class LocalRuntime implements Runtime {
   }
 
   async resume(instanceId: string): Promise<PauseAnswer> {
-    return await this.#setGuest(instanceId, (machine) => machine.resume())
+    const { state, id } = await this.#awake(instanceId)
+    return state === "running" ? { status: state } : await this.#setGuest(id, (machine) => machine.resume())
   }
 
   async #setGuest(instanceId: string, work: (machine: Machine) => Promise<void>): Promise<PauseAnswer> {
@@ -202,7 +206,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async snapshot(request: SnapshotRequest, call: Call = {}): Promise<SnapshotAnswer> {
-    const instance = this.#get(request.instance_id)
+    const instance = await this.#awake(request.instance_id)
     const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(() =>
       this.#keptUp(instance),
     )
@@ -213,7 +217,7 @@ export class LocalRuntime implements Runtime {
 
   async fork(instanceId: string, request: ForkRequest, call: Call = {}): Promise<ForkAnswer> {
     const { starts, context } = this.#parts
-    const instance = this.#get(instanceId)
+    const instance = await this.#awake(instanceId)
     return await forkInstance({ ...context, starts }, instance, request, call).finally(() =>
       this.#keptUp(instance),
     )
@@ -247,7 +251,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async attach(instanceId: string, options: AttachOptions): Promise<Bytes> {
-    return await this.#parts.attachments.attach(this.#get(instanceId), options)
+    return await this.#parts.attachments.attach(await this.#awake(instanceId), options)
   }
 
   async type(instanceId: string, options: TypeOptions): Promise<void> {
@@ -255,7 +259,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async exec(instanceId: string, request: ExecRequest, call: Call = {}): Promise<ExecAnswer> {
-    return await execToEnd(this.#get(instanceId), request, call)
+    return await this.#talking(instanceId, (instance) => execToEnd(instance, request, call))
   }
 
   sandbox: Runtime["sandbox"] = (request, call = {}) => this.#parts.sandboxes.run(request, call)
@@ -264,7 +268,9 @@ export class LocalRuntime implements Runtime {
     this.#parts.sandboxes.stream(request, call)
 
   async execStream(instanceId: string, request: ExecRequest, options: ExecStreamOptions): Promise<Bytes> {
-    return await this.#parts.executions.begin(this.#get(instanceId), request, options)
+    return await this.#talking(instanceId, (instance) =>
+      this.#parts.executions.begin(instance, request, options),
+    )
   }
 
   async execType(instanceId: string, options: ExecTypeOptions): Promise<void> {
@@ -282,11 +288,11 @@ export class LocalRuntime implements Runtime {
   }
 
   async readFiles(instanceId: string, options: ReadFilesOptions): Promise<Bytes> {
-    return await readFiles(this.#get(instanceId), options)
+    return await this.#talking(instanceId, (instance) => readFiles(instance, options))
   }
 
   async writeFiles(instanceId: string, options: WriteFilesOptions): Promise<void> {
-    await writeFiles(this.#get(instanceId), options)
+    await this.#talking(instanceId, (instance) => writeFiles(instance, options))
   }
 
   async list(): Promise<readonly InstanceInfo[]> {
@@ -344,6 +350,7 @@ export class LocalRuntime implements Runtime {
     clearInterval(this.#looking)
     await this.#parts.sandboxes.close()
     this.#parts.networks.close()
+    this.#parts.standbys.close()
     this.#parts.adoption.close()
     this.#parts.restarts.close()
     this.#parts.removals.close()
@@ -353,6 +360,32 @@ export class LocalRuntime implements Runtime {
       instance.machine?.detach()
     }
     await Promise.all([this.#parts.starts.settled(), this.#parts.slots.close()])
+  }
+
+  /** One that is on standby is put aside to the end first. */
+  async #aside(id: string): Promise<Instance> {
+    const instance = this.#get(id)
+    if (instance.standby) await instance.snapshotting
+    return instance
+  }
+
+  /** One that somebody talks to, which is on standby no more. */
+  async #awake(id: string): Promise<Instance> {
+    const instance = this.#get(id)
+    await this.#parts.standbys.awake(instance)
+    return instance
+  }
+
+  /** Until `work` is over somebody talks to it. */
+  async #talking<T>(id: string, work: (instance: Instance) => Promise<T>): Promise<T> {
+    const instance = this.#get(id)
+    instance.talkers++
+    try {
+      return await work(await this.#awake(id))
+    } finally {
+      instance.talkers--
+      instance.talkedAt = performance.now()
+    }
   }
 
   #get(id: string): Instance {

@@ -6,7 +6,7 @@ import { isErrorCode } from "../errors.ts"
 import { isObject } from "../objects.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
 import type { InstanceInfo, StartRequest } from "./interfaces.ts"
-import type { InstanceRecord, Lineage } from "./record.ts"
+import type { InstanceRecord, Lineage, Standby } from "./record.ts"
 import { isState } from "./states.ts"
 
 // What a daemon reads back was written by one like it; but a disk may be damaged, and a file edited.
@@ -64,7 +64,7 @@ const MEMBERS: {
   labels: all(isText),
   state: isState,
   phase: oneOf("resolving", "pulling", "verifying", "preparing", "launching"),
-  reason: oneOf("request", "disk-full", "io-error", "snapshot"),
+  reason: oneOf("request", "disk-full", "io-error", "snapshot", "standby"),
   image: object({ reference: isText, digest: optional(isDigest) }),
   vmm: object({ name: isText, version: isText, accelerator: isText }),
   resources: object({ vcpus: optional(isSize), memory: optional(isSize), cpu_quota: optional(isQuota) }),
@@ -85,6 +85,7 @@ const MEMBERS: {
   generation_id: isUuid,
   warnings: (value) => Array.isArray(value) && value.every(isText),
   exit: object({ status: optional(Number.isSafeInteger), reason: isText }),
+  standby_after: isSize,
   restart: isText,
   restarts: isSize,
   restarting_at: isTime,
@@ -111,6 +112,7 @@ export function recordOf(value: unknown, id: string, directory: string, born: Da
   const found = machine === undefined ? undefined : machineIn(machine, directory)
   if (machine !== undefined && !found) return "its machine cannot be understood"
   const line = lineageIn(lineage, directory)
+  const resting = info.state === "paused" && !found ? standbyIn(value.standby, directory) : undefined
   const asked = requestIn(value.request)
   const known = sound(info)
   return {
@@ -128,6 +130,7 @@ export function recordOf(value: unknown, id: string, directory: string, born: Da
     },
     ...(found && { machine: found }),
     ...(line && { lineage: line }),
+    ...(resting && { standby: resting }),
     ...(asked && { request: asked }),
     ...(isCount(value.stopBy) && { stopBy: value.stopBy as number }),
     ...(value.again === true && { again: true }),
@@ -202,6 +205,7 @@ function requestIn(value: unknown): StartRequest | undefined {
         directory: optional(isText),
       }),
     ),
+    standbyAfter: optional(isSize),
     network: optional(
       object({
         name: optional(isText),
@@ -212,6 +216,31 @@ function requestIn(value: unknown): StartRequest | undefined {
   })
   const known = object({ manifest: isText, overrides: optional(overrides) })
   return known(value) ? (value as StartRequest) : undefined
+}
+
+function standbyIn(value: unknown, directory: string): Standby | undefined {
+  const model = object({
+    format: isText,
+    machineType: isText,
+    cpu: isText,
+    vcpus: isSize,
+    memory: isSize,
+    devices: (value) => Array.isArray(value) && value.every(isText),
+  })
+  const origin = object({
+    vmm: isText,
+    version: isText,
+    accelerator: isText,
+    model,
+    diskSize: optional(isSize),
+    ram: object({ path: isText }),
+    state: isText,
+  })
+  const known = object({ origin, boot: optional(object({ args: isText })), generationId: optional(isUuid) })
+  if (!known(value)) return undefined
+  const { origin: from, ...others } = value as Standby
+  const inside = (path: string) => join(directory, basename(path))
+  return { ...others, origin: { ...from, ram: { path: inside(from.ram.path) }, state: inside(from.state) } }
 }
 
 function lineageIn(value: unknown, directory: string): Lineage | undefined {

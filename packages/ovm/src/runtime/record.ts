@@ -7,6 +7,7 @@ import { isAbsent } from "../files/present.ts"
 import { replaceAtOnce } from "../files/replace.ts"
 import { named } from "../files/writing.ts"
 import type { MachineRecord } from "../vmm/machine.ts"
+import type { SnapshotParts } from "../vmm/snapshot.ts"
 import type { InstanceInfo, StartRequest, VolumeUse } from "./interfaces.ts"
 import { keepVolumes } from "./kept-volumes.ts"
 
@@ -16,6 +17,8 @@ export interface InstanceRecord {
   readonly info: InstanceInfo
   readonly machine?: MachineRecord
   readonly lineage?: Lineage
+  /** Of one on standby, which has no machine. */
+  readonly standby?: Standby
   /** As it came: what it is started again with. Absent in records of earlier versions. */
   readonly request?: StartRequest
   /** While it is being stopped: when its guest's grace time is over, in ms since 1970. */
@@ -23,6 +26,9 @@ export interface InstanceRecord {
   /** A restart of it was begun, and is not over: it is started once it has ended. */
   readonly again?: true
 }
+
+/** Where the guest of a machine on standby goes on: RAM and device state, in files of the instance's directory. */
+export interface Standby extends Pick<SnapshotParts, "origin" | "boot" | "generationId"> {}
 
 /** What a snapshot of the instance would refer to. */
 export interface Lineage {

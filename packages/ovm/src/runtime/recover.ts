@@ -30,6 +30,8 @@ export interface RecoveryOptions {
   readonly onMachine: (instance: Instance) => void
   /** Called with one whose restart an earlier daemon has begun. */
   readonly onRestart: (instance: Instance) => void
+  /** Called with one that was put aside. */
+  readonly onStandby: (instance: Instance) => Promise<void>
   readonly log: (event: string, fields: Record<string, unknown>) => void
   /** Hears of every end that is found. */
   readonly told: Log
@@ -116,6 +118,7 @@ export class Recovery {
 
   async #revive(instance: Instance, { info, machine }: InstanceRecord): Promise<void> {
     const { directory } = instance
+    if (instance.standby) return await this.#options.onStandby(instance)
     const record = machine ?? (await this.#unrecorded(instance))
     if (record && !hasEnded(info.state)) {
       const living = await livingOf(record)

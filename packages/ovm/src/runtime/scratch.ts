@@ -57,8 +57,13 @@ function heldFile({ directory }: Instance): string {
 }
 
 export async function hold(instance: Instance, machine: Machine): Promise<void> {
-  await writeFile(heldFile(instance), "", { mode: 0o600 })
+  await noteHeld(instance)
   await machine.pause()
+}
+
+/** Whoever adopts its machine has the guest go on. */
+export async function noteHeld(instance: Instance): Promise<void> {
+  await writeFile(heldFile(instance), "", { mode: 0o600 })
 }
 
 /**

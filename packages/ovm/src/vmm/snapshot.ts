@@ -11,7 +11,7 @@ export interface Snapshotter {
    * Throws OVM_STATE_CONFLICT, OVM_UNSUPPORTED, OVM_NO_SPACE, OVM_PERMISSION_DENIED, OVM_VMM_FAILED, OVM_VMM_TIMEOUT,
    * OVM_INTERRUPTED.
    */
-  snapshot(into: SnapshotSink, call?: Call): Promise<SnapshotParts>
+  snapshot(into: LastSink, call?: Call): Promise<SnapshotParts>
   /**
    * The file that the guest's writes go to now; undefined if it cannot write. Whoever was killed in mid-snapshot asks
    * this after `adopt`, which has taken back what was not complete.
@@ -26,8 +26,13 @@ export interface Snapshotter {
 export interface SnapshotSink {
   readonly ram: string
   readonly state: string
-  /** Needed if the machine can write to its disk: what it writes to afterwards. */
+  /** Needed if the machine can write to its disk and goes on: what it writes to afterwards. */
   readonly overlay?: string
+}
+
+/** Of a machine that is paused and is ended afterwards: what it writes to is left as it is at this instant. */
+export interface LastSink extends SnapshotSink {
+  readonly last?: true
 }
 
 /** Everything that a snapshot's descriptor needs of the VMM. Sizes in bytes. */

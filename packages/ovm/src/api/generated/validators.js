@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"standbyAfter":{"type":"integer","minimum":1000,"maximum":2592000000},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -476,11 +476,10 @@ vErrors.push(err36);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-let data13 = data1.restart;
-if(typeof data13 === "string"){
-if(!pattern10.test(data13)){
-const err37 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if(data1.standbyAfter !== undefined){
+let data13 = data1.standbyAfter;
+if(!(((typeof data13 == "number") && (!(data13 % 1) && !isNaN(data13))) && (isFinite(data13)))){
+const err37 = {instancePath:instancePath+"/overrides/standbyAfter",schemaPath:"#/properties/overrides/properties/standbyAfter/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -489,9 +488,9 @@ vErrors.push(err37);
 }
 errors++;
 }
-}
-else {
-const err38 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data13 == "number") && (isFinite(data13))){
+if(data13 > 2592000000 || isNaN(data13)){
+const err38 = {instancePath:instancePath+"/overrides/standbyAfter",schemaPath:"#/properties/overrides/properties/standbyAfter/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2592000000},message:"must be <= 2592000000"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -500,10 +499,8 @@ vErrors.push(err38);
 }
 errors++;
 }
-}
-if(data1.autoRemove !== undefined){
-if(typeof data1.autoRemove !== "boolean"){
-const err39 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data13 < 1000 || isNaN(data13)){
+const err39 = {instancePath:instancePath+"/overrides/standbyAfter",schemaPath:"#/properties/overrides/properties/standbyAfter/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -513,9 +510,12 @@ vErrors.push(err39);
 errors++;
 }
 }
-if(data1.coldBootOnMismatch !== undefined){
-if(typeof data1.coldBootOnMismatch !== "boolean"){
-const err40 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data1.restart !== undefined){
+let data14 = data1.restart;
+if(typeof data14 === "string"){
+if(!pattern10.test(data14)){
+const err40 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -525,12 +525,8 @@ vErrors.push(err40);
 errors++;
 }
 }
-if(data1.config !== undefined){
-let data16 = data1.config;
-if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
-for(const key4 in data16){
-if(!((((((key4 === "hostname") || (key4 === "sshKeys")) || (key4 === "userData")) || (key4 === "metaData")) || (key4 === "networkConfig")) || (key4 === "ignition"))){
-const err41 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+else {
+const err41 = {instancePath:instancePath+"/overrides/restart",schemaPath:"#/properties/overrides/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -540,11 +536,9 @@ vErrors.push(err41);
 errors++;
 }
 }
-if(data16.hostname !== undefined){
-let data17 = data16.hostname;
-if(typeof data17 === "string"){
-if(func1(data17) > 253){
-const err42 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(data1.autoRemove !== undefined){
+if(typeof data1.autoRemove !== "boolean"){
+const err42 = {instancePath:instancePath+"/overrides/autoRemove",schemaPath:"#/properties/overrides/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -553,8 +547,10 @@ vErrors.push(err42);
 }
 errors++;
 }
-if(!pattern11.test(data17)){
-const err43 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data1.coldBootOnMismatch !== undefined){
+if(typeof data1.coldBootOnMismatch !== "boolean"){
+const err43 = {instancePath:instancePath+"/overrides/coldBootOnMismatch",schemaPath:"#/properties/overrides/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -564,8 +560,12 @@ vErrors.push(err43);
 errors++;
 }
 }
-else {
-const err44 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.config !== undefined){
+let data17 = data1.config;
+if(data17 && typeof data17 == "object" && !Array.isArray(data17)){
+for(const key4 in data17){
+if(!((((((key4 === "hostname") || (key4 === "sshKeys")) || (key4 === "userData")) || (key4 === "metaData")) || (key4 === "networkConfig")) || (key4 === "ignition"))){
+const err44 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -575,11 +575,11 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data16.sshKeys !== undefined){
-let data18 = data16.sshKeys;
-if(Array.isArray(data18)){
-if(data18.length > 64){
-const err45 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data17.hostname !== undefined){
+let data18 = data17.hostname;
+if(typeof data18 === "string"){
+if(func1(data18) > 253){
+const err45 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -588,12 +588,8 @@ vErrors.push(err45);
 }
 errors++;
 }
-const len0 = data18.length;
-for(let i0=0; i0<len0; i0++){
-let data19 = data18[i0];
-if(typeof data19 === "string"){
-if(func1(data19) > 8192){
-const err46 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+if(!pattern11.test(data18)){
+const err46 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -602,8 +598,9 @@ vErrors.push(err46);
 }
 errors++;
 }
-if(func1(data19) < 1){
-const err47 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err47 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -612,8 +609,12 @@ vErrors.push(err47);
 }
 errors++;
 }
-if(!pattern12.test(data19)){
-const err48 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+if(data17.sshKeys !== undefined){
+let data19 = data17.sshKeys;
+if(Array.isArray(data19)){
+if(data19.length > 64){
+const err48 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -622,9 +623,12 @@ vErrors.push(err48);
 }
 errors++;
 }
-}
-else {
-const err49 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len0 = data19.length;
+for(let i0=0; i0<len0; i0++){
+let data20 = data19[i0];
+if(typeof data20 === "string"){
+if(func1(data20) > 8192){
+const err49 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -633,10 +637,8 @@ vErrors.push(err49);
 }
 errors++;
 }
-}
-}
-else {
-const err50 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data20) < 1){
+const err50 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -645,12 +647,8 @@ vErrors.push(err50);
 }
 errors++;
 }
-}
-if(data16.userData !== undefined){
-let data20 = data16.userData;
-if(typeof data20 === "string"){
-if(func1(data20) > 49152){
-const err51 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(!pattern12.test(data20)){
+const err51 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -661,7 +659,7 @@ errors++;
 }
 }
 else {
-const err52 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err52 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -671,11 +669,9 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data16.metaData !== undefined){
-let data21 = data16.metaData;
-if(typeof data21 === "string"){
-if(func1(data21) > 49152){
-const err53 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+}
+else {
+const err53 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -685,8 +681,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-else {
-const err54 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data17.userData !== undefined){
+let data21 = data17.userData;
+if(typeof data21 === "string"){
+if(func1(data21) > 49152){
+const err54 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -696,11 +695,8 @@ vErrors.push(err54);
 errors++;
 }
 }
-if(data16.networkConfig !== undefined){
-let data22 = data16.networkConfig;
-if(typeof data22 === "string"){
-if(func1(data22) > 49152){
-const err55 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err55 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -710,8 +706,11 @@ vErrors.push(err55);
 errors++;
 }
 }
-else {
-const err56 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data17.metaData !== undefined){
+let data22 = data17.metaData;
+if(typeof data22 === "string"){
+if(func1(data22) > 49152){
+const err56 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -721,11 +720,8 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data16.ignition !== undefined){
-let data23 = data16.ignition;
-if(typeof data23 === "string"){
-if(func1(data23) > 49152){
-const err57 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err57 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -735,8 +731,11 @@ vErrors.push(err57);
 errors++;
 }
 }
-else {
-const err58 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data17.networkConfig !== undefined){
+let data23 = data17.networkConfig;
+if(typeof data23 === "string"){
+if(func1(data23) > 49152){
+const err58 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -746,9 +745,8 @@ vErrors.push(err58);
 errors++;
 }
 }
-}
 else {
-const err59 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err59 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -758,12 +756,11 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data24 = data1.ssh;
-if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
-for(const key5 in data24){
-if(!(key5 === "user")){
-const err60 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+if(data17.ignition !== undefined){
+let data24 = data17.ignition;
+if(typeof data24 === "string"){
+if(func1(data24) > 49152){
+const err60 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -773,11 +770,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data24.user !== undefined){
-let data25 = data24.user;
-if(typeof data25 === "string"){
-if(!pattern13.test(data25)){
-const err61 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+else {
+const err61 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -787,8 +781,9 @@ vErrors.push(err61);
 errors++;
 }
 }
+}
 else {
-const err62 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err62 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -798,9 +793,12 @@ vErrors.push(err62);
 errors++;
 }
 }
-}
-else {
-const err63 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.ssh !== undefined){
+let data25 = data1.ssh;
+if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
+for(const key5 in data25){
+if(!(key5 === "user")){
+const err63 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -810,11 +808,11 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data26 = data1.volumes;
-if(Array.isArray(data26)){
-if(data26.length > 16){
-const err64 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data25.user !== undefined){
+let data26 = data25.user;
+if(typeof data26 === "string"){
+if(!pattern13.test(data26)){
+const err64 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -823,12 +821,9 @@ vErrors.push(err64);
 }
 errors++;
 }
-const len1 = data26.length;
-for(let i1=0; i1<len1; i1++){
-let data27 = data26[i1];
-if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
-if(data27.name === undefined){
-const err65 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err65 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -837,9 +832,10 @@ vErrors.push(err65);
 }
 errors++;
 }
-for(const key6 in data27){
-if(!((key6 === "name") || (key6 === "readOnly"))){
-const err66 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+}
+}
+else {
+const err66 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -849,11 +845,11 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data27.name !== undefined){
-let data28 = data27.name;
-if(typeof data28 === "string"){
-if(!pattern14.test(data28)){
-const err67 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data1.volumes !== undefined){
+let data27 = data1.volumes;
+if(Array.isArray(data27)){
+if(data27.length > 16){
+const err67 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -862,9 +858,12 @@ vErrors.push(err67);
 }
 errors++;
 }
-}
-else {
-const err68 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len1 = data27.length;
+for(let i1=0; i1<len1; i1++){
+let data28 = data27[i1];
+if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
+if(data28.name === undefined){
+const err68 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -873,10 +872,9 @@ vErrors.push(err68);
 }
 errors++;
 }
-}
-if(data27.readOnly !== undefined){
-if(typeof data27.readOnly !== "boolean"){
-const err69 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key6 in data28){
+if(!((key6 === "name") || (key6 === "readOnly"))){
+const err69 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -886,9 +884,11 @@ vErrors.push(err69);
 errors++;
 }
 }
-}
-else {
-const err70 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data28.name !== undefined){
+let data29 = data28.name;
+if(typeof data29 === "string"){
+if(!pattern14.test(data29)){
+const err70 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -898,9 +898,8 @@ vErrors.push(err70);
 errors++;
 }
 }
-}
 else {
-const err71 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err71 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -910,11 +909,9 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data1.shares !== undefined){
-let data30 = data1.shares;
-if(Array.isArray(data30)){
-if(data30.length > 16){
-const err72 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data28.readOnly !== undefined){
+if(typeof data28.readOnly !== "boolean"){
+const err72 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -923,12 +920,10 @@ vErrors.push(err72);
 }
 errors++;
 }
-const len2 = data30.length;
-for(let i2=0; i2<len2; i2++){
-let data31 = data30[i2];
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.source === undefined){
-const err73 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+}
+else {
+const err73 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -937,8 +932,10 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(data31.target === undefined){
-const err74 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+}
+else {
+const err74 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -947,9 +944,12 @@ vErrors.push(err74);
 }
 errors++;
 }
-for(const key7 in data31){
-if(!(((key7 === "source") || (key7 === "target")) || (key7 === "readOnly"))){
-const err75 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+if(data1.shares !== undefined){
+let data31 = data1.shares;
+if(Array.isArray(data31)){
+if(data31.length > 16){
+const err75 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -958,12 +958,12 @@ vErrors.push(err75);
 }
 errors++;
 }
-}
-if(data31.source !== undefined){
-let data32 = data31.source;
-if(typeof data32 === "string"){
-if(func1(data32) > 4095){
-const err76 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const len2 = data31.length;
+for(let i2=0; i2<len2; i2++){
+let data32 = data31[i2];
+if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
+if(data32.source === undefined){
+const err76 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -972,8 +972,8 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(!pattern15.test(data32)){
-const err77 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
+if(data32.target === undefined){
+const err77 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -982,9 +982,9 @@ vErrors.push(err77);
 }
 errors++;
 }
-}
-else {
-const err78 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key7 in data32){
+if(!(((key7 === "source") || (key7 === "target")) || (key7 === "readOnly"))){
+const err78 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -994,11 +994,11 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data31.target !== undefined){
-let data33 = data31.target;
+if(data32.source !== undefined){
+let data33 = data32.source;
 if(typeof data33 === "string"){
-if(func1(data33) > 1024){
-const err79 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(func1(data33) > 4095){
+const err79 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1007,8 +1007,8 @@ vErrors.push(err79);
 }
 errors++;
 }
-if(!pattern16.test(data33)){
-const err80 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
+if(!pattern15.test(data33)){
+const err80 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1019,7 +1019,7 @@ errors++;
 }
 }
 else {
-const err81 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err81 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1029,9 +1029,11 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data31.readOnly !== undefined){
-if(typeof data31.readOnly !== "boolean"){
-const err82 = {instancePath:instancePath+"/overrides/shares/" + i2+"/readOnly",schemaPath:"#/properties/overrides/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data32.target !== undefined){
+let data34 = data32.target;
+if(typeof data34 === "string"){
+if(func1(data34) > 1024){
+const err82 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1040,10 +1042,8 @@ vErrors.push(err82);
 }
 errors++;
 }
-}
-}
-else {
-const err83 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern16.test(data34)){
+const err83 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1053,9 +1053,8 @@ vErrors.push(err83);
 errors++;
 }
 }
-}
 else {
-const err84 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err84 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1065,9 +1064,9 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data1.resume !== undefined){
-if(typeof data1.resume !== "boolean"){
-const err85 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data32.readOnly !== undefined){
+if(typeof data32.readOnly !== "boolean"){
+const err85 = {instancePath:instancePath+"/overrides/shares/" + i2+"/readOnly",schemaPath:"#/properties/overrides/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1077,12 +1076,9 @@ vErrors.push(err85);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data36 = data1.network;
-if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
-for(const key8 in data36){
-if(!((((((key8 === "mode") || (key8 === "name")) || (key8 === "outbound")) || (key8 === "allow")) || (key8 === "ports")) || (key8 === "offered"))){
-const err86 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+else {
+const err86 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1092,10 +1088,9 @@ vErrors.push(err86);
 errors++;
 }
 }
-if(data36.mode !== undefined){
-let data37 = data36.mode;
-if(!((data37 === "user") || (data37 === "none"))){
-const err87 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err87 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1105,11 +1100,9 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data36.name !== undefined){
-let data38 = data36.name;
-if(typeof data38 === "string"){
-if(!pattern17.test(data38)){
-const err88 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data1.resume !== undefined){
+if(typeof data1.resume !== "boolean"){
+const err88 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1119,8 +1112,12 @@ vErrors.push(err88);
 errors++;
 }
 }
-else {
-const err89 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.network !== undefined){
+let data37 = data1.network;
+if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
+for(const key8 in data37){
+if(!((((((key8 === "mode") || (key8 === "name")) || (key8 === "outbound")) || (key8 === "allow")) || (key8 === "ports")) || (key8 === "offered"))){
+const err89 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1130,9 +1127,10 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data36.outbound !== undefined){
-if(typeof data36.outbound !== "boolean"){
-const err90 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data37.mode !== undefined){
+let data38 = data37.mode;
+if(!((data38 === "user") || (data38 === "none"))){
+const err90 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1142,11 +1140,11 @@ vErrors.push(err90);
 errors++;
 }
 }
-if(data36.allow !== undefined){
-let data40 = data36.allow;
-if(Array.isArray(data40)){
-if(data40.length > 256){
-const err91 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data37.name !== undefined){
+let data39 = data37.name;
+if(typeof data39 === "string"){
+if(!pattern17.test(data39)){
+const err91 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1155,12 +1153,9 @@ vErrors.push(err91);
 }
 errors++;
 }
-const len3 = data40.length;
-for(let i3=0; i3<len3; i3++){
-let data41 = data40[i3];
-if(typeof data41 === "string"){
-if(func1(data41) > 300){
-const err92 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+else {
+const err92 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1169,8 +1164,10 @@ vErrors.push(err92);
 }
 errors++;
 }
-if(func1(data41) < 1){
-const err93 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data37.outbound !== undefined){
+if(typeof data37.outbound !== "boolean"){
+const err93 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1180,8 +1177,11 @@ vErrors.push(err93);
 errors++;
 }
 }
-else {
-const err94 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data37.allow !== undefined){
+let data41 = data37.allow;
+if(Array.isArray(data41)){
+if(data41.length > 256){
+const err94 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1190,10 +1190,12 @@ vErrors.push(err94);
 }
 errors++;
 }
-}
-}
-else {
-const err95 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len3 = data41.length;
+for(let i3=0; i3<len3; i3++){
+let data42 = data41[i3];
+if(typeof data42 === "string"){
+if(func1(data42) > 300){
+const err95 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1202,12 +1204,8 @@ vErrors.push(err95);
 }
 errors++;
 }
-}
-if(data36.ports !== undefined){
-let data42 = data36.ports;
-if(Array.isArray(data42)){
-if(data42.length > 64){
-const err96 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(func1(data42) < 1){
+const err96 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1216,12 +1214,9 @@ vErrors.push(err96);
 }
 errors++;
 }
-const len4 = data42.length;
-for(let i4=0; i4<len4; i4++){
-let data43 = data42[i4];
-if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
-if(data43.guest === undefined){
-const err97 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+else {
+const err97 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1230,9 +1225,10 @@ vErrors.push(err97);
 }
 errors++;
 }
-for(const key9 in data43){
-if(!((((key9 === "guest") || (key9 === "host")) || (key9 === "address")) || (key9 === "protocol"))){
-const err98 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+}
+else {
+const err98 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1242,10 +1238,11 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data43.guest !== undefined){
-let data44 = data43.guest;
-if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
-const err99 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data37.ports !== undefined){
+let data43 = data37.ports;
+if(Array.isArray(data43)){
+if(data43.length > 64){
+const err99 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1254,9 +1251,12 @@ vErrors.push(err99);
 }
 errors++;
 }
-if((typeof data44 == "number") && (isFinite(data44))){
-if(data44 > 65535 || isNaN(data44)){
-const err100 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const len4 = data43.length;
+for(let i4=0; i4<len4; i4++){
+let data44 = data43[i4];
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(data44.guest === undefined){
+const err100 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1265,8 +1265,9 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(data44 < 1 || isNaN(data44)){
-const err101 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key9 in data44){
+if(!((((key9 === "guest") || (key9 === "host")) || (key9 === "address")) || (key9 === "protocol"))){
+const err101 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1276,11 +1277,10 @@ vErrors.push(err101);
 errors++;
 }
 }
-}
-if(data43.host !== undefined){
-let data45 = data43.host;
+if(data44.guest !== undefined){
+let data45 = data44.guest;
 if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
-const err102 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err102 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1291,7 +1291,7 @@ errors++;
 }
 if((typeof data45 == "number") && (isFinite(data45))){
 if(data45 > 65535 || isNaN(data45)){
-const err103 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err103 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1300,8 +1300,8 @@ vErrors.push(err103);
 }
 errors++;
 }
-if(data45 < 0 || isNaN(data45)){
-const err104 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data45 < 1 || isNaN(data45)){
+const err104 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1312,11 +1312,10 @@ errors++;
 }
 }
 }
-if(data43.address !== undefined){
-let data46 = data43.address;
-if(typeof data46 === "string"){
-if(func1(data46) > 45){
-const err105 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(data44.host !== undefined){
+let data46 = data44.host;
+if(!(((typeof data46 == "number") && (!(data46 % 1) && !isNaN(data46))) && (isFinite(data46)))){
+const err105 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1325,8 +1324,9 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(!pattern18.test(data46)){
-const err106 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if((typeof data46 == "number") && (isFinite(data46))){
+if(data46 > 65535 || isNaN(data46)){
+const err106 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1335,9 +1335,8 @@ vErrors.push(err106);
 }
 errors++;
 }
-}
-else {
-const err107 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data46 < 0 || isNaN(data46)){
+const err107 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1347,10 +1346,12 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data43.protocol !== undefined){
-let data47 = data43.protocol;
-if(!((data47 === "tcp") || (data47 === "udp"))){
-const err108 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data44.address !== undefined){
+let data47 = data44.address;
+if(typeof data47 === "string"){
+if(func1(data47) > 45){
+const err108 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1359,10 +1360,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-}
-}
-else {
-const err109 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern18.test(data47)){
+const err109 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1372,9 +1371,8 @@ vErrors.push(err109);
 errors++;
 }
 }
-}
 else {
-const err110 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err110 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1384,9 +1382,10 @@ vErrors.push(err110);
 errors++;
 }
 }
-if(data36.offered !== undefined){
-if(typeof data36.offered !== "boolean"){
-const err111 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data44.protocol !== undefined){
+let data48 = data44.protocol;
+if(!((data48 === "tcp") || (data48 === "udp"))){
+const err111 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1398,7 +1397,7 @@ errors++;
 }
 }
 else {
-const err112 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err112 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1408,9 +1407,9 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data1.agent !== undefined){
-if(typeof data1.agent !== "boolean"){
-const err113 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err113 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1420,11 +1419,9 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data1.exec !== undefined){
-let data50 = data1.exec;
-if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
-if(data50.command === undefined){
-const err114 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
+if(data37.offered !== undefined){
+if(typeof data37.offered !== "boolean"){
+const err114 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1433,9 +1430,10 @@ vErrors.push(err114);
 }
 errors++;
 }
-for(const key10 in data50){
-if(!((((key10 === "command") || (key10 === "environment")) || (key10 === "user")) || (key10 === "directory"))){
-const err115 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+}
+}
+else {
+const err115 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1445,11 +1443,9 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data50.command !== undefined){
-let data51 = data50.command;
-if(Array.isArray(data51)){
-if(data51.length > 1024){
-const err116 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+if(data1.agent !== undefined){
+if(typeof data1.agent !== "boolean"){
+const err116 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1458,8 +1454,12 @@ vErrors.push(err116);
 }
 errors++;
 }
-if(data51.length < 1){
-const err117 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+if(data1.exec !== undefined){
+let data51 = data1.exec;
+if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
+if(data51.command === undefined){
+const err117 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1468,12 +1468,9 @@ vErrors.push(err117);
 }
 errors++;
 }
-const len5 = data51.length;
-for(let i5=0; i5<len5; i5++){
-let data52 = data51[i5];
-if(typeof data52 === "string"){
-if(func1(data52) > 60000){
-const err118 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+for(const key10 in data51){
+if(!((((key10 === "command") || (key10 === "environment")) || (key10 === "user")) || (key10 === "directory"))){
+const err118 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1482,8 +1479,12 @@ vErrors.push(err118);
 }
 errors++;
 }
-if(!pattern19.test(data52)){
-const err119 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+if(data51.command !== undefined){
+let data52 = data51.command;
+if(Array.isArray(data52)){
+if(data52.length > 1024){
+const err119 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1492,9 +1493,8 @@ vErrors.push(err119);
 }
 errors++;
 }
-}
-else {
-const err120 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data52.length < 1){
+const err120 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1503,10 +1503,12 @@ vErrors.push(err120);
 }
 errors++;
 }
-}
-}
-else {
-const err121 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len5 = data52.length;
+for(let i5=0; i5<len5; i5++){
+let data53 = data52[i5];
+if(typeof data53 === "string"){
+if(func1(data53) > 60000){
+const err121 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1515,12 +1517,8 @@ vErrors.push(err121);
 }
 errors++;
 }
-}
-if(data50.environment !== undefined){
-let data53 = data50.environment;
-if(Array.isArray(data53)){
-if(data53.length > 1024){
-const err122 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+if(!pattern19.test(data53)){
+const err122 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1529,12 +1527,9 @@ vErrors.push(err122);
 }
 errors++;
 }
-const len6 = data53.length;
-for(let i6=0; i6<len6; i6++){
-let data54 = data53[i6];
-if(typeof data54 === "string"){
-if(func1(data54) > 60000){
-const err123 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+}
+else {
+const err123 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1543,8 +1538,10 @@ vErrors.push(err123);
 }
 errors++;
 }
-if(!pattern20.test(data54)){
-const err124 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
+}
+}
+else {
+const err124 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1554,8 +1551,11 @@ vErrors.push(err124);
 errors++;
 }
 }
-else {
-const err125 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data51.environment !== undefined){
+let data54 = data51.environment;
+if(Array.isArray(data54)){
+if(data54.length > 1024){
+const err125 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1564,10 +1564,12 @@ vErrors.push(err125);
 }
 errors++;
 }
-}
-}
-else {
-const err126 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len6 = data54.length;
+for(let i6=0; i6<len6; i6++){
+let data55 = data54[i6];
+if(typeof data55 === "string"){
+if(func1(data55) > 60000){
+const err126 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1576,12 +1578,8 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-if(data50.user !== undefined){
-let data55 = data50.user;
-if(typeof data55 === "string"){
-if(func1(data55) > 255){
-const err127 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(!pattern20.test(data55)){
+const err127 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1590,8 +1588,9 @@ vErrors.push(err127);
 }
 errors++;
 }
-if(func1(data55) < 1){
-const err128 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err128 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1600,8 +1599,10 @@ vErrors.push(err128);
 }
 errors++;
 }
-if(!pattern19.test(data55)){
-const err129 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+}
+else {
+const err129 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1611,8 +1612,11 @@ vErrors.push(err129);
 errors++;
 }
 }
-else {
-const err130 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data51.user !== undefined){
+let data56 = data51.user;
+if(typeof data56 === "string"){
+if(func1(data56) > 255){
+const err130 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1621,12 +1625,8 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-if(data50.directory !== undefined){
-let data56 = data50.directory;
-if(typeof data56 === "string"){
-if(func1(data56) > 4096){
-const err131 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(func1(data56) < 1){
+const err131 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1635,8 +1635,8 @@ vErrors.push(err131);
 }
 errors++;
 }
-if(func1(data56) < 1){
-const err132 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(!pattern19.test(data56)){
+const err132 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1645,8 +1645,9 @@ vErrors.push(err132);
 }
 errors++;
 }
-if(!pattern19.test(data56)){
-const err133 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+else {
+const err133 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1656,8 +1657,11 @@ vErrors.push(err133);
 errors++;
 }
 }
-else {
-const err134 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data51.directory !== undefined){
+let data57 = data51.directory;
+if(typeof data57 === "string"){
+if(func1(data57) > 4096){
+const err134 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1666,10 +1670,8 @@ vErrors.push(err134);
 }
 errors++;
 }
-}
-}
-else {
-const err135 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(func1(data57) < 1){
+const err135 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1678,10 +1680,8 @@ vErrors.push(err135);
 }
 errors++;
 }
-}
-}
-else {
-const err136 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern19.test(data57)){
+const err136 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1691,14 +1691,49 @@ vErrors.push(err136);
 errors++;
 }
 }
-}
 else {
-const err137 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err137 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err137];
 }
 else {
 vErrors.push(err137);
+}
+errors++;
+}
+}
+}
+else {
+const err138 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err138];
+}
+else {
+vErrors.push(err138);
+}
+errors++;
+}
+}
+}
+else {
+const err139 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err139];
+}
+else {
+vErrors.push(err139);
+}
+errors++;
+}
+}
+}
+else {
+const err140 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err140];
+}
+else {
+vErrors.push(err140);
 }
 errors++;
 }
@@ -1708,7 +1743,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"standbyAfter":{"type":"integer","minimum":1000,"maximum":2592000000},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -2090,11 +2125,10 @@ vErrors.push(err30);
 errors++;
 }
 }
-if(data.restart !== undefined){
-let data11 = data.restart;
-if(typeof data11 === "string"){
-if(!pattern10.test(data11)){
-const err31 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
+if(data.standbyAfter !== undefined){
+let data11 = data.standbyAfter;
+if(!(((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11))) && (isFinite(data11)))){
+const err31 = {instancePath:instancePath+"/standbyAfter",schemaPath:"#/properties/standbyAfter/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -2103,9 +2137,9 @@ vErrors.push(err31);
 }
 errors++;
 }
-}
-else {
-const err32 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data11 == "number") && (isFinite(data11))){
+if(data11 > 2592000000 || isNaN(data11)){
+const err32 = {instancePath:instancePath+"/standbyAfter",schemaPath:"#/properties/standbyAfter/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2592000000},message:"must be <= 2592000000"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -2114,10 +2148,8 @@ vErrors.push(err32);
 }
 errors++;
 }
-}
-if(data.autoRemove !== undefined){
-if(typeof data.autoRemove !== "boolean"){
-const err33 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data11 < 1000 || isNaN(data11)){
+const err33 = {instancePath:instancePath+"/standbyAfter",schemaPath:"#/properties/standbyAfter/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -2127,9 +2159,12 @@ vErrors.push(err33);
 errors++;
 }
 }
-if(data.coldBootOnMismatch !== undefined){
-if(typeof data.coldBootOnMismatch !== "boolean"){
-const err34 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+if(data.restart !== undefined){
+let data12 = data.restart;
+if(typeof data12 === "string"){
+if(!pattern10.test(data12)){
+const err34 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/pattern",keyword:"pattern",params:{pattern: "^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},message:"must match pattern \""+"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"+"\""};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -2139,12 +2174,8 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data.config !== undefined){
-let data14 = data.config;
-if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
-for(const key3 in data14){
-if(!((((((key3 === "hostname") || (key3 === "sshKeys")) || (key3 === "userData")) || (key3 === "metaData")) || (key3 === "networkConfig")) || (key3 === "ignition"))){
-const err35 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+else {
+const err35 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -2154,11 +2185,9 @@ vErrors.push(err35);
 errors++;
 }
 }
-if(data14.hostname !== undefined){
-let data15 = data14.hostname;
-if(typeof data15 === "string"){
-if(func1(data15) > 253){
-const err36 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(data.autoRemove !== undefined){
+if(typeof data.autoRemove !== "boolean"){
+const err36 = {instancePath:instancePath+"/autoRemove",schemaPath:"#/properties/autoRemove/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -2167,8 +2196,10 @@ vErrors.push(err36);
 }
 errors++;
 }
-if(!pattern11.test(data15)){
-const err37 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data.coldBootOnMismatch !== undefined){
+if(typeof data.coldBootOnMismatch !== "boolean"){
+const err37 = {instancePath:instancePath+"/coldBootOnMismatch",schemaPath:"#/properties/coldBootOnMismatch/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -2178,8 +2209,12 @@ vErrors.push(err37);
 errors++;
 }
 }
-else {
-const err38 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.config !== undefined){
+let data15 = data.config;
+if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
+for(const key3 in data15){
+if(!((((((key3 === "hostname") || (key3 === "sshKeys")) || (key3 === "userData")) || (key3 === "metaData")) || (key3 === "networkConfig")) || (key3 === "ignition"))){
+const err38 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -2189,11 +2224,11 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data14.sshKeys !== undefined){
-let data16 = data14.sshKeys;
-if(Array.isArray(data16)){
-if(data16.length > 64){
-const err39 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data15.hostname !== undefined){
+let data16 = data15.hostname;
+if(typeof data16 === "string"){
+if(func1(data16) > 253){
+const err39 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -2202,12 +2237,8 @@ vErrors.push(err39);
 }
 errors++;
 }
-const len0 = data16.length;
-for(let i0=0; i0<len0; i0++){
-let data17 = data16[i0];
-if(typeof data17 === "string"){
-if(func1(data17) > 8192){
-const err40 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+if(!pattern11.test(data16)){
+const err40 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -2216,8 +2247,9 @@ vErrors.push(err40);
 }
 errors++;
 }
-if(func1(data17) < 1){
-const err41 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err41 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -2226,8 +2258,12 @@ vErrors.push(err41);
 }
 errors++;
 }
-if(!pattern12.test(data17)){
-const err42 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+}
+if(data15.sshKeys !== undefined){
+let data17 = data15.sshKeys;
+if(Array.isArray(data17)){
+if(data17.length > 64){
+const err42 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -2236,9 +2272,12 @@ vErrors.push(err42);
 }
 errors++;
 }
-}
-else {
-const err43 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len0 = data17.length;
+for(let i0=0; i0<len0; i0++){
+let data18 = data17[i0];
+if(typeof data18 === "string"){
+if(func1(data18) > 8192){
+const err43 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -2247,10 +2286,8 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-}
-else {
-const err44 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data18) < 1){
+const err44 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -2259,12 +2296,8 @@ vErrors.push(err44);
 }
 errors++;
 }
-}
-if(data14.userData !== undefined){
-let data18 = data14.userData;
-if(typeof data18 === "string"){
-if(func1(data18) > 49152){
-const err45 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+if(!pattern12.test(data18)){
+const err45 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -2275,7 +2308,7 @@ errors++;
 }
 }
 else {
-const err46 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err46 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -2285,11 +2318,9 @@ vErrors.push(err46);
 errors++;
 }
 }
-if(data14.metaData !== undefined){
-let data19 = data14.metaData;
-if(typeof data19 === "string"){
-if(func1(data19) > 49152){
-const err47 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+}
+else {
+const err47 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -2299,8 +2330,11 @@ vErrors.push(err47);
 errors++;
 }
 }
-else {
-const err48 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data15.userData !== undefined){
+let data19 = data15.userData;
+if(typeof data19 === "string"){
+if(func1(data19) > 49152){
+const err48 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -2310,11 +2344,8 @@ vErrors.push(err48);
 errors++;
 }
 }
-if(data14.networkConfig !== undefined){
-let data20 = data14.networkConfig;
-if(typeof data20 === "string"){
-if(func1(data20) > 49152){
-const err49 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err49 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -2324,8 +2355,11 @@ vErrors.push(err49);
 errors++;
 }
 }
-else {
-const err50 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data15.metaData !== undefined){
+let data20 = data15.metaData;
+if(typeof data20 === "string"){
+if(func1(data20) > 49152){
+const err50 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -2335,11 +2369,8 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data14.ignition !== undefined){
-let data21 = data14.ignition;
-if(typeof data21 === "string"){
-if(func1(data21) > 49152){
-const err51 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err51 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -2349,8 +2380,11 @@ vErrors.push(err51);
 errors++;
 }
 }
-else {
-const err52 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data15.networkConfig !== undefined){
+let data21 = data15.networkConfig;
+if(typeof data21 === "string"){
+if(func1(data21) > 49152){
+const err52 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -2360,9 +2394,8 @@ vErrors.push(err52);
 errors++;
 }
 }
-}
 else {
-const err53 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err53 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -2372,12 +2405,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data22 = data.ssh;
-if(data22 && typeof data22 == "object" && !Array.isArray(data22)){
-for(const key4 in data22){
-if(!(key4 === "user")){
-const err54 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+if(data15.ignition !== undefined){
+let data22 = data15.ignition;
+if(typeof data22 === "string"){
+if(func1(data22) > 49152){
+const err54 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -2387,11 +2419,8 @@ vErrors.push(err54);
 errors++;
 }
 }
-if(data22.user !== undefined){
-let data23 = data22.user;
-if(typeof data23 === "string"){
-if(!pattern13.test(data23)){
-const err55 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+else {
+const err55 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -2401,8 +2430,9 @@ vErrors.push(err55);
 errors++;
 }
 }
+}
 else {
-const err56 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err56 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -2412,9 +2442,12 @@ vErrors.push(err56);
 errors++;
 }
 }
-}
-else {
-const err57 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.ssh !== undefined){
+let data23 = data.ssh;
+if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
+for(const key4 in data23){
+if(!(key4 === "user")){
+const err57 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -2424,11 +2457,11 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data24 = data.volumes;
-if(Array.isArray(data24)){
-if(data24.length > 16){
-const err58 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data23.user !== undefined){
+let data24 = data23.user;
+if(typeof data24 === "string"){
+if(!pattern13.test(data24)){
+const err58 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -2437,12 +2470,9 @@ vErrors.push(err58);
 }
 errors++;
 }
-const len1 = data24.length;
-for(let i1=0; i1<len1; i1++){
-let data25 = data24[i1];
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-if(data25.name === undefined){
-const err59 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+else {
+const err59 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -2451,9 +2481,10 @@ vErrors.push(err59);
 }
 errors++;
 }
-for(const key5 in data25){
-if(!((key5 === "name") || (key5 === "readOnly"))){
-const err60 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+}
+else {
+const err60 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -2463,11 +2494,11 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data25.name !== undefined){
-let data26 = data25.name;
-if(typeof data26 === "string"){
-if(!pattern14.test(data26)){
-const err61 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data.volumes !== undefined){
+let data25 = data.volumes;
+if(Array.isArray(data25)){
+if(data25.length > 16){
+const err61 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -2476,9 +2507,12 @@ vErrors.push(err61);
 }
 errors++;
 }
-}
-else {
-const err62 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len1 = data25.length;
+for(let i1=0; i1<len1; i1++){
+let data26 = data25[i1];
+if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
+if(data26.name === undefined){
+const err62 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -2487,10 +2521,9 @@ vErrors.push(err62);
 }
 errors++;
 }
-}
-if(data25.readOnly !== undefined){
-if(typeof data25.readOnly !== "boolean"){
-const err63 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key5 in data26){
+if(!((key5 === "name") || (key5 === "readOnly"))){
+const err63 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -2500,9 +2533,11 @@ vErrors.push(err63);
 errors++;
 }
 }
-}
-else {
-const err64 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data26.name !== undefined){
+let data27 = data26.name;
+if(typeof data27 === "string"){
+if(!pattern14.test(data27)){
+const err64 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -2512,9 +2547,8 @@ vErrors.push(err64);
 errors++;
 }
 }
-}
 else {
-const err65 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err65 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -2524,11 +2558,9 @@ vErrors.push(err65);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data28 = data.shares;
-if(Array.isArray(data28)){
-if(data28.length > 16){
-const err66 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(data26.readOnly !== undefined){
+if(typeof data26.readOnly !== "boolean"){
+const err66 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -2537,12 +2569,10 @@ vErrors.push(err66);
 }
 errors++;
 }
-const len2 = data28.length;
-for(let i2=0; i2<len2; i2++){
-let data29 = data28[i2];
-if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
-if(data29.source === undefined){
-const err67 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+}
+else {
+const err67 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -2551,8 +2581,10 @@ vErrors.push(err67);
 }
 errors++;
 }
-if(data29.target === undefined){
-const err68 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+}
+else {
+const err68 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -2561,9 +2593,12 @@ vErrors.push(err68);
 }
 errors++;
 }
-for(const key6 in data29){
-if(!(((key6 === "source") || (key6 === "target")) || (key6 === "readOnly"))){
-const err69 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+}
+if(data.shares !== undefined){
+let data29 = data.shares;
+if(Array.isArray(data29)){
+if(data29.length > 16){
+const err69 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -2572,12 +2607,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data29.source !== undefined){
-let data30 = data29.source;
-if(typeof data30 === "string"){
-if(func1(data30) > 4095){
-const err70 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const len2 = data29.length;
+for(let i2=0; i2<len2; i2++){
+let data30 = data29[i2];
+if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+if(data30.source === undefined){
+const err70 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -2586,8 +2621,8 @@ vErrors.push(err70);
 }
 errors++;
 }
-if(!pattern15.test(data30)){
-const err71 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
+if(data30.target === undefined){
+const err71 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -2596,9 +2631,9 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-else {
-const err72 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key6 in data30){
+if(!(((key6 === "source") || (key6 === "target")) || (key6 === "readOnly"))){
+const err72 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -2608,11 +2643,11 @@ vErrors.push(err72);
 errors++;
 }
 }
-if(data29.target !== undefined){
-let data31 = data29.target;
+if(data30.source !== undefined){
+let data31 = data30.source;
 if(typeof data31 === "string"){
-if(func1(data31) > 1024){
-const err73 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(func1(data31) > 4095){
+const err73 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -2621,8 +2656,8 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(!pattern16.test(data31)){
-const err74 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
+if(!pattern15.test(data31)){
+const err74 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -2633,7 +2668,7 @@ errors++;
 }
 }
 else {
-const err75 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err75 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -2643,9 +2678,11 @@ vErrors.push(err75);
 errors++;
 }
 }
-if(data29.readOnly !== undefined){
-if(typeof data29.readOnly !== "boolean"){
-const err76 = {instancePath:instancePath+"/shares/" + i2+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.target !== undefined){
+let data32 = data30.target;
+if(typeof data32 === "string"){
+if(func1(data32) > 1024){
+const err76 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -2654,10 +2691,8 @@ vErrors.push(err76);
 }
 errors++;
 }
-}
-}
-else {
-const err77 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern16.test(data32)){
+const err77 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -2667,9 +2702,8 @@ vErrors.push(err77);
 errors++;
 }
 }
-}
 else {
-const err78 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err78 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -2679,9 +2713,9 @@ vErrors.push(err78);
 errors++;
 }
 }
-if(data.resume !== undefined){
-if(typeof data.resume !== "boolean"){
-const err79 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data30.readOnly !== undefined){
+if(typeof data30.readOnly !== "boolean"){
+const err79 = {instancePath:instancePath+"/shares/" + i2+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -2691,12 +2725,9 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data34 = data.network;
-if(data34 && typeof data34 == "object" && !Array.isArray(data34)){
-for(const key7 in data34){
-if(!((((((key7 === "mode") || (key7 === "name")) || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
-const err80 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+else {
+const err80 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -2706,10 +2737,9 @@ vErrors.push(err80);
 errors++;
 }
 }
-if(data34.mode !== undefined){
-let data35 = data34.mode;
-if(!((data35 === "user") || (data35 === "none"))){
-const err81 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err81 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -2719,11 +2749,9 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data34.name !== undefined){
-let data36 = data34.name;
-if(typeof data36 === "string"){
-if(!pattern17.test(data36)){
-const err82 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data.resume !== undefined){
+if(typeof data.resume !== "boolean"){
+const err82 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -2733,8 +2761,12 @@ vErrors.push(err82);
 errors++;
 }
 }
-else {
-const err83 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.network !== undefined){
+let data35 = data.network;
+if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
+for(const key7 in data35){
+if(!((((((key7 === "mode") || (key7 === "name")) || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
+const err83 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -2744,9 +2776,10 @@ vErrors.push(err83);
 errors++;
 }
 }
-if(data34.outbound !== undefined){
-if(typeof data34.outbound !== "boolean"){
-const err84 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data35.mode !== undefined){
+let data36 = data35.mode;
+if(!((data36 === "user") || (data36 === "none"))){
+const err84 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -2756,11 +2789,11 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data34.allow !== undefined){
-let data38 = data34.allow;
-if(Array.isArray(data38)){
-if(data38.length > 256){
-const err85 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data35.name !== undefined){
+let data37 = data35.name;
+if(typeof data37 === "string"){
+if(!pattern17.test(data37)){
+const err85 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -2769,12 +2802,9 @@ vErrors.push(err85);
 }
 errors++;
 }
-const len3 = data38.length;
-for(let i3=0; i3<len3; i3++){
-let data39 = data38[i3];
-if(typeof data39 === "string"){
-if(func1(data39) > 300){
-const err86 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+else {
+const err86 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -2783,8 +2813,10 @@ vErrors.push(err86);
 }
 errors++;
 }
-if(func1(data39) < 1){
-const err87 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data35.outbound !== undefined){
+if(typeof data35.outbound !== "boolean"){
+const err87 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -2794,8 +2826,11 @@ vErrors.push(err87);
 errors++;
 }
 }
-else {
-const err88 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data35.allow !== undefined){
+let data39 = data35.allow;
+if(Array.isArray(data39)){
+if(data39.length > 256){
+const err88 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -2804,10 +2839,12 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-}
-else {
-const err89 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len3 = data39.length;
+for(let i3=0; i3<len3; i3++){
+let data40 = data39[i3];
+if(typeof data40 === "string"){
+if(func1(data40) > 300){
+const err89 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -2816,12 +2853,8 @@ vErrors.push(err89);
 }
 errors++;
 }
-}
-if(data34.ports !== undefined){
-let data40 = data34.ports;
-if(Array.isArray(data40)){
-if(data40.length > 64){
-const err90 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(func1(data40) < 1){
+const err90 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -2830,12 +2863,9 @@ vErrors.push(err90);
 }
 errors++;
 }
-const len4 = data40.length;
-for(let i4=0; i4<len4; i4++){
-let data41 = data40[i4];
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(data41.guest === undefined){
-const err91 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+else {
+const err91 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -2844,9 +2874,10 @@ vErrors.push(err91);
 }
 errors++;
 }
-for(const key8 in data41){
-if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
-const err92 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+}
+else {
+const err92 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -2856,10 +2887,11 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data41.guest !== undefined){
-let data42 = data41.guest;
-if(!(((typeof data42 == "number") && (!(data42 % 1) && !isNaN(data42))) && (isFinite(data42)))){
-const err93 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data35.ports !== undefined){
+let data41 = data35.ports;
+if(Array.isArray(data41)){
+if(data41.length > 64){
+const err93 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -2868,9 +2900,12 @@ vErrors.push(err93);
 }
 errors++;
 }
-if((typeof data42 == "number") && (isFinite(data42))){
-if(data42 > 65535 || isNaN(data42)){
-const err94 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const len4 = data41.length;
+for(let i4=0; i4<len4; i4++){
+let data42 = data41[i4];
+if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
+if(data42.guest === undefined){
+const err94 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -2879,8 +2914,9 @@ vErrors.push(err94);
 }
 errors++;
 }
-if(data42 < 1 || isNaN(data42)){
-const err95 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key8 in data42){
+if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
+const err95 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -2890,11 +2926,10 @@ vErrors.push(err95);
 errors++;
 }
 }
-}
-if(data41.host !== undefined){
-let data43 = data41.host;
+if(data42.guest !== undefined){
+let data43 = data42.guest;
 if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
-const err96 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err96 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -2905,7 +2940,7 @@ errors++;
 }
 if((typeof data43 == "number") && (isFinite(data43))){
 if(data43 > 65535 || isNaN(data43)){
-const err97 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err97 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -2914,8 +2949,8 @@ vErrors.push(err97);
 }
 errors++;
 }
-if(data43 < 0 || isNaN(data43)){
-const err98 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(data43 < 1 || isNaN(data43)){
+const err98 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -2926,11 +2961,10 @@ errors++;
 }
 }
 }
-if(data41.address !== undefined){
-let data44 = data41.address;
-if(typeof data44 === "string"){
-if(func1(data44) > 45){
-const err99 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(data42.host !== undefined){
+let data44 = data42.host;
+if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
+const err99 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -2939,8 +2973,9 @@ vErrors.push(err99);
 }
 errors++;
 }
-if(!pattern18.test(data44)){
-const err100 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if((typeof data44 == "number") && (isFinite(data44))){
+if(data44 > 65535 || isNaN(data44)){
+const err100 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -2949,9 +2984,8 @@ vErrors.push(err100);
 }
 errors++;
 }
-}
-else {
-const err101 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data44 < 0 || isNaN(data44)){
+const err101 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -2961,10 +2995,12 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data41.protocol !== undefined){
-let data45 = data41.protocol;
-if(!((data45 === "tcp") || (data45 === "udp"))){
-const err102 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+}
+if(data42.address !== undefined){
+let data45 = data42.address;
+if(typeof data45 === "string"){
+if(func1(data45) > 45){
+const err102 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -2973,10 +3009,8 @@ vErrors.push(err102);
 }
 errors++;
 }
-}
-}
-else {
-const err103 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern18.test(data45)){
+const err103 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -2986,9 +3020,8 @@ vErrors.push(err103);
 errors++;
 }
 }
-}
 else {
-const err104 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err104 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -2998,9 +3031,10 @@ vErrors.push(err104);
 errors++;
 }
 }
-if(data34.offered !== undefined){
-if(typeof data34.offered !== "boolean"){
-const err105 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data42.protocol !== undefined){
+let data46 = data42.protocol;
+if(!((data46 === "tcp") || (data46 === "udp"))){
+const err105 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -3012,7 +3046,7 @@ errors++;
 }
 }
 else {
-const err106 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err106 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -3022,9 +3056,9 @@ vErrors.push(err106);
 errors++;
 }
 }
-if(data.agent !== undefined){
-if(typeof data.agent !== "boolean"){
-const err107 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err107 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -3034,11 +3068,9 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data.exec !== undefined){
-let data48 = data.exec;
-if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
-if(data48.command === undefined){
-const err108 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
+if(data35.offered !== undefined){
+if(typeof data35.offered !== "boolean"){
+const err108 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -3047,9 +3079,10 @@ vErrors.push(err108);
 }
 errors++;
 }
-for(const key9 in data48){
-if(!((((key9 === "command") || (key9 === "environment")) || (key9 === "user")) || (key9 === "directory"))){
-const err109 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+}
+else {
+const err109 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -3059,11 +3092,9 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data48.command !== undefined){
-let data49 = data48.command;
-if(Array.isArray(data49)){
-if(data49.length > 1024){
-const err110 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+if(data.agent !== undefined){
+if(typeof data.agent !== "boolean"){
+const err110 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -3072,8 +3103,12 @@ vErrors.push(err110);
 }
 errors++;
 }
-if(data49.length < 1){
-const err111 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+if(data.exec !== undefined){
+let data49 = data.exec;
+if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
+if(data49.command === undefined){
+const err111 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -3082,12 +3117,9 @@ vErrors.push(err111);
 }
 errors++;
 }
-const len5 = data49.length;
-for(let i5=0; i5<len5; i5++){
-let data50 = data49[i5];
-if(typeof data50 === "string"){
-if(func1(data50) > 60000){
-const err112 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+for(const key9 in data49){
+if(!((((key9 === "command") || (key9 === "environment")) || (key9 === "user")) || (key9 === "directory"))){
+const err112 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -3096,8 +3128,12 @@ vErrors.push(err112);
 }
 errors++;
 }
-if(!pattern19.test(data50)){
-const err113 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+if(data49.command !== undefined){
+let data50 = data49.command;
+if(Array.isArray(data50)){
+if(data50.length > 1024){
+const err113 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -3106,9 +3142,8 @@ vErrors.push(err113);
 }
 errors++;
 }
-}
-else {
-const err114 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data50.length < 1){
+const err114 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -3117,10 +3152,12 @@ vErrors.push(err114);
 }
 errors++;
 }
-}
-}
-else {
-const err115 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len5 = data50.length;
+for(let i5=0; i5<len5; i5++){
+let data51 = data50[i5];
+if(typeof data51 === "string"){
+if(func1(data51) > 60000){
+const err115 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -3129,12 +3166,8 @@ vErrors.push(err115);
 }
 errors++;
 }
-}
-if(data48.environment !== undefined){
-let data51 = data48.environment;
-if(Array.isArray(data51)){
-if(data51.length > 1024){
-const err116 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+if(!pattern19.test(data51)){
+const err116 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -3143,12 +3176,9 @@ vErrors.push(err116);
 }
 errors++;
 }
-const len6 = data51.length;
-for(let i6=0; i6<len6; i6++){
-let data52 = data51[i6];
-if(typeof data52 === "string"){
-if(func1(data52) > 60000){
-const err117 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+}
+else {
+const err117 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -3157,8 +3187,10 @@ vErrors.push(err117);
 }
 errors++;
 }
-if(!pattern20.test(data52)){
-const err118 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
+}
+}
+else {
+const err118 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -3168,8 +3200,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-else {
-const err119 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.environment !== undefined){
+let data52 = data49.environment;
+if(Array.isArray(data52)){
+if(data52.length > 1024){
+const err119 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -3178,10 +3213,12 @@ vErrors.push(err119);
 }
 errors++;
 }
-}
-}
-else {
-const err120 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const len6 = data52.length;
+for(let i6=0; i6<len6; i6++){
+let data53 = data52[i6];
+if(typeof data53 === "string"){
+if(func1(data53) > 60000){
+const err120 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -3190,12 +3227,8 @@ vErrors.push(err120);
 }
 errors++;
 }
-}
-if(data48.user !== undefined){
-let data53 = data48.user;
-if(typeof data53 === "string"){
-if(func1(data53) > 255){
-const err121 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(!pattern20.test(data53)){
+const err121 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -3204,8 +3237,9 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(func1(data53) < 1){
-const err122 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err122 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -3214,8 +3248,10 @@ vErrors.push(err122);
 }
 errors++;
 }
-if(!pattern19.test(data53)){
-const err123 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+}
+else {
+const err123 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -3225,8 +3261,11 @@ vErrors.push(err123);
 errors++;
 }
 }
-else {
-const err124 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.user !== undefined){
+let data54 = data49.user;
+if(typeof data54 === "string"){
+if(func1(data54) > 255){
+const err124 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -3235,12 +3274,8 @@ vErrors.push(err124);
 }
 errors++;
 }
-}
-if(data48.directory !== undefined){
-let data54 = data48.directory;
-if(typeof data54 === "string"){
-if(func1(data54) > 4096){
-const err125 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(func1(data54) < 1){
+const err125 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -3249,8 +3284,8 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(func1(data54) < 1){
-const err126 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(!pattern19.test(data54)){
+const err126 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -3259,8 +3294,9 @@ vErrors.push(err126);
 }
 errors++;
 }
-if(!pattern19.test(data54)){
-const err127 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+else {
+const err127 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -3270,8 +3306,11 @@ vErrors.push(err127);
 errors++;
 }
 }
-else {
-const err128 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data49.directory !== undefined){
+let data55 = data49.directory;
+if(typeof data55 === "string"){
+if(func1(data55) > 4096){
+const err128 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -3280,10 +3319,8 @@ vErrors.push(err128);
 }
 errors++;
 }
-}
-}
-else {
-const err129 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(func1(data55) < 1){
+const err129 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -3292,15 +3329,48 @@ vErrors.push(err129);
 }
 errors++;
 }
-}
-}
-else {
-const err130 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern19.test(data55)){
+const err130 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err130];
 }
 else {
 vErrors.push(err130);
+}
+errors++;
+}
+}
+else {
+const err131 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err131];
+}
+else {
+vErrors.push(err131);
+}
+errors++;
+}
+}
+}
+else {
+const err132 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err132];
+}
+else {
+vErrors.push(err132);
+}
+errors++;
+}
+}
+}
+else {
+const err133 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err133];
+}
+else {
+vErrors.push(err133);
 }
 errors++;
 }
@@ -13908,7 +13978,7 @@ return errors === 0;
 validate70.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceInfo = validate71;
-const schema82 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
+const schema82 = {"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot","standby"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"standby_after":{"type":"integer","minimum":1000},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}};
 
 function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -14182,7 +14252,7 @@ vErrors.push(err22);
 }
 errors++;
 }
-if(!((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot"))){
+if(!(((((data6 === "request") || (data6 === "disk-full")) || (data6 === "io-error")) || (data6 === "snapshot")) || (data6 === "standby"))){
 const err23 = {instancePath:instancePath+"/reason",schemaPath:"#/properties/reason/enum",keyword:"enum",params:{allowedValues: schema82.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err23];
@@ -15808,9 +15878,10 @@ vErrors.push(err154);
 errors++;
 }
 }
-if(data.restart !== undefined){
-if(typeof data.restart !== "string"){
-const err155 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.standby_after !== undefined){
+let data84 = data.standby_after;
+if(!(((typeof data84 == "number") && (!(data84 % 1) && !isNaN(data84))) && (isFinite(data84)))){
+const err155 = {instancePath:instancePath+"/standby_after",schemaPath:"#/properties/standby_after/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -15819,11 +15890,9 @@ vErrors.push(err155);
 }
 errors++;
 }
-}
-if(data.restarts !== undefined){
-let data85 = data.restarts;
-if(!(((typeof data85 == "number") && (!(data85 % 1) && !isNaN(data85))) && (isFinite(data85)))){
-const err156 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data84 == "number") && (isFinite(data84))){
+if(data84 < 1000 || isNaN(data84)){
+const err156 = {instancePath:instancePath+"/standby_after",schemaPath:"#/properties/standby_after/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -15832,9 +15901,11 @@ vErrors.push(err156);
 }
 errors++;
 }
-if((typeof data85 == "number") && (isFinite(data85))){
-if(data85 < 1 || isNaN(data85)){
-const err157 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data.restart !== undefined){
+if(typeof data.restart !== "string"){
+const err157 = {instancePath:instancePath+"/restart",schemaPath:"#/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -15844,12 +15915,10 @@ vErrors.push(err157);
 errors++;
 }
 }
-}
-if(data.restarting_at !== undefined){
-let data86 = data.restarting_at;
-if(typeof data86 === "string"){
-if(!pattern56.test(data86)){
-const err158 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data.restarts !== undefined){
+let data86 = data.restarts;
+if(!(((typeof data86 == "number") && (!(data86 % 1) && !isNaN(data86))) && (isFinite(data86)))){
+const err158 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -15858,9 +15927,9 @@ vErrors.push(err158);
 }
 errors++;
 }
-}
-else {
-const err159 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data86 == "number") && (isFinite(data86))){
+if(data86 < 1 || isNaN(data86)){
+const err159 = {instancePath:instancePath+"/restarts",schemaPath:"#/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -15870,9 +15939,12 @@ vErrors.push(err159);
 errors++;
 }
 }
-if(data.auto_remove !== undefined){
-if(true !== data.auto_remove){
-const err160 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data.restarting_at !== undefined){
+let data87 = data.restarting_at;
+if(typeof data87 === "string"){
+if(!pattern56.test(data87)){
+const err160 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -15882,11 +15954,8 @@ vErrors.push(err160);
 errors++;
 }
 }
-if(data.error !== undefined){
-let data88 = data.error;
-if(data88 && typeof data88 == "object" && !Array.isArray(data88)){
-if(data88.code === undefined){
-const err161 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err161 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -15895,8 +15964,10 @@ vErrors.push(err161);
 }
 errors++;
 }
-if(data88.message === undefined){
-const err162 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data.auto_remove !== undefined){
+if(true !== data.auto_remove){
+const err162 = {instancePath:instancePath+"/auto_remove",schemaPath:"#/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -15905,11 +15976,12 @@ vErrors.push(err162);
 }
 errors++;
 }
-if(data88.code !== undefined){
-let data89 = data88.code;
-if(typeof data89 === "string"){
-if(!pattern107.test(data89)){
-const err163 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data.error !== undefined){
+let data89 = data.error;
+if(data89 && typeof data89 == "object" && !Array.isArray(data89)){
+if(data89.code === undefined){
+const err163 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -15918,9 +15990,8 @@ vErrors.push(err163);
 }
 errors++;
 }
-}
-else {
-const err164 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data89.message === undefined){
+const err164 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -15929,10 +16000,11 @@ vErrors.push(err164);
 }
 errors++;
 }
-}
-if(data88.message !== undefined){
-if(typeof data88.message !== "string"){
-const err165 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data89.code !== undefined){
+let data90 = data89.code;
+if(typeof data90 === "string"){
+if(!pattern107.test(data90)){
+const err165 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -15942,9 +16014,8 @@ vErrors.push(err165);
 errors++;
 }
 }
-}
 else {
-const err166 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err166 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -15954,11 +16025,9 @@ vErrors.push(err166);
 errors++;
 }
 }
-if(data.created !== undefined){
-let data91 = data.created;
-if(typeof data91 === "string"){
-if(!pattern56.test(data91)){
-const err167 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data89.message !== undefined){
+if(typeof data89.message !== "string"){
+const err167 = {instancePath:instancePath+"/error/message",schemaPath:"#/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -15968,8 +16037,9 @@ vErrors.push(err167);
 errors++;
 }
 }
+}
 else {
-const err168 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err168 = {instancePath:instancePath+"/error",schemaPath:"#/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -15979,11 +16049,11 @@ vErrors.push(err168);
 errors++;
 }
 }
-if(data.started !== undefined){
-let data92 = data.started;
+if(data.created !== undefined){
+let data92 = data.created;
 if(typeof data92 === "string"){
 if(!pattern56.test(data92)){
-const err169 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err169 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -15994,7 +16064,7 @@ errors++;
 }
 }
 else {
-const err170 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err170 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -16004,11 +16074,11 @@ vErrors.push(err170);
 errors++;
 }
 }
-if(data.finished !== undefined){
-let data93 = data.finished;
+if(data.started !== undefined){
+let data93 = data.started;
 if(typeof data93 === "string"){
 if(!pattern56.test(data93)){
-const err171 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err171 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -16019,7 +16089,7 @@ errors++;
 }
 }
 else {
-const err172 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err172 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -16029,9 +16099,11 @@ vErrors.push(err172);
 errors++;
 }
 }
-}
-else {
-const err173 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.finished !== undefined){
+let data94 = data.finished;
+if(typeof data94 === "string"){
+if(!pattern56.test(data94)){
+const err173 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -16040,10 +16112,33 @@ vErrors.push(err173);
 }
 errors++;
 }
+}
+else {
+const err174 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err174];
+}
+else {
+vErrors.push(err174);
+}
+errors++;
+}
+}
+}
+else {
+const err175 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err175];
+}
+else {
+vErrors.push(err175);
+}
+errors++;
+}
 validate71.errors = vErrors;
 return errors === 0;
 }
-validate71.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"command":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"shares":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"fork":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
+validate71.evaluated = {"props":{"instance_id":true,"name":true,"labels":true,"state":true,"phase":true,"reason":true,"reachable":true,"degraded":true,"agent":true,"command":true,"image":true,"vmm":true,"resources":true,"disks":true,"volumes":true,"shares":true,"network":true,"ssh":true,"timings_ms":true,"snapshot":true,"fork":true,"generation_id":true,"warnings":true,"exit":true,"stop_method":true,"standby_after":true,"restart":true,"restarts":true,"restarting_at":true,"auto_remove":true,"error":true,"created":true,"started":true,"finished":true},"dynamicProps":false,"dynamicItems":false};
 
 export const Port = validate72;
 const schema83 = {"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}};
@@ -16656,7 +16751,7 @@ return errors === 0;
 validate75.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const InstanceList = validate76;
-const schema87 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
+const schema87 = {"type":"object","required":["instances"],"properties":{"instances":{"type":"array","items":{"type":"object","required":["instance_id","name","state","image","resources","timings_ms","warnings","created"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"name":{"type":"string"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"state":{"type":"string","enum":["starting","running","paused","stopping","stopped","failed"]},"phase":{"type":"string","enum":["resolving","pulling","verifying","preparing","launching"]},"reason":{"type":"string","enum":["request","disk-full","io-error","snapshot","standby"]},"reachable":{"const":false},"degraded":{"type":"array","minItems":1,"items":{"enum":["network","keeper","share"]}},"agent":{"type":"object","required":["ready"],"properties":{"ready":{"type":"boolean"},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"renewed":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}},"command":{"type":"array","minItems":1,"items":{"type":"string"}},"image":{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"}}},"vmm":{"type":"object","required":["name","version","accelerator"],"properties":{"name":{"type":"string"},"version":{"type":"string"},"accelerator":{"type":"string"}}},"resources":{"type":"object","properties":{"vcpus":{"type":"integer","minimum":1},"memory":{"type":"integer","minimum":1},"cpu_quota":{"type":"number","exclusiveMinimum":0},"rss":{"type":"integer","minimum":0},"cpu_time_ms":{"type":"integer","minimum":0},"disk_read":{"type":"integer","minimum":0},"disk_written":{"type":"integer","minimum":0}}},"disks":{"type":"array","items":{"type":"object","required":["size","read_only"],"properties":{"name":{"type":"string"},"size":{"type":"integer","minimum":1},"read_only":{"type":"boolean"}}}},"volumes":{"type":"array","items":{"type":"object","required":["name","read_only"],"properties":{"name":{"type":"string"},"read_only":{"type":"boolean"}}}},"shares":{"type":"array","items":{"type":"object","required":["source","target","read_only","mounted"],"properties":{"source":{"type":"string"},"target":{"type":"string"},"read_only":{"type":"boolean"},"mounted":{"type":"boolean"},"reason":{"type":"string"}}}},"network":{"type":"object","required":["mode"],"properties":{"mode":{"enum":["user","none","bridge"]},"name":{"type":"string"},"address":{"type":"string"},"mac":{"type":"string"},"outbound":{"type":"boolean"},"allow":{"type":"array","items":{"type":"string"}},"ports":{"type":"array","items":{"type":"object","required":["protocol","address","host","guest"],"properties":{"protocol":{"enum":["tcp","udp"]},"address":{"type":"string"},"host":{"type":"integer","minimum":1,"maximum":65535},"guest":{"type":"integer","minimum":1,"maximum":65535}}}}}},"ssh":{"type":"object","required":["user","identity_file"],"properties":{"user":{"type":"string"},"identity_file":{"type":"string"}}},"timings_ms":{"type":"object","properties":{"resolve":{"type":"number","minimum":0},"verify":{"type":"number","minimum":0},"prepare":{"type":"number","minimum":0},"spawn":{"type":"number","minimum":0},"resume":{"type":"number","minimum":0},"load":{"type":"number","minimum":0},"running":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}},"snapshot":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"fork":{"type":"object","required":["source","index"],"properties":{"source":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"index":{"type":"integer","minimum":0,"maximum":99}}},"generation_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"warnings":{"type":"array","items":{"type":"string"}},"exit":{"type":"object","required":["reason"],"properties":{"status":{"type":"integer"},"reason":{"type":"string"}}},"stop_method":{"type":"string","enum":["guest","ended","killed","already","cancelled"]},"standby_after":{"type":"integer","minimum":1000},"restart":{"type":"string"},"restarts":{"type":"integer","minimum":1},"restarting_at":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"auto_remove":{"const":true},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"started":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"finished":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"}}}}}};
 
 function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -16947,7 +17042,7 @@ vErrors.push(err23);
 }
 errors++;
 }
-if(!((((data8 === "request") || (data8 === "disk-full")) || (data8 === "io-error")) || (data8 === "snapshot"))){
+if(!(((((data8 === "request") || (data8 === "disk-full")) || (data8 === "io-error")) || (data8 === "snapshot")) || (data8 === "standby"))){
 const err24 = {instancePath:instancePath+"/instances/" + i0+"/reason",schemaPath:"#/properties/instances/items/properties/reason/enum",keyword:"enum",params:{allowedValues: schema87.properties.instances.items.properties.reason.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err24];
@@ -18573,9 +18668,10 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data1.restart !== undefined){
-if(typeof data1.restart !== "string"){
-const err156 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.standby_after !== undefined){
+let data86 = data1.standby_after;
+if(!(((typeof data86 == "number") && (!(data86 % 1) && !isNaN(data86))) && (isFinite(data86)))){
+const err156 = {instancePath:instancePath+"/instances/" + i0+"/standby_after",schemaPath:"#/properties/instances/items/properties/standby_after/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -18584,11 +18680,9 @@ vErrors.push(err156);
 }
 errors++;
 }
-}
-if(data1.restarts !== undefined){
-let data87 = data1.restarts;
-if(!(((typeof data87 == "number") && (!(data87 % 1) && !isNaN(data87))) && (isFinite(data87)))){
-const err157 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data86 == "number") && (isFinite(data86))){
+if(data86 < 1000 || isNaN(data86)){
+const err157 = {instancePath:instancePath+"/instances/" + i0+"/standby_after",schemaPath:"#/properties/instances/items/properties/standby_after/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1000},message:"must be >= 1000"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -18597,9 +18691,11 @@ vErrors.push(err157);
 }
 errors++;
 }
-if((typeof data87 == "number") && (isFinite(data87))){
-if(data87 < 1 || isNaN(data87)){
-const err158 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+}
+if(data1.restart !== undefined){
+if(typeof data1.restart !== "string"){
+const err158 = {instancePath:instancePath+"/instances/" + i0+"/restart",schemaPath:"#/properties/instances/items/properties/restart/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -18609,12 +18705,10 @@ vErrors.push(err158);
 errors++;
 }
 }
-}
-if(data1.restarting_at !== undefined){
-let data88 = data1.restarting_at;
-if(typeof data88 === "string"){
-if(!pattern56.test(data88)){
-const err159 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data1.restarts !== undefined){
+let data88 = data1.restarts;
+if(!(((typeof data88 == "number") && (!(data88 % 1) && !isNaN(data88))) && (isFinite(data88)))){
+const err159 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -18623,9 +18717,9 @@ vErrors.push(err159);
 }
 errors++;
 }
-}
-else {
-const err160 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if((typeof data88 == "number") && (isFinite(data88))){
+if(data88 < 1 || isNaN(data88)){
+const err160 = {instancePath:instancePath+"/instances/" + i0+"/restarts",schemaPath:"#/properties/instances/items/properties/restarts/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -18635,9 +18729,12 @@ vErrors.push(err160);
 errors++;
 }
 }
-if(data1.auto_remove !== undefined){
-if(true !== data1.auto_remove){
-const err161 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+}
+if(data1.restarting_at !== undefined){
+let data89 = data1.restarting_at;
+if(typeof data89 === "string"){
+if(!pattern56.test(data89)){
+const err161 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -18647,11 +18744,8 @@ vErrors.push(err161);
 errors++;
 }
 }
-if(data1.error !== undefined){
-let data90 = data1.error;
-if(data90 && typeof data90 == "object" && !Array.isArray(data90)){
-if(data90.code === undefined){
-const err162 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
+else {
+const err162 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -18660,8 +18754,10 @@ vErrors.push(err162);
 }
 errors++;
 }
-if(data90.message === undefined){
-const err163 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
+}
+if(data1.auto_remove !== undefined){
+if(true !== data1.auto_remove){
+const err163 = {instancePath:instancePath+"/instances/" + i0+"/auto_remove",schemaPath:"#/properties/instances/items/properties/auto_remove/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -18670,11 +18766,12 @@ vErrors.push(err163);
 }
 errors++;
 }
-if(data90.code !== undefined){
-let data91 = data90.code;
-if(typeof data91 === "string"){
-if(!pattern107.test(data91)){
-const err164 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
+}
+if(data1.error !== undefined){
+let data91 = data1.error;
+if(data91 && typeof data91 == "object" && !Array.isArray(data91)){
+if(data91.code === undefined){
+const err164 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "code"},message:"must have required property '"+"code"+"'"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -18683,9 +18780,8 @@ vErrors.push(err164);
 }
 errors++;
 }
-}
-else {
-const err165 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data91.message === undefined){
+const err165 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/required",keyword:"required",params:{missingProperty: "message"},message:"must have required property '"+"message"+"'"};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -18694,10 +18790,11 @@ vErrors.push(err165);
 }
 errors++;
 }
-}
-if(data90.message !== undefined){
-if(typeof data90.message !== "string"){
-const err166 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data91.code !== undefined){
+let data92 = data91.code;
+if(typeof data92 === "string"){
+if(!pattern107.test(data92)){
+const err166 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -18707,9 +18804,8 @@ vErrors.push(err166);
 errors++;
 }
 }
-}
 else {
-const err167 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err167 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -18719,11 +18815,9 @@ vErrors.push(err167);
 errors++;
 }
 }
-if(data1.created !== undefined){
-let data93 = data1.created;
-if(typeof data93 === "string"){
-if(!pattern56.test(data93)){
-const err168 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+if(data91.message !== undefined){
+if(typeof data91.message !== "string"){
+const err168 = {instancePath:instancePath+"/instances/" + i0+"/error/message",schemaPath:"#/properties/instances/items/properties/error/properties/message/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -18733,8 +18827,9 @@ vErrors.push(err168);
 errors++;
 }
 }
+}
 else {
-const err169 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err169 = {instancePath:instancePath+"/instances/" + i0+"/error",schemaPath:"#/properties/instances/items/properties/error/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -18744,11 +18839,11 @@ vErrors.push(err169);
 errors++;
 }
 }
-if(data1.started !== undefined){
-let data94 = data1.started;
+if(data1.created !== undefined){
+let data94 = data1.created;
 if(typeof data94 === "string"){
 if(!pattern56.test(data94)){
-const err170 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err170 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -18759,7 +18854,7 @@ errors++;
 }
 }
 else {
-const err171 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err171 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -18769,11 +18864,11 @@ vErrors.push(err171);
 errors++;
 }
 }
-if(data1.finished !== undefined){
-let data95 = data1.finished;
+if(data1.started !== undefined){
+let data95 = data1.started;
 if(typeof data95 === "string"){
 if(!pattern56.test(data95)){
-const err172 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
+const err172 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err172];
 }
@@ -18784,7 +18879,7 @@ errors++;
 }
 }
 else {
-const err173 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err173 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err173];
 }
@@ -18794,9 +18889,11 @@ vErrors.push(err173);
 errors++;
 }
 }
-}
-else {
-const err174 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data1.finished !== undefined){
+let data96 = data1.finished;
+if(typeof data96 === "string"){
+if(!pattern56.test(data96)){
+const err174 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err174];
 }
@@ -18806,9 +18903,8 @@ vErrors.push(err174);
 errors++;
 }
 }
-}
 else {
-const err175 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err175 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err175];
 }
@@ -18820,12 +18916,36 @@ errors++;
 }
 }
 else {
-const err176 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err176 = {instancePath:instancePath+"/instances/" + i0,schemaPath:"#/properties/instances/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err176];
 }
 else {
 vErrors.push(err176);
+}
+errors++;
+}
+}
+}
+else {
+const err177 = {instancePath:instancePath+"/instances",schemaPath:"#/properties/instances/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err177];
+}
+else {
+vErrors.push(err177);
+}
+errors++;
+}
+}
+}
+else {
+const err178 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err178];
+}
+else {
+vErrors.push(err178);
 }
 errors++;
 }

@@ -60,6 +60,11 @@ export class Agent {
     }
   }
 
+  /** Whether it does anything just now. */
+  get busy(): boolean {
+    return this.#session?.busy ?? false
+  }
+
   /** What went wrong when the guest was made a machine of its own, as sentences. */
   get troubles(): readonly string[] {
     return this.#troubles

@@ -64,17 +64,17 @@ export async function forkInstance(
     const taken = await takeInstant(source, found, sinkOf(source, found.lineage), { ...call, held: false })
     // It shares its random state with its children (OVMS-AGT-055).
     source.agent?.renew()
-    const instant = { ...taken.parts, lineage: taken.lineage }
+    const { origin, boot, timings } = taken.parts
+    const instant = { origin, ...(boot && { boot }), lineage: taken.lineage }
     const plans = await planAll(context, source, { children, instant }, call)
     for (const child of children) await child.enrol()
     children.forEach((child, at) => {
       const planned = plans[at]
       if (planned) context.starts.carry(child, received, async () => planned)
     })
-    const { paused } = taken.parts.timings
     return {
       instances: children.map(({ id, info: { name } }, index) => ({ instance_id: id, name, index })),
-      timings_ms: { paused: rounded(paused), total: rounded(performance.now() - received) },
+      timings_ms: { paused: rounded(timings.paused), total: rounded(performance.now() - received) },
     }
   } catch (thrown) {
     const error = toOvmError(thrown)

@@ -3,7 +3,7 @@ import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
-import type { SnapshotParts, SnapshotSink } from "../snapshot.ts"
+import type { LastSink, SnapshotParts } from "../snapshot.ts"
 import { agentOf } from "./agent.ts"
 import { letGo, lookAt } from "./go.ts"
 import { macIn } from "./network.ts"
@@ -188,10 +188,7 @@ export class QemuMachine implements Machine {
     throw new OvmError(this.guest.reason === "disk-full" ? "OVM_NO_SPACE" : "OVM_VMM_FAILED", what)
   }
 
-  async snapshot(
-    into: SnapshotSink,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<SnapshotParts> {
+  async snapshot(into: LastSink, { signal }: { readonly signal?: AbortSignal } = {}): Promise<SnapshotParts> {
     this.#usable()
     const abort = new AbortController()
     const signals = signal ? AbortSignal.any([signal, abort.signal]) : abort.signal
@@ -299,7 +296,7 @@ export class QemuMachine implements Machine {
 async function snapshotLater(
   record: MachineRecord,
   qmp: Qmp,
-  into: SnapshotSink,
+  into: LastSink,
   signal: AbortSignal,
 ): Promise<SnapshotParts> {
   const { snapshotQemu } = await import("./snapshot/take.ts")

@@ -11,9 +11,16 @@ import type { Qmp } from "./qmp.ts"
  */
 const UNLINKED_MS = 50
 
+/**
+ * The guest is asked to say who it is, as after a migration (net/announce.c; VIRTIO_NET_F_GUEST_ANNOUNCE): what carries
+ * its frames has never heard of it, and what comes in by a port before it has would be lost. In ms.
+ */
+const ANNOUNCEMENT = { initial: 20, max: 500, rounds: 5, step: 100 }
+
 /** The guest's interface has its cable plugged in, or not. */
 export async function setLink(qmp: Qmp, up: boolean): Promise<void> {
   await qmp.execute("set_link", { name: NIC, up })
+  if (up) await qmp.execute("announce-self", ANNOUNCEMENT)
 }
 
 /** The network of a guest that goes on: a new one of its own, behind the interface that it knows. */

@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { forwardText } from "../../../network/forward.ts"
 import type { Degraded, InstanceInfo } from "../../../runtime/interfaces.ts"
-import { formatAge, formatSize } from "../../format.ts"
+import { formatAge, formatDuration, formatSize } from "../../format.ts"
 import { findInstance, stateOf } from "../../instances.ts"
 import { printJson } from "../../output.ts"
 import { examples } from "../../terminal/examples.ts"
@@ -79,6 +79,10 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       exit && [exit.reason, exit.status === undefined ? "" : `(status ${exit.status})`].join(" ").trim(),
     ],
     ["restart policy", info.restart],
+    [
+      "standby after",
+      info.standby_after === undefined ? undefined : formatDuration(info.standby_after / 1000),
+    ],
     ["removed", info.auto_remove && "once it has ended"],
     ["restarts", info.restarts === undefined ? undefined : `${info.restarts}`],
     ["restarting at", info.restarting_at],

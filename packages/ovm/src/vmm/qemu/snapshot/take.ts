@@ -5,7 +5,7 @@ import { OvmError, toOvmError } from "../../../errors.ts"
 import type { MachineRecord } from "../../machine.ts"
 import type { GuestModel } from "../../plan.ts"
 import { isAlive } from "../../process/identity.ts"
-import type { SnapshotParts, SnapshotSink } from "../../snapshot.ts"
+import type { LastSink, SnapshotParts, SnapshotSink } from "../../snapshot.ts"
 import { IGNORE_SHARED } from "../migration/format.ts"
 import { type MigrationWait, waitForMigration } from "../migration/progress.ts"
 import { listenForStream, type Received, type Receiver, SNAPSHOT_SOCKET } from "../migration/receiver.ts"
@@ -42,7 +42,7 @@ const BANDWIDTH = 1e11
 interface Taking {
   readonly record: MachineRecord
   readonly qmp: Qmp
-  readonly into: SnapshotSink
+  readonly into: LastSink
   readonly clock: Clock
 }
 
@@ -50,7 +50,7 @@ interface Taking {
 export async function snapshotQemu(
   record: MachineRecord,
   qmp: Qmp,
-  into: SnapshotSink,
+  into: LastSink,
   call: Call = {},
 ): Promise<SnapshotParts> {
   const clock = new Clock(qmp)
@@ -61,7 +61,7 @@ export async function snapshotQemu(
     const model = await modelOfSource(record, qmp)
     const boot = await bootOf(qmp)
     const drive = driveIn(record.directory, await driveOf(qmp))
-    const overlay = drive && !drive.readOnly ? overlayOf(into, drive) : undefined
+    const overlay = drive && !drive.readOnly && !into.last ? overlayOf(into, drive) : undefined
     for (const path of [into.ram, into.state, overlay?.path]) await refuseExisting(path)
     const running = await readyState(qmp)
     attempt = {

@@ -1,0 +1,66 @@
+import { OvmError } from "../../errors.ts"
+import { asyncFs } from "../../files/async.ts"
+import { syncDirectory } from "../../files/sync.ts"
+import { endStray } from "../../vmm/process/stray.ts"
+import type { Instance } from "../instance.ts"
+import { takable, takeInstant } from "../instant.ts"
+import { letGoOn, removeScratch, sinkOf } from "../scratch.ts"
+import { refuseSuspended } from "../suspended.ts"
+
+/**
+ * Puts a machine aside (OVMS-STA-061): its guest stands still, RAM and device state come into files, that is written
+ * down, and only then its process is ended. Until it is written down the guest goes on after any failure, also of this
+ * process. Throws what takeInstant throws, and OVM_STATE_CONFLICT where somebody has talked to it meanwhile.
+ */
+export async function putAside(instance: Instance): Promise<void> {
+  const { directory, removed } = instance
+  const began = performance.now()
+  const found = takable(instance)
+  const over = Promise.withResolvers<void>()
+  instance.snapshotting = over.promise
+  const { ram, state } = sinkOf(instance, found.lineage)
+  try {
+    await refuseSuspended(instance)
+    const call = { signal: removed.signal, held: true }
+    const { parts } = await takeInstant(instance, found, { ram, state, last: true }, call)
+    for (const path of [ram, state]) await brought(path)
+    await syncDirectory(directory)
+    assertIdle(instance, began)
+    const { origin, boot, generationId } = parts
+    await instance.rest({
+      origin,
+      ...(boot && { boot }),
+      ...(generationId !== undefined && { generationId }),
+    })
+    await letGoOn(instance, false)
+    await endStray(directory)
+  } finally {
+    if (!instance.standby) {
+      await letGoOn(instance)
+      await removeScratch(instance)
+    }
+    instance.snapshotting = undefined
+    over.resolve()
+  }
+}
+
+function assertIdle({ id, state, talkedAt }: Instance, since: number): void {
+  if (talkedAt <= since && (state === "running" || state === "paused")) return
+  throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} was wanted while it was put aside`)
+}
+
+/** To the disk: it has to outlive the host. */
+async function brought(path: string): Promise<void> {
+  const handle = await asyncFs().open(path, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** What an earlier daemon has put aside: what is left of its process has not run since. */
+export async function settleStandby(instance: Instance): Promise<void> {
+  await endStray(instance.directory)
+  await letGoOn(instance, false)
+}
