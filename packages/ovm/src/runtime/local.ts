@@ -195,8 +195,8 @@ export class LocalRuntime implements Runtime {
   }
 
   async resume(instanceId: string): Promise<PauseAnswer> {
-    const { state, id } = await this.#awake(instanceId)
-    return state === "running" ? { status: state } : await this.#setGuest(id, (machine) => machine.resume())
+    const { id } = await this.#awake(instanceId)
+    return await this.#setGuest(id, (machine) => machine.resume())
   }
 
   async #setGuest(instanceId: string, work: (machine: Machine) => Promise<void>): Promise<PauseAnswer> {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
 import type { NetworkLink } from "../../network/link.ts"
 import type { LaunchPlan, NetworkPlan } from "../plan.ts"
+import { AGENT_DEVICE } from "./agent.ts"
 import type { Qmp } from "./qmp.ts"
 import { resumedNetwork } from "./resumed-network.ts"
 
@@ -20,23 +21,25 @@ function recorder() {
 }
 
 // OVMS-SNP-093, OVMS-SNP-161
-test("a guest that goes on has its passt and its link 50 ms later; ports are waited for", async () => {
+test("a guest that goes on has its passt and its link 50 ms later, and says who it is", async () => {
   const { done, qmp, link } = recorder()
   const network = resumedNetwork({ network: { ...user, forwards } } as unknown as LaunchPlan, {
     devices: [DEVICE],
   })
+  expect(network?.ports).toBe(true)
   await network?.connect(qmp, link)
-  expect(done.map(([what]) => what)).toEqual(["passt", "set_link true"])
+  expect(done.map(([what]) => what)).toEqual(["passt", "set_link true", "announce-self undefined"])
   expect(done[0]?.[1]).toBeGreaterThanOrEqual(49)
 })
 
-test("nobody waits for a network without ports", async () => {
+// OVMS-SNP-170
+test("one with the way to an agent has its passt at once, and its link when the agent has done its part", async () => {
   const { done, qmp, link } = recorder()
-  const network = resumedNetwork({ network: user } as unknown as LaunchPlan, { devices: [DEVICE] })
+  const devices = [DEVICE, AGENT_DEVICE]
+  const network = resumedNetwork({ network: user } as unknown as LaunchPlan, { devices })
+  expect(network?.ports).toBe(false)
   await network?.connect(qmp, link)
-  expect(done).toEqual([])
-  await Bun.sleep(200)
-  expect(done.map(([what]) => what)).toEqual(["passt", "set_link true"])
+  expect(done.map(([what]) => what)).toEqual(["passt"])
 })
 
 test("a guest without an interface has no network, and one that is to have none no link", async () => {
