@@ -8,6 +8,8 @@ import { execToEnd } from "./exec.ts"
 import type { Instance } from "./instance.ts"
 import type { SnapshotRequest } from "./interfaces.ts"
 
+/** How long an agent that nothing is asked of may take to say that it is there. */
+const ANSWER_MS = 5000
 /** How long a command before a snapshot may take. */
 const COMMAND_MS = 300_000
 /** Shown of what a command says when it fails. */
@@ -36,7 +38,7 @@ export async function whileReady<T>(
   const { exec_before, freeze = false, stop = false } = wanted
   const asked = exec_before !== undefined || freeze
   // One that nothing is asked of need not be there.
-  const session = asked ? await agentInside(instance, call) : answering(instance)
+  const session = asked ? await agentInside(instance, call) : await answering(instance)
   if (!session) return { taken: await take() }
   if (exec_before) await runBefore(instance, exec_before, call)
   const { name } = instance.info
@@ -49,8 +51,10 @@ export async function whileReady<T>(
   }
 }
 
-function answering({ agent, state }: Instance): AgentSession | undefined {
-  return state === "running" ? agent?.current : undefined
+/** Its agent, if it says just now that it is there: a machine whose agent hangs is snapshotted without its hooks. */
+async function answering({ agent, state }: Instance): Promise<AgentSession | undefined> {
+  const session = state === "running" ? agent?.current : undefined
+  return (await session?.answers(ANSWER_MS)) ? session : undefined
 }
 
 async function runBefore(instance: Instance, command: readonly string[], call: Call): Promise<void> {
