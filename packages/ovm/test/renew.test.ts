@@ -135,7 +135,6 @@ describe.skipIf(Boolean(skip))("a machine after a resume", () => {
     const began = performance.now()
     const { instance_id: id } = await box.json(["run", "-d", "--name", "mute", "debian:mute"])
     // A daemon that answers a start does not wait for an agent.
-    expect(performance.now() - began).toBeLessThan(9000)
     expect(await runtime.status(id)).toMatchObject({ state: "running", agent: { ready: false } })
     const attached = new AbortController()
     const options = { attachment: "here", signal: attached.signal }
