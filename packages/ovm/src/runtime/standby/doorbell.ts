@@ -6,7 +6,7 @@ import type { PortForward } from "../../network/forward.ts"
 
 /** How long the ports of a machine that has just ended may still be open, and between two tries. */
 const CLOSING_MS = 3000
-const RETRY_MS = 20
+const RETRY_MS = 2
 
 /** The port's own address, or the host's loopback where it is all of them. */
 function dialled(address: string): string {
