@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../ovm/src/errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../../../ovm/src/vmm/machine.ts"
+import { endsWithin } from "../../../ovm/src/vmm/process/ends-within.ts"
 import { exitOf, reasonOf, waitForExit } from "../../../ovm/src/vmm/process/exit.ts"
 import { isAlive, kill, usageOf } from "../../../ovm/src/vmm/process/identity.ts"
 import type { Link } from "./link.ts"
@@ -51,11 +51,11 @@ export class ToyMachine implements Machine {
 
   async stop({ graceMs = GRACE_MS, signal }: Parameters<Machine["stop"]>[0] = {}): Promise<StopMethod> {
     if (this.#ended || !(await isAlive(this.record))) return "already"
-    if (graceMs > 0 && (await this.link.ask("button")) && (await this.#endsWithin(graceMs, signal)))
+    if (graceMs > 0 && (await this.link.ask("button")) && (await endsWithin(this.exited, graceMs, signal)))
       return "guest"
-    if ((await this.link.ask("quit")) && (await this.#endsWithin(END_MS, signal))) return "ended"
+    if ((await this.link.ask("quit")) && (await endsWithin(this.exited, END_MS, signal))) return "ended"
     await kill(this.record)
-    if (await this.#endsWithin(END_MS, signal)) return "killed"
+    if (await endsWithin(this.exited, END_MS, signal)) return "killed"
     throw new OvmError("OVM_VMM_TIMEOUT", `${this.record.pid} did not end`)
   }
 
@@ -80,12 +80,5 @@ export class ToyMachine implements Machine {
     if (this.#ended || this.#detached.signal.aborted)
       throw new OvmError("OVM_STATE_CONFLICT", "the machine has ended or was let go")
     await this.link.ask(word)
-  }
-
-  async #endsWithin(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
-    const late = sleep(ms, false, signal && { signal }).catch((cause) => {
-      throw new OvmError("OVM_INTERRUPTED", "stopping the machine was interrupted", { cause })
-    })
-    return await Promise.race([this.exited.then(() => true), late])
   }
 }

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { checkKernel } from "../../kernel.ts"
-import type { MachineLink } from "../../network/machine-link.ts"
 import { refuseFatal } from "../fatal.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import { makeFurther, makeOverlay } from "../overlays.ts"
@@ -11,8 +10,9 @@ import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { type Identity, startedIn } from "../process/identity.ts"
-import { type Kept, spawnKept } from "../process/keeper.ts"
+import type { Kept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
+import { spawnLinked } from "../process/linked.ts"
 import type { Capabilities } from "../vmm.ts"
 import type { Adapter } from "./adapter.ts"
 import { type Prepared, preparedIn } from "./answers.ts"
@@ -58,7 +58,7 @@ export async function launchExec(
   let kept: Kept | undefined
   try {
     if (signal?.aborted) throw interrupted()
-    kept = await spawnWith(link, prepared, plan)
+    kept = await spawnLinked(link, prepared.argv, plan)
     const identity = await Promise.race([identityIn(directory), aborted.promise])
     const spawned = performance.now()
     if (link && network) await Promise.race([link.start(connectionOf(network)), aborted.promise])
@@ -74,19 +74,6 @@ export async function launchExec(
     throw error
   } finally {
     signal?.removeEventListener("abort", abort)
-  }
-}
-
-async function spawnWith(link: MachineLink | undefined, { argv }: Prepared, plan: LaunchPlan): Promise<Kept> {
-  const { directory, consoleLimit, bounds } = plan
-  try {
-    return await spawnKept(argv, {
-      ...{ directory, consoleLimit },
-      ...(bounds && { bounds }),
-      ...(link && { inherited: link.vmmEnd }),
-    })
-  } finally {
-    link?.handedOver()
   }
 }
 

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod } from "../machine.ts"
 import { addedPortsOf } from "../process/added-ports.ts"
+import { endsWithin } from "../process/ends-within.ts"
 import { exitOf, reasonOf, waitForExit, wasSignalled } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import { connectIn } from "../process/socket.ts"
@@ -96,12 +96,13 @@ export class ExecMachine implements Machine {
     for (let left = graceMs; left > 0; left = deadline - performance.now()) {
       const pressed = await this.#try("press")
       // A guest that hears it at once may be gone before the adapter has its answer.
-      if (await this.#endsWithin(pressed ? Math.min(left, PRESS_MS) : CLOSING_MS, signal)) return "guest"
+      if (await endsWithin(this.exited, pressed ? Math.min(left, PRESS_MS) : CLOSING_MS, signal))
+        return "guest"
       if (!pressed) break
     }
-    if ((await this.#try("quit")) && (await this.#endsWithin(END_MS, signal))) return "ended"
+    if ((await this.#try("quit")) && (await endsWithin(this.exited, END_MS, signal))) return "ended"
     await kill(this.record)
-    if (await this.#endsWithin(END_MS, signal)) return "killed"
+    if (await endsWithin(this.exited, END_MS, signal)) return "killed"
     throw new OvmError(
       "OVM_VMM_TIMEOUT",
       `${this.record.vmm} (pid ${this.record.pid}) did not end within ${END_MS} ms of SIGKILL`,
@@ -143,19 +144,6 @@ export class ExecMachine implements Machine {
       () => true,
       () => false,
     )
-  }
-
-  async #endsWithin(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
-    const timer = new AbortController()
-    const late = sleep(ms, false, { signal: signal ? AbortSignal.any([timer.signal, signal]) : timer.signal })
-    late.catch(() => {})
-    try {
-      return await Promise.race([this.exited.then(() => true), late])
-    } catch (cause) {
-      throw new OvmError("OVM_INTERRUPTED", "stopping the machine was interrupted; it still runs", { cause })
-    } finally {
-      timer.abort()
-    }
   }
 }
 

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { Api } from "./api.ts"
@@ -72,7 +72,7 @@ export class FirecrackerMachine implements Machine {
       // A paused guest cannot hear it.
       if (!this.#running && !(await this.#try(() => this.resume()))) break
       if (!(await this.#try(() => this.#press()))) break
-      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "guest"
+      if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"
     }
     return await this.#end(signal)
   }
@@ -87,10 +87,10 @@ export class FirecrackerMachine implements Machine {
     const answers = await this.#try(() => this.#api.ask("GET", "/"))
     this.#asked = "quit"
     await kill(this.record, "SIGTERM")
-    if (await this.#endsWithin(answers ? END_MS : CLOSING_MS, signal)) return "ended"
+    if (await endsWithin(this.exited, answers ? END_MS : CLOSING_MS, signal)) return "ended"
     this.#asked = undefined
     await kill(this.record)
-    if (await this.#endsWithin(END_MS, signal)) return "killed"
+    if (await endsWithin(this.exited, END_MS, signal)) return "killed"
     throw new OvmError(
       "OVM_VMM_TIMEOUT",
       `Firecracker (pid ${this.record.pid}) did not end within ${END_MS} ms of SIGKILL`,
@@ -136,19 +136,6 @@ export class FirecrackerMachine implements Machine {
       () => true,
       () => false,
     )
-  }
-
-  async #endsWithin(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
-    const timer = new AbortController()
-    const late = sleep(ms, false, { signal: signal ? AbortSignal.any([timer.signal, signal]) : timer.signal })
-    late.catch(() => {})
-    try {
-      return await Promise.race([this.exited.then(() => true), late])
-    } catch (cause) {
-      throw new OvmError("OVM_INTERRUPTED", "stopping the machine was interrupted; it still runs", { cause })
-    } finally {
-      timer.abort()
-    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../errors.ts"
 import type { Exit, Guest, Machine, MachineRecord, StopMethod, Usage } from "../machine.ts"
+import { endsWithin } from "../process/ends-within.ts"
 import { waitForExit } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
 import type { LastSink, SnapshotParts } from "../snapshot.ts"
@@ -113,7 +114,7 @@ export class QemuMachine implements Machine {
       [CLOSING_MS, "SIGTERM"],
       [END_MS, "SIGKILL"],
     ] as const) {
-      if (await this.#endsWithin(ms, this.#detached.signal).catch(() => true)) return
+      if (await endsWithin(this.exited, ms, this.#detached.signal).catch(() => true)) return
       await kill(this.record, signal).catch(() => false)
     }
   }
@@ -229,17 +230,17 @@ export class QemuMachine implements Machine {
       if (!(await this.#try("system_powerdown", left))) break
       // A paused guest cannot hear it.
       await this.#try("cont")
-      if (await this.#endsWithin(Math.min(left, PRESS_MS), signal)) return "guest"
+      if (await endsWithin(this.exited, Math.min(left, PRESS_MS), signal)) return "guest"
       if (this.watch.over) break
     }
     // The guest has heard it, and QEMU takes its time to end: it is seen out.
-    if (this.watch.over && (await this.#endsWithin(CLOSING_MS + 2 * END_MS, signal)))
+    if (this.watch.over && (await endsWithin(this.exited, CLOSING_MS + 2 * END_MS, signal)))
       return graceMs > 0 ? "guest" : "ended"
     // No answer may also mean that QEMU ended before it came to answering.
     const answered = await this.#try("quit")
-    if (await this.#endsWithin(answered ? END_MS : CLOSING_MS, signal)) return "ended"
+    if (await endsWithin(this.exited, answered ? END_MS : CLOSING_MS, signal)) return "ended"
     await kill(this.record)
-    if (await this.#endsWithin(END_MS, signal)) return "killed"
+    if (await endsWithin(this.exited, END_MS, signal)) return "killed"
     throw new OvmError(
       "OVM_VMM_TIMEOUT",
       `QEMU (pid ${this.record.pid}) did not end within ${END_MS} ms of SIGKILL`,
@@ -276,19 +277,6 @@ export class QemuMachine implements Machine {
       () => true,
       () => false,
     )
-  }
-
-  async #endsWithin(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
-    const timer = new AbortController()
-    const late = sleep(ms, false, { signal: signal ? AbortSignal.any([timer.signal, signal]) : timer.signal })
-    late.catch(() => {})
-    try {
-      return await Promise.race([this.exited.then(() => true), late])
-    } catch (cause) {
-      throw new OvmError("OVM_INTERRUPTED", "stopping the machine was interrupted; it still runs", { cause })
-    } finally {
-      timer.abort()
-    }
   }
 }
 

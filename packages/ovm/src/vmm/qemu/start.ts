@@ -14,8 +14,8 @@ import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
 import { startedIn } from "../process/identity.ts"
-import { type Kept, spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
+import { spawnLinked } from "../process/linked.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { lockedVolume } from "./locked.ts"
@@ -72,7 +72,7 @@ export async function startQemu<T>(
   const watch = new GuestWatch()
   const spawned = performance.now()
   const link = linkOf(plan, options)
-  const { group } = await spawnWith(link, [found.binary, ...qemuArguments(plan, options)], plan)
+  const { group } = await spawnLinked(link, [found.binary, ...qemuArguments(plan, options)], plan)
   const aborted = Promise.withResolvers<never>()
   aborted.promise.catch(() => {})
   const abort = () => aborted.reject(interrupted())
@@ -123,25 +123,6 @@ function linkOf({ network, directory }: LaunchPlan, { model }: QemuOptions): Mac
   const program = findPasst()
   if (program === undefined) throw new OvmError("OVM_HOST_FAILED", "passt is not on PATH any more")
   return new NetworkLink(program, directory)
-}
-
-async function spawnWith(
-  link: MachineLink | undefined,
-  argv: readonly string[],
-  { directory, consoleLimit, bounds }: LaunchPlan,
-): Promise<Kept> {
-  try {
-    return await spawnKept(argv, {
-      ...{ directory, consoleLimit },
-      ...(bounds && { bounds }),
-      ...(link && { inherited: link.vmmEnd }),
-    })
-  } catch (thrown) {
-    link?.[Symbol.dispose]()
-    throw thrown
-  } finally {
-    link?.handedOver()
-  }
 }
 
 /** The keeper could not write it down, and QEMU runs all the same. */
