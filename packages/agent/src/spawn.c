@@ -57,12 +57,17 @@ static void close_all(const int *fds, int count) {
     if (fds[i] >= 0) close(fds[i]);
 }
 
-_Noreturn static void become(const struct request *request, const int its[3]) {
+// What it was sent since it was made is for what it is now, and does what it would do there.
+static void take_signals(void) {
   sigset_t none;
   sigemptyset(&none);
+  for (int number = 1; number <= SIGRTMAX; number++) signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  signal(SIGPIPE, SIG_DFL);
+}
+
+_Noreturn static void become(const struct request *request, const int its[3]) {
   setsid();
+  take_signals();
   for (int fd = 0; fd < 3; fd++)
     if (dup2(its[fd], fd) < 0) _exit(126);
   if (request->terminal) ioctl(0, TIOCSCTTY, 0);
@@ -81,9 +86,13 @@ bool spawn(const struct request *request, struct child *child) {
   int its[3] = {-1, -1, -1};
   *child = (struct child){.pid = -1, .in = -1, .out = -1, .err = -1};
   bool made = request->terminal ? make_terminal(request, child, its) : make_pipes(request, child, its);
+  sigset_t all, before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
   if (made) child->pid = fork();
   int error = errno;
   if (child->pid == 0) become(request, its);
+  sigprocmask(SIG_SETMASK, &before, NULL);
   close_all(its, request->terminal ? 1 : 3);
   if (child->pid > 0) return true;
   close_all((int[]){child->out, child->err, child->in == child->out ? -1 : child->in}, 3);

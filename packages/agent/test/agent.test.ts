@@ -132,6 +132,17 @@ test("signals reach the whole group, and closing kills it [OVMS-AGT-033]", async
   session.close()
 })
 
+test("a signal that comes while a command is begun is the command's [OVMS-AGT-033]", async () => {
+  const agent = await workshop.session()
+  for (const signal of [4, 7, 8, 11, 13, 15, 31]) {
+    const stream = agent.session.do(command("sleep", "60"))
+    await stream.signal(signal)
+    expect((await through(stream)).ending).toEqual({ signal })
+  }
+  agent.session.close()
+  expect(await agent.ended).toEqual({ code: 0, said: "" })
+})
+
 test("what goes on behind it does not keep a command from ending [OVMS-AGT-035]", async () => {
   const { session } = await workshop.session()
   const began = performance.now()
