@@ -81,6 +81,8 @@ export class Instance {
   snapshotting: Promise<void> | undefined
   /** Where its guest goes on, while it is on standby. */
   standby: Standby | undefined
+  /** Whoever connects to its ports brings it back: before that it is not said to be on standby (OVMS-STA-062). */
+  watched = false
   /** How many talk to it just now, and when somebody did last, as performance.now() has it. */
   talkers = 0
   talkedAt = performance.now()

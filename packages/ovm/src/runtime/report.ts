@@ -19,6 +19,8 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
   const error = unreadable ?? silence?.error ?? suspended
   return withRunning({
     ...info,
+    // It is still being put aside.
+    ...(instance.standby && !instance.watched && { reason: "snapshot" as const }),
     ...(exec && { command: exec.command }),
     ...(ssh && { ssh: shownLogin(directory, ssh) }),
     ...((silence || suspended) && { reachable: false }),

@@ -99,12 +99,14 @@ export class Standbys {
     doorbell?.lead()
   }
 
-  /** Listens at its ports. */
+  /** Listens at its ports: it is on standby from then on. */
   async #hang(instance: Instance): Promise<void> {
     if (this.#closed) return
+    instance.watched = false
     const doorbell = new Doorbell(() => void this.awake(instance).catch(() => {}))
     this.#doorbells.set(instance.id, doorbell)
     const failed = await doorbell.listen(instance.info.network?.ports ?? [])
+    instance.watched = true
     if (!instance.standby) doorbell.close()
     const ports = failed.map(({ host, protocol }) => `${host}/${protocol}`)
     if (ports.length > 0) this.options.told("ports not watched", instance, { ports })
@@ -131,8 +133,8 @@ export class Standbys {
     const { told } = this.options
     try {
       await putAside(instance)
-      told("paused", instance, { reason: "standby" })
       if (!this.#waking.has(instance.id)) await this.#hang(instance)
+      told("paused", instance, { reason: "standby" })
     } catch (thrown) {
       const error = toOvmError(thrown)
       // Not again each second.
