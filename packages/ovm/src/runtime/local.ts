@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
+import { keepApart } from "../files/apart.ts"
 import { sweepTemporaries } from "../files/replace.ts"
 import type { Machine } from "../vmm/machine.ts"
 import { countRunning } from "./admission.ts"
@@ -102,6 +103,7 @@ export class LocalRuntime implements Runtime {
    */
   static async open(options: LocalRuntimeOptions): Promise<LocalRuntime> {
     await mkdir(options.instances, { recursive: true, mode: 0o700 })
+    keepApart(options.instances)
     // Nobody else writes there: what is temporary is of a daemon that died.
     await sweepTemporaries(options.root, 0)
     const runtime = new LocalRuntime(options)
