@@ -9,11 +9,15 @@ export interface CommandModule {
   define(command: Command, all: readonly CommandEntry[]): void
 }
 
-export interface CommandEntry {
+export interface GroupedEntry {
   readonly name: string
   readonly summary: string
-  readonly group: string
   /** Commands that only other programs call are left out of the help. */
   readonly hidden?: true
   readonly load: () => Promise<CommandModule>
+}
+
+export interface CommandEntry extends GroupedEntry {
+  /** The heading that it is under in the help. */
+  readonly group: string
 }

@@ -106,3 +106,16 @@ export function assemble(
   const inside = { attachments, executions, sandboxes, standbys }
   return { ...lives, ...inside, context, slots, volumes, networks, chosenPorts }
 }
+
+/** Lets go of all machines, which go on; what is still starting is cancelled, slots and sandboxes are ended. */
+export async function disband(parts: Assembly, instances: Iterable<Instance>): Promise<void> {
+  await parts.sandboxes.close()
+  for (const part of [parts.networks, parts.standbys, parts.adoption, parts.restarts, parts.removals])
+    part.close()
+  for (const instance of instances) {
+    instance.starting.abort()
+    instance.agent?.close()
+    instance.machine?.detach()
+  }
+  await Promise.all([parts.starts.settled(), parts.slots.close()])
+}

@@ -17,6 +17,7 @@ import type { Mounts } from "./mounts.ts"
 import {
   createDirectory,
   type InstanceRecord,
+  instanceRecord,
   type Lineage,
   removeDirectory,
   type Standby,
@@ -330,16 +331,7 @@ export class Instance {
   }
 
   #written(info = this.#info): InstanceRecord {
-    return {
-      schema: 1,
-      info,
-      ...(this.#record && { machine: this.#record }),
-      ...(this.lineage && { lineage: this.lineage }),
-      ...(this.standby && { standby: this.standby }),
-      ...(this.request && { request: this.request }),
-      ...(this.again && { again: true }),
-      ...(info.state === "stopping" && this.stopBy !== undefined && { stopBy: this.stopBy }),
-    }
+    return instanceRecord(info, this.#record, this)
   }
 }
 

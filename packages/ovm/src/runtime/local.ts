@@ -1,21 +1,18 @@
 import { mkdir } from "node:fs/promises"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Bytes, Call } from "../content/interfaces.ts"
-import { OvmError } from "../errors.ts"
 import { keepApart } from "../files/apart.ts"
 import { sweepTemporaries } from "../files/replace.ts"
-import type { Machine } from "../vmm/machine.ts"
 import { countRunning } from "./admission.ts"
 import { agentInside, shownAgent } from "./agents.ts"
 import { restartInstance, startEnded } from "./asked-again.ts"
-import { type Assembly, assemble } from "./assembly.ts"
+import { type Assembly, assemble, disband } from "./assembly.ts"
 import { commitInstance } from "./commit.ts"
 import { instanceConsole } from "./console.ts"
 import type { Log } from "./ending.ts"
 import { EventLog } from "./events.ts"
 import { execToEnd } from "./exec.ts"
 import { readFiles, writeFiles } from "./files.ts"
-import { keepUp } from "./follow.ts"
 import { forkInstance } from "./fork/fork.ts"
 import { heldBy } from "./held.ts"
 import type { Instance } from "./instance.ts"
@@ -66,12 +63,13 @@ import type {
 import { LIMITS, type Limits } from "./limits.ts"
 import type { LocalRuntimeOptions } from "./options.ts"
 import { addPortTo, type PortsOf, removePortFrom } from "./ports.ts"
+import { Reach } from "./reach.ts"
 import { renameInstance } from "./rename.ts"
 import { factsAbout, shown, withUsage } from "./report.ts"
 import { setGuest } from "./set-guest.ts"
 import { takeSnapshot } from "./snapshot.ts"
 import { hasEnded } from "./states.ts"
-import { unrecorded } from "./watch-machine.ts"
+import { followUp } from "./watch-machine.ts"
 
 /** How long a daemon that starts waits for what it takes over before it answers. */
 const PATIENCE_MS = 250
@@ -83,6 +81,7 @@ export class LocalRuntime implements Runtime {
   readonly #options: LocalRuntimeOptions
   readonly #limits: Limits
   readonly #parts: Assembly
+  readonly #reach: Reach
   readonly #instances = new Map<string, Instance>()
   readonly #events = new EventLog()
   #looking: NodeJS.Timeout | undefined
@@ -96,6 +95,7 @@ export class LocalRuntime implements Runtime {
       told: this.#told,
       remove: (id, options) => this.remove(id, options),
     })
+    this.#reach = new Reach(this.#instances, this.#parts.standbys)
   }
 
   /**
@@ -140,12 +140,12 @@ export class LocalRuntime implements Runtime {
   }
 
   async commit(instanceId: string, request: CommitRequest, call: Call = {}): Promise<CommitAnswer> {
-    const instance = await this.#aside(instanceId)
+    const instance = await this.#reach.aside(instanceId)
     return await commitInstance(instance, this.#options.images, request, call)
   }
 
   async rename(instanceId: string, { name }: RenameRequest): Promise<void> {
-    const instance = this.#get(instanceId)
+    const instance = this.#reach.get(instanceId)
     await renameInstance(instance, name, this.#instances)
     this.#parts.networks.tell(instance)
   }
@@ -161,16 +161,16 @@ export class LocalRuntime implements Runtime {
   #portsOf(instanceId: string): PortsOf {
     const { chosenPorts: chosen, adoption } = this.#parts
     const follow = (instance: Instance) => adoption.followPorts(instance)
-    return { instance: this.#get(instanceId), all: this.#instances, told: this.#told, chosen, follow }
+    return { instance: this.#reach.get(instanceId), all: this.#instances, told: this.#told, chosen, follow }
   }
 
   async startAgain(instanceId: string, call: Call = {}): Promise<StartAnswer> {
-    const instance = await this.#awake(instanceId)
+    const instance = await this.#reach.awake(instanceId)
     return await startEnded(this.#parts.starts, instance, call)
   }
 
   async restart(instanceId: string, { graceMs }: { readonly graceMs?: number } = {}): Promise<StartAnswer> {
-    const instance = await this.#aside(instanceId)
+    const instance = await this.#reach.aside(instanceId)
     const stop = () => this.#parts.ending.stop(instance, graceMs)
     return await restartInstance(this.#parts.starts, instance, stop, this.#told)
   }
@@ -185,7 +185,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async stop(request: StopRequest): Promise<StopAnswer> {
-    const instance = this.#get(request.instance_id)
+    const instance = this.#reach.get(request.instance_id)
     instance.again = false
     if (hasEnded(instance.state)) await this.#parts.restarts.giveUp(instance)
     else await this.#parts.ending.stop(instance, request.grace_ms)
@@ -193,24 +193,18 @@ export class LocalRuntime implements Runtime {
   }
 
   async pause(instanceId: string): Promise<PauseAnswer> {
-    return await this.#setGuest(instanceId, (machine) => machine.pause())
+    return await setGuest(this.#reach.get(instanceId), (machine) => machine.pause(), this.#told)
   }
 
   async resume(instanceId: string): Promise<PauseAnswer> {
-    const { id } = await this.#awake(instanceId)
-    return await this.#setGuest(id, (machine) => machine.resume())
-  }
-
-  async #setGuest(instanceId: string, work: (machine: Machine) => Promise<void>): Promise<PauseAnswer> {
-    const instance = this.#get(instanceId)
-    await setGuest(instance, work, (event, fields) => this.#log(event, instance, fields))
-    return { status: instance.state }
+    const instance = await this.#reach.awake(instanceId)
+    return await setGuest(instance, (machine) => machine.resume(), this.#told)
   }
 
   async snapshot(request: SnapshotRequest, call: Call = {}): Promise<SnapshotAnswer> {
-    const instance = await this.#awake(request.instance_id)
+    const instance = await this.#reach.awake(request.instance_id)
     const answer = await takeSnapshot(instance, this.#options.images, request, call).finally(() =>
-      this.#keptUp(instance),
+      followUp(instance, this.#told),
     )
     this.#log("snapshot", instance, { snapshot_ref: answer.snapshot_ref })
     if (request.stop) await this.stop({ instance_id: instance.id, grace_ms: 0 })
@@ -219,21 +213,14 @@ export class LocalRuntime implements Runtime {
 
   async fork(instanceId: string, request: ForkRequest, call: Call = {}): Promise<ForkAnswer> {
     const { starts, context } = this.#parts
-    const instance = await this.#awake(instanceId)
+    const instance = await this.#reach.awake(instanceId)
     return await forkInstance({ ...context, starts }, instance, request, call).finally(() =>
-      this.#keptUp(instance),
+      followUp(instance, this.#told),
     )
   }
 
-  /** Of one that stood still for a moment. */
-  async #keptUp(instance: Instance): Promise<void> {
-    const { machine } = instance
-    const log = (event: string, fields: Record<string, unknown>) => this.#log(event, instance, fields)
-    if (machine) await keepUp(instance, machine.guest, log).catch(unrecorded(instance, this.#told))
-  }
-
   async status(instanceId: string): Promise<InstanceInfo> {
-    const instance = this.#get(instanceId)
+    const instance = this.#reach.get(instanceId)
     if (instance.info.reason === "snapshot") await instance.machine?.settle?.()
     const usage = await instance.machine?.usage()
     const info = await this.#shown(instance)
@@ -249,19 +236,19 @@ export class LocalRuntime implements Runtime {
   }
 
   async logs(instanceId: string, options: LogsOptions = {}): Promise<Bytes> {
-    return await instanceConsole(this.#get(instanceId), options)
+    return await instanceConsole(this.#reach.get(instanceId), options)
   }
 
   async attach(instanceId: string, options: AttachOptions): Promise<Bytes> {
-    return await this.#parts.attachments.attach(await this.#awake(instanceId), options)
+    return await this.#parts.attachments.attach(await this.#reach.awake(instanceId), options)
   }
 
   async type(instanceId: string, options: TypeOptions): Promise<void> {
-    await this.#parts.attachments.type(this.#get(instanceId).id, options)
+    await this.#parts.attachments.type(this.#reach.get(instanceId).id, options)
   }
 
   async exec(instanceId: string, request: ExecRequest, call: Call = {}): Promise<ExecAnswer> {
-    return await this.#talking(instanceId, (instance) => execToEnd(instance, request, call))
+    return await this.#reach.talking(instanceId, (instance) => execToEnd(instance, request, call))
   }
 
   sandbox: Runtime["sandbox"] = (request, call = {}) => this.#parts.sandboxes.run(request, call)
@@ -270,31 +257,31 @@ export class LocalRuntime implements Runtime {
     this.#parts.sandboxes.stream(request, call)
 
   async execStream(instanceId: string, request: ExecRequest, options: ExecStreamOptions): Promise<Bytes> {
-    return await this.#talking(instanceId, (instance) =>
+    return await this.#reach.talking(instanceId, (instance) =>
       this.#parts.executions.begin(instance, request, options),
     )
   }
 
   async execType(instanceId: string, options: ExecTypeOptions): Promise<void> {
-    await this.#parts.executions.type(this.#get(instanceId).id, options)
+    await this.#parts.executions.type(this.#reach.get(instanceId).id, options)
   }
 
   async execControl(instanceId: string, attachment: string, request: ExecControlRequest): Promise<void> {
-    await this.#parts.executions.control(this.#get(instanceId).id, attachment, request)
+    await this.#parts.executions.control(this.#reach.get(instanceId).id, attachment, request)
   }
 
   async ready(instanceId: string, { timeoutMs = 0, signal }: ReadyOptions = {}): Promise<AgentInfo> {
-    const instance = this.#get(instanceId)
+    const instance = this.#reach.get(instanceId)
     await agentInside(instance, { withinMs: timeoutMs, ...(signal && { signal }) })
     return { ready: true, ...shownAgent(instance) }
   }
 
   async readFiles(instanceId: string, options: ReadFilesOptions): Promise<Bytes> {
-    return await this.#talking(instanceId, (instance) => readFiles(instance, options))
+    return await this.#reach.talking(instanceId, (instance) => readFiles(instance, options))
   }
 
   async writeFiles(instanceId: string, options: WriteFilesOptions): Promise<void> {
-    await this.#talking(instanceId, (instance) => writeFiles(instance, options))
+    await this.#reach.talking(instanceId, (instance) => writeFiles(instance, options))
   }
 
   async list(): Promise<readonly InstanceInfo[]> {
@@ -330,7 +317,7 @@ export class LocalRuntime implements Runtime {
   }
 
   async remove(instanceId: string, options: Call & { readonly force?: boolean } = {}): Promise<void> {
-    const instance = this.#get(instanceId)
+    const instance = this.#reach.get(instanceId)
     await this.#parts.ending.overcome(instance, options.force ?? false)
     // Another life of it may have begun with the end of this one.
     if (this.#instances.get(instanceId) !== instance) return await this.remove(instanceId, options)
@@ -350,52 +337,7 @@ export class LocalRuntime implements Runtime {
    */
   async close(): Promise<void> {
     clearInterval(this.#looking)
-    await this.#parts.sandboxes.close()
-    this.#parts.networks.close()
-    this.#parts.standbys.close()
-    this.#parts.adoption.close()
-    this.#parts.restarts.close()
-    this.#parts.removals.close()
-    for (const instance of this.#instances.values()) {
-      instance.starting.abort()
-      instance.agent?.close()
-      instance.machine?.detach()
-    }
-    await Promise.all([this.#parts.starts.settled(), this.#parts.slots.close()])
-  }
-
-  /** One that is on standby is put aside to the end first. */
-  async #aside(id: string): Promise<Instance> {
-    const instance = this.#get(id)
-    if (instance.standby) await instance.snapshotting
-    return instance
-  }
-
-  /** One that somebody talks to, which is on standby no more. */
-  async #awake(id: string): Promise<Instance> {
-    const instance = this.#get(id)
-    await this.#parts.standbys.awake(instance)
-    return instance
-  }
-
-  /** Until `work` is over somebody talks to it. */
-  async #talking<T>(id: string, work: (instance: Instance) => Promise<T>): Promise<T> {
-    const instance = this.#get(id)
-    instance.talkers++
-    try {
-      return await work(await this.#awake(id))
-    } finally {
-      instance.talkers--
-      instance.talkedAt = performance.now()
-    }
-  }
-
-  #get(id: string): Instance {
-    const instance = this.#instances.get(id)
-    if (instance) return instance
-    throw new OvmError("OVM_INSTANCE_UNKNOWN", `there is no instance ${JSON.stringify(id.slice(0, 100))}`, {
-      hint: "ovm ps --all",
-    })
+    await disband(this.#parts, this.#instances.values())
   }
 
   readonly #told: Log = (event, instance, fields) => this.#log(event, instance, fields)

@@ -27,6 +27,33 @@ export interface InstanceRecord {
   readonly again?: true
 }
 
+/** What an instance keeps besides its status and its machine. */
+interface Kept {
+  readonly lineage: Lineage | undefined
+  readonly standby: Standby | undefined
+  readonly request: StartRequest | undefined
+  readonly stopBy: number | undefined
+  readonly again: boolean
+}
+
+/** The record of an instance with that status and that machine. */
+export function instanceRecord(
+  info: InstanceInfo,
+  machine: MachineRecord | undefined,
+  { lineage, standby, request, stopBy, again }: Kept,
+): InstanceRecord {
+  return {
+    schema: 1,
+    info,
+    ...(machine && { machine }),
+    ...(lineage && { lineage }),
+    ...(standby && { standby }),
+    ...(request && { request }),
+    ...(again && { again: true }),
+    ...(info.state === "stopping" && stopBy !== undefined && { stopBy }),
+  }
+}
+
 /** Where the guest of a machine on standby goes on: RAM and device state, in files of the instance's directory. */
 export interface Standby extends Pick<SnapshotParts, "origin" | "boot" | "generationId"> {}
 

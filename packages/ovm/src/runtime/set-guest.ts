@@ -1,7 +1,9 @@
 import { OvmError } from "../errors.ts"
 import type { Machine } from "../vmm/machine.ts"
+import type { Log } from "./ending.ts"
 import { keepUp } from "./follow.ts"
 import type { Instance } from "./instance.ts"
+import type { PauseAnswer } from "./interfaces.ts"
 import { refuseSuspended } from "./suspended.ts"
 
 /**
@@ -11,8 +13,8 @@ import { refuseSuspended } from "./suspended.ts"
 export async function setGuest(
   instance: Instance,
   work: (machine: Machine) => Promise<void>,
-  log: (event: string, fields: Record<string, unknown>) => void,
-): Promise<void> {
+  log: Log,
+): Promise<PauseAnswer> {
   const { id, machine, state, snapshotting } = instance
   if (!machine || (state !== "running" && state !== "paused"))
     throw new OvmError("OVM_STATE_CONFLICT", `instance ${id} is ${state}`, { detail: { state } })
@@ -23,5 +25,6 @@ export async function setGuest(
     })
   await refuseSuspended(instance)
   await work(machine)
-  await keepUp(instance, machine.guest, log)
+  await keepUp(instance, machine.guest, (event, fields) => log(event, instance, fields))
+  return { status: instance.state }
 }

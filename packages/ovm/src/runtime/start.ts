@@ -30,9 +30,8 @@ import { factsOf, prepareStart } from "./prepare.ts"
 import { enteredAt, since } from "./report.ts"
 import { Claims } from "./resumed-once.ts"
 import { lineageOf } from "./snapshot.ts"
+import { startWarm, type WarmStarts } from "./start-warm.ts"
 import type { StartsContext } from "./starts-context.ts"
-import { fits, type Letting, takingOf } from "./warm/fitting.ts"
-import type { Slot } from "./warm/slot.ts"
 
 /** How long the ports of a machine that has just ended may still be open. */
 const CLOSING_MS = 3000
@@ -48,6 +47,11 @@ export class Starts {
     this.#context = context
   }
 
+  get #warm(): WarmStarts {
+    const entered: WarmStarts["entered"] = (...args) => this.#entered(...args)
+    return { ...this.#context, admission: this.#admission, claims: this.#claims, entered }
+  }
+
   /** Throws what the operator has to mend before anything is started. */
   assertAllowed(): void {
     if (this.#context.fault) throw this.#context.fault
@@ -60,7 +64,7 @@ export class Starts {
   ): Promise<StartAnswer> {
     this.assertAllowed()
     const received = performance.now()
-    const resumed = await this.#startWarm(request, received, transient)
+    const resumed = await startWarm(this.#warm, request, received, transient)
     if (resumed) return resumed
     const instance = this.#admit(request, transient)
     let planned: Planned | undefined
@@ -175,70 +179,6 @@ export class Starts {
   get #admission(): Admission {
     const { instances, running, limits, defaults } = this.#context
     return { folder: instances, instances: running, limits, defaults }
-  }
-
-  /**
-   * A start that a slot waits for is one command (spec/runtime-api.md, "POST /warm"). The record comes after the guest
-   * runs and before the answer: without one, the next daemon ends it, and nobody was told. Undefined where there is no
-   * slot, or none that lives: then the start takes the long way.
-   */
-  async #startWarm(
-    request: StartRequest,
-    received: number,
-    transient: boolean,
-  ): Promise<StartAnswer | undefined> {
-    const { images, slots } = this.#context
-    const { overrides = {} } = request
-    const taking = takingOf(overrides, transient)
-    if (!slots.ready || !taking) return undefined
-    const found = await images.resolve(request.manifest)
-    const resolve = since(received)
-    const slot = found && slots.next(found.digest)
-    // By this start's own name: that of the slot may be judged otherwise (OVMS-POL-085).
-    if (!slot || !images.isAdmitted(found.reference, slot.planned)) return undefined
-    if (!fits(slot, overrides)) return undefined
-    const once = slot.planned.snapshot?.descriptor.uniqueness.multiResume === "deny"
-    const release = once ? this.#claims.hold(found.digest) : undefined
-    try {
-      const instance = accept(this.#admission, slot.id, request, {
-        ...factsOf(slot.planned),
-        ...(taking.unlinked && { network: { mode: "none" } }),
-        image: found,
-        phase: "launching",
-        timings_ms: { resolve },
-      })
-      instance.transient = transient
-      this.#context.onInstance(instance)
-      return await this.#take(instance, slot, { ...taking, received })
-    } finally {
-      release?.()
-    }
-  }
-
-  async #take(instance: Instance, slot: Slot, how: Letting): Promise<StartAnswer | undefined> {
-    const { slots, running, told } = this.#context
-    instance.lineage = lineageOf(slot.planned, slot.loaded.record)
-    slots.take(slot)
-    try {
-      await this.#letGo(instance, slot, how)
-      return { instance_id: instance.id, status: instance.state === "running" ? "running" : "starting" }
-    } catch (thrown) {
-      const error = toOvmError(thrown)
-      told("slot failed", instance, { error: entryOf(error) })
-      running.delete(instance.id)
-      await slot.discard()
-      if (error.code === "OVM_RESUME_DENIED") throw error
-      return undefined
-    }
-  }
-
-  /** Where the guest may be resumed again, its record is written while it is let go. */
-  async #letGo(instance: Instance, { loaded, planned }: Slot, how: Letting): Promise<void> {
-    const going = loaded.resume(how)
-    const again = planned.snapshot?.descriptor.uniqueness.multiResume === "allow"
-    const foreseen = again && instance.foresee(loaded.record, enteredAt(loaded.record))
-    const [machine] = await Promise.all([going, foreseen])
-    await this.#entered(instance, machine, how.received, { foreseen: again })
   }
 
   /** Takes the request on, or says which limit forbids it. */

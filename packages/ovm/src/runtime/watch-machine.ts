@@ -2,7 +2,7 @@ import type { Adoption } from "./adoption.ts"
 import { followAgent } from "./agents.ts"
 import { degrade } from "./degraded.ts"
 import type { Ending, Log } from "./ending.ts"
-import { follow } from "./follow.ts"
+import { follow, keepUp } from "./follow.ts"
 import type { Instance } from "./instance.ts"
 import type { Networks } from "./networks.ts"
 
@@ -27,6 +27,15 @@ export function watchMachine(instance: Instance, { adoption, ending, networks, l
   if (!silence) adoption.watch(instance, machine)
   if (!silence) followAgent(instance, machine, () => degrade(instance, "share", log))
   if (silence && instance.state === "stopping") void ending.end(instance)
+}
+
+/** Has the state of an instance whose guest stood still for a moment be what the guest does by now. */
+export async function followUp(instance: Instance, log: Log): Promise<void> {
+  const { machine } = instance
+  if (!machine) return
+  await keepUp(instance, machine.guest, (event, fields) => log(event, instance, fields)).catch(
+    unrecorded(instance, log),
+  )
 }
 
 /** For what could not be written down. */
