@@ -15,6 +15,7 @@ check "format and lint" biome check
 check "types" tsc --noEmit
 check "width of comments" quietly bun test --timeout=240000 ./packages/ovm/test/width.test.ts
 check "import directions" quietly bun test --timeout=240000 ./packages/ovm/test/imports.test.ts
-check "names and parameters" quietly bun test --timeout=240000 ./packages/ovm/test/names.test.ts ./packages/ovm/test/parameters.test.ts
+check "names, parameters and sizes" quietly bun test --timeout=240000 ./packages/ovm/test/names.test.ts \
+  ./packages/ovm/test/parameters.test.ts ./packages/ovm/test/sizes.test.ts
 check "generated files are up to date" bun scripts/generate.ts --check
 [ -z "$failed" ] || die "make check:$failed"
