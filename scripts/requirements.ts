@@ -47,6 +47,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "signing.md": ["SIG"],
   "policy.md": ["POL"],
   "guest.md": ["GST"],
+  "uefi.md": ["UEF"],
   "distribution.md": ["DST"],
   "versioning.md": ["VER"],
   "conformance.md": ["CNF"],

@@ -1,4 +1,3 @@
-import { refuseUefi } from "../artifact/machine/validate.ts"
 import type { Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
@@ -108,8 +107,7 @@ function diskSizeOf({ diskSize, readOnly }: Overrides, { reference, virtualSize 
 }
 
 /**
- * What a VMM is to be told to do for this image: pure. Throws OVM_UEFI_UNSUPPORTED, OVM_UNSUPPORTED,
- * OVM_REQUEST_INVALID.
+ * What a VMM is to be told to do for this image: pure. Throws OVM_UNSUPPORTED, OVM_REQUEST_INVALID.
  */
 export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan {
   const {
@@ -124,7 +122,6 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     shares = [],
   } = request
   const { manifest, kernel, initrd, layers } = image
-  refuseUefi(manifest)
   refuseAlike(image, volumes)
   const diskSize = diskSizeOf(overrides, image)
   if (overrides.args !== undefined && !kernel)
@@ -138,6 +135,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     resources,
     bounds: boundsOf(overrides, defaults, resources.memory),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
+    ...(manifest.metadata?.platform?.uefi && { uefi: true as const }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && {
       disk: {

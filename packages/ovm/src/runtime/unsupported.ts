@@ -1,11 +1,17 @@
 import { OvmError } from "../errors.ts"
 import type { Unsupported } from "../vmm/plan.ts"
 
-/** OVM_UNSUPPORTED with every fatal one of `findings`, after `what` cannot be done; undefined if none is. */
+const UEFI = "/metadata/platform/uefi"
+
+/**
+ * OVM_UNSUPPORTED with every fatal one of `findings`, after `what` cannot be done, OVM_UEFI_UNSUPPORTED where that is
+ * the firmware; undefined if none is.
+ */
 export function refusalOf(what: string, findings: readonly Unsupported[]): OvmError | undefined {
   const fatal = findings.filter(({ severity }) => severity === "fatal")
   if (fatal.length === 0) return undefined
-  return new OvmError("OVM_UNSUPPORTED", `${what}: ${fatal.map(sentence).join("; ")}`, {
+  const code = fatal.some(({ pointer }) => pointer === UEFI) ? "OVM_UEFI_UNSUPPORTED" : "OVM_UNSUPPORTED"
+  return new OvmError(code, `${what}: ${fatal.map(sentence).join("; ")}`, {
     detail: fatal.map(({ pointer, reason }) => ({ pointer, reason })),
   })
 }

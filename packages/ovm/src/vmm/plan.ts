@@ -13,7 +13,9 @@ export interface LaunchPlan {
   readonly resources: { readonly vcpus: number; readonly memory: number /* bytes */ }
   /** What the VMM may take of the host with all it does; as much as there is unless given. */
   readonly bounds?: Bounds
-  /** Absent: boot from the disk by BIOS. */
+  /** Boot by UEFI: its firmware and the template of its variables are the host's, the variables the machine's own. */
+  readonly uefi?: true
+  /** Absent: boot from the disk, by BIOS unless by UEFI. */
   readonly kernel?: { readonly path: string; readonly args: string }
   readonly initrd?: { readonly path: string }
   readonly disk?: DiskPlan

@@ -4,7 +4,7 @@ import { digestOf } from "../../content/digest.ts"
 import { MemoryStore } from "../../content/memory.ts"
 import { bytesOf } from "../../content/read.ts"
 import { readArtifact } from "./read.ts"
-import { parseManifest, refuseUefi } from "./validate.ts"
+import { parseManifest } from "./validate.ts"
 
 const TYPE = "application/vnd.ovms.manifest.v1+json"
 const OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -159,22 +159,6 @@ test("RAM without device state is no fault, but a warning (OVMS-MAN-042)", async
   const { warnings, ramSnapshot } = await readArtifact(store, descriptor)
   expect(ramSnapshot).toEqual(ram)
   expect(warnings).toEqual([expect.stringContaining(other.digest), expect.stringContaining("ramSnapshot")])
-})
-
-test("UEFI is valid to read and refused to run (OVMS-MAN-074)", () => {
-  const kernel = { ref: digestOf("k") }
-  const text = JSON.stringify({
-    schemaVersion: 1,
-    mediaType: TYPE,
-    name: "x",
-    kernel,
-    metadata: { platform: { arch: "x86_64", uefi: true } },
-  })
-  const manifest = parseManifest(Buffer.from(text))
-  expect(() => refuseUefi(manifest)).toThrow(
-    expect.objectContaining({ code: "OVM_UEFI_UNSUPPORTED", exitStatus: 7 }),
-  )
-  expect(() => refuseUefi({ ...manifest, metadata: {} })).not.toThrow()
 })
 
 test("a document with very many faults is judged in bounded space", () => {

@@ -1,4 +1,3 @@
-import { OvmError } from "../../errors.ts"
 import { type Fault, faultOfJson, faultsError } from "../faults.ts"
 import { manifest } from "../generated/manifest.js"
 import places from "../generated/manifest.places.json" with { type: "json" }
@@ -36,19 +35,4 @@ export function parseManifest(bytes: Uint8Array, what = "the OVMS manifest"): Ov
   const { manifest, faults } = validateManifest(bytes)
   if (!manifest) throw faultsError(what, faults)
   return manifest
-}
-
-/**
- * Throws OVM_UEFI_UNSUPPORTED for a machine that needs UEFI firmware: valid, but not to be run by v0.1 (OVMS-MAN-074).
- */
-export function refuseUefi(manifest: OvmsManifest): void {
-  if (manifest.metadata?.platform?.uefi)
-    throw new OvmError(
-      "OVM_UEFI_UNSUPPORTED",
-      `${manifest.name} needs UEFI firmware, which this version does not have`,
-      {
-        detail: { pointer: "/metadata/platform/uefi", requirement: "OVMS-MAN-074" },
-        hint: "Boot the kernel directly: name it in the manifest and leave metadata.platform.uefi out.",
-      },
-    )
 }

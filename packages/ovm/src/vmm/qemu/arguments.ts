@@ -2,6 +2,7 @@ import type { DevicePlan, GuestModel, LaunchPlan } from "../plan.ts"
 import { agentArguments } from "./agent.ts"
 import { isSharedMemory } from "./check.ts"
 import { firstBootDrive, firstDrive, furtherDrive, volumeDrive } from "./drives.ts"
+import { type Firmware, firmwareArguments, flashesOf } from "./firmware.ts"
 import { PVPANIC, RAM_ID } from "./model.ts"
 import { networkArguments } from "./network.ts"
 import { asJson } from "./options.ts"
@@ -21,6 +22,8 @@ export interface QemuOptions {
   readonly lockMemory?: boolean
   /** The qcow2 on top of the disk's layers; absent for a machine that cannot write. */
   readonly overlay?: string
+  /** Of a machine that boots by UEFI. */
+  readonly firmware?: Firmware
 }
 
 /**
@@ -30,13 +33,14 @@ export interface QemuOptions {
  * short.
  */
 export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] {
-  const { accelerator, model, generationId, ram, lockMemory } = options
+  const { accelerator, model, generationId, ram, lockMemory, firmware } = options
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // The guest stays stopped until the monitor listens, so that no event is missed.
     "-S",
-    ...["-machine", `${model.machineType},${MACHINE},memory-backend=${RAM_ID}`],
+    ...["-machine", `${model.machineType},${MACHINE},memory-backend=${RAM_ID}${flashesOf(firmware)}`],
+    ...firmwareArguments(firmware),
     // What code is translated into is a gigabyte unless told, and would all be locked.
     ...["-accel", lockMemory && accelerator === "tcg" ? "tcg,tb-size=128" : accelerator],
     ...["-cpu", model.cpu],

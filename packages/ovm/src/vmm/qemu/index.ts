@@ -8,6 +8,7 @@ import { agentIn } from "./agent.ts"
 import { type QemuCapabilities, qemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
 import { checkResume } from "./check-resume.ts"
+import { checkFirmware } from "./firmware.ts"
 import { launchQemu } from "./launch.ts"
 import { modelOf } from "./model.ts"
 import { macIn } from "./network.ts"
@@ -30,7 +31,7 @@ class Qemu implements Vmm {
   }
 
   async check(plan: LaunchPlan) {
-    return checkPlan(plan, await this.capabilities())
+    return [...checkPlan(plan, await this.capabilities()), ...(await checkFirmware(plan))]
   }
 
   async launch(plan: LaunchPlan, call?: Call): Promise<Machine> {
@@ -58,7 +59,10 @@ class QemuLoader implements Loader {
   }
 
   async check(plan: ResumePlan) {
-    return checkResume(plan, await qemuCapabilities(this.cacheFolder))
+    // It has booted, and may have no kernel any more.
+    const { kernel: _, ...booted } = plan
+    const findings = checkResume(plan, await qemuCapabilities(this.cacheFolder))
+    return [...findings, ...(await checkFirmware(booted))]
   }
 
   async load(plan: ResumePlan, call?: Loading): Promise<Loaded> {

@@ -6,6 +6,7 @@ import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
+import { checkFirmware, makeVariables } from "./firmware.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
 import { modelOf } from "./model.ts"
@@ -17,15 +18,17 @@ export async function launchQemu(
   plan: LaunchPlan,
   call: Call = {},
 ): Promise<Machine> {
-  refuseFatal(checkPlan(plan, found))
+  refuseFatal([...checkPlan(plan, found), ...(await checkFirmware(plan))])
   if (plan.kernel) await checkKernel(plan.kernel.path)
   const overlay = await makeOverlay(plan)
   await makeFurther(plan)
+  const firmware = makeVariables(plan)
   const options = {
     accelerator: plan.accelerator ?? found.accelerator,
     model: modelOf(plan, found),
     generationId: plan.generationId ?? crypto.randomUUID(),
     ...(overlay !== undefined && { overlay }),
+    ...(firmware && { firmware }),
   }
   return await startQemu(
     { found, plan, options, portsFirst: true },

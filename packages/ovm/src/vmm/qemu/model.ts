@@ -2,6 +2,7 @@ import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { AGENT_DEVICE, agentIn } from "./agent.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { isSharedMemory } from "./check.ts"
+import { firmwareDevices } from "./firmware.ts"
 import { networkDevices, networkOf } from "./network.ts"
 import { RESULT_DEVICE } from "./result.ts"
 
@@ -55,6 +56,7 @@ export function modelOf(
     devices: [
       "isa-serial",
       "vmgenid",
+      ...firmwareDevices(plan),
       ...[PVPANIC, RESULT_DEVICE].filter((device) => !snapshot || snapshot.includes(device)),
       ...(drive ? [drive] : []),
       ...disks.map(

@@ -30,6 +30,7 @@ interface PackOptions extends ProvenanceOptions {
   readonly args?: string
   readonly memory?: number
   readonly agent?: boolean
+  readonly uefi?: boolean
   readonly cpus?: number
   readonly json?: boolean
 }
@@ -38,7 +39,7 @@ export function define(command: Command): void {
   // One list for both spellings: the layers are a chain, in the order of the command line.
   const layers: string[] = []
   const addLayer = (path: string) => layers.push(path)
-  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent"]
+  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent", "uefi"]
   command
     .description(
       "Make an image of local files and keep it on this host. The same files give the same digest on any " +
@@ -66,6 +67,7 @@ export function define(command: Command): void {
     .option("--memory <size>", "memory of the machine", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option("--agent", "have machines of it start with an agent inside, for ovm exec")
+    .option("--uefi", "boot it by UEFI, in place of BIOS or of its kernel directly")
     .option(
       "--provenance [file]",
       "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; " +
@@ -145,7 +147,7 @@ async function provenanceKeeper(options: PackOptions) {
 }
 
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
-  const { kernel, initrd, format, args, memory, cpus, agent } = options
+  const { kernel, initrd, format, args, memory, cpus, agent, uefi } = options
   if (kernel === undefined && layers.length === 0)
     throw new OvmError(
       "OVM_USAGE",
@@ -170,6 +172,7 @@ function sourceOf(options: PackOptions, layers: readonly string[], reference: Re
       diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
     }),
     ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
+    ...(uefi && { metadata: { platform: { arch: "x86_64" as const, uefi } } }),
     ...((memory !== undefined || cpus !== undefined) && {
       resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
     }),

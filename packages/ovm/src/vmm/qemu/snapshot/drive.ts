@@ -3,6 +3,7 @@ import { basename, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { OvmError } from "../../../errors.ts"
 import { writes } from "../drives.ts"
+import { isFlash } from "../firmware.ts"
 import type { Qmp } from "../qmp.ts"
 
 /** What the guest's disk is now. */
@@ -33,8 +34,8 @@ interface NodeInfo {
 
 /** The guest's only disk (qapi/block-core.json, query-block); undefined without one. */
 export async function driveOf(qmp: Qmp): Promise<Drive | undefined> {
-  const [first] = (await qmp.execute("query-block")) as readonly BlockInfo[]
-  const { inserted } = first ?? {}
+  const all = (await qmp.execute("query-block")) as readonly BlockInfo[]
+  const { inserted } = all.find(({ inserted }) => !isFlash(inserted?.["node-name"] ?? "")) ?? {}
   const [node, size] = [inserted?.["node-name"], inserted?.image?.["virtual-size"]]
   if (node === undefined || size === undefined) return undefined
   // Of the disk itself QEMU tells the whole chain instead of a path, and only the first 4 KiB of that.

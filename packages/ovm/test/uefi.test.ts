@@ -1,0 +1,52 @@
+import { expect, setDefaultTimeout, test } from "bun:test"
+import { buildUefiDisk, uefiMissing } from "@ovms/testkit/uefi.ts"
+import { until } from "@ovms/testkit/until.ts"
+import { Sandbox } from "./sandbox.ts"
+
+// A program for UEFI that counts its boots in a variable of the firmware.
+
+setDefaultTimeout(240_000)
+
+const skip = uefiMissing || (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+if (skip) console.log(`SKIP packages/ovm/test/uefi.test.ts: ${skip}`)
+
+async function packed(host: Sandbox): Promise<void> {
+  const source = {
+    schemaVersion: 1,
+    name: "test/uefi",
+    diskLayers: [{ path: await buildUefiDisk(), format: "raw" }],
+    resources: { vcpus: 1, memory: 64 << 20 },
+    metadata: { platform: { arch: "x86_64", uefi: true } },
+  }
+  await host.ok(["pack", "-f", await host.file("uefi.json", JSON.stringify(source)), "-t", "uefi:1"])
+}
+
+/** Waits until its console has said `words`. */
+async function said(host: Sandbox, name: string, words: RegExp): Promise<void> {
+  const logs = () => host.ok(["logs", name])
+  await until(`${name} says ${words}`, logs, { is: (text) => words.test(text) })
+}
+
+test.skipIf(Boolean(skip))(
+  "a machine boots by UEFI, and its variables outlive its boots and its snapshots [OVMS-UEF-001, OVMS-UEF-003, OVMS-UEF-005]",
+  async () => {
+    await using host = await Sandbox.create()
+    await packed(host)
+    await host.ok(["run", "-d", "--name", "one", "uefi:1"])
+    await said(host, "one", /UEFI BOOT 1\r?\n[\s\S]*TICK 1\r?\n/)
+    const { snapshot_ref } = await host.json(["snapshot", "one", "--tag", "warm"])
+    expect(snapshot_ref).toStartWith("sha256:")
+    const again = async (name: string) => {
+      await host.ok(["stop", "--time", "0", name])
+      await host.ok(["start", name])
+      await said(host, name, /UEFI BOOT 2\r?\n/)
+      await host.ok(["rm", "--force", name])
+    }
+    await again("one")
+    // The clone goes on from where it was, with variables of its own: those of that moment.
+    await host.ok(["run", "-d", "--name", "clone", "uefi:warm"])
+    await said(host, "clone", /TICK [1-9]\d*\r?\n/)
+    expect(await host.ok(["logs", "clone"])).not.toContain("UEFI BOOT")
+    await again("clone")
+  },
+)
