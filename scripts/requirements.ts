@@ -31,6 +31,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "media-types.md": ["OCI"],
   "disk.md": ["DSK"],
   "pack-source.md": ["SRC"],
+  "import.md": ["IMP"],
   "references.md": ["REF"],
   "runtime-api.md": ["API"],
   "instance-states.md": ["STA"],

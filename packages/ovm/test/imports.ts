@@ -16,6 +16,7 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   ram: ["content"],
   cache: ["content"],
   disk: ["content"],
+  convert: ["disk"],
   network: ["host"],
   vmm: ["disk", "network", "cache"],
   guest: [],
@@ -24,7 +25,7 @@ const BUILDS_ON: Readonly<Record<string, readonly string[]>> = {
   supply: ["signing", "disk"],
   api: ["runtime"],
   compose: ["network", "artifact"],
-  cli: ["api", "supply", "registry-server", "compose"],
+  cli: ["api", "supply", "convert", "registry-server", "compose"],
 }
 
 const SOURCE = "packages/ovm/src/"

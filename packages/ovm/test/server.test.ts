@@ -128,6 +128,9 @@ async function ssh(box: Sandbox, key: string, { hostKey }: Identity, command: st
     is: ({ status }) => status !== NOT_CONNECTED,
     deadlineMs: BOOT_MS,
     everyMs: 500,
+  }).catch(async (error) => {
+    const [said, status] = [await box.ok(["logs", "web"]), await box.ok(["status", "web"])]
+    throw new Error(`${error.message}\n${status}\n${said.slice(-8000)}`)
   })
   expectSuccess(result, ["ssh", command])
   return result.stdout

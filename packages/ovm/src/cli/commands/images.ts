@@ -33,6 +33,16 @@ export const IMAGE_COMMANDS: readonly GroupedEntry[] = [
     load: () => import("./images/load.ts"),
   },
   {
+    name: "import",
+    summary: "Make an image of a disk as other programs have it",
+    load: () => import("./images/import.ts"),
+  },
+  {
+    name: "export",
+    summary: "Write the disk of an image as other programs have it",
+    load: () => import("./images/export.ts"),
+  },
+  {
     name: "tag",
     summary: "Give an image one more name",
     load: () => import("./images/tag.ts"),

@@ -1,7 +1,7 @@
 import { basename, dirname } from "node:path"
 import type { Call } from "../../../content/interfaces.ts"
+import { runTool, type ToolResult, unreadableDisk } from "../../../disk/tool.ts"
 import type { RawDisk } from "./flatten.ts"
-import { runTool, type ToolResult, unreadableDisk } from "./tool.ts"
 import type { Volume } from "./volumes.ts"
 
 const MS = 60_000

@@ -2,9 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Call } from "../../../content/interfaces.ts"
 import { checkChain } from "../../../disk/chain.ts"
+import { chainNode } from "../../../disk/chain-node.ts"
 import { type DiskInfo, inspectDisk } from "../../../disk/inspect.ts"
+import { runTool, unreadableDisk } from "../../../disk/tool.ts"
 import { toOvmError } from "../../../errors.ts"
-import { runTool, unreadableDisk } from "./tool.ts"
 
 /** A layer's own file; base first. */
 export interface LayerFile {
@@ -52,7 +53,7 @@ export async function flatten(
   const remove = () => rm(home, { recursive: true, force: true })
   try {
     const path = join(home, "raw")
-    const args = ["convert", "-O", "raw", `json:${JSON.stringify(nodeOf(infos))}`, path]
+    const args = ["convert", "-O", "raw", `json:${JSON.stringify(chainNode(infos))}`, path]
     const { status } = await runTool("qemu-img", args, LIMITS, call)
     if (status !== 0) throw unreadableDisk("qemu-img could not copy it out of its layers")
     return { path, size, [Symbol.asyncDispose]: remove }
@@ -64,13 +65,4 @@ export async function flatten(
 
 function allocated({ fileSize, qcow2 }: DiskInfo): number {
   return qcow2 ? qcow2.allocatedClusters * qcow2.clusterSize : fileSize
-}
-
-/** As QEMU is given it to run (vmm/qemu/arguments.ts): what a header says of its backing file is not looked at. */
-function nodeOf(infos: readonly DiskInfo[]): object | null {
-  const top = infos.at(-1)
-  if (!top) return null
-  const file = { driver: "file", filename: top.path, "read-only": true }
-  const shared = { driver: top.format, "read-only": true, file }
-  return top.format === "raw" ? shared : { ...shared, backing: nodeOf(infos.slice(0, -1)) }
 }

@@ -1,6 +1,6 @@
 import type { Call } from "../../../content/interfaces.ts"
+import { runTool, unreadableDisk } from "../../../disk/tool.ts"
 import type { RawDisk } from "./flatten.ts"
-import { runTool, unreadableDisk } from "./tool.ts"
 
 /** A part of a disk that may hold a file system. Bytes. */
 export interface Volume {

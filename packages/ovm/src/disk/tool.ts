@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process"
-import { OvmError } from "../../../errors.ts"
+import { OvmError } from "../errors.ts"
 
 /** What a program may use, since what it reads was written by strangers. */
 export interface ToolLimits {
@@ -7,6 +7,8 @@ export interface ToolLimits {
   readonly ms: number
   /** Of standard output, in bytes. */
   readonly output: number
+  /** Of each file that it writes, in bytes. */
+  readonly file?: number
 }
 
 export interface ToolCall {
@@ -42,9 +44,10 @@ export function runTool(
   limits: ToolLimits,
   { signal, cwd }: ToolCall = {},
 ): Promise<ToolResult> {
-  const bounds = [`--as=${MEMORY}`, `--cpu=${Math.ceil(limits.ms / 1000)}`, "--core=0", "--"]
+  const bounds = [`--as=${MEMORY}`, `--cpu=${Math.ceil(limits.ms / 1000)}`, "--core=0"]
+  if (limits.file !== undefined) bounds.push(`--fsize=${limits.file}`)
   return new Promise((resolve, reject) => {
-    const child = spawn("prlimit", [...bounds, name, ...args], {
+    const child = spawn("prlimit", [...bounds, "--", name, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH, LC_ALL: "C" },
       ...(cwd !== undefined && { cwd }),

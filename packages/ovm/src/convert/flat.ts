@@ -1,0 +1,38 @@
+import type { Call } from "../content/interfaces.ts"
+import { chainNode } from "../disk/chain-node.ts"
+import type { ChainFile } from "../disk/chain-reader.ts"
+import { MOST_BYTES, tool } from "./to-qcow2.ts"
+
+/** Formats that a disk can be handed on in, and QEMU's names and options for them. */
+export const FORMATS = {
+  qcow2: ["qcow2", "compat=1.1"],
+  raw: ["raw", ""],
+  vmdk: ["vmdk", "subformat=streamOptimized"],
+  vhd: ["vpc", "subformat=dynamic,force_size=on"],
+  vhdx: ["vhdx", "subformat=dynamic"],
+  vdi: ["vdi", ""],
+} as const satisfies Record<string, readonly [driver: string, options: string]>
+
+export type ExportFormat = keyof typeof FORMATS
+
+const LIMITS = { ms: 6 * 3600_000, output: 1024 * 1024, file: MOST_BYTES }
+
+/**
+ * Writes what a guest would read of `layers`, the lowest first, into the new file `to`. The layers are verified, and
+ * put together as they are to be run: what a header says of its backing file is not looked at. Throws as toQcow2 does.
+ */
+export async function flattenTo(
+  layers: readonly ChainFile[],
+  to: { readonly path: string; readonly format: ExportFormat },
+  call: Call = {},
+): Promise<void> {
+  const [driver, options] = FORMATS[to.format]
+  const chosen = options === "" ? [] : ["-o", options]
+  const source = `json:${JSON.stringify(chainNode(layers))}`
+  await tool(
+    ["convert", "-q", "-O", driver, ...chosen, source, to.path],
+    layers.at(-1)?.path ?? "",
+    LIMITS,
+    call,
+  )
+}

@@ -1,0 +1,47 @@
+import { invalid, withDisk } from "../disk/file.ts"
+import { foreignOf } from "../disk/foreign/foreign.ts"
+import { qcow2Fault } from "./qcow2.ts"
+import { vhdFault } from "./vhd.ts"
+import { vmdkFault } from "./vmdk.ts"
+
+/** Formats of disks that are taken in, by QEMU's names for them. */
+export type SourceFormat = "qcow2" | "raw" | "vmdk" | "vpc" | "vhdx" | "vdi"
+
+/** What a disk may be compressed with. */
+export type Packing = "gzip" | "xz" | "zstd" | "bzip2"
+
+const DISKS: Readonly<Record<string, SourceFormat>> = {
+  "a qcow2 disk": "qcow2",
+  "a VMDK disk": "vmdk",
+  "a VHD disk": "vpc",
+  "a VHDX disk": "vhdx",
+  "a VDI disk": "vdi",
+}
+const PACKED = /^a file compressed with (gzip|xz|zstd|bzip2)$/
+
+const FAULTS: Partial<Readonly<Record<SourceFormat, typeof qcow2Fault>>> = {
+  qcow2: qcow2Fault,
+  vmdk: vmdkFault,
+  vpc: vhdFault,
+}
+
+/**
+ * What the file `path` is by its bytes, whatever it is called (OVMS-IMP-001). Throws OVM_DISK_INVALID for what is no
+ * disk, and for a disk that does not stand alone: whose data, or part of it, is in other files (OVMS-IMP-003).
+ */
+export async function sourceKind(
+  path: string,
+): Promise<{ readonly format: SourceFormat } | { readonly packing: Packing }> {
+  return await withDisk(path, async (disk) => {
+    const found = await foreignOf(disk)
+    const packing = PACKED.exec(found?.name ?? "")?.[1] as Packing | undefined
+    if (packing) return { packing }
+    const format = found ? DISKS[found.name] : "raw"
+    if (!format) throw invalid(path, `is ${found?.name}, and no disk that can be imported`)
+    if (format === "raw" && (disk.size === 0 || disk.size % 512 !== 0))
+      throw invalid(path, `is no disk: it has ${disk.size} bytes, not a positive multiple of 512`)
+    const fault = await FAULTS[format]?.(disk)
+    if (fault !== undefined) throw invalid(path, fault)
+    return { format }
+  })
+}

@@ -1,0 +1,19 @@
+import type { DiskReader } from "../disk/file.ts"
+
+const FOOTER = 512
+const TYPE_AT = 60
+const DIFFERENCING = 4
+const COOKIE = "conectix"
+
+/** Why a VHD disk does not stand alone, or is not whole; undefined if it does. Its footer is the last of it. */
+export async function vhdFault(disk: DiskReader): Promise<string | undefined> {
+  // Old programs wrote 511 bytes of it.
+  for (const length of [FOOTER, FOOTER - 1]) {
+    if (disk.size < length) continue
+    const footer = await disk.read(disk.size - length, length, "its footer")
+    if (Buffer.from(footer.buffer, footer.byteOffset, COOKIE.length).toString("latin1") !== COOKIE) continue
+    const differs = footer.getUint32(TYPE_AT) === DIFFERENCING
+    return differs ? "is what differs from another disk, which has the rest of its data" : undefined
+  }
+  return "is cut off: it has no footer at its end"
+}
