@@ -47,6 +47,18 @@ try() { nc -w 3 $1 $2 -e /bin/true >/dev/null 2>&1 && echo "OVM-TRY $1 $2 open" 
 while :; do for n in $NAMES; do find $n; done; sleep 1; done; } &
 `
 
+/** Tries what a list names, then by an address and a MAC address that are not its own, then as itself again. */
+const LIE = `set -- $(ip route | sed -n 's/^default via \\([0-9.]*\\) dev \\([^ ]*\\).*/\\1 \\2/p'); g=$1 d=$2
+o=$(ip -4 addr show dev $d | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p') m=$(cat /sys/class/net/$d/address)
+from() { ip route replace default via $g dev $d src $1; }
+try() { nc -w 2 $1 ${PORT} -e /bin/true >/dev/null 2>&1 && echo "OVM-$2 open" || echo "OVM-$2 closed"; }
+hw() { ip link set dev $d down; ip link set dev $d address $1; ip link set dev $d up; from $o; }
+{ try ${PUBLIC} PUBLIC; try ${PRIVATE[0]} LISTED
+ip addr add \${g%.*}.250/24 dev $d; from \${g%.*}.250; try ${PRIVATE[0]} OTHER
+hw 02:00:00:00:00:99; try ${PRIVATE[0]} STRANGER
+hw $m; try ${PRIVATE[0]} ITSELF; echo OVM-TRIED; } &
+`
+
 /** A command that succeeds if it can connect. */
 function connect(address: string, port = 80): readonly string[] {
   return ["timeout", "5", "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`]
@@ -108,6 +120,7 @@ describe.skipIf(Boolean(skip))("networks that machines share", () => {
       "db db.ovm.internal",
       reach.map((address) => `${address}:${PORT}`),
     )
+    await packNetGuest(box, "liar:1", LIE)
     startDaemon()
   })
   afterAll(async () => {
@@ -171,7 +184,16 @@ machines:
     await box.fails(["run", "-d", "--network", "nothing", "db:1"], "OVM_NETWORK_UNKNOWN", ["nothing"])
     const joining = ["run", "-d", "--network", "lab"]
     await box.fails([...joining, "-p", "80", "db:1"], "OVM_UNSUPPORTED", ["network.ports", "--network user"])
-    await box.fails([...joining, "--outbound", "off", "db:1"], "OVM_UNSUPPORTED", ["--internal"])
+    await box.ok(["network", "create", "--internal", "shut"])
+    const listing = ["run", "-d", "--allow-outbound", "198.51.100.0/24", "--network"]
+    await box.fails([...listing, "shut", "db:1"], "OVM_UNSUPPORTED", ["network.allow", "shut"])
+    await box.ok(["network", "rm", "shut"])
+    await box.fails([...listing, "lab", "--outbound", "off", "db:1"], "OVM_REQUEST_INVALID", [
+      "network.allow",
+    ])
+    await box.fails([...joining, "--allow-outbound", "nothing.invalid", "db:1"], "OVM_UNSUPPORTED", [
+      "nothing.invalid",
+    ])
     onHost("ip", "route", "add", "10.211.0.0/16", "dev", "near")
     await box.fails(["network", "create", "o", "--subnet", "10.211.9.0/24"], "OVM_SUBNET_IN_USE", [
       "10.211.0.0/16",
@@ -229,6 +251,23 @@ machines:
     expect((await other.json(["network", "ls"])).networks).toEqual([])
     expect(existsSync(join(other.home, "networks"))).toBe(false)
     expect(interfaces()).toEqual([])
+  })
+
+  // OVMS-NET-020, OVMS-NET-021, OVMS-NET-023
+  test("a machine with a list reaches what is on it, as itself alone, and one without a way out nothing", async () => {
+    await box.ok(["network", "create", "listed"])
+    const joining = ["--network", "listed"]
+    const list = `${PRIVATE[0]}:${PORT}`
+    const liar = await run("--name", "liar", ...joining, "--allow-outbound", list, "liar:1")
+    expect(await networkOf(liar)).toMatchObject({ mode: "bridge", outbound: true, allow: [list] })
+    const shut = await run("--name", "shut", ...joining, "--outbound", "off", "liar:1")
+    expect(await networkOf(shut)).toMatchObject({ mode: "bridge", outbound: false })
+    const [said, nothing] = [await tried(liar), await tried(shut)]
+    for (const words of ["PUBLIC closed", "LISTED open", "OTHER closed", "STRANGER closed", "ITSELF open"])
+      expect(said).toContain(`OVM-${words}`)
+    expect(nothing).not.toContain(" open")
+    await box.ok(["rm", "--force", "liar", "shut"])
+    await box.ok(["network", "rm", "listed"])
   })
 
   // OVMS-NET-004, OVMS-NET-005, OVMS-NET-006, OVMS-NET-007, OVMS-NET-008, OVMS-NET-009, OVMS-NET-011, OVMS-NET-012,

@@ -18,7 +18,8 @@ export async function allowedNetworks(entries: readonly string[]): Promise<reado
   return (await Promise.all(entries.map(networksOf))).flat()
 }
 
-async function networksOf(entry: string): Promise<readonly AllowedNetwork[]> {
+/** Those of one entry. */
+export async function networksOf(entry: string): Promise<readonly AllowedNetwork[]> {
   const { what, port } = split(entry)
   const ported = (network: string) => ({ network, ...(port !== undefined && { port }) })
   const [address = "", prefix = ""] = what.split("/")

@@ -27,10 +27,17 @@ const EVERYTHING: readonly AllowedNetwork[] = [{ network: "0.0.0.0/0" }, { netwo
 /** The rules of a guest that may connect to `allowed`, or to whatever is public, and to this host's resolvers. */
 export function outboundRules(allowed = EVERYTHING): readonly OutboundRule[] {
   return [
-    ...allowed.map((one) => ({ ...one, open: true })),
-    ...[...NOT_PUBLIC, ...ownAddresses()].map((network) => ({ open: false, network })),
+    ...reachRules(allowed),
     ...resolvers().map((address) => ({ open: true, network: single(address), port: 53 })),
   ].flatMap(translated)
+}
+
+/** The same without the resolvers, and without what IPv4 is called within IPv6. */
+export function reachRules(allowed: readonly AllowedNetwork[]): readonly OutboundRule[] {
+  return [
+    ...allowed.map((one) => ({ ...one, open: true })),
+    ...[...NOT_PUBLIC, ...ownAddresses()].map((network) => ({ open: false, network })),
+  ]
 }
 
 /** Whether the network is within one that is closed unless it is allowed; as ADDRESS/PREFIX. */

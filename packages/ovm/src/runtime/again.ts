@@ -172,7 +172,7 @@ export async function planAgain(
     const network = !info.network
       ? await newNetwork(overrides, manifest, defaults, context.chosenPorts)
       : info.network.mode === "bridge"
-        ? context.addresses.again(info.network)
+        ? await context.addresses.again(id, info.network)
         : await sameNetwork(info.network, overrides)
     const written = await opened.overlays(lineage.overlays, call)
     const layers = [...opened.image.layers, ...written]

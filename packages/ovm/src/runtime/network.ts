@@ -154,6 +154,7 @@ export function shownNetwork({ network }: LaunchPlan): Shown {
   if (!network) return { mode: "none" }
   const { mode, mac, outbound, allow, forwards, bridge } = network
   if (mode === "none") return { mode, mac }
-  if (bridge) return { mode, name: bridge.name, mac, address: bridge.address, outbound }
-  return { mode, mac, outbound, ...(allow && { allow: [...allow] }), ports: [...forwards] }
+  const words = allow && { allow: [...allow] }
+  if (bridge) return { mode, name: bridge.name, mac, address: bridge.address, outbound, ...words }
+  return { mode, mac, outbound, ...words, ports: [...forwards] }
 }

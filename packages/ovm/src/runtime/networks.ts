@@ -16,6 +16,7 @@ import {
 } from "../network/named/subnet.ts"
 import type { Instance } from "./instance.ts"
 import type { Network, NetworkRequest } from "./interfaces.ts"
+import { NetworkReach } from "./network-reach.ts"
 import { type NetworkRecord, NetworkRecords } from "./network-records.ts"
 import { hasEnded } from "./states.ts"
 
@@ -41,6 +42,8 @@ export class Networks {
   /** What makes and removes them does so one after the other: two are not to have one subnet. */
   readonly #inTurn = limiter(1)
   #looking: NodeJS.Timeout | undefined
+  /** What the machines in them may connect to. */
+  readonly reach: NetworkReach
 
   constructor(
     root: string,
@@ -48,6 +51,7 @@ export class Networks {
     private readonly log: Log,
   ) {
     this.#records = new NetworkRecords(join(root, "networks"))
+    this.reach = new NetworkReach(instances)
   }
 
   /** Knows again what is on record, before instances are taken over. */
@@ -59,7 +63,13 @@ export class Networks {
 
   /** Makes what is missing of them, as after the host's start, and looks after them from now on (OVMS-NET-015). */
   begin(): void {
-    for (const known of this.#known.values()) void this.#mend(known, () => known.host.renew(this.#of(known)))
+    // Until names are resolved, the rules stay as the last runtime has left them.
+    const resolved = this.reach.renew()
+    for (const known of this.#known.values())
+      void this.#mend(known, async () => {
+        await resolved
+        await known.host.renew(this.#of(known))
+      })
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
@@ -146,11 +156,12 @@ export class Networks {
   }
 
   #of({ record: { name } }: Known): () => readonly NetworkMember[] {
-    return () => this.usersOf(name).flatMap((instance) => memberOf(instance) ?? [])
+    return () => this.usersOf(name).flatMap((instance) => memberOf(instance, this.reach) ?? [])
   }
 
   #look(): void {
-    // Also of one that lacks nothing: a start that failed has told nobody.
+    void this.reach.renew()
+    // Also of one that lacks nothing: a start that failed has told nobody, and names stand for others by now.
     for (const known of this.#known.values()) void this.#mend(known, () => known.host.serve(this.#of(known)))
   }
 
@@ -213,9 +224,11 @@ export class Networks {
 }
 
 /** What others know of it, as long as it has not ended. */
-function memberOf({ info: { name, network, state } }: Instance): NetworkMember | undefined {
+function memberOf(instance: Instance, all: NetworkReach): NetworkMember | undefined {
+  const { name, network, state } = instance.info
   if (hasEnded(state) || network?.mac === undefined || network.address === undefined) return undefined
-  return { name, mac: network.mac, address: network.address }
+  const reach = all.of(instance)
+  return { name, mac: network.mac, address: network.address, ...(reach && { reach }) }
 }
 
 function inUse(name: string, why: string, detail: Record<string, unknown>): OvmError {

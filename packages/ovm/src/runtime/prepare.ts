@@ -47,7 +47,7 @@ async function plan(
   const network =
     name === undefined
       ? await newNetwork(overrides, opened.image.manifest, defaults, context.chosenPorts)
-      : context.addresses.join(wanted.id, name, others)
+      : await context.addresses.join(wanted.id, name, others)
   const request = { ...wanted, network, shares: await planShares(overrides, context.root) }
   const { fit, warnings } = await chooseSnapshot(context, request, opened, call)
   const offered = nothingOffered(overrides, opened.image.manifest)

@@ -9,6 +9,8 @@ import type { Networks } from "./networks.ts"
 type Shown = NonNullable<InstanceInfo["network"]>
 type Wanted = NonNullable<Overrides["network"]>
 
+type Own = Pick<NetworkPlan, "mac" | "outbound" | "allow"> & { readonly address: string }
+
 /** Addresses that machines in the network are given. */
 export class Addresses {
   /** By instance: what its status does not say yet. */
@@ -23,8 +25,13 @@ export class Addresses {
    * The network of the instance `id`, which is to be in the one that `wanted` names: there, and with an address that is
    * nobody else's. Throws OVM_REQUEST_INVALID, OVM_UNSUPPORTED, OVM_NETWORK_UNKNOWN, OVM_TOO_MANY.
    */
-  join(id: string, name: string, wanted: Wanted): NetworkPlan {
+  async join(id: string, name: string, wanted: Wanted): Promise<NetworkPlan> {
     refuseOthers(wanted)
+    const { outbound = true, allow } = wanted
+    const { internal } = this.networks.get(name).record
+    if (allow && (internal || !outbound)) throw leadsNowhere(name, internal)
+    if (allow) await this.networks.reach.begin(id, allow)
+    // Nobody else is given one in between.
     const { record } = this.networks.get(name)
     const taken = this.#taken(name, id)
     const address = freeAddress(record.subnet, taken)
@@ -34,18 +41,25 @@ export class Addresses {
         `every address of the network ${name} is taken (${subnetText(record.subnet)})`,
       )
     this.#given.set(id, { network: name, address })
-    return this.#plan(name, { address, mac: randomMac() })
+    const way = { outbound: outbound && !internal, ...(allow && { allow }) }
+    return this.#plan(name, { address, mac: randomMac(), ...way })
   }
 
   /** The network of one that is started again, as its status has it (OVMS-NET-012). Throws OVM_NETWORK_UNKNOWN. */
-  again({ name = "", address = "", mac = randomMac() }: Shown): NetworkPlan {
-    return this.#plan(name, { address, mac })
+  async again(
+    id: string,
+    { name = "", address = "", mac = randomMac(), ...had }: Shown,
+  ): Promise<NetworkPlan> {
+    const { outbound = true, allow } = had
+    this.networks.get(name)
+    if (allow) await this.networks.reach.begin(id, allow)
+    return this.#plan(name, { address, mac, outbound, ...(allow && { allow }) })
   }
 
-  #plan(name: string, { address, mac }: { readonly address: string; readonly mac: string }): NetworkPlan {
+  #plan(name: string, { address, ...own }: Own): NetworkPlan {
     const { record } = this.networks.get(name)
     const bridge = { name, interface: record.interface, address }
-    return { mode: "bridge", mac, forwards: [], outbound: !record.internal, bridge }
+    return { ...own, mode: "bridge", forwards: [], bridge }
   }
 
   #taken(name: string, id: string): ReadonlySet<string> {
@@ -57,7 +71,7 @@ export class Addresses {
 }
 
 /** What a network of the host does not do for one of its machines (OVMS-NET-010). */
-function refuseOthers({ mode, ports = [], offered, outbound, allow }: Wanted): void {
+function refuseOthers({ mode, ports = [], offered }: Wanted): void {
   if (mode !== undefined)
     throw new OvmError(
       "OVM_REQUEST_INVALID",
@@ -68,11 +82,20 @@ function refuseOthers({ mode, ports = [], offered, outbound, allow }: Wanted): v
     )
   const inside =
     "the machine is reached by its own address from this host, and by its name from the network's others"
-  const whole = "ovm network create --internal makes a network that nothing leads out of"
   if (ports.length > 0) throw unsupported("ports", inside)
   if (offered) throw unsupported("offered", inside)
-  if (outbound === false) throw unsupported("outbound", whole)
-  if (allow) throw unsupported("allow", whole)
+}
+
+function leadsNowhere(name: string, internal: boolean): OvmError {
+  if (internal)
+    return new OvmError("OVM_UNSUPPORTED", `network.allow: nothing leads out of the network ${name}`, {
+      detail: [{ pointer: "network/allow", reason: "the network is internal" }],
+      hint: "leave out the list, or name a network that was made without --internal",
+    })
+  return new OvmError("OVM_REQUEST_INVALID", "network.allow: the guest is to connect to nothing", {
+    detail: { requirement: "OVMS-API-260" },
+    hint: "leave out either the list, or --outbound off",
+  })
 }
 
 function unsupported(what: string, instead: string): OvmError {

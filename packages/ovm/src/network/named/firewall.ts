@@ -1,30 +1,46 @@
 import { isIPv4 } from "node:net"
-import { outboundRules } from "../rules.ts"
-import type { NamedNetwork } from "./named-network.ts"
+import { type OutboundRule, outboundRules, reachRules } from "../rules.ts"
+import { boundText } from "./bound.ts"
+import type { NamedNetwork, NetworkMember } from "./named-network.ts"
 import { runProgram } from "./programs.ts"
 import { gatewayOf, subnetText } from "./subnet.ts"
 
 /**
- * Puts the rules of a network in the place of what there is of them, at once: a table of its own, which nobody else's
+ * Puts the rules of a network in the place of what there is of them, at once: tables of its own, which nobody else's
  * rules are in. They are there before the bridge is. Throws OVM_HOST_FAILED.
  */
-export async function makeRules(network: NamedNetwork): Promise<void> {
-  await runProgram("nft", ["-f", "-"], rulesText(network))
+export async function makeRules(rules: string): Promise<void> {
+  await runProgram("nft", ["-f", "-"], rules)
 }
 
 /** Throws OVM_HOST_FAILED. */
 export async function removeRules({ interface: name }: Pick<NamedNetwork, "interface">): Promise<void> {
-  // Without the first word it would be an error where there is none.
-  await runProgram("nft", ["-f", "-"], `add table inet ${name}\ndelete table inet ${name}\n`)
+  await runProgram("nft", ["-f", "-"], `${withoutTables(name).join("\n")}\n`)
 }
 
-/** What machines may send, and who may send to them (spec/networks.md). Exported for its test. */
-export function rulesText({ interface: name, subnet, internal }: NamedNetwork): string {
+/** It would be an error to delete one that is not there. */
+function withoutTables(name: string): readonly string[] {
+  return ["inet", "bridge"].flatMap((family) => [
+    `add table ${family} ${name}`,
+    `delete table ${family} ${name}`,
+  ])
+}
+
+/** What machines may send, and who may send to them (spec/networks.md). */
+export function rulesText(network: NamedNetwork, members: readonly NetworkMember[] = []): string {
+  const { interface: name, subnet, internal } = network
   const closed = outboundRules().flatMap(({ open, network }) => (!open && isV4(network) ? [network] : []))
   const host = gatewayOf(subnet)
+  const bound = internal ? [] : members.filter(({ reach }) => reach)
   const out = internal
     ? ["drop"]
-    : [`ip saddr != ${subnetText(subnet)} drop`, "ip daddr @closed drop", "meta nfproto ipv6 drop", "accept"]
+    : [
+        `ip saddr != ${subnetText(subnet)} drop`,
+        ...bound.map(({ address }) => `ip saddr ${address} goto ${chainOf(address)}`),
+        "ip daddr @closed drop",
+        "meta nfproto ipv6 drop",
+        "accept",
+      ]
   const chains: Readonly<Record<string, readonly string[]>> = {
     input: [
       "type filter hook input priority filter; policy accept;",
@@ -52,15 +68,34 @@ export function rulesText({ interface: name, subnet, internal }: NamedNetwork): 
   }
   // A chain is there before another one jumps to it.
   const order = ["out", "input", "forward", "leave"].filter((chain) => chains[chain])
+  const own = bound.map(
+    ({ address, reach = [] }) => [chainOf(address), reachText(reachRules(reach))] as const,
+  )
+  const all = [...own, ...order.map((chain) => [chain, chains[chain] ?? []] as const)]
   return [
-    `add table inet ${name}`,
-    `delete table inet ${name}`,
+    ...withoutTables(name),
     `table inet ${name} {`,
     `set closed { type ipv4_addr; flags interval; auto-merge; elements = { ${closed.join(", ")} }; }`,
-    ...order.flatMap((chain) => [`chain ${chain} {`, ...(chains[chain] ?? []), "}"]),
+    ...all.flatMap(([chain, rules]) => [`chain ${chain} {`, ...rules, "}"]),
     "}",
+    ...boundText(network, members),
     "",
   ].join("\n")
+}
+
+const chainOf = (address: string): string => `from_${address.replaceAll(".", "_")}`
+
+/** The longest prefix first, and of one length what is open: the first one that an address is in decides. */
+function reachText(rules: readonly OutboundRule[]): readonly string[] {
+  const bits = ({ network }: OutboundRule) => Number(network.split("/")[1])
+  const sorted = rules
+    .filter(({ network }) => isV4(network))
+    .toSorted((one, other) => bits(other) - bits(one) || Number(other.open) - Number(one.open))
+  const lines = sorted.map(({ open, network, port }) => {
+    const to = port === undefined ? "" : ` meta l4proto { tcp, udp } th dport ${port}`
+    return `ip daddr ${network}${to} ${open ? "accept" : "drop"}`
+  })
+  return [...new Set(lines), "drop"]
 }
 
 function isV4(network: string): boolean {

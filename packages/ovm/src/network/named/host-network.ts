@@ -1,12 +1,14 @@
 import { isThere, letForward, makeBridge, portsOf, removeBridge } from "./bridge.ts"
 import { NameServer } from "./dns.ts"
-import { makeRules, removeRules } from "./firewall.ts"
+import { makeRules, removeRules, rulesText } from "./firewall.ts"
 import type { NamedNetwork, NetworkMember } from "./named-network.ts"
 
 /** What the host has of a network: rules, a bridge, and who serves its machines. */
 export class HostNetwork {
   readonly #network: NamedNetwork
   readonly #server: NameServer
+  /** Of its rules, as this process has made them last. */
+  #rules = ""
   /** One after the other: what is asked of it changes the same things. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -23,16 +25,19 @@ export class HostNetwork {
   /** Makes what is missing, and has it serve `members`, as they are then. Throws OVM_HOST_FAILED, OVM_UNSUPPORTED. */
   async serve(members: () => readonly NetworkMember[]): Promise<void> {
     await this.#inTurn(async () => {
-      if (!isThere(this.#network.interface)) await this.#make()
-      await this.#server.serve(members())
+      const all = members()
+      if (!isThere(this.#network.interface)) await this.#make(all)
+      else await this.#makeRules(all)
+      await this.#server.serve(all)
     })
   }
 
   /** Puts its rules, and all else that the host has of it, in order: what another version has made may differ. */
   async renew(members: () => readonly NetworkMember[]): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#make()
-      await this.#server.serve(members())
+      const all = members()
+      await this.#make(all)
+      await this.#server.serve(all)
     })
   }
 
@@ -49,10 +54,19 @@ export class HostNetwork {
     })
   }
 
-  async #make(): Promise<void> {
-    await makeRules(this.#network)
+  async #make(members: readonly NetworkMember[]): Promise<void> {
+    // Whoever has ended the one may have ended the other.
+    this.#rules = ""
+    await this.#makeRules(members)
     if (!this.#network.internal) letForward()
     await makeBridge(this.#network)
+  }
+
+  async #makeRules(members: readonly NetworkMember[]): Promise<void> {
+    const rules = rulesText(this.#network, members)
+    if (rules === this.#rules) return
+    await makeRules(rules)
+    this.#rules = rules
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {

@@ -1,3 +1,4 @@
+import type { AllowedNetwork } from "../rules.ts"
 import type { Subnet } from "./subnet.ts"
 
 /** A network of this host that machines share, as the parts of it on the host are made. */
@@ -14,6 +15,8 @@ export interface NetworkMember {
   readonly name: string
   readonly mac: string
   readonly address: string
+  /** All that it may connect to outside the network; absent: whatever is public. */
+  readonly reach?: readonly AllowedNetwork[]
 }
 
 /** A name for a new one: nobody else has it, so that whatever bears it is ours. At most 15 characters. */

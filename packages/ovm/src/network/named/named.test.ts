@@ -91,6 +91,33 @@ test("the rules close what is private before they open anything, and all of an i
   expect(internal).toContain("chain out {\ndrop\n}")
 })
 
+// OVMS-NET-020, OVMS-NET-021
+test("of a machine with a list, the network with the longest prefix decides, and what is on no list is closed", () => {
+  const network = { interface: "ovm-0badcafe", subnet: known("10.210.3.0/24"), internal: false }
+  const member = { name: "a", mac: "02:00:00:00:00:01", address: "10.210.3.2" }
+  const reach = [
+    { network: "0.0.0.0/0" },
+    { network: "10.9.0.0/16", port: 443 },
+    { network: "2001:db8::/32" },
+  ]
+  const text = rulesText(network, [
+    { ...member, reach },
+    { ...member, address: "10.210.3.3", reach: [] },
+  ])
+  const chain = (address: string) =>
+    text.split(`chain from_${address} {\n`)[1]?.split("\n}")[0]?.split("\n") ?? []
+  const [own, none] = [chain("10_210_3_2"), chain("10_210_3_3")]
+  const at = (line: string) => own.indexOf(line)
+  expect(at("ip daddr 10.9.0.0/16 meta l4proto { tcp, udp } th dport 443 accept")).toBeGreaterThanOrEqual(0)
+  expect(at("ip daddr 10.9.0.0/16 meta l4proto { tcp, udp } th dport 443 accept")).toBeLessThan(
+    at("ip daddr 10.0.0.0/8 drop"),
+  )
+  expect(at("ip daddr 10.0.0.0/8 drop")).toBeLessThan(at("ip daddr 0.0.0.0/0 accept"))
+  expect(own.at(-1)).toBe("drop")
+  expect(none.filter((line) => line.endsWith("accept"))).toEqual([])
+  expect(text).not.toContain("2001:db8")
+})
+
 // OVMS-NET-003
 test("who may not change the host's network is told so", () => {
   const restore = withoutNetworkRights()

@@ -39,14 +39,14 @@ export class TapLink implements MachineLink {
 
   /**
    * Joins it to the bridge, which sends there what is for `mac`, and learns nothing from what comes from there: nobody
-   * gets another one's frames by saying its address. Throws OVM_HOST_FAILED.
+   * gets another one's frames by saying its address, nor is let through with another one's. Throws OVM_HOST_FAILED.
    */
   async start({ mac }: Pick<Connected, "mac">): Promise<void> {
     const name = this.#name
     await runProgram("ip", ["link", "set", "dev", name, "addrgenmode", "none"])
     await runProgram("ip", ["link", "set", "dev", name, "master", this.#bridge])
-    await runProgram("bridge", ["link", "set", "dev", name, "learning", "off"])
     await runProgram("bridge", ["fdb", "replace", mac, "dev", name, "master", "static"])
+    await runProgram("bridge", ["link", "set", "dev", name, "learning", "off", "locked", "on"])
     await runProgram("ip", ["link", "set", "dev", name, "up"])
   }
 
