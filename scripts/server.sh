@@ -42,7 +42,7 @@ quietly mmdebstrap --variant=minbase --include="$(echo $boots $serves | tr ' ' ,
 # What a server in a machine has no use for, and who it is: made at the first boot of each machine.
 chroot "$tree" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
   e2scrub_reap.service fstrim.timer getty@tty1.service systemd-binfmt.service systemd-networkd-wait-online.service
-chroot "$tree" systemctl -q enable who-am-i systemd-networkd systemd-resolved
+chroot "$tree" systemctl -q enable who-am-i what-is-up.timer systemd-networkd systemd-resolved
 rm -f "$tree"/etc/ssh/ssh_host_* "$tree/var/lib/dbus/machine-id" "$tree"/var/cache/apt/*.bin
 : >"$tree/etc/machine-id"
 echo debian >"$tree/etc/hostname"
