@@ -24,6 +24,7 @@ interface Source {
 const FIRST = [
   "getting-started.md",
   "building-a-disk.md",
+  "importing.md",
   "network.md",
   "disks.md",
   "exec.md",
