@@ -23,6 +23,7 @@ machines:
     image: steady:1
     network: none
     labels: { tier: front }
+    standby_after: 1h
     depends_on:
       db: { condition: service_started }
       migrate: { condition: service_completed_successfully }
@@ -85,7 +86,9 @@ describe.skipIf(Boolean(skip))("several machines from a file", () => {
     const at = (what: string) => order.indexOf(`shop-${what}`)
     expect(at("db running")).toBeLessThan(at("migrate starting"))
     expect(at("migrate stopped")).toBeLessThan(at("web starting"))
-    expect((await box.json(["status", "shop-web"])).labels).toMatchObject({
+    const { labels, standby_after } = await box.json(["status", "shop-web"])
+    expect(standby_after).toBe(3_600_000)
+    expect(labels).toMatchObject({
       tier: "front",
       "org.ovms.compose.project": "shop",
       "org.ovms.compose.machine": "web",

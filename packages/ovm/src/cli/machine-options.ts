@@ -1,6 +1,6 @@
 import { resolve } from "node:path"
 import type { Command } from "commander"
-import { durationOf } from "../compose/duration.ts"
+import { durationOf, isIdleTime } from "../compose/duration.ts"
 import { OvmError } from "../errors.ts"
 import { parseForward, type WantedForward } from "../network/forward.ts"
 import { isPath } from "../registry/reference.ts"
@@ -117,7 +117,7 @@ function parsePolicy(text: string): string {
 
 function parseIdle(text: string): number {
   const ms = /^(\d{1,9}(ms|s|m|h))+$/.test(text) ? durationOf(text) : Number.NaN
-  if (ms >= 1000 && ms <= 2_592_000_000) return ms
+  if (isIdleTime(ms)) return ms
   throw new OvmError("OVM_USAGE", `--standby-after: ${JSON.stringify(text)} is not a time from 1s to 720h`, {
     hint: "30s, 10m, 1h30m",
   })

@@ -7,3 +7,8 @@ export function durationOf(text: string): number {
     0,
   )
 }
+
+/** From one second to 30 days, as a machine on standby takes it (OVMS-API-490). */
+export function isIdleTime(ms: number): boolean {
+  return ms >= 1000 && ms <= 2_592_000_000
+}

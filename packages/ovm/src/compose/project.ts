@@ -34,6 +34,7 @@ export interface MachineEntry {
   readonly user?: string | number
   readonly working_dir?: string
   readonly restart?: string
+  readonly standby_after?: string
   readonly agent?: boolean
   readonly resume?: boolean
   readonly read_only?: boolean

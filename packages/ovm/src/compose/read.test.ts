@@ -259,3 +259,32 @@ test("files of variables, durations, orders", () => {
     ),
   ).toEqual({ cycle: ["b", "b"] })
 })
+
+test("a machine that is put on standby says when, and has nothing that keeps it from that", async () => {
+  const project = await read(
+    machines("web: { image: a:1, standby_after: 1h30m, ports: [80], restart: always }"),
+  )
+  expect(project.machines.web?.standby_after).toBe("1h30m")
+  const found = await faults(`volumes: { data: { size: 1GiB } }
+networks: { back: {} }
+machines:
+  a: { image: a:1, standby_after: 999ms }
+  b: { image: a:1, standby_after: 721h }
+  c: { image: a:1, standby_after: 1m, volumes: [data] }
+  d: { image: a:1, standby_after: 1m, networks: [back] }
+  e: { image: a:1, standby_after: 1m, command: sleep 1 }
+  f: { image: a:1, standby_after: 1m, volumes: [./src:/src] }
+`)
+  const never = (name: string, line: number, what: string) =>
+    `${line} /machines/${name}/standby_after a machine with ${what} is not put on standby`
+  expect(found).toEqual([
+    "4 /machines/a/standby_after it is not a time from 1s to 720h",
+    "5 /machines/b/standby_after it is not a time from 1s to 720h",
+    never("c", 6, "volumes"),
+    never("d", 7, "a network that machines share"),
+    never("e", 8, "a command of its own"),
+    never("f", 9, "volumes"),
+  ])
+  expect(await faults(machines("web: { image: a:1, standby_after: soon }"))).toHaveLength(1)
+  expect(await faults(machines("web: { image: a:1, standby_after: 60 }"))).toHaveLength(1)
+})

@@ -2,6 +2,7 @@ import { pointerToken } from "../artifact/json.ts"
 import { OvmError } from "../errors.ts"
 import { hostSide, parseForward, type WantedForward } from "../network/forward.ts"
 import { type Attached, parseVolume } from "../volume-text.ts"
+import { durationOf, isIdleTime } from "./duration.ts"
 import { nearest } from "./nearest.ts"
 import { inOrder } from "./order.ts"
 import { dependenciesOf, type MachineEntry, ownName, PROBES, type ProjectFile } from "./project.ts"
@@ -22,6 +23,7 @@ export function checkReferences(file: ProjectFile, project: string, tell: Tell):
     checkHealth(machine, portsOf(machine, tellOf), tellOf)
     checkConfig(machine, tellOf)
     checkCommand(machine, tellOf)
+    checkStandby(machine, tellOf)
   }
   checkTwice(machines, tell)
   const needs = Object.entries(machines).map(([name, one]) => [name, dependenciesOf(one).keys()] as const)
@@ -167,6 +169,17 @@ function checkCommand(machine: MachineEntry, tell: Tell): void {
       tell(`/${key}`, "it is of a command, and the machine has none")
   if (command !== undefined && agent === false)
     tell("/command", "it is run by the agent that the machine is to have none of")
+}
+
+/** What would be refused when it is started (OVMS-STA-068). */
+function checkStandby({ standby_after, volumes = [], networks, command }: MachineEntry, tell: Tell): void {
+  if (standby_after === undefined) return
+  if (!isIdleTime(durationOf(standby_after))) tell("/standby_after", "it is not a time from 1s to 720h")
+  const what =
+    (volumes.length > 0 && "volumes") ||
+    (networks && "a network that machines share") ||
+    (command !== undefined && "a command of its own")
+  if (what) tell("/standby_after", `a machine with ${what} is not put on standby`)
 }
 
 function absent(what: string, name: string, known: object): string {

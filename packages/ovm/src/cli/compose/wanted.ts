@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { resolve } from "node:path"
 import { pointerToken } from "../../artifact/json.ts"
+import { durationOf } from "../../compose/duration.ts"
 import {
   commandOf,
   dependenciesOf,
@@ -107,6 +108,7 @@ function optionsOf(project: Project, entry: MachineEntry, at: string): MachineOp
     ignition: path(config.ignition),
     exec: mainCommandOf(project, entry, at),
     restart: entry.restart,
+    standbyAfter: entry.standby_after === undefined ? undefined : durationOf(entry.standby_after),
     agent: entry.agent,
     resume: entry.resume,
     readOnly: entry.read_only,

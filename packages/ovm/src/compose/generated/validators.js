@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const machines = validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false,"required":["machines"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9_-]{0,30}$"},"machines":{"type":"object","minProperties":1,"maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":"object","additionalProperties":false,"required":["image"],"properties":{"image":{"type":"string","minLength":1,"maxLength":4096},"pull_policy":{"enum":["missing","always","never"]},"resources":{"type":"object","additionalProperties":false,"properties":{"cpus":{"type":"integer","minimum":1,"maximum":255},"cpu_quota":{"type":"number","minimum":0.01,"maximum":255},"memory":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"disk_size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"}}},"ports":{"type":"array","maxItems":64,"items":{"type":["string","integer"],"maxLength":100}},"volumes":{"type":"array","maxItems":32,"items":{"type":"string","maxLength":8192}},"network":{"type":["string","object"],"pattern":"^(user|none)$","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}}}},"networks":{"type":"array","minItems":1,"maxItems":1,"items":{"type":"string","maxLength":100}},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253},"ssh_keys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":4096}},"ssh_user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"},"user_data":{"type":"string","minLength":1,"maxLength":4096},"meta_data":{"type":"string","minLength":1,"maxLength":4096},"network_config":{"type":"string","minLength":1,"maxLength":4096},"ignition":{"type":"string","minLength":1,"maxLength":4096}}},"command":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000}},"environment":{"type":["array","object"],"maxItems":1024,"items":{"type":"string","pattern":"^[^=]","maxLength":60000},"maxProperties":1024,"propertyNames":{"pattern":"^[^=]+$"},"additionalProperties":{"type":["string","number","boolean","null"],"maxLength":60000}},"user":{"type":["string","integer"],"minLength":1,"maxLength":255,"minimum":0},"working_dir":{"type":"string","minLength":1,"maxLength":4096},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"standby_after":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"agent":{"type":"boolean"},"resume":{"type":"boolean"},"read_only":{"type":"boolean"},"args":{"type":"string","maxLength":2047},"vmm":{"type":"string","maxLength":32},"labels":{"type":"object","maxProperties":32,"additionalProperties":{"type":["string","number","boolean"],"maxLength":4096}},"depends_on":{"type":["array","object"],"maxItems":64,"items":{"type":"string","maxLength":100},"additionalProperties":{"type":"object","additionalProperties":false,"properties":{"condition":{"enum":["service_started","service_healthy","service_completed_successfully"]}}}},"healthcheck":{"type":"object","additionalProperties":false,"properties":{"tcp":{"type":"integer","minimum":1,"maximum":65535},"http":{"type":"object","additionalProperties":false,"required":["port"],"properties":{"port":{"type":"integer","minimum":1,"maximum":65535},"path":{"type":"string","pattern":"^/[!-~]*$","maxLength":2000}}},"exec":{"type":["string","array"],"minLength":1,"minItems":1,"maxItems":256,"items":{"type":"string"}},"log":{"type":"string","minLength":1,"maxLength":1000},"ready":{"const":true},"interval":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"timeout":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"start_period":{"type":"string","pattern":"^([0-9]{1,6}(ms|s|m|h))+$"},"retries":{"type":"integer","minimum":1,"maximum":1000}}}}}},"volumes":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"size":{"type":"string","pattern":"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}},"networks":{"type":"object","maxProperties":16,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},"additionalProperties":{"type":["object","null"],"additionalProperties":false,"properties":{"internal":{"type":"boolean"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"external":{"type":"boolean"}}}}}};
 const pattern4 = new RegExp("^[a-z0-9][a-z0-9_-]{0,30}$", "u");
 const pattern5 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$", "u");
 const pattern6 = new RegExp("^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$", "u");
@@ -15,10 +15,10 @@ const pattern9 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
 const pattern10 = new RegExp("^[^=]", "u");
 const pattern11 = new RegExp("^[^=]+$", "u");
 const pattern12 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
-const pattern13 = new RegExp("^/[!-~]*$", "u");
-const pattern14 = new RegExp("^([0-9]{1,6}(ms|s|m|h))+$", "u");
-const pattern19 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern21 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
+const pattern13 = new RegExp("^([0-9]{1,6}(ms|s|m|h))+$", "u");
+const pattern14 = new RegExp("^/[!-~]*$", "u");
+const pattern20 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern22 = new RegExp("^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
 const func1 = Object.prototype.hasOwnProperty;
 const func2 = ucs2length;
 
@@ -1219,9 +1219,11 @@ vErrors.push(err96);
 errors++;
 }
 }
-if(data2.agent !== undefined){
-if(typeof data2.agent !== "boolean"){
-const err97 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/agent",schemaPath:"#/properties/machines/additionalProperties/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data2.standby_after !== undefined){
+let data38 = data2.standby_after;
+if(typeof data38 === "string"){
+if(!pattern13.test(data38)){
+const err97 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/standby_after",schemaPath:"#/properties/machines/additionalProperties/properties/standby_after/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1231,9 +1233,8 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data2.resume !== undefined){
-if(typeof data2.resume !== "boolean"){
-const err98 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+else {
+const err98 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/standby_after",schemaPath:"#/properties/machines/additionalProperties/properties/standby_after/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1243,9 +1244,9 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data2.read_only !== undefined){
-if(typeof data2.read_only !== "boolean"){
-const err99 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data2.agent !== undefined){
+if(typeof data2.agent !== "boolean"){
+const err99 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/agent",schemaPath:"#/properties/machines/additionalProperties/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1255,11 +1256,9 @@ vErrors.push(err99);
 errors++;
 }
 }
-if(data2.args !== undefined){
-let data41 = data2.args;
-if(typeof data41 === "string"){
-if(func2(data41) > 2047){
-const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
+if(data2.resume !== undefined){
+if(typeof data2.resume !== "boolean"){
+const err100 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/resume",schemaPath:"#/properties/machines/additionalProperties/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1269,8 +1268,9 @@ vErrors.push(err100);
 errors++;
 }
 }
-else {
-const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data2.read_only !== undefined){
+if(typeof data2.read_only !== "boolean"){
+const err101 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/read_only",schemaPath:"#/properties/machines/additionalProperties/properties/read_only/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1280,11 +1280,11 @@ vErrors.push(err101);
 errors++;
 }
 }
-if(data2.vmm !== undefined){
-let data42 = data2.vmm;
+if(data2.args !== undefined){
+let data42 = data2.args;
 if(typeof data42 === "string"){
-if(func2(data42) > 32){
-const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
+if(func2(data42) > 2047){
+const err102 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/maxLength",keyword:"maxLength",params:{limit: 2047},message:"must NOT have more than 2047 characters"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1295,7 +1295,7 @@ errors++;
 }
 }
 else {
-const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err103 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/args",schemaPath:"#/properties/machines/additionalProperties/properties/args/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1305,11 +1305,11 @@ vErrors.push(err103);
 errors++;
 }
 }
-if(data2.labels !== undefined){
-let data43 = data2.labels;
-if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
-if(Object.keys(data43).length > 32){
-const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
+if(data2.vmm !== undefined){
+let data43 = data2.vmm;
+if(typeof data43 === "string"){
+if(func2(data43) > 32){
+const err104 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/maxLength",keyword:"maxLength",params:{limit: 32},message:"must NOT have more than 32 characters"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1318,10 +1318,9 @@ vErrors.push(err104);
 }
 errors++;
 }
-for(const key9 in data43){
-let data44 = data43[key9];
-if(((typeof data44 !== "string") && (!((typeof data44 == "number") && (isFinite(data44))))) && (typeof data44 !== "boolean")){
-const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
+}
+else {
+const err105 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/vmm",schemaPath:"#/properties/machines/additionalProperties/properties/vmm/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1330,9 +1329,12 @@ vErrors.push(err105);
 }
 errors++;
 }
-if(typeof data44 === "string"){
-if(func2(data44) > 4096){
-const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+}
+if(data2.labels !== undefined){
+let data44 = data2.labels;
+if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
+if(Object.keys(data44).length > 32){
+const err106 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 32},message:"must NOT have more than 32 properties"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1341,11 +1343,10 @@ vErrors.push(err106);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key9 in data44){
+let data45 = data44[key9];
+if(((typeof data45 !== "string") && (!((typeof data45 == "number") && (isFinite(data45))))) && (typeof data45 !== "boolean")){
+const err107 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.labels.additionalProperties.type},message:"must be string,number,boolean"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1354,11 +1355,9 @@ vErrors.push(err107);
 }
 errors++;
 }
-}
-if(data2.depends_on !== undefined){
-let data45 = data2.depends_on;
-if(!data45 || typeof data45 != "object"){
-const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
+if(typeof data45 === "string"){
+if(func2(data45) > 4096){
+const err108 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels/" + key9.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1367,9 +1366,11 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(Array.isArray(data45)){
-if(data45.length > 64){
-const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+}
+}
+}
+else {
+const err109 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/labels",schemaPath:"#/properties/machines/additionalProperties/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1378,12 +1379,11 @@ vErrors.push(err109);
 }
 errors++;
 }
-const len7 = data45.length;
-for(let i7=0; i7<len7; i7++){
-let data46 = data45[i7];
-if(typeof data46 === "string"){
-if(func2(data46) > 100){
-const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
+}
+if(data2.depends_on !== undefined){
+let data46 = data2.depends_on;
+if(!data46 || typeof data46 != "object"){
+const err110 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.depends_on.type},message:"must be array,object"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1392,9 +1392,9 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-else {
-const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(Array.isArray(data46)){
+if(data46.length > 64){
+const err111 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1403,15 +1403,12 @@ vErrors.push(err111);
 }
 errors++;
 }
-}
-}
-if(data45 && typeof data45 == "object" && !Array.isArray(data45)){
-for(const key10 in data45){
-let data47 = data45[key10];
-if(data47 && typeof data47 == "object" && !Array.isArray(data47)){
-for(const key11 in data47){
-if(!(key11 === "condition")){
-const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
+const len7 = data46.length;
+for(let i7=0; i7<len7; i7++){
+let data47 = data46[i7];
+if(typeof data47 === "string"){
+if(func2(data47) > 100){
+const err112 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1421,10 +1418,8 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data47.condition !== undefined){
-let data48 = data47.condition;
-if(!(((data48 === "service_started") || (data48 === "service_healthy")) || (data48 === "service_completed_successfully"))){
-const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
+else {
+const err113 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + i7,schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1435,8 +1430,13 @@ errors++;
 }
 }
 }
-else {
-const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data46 && typeof data46 == "object" && !Array.isArray(data46)){
+for(const key10 in data46){
+let data48 = data46[key10];
+if(data48 && typeof data48 == "object" && !Array.isArray(data48)){
+for(const key11 in data48){
+if(!(key11 === "condition")){
+const err114 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key11},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1446,14 +1446,10 @@ vErrors.push(err114);
 errors++;
 }
 }
-}
-}
-if(data2.healthcheck !== undefined){
-let data49 = data2.healthcheck;
-if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
-for(const key12 in data49){
-if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key12))){
-const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
+if(data48.condition !== undefined){
+let data49 = data48.condition;
+if(!(((data49 === "service_started") || (data49 === "service_healthy")) || (data49 === "service_completed_successfully"))){
+const err115 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1")+"/condition",schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/properties/condition/enum",keyword:"enum",params:{allowedValues: schema31.properties.machines.additionalProperties.properties.depends_on.additionalProperties.properties.condition.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1463,10 +1459,9 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data49.tcp !== undefined){
-let data50 = data49.tcp;
-if(!(((typeof data50 == "number") && (!(data50 % 1) && !isNaN(data50))) && (isFinite(data50)))){
-const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+else {
+const err116 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/depends_on/" + key10.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/properties/depends_on/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1475,9 +1470,15 @@ vErrors.push(err116);
 }
 errors++;
 }
-if((typeof data50 == "number") && (isFinite(data50))){
-if(data50 > 65535 || isNaN(data50)){
-const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+}
+}
+if(data2.healthcheck !== undefined){
+let data50 = data2.healthcheck;
+if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
+for(const key12 in data50){
+if(!(func1.call(schema31.properties.machines.additionalProperties.properties.healthcheck.properties, key12))){
+const err117 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key12},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1486,8 +1487,11 @@ vErrors.push(err117);
 }
 errors++;
 }
-if(data50 < 1 || isNaN(data50)){
-const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data50.tcp !== undefined){
+let data51 = data50.tcp;
+if(!(((typeof data51 == "number") && (!(data51 % 1) && !isNaN(data51))) && (isFinite(data51)))){
+const err118 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1496,13 +1500,9 @@ vErrors.push(err118);
 }
 errors++;
 }
-}
-}
-if(data49.http !== undefined){
-let data51 = data49.http;
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.port === undefined){
-const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
+if((typeof data51 == "number") && (isFinite(data51))){
+if(data51 > 65535 || isNaN(data51)){
+const err119 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1511,9 +1511,8 @@ vErrors.push(err119);
 }
 errors++;
 }
-for(const key13 in data51){
-if(!((key13 === "port") || (key13 === "path"))){
-const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
+if(data51 < 1 || isNaN(data51)){
+const err120 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/tcp",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/tcp/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1523,10 +1522,12 @@ vErrors.push(err120);
 errors++;
 }
 }
-if(data51.port !== undefined){
-let data52 = data51.port;
-if(!(((typeof data52 == "number") && (!(data52 % 1) && !isNaN(data52))) && (isFinite(data52)))){
-const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+}
+if(data50.http !== undefined){
+let data52 = data50.http;
+if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
+if(data52.port === undefined){
+const err121 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1535,9 +1536,9 @@ vErrors.push(err121);
 }
 errors++;
 }
-if((typeof data52 == "number") && (isFinite(data52))){
-if(data52 > 65535 || isNaN(data52)){
-const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key13 in data52){
+if(!((key13 === "port") || (key13 === "path"))){
+const err122 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key13},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1546,8 +1547,11 @@ vErrors.push(err122);
 }
 errors++;
 }
-if(data52 < 1 || isNaN(data52)){
-const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data52.port !== undefined){
+let data53 = data52.port;
+if(!(((typeof data53 == "number") && (!(data53 % 1) && !isNaN(data53))) && (isFinite(data53)))){
+const err123 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1556,13 +1560,9 @@ vErrors.push(err123);
 }
 errors++;
 }
-}
-}
-if(data51.path !== undefined){
-let data53 = data51.path;
-if(typeof data53 === "string"){
-if(func2(data53) > 2000){
-const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
+if((typeof data53 == "number") && (isFinite(data53))){
+if(data53 > 65535 || isNaN(data53)){
+const err124 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1571,8 +1571,8 @@ vErrors.push(err124);
 }
 errors++;
 }
-if(!pattern13.test(data53)){
-const err125 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
+if(data53 < 1 || isNaN(data53)){
+const err125 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/port",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1582,8 +1582,12 @@ vErrors.push(err125);
 errors++;
 }
 }
-else {
-const err126 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data52.path !== undefined){
+let data54 = data52.path;
+if(typeof data54 === "string"){
+if(func2(data54) > 2000){
+const err126 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/maxLength",keyword:"maxLength",params:{limit: 2000},message:"must NOT have more than 2000 characters"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1592,10 +1596,8 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-}
-else {
-const err127 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern14.test(data54)){
+const err127 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[!-~]*$"},message:"must match pattern \""+"^/[!-~]*$"+"\""};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1605,10 +1607,8 @@ vErrors.push(err127);
 errors++;
 }
 }
-if(data49.exec !== undefined){
-let data54 = data49.exec;
-if((typeof data54 !== "string") && (!(Array.isArray(data54)))){
-const err128 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
+else {
+const err128 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http/path",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1617,9 +1617,10 @@ vErrors.push(err128);
 }
 errors++;
 }
-if(typeof data54 === "string"){
-if(func2(data54) < 1){
-const err129 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err129 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/http",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/http/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1629,9 +1630,10 @@ vErrors.push(err129);
 errors++;
 }
 }
-if(Array.isArray(data54)){
-if(data54.length > 256){
-const err130 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+if(data50.exec !== undefined){
+let data55 = data50.exec;
+if((typeof data55 !== "string") && (!(Array.isArray(data55)))){
+const err130 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/type",keyword:"type",params:{type: schema31.properties.machines.additionalProperties.properties.healthcheck.properties.exec.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1640,8 +1642,9 @@ vErrors.push(err130);
 }
 errors++;
 }
-if(data54.length < 1){
-const err131 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(typeof data55 === "string"){
+if(func2(data55) < 1){
+const err131 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1650,10 +1653,10 @@ vErrors.push(err131);
 }
 errors++;
 }
-const len8 = data54.length;
-for(let i8=0; i8<len8; i8++){
-if(typeof data54[i8] !== "string"){
-const err132 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i8,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(Array.isArray(data55)){
+if(data55.length > 256){
+const err132 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1662,14 +1665,8 @@ vErrors.push(err132);
 }
 errors++;
 }
-}
-}
-}
-if(data49.log !== undefined){
-let data56 = data49.log;
-if(typeof data56 === "string"){
-if(func2(data56) > 1000){
-const err133 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+if(data55.length < 1){
+const err133 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1678,8 +1675,10 @@ vErrors.push(err133);
 }
 errors++;
 }
-if(func2(data56) < 1){
-const err134 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const len8 = data55.length;
+for(let i8=0; i8<len8; i8++){
+if(typeof data55[i8] !== "string"){
+const err134 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/exec/" + i8,schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/exec/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1689,8 +1688,13 @@ vErrors.push(err134);
 errors++;
 }
 }
-else {
-const err135 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data50.log !== undefined){
+let data57 = data50.log;
+if(typeof data57 === "string"){
+if(func2(data57) > 1000){
+const err135 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1699,10 +1703,8 @@ vErrors.push(err135);
 }
 errors++;
 }
-}
-if(data49.ready !== undefined){
-if(true !== data49.ready){
-const err136 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
+if(func2(data57) < 1){
+const err136 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1712,11 +1714,8 @@ vErrors.push(err136);
 errors++;
 }
 }
-if(data49.interval !== undefined){
-let data58 = data49.interval;
-if(typeof data58 === "string"){
-if(!pattern14.test(data58)){
-const err137 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+else {
+const err137 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/log",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/log/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1726,8 +1725,9 @@ vErrors.push(err137);
 errors++;
 }
 }
-else {
-const err138 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data50.ready !== undefined){
+if(true !== data50.ready){
+const err138 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/ready",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/ready/const",keyword:"const",params:{allowedValue: true},message:"must be equal to constant"};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1737,11 +1737,11 @@ vErrors.push(err138);
 errors++;
 }
 }
-if(data49.timeout !== undefined){
-let data59 = data49.timeout;
+if(data50.interval !== undefined){
+let data59 = data50.interval;
 if(typeof data59 === "string"){
-if(!pattern14.test(data59)){
-const err139 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+if(!pattern13.test(data59)){
+const err139 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1752,7 +1752,7 @@ errors++;
 }
 }
 else {
-const err140 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err140 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/interval",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/interval/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err140];
 }
@@ -1762,11 +1762,11 @@ vErrors.push(err140);
 errors++;
 }
 }
-if(data49.start_period !== undefined){
-let data60 = data49.start_period;
+if(data50.timeout !== undefined){
+let data60 = data50.timeout;
 if(typeof data60 === "string"){
-if(!pattern14.test(data60)){
-const err141 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
+if(!pattern13.test(data60)){
+const err141 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err141];
 }
@@ -1777,7 +1777,7 @@ errors++;
 }
 }
 else {
-const err142 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err142 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/timeout",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/timeout/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err142];
 }
@@ -1787,10 +1787,11 @@ vErrors.push(err142);
 errors++;
 }
 }
-if(data49.retries !== undefined){
-let data61 = data49.retries;
-if(!(((typeof data61 == "number") && (!(data61 % 1) && !isNaN(data61))) && (isFinite(data61)))){
-const err143 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data50.start_period !== undefined){
+let data61 = data50.start_period;
+if(typeof data61 === "string"){
+if(!pattern13.test(data61)){
+const err143 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/pattern",keyword:"pattern",params:{pattern: "^([0-9]{1,6}(ms|s|m|h))+$"},message:"must match pattern \""+"^([0-9]{1,6}(ms|s|m|h))+$"+"\""};
 if(vErrors === null){
 vErrors = [err143];
 }
@@ -1799,9 +1800,9 @@ vErrors.push(err143);
 }
 errors++;
 }
-if((typeof data61 == "number") && (isFinite(data61))){
-if(data61 > 1000 || isNaN(data61)){
-const err144 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
+}
+else {
+const err144 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/start_period",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/start_period/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err144];
 }
@@ -1810,8 +1811,11 @@ vErrors.push(err144);
 }
 errors++;
 }
-if(data61 < 1 || isNaN(data61)){
-const err145 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data50.retries !== undefined){
+let data62 = data50.retries;
+if(!(((typeof data62 == "number") && (!(data62 % 1) && !isNaN(data62))) && (isFinite(data62)))){
+const err145 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err145];
 }
@@ -1820,11 +1824,9 @@ vErrors.push(err145);
 }
 errors++;
 }
-}
-}
-}
-else {
-const err146 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if((typeof data62 == "number") && (isFinite(data62))){
+if(data62 > 1000 || isNaN(data62)){
+const err146 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
 if(vErrors === null){
 vErrors = [err146];
 }
@@ -1833,10 +1835,8 @@ vErrors.push(err146);
 }
 errors++;
 }
-}
-}
-else {
-const err147 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data62 < 1 || isNaN(data62)){
+const err147 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck/retries",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/properties/retries/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err147];
 }
@@ -1847,8 +1847,9 @@ errors++;
 }
 }
 }
+}
 else {
-const err148 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err148 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/healthcheck",schemaPath:"#/properties/machines/additionalProperties/properties/healthcheck/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err148];
 }
@@ -1858,11 +1859,9 @@ vErrors.push(err148);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data62 = data.volumes;
-if(data62 && typeof data62 == "object" && !Array.isArray(data62)){
-if(Object.keys(data62).length > 64){
-const err149 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+}
+else {
+const err149 = {instancePath:instancePath+"/machines/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/machines/additionalProperties/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err149];
 }
@@ -1871,11 +1870,10 @@ vErrors.push(err149);
 }
 errors++;
 }
-for(const key14 in data62){
-const _errs137 = errors;
-if(typeof key14 === "string"){
-if(!pattern5.test(key14)){
-const err150 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key14};
+}
+}
+else {
+const err150 = {instancePath:instancePath+"/machines",schemaPath:"#/properties/machines/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err150];
 }
@@ -1885,9 +1883,11 @@ vErrors.push(err150);
 errors++;
 }
 }
-var valid32 = _errs137 === errors;
-if(!valid32){
-const err151 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key14},message:"property name must be valid"};
+if(data.volumes !== undefined){
+let data63 = data.volumes;
+if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
+if(Object.keys(data63).length > 64){
+const err151 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
 if(vErrors === null){
 vErrors = [err151];
 }
@@ -1896,11 +1896,11 @@ vErrors.push(err151);
 }
 errors++;
 }
-}
-for(const key15 in data62){
-let data63 = data62[key15];
-if((!(data63 && typeof data63 == "object" && !Array.isArray(data63))) && (data63 !== null)){
-const err152 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
+for(const key14 in data63){
+const _errs139 = errors;
+if(typeof key14 === "string"){
+if(!pattern5.test(key14)){
+const err152 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key14};
 if(vErrors === null){
 vErrors = [err152];
 }
@@ -1909,10 +1909,10 @@ vErrors.push(err152);
 }
 errors++;
 }
-if(data63 && typeof data63 == "object" && !Array.isArray(data63)){
-for(const key16 in data63){
-if(!(((key16 === "size") || (key16 === "name")) || (key16 === "external"))){
-const err153 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
+}
+var valid32 = _errs139 === errors;
+if(!valid32){
+const err153 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/propertyNames",keyword:"propertyNames",params:{propertyName: key14},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err153];
 }
@@ -1922,11 +1922,10 @@ vErrors.push(err153);
 errors++;
 }
 }
-if(data63.size !== undefined){
-let data64 = data63.size;
-if(typeof data64 === "string"){
-if(!pattern6.test(data64)){
-const err154 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
+for(const key15 in data63){
+let data64 = data63[key15];
+if((!(data64 && typeof data64 == "object" && !Array.isArray(data64))) && (data64 !== null)){
+const err154 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/type",keyword:"type",params:{type: schema31.properties.volumes.additionalProperties.type},message:"must be object,null"};
 if(vErrors === null){
 vErrors = [err154];
 }
@@ -1935,9 +1934,10 @@ vErrors.push(err154);
 }
 errors++;
 }
-}
-else {
-const err155 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data64 && typeof data64 == "object" && !Array.isArray(data64)){
+for(const key16 in data64){
+if(!(((key16 === "size") || (key16 === "name")) || (key16 === "external"))){
+const err155 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/volumes/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key16},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err155];
 }
@@ -1947,11 +1947,11 @@ vErrors.push(err155);
 errors++;
 }
 }
-if(data63.name !== undefined){
-let data65 = data63.name;
+if(data64.size !== undefined){
+let data65 = data64.size;
 if(typeof data65 === "string"){
-if(!pattern19.test(data65)){
-const err156 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(!pattern6.test(data65)){
+const err156 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/pattern",keyword:"pattern",params:{pattern: "^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"},message:"must match pattern \""+"^[0-9]+(\\.[0-9]+)? ?[KMGTkmgt](i[bB])?$"+"\""};
 if(vErrors === null){
 vErrors = [err156];
 }
@@ -1962,7 +1962,7 @@ errors++;
 }
 }
 else {
-const err157 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err157 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/size",schemaPath:"#/properties/volumes/additionalProperties/properties/size/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err157];
 }
@@ -1972,9 +1972,11 @@ vErrors.push(err157);
 errors++;
 }
 }
-if(data63.external !== undefined){
-if(typeof data63.external !== "boolean"){
-const err158 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data64.name !== undefined){
+let data66 = data64.name;
+if(typeof data66 === "string"){
+if(!pattern20.test(data66)){
+const err158 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err158];
 }
@@ -1984,11 +1986,8 @@ vErrors.push(err158);
 errors++;
 }
 }
-}
-}
-}
 else {
-const err159 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err159 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/volumes/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err159];
 }
@@ -1998,11 +1997,9 @@ vErrors.push(err159);
 errors++;
 }
 }
-if(data.networks !== undefined){
-let data67 = data.networks;
-if(data67 && typeof data67 == "object" && !Array.isArray(data67)){
-if(Object.keys(data67).length > 16){
-const err160 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
+if(data64.external !== undefined){
+if(typeof data64.external !== "boolean"){
+const err160 = {instancePath:instancePath+"/volumes/" + key15.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/volumes/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err160];
 }
@@ -2011,11 +2008,12 @@ vErrors.push(err160);
 }
 errors++;
 }
-for(const key17 in data67){
-const _errs150 = errors;
-if(typeof key17 === "string"){
-if(!pattern5.test(key17)){
-const err161 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key17};
+}
+}
+}
+}
+else {
+const err161 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err161];
 }
@@ -2025,9 +2023,11 @@ vErrors.push(err161);
 errors++;
 }
 }
-var valid35 = _errs150 === errors;
-if(!valid35){
-const err162 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key17},message:"property name must be valid"};
+if(data.networks !== undefined){
+let data68 = data.networks;
+if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
+if(Object.keys(data68).length > 16){
+const err162 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/maxProperties",keyword:"maxProperties",params:{limit: 16},message:"must NOT have more than 16 properties"};
 if(vErrors === null){
 vErrors = [err162];
 }
@@ -2036,11 +2036,11 @@ vErrors.push(err162);
 }
 errors++;
 }
-}
-for(const key18 in data67){
-let data68 = data67[key18];
-if((!(data68 && typeof data68 == "object" && !Array.isArray(data68))) && (data68 !== null)){
-const err163 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
+for(const key17 in data68){
+const _errs152 = errors;
+if(typeof key17 === "string"){
+if(!pattern5.test(key17)){
+const err163 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,30}$"+"\"",propertyName:key17};
 if(vErrors === null){
 vErrors = [err163];
 }
@@ -2049,10 +2049,10 @@ vErrors.push(err163);
 }
 errors++;
 }
-if(data68 && typeof data68 == "object" && !Array.isArray(data68)){
-for(const key19 in data68){
-if(!((((key19 === "internal") || (key19 === "subnet")) || (key19 === "name")) || (key19 === "external"))){
-const err164 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
+}
+var valid35 = _errs152 === errors;
+if(!valid35){
+const err164 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/propertyNames",keyword:"propertyNames",params:{propertyName: key17},message:"property name must be valid"};
 if(vErrors === null){
 vErrors = [err164];
 }
@@ -2062,9 +2062,10 @@ vErrors.push(err164);
 errors++;
 }
 }
-if(data68.internal !== undefined){
-if(typeof data68.internal !== "boolean"){
-const err165 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+for(const key18 in data68){
+let data69 = data68[key18];
+if((!(data69 && typeof data69 == "object" && !Array.isArray(data69))) && (data69 !== null)){
+const err165 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/type",keyword:"type",params:{type: schema31.properties.networks.additionalProperties.type},message:"must be object,null"};
 if(vErrors === null){
 vErrors = [err165];
 }
@@ -2073,12 +2074,10 @@ vErrors.push(err165);
 }
 errors++;
 }
-}
-if(data68.subnet !== undefined){
-let data70 = data68.subnet;
-if(typeof data70 === "string"){
-if(!pattern21.test(data70)){
-const err166 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
+if(data69 && typeof data69 == "object" && !Array.isArray(data69)){
+for(const key19 in data69){
+if(!((((key19 === "internal") || (key19 === "subnet")) || (key19 === "name")) || (key19 === "external"))){
+const err166 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/networks/additionalProperties/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key19},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err166];
 }
@@ -2088,8 +2087,9 @@ vErrors.push(err166);
 errors++;
 }
 }
-else {
-const err167 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data69.internal !== undefined){
+if(typeof data69.internal !== "boolean"){
+const err167 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/internal",schemaPath:"#/properties/networks/additionalProperties/properties/internal/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err167];
 }
@@ -2099,11 +2099,11 @@ vErrors.push(err167);
 errors++;
 }
 }
-if(data68.name !== undefined){
-let data71 = data68.name;
+if(data69.subnet !== undefined){
+let data71 = data69.subnet;
 if(typeof data71 === "string"){
-if(!pattern19.test(data71)){
-const err168 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(!pattern22.test(data71)){
+const err168 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}([.][0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
 if(vErrors === null){
 vErrors = [err168];
 }
@@ -2114,7 +2114,7 @@ errors++;
 }
 }
 else {
-const err169 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err169 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/subnet",schemaPath:"#/properties/networks/additionalProperties/properties/subnet/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err169];
 }
@@ -2124,9 +2124,11 @@ vErrors.push(err169);
 errors++;
 }
 }
-if(data68.external !== undefined){
-if(typeof data68.external !== "boolean"){
-const err170 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data69.name !== undefined){
+let data72 = data69.name;
+if(typeof data72 === "string"){
+if(!pattern20.test(data72)){
+const err170 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err170];
 }
@@ -2136,11 +2138,8 @@ vErrors.push(err170);
 errors++;
 }
 }
-}
-}
-}
 else {
-const err171 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err171 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/name",schemaPath:"#/properties/networks/additionalProperties/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err171];
 }
@@ -2150,14 +2149,40 @@ vErrors.push(err171);
 errors++;
 }
 }
-}
-else {
-const err172 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data69.external !== undefined){
+if(typeof data69.external !== "boolean"){
+const err172 = {instancePath:instancePath+"/networks/" + key18.replace(/~/g, "~0").replace(/\//g, "~1")+"/external",schemaPath:"#/properties/networks/additionalProperties/properties/external/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err172];
 }
 else {
 vErrors.push(err172);
+}
+errors++;
+}
+}
+}
+}
+}
+else {
+const err173 = {instancePath:instancePath+"/networks",schemaPath:"#/properties/networks/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err173];
+}
+else {
+vErrors.push(err173);
+}
+errors++;
+}
+}
+}
+else {
+const err174 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err174];
+}
+else {
+vErrors.push(err174);
 }
 errors++;
 }
