@@ -48,6 +48,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "signing.md": ["SIG"],
   "policy.md": ["POL"],
   "guest.md": ["GST"],
+  "devices.md": ["DEV"],
   "uefi.md": ["UEF"],
   "distribution.md": ["DST"],
   "versioning.md": ["VER"],

@@ -1,6 +1,6 @@
-import type { DevicePlan, GuestModel, LaunchPlan } from "../plan.ts"
+import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { agentArguments } from "./agent.ts"
-import { isSharedMemory } from "./check.ts"
+import { deviceArguments } from "./devices.ts"
 import { firstBootDrive, firstDrive, furtherDrive, volumeDrive } from "./drives.ts"
 import { type Firmware, firmwareArguments, flashesOf } from "./firmware.ts"
 import { PVPANIC, RAM_ID } from "./model.ts"
@@ -62,8 +62,7 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...(ram === undefined ? [] : ["-incoming", "defer"]),
     ...firstDrive(plan, options.overlay),
     ...(plan.disks ?? []).flatMap(furtherDrive),
-    // What check found fatal never comes so far; what it found degraded is left out.
-    ...plan.devices.filter(isSharedMemory).flatMap(sharedMemory),
+    ...deviceArguments(plan, model.devices),
     ...firstBootDrive(plan, model),
     ...ignition(plan),
     ...(plan.volumes ?? []).flatMap(volumeDrive),
@@ -91,14 +90,4 @@ function boot({ kernel, initrd }: LaunchPlan): string[] {
   if (!kernel) return []
   const files = initrd ? ["-initrd", initrd.path] : []
   return ["-kernel", kernel.path, ...files, "-append", kernel.args]
-}
-
-function sharedMemory({ size }: DevicePlan, index: number): string[] {
-  const id = `shm${index}`
-  const memory = { "qom-type": "memory-backend-file", id, size, "mem-path": `${id}.ram`, share: true }
-  return [
-    ...asJson("-object", memory),
-    // Peers without a master block migration, and so snapshots.
-    ...asJson("-device", { driver: "ivshmem-plain", memdev: id, master: "on" }),
-  ]
 }

@@ -42,6 +42,12 @@ const cases: [string, Partial<LaunchPlan>, string[]][] = [
   ["long arguments", { kernel: { path: "/k", args: "é".repeat(1024) } }, ["fatal /kernel/args"]],
   ["an unknown device", device({ type: "gpu" }), ["fatal /devices/0/type"]],
   ["an unknown optional device", device({ type: "gpu", required: false }), ["degraded /devices/0/type"]],
+  ["a source of entropy", { devices: [{ type: "rng", name: "entropy", required: true }] }, []],
+  [
+    "one device too many for its slots",
+    { disks: further(30), devices: [{ type: "rng", name: "entropy", required: true }] },
+    ["fatal /disks"],
+  ],
   ["an address", device({ mmioAddr: "0x10000000" }), ["degraded /devices/0/mmio_addr"]],
   ["as many disks as there are slots", { disks: further(30) }, []],
   ["one disk too many", { disks: further(31) }, ["fatal /disks"]],

@@ -74,7 +74,8 @@ function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
 function* slots(plan: LaunchPlan): Iterable<Unsupported> {
   const { disk, disks = [], volumes = [], shares = [], firstBoot, network, agent, devices } = plan
   const single = [disk, firstBoot, network, agent].filter(Boolean).length
-  const all = single + disks.length + volumes.length + shares.length + devices.filter(isSharedMemory).length
+  const further = devices.filter((one) => one.type === "rng" || isSharedMemory(one)).length
+  const all = single + disks.length + volumes.length + shares.length + further
   const pointer = all - volumes.length - shares.length > SLOTS ? "/disks" : "volumes"
   if (all > SLOTS)
     yield fatal(pointer, `QEMU's machine has room for ${SLOTS} disks and other devices, not ${all}`)
@@ -83,6 +84,7 @@ function* slots(plan: LaunchPlan): Iterable<Unsupported> {
 function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
   const pointer = `/devices/${index}`
   const severity = plan.required ? "fatal" : "degraded"
+  if (plan.type === "rng") return
   if (plan.type !== "ivshmem") {
     yield {
       pointer: `${pointer}/type`,

@@ -1,7 +1,7 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { AGENT_DEVICE, agentIn } from "./agent.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
-import { isSharedMemory } from "./check.ts"
+import { furtherDevices } from "./devices.ts"
 import { firmwareDevices } from "./firmware.ts"
 import { networkDevices, networkOf } from "./network.ts"
 import { RESULT_DEVICE } from "./result.ts"
@@ -43,7 +43,7 @@ export function modelOf(
   found: Pick<QemuCapabilities, "accelerator" | "machineType">,
   snapshot?: readonly string[],
 ): GuestModel {
-  const { resources, disk, devices } = plan
+  const { resources, disk } = plan
   const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
   const { disks = [], volumes = [], shares = [] } = plan
   const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
@@ -62,7 +62,7 @@ export function modelOf(
       ...disks.map(
         ({ name, overlay }) => `virtio-blk-pci,disk=${name}${overlay === undefined ? ",read-only" : ""}`,
       ),
-      ...devices.filter(isSharedMemory).map(({ size }) => `ivshmem-plain,size=${size}`),
+      ...furtherDevices(plan, snapshot),
       ...(firstBoot === undefined ? [] : [`virtio-blk-pci,first-boot,size=${firstBoot}`]),
       ...volumes.map(({ readOnly }) => `virtio-blk-pci,volume${readOnly ? ",read-only" : ""}`),
       ...shares.map(({ readOnly }) => `virtio-9p-pci,share${readOnly ? ",read-only" : ""}`),

@@ -125,7 +125,7 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
   })
 
   // OVMS-MAN-058
-  test("takes shared memory, and leaves out an optional device that it does not know", async () => {
+  test("takes shared memory and a source of entropy, and leaves out an optional device that it does not know", async () => {
     const shared = {
       type: "ivshmem",
       name: "a,mem-path=/etc/passwd",
@@ -133,7 +133,8 @@ describe.skipIf(missing !== "")(`what only QEMU has ${missing}`, () => {
       mmioAddr: "0x10000000",
       required: true,
     }
+    const random = { type: "rng", name: "c", required: true }
     const unknown = { type: "gpu", name: "b", required: false }
-    expect(await bootSector([shared, shared, unknown])).toBe("BOOTED")
+    expect(await bootSector([shared, random, shared, unknown])).toBe("BOOTED")
   })
 })

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { Bench } from "../bench.testing.ts"
+import type { Machine } from "../machine.ts"
+import { endStray } from "../process/stray.ts"
+import { LONG, SnapshotBench } from "../snapshot-bench.testing.ts"
+import { deviceArguments } from "./devices.ts"
+import { findQemu } from "./find.ts"
+
+const missing =
+  guestMissing ||
+  (await findQemu().then(
+    () => "",
+    () => "(skipped: QEMU is not installed)",
+  ))
+const devices = [{ type: "rng", name: "entropy", required: true }]
+
+describe.skipIf(missing !== "")(`devices ${missing}`, () => {
+  const under = { module: join(import.meta.dir, "index.ts"), factory: "qemu", missing, snapshots: true }
+  const bench = new Bench(mkdtempSync(join(tmpdir(), "ovm-devices-")), under)
+  const shots = new SnapshotBench(bench)
+  beforeAll(async () => await bench.open(await buildGuest()))
+  afterAll(async () => {
+    await Promise.all(bench.folders.map(endStray))
+    rmSync(bench.root, { recursive: true })
+  })
+
+  /** QEMU reads the host's generator itself. */
+  const source = ({ record: { pid } }: Machine) =>
+    readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))
+
+  test(
+    "a machine with a source of entropy goes on from its snapshot, and one of a snapshot without has none [OVMS-DEV-001, OVMS-DEV-002, OVMS-SNP-140]",
+    async () => {
+      const { machine, layers } = await shots.counting({ devices })
+      expect(machine.record.model?.devices).toContain("virtio-rng-pci")
+      expect(source(machine)).toContain("/dev/urandom")
+      const { origin, disk } = await shots.take(machine)
+      const chain = [...layers, { path: disk?.frozen ?? "", format: "qcow2" as const }]
+      const plan = shots.resumePlan(origin, chain, { devices })
+      const model = await bench.vmm.loader?.model(plan, origin.model.devices)
+      expect(model?.devices).toEqual([...origin.model.devices])
+      const clone = await (await shots.load(plan)).resume()
+      expect(source(clone)).toContain("/dev/urandom")
+      expect((await shots.ticks(clone, 5)).at(0)).toBeGreaterThan(1)
+      await shots.end(clone)
+      await shots.end(machine)
+
+      const without = origin.model.devices.filter((device) => device !== "virtio-rng-pci")
+      const older = await bench.vmm.loader?.model(plan, without)
+      expect(older?.devices).toEqual(without)
+      expect(deviceArguments(plan, without)).toEqual([])
+    },
+    LONG,
+  )
+})
