@@ -155,3 +155,22 @@ test("a host that cannot show layers says what it lacks", () => {
   const plain = { layers: [{ path: "/base.raw", format: "raw" as const }], size: MiB, writable: false }
   expect(checkFirecracker({ ...plan, disk: plain }, () => "it lacks something")).toEqual([])
 })
+
+test("a source of entropy is there, and a device of another type is refused by name [OVMS-DEV-001, OVMS-MAN-057]", () => {
+  const plan = {
+    id: "devices",
+    directory: "/nowhere",
+    resources: { vcpus: 1, memory: 64 * MiB },
+    kernel: { path: "/kernel", args: "" },
+    devices: [
+      { type: "rng", name: "entropy", required: true },
+      { type: "ivshmem", name: "frames", size: MiB, required: true },
+      { type: "gpu", name: "extra", required: false },
+    ],
+    consoleLimit: 4096,
+  }
+  expect(checkFirecracker(plan).map(({ pointer, severity }) => `${severity} ${pointer}`)).toEqual([
+    "fatal /devices/1/type",
+    "degraded /devices/2/type",
+  ])
+})
