@@ -65,12 +65,20 @@ function* lacking(plan: LaunchPlan): Iterable<Unsupported> {
 }
 
 function* devices(plan: LaunchPlan): Iterable<Unsupported> {
-  // Each of its machines has a source of entropy.
-  for (const [index, { type, required }] of plan.devices.entries())
+  for (const [index, { type, required, mmioAddr }] of plan.devices.entries()) {
+    const pointer = `/devices/${index}`
+    // Each of its machines has a source of entropy.
     if (type !== "rng")
       yield {
-        pointer: `/devices/${index}/type`,
+        pointer: `${pointer}/type`,
         severity: required ? "fatal" : "degraded",
         reason: `Firecracker has no device of type ${JSON.stringify(type)}`,
       }
+    else if (mmioAddr !== undefined)
+      yield {
+        pointer: `${pointer}/mmio_addr`,
+        severity: "degraded",
+        reason: "Firecracker chooses the addresses of its devices",
+      }
+  }
 }

@@ -156,7 +156,7 @@ test("a host that cannot show layers says what it lacks", () => {
   expect(checkFirecracker({ ...plan, disk: plain }, () => "it lacks something")).toEqual([])
 })
 
-test("a source of entropy is there, and a device of another type is refused by name [OVMS-DEV-001, OVMS-MAN-057]", () => {
+test("a source of entropy is there, and a device of another type is refused by name [OVMS-MAN-057, OVMS-MAN-059]", () => {
   const plan = {
     id: "devices",
     directory: "/nowhere",
@@ -166,11 +166,13 @@ test("a source of entropy is there, and a device of another type is refused by n
       { type: "rng", name: "entropy", required: true },
       { type: "ivshmem", name: "frames", size: MiB, required: true },
       { type: "gpu", name: "extra", required: false },
+      { type: "rng", name: "placed", required: true, mmioAddr: "0x1" },
     ],
     consoleLimit: 4096,
   }
   expect(checkFirecracker(plan).map(({ pointer, severity }) => `${severity} ${pointer}`)).toEqual([
     "fatal /devices/1/type",
     "degraded /devices/2/type",
+    "degraded /devices/3/mmio_addr",
   ])
 })

@@ -49,6 +49,11 @@ const cases: [string, Partial<LaunchPlan>, string[]][] = [
     ["fatal /disks"],
   ],
   ["an address", device({ mmioAddr: "0x10000000" }), ["degraded /devices/0/mmio_addr"]],
+  [
+    "an address of a source of entropy",
+    device({ type: "rng", mmioAddr: "0x1" }),
+    ["degraded /devices/0/mmio_addr"],
+  ],
   ["as many disks as there are slots", { disks: further(30) }, []],
   ["one disk too many", { disks: further(31) }, ["fatal /disks"]],
   ["one volume too many", { disks: further(28), volumes: volumes(3) }, ["fatal volumes"]],

@@ -84,8 +84,7 @@ function* slots(plan: LaunchPlan): Iterable<Unsupported> {
 function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
   const pointer = `/devices/${index}`
   const severity = plan.required ? "fatal" : "degraded"
-  if (plan.type === "rng") return
-  if (plan.type !== "ivshmem") {
+  if (plan.type !== "ivshmem" && plan.type !== "rng") {
     yield {
       pointer: `${pointer}/type`,
       severity,
@@ -93,7 +92,7 @@ function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
     }
     return
   }
-  const reason = sharedMemoryFault(plan.size)
+  const reason = plan.type === "ivshmem" ? sharedMemoryFault(plan.size) : undefined
   if (reason) yield { pointer: `${pointer}/size`, severity, reason }
   if (plan.mmioAddr !== undefined)
     yield {
