@@ -64,6 +64,9 @@ bench-registry: build peers ## how fast a gigabyte goes from and to a registry, 
 bench-sparse: build ## how fast a disk of holes is packed, beside sha256sum and cp
 	@node_modules/.bin/bun bench/sparse.ts $(BENCH)
 
+bench-import: build ## how long a qcow2 of 2 GiB is imported, beside qemu-img convert
+	@node_modules/.bin/bun bench/import.ts $(BENCH)
+
 bench-discover: build peers machine ## how fast a thousand signatures are shown and judged, beside cosign and oras
 	@node_modules/.bin/bun bench/discover.ts $(BENCH)
 
