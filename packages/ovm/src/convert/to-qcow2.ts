@@ -43,7 +43,7 @@ export async function toQcow2(
 
 /** QEMU reads zeros where a file is cut off, or its tables lead nowhere: a disk that would silently be another one. */
 async function refuseDamaged({ path }: { readonly path: string }, node: string, call: Call): Promise<void> {
-  const { status, stdout } = await qemuImg(["check", "--output=json", `json:${node}`], LOOK, call)
+  const { status, stdout } = await qemuImg(["check", "--output=json", `json:${node}`], LIMITS, call)
   if (![CORRUPT, FAILED].includes(status)) return
   const parsed: unknown = status === CORRUPT ? JSON.parse(stdout.toString("utf8")) : {}
   const errors = isObject(parsed) ? (parsed.corruptions ?? parsed["check-errors"]) : undefined
