@@ -260,5 +260,17 @@ describe.skipIf(Boolean(skip))("several machines from a file", () => {
     ])
     // They are kept, and go on with their disks.
     expect(actions(await up())).toEqual({ db: "started", migrate: "started", web: "started" })
+    // Removed from elsewhere they have ended, as for whoever stops them.
+    const watching = box.begin(["up"])
+    const over = finished(watching)
+    let followed = ""
+    watching.stderr?.on("data", (chunk) => {
+      followed += chunk
+    })
+    await until("each is followed", () => followed, {
+      is: (text) => /^web +runs$/m.test(text),
+    })
+    await box.ok(["down"])
+    expect(await over).toMatchObject({ status: 0 })
   })
 })

@@ -1,10 +1,12 @@
 import type { Bytes, Call } from "../../content/interfaces.ts"
+import { toOvmError } from "../../errors.ts"
 import type { InstanceInfo, Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
 import { isRestarting, waitFor } from "../instances.ts"
 import { isTerminal, printBytes } from "../output.ts"
 import { Harmless } from "../terminal/harmless.ts"
 import type { Member } from "./labels.ts"
+import { ofMachine } from "./of-machine.ts"
 
 /** A line that is longer is printed in pieces. */
 const LONGEST_LINE = 16 << 10
@@ -16,23 +18,35 @@ export interface ConsolesOptions extends Call {
   readonly prefix: (machine: string) => string
 }
 
-/** Prints what the machines write, line by line, each behind its name; with `follow` until all of them have ended. */
+/**
+ * Prints what the machines write, line by line, each behind its name; with `follow` until all of them have ended, or
+ * have been removed.
+ */
 export async function printConsoles(
   runtime: Runtime,
   members: readonly Member[],
   options: ConsolesOptions & { readonly from?: (member: Member) => { readonly tail?: number } },
 ): Promise<void> {
   const { from = () => ({}), ...all } = options
-  await Promise.all(members.map((member) => printLives(runtime, member, { ...all, ...from(member) })))
+  const print = async (member: Member) => {
+    const { machine, info } = member
+    const shown = { lives: 0 }
+    await printLives(runtime, member, { ...all, ...from(member), shown }).catch((thrown) => {
+      // It has ended, and somebody has removed it since.
+      if (shown.lives > 0 && toOvmError(thrown).code === "OVM_INSTANCE_UNKNOWN") return
+      throw ofMachine(thrown, { machine, id: info.instance_id })
+    })
+  }
+  await Promise.all(members.map(print))
 }
 
 /** One after the other, as long as it is started again. */
 async function printLives(
   runtime: Runtime,
   { machine, info }: Member,
-  options: ConsolesOptions,
+  options: ConsolesOptions & { readonly shown: { lives: number } },
 ): Promise<void> {
-  const { prefix, signal, ...what } = options
+  const { prefix, signal, shown, ...what } = options
   const { instance_id: id } = info
   const call = signal ? { signal } : {}
   for (let life: InstanceInfo | undefined; ; ) {
@@ -40,6 +54,7 @@ async function printLives(
     if (life && now.started === life.started) return
     // Of a later life all of it is new.
     const bytes = await runtime.logs(id, life ? { follow: true, ...call } : { ...what, ...call })
+    shown.lives++
     for await (const line of lines(bytes)) await printBytes(Buffer.from(`${prefix(machine)}  | ${line}\n`))
     if (!what.follow) return
     life = now

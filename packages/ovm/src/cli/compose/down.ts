@@ -3,6 +3,7 @@ import type { Runtime } from "../../runtime/interfaces.ts"
 import { hasEnded } from "../../runtime/states.ts"
 import { stopped } from "../stop.ts"
 import type { Member } from "./labels.ts"
+import { ofMachine } from "./of-machine.ts"
 import type { Tell } from "./report.ts"
 
 interface DownOptions {
@@ -38,7 +39,7 @@ export async function bringDown(
       }
       return true
     } catch (thrown) {
-      failures.set(machine, thrown)
+      failures.set(machine, ofMachine(thrown, { machine, id: info.instance_id }))
       return false
     }
   }

@@ -9,6 +9,7 @@ import { launchAgain, upOf } from "../launch.ts"
 import { stopped } from "../stop.ts"
 import { untilHealthy } from "./health.ts"
 import type { Member } from "./labels.ts"
+import { ofMachine } from "./of-machine.ts"
 import { type Action, actionFor } from "./plan.ts"
 import type { Tell } from "./report.ts"
 import type { WantedMachine } from "./wanted.ts"
@@ -56,7 +57,10 @@ export async function bringUp(
     const begun = (async () => {
       const info = await (running.get(machine) as Promise<InstanceInfo>)
       const check = wantedBy.get(machine)?.entry.healthcheck ?? {}
-      const now = await untilHealthy(runtime, info.instance_id, check, call)
+      const { instance_id: id } = info
+      const now = await untilHealthy(runtime, id, check, call).catch((thrown) => {
+        throw ofMachine(thrown, { machine, id })
+      })
       tell(machine, "healthy")
       return now
     })()
@@ -115,8 +119,12 @@ async function carryOut(
   { tell, ...call }: Call & { readonly tell: Tell },
 ): Promise<InstanceInfo> {
   const status = async (id: string) => {
-    await upOf(runtime, id, call)
-    return await runtime.status(id, call)
+    try {
+      await upOf(runtime, id, call)
+      return await runtime.status(id, call)
+    } catch (thrown) {
+      throw ofMachine(thrown, { machine, id })
+    }
   }
   if (action.kind === "make") return await status((await runtime.start(request, call)).instance_id)
   const { found } = action
