@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs"
+import { join } from "node:path"
 import { OvmError, toOvmError } from "../errors.ts"
 import { type Lock, lock } from "../host/lock.ts"
 import type { Paths } from "../host/paths.ts"
@@ -8,6 +9,7 @@ import type { LocalRuntimeOptions } from "../runtime/options.ts"
 import { readDaemonSettings } from "../runtime/settings.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { availableVmms } from "../vmm/available.ts"
+import { type Activated, activatedSocket, serveActivated } from "./activated.ts"
 import { keepSocket } from "./kept-socket.ts"
 import { LogStreams } from "./log-streams.ts"
 import { privateFolder } from "./private-folder.ts"
@@ -33,6 +35,7 @@ export interface DaemonOptions {
 export async function runDaemon({ paths, version, log, credentials, signal }: DaemonOptions): Promise<void> {
   // All that the daemon and its machines make is for their user alone, whatever folder it was started from.
   process.umask(0o077)
+  const activated = activatedSocket()
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
   using _ = await holdRoot(paths)
   for (const folder of [paths.root, paths.store, paths.instances, paths.cache])
@@ -55,13 +58,16 @@ export async function runDaemon({ paths, version, log, credentials, signal }: Da
   const streams = new LogStreams()
   const listening = (socket: string) => log("listening", { socket, pid: process.pid })
   const server = await keepSocket(
-    paths,
+    activated ? behind(activated, paths) : paths,
     (socket) => serve(runtime, socket, { log: report, streams }),
     (socket, error) => (error ? report(error) : listening(socket)),
   )
   listening(server.socket)
+  const front = activated && (await serveActivated(activated, () => server.socket))
+  if (front) listening(activated.path)
   if (!signal.aborted)
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))
+  front?.[Symbol.dispose]()
   await server.close()
   await runtime.close()
   log("ended", {})
@@ -83,6 +89,12 @@ async function settingsOf(
     report(fault)
     return { vmms: availableVmms(paths.cache), fault }
   }
+}
+
+/** Where the daemon's own socket is then: what was passed stays what it is, also where the root's link would be. */
+function behind({ path }: Activated, paths: Paths): Paths {
+  const socket = join(paths.root, "daemon.sock")
+  return { ...paths, socket, link: path === paths.link ? socket : paths.link }
 }
 
 async function holdRoot(paths: Paths): Promise<Lock> {

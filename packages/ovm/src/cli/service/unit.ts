@@ -1,9 +1,13 @@
 import { OvmError } from "../../errors.ts"
 import { DAEMONS_GROUP } from "../../host/cgroup.ts"
+import { paths } from "../../host/paths.ts"
 import { ownCommand, ownEnvironment } from "../self.ts"
 
 /** Who looks after the daemon: the system's manager, for root, or the user's own. */
 export type Manager = "system" | "user"
+
+export const SERVICE_UNIT = "ovm.service"
+export const SOCKET_UNIT = "ovm.socket"
 
 /** What the daemon is told by its environment; all else is in files. */
 const VARIABLES = ["OVM_HOME", "OVM_QEMU", "OVM_FIRECRACKER"] as const
@@ -19,11 +23,13 @@ export function serviceUnit(manager: Manager): string {
     const value = environment[name]
     return value === undefined ? [] : [`Environment=${quoted(`${name}=${value}`)}`]
   })
+  const socket = [`Requires=${SOCKET_UNIT}`, `After=${SOCKET_UNIT}`]
   const network = manager === "system" ? ["Wants=network-online.target", "After=network-online.target"] : []
   return [
     "[Unit]",
     "Description=OVM's daemon: machines as OCI artifacts",
     ...network,
+    ...socket,
     "StartLimitIntervalSec=0",
     "",
     "[Service]",
@@ -43,6 +49,27 @@ export function serviceUnit(manager: Manager): string {
     "",
     "[Install]",
     `WantedBy=${manager === "system" ? "multi-user.target" : "default.target"}`,
+    "",
+  ].join("\n")
+}
+
+/**
+ * The unit of the socket that systemd listens on for the daemon (systemd.socket(5)): whoever connects while there is
+ * none, as in a restart, waits, and is answered by the next one.
+ */
+export function socketUnit(): string {
+  const { socket } = paths()
+  return [
+    "[Unit]",
+    "Description=Socket of OVM's daemon",
+    "",
+    "[Socket]",
+    `ListenStream=${socket.replaceAll("%", "%%")}`,
+    "SocketMode=0600",
+    "DirectoryMode=0700",
+    "",
+    "[Install]",
+    "WantedBy=sockets.target",
     "",
   ].join("\n")
 }
