@@ -74,21 +74,23 @@ static const char *add(struct ask *ask, const struct port *port, const uint8_t m
   return "";
 }
 
-static void decide(struct ask *ask, const uint8_t mac[MAC_SIZE]) {
+static void decide(struct ask *ask, struct rules *rules) {
   struct port port;
   if (strcmp(ask->line, "watch") == 0) {
     ask->watches = true;
     return answer(ask, "ok\n");
   }
   if (strcmp(ask->line, "list") == 0) answer_list(ask);
-  else if (strncmp(ask->line, "add ", 4) == 0 && port_read(ask->line + 4, &port)) answer(ask, add(ask, &port, mac));
+  else if (strncmp(ask->line, "add ", 4) == 0 && port_read(ask->line + 4, &port)) answer(ask, add(ask, &port, rules->mac));
   else if (strncmp(ask->line, "drop ", 5) == 0 && port_read(ask->line + 5, &port)) answer(ask, drop(&port));
+  else if (strncmp(ask->line, "allow ", 6) == 0) answer(ask, rules_change(rules, true, ask->line + 6));
+  else if (strncmp(ask->line, "refuse ", 7) == 0) answer(ask, rules_change(rules, false, ask->line + 7));
   else answer(ask, "no such request\n");
   end(ask);
 }
 
 // One line is all that it has to say.
-static void hear(struct ask *ask, const uint8_t mac[MAC_SIZE]) {
+static void hear(struct ask *ask, struct rules *rules) {
   ssize_t got = read(ask->socket, ask->line + ask->length, MOST_LINE - ask->length);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0 || ask->watches) return end(ask);
@@ -97,7 +99,7 @@ static void hear(struct ask *ask, const uint8_t mac[MAC_SIZE]) {
   char *newline = strchr(ask->line, '\n');
   if (newline != NULL && newline == ask->line + ask->length - 1) {
     *newline = '\0';
-    decide(ask, mac);
+    decide(ask, rules);
   } else if (newline != NULL || ask->length == MOST_LINE || memchr(ask->line, '\0', ask->length) != NULL) end(ask);
 }
 
@@ -121,11 +123,11 @@ size_t asks_wait(struct pollfd polls[1 + MOST_ASKS]) {
   return count;
 }
 
-void asks_look(const struct pollfd polls[1 + MOST_ASKS], size_t count, const uint8_t mac[MAC_SIZE]) {
+void asks_look(const struct pollfd polls[1 + MOST_ASKS], size_t count, struct rules *rules) {
   for (size_t at = 1; at < count; at++) {
     if (polls[at].revents == 0) continue;
     for (struct ask *ask = asks; ask < asks + MOST_ASKS; ask++)
-      if (ask->socket == polls[at].fd) hear(ask, mac);
+      if (ask->socket == polls[at].fd) hear(ask, rules);
   }
   if (polls[0].revents == 0) return;
   for (int at = 0; at < MOST_ASKS && admit(); at++) continue;

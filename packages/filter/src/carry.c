@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
-static const struct rules *rules;
+static struct rules *rules;
 // Ends of handshakes wait until passt has read what they answer.
 static struct pump ends;
 
@@ -133,7 +133,7 @@ static void carry_added(int outside, const struct pollfd *poll, uint32_t now) {
   if (!lives || over(poll)) outside_remove(outside);
 }
 
-void carry(const struct rules *given) {
+void carry(struct rules *given) {
   static struct pollfd polls[1 + OUTSIDES + 1 + MOST_ASKS];
   const struct outside *first = outside_at(FIRST);
   rules = given;
@@ -155,6 +155,6 @@ void carry(const struct rules *given) {
     if (!carry_first(polls, outsides, now)) return;
     for (int at = FIRST + 1; at <= last; at++)
       if (outsides[at].fd >= 0) carry_added(at, &outsides[at], now);
-    asks_look(asks, asking, rules->mac);
+    asks_look(asks, asking, rules);
   }
 }

@@ -48,6 +48,8 @@ struct rules {
 // Lines of `text`: `mac M`, `port PORT` as ports.c reads it, `open|closed ADDRESS/PREFIX [PORT]`. False for any other,
 // and without a MAC.
 bool rules_read(const char *text, struct rules *rules);
+// Has `ADDRESS/PREFIX [PORT]` be open, or as if nobody had opened it. Gives the answer to who asks for it.
+const char *rules_change(struct rules *rules, bool open, const char *text);
 // By the longest prefix; what no rule is of is closed.
 bool rules_open(const struct rules *rules, const struct peer *peer);
 bool rules_published(const struct rules *rules, uint16_t port);
@@ -164,17 +166,18 @@ void outsides_announce(const uint8_t mac[MAC_SIZE], const struct address *guest)
 
 // asks.c: whoever may open the socket asks for ports, one line a connection, and is answered by lines, the last of them
 // `ok` or why not: `add PORT`, whose connection carries frames from then on, except of a port that is held, which is open
-// again; `drop PORT`; `list`; `watch`, whose connection ends with the next added port that does.
+// again; `drop PORT`; `list`; `watch`, whose connection ends with the next added port that does; and, of the rules, for
+// `allow ADDRESS/PREFIX [PORT]`, which may be there, and `refuse` with the same, which need not.
 enum { MOST_ASKS = 8 };
 // In the folder that it is started in; false if it cannot be.
 bool asks_open(void);
 // Puts what is to be waited for into `polls`, and gives how many; then looks at what came.
 size_t asks_wait(struct pollfd polls[1 + MOST_ASKS]);
-void asks_look(const struct pollfd polls[1 + MOST_ASKS], size_t count, const uint8_t mac[MAC_SIZE]);
+void asks_look(const struct pollfd polls[1 + MOST_ASKS], size_t count, struct rules *rules);
 void asks_changed(void);
 
 // carry.c: until the guest or the first passt ends.
-void carry(const struct rules *rules);
+void carry(struct rules *rules);
 
 // confine.c: from here on it is nobody, where it was root, and has the few system calls that it needs.
 bool confine(void);

@@ -41,14 +41,11 @@ static bool read_network(char *text, struct rule *rule) {
   return true;
 }
 
-static bool read_rule(struct rules *rules, bool open, char *network, const char *port) {
-  if (rules->count == MOST_RULES) return false;
-  struct rule *rule = &rules->all[rules->count];
+static bool read_rule(struct rule *rule, bool open, char *network, const char *port) {
   unsigned number = 0;
   if (!read_network(network, rule) || (*port != '\0' && !read_number(port, PORTS - 1, &number))) return false;
   rule->peer.port = (uint16_t)number;
   rule->open = open;
-  rules->count++;
   return true;
 }
 
@@ -65,7 +62,8 @@ static bool read_line(const char *line, struct rules *rules, bool *mac) {
   if (sscanf(line, "%63s %63s %63s %1s", what, first, second, more) < 2 || *more != '\0') return false;
   if (strcmp(what, "mac") == 0) return *mac = read_mac(first, rules->mac);
   bool open = strcmp(what, "open") == 0;
-  return (open || strcmp(what, "closed") == 0) && read_rule(rules, open, first, second);
+  if ((!open && strcmp(what, "closed") != 0) || rules->count == MOST_RULES) return false;
+  return read_rule(&rules->all[rules->count++], open, first, second);
 }
 
 // The longest prefix first; of one length, those that open.
@@ -89,6 +87,31 @@ bool rules_read(const char *text, struct rules *rules) {
   }
   qsort(rules->all, rules->count, sizeof *rules->all, order);
   return mac;
+}
+
+static bool same(const struct rule *one, const struct rule *other) {
+  return order(one, other) == 0 && one->peer.port == other->peer.port &&
+         memcmp(&one->peer.address, &other->peer.address, sizeof one->peer.address) == 0;
+}
+
+const char *rules_change(struct rules *rules, bool open, const char *text) {
+  char network[MOST_WORD] = "", port[MOST_WORD] = "", more[2] = "";
+  struct rule rule;
+  if (sscanf(text, "%63s %63s %1s", network, port, more) < 1 || *more != '\0') return "no such request\n";
+  if (!read_rule(&rule, true, network, port)) return "no such request\n";
+  size_t at = 0;
+  while (at < rules->count && order(&rules->all[at], &rule) < 0) at++;
+  for (; at < rules->count && order(&rules->all[at], &rule) == 0; at++)
+    if (same(&rules->all[at], &rule)) break;
+  bool there = at < rules->count && same(&rules->all[at], &rule);
+  struct rule *place = &rules->all[at];
+  if (open && !there) {
+    if (rules->count == MOST_RULES) return "full\n";
+    memmove(place + 1, place, (rules->count++ - at) * sizeof *place);
+    *place = rule;
+  }
+  if (!open && there) memmove(place, place + 1, (--rules->count - at) * sizeof *place);
+  return "ok\n";
 }
 
 static bool within(const struct rule *rule, const struct peer *peer) {

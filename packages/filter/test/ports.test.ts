@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { writeSync } from "node:fs"
+import { AllowedNow } from "../../ovm/src/network/allowed-now.ts"
+import { FilterReach } from "../../ovm/src/network/filter-reach.ts"
 import { type Between, receive, rest, SHIPPED, send, Workshop } from "./filter.testing.ts"
 import { ACK, RST, SYN, tcp, udp } from "./frames.testing.ts"
 import {
@@ -50,6 +52,56 @@ test("they are listed, added and dropped, each once", () => {
   expect(filter.ask("add tcp 127.0.0.1 9999 81")).toBe("full\n")
   for (const port of ports) expect(filter.ask(`drop ${port}`)).toBe("ok\n")
   expect(filter.ask("list")).toBe(`${OPEN}added udp ::1 5354 53\nok\n`)
+})
+
+// OVMS-API-493
+test("what may be connected to changes while it runs, by what its names stand for", async () => {
+  using filter = start()
+  const PRIVATE = ["10.9.0.1", "10.9.0.2"] as const
+  const opens = (address: string, port = 443) => {
+    const syn = tcp(address, port, SYN, { from: SELF, source: 40_000 })
+    return filter.through("guest", [syn, MARK]).length === 2
+  }
+  const clock = { ms: 0 }
+  let found: readonly string[] = [PRIVATE[0]]
+  const find = async () => found.map((address) => ({ network: `${address}/32`, port: 443 }))
+  const allowed = new AllowedNow(["name:443"], { find, now: () => clock.ms })
+  const reach = new FilterReach(allowed, async (line) => filter.ask(line).trimEnd().split("\n"))
+  expect(opens(PRIVATE[0])).toBe(false)
+  await reach.renew()
+  expect(opens(PRIVATE[0])).toBe(true)
+  expect(opens(PRIVATE[0], 80)).toBe(false)
+  found = [PRIVATE[1]]
+  clock.ms += 30_000
+  await reach.renew()
+  expect(PRIVATE.map((address) => opens(address))).toEqual([true, true])
+  clock.ms += 600_001
+  await reach.renew()
+  expect(PRIVATE.map((address) => opens(address))).toEqual([false, true])
+  // What is open already goes on.
+  const goes = tcp(PRIVATE[0], 443, ACK, { from: SELF, source: 40_000 })
+  expect(filter.through("guest", [goes, MARK])).toHaveLength(2)
+  for (const wrong of [
+    "allow",
+    "allow x/32",
+    "allow 10.0.0.1",
+    "allow 10.0.0.1/33",
+    "refuse 10.0.0.0/8 65536",
+  ])
+    expect(filter.ask(wrong)).toBe("no such request\n")
+})
+
+test("there is an end to what is opened, and then there is room again", () => {
+  using filter = start()
+  let at = 0
+  const rule = () => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}/32`
+  while (filter.ask(`allow ${rule()}`) === "ok\n") at++
+  expect(at).toBeGreaterThan(8000)
+  expect(filter.ask(`allow ${rule()}`)).toBe("full\n")
+  expect(filter.ask("allow 10.0.0.0/32")).toBe("ok\n")
+  expect(filter.ask("refuse 10.0.0.0/32")).toBe("ok\n")
+  expect(filter.ask("refuse 10.0.0.0/32")).toBe("ok\n")
+  expect(filter.ask(`allow ${rule()}`)).toBe("ok\n")
 })
 
 test.each([

@@ -4,7 +4,7 @@ import { OvmError } from "../errors.ts"
 import { sealedFile } from "../host/libc.ts"
 import { startBackground } from "./background.ts"
 import type { PortForward } from "./forward.ts"
-import type { OutboundRule } from "./rules.ts"
+import type { AllowedNetwork, OutboundRule } from "./rules.ts"
 
 /** The name by which filters go in `ps` (packages/filter). */
 const FILTER = "ovm-filter"
@@ -59,8 +59,13 @@ export async function startFilter(what: Filtered, ends: Ends, signal: AbortSigna
 /** As packages/filter/src/rules.c reads it. Exported for its test. */
 export function requestText({ mac, forwards, rules }: Omit<Filtered, "directory">): string {
   const ports = forwards.map((forward) => `port ${portText(forward)}`)
-  const lines = rules.map(({ open, network, port }) => `${open ? "open" : "closed"} ${network} ${port ?? ""}`)
+  const lines = rules.map((rule) => `${rule.open ? "open" : "closed"} ${ruleText(rule)}`)
   return [`mac ${mac}`, ...ports, ...lines].map((line) => `${line.trimEnd()}\n`).join("")
+}
+
+/** As packages/filter/src/rules.c reads it. */
+export function ruleText({ network, port }: AllowedNetwork): string {
+  return `${network} ${port ?? ""}`.trimEnd()
 }
 
 /** As packages/filter/src/ports.c reads and writes it. */

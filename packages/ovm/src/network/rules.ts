@@ -32,6 +32,11 @@ export function outboundRules(allowed = EVERYTHING): readonly OutboundRule[] {
   ].flatMap(translated)
 }
 
+/** What of it is open. */
+export function openRules(allowed: readonly AllowedNetwork[]): readonly OutboundRule[] {
+  return outboundRules(allowed).filter(({ open }) => open)
+}
+
 /** The same without the resolvers, and without what IPv4 is called within IPv6. */
 export function reachRules(allowed: readonly AllowedNetwork[]): readonly OutboundRule[] {
   return [

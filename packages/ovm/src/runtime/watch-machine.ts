@@ -3,6 +3,7 @@ import { followAgent } from "./agents.ts"
 import { degrade } from "./degraded.ts"
 import type { Ending, Log } from "./ending.ts"
 import { follow, keepUp } from "./follow.ts"
+import { followNames } from "./follow-names.ts"
 import type { Instance } from "./instance.ts"
 import type { Networks } from "./networks.ts"
 
@@ -24,6 +25,7 @@ export function watchMachine(instance: Instance, { adoption, ending, networks, l
     .finally(() => networks.tell(instance))
     .then(() => log(instance.state, instance, { exit: instance.info.exit }))
     .catch(unrecorded(instance, log))
+  if (!silence) void followNames(instance, machine, log)
   if (!silence) adoption.watch(instance, machine)
   if (!silence) followAgent(instance, machine, () => degrade(instance, "share", log))
   if (silence && instance.state === "stopping") void ending.end(instance)
