@@ -62,7 +62,7 @@ def ram(said, blob, table=None):
     import hashlib
     from .ram import read_ram                       # needs zstandard, which nothing else does
     data = contents(blob)
-    ref = said.get("ref", "sha256:" + hashlib.sha256(data).hexdigest())
+    ref = "sha256:" + hashlib.sha256(data).hexdigest()
     read_ram(data, said["compression"], said["size"], said["digest"], table and contents(table), ref)
 
 
