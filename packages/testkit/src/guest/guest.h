@@ -16,6 +16,9 @@ void disk(const char *cmd);
 void fw_cfg(const char *cmd);
 /* With log=N: notes the tick on the disk, and checks what was noted before. */
 void disk_log(u64 tick, int says);
+/* What the command line asks of shared memory, and a look at it. */
+void shared(const char *cmd);
+void shared_look(void);
 /* What the command line asks of memory. */
 void memory(const char *cmd);
 /* With busy=N: writes to all of it, and checks what was written before. */

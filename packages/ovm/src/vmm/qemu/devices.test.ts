@@ -1,8 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs"
+import {
+  closeSync,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { until } from "@ovms/testkit/until.ts"
 import { Bench } from "../bench.testing.ts"
 import type { Machine } from "../machine.ts"
 import { endStray } from "../process/stray.ts"
@@ -53,6 +65,38 @@ describe.skipIf(missing !== "")(`devices ${missing}`, () => {
       const older = await bench.vmm.loader?.model(plan, without)
       expect(older?.devices).toEqual(without)
       expect(deviceArguments(plan, without)).toEqual([])
+    },
+    LONG,
+  )
+
+  test(
+    "shared memory is a file of the instance, of its user alone, for a program of the host and for another machine [OVMS-DEV-010]",
+    async () => {
+      const size = 1 << 20
+      const given = { devices: [{ type: "ivshmem", name: "frames", size, required: true }] }
+      const first = bench.planOf("tick_ms=10 hlt=1 shared=1 shared_say=ready", given)
+      const file = join(first.directory, "shm0.ram")
+      const machine = await bench.vmm.launch(first)
+      await bench.until(machine, "SHARED [ready]\r\n")
+      const { mode, size: bytes } = statSync(file)
+      expect([mode & 0o077, bytes]).toEqual([0, size])
+      const memory = openSync(file, "r+")
+      const answer = () => readSync(memory, told, 0, 2, 64) && told.toString()
+      const told = Buffer.alloc(2)
+      try {
+        writeSync(memory, "of the host\0", 0)
+        await bench.until(machine, "SHARED [of the host]\r\n")
+        await until("the guest answers", () => answer() === "11")
+      } finally {
+        closeSync(memory)
+      }
+      const second = bench.planOf("tick_ms=10 hlt=1 shared_say=machine", given)
+      linkSync(file, join(second.directory, "shm0.ram"))
+      const other = await bench.vmm.launch(second)
+      await bench.until(machine, "SHARED [machine]\r\n")
+      await shots.end(other)
+      expect((await machine.snapshot?.(shots.sink()).catch((error) => error))?.code).toBe("OVM_UNSUPPORTED")
+      await shots.end(machine)
     },
     LONG,
   )

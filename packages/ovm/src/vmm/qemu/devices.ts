@@ -1,3 +1,5 @@
+import { closeSync, openSync } from "node:fs"
+import { join } from "node:path"
 import type { DevicePlan, LaunchPlan } from "../plan.ts"
 import { isSharedMemory } from "./check.ts"
 import { asJson } from "./options.ts"
@@ -36,9 +38,17 @@ function random(index: number): string[] {
   ]
 }
 
+const sharedFile = (index: number) => `shm${index}.ram`
+
+/** Makes the files of a new machine's shared memory, where they are not there, for their user alone: QEMU would not. */
+export function makeSharedMemory(plan: LaunchPlan): void {
+  for (const [index, { type }] of given(plan).entries())
+    if (type !== "rng") closeSync(openSync(join(plan.directory, sharedFile(index)), "a", 0o600))
+}
+
 function sharedMemory({ size }: DevicePlan, index: number): string[] {
   const id = `shm${index}`
-  const memory = { "qom-type": "memory-backend-file", id, size, "mem-path": `${id}.ram`, share: true }
+  const memory = { "qom-type": "memory-backend-file", id, size, "mem-path": sharedFile(index), share: true }
   return [
     ...asJson("-object", memory),
     // Peers without a master block migration, and so snapshots.

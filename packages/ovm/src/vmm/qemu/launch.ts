@@ -6,6 +6,7 @@ import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
+import { makeSharedMemory } from "./devices.ts"
 import { checkFirmware, makeVariables } from "./firmware.ts"
 import { letGo } from "./go.ts"
 import { QemuMachine } from "./machine.ts"
@@ -22,6 +23,7 @@ export async function launchQemu(
   if (plan.kernel) await checkKernel(plan.kernel.path)
   const overlay = await makeOverlay(plan)
   await makeFurther(plan)
+  makeSharedMemory(plan)
   const firmware = makeVariables(plan)
   const options = {
     accelerator: plan.accelerator ?? found.accelerator,
