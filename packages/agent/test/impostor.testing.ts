@@ -6,16 +6,20 @@ import { frameOf, number, TYPE } from "../../ovm/src/guest/agent/frame.ts"
 
 /** What is said to an OPEN of that stream, with these texts. */
 type Answer = (stream: number, texts: readonly string[]) => readonly Uint8Array[]
+type First = (welcome: Buffer) => readonly Uint8Array[]
 
 /** Where programs stand in an agent's place that say what a test has them say. */
 export class Impostors implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "ovm-agent-"))
   #count = 0
 
-  /** The way to one that answers each HELLO as `first` says, and each OPEN with what `then` makes of it. */
-  async connect(then: Answer, first = (welcome: Buffer): readonly Uint8Array[] => [welcome]) {
+  /**
+   * The way to one that answers each HELLO as `first` says, each OPEN with what `then` makes of it, and PING if it
+   * `lives`.
+   */
+  async connect(then: Answer, first: First = (welcome) => [welcome], lives = false) {
     const path = join(this.#folder, `${this.#count++}`)
-    const server = createServer((socket) => answer(socket, first, then))
+    const server = createServer((socket) => answer(socket, first, then, lives))
     await new Promise<void>((resolve) => server.listen(path, resolve))
     const channel = createConnection({ path })
     channel.once("connect", () => server.close())
@@ -27,7 +31,7 @@ export class Impostors implements Disposable {
   }
 }
 
-function answer(socket: Socket, first: (welcome: Buffer) => readonly Uint8Array[], then: Answer): void {
+function answer(socket: Socket, first: First, then: Answer, lives: boolean): void {
   let held = Buffer.alloc(0)
   socket.on("error", () => {})
   socket.on("data", (bytes: Buffer) => {
@@ -39,6 +43,7 @@ function answer(socket: Socket, first: (welcome: Buffer) => readonly Uint8Array[
       const payload = held.subarray(16, 16 + length)
       held = held.subarray(16 + length)
       const said = type === TYPE.hello ? first(frameOf(TYPE.welcome, 0, payload.subarray(8))) : []
+      if (lives && type === TYPE.ping) socket.write(frameOf(TYPE.pong, 0))
       for (const frame of [...said, ...(type === TYPE.open ? then(stream, textsIn(payload)) : [])])
         socket.write(frame)
     }

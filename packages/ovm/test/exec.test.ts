@@ -445,11 +445,13 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(readdirSync(join(box.home, "instances", net))).toContain("agent.initrd")
   })
 
-  test("an agent that hangs is given up, and said to be unavailable [OVMS-AGT-037, OVMS-API-322]", async () => {
+  test("an agent that hangs is given up, and said to be unavailable [OVMS-AGT-037, OVMS-API-322, OVMS-API-500]", async () => {
     // The one that image asked for: the parent of each command is the agent.
     const hung = await box.ovm(["exec", "net", "sh", "-c", "kill -STOP $PPID; sleep 600"])
     expect(hung).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_AGENT_UNAVAILABLE") })
-    expect((await box.json(["status", "net"])).agent).toEqual({ ready: false })
+    const { agent, warnings } = await box.json(["status", "net"])
+    expect(agent).toEqual({ ready: false })
+    expect(warnings).toEqual([expect.stringContaining("its agent was given up at ")])
     expect(await box.ok(["stop", "--time", "0", "net"])).not.toBe("")
   })
 })

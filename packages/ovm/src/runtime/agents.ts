@@ -14,7 +14,7 @@ const BOOT_MS = 60_000
 /** How long an agent may take to answer after a resume until that is said, and input goes in without it. */
 export const SILENT_MS = 10_000
 const SILENT =
-  "no agent has answered since the machine went on: its random bytes and its clock are its snapshot's, and its network has no link until one does"
+  "no agent has made it one of its own since the machine went on: its random bytes and its clock are its snapshot's, and its network has no link until one does"
 /** Between two looks at a machine that is being started, which goes on from a snapshot within some milliseconds. */
 const FIRST_LOOK_MS = 2
 const LAST_LOOK_MS = 50
@@ -84,9 +84,10 @@ async function mounted({ id, mounts }: Instance, deadline: number, signal?: Abor
 /** What a status warns of: a guest that goes on and is not one of its own yet is said to be so (OVMS-SNP-173). */
 export function agentWarnings({ info, agent, machine, resumed }: Instance): readonly string[] {
   if (!machine || !info.agent) return []
-  const troubles = agent?.troubles ?? []
-  if (!resumed || agent?.state.renewed || troubles.length > 0) return troubles
-  return Date.now() - Date.parse(info.started ?? "") > SILENT_MS ? [SILENT] : []
+  const { troubles = [], silence } = agent ?? {}
+  const said = silence === undefined ? troubles : [...troubles, silence]
+  if (!resumed || agent?.state.renewed || troubles.length > 0) return said
+  return Date.now() - Date.parse(info.started ?? "") > SILENT_MS ? [...said, SILENT] : said
 }
 
 /**

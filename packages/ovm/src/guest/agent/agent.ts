@@ -7,9 +7,8 @@ import { type Resumed, reseed, settleGuest } from "./settle.ts"
 
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
-/** How often an agent that does something is asked whether it is there, and how long it may take to say so. */
-const LOOK_MS = 10_000
-const ANSWER_MS = 15_000
+/** How long an agent is borne with. */
+const PATIENCE: Patience = { lookMs: 10_000, answerMs: 15_000, settleMs: 120_000 }
 
 /** What is known of a machine's agent. */
 export interface AgentState {
@@ -18,6 +17,15 @@ export interface AgentState {
   readonly since?: string
   /** Of a machine that goes on from a snapshot: since when it is one of its own, in RFC 3339. */
   readonly renewed?: string
+}
+
+/** How long an agent is borne with, in ms. */
+export interface Patience {
+  /** How often one that does something is asked whether it is there, and how long it may take to say so. */
+  readonly lookMs: number
+  readonly answerMs: number
+  /** How long it may take to do what each has to do first, hooks of the guest's own and all. */
+  readonly settleMs: number
 }
 
 export interface AgentOptions {
@@ -31,6 +39,7 @@ export interface AgentOptions {
   readonly switches?: boolean
   /** Hears of each that answers, before anybody else has it do anything. */
   readonly answers?: (session: AgentSession) => void
+  readonly patience?: Patience
 }
 
 /**
@@ -44,6 +53,7 @@ export class Agent {
   #arrived = Promise.withResolvers<void>()
   #renewed: string | undefined
   readonly #troubles: string[] = []
+  #silence: string | undefined
   readonly #settled = Promise.withResolvers<void>()
   readonly #closing = new AbortController()
 
@@ -70,6 +80,11 @@ export class Agent {
     return this.#troubles
   }
 
+  /** That it hung and was given up, as a sentence; undefined once one does what it is asked again. */
+  get silence(): string | undefined {
+    return this.#silence
+  }
+
   /** Settles once that was done, or was not needed. */
   get settled(): Promise<void> {
     return this.#settled.promise
@@ -80,7 +95,8 @@ export class Agent {
    * one begins with that.
    */
   renew(): void {
-    if (this.#session) reseed(this.#session).then(this.#note, () => {})
+    const session = this.#session
+    if (session) this.#inTime(session, reseed(session)).then(this.#note, () => {})
   }
 
   /** The conversation with one that answers just now. */
@@ -135,18 +151,26 @@ export class Agent {
     while (!signal.aborted) {
       const channel = await this.options.connect().catch(() => undefined)
       const session = channel && (await AgentSession.open(channel, signal))
-      if (session && (await this.#settle(session)) && (await this.#hasRoot(session))) {
-        this.#session = session
-        this.options.answers?.(session)
-        this.#since = new Date().toISOString()
-        this.#arrived.resolve()
-        await this.#heed(session)
-        this.#session = this.#since = undefined
-        this.#arrived = Promise.withResolvers()
-      }
+      if (session) await this.#serve(session)
       channel?.destroy()
       await sleep(AGAIN_MS, undefined, { ref: false, signal }).catch(() => {})
     }
+  }
+
+  /** Until it has gone, or was given up. */
+  async #serve(session: AgentSession): Promise<void> {
+    const gone = this.#heed(session)
+    if ((await this.#settle(session)) && (await this.#hasRoot(session))) {
+      this.#session = session
+      this.options.answers?.(session)
+      this.#since = new Date().toISOString()
+      this.#arrived.resolve()
+      await session.closed
+      this.#session = this.#since = undefined
+      this.#arrived = Promise.withResolvers()
+    }
+    session.close()
+    await gone
   }
 
   /** Waits until its guest has the root that it is going to have (OVMS-AGT-096). False if it has gone meanwhile. */
@@ -167,13 +191,36 @@ export class Agent {
   async #heed(session: AgentSession): Promise<void> {
     const over = new AbortController()
     session.closed.then(() => over.abort())
+    const { lookMs, answerMs } = this.#patience
     for (;;) {
-      await sleep(LOOK_MS, undefined, { ref: false, signal: over.signal }).catch(() => {})
+      await sleep(lookMs, undefined, { ref: false, signal: over.signal }).catch(() => {})
       if (over.signal.aborted) return
       // Twice: a guest may have stood still in between.
-      const answers = async () => !session.busy || (await session.answers(ANSWER_MS))
+      const answers = async () => !session.busy || (await session.answers(answerMs))
       if ((await answers()) || !this.options.runs() || (await answers()) || !this.options.runs()) continue
-      session.close("it does not answer")
+      if (!over.signal.aborted) this.#giveUp(session, "it does not answer")
+    }
+  }
+
+  get #patience(): Patience {
+    return this.options.patience ?? PATIENCE
+  }
+
+  #giveUp(session: AgentSession, why: string): void {
+    this.#silence = `its agent was given up at ${new Date().toISOString()}, since ${why}: it is called again`
+    session.close(why)
+  }
+
+  /** `work` of what every agent has to do: one that does not, though it says that it is there, is given up as well. */
+  async #inTime<T>(session: AgentSession, work: Promise<T>): Promise<T> {
+    const late = () => {
+      if (this.options.runs()) this.#giveUp(session, "it does not do what it is asked")
+    }
+    const timer = setInterval(late, this.#patience.settleMs).unref()
+    try {
+      return await work
+    } finally {
+      clearInterval(timer)
     }
   }
 
@@ -185,7 +232,9 @@ export class Agent {
       resumed?.onRenewed(at)
     }
     try {
-      await settleGuest(session, this.#note, resumed && { ...resumed, renewed: this.#renewed, onRenewed })
+      const own = resumed && { ...resumed, renewed: this.#renewed, onRenewed }
+      await this.#inTime(session, settleGuest(session, this.#note, own))
+      this.#silence = undefined
       this.#settled.resolve()
       return true
     } catch {

@@ -144,10 +144,11 @@ export class AgentSession {
   #end(why: string): void {
     if (this.#over) return
     this.#over = true
+    // Whoever loses something by it asks for the next one at once.
+    this.#close(why)
     for (const stream of this.#streams.values()) stream.lose(why)
     this.#streams.clear()
     for (const tell of this.#asked.splice(0)) tell(false)
     this.#wake()
-    this.#close(why)
   }
 }
