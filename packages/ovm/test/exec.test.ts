@@ -451,7 +451,7 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(hung).toMatchObject({ status: 125, stderr: expect.stringContaining("OVM_AGENT_UNAVAILABLE") })
     const { agent, warnings } = await box.json(["status", "net"])
     expect(agent).toEqual({ ready: false })
-    expect(warnings).toEqual([expect.stringContaining("its agent was given up at ")])
+    expect(warnings).toContainEqual(expect.stringContaining("its agent was given up at "))
     expect(await box.ok(["stop", "--time", "0", "net"])).not.toBe("")
   })
 })
