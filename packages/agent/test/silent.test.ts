@@ -1,7 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test"
 import type { Duplex } from "node:stream"
 import { until } from "@ovms/testkit/until.ts"
-import { Agent, type Patience } from "../../ovm/src/guest/agent/agent.ts"
+import { Agent, type AgentPatience } from "../../ovm/src/guest/agent/agent.ts"
 import { Workshop } from "./agent.testing.ts"
 import { exit, Impostors } from "./impostor.testing.ts"
 
@@ -29,7 +29,7 @@ const HANGING = { lookMs: 20, answerMs: 200, settleMs: 60_000 }
 const LAZY = { lookMs: 20, answerMs: 30_000, settleMs: 200 }
 
 /** Watches a machine whose channel leads to each of these, one after the other. */
-function watch(patience: Patience, ...channels: readonly (() => Promise<Duplex> | Duplex)[]) {
+function watch(patience: AgentPatience, ...channels: readonly (() => Promise<Duplex> | Duplex)[]) {
   const left = [...channels]
   const connect = async () => await left.shift()?.()
   return new Agent({ connect, runs: () => true, patience })

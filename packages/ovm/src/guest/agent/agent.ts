@@ -8,7 +8,7 @@ import { type Resumed, reseed, settleGuest } from "./settle.ts"
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
 /** How long an agent is borne with. */
-const PATIENCE: Patience = { lookMs: 10_000, answerMs: 15_000, settleMs: 120_000 }
+const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 120_000 }
 
 /** What is known of a machine's agent. */
 export interface AgentState {
@@ -20,7 +20,7 @@ export interface AgentState {
 }
 
 /** How long an agent is borne with, in ms. */
-export interface Patience {
+export interface AgentPatience {
   /** How often one that does something is asked whether it is there, and how long it may take to say so. */
   readonly lookMs: number
   readonly answerMs: number
@@ -39,7 +39,7 @@ export interface AgentOptions {
   readonly switches?: boolean
   /** Hears of each that answers, before anybody else has it do anything. */
   readonly answers?: (session: AgentSession) => void
-  readonly patience?: Patience
+  readonly patience?: AgentPatience
 }
 
 /**
@@ -202,7 +202,7 @@ export class Agent {
     }
   }
 
-  get #patience(): Patience {
+  get #patience(): AgentPatience {
     return this.options.patience ?? PATIENCE
   }
 
