@@ -8,7 +8,7 @@ import { type Resumed, reseed, settleGuest } from "./settle.ts"
 /** Between two attempts to reach the channel itself. */
 const AGAIN_MS = 200
 /** How long an agent is borne with. */
-const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 120_000 }
+const PATIENCE: AgentPatience = { lookMs: 10_000, answerMs: 15_000, settleMs: 300_000 }
 
 /** What is known of a machine's agent. */
 export interface AgentState {
