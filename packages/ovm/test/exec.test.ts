@@ -58,7 +58,7 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
     expect(await box.ok(["exec", "web", ...first])).toBe("second, on top of base\nLinux")
     // The guest's first program is going to be another one.
     const program = () => box.ok(["exec", "web", "cat", "/proc/1/comm"])
-    await until("its init is through", program, { is: (comm) => comm === "acpid\n" })
+    await until("its init is through", program, { is: (comm) => comm === "acpid" })
     expect(await box.ok(["exec", "web", "sh", "-c", "tr '\\0' ' ' </proc/$PPID/cmdline"])).toBe("@ovm-agent ")
   })
 
