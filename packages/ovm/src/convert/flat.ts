@@ -1,7 +1,7 @@
 import type { Call } from "../content/interfaces.ts"
 import { chainNode } from "../disk/chain-node.ts"
 import type { ChainFile } from "../disk/chain-reader.ts"
-import { MOST_BYTES, tool } from "./to-qcow2.ts"
+import { CONVERSION, tool } from "./to-qcow2.ts"
 
 /** Formats that a disk can be handed on in, and QEMU's names and options for them. */
 export const FORMATS = {
@@ -14,8 +14,6 @@ export const FORMATS = {
 } as const satisfies Record<string, readonly [driver: string, options: string]>
 
 export type ExportFormat = keyof typeof FORMATS
-
-const LIMITS = { ms: 6 * 3600_000, output: 1024 * 1024, file: MOST_BYTES }
 
 /**
  * Writes what a guest would read of `layers`, the lowest first, into the new file `to`. The layers are verified, and
@@ -32,7 +30,7 @@ export async function flattenTo(
   await tool(
     ["convert", "-q", "-O", driver, ...chosen, source, to.path],
     layers.at(-1)?.path ?? "",
-    LIMITS,
+    CONVERSION,
     call,
   )
 }

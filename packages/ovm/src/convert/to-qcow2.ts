@@ -9,7 +9,8 @@ import type { SourceFormat } from "./source.ts"
 
 /** Of a file that is made: bytes. */
 export const MOST_BYTES = 256 * 2 ** 30
-const LIMITS = { ms: 6 * 3600_000, output: 1024 * 1024, file: MOST_BYTES }
+/** Of a conversion. */
+export const CONVERSION = { ms: 6 * 3600_000, output: 1024 * 1024, file: MOST_BYTES }
 /** Of `qemu-img check`: 3 are leaks, which do no harm, and 63 is a format that it does not check. */
 const [FAILED, CORRUPT] = [1, 2]
 const LOOK = { ms: 60_000, output: 1024 * 1024 }
@@ -36,14 +37,14 @@ export async function toQcow2(
     throw invalid(from.path, `is a disk of ${size} bytes, and there is none of more than ${MAX_VIRTUAL_SIZE}`)
   await refuseDamaged(from, node, call)
   const options = "compat=1.1,cluster_size=65536,lazy_refcounts=off,refcount_bits=16,preallocation=off"
-  await tool(["convert", "-q", "-O", "qcow2", "-o", options, `json:${node}`, to], from.path, LIMITS, call)
+  await tool(["convert", "-q", "-O", "qcow2", "-o", options, `json:${node}`, to], from.path, CONVERSION, call)
   const snapshots = from.format === "qcow2" ? await withDisk(from.path, snapshotsIn) : 0
   return { remarks: snapshots > 0 ? [`${from.path}: its ${snapshots} internal snapshots are left out`] : [] }
 }
 
 /** QEMU reads zeros where a file is cut off, or its tables lead nowhere: a disk that would silently be another one. */
 async function refuseDamaged({ path }: { readonly path: string }, node: string, call: Call): Promise<void> {
-  const { status, stdout } = await qemuImg(["check", "--output=json", `json:${node}`], LIMITS, call)
+  const { status, stdout } = await qemuImg(["check", "--output=json", `json:${node}`], CONVERSION, call)
   if (![CORRUPT, FAILED].includes(status)) return
   const parsed: unknown = status === CORRUPT ? JSON.parse(stdout.toString("utf8")) : {}
   const errors = isObject(parsed) ? (parsed.corruptions ?? parsed["check-errors"]) : undefined

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
 import { createReadStream } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
-import type { Readable } from "node:stream"
+import { Readable } from "node:stream"
 import { createGunzip, createZstdDecompress } from "node:zlib"
 import type { Call } from "../content/interfaces.ts"
 import { invalid } from "../disk/file.ts"
@@ -80,9 +80,8 @@ function byProgram(from: string, program: string): Readable {
   stdout.on("close", () => child.kill("SIGKILL"))
   // Its output may end before it says that it failed.
   const ended = new Promise<number | null>((resolve) => child.once("close", resolve))
-  const { readable, last } = { readable: stdout, last: ended }
-  return checked(readable, async () => {
-    const status = await last
+  return checked(stdout, async () => {
+    const status = await ended
     if (status === 127 || /failed to execute/.test(said)) throw missing(program)
     if (status !== 0) throw new Error(said.trim() || `status ${status}`)
   })
@@ -90,8 +89,7 @@ function byProgram(from: string, program: string): Readable {
 
 /** What `source` has, and then what `end` throws. */
 function checked(source: Readable, end: () => Promise<void>): Readable {
-  const { Readable: Stream } = process.getBuiltinModule("node:stream")
-  return Stream.from(
+  return Readable.from(
     (async function* () {
       yield* source
       await end()

@@ -29,7 +29,7 @@ const STDERR_LIMIT = 4096
 /** Where administrators' programs are: the PATH of others often lacks it. */
 const PATH = `${process.env.PATH ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`
 
-/** Says why a disk, or part of one, cannot be looked into: caught by scanDisk, which writes it down. */
+/** Says why a disk, or part of one, cannot be looked into. */
 export function unreadableDisk(reason: string, cause?: unknown): OvmError {
   return new OvmError("OVM_DISK_INVALID", reason, { cause })
 }
