@@ -4,6 +4,7 @@ import { statSync } from "node:fs"
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import type { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import table from "@ovms/spec/errors.json" with { type: "json" }
 import { until } from "@ovms/testkit/until.ts"
@@ -206,10 +207,18 @@ export async function finished(child: ChildProcess, patienceMs = PATIENCE): Prom
   }
 }
 
-async function textOf(stream: AsyncIterable<Uint8Array> | null): Promise<string> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of stream ?? []) chunks.push(chunk)
-  return Buffer.concat(chunks).toString()
+/**
+ * All that the stream says. By its events: of a stream that is read by an iterator as well, a listener misses words now
+ * and then, and a test that waits for a command's first ones has both.
+ */
+function textOf(stream: Readable | null): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = []
+    if (stream === null) return resolve("")
+    stream.on("data", (chunk) => chunks.push(chunk))
+    stream.once("error", reject)
+    stream.once("close", () => resolve(Buffer.concat(chunks).toString()))
+  })
 }
 
 function ending(child: ChildProcess): Promise<number> {
