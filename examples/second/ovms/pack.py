@@ -3,6 +3,7 @@ import json, os, stat, time
 
 from .basics import MANIFEST_T, OCI_T, T, TAR_T, Refused
 from .disk import read_disk
+from .foreign import is_foreign
 from .kernel import check_kernel
 from .layout import begin, digest_of, finish, put
 
@@ -23,11 +24,13 @@ def file_of(folder, path):
     """The bytes of a file of the source; a FIFO is not waited for."""
     try:
         with open(os.open(os.path.join(folder, path), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            data = file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Refused("OVM_FILE_UNREADABLE", "OVMS-SRC-009", f"{path} is no regular file")
+            data = file.read()
     except OSError as e:
-        raise Refused("OVM_SOURCE_INVALID", "OVMS-SRC-009", str(e))
+        raise Refused("OVM_FILE_UNREADABLE", "OVMS-SEC-046", str(e))
     if not data:
-        raise Refused("OVM_SOURCE_INVALID", "OVMS-SRC-009", f"{path} is no regular file, or empty")
+        raise Refused("OVM_SOURCE_INVALID", "OVMS-SRC-009", f"{path} is empty")
     return data
 
 
@@ -47,6 +50,8 @@ class Packer:
         read = []
         for layer in layers:
             data = file_of(self.folder, layer["path"])
+            if "format" not in layer and is_foreign(data):
+                raise Refused("OVM_DISK_INVALID", "OVMS-SRC-020", f"{layer['path']} is no raw disk by its bytes")
             read.append((layer.get("format") or ("qcow2" if data[:4] == b"QFI\xfb" else "raw"), data))
         read_disk(read)
         return [{"ref": self.layer(data, TAR_T, f"{name}{i}.{form}", {"ovms.format": form}),

@@ -22,16 +22,17 @@ class Registry:
         except (OSError, http.client.HTTPException) as e:
             raise Refused("OVM_REGISTRY_UNREACHABLE", "OVMS-ERR-005", f"{method} {url}: {e}")
 
-    def good(self, wanted, *request):
+    def good(self, wanted, *request, missing="OVM_CONTENT_MISSING"):
         answer = self.ask(*request)
         if answer.status in wanted:
             return answer
-        code = "OVM_CONTENT_MISSING" if answer.status == 404 else "OVM_REGISTRY_FAILED"
+        code = missing if answer.status == 404 else "OVM_REGISTRY_FAILED"
         raise Refused(code, "OVMS-ERR-005", f"{request[0]} {request[1]}: status {answer.status}")
 
     def manifest(self, name, digest):
         """The bytes of a manifest, by tag or digest; held against `digest`, or what the registry says of them."""
-        with self.good([200], "GET", f"{self.base}/manifests/{digest or name}", None, {"Accept": OCI_T}) as answer:
+        url = f"{self.base}/manifests/{digest or name}"
+        with self.good([200], "GET", url, None, {"Accept": OCI_T}, missing="OVM_NAME_UNKNOWN") as answer:
             data = read(answer, 4 * MIB + 1)
             said = digest or answer.headers.get("Docker-Content-Digest")
         if len(data) > 4 * MIB:

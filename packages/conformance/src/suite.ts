@@ -1,5 +1,7 @@
 import type { Check } from "./check.ts"
+import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
+import { packRefusals } from "./checks/pack-refusals.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
@@ -32,6 +34,8 @@ export async function loadSuite(): Promise<Suite> {
     wrapper: [
       ...vectorChecks(vectors),
       ...packChecks,
+      ...packRefusals,
+      ...inspectChecks,
       ...pullChecks,
       ...pullFaultChecks,
       ...pushChecks,

@@ -6,9 +6,13 @@ import { type Artifact, artifactOf } from "./make.ts"
 /** Bytes of RAM of the suite's guest. */
 export const GUEST_MEMORY = 32 << 20
 
+export function guestKernel(): Buffer {
+  return gunzipSync(Buffer.from(guest.gzip, "base64"))
+}
+
 /** A machine with the suite's guest (spec/vectors/README.md), and `more` behind its kernel, and no disk. */
 export function guestArtifact(more: Uint8Array = new Uint8Array()): Artifact {
-  const kernel = Buffer.concat([gunzipSync(Buffer.from(guest.gzip, "base64")), more])
+  const kernel = Buffer.concat([guestKernel(), more])
   return artifactOf({
     kernel,
     document: {

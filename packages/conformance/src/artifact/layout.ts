@@ -7,9 +7,10 @@ import { type Artifact, OCI_MANIFEST } from "./make.ts"
 const INDEX = "application/vnd.oci.image.index.v1+json"
 
 /** Writes an OCI layout with one artifact. */
-export async function writeLayout(folder: string, { oci, blobs, digest }: Artifact): Promise<string> {
+export async function writeLayout(folder: string, { oci, blobs, digest, base }: Artifact): Promise<string> {
   await mkdir(join(folder, "blobs/sha256"), { recursive: true })
-  for (const bytes of [oci, ...blobs]) await writeFile(blobPath(folder, digestOf(bytes)), bytes)
+  for (const bytes of [oci, ...blobs, ...(base ? [base.oci, ...base.blobs] : [])])
+    await writeFile(blobPath(folder, digestOf(bytes)), bytes)
   const entry = { mediaType: OCI_MANIFEST, digest, size: oci.length }
   const index = { schemaVersion: 2, mediaType: INDEX, manifests: [entry] }
   await writeFile(join(folder, "index.json"), JSON.stringify(index))

@@ -12,6 +12,8 @@ export interface Artifact {
   readonly kernel: Buffer
   /** The OVMS manifest among them. */
   readonly blobs: readonly Buffer[]
+  /** Of a snapshot: what it is a snapshot of, which is another artifact. */
+  readonly base?: Artifact
 }
 
 /** A bzImage by its header, and nothing that could run (OVMS-SRC-010, OVMS-SRC-023). */
@@ -89,8 +91,9 @@ export function artifactOf(changes: Changes = {}): Artifact {
   }
 }
 
-/** Puts all of it into a repository. */
+/** Puts all of it into a repository, its base first. */
 export function store(repository: Repository, artifact: Artifact, tag?: string): Artifact {
+  if (artifact.base) store(repository, artifact.base)
   for (const bytes of artifact.blobs) repository.blob(bytes)
   repository.put(artifact.oci, OCI_MANIFEST, tag)
   return artifact

@@ -185,11 +185,32 @@ const PLANS: readonly Plan[] = [
     },
   },
   {
-    name: "pull/unknown-tag",
+    name: "pull/without-tls",
+    covers: ["OVMS-DST-020"],
+    async run(scene) {
+      store(scene.registry.repository, artifactOf(), "1")
+      // On Linux this address leads to the same registry, but it is no loopback address.
+      const reference = scene.registry.reference("1").replace(/^127\.0\.0\.1/, "0.0.0.0")
+      const { code } = await scene.wrapper.call("pull", [reference, join(scene.folder, "layout")], scene)
+      must(code, "it pulled from an address that is no loopback address, and without TLS")
+      must(scene.registry.seen.length === 0, "it asked without TLS")
+    },
+  },
+  {
+    name: "pull/blob-gone",
     covers: ["OVMS-ERR-005"],
     async run(scene) {
+      const artifact = store(scene.registry.repository, artifactOf(), "1")
+      scene.registry.repository.blobs.delete(digestOf(artifact.kernel))
+      await refuses(scene, ["OVM_CONTENT_MISSING"])
+    },
+  },
+  {
+    name: "pull/unknown-tag",
+    covers: ["OVMS-ERR-005", "OVMS-ERR-004"],
+    async run(scene) {
       const { code, stderr } = await pulled(scene, "absent")
-      must(code, "it pulled a tag that is not there")
+      must(code === "OVM_NAME_UNKNOWN", `the pull of a tag that is not there ended with ${code ?? "success"}`)
       must(stderr.includes("absent"), "its error does not name the tag")
     },
   },

@@ -1,7 +1,10 @@
+import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { readLayout } from "../artifact/layout.ts"
 import { type Artifact, artifactOf, kernelOf, store } from "../artifact/make.ts"
+import { snapshotOf } from "../artifact/snapshot.ts"
 import { type Check, must } from "../check.ts"
+import { digestOf } from "../registry/content.ts"
 import type { Answer, Wrapper } from "../subject/wrapper.ts"
 import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
 
@@ -16,6 +19,17 @@ async function brings(scene: Scene, name: string, artifact: Artifact): Promise<v
   must(code === undefined, `the pull ended with ${code}: ${stderr.trim().slice(0, 300)}`)
   const { digest } = await readLayout(join(scene.folder, "layout"))
   must(digest === artifact.digest, `the layout has ${digest}, and not ${artifact.digest}`)
+}
+
+/** Fails unless the layout has all of it, and of its base. */
+async function holds(layout: string, { oci, blobs, base }: Artifact): Promise<void> {
+  for (const bytes of [oci, ...blobs]) {
+    const found = await readFile(join(layout, "blobs/sha256", digestOf(bytes).slice(7))).catch(
+      () => undefined,
+    )
+    must(found?.equals(bytes), `${digestOf(bytes)} is not in the layout`)
+  }
+  if (base) await holds(layout, base)
 }
 
 const PLANS: readonly Plan[] = [
@@ -85,6 +99,17 @@ const PLANS: readonly Plan[] = [
         return true
       }
       await brings(scene, "1", artifact)
+    },
+  },
+  {
+    name: "pull/snapshot-with-base",
+    profile: "snapshot",
+    covers: ["OVMS-SNP-153"],
+    async run(scene) {
+      const snapshot = store(scene.registry.repository, snapshotOf(artifactOf()), "1")
+      const { code, stderr } = await pulled(scene, "1")
+      must(code === undefined, `the pull ended with ${code}: ${stderr.trim().slice(0, 300)}`)
+      await holds(join(scene.folder, "layout"), snapshot)
     },
   },
   {

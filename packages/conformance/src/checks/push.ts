@@ -1,6 +1,7 @@
 import { join } from "node:path"
 import { writeLayout } from "../artifact/layout.ts"
 import { artifactOf, kernelOf, store } from "../artifact/make.ts"
+import { snapshotOf } from "../artifact/snapshot.ts"
 import { type Check, must } from "../check.ts"
 import { digestOf } from "../registry/content.ts"
 import type { Wrapper } from "../subject/wrapper.ts"
@@ -32,6 +33,23 @@ const PLANS: readonly Plan[] = [
       const writes = registry.asked(/PUT|POST|PATCH/, "/v2/")
       const tagged = writes.findIndex(({ method, path }) => method === "PUT" && path.endsWith("/manifests/1"))
       must(tagged === writes.length - 1, "something was sent after the tag was given")
+    },
+  },
+  {
+    name: "push/base-before-snapshot",
+    profile: "snapshot",
+    covers: ["OVMS-SNP-005", "OVMS-SNP-153"],
+    async run(scene) {
+      const snapshot = snapshotOf(artifactOf())
+      await pushes(scene, snapshot)
+      const { registry } = scene
+      const { base } = snapshot
+      must(base && registry.repository.manifests.has(base.digest), "the base is not in the registry")
+      const put = registry.asked(/PUT/, "/manifests/").map(({ path }) => path)
+      must(
+        put.at(-1)?.endsWith("/1") && put.length > 1,
+        `the snapshot is not the last manifest: ${put.join(", ")}`,
+      )
     },
   },
   {

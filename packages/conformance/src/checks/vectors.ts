@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util"
 import { type Check, fail, must, type Profile } from "../check.ts"
 import { jsonOf, type Wrapper } from "../subject/wrapper.ts"
 import type { Vector, VectorFault } from "../vectors.ts"
+import { impliedBy } from "./implied.ts"
 import { vectorArguments } from "./vector-arguments.ts"
 
 const PROFILE_OF: Readonly<Record<string, Profile>> = {
@@ -20,7 +21,11 @@ export function vectorChecks(vectors: readonly Vector[]): Check<Wrapper>[] {
     .map((vector) => ({
       name: `vector/${vector.path}`,
       profile: PROFILE_OF[vector.kind] ?? "core",
-      covers: vector.covers ?? (vector.requirement ? [vector.requirement] : []),
+      covers: [
+        ...(vector.covers ?? []),
+        ...(vector.requirement ? [vector.requirement] : []),
+        ...impliedBy(vector),
+      ],
       async run(wrapper, call) {
         const args = [vector.kind, ...(await vectorArguments(vector, call.folder))]
         const { code, stdout, stderr } = await wrapper.call("validate", args, call)

@@ -19,6 +19,8 @@ import { type Plan, type Scene, withRegistry } from "./with-registry.ts"
 interface Stage extends Scene {
   readonly keys: Keys
   readonly subject: { readonly digest: string; readonly size: number }
+  /** What the file of the public key has, where that is not the key alone. */
+  pem?: string
 }
 
 async function staged(scene: Scene): Promise<Stage> {
@@ -27,9 +29,9 @@ async function staged(scene: Scene): Promise<Stage> {
 }
 
 /** Verifies `1` by the key; the code of the refusal. */
-async function verified({ wrapper, registry, keys, ...call }: Stage) {
+async function verified({ wrapper, registry, keys, pem = keys.publicPem, ...call }: Stage) {
   const key = join(call.folder, "key.pub")
-  await writeFile(key, keys.publicPem)
+  await writeFile(key, pem)
   return await wrapper.call("verify", [key, registry.reference("1")], call)
 }
 
@@ -106,6 +108,19 @@ const PLANS: readonly Plan[] = [
     writeFallback(registry.repository, subject.digest)
     registry.manners.referrers = false
     registry.repository.manifests.delete(gone)
+  }),
+  believes("key-between-other-blocks", ["OVMS-SIG-060"], (stage) => {
+    own(stage)
+    const lines = stage.keys.publicPem.replaceAll("\n", " \r\n")
+    stage.pem = `\ufeffours since May\r\n-----BEGIN NOTE-----\r\nAAAA\r\n-----END NOTE-----\r\n\r\n${lines}\r\nthe end\r\n`
+  }),
+  refuses("private-key-as-public", ["OVMS-SIG-044"], ["OVM_KEY_INVALID"], (stage) => {
+    own(stage)
+    stage.pem = stage.keys.privatePem
+  }),
+  refuses("private-key-beside-public", ["OVMS-SIG-044"], ["OVM_KEY_INVALID"], (stage) => {
+    own(stage)
+    stage.pem = `${stage.keys.publicPem}${stage.keys.privatePem}`
   }),
   believes("legacy-form", ["OVMS-SIG-001"], legacy),
   refuses("nothing", ["OVMS-SIG-025"], ["OVM_SIGNATURE_MISSING"], () => {}),

@@ -11,10 +11,12 @@ interface Descriptor {
 }
 
 const OVMS = "application/vnd.ovms.manifest.v1+json"
+const SNAPSHOT = "application/vnd.ovms.snapshot.v1+json"
 const OCI = "application/vnd.oci.image.manifest.v1+json"
 const MANIFEST_LIMIT = 4 << 20
 const EXITS: Readonly<Record<string, number>> = {
   OVM_CONTENT_MISSING: 3,
+  OVM_NAME_UNKNOWN: 3,
   OVM_ARTIFACT_INVALID: 4,
   OVM_TOO_LARGE: 4,
 }
@@ -36,16 +38,19 @@ export async function pull(fault: string, reference: string, layout: string): Pr
 async function pulled(fault: string, reference: string, layout: string): Promise<void> {
   const [, host, repository, tag, digest] =
     /^([^/]+)\/([^:@]+)(?::([^@]+))?(?:@(sha256:.+))?$/.exec(reference) ?? []
+  // It speaks no TLS, and so with nobody whom TLS is owed.
+  if (host?.startsWith("0.0.0.0") && fault !== "speaks without TLS")
+    throw new Refusal("OVM_REGISTRY_UNREACHABLE")
   const base = `http://${host}/v2/${repository}`
   const name = fault === "takes the tag over the digest" ? (tag ?? digest) : (digest ?? tag)
   const place = `${base}/manifests/${name}`
   if (fault === "asks for the tag twice") await fetch(place)
   const bound = fault === "reads manifests without a bound" ? Number.POSITIVE_INFINITY : MANIFEST_LIMIT
-  const first = await read(place, bound)
+  const first = await read(fault, place, bound)
   let bytes = first.bytes
   let oci = JSON.parse(bytes.toString())
   if (oci.manifests && fault === "takes an index") {
-    bytes = (await read(`${base}/manifests/${oci.manifests[0].digest}`, MANIFEST_LIMIT)).bytes
+    bytes = (await read(fault, `${base}/manifests/${oci.manifests[0].digest}`, MANIFEST_LIMIT)).bytes
     oci = JSON.parse(bytes.toString())
   }
   if (oci.mediaType !== OCI) throw new Refusal("OVM_ARTIFACT_INVALID")
@@ -55,6 +60,8 @@ async function pulled(fault: string, reference: string, layout: string): Promise
   const contents = new Map([[digestOf(bytes), bytes]])
   for (const descriptor of [oci.config, ...oci.layers] as Descriptor[])
     contents.set(descriptor.digest, await blob(fault, base, descriptor))
+  if (oci.subject && fault !== "leaves the base of a snapshot")
+    for (const bytes of await baseOf(fault, base, oci.subject.digest)) contents.set(digestOf(bytes), bytes)
   await mkdir(join(layout, "blobs/sha256"), { recursive: true })
   for (const [key, content] of contents) await writeFile(join(layout, "blobs/sha256", key.slice(7)), content)
   const manifests = [{ mediaType: OCI, digest: digestOf(bytes), size: bytes.length }]
@@ -62,12 +69,19 @@ async function pulled(fault: string, reference: string, layout: string): Promise
   await writeFile(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }))
 }
 
+async function baseOf(fault: string, base: string, digest: string): Promise<Buffer[]> {
+  const { bytes } = await read(fault, `${base}/manifests/${digest}`, MANIFEST_LIMIT)
+  const oci = JSON.parse(bytes.toString())
+  const parts = [oci.config, ...oci.layers].map((descriptor: Descriptor) => blob(fault, base, descriptor))
+  return [bytes, ...(await Promise.all(parts))]
+}
+
 function judge(fault: string, oci: { artifactType?: string; config: Descriptor; later?: unknown }): void {
   const type = oci.artifactType ?? oci.config.mediaType
   const plain =
     fault === "knows no alias" ? type : type.replace(/^(application\/vnd\.)[a-z0-9-]+\.(?=ovms\.)/, "$1")
   const refused =
-    (plain !== OVMS && fault !== "takes any type") ||
+    (plain !== OVMS && plain !== SNAPSHOT && fault !== "takes any type") ||
     (fault === "knows the config alone" && oci.config.mediaType !== type) ||
     (fault === "refuses unknown members" && "later" in oci)
   if (refused) throw new Refusal("OVM_ARTIFACT_INVALID")
@@ -76,11 +90,11 @@ function judge(fault: string, oci: { artifactType?: string; config: Descriptor; 
 async function blob(fault: string, base: string, { digest, size, data, urls }: Descriptor): Promise<Buffer> {
   if (fault === "takes embedded data as it is" && data) return Buffer.from(data, "base64")
   const bound = fault === "reads without a bound" ? Number.POSITIVE_INFINITY : size
-  let read_ = await read(`${base}/blobs/${digest}`, bound).catch((error: unknown) => {
+  let read_ = await read(fault, `${base}/blobs/${digest}`, bound).catch((error: unknown) => {
     if (fault === "fetches from urls" && urls) return undefined
     throw error
   })
-  read_ ??= await read(urls?.[0] ?? "", bound)
+  read_ ??= await read(fault, urls?.[0] ?? "", bound)
   const { bytes } = read_
   if (fault === "believes blobs" && bytes.length === size) return bytes
   if (fault === "believes short blobs" && bytes.length < size) return bytes
@@ -89,10 +103,19 @@ async function blob(fault: string, base: string, { digest, size, data, urls }: D
   return bytes
 }
 
+function missing(fault: string, url: string): string {
+  const named = url.includes("/manifests/") && fault !== "calls an unknown tag missing content"
+  return named ? "OVM_NAME_UNKNOWN" : "OVM_CONTENT_MISSING"
+}
+
 /** A body, and one byte more than `limit` of it at most; without a limit it stops at 64 MiB all the same. */
-async function read(url: string, limit: number): Promise<{ bytes: Buffer; digest?: string | null }> {
+async function read(
+  fault: string,
+  url: string,
+  limit: number,
+): Promise<{ bytes: Buffer; digest?: string | null }> {
   const response = await fetch(url)
-  if (response.status === 404) throw new Refusal("OVM_CONTENT_MISSING")
+  if (response.status === 404) throw new Refusal(missing(fault, url))
   if (!response.ok) throw new Refusal("OVM_REGISTRY_FAILED")
   const chunks: Uint8Array[] = []
   let size = 0

@@ -48,6 +48,9 @@ export const PULLERS: readonly Mutant[] = of([
   ["knows no alias", "OCI-014", "pull/alias-types"],
   ["knows the config alone", "OCI-020", "pull/plain-form"],
   ["refuses unknown members", "OCI-007", "pull/unknown-members"],
+  ["leaves the base of a snapshot", "SNP-153", "pull/snapshot-with-base"],
+  ["calls an unknown tag missing content", "ERR-004", "pull/unknown-tag"],
+  ["speaks without TLS", "DST-020", "pull/without-tls"],
 ])
 
 /** ovm, but a refusal by this code is none (wrapper.ts). */
@@ -60,6 +63,10 @@ export const BELIEVERS: readonly Mutant[] = of([
   ["believes OVM_SIGNATURE_MALFORMED", "SIG-030", "verify/refuses-two-signatures"],
   ["believes OVM_SIGNATURE_REFERENCE_MISMATCH", "SIG-029", "verify/refuses-other-repository"],
   ["believes OVM_REGISTRY_FAILED", "SIG-002", "verify/refuses-list-fails"],
+  ["believes OVM_KEY_INVALID", "SIG-044", "verify/refuses-private-key-as-public"],
+  ["believes OVM_FILE_UNREADABLE", "SEC-046", "pack/refuses-file-missing"],
+  ["believes OVM_DIGEST_MISMATCH", "SNP-062", "inspect/ram-damaged"],
+  ["believes OVM_CONTENT_MISSING", "ERR-005", "inspect/blob-missing"],
   ["believes OVM_KERNEL_INVALID", "SRC-010", "pack/refuses-kernel-nonsense"],
   ["believes OVM_DISK_INVALID", "SRC-011", "pack/refuses-disk-odd-size"],
 ])
