@@ -5,13 +5,21 @@ import { packRefusals } from "./checks/pack-refusals.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
+import { againPlans } from "./checks/runtime/again.ts"
+import { biosPlans } from "./checks/runtime/bios.ts"
+import { forkPlans } from "./checks/runtime/fork.ts"
 import { lifePlans } from "./checks/runtime/life.ts"
+import { madePlans } from "./checks/runtime/made.ts"
 import { namePlans } from "./checks/runtime/names.ts"
+import { networkPlans } from "./checks/runtime/network.ts"
 import { onRuntime } from "./checks/runtime/plan.ts"
+import { pullingPlans } from "./checks/runtime/pulling.ts"
 import { requestVectorPlans } from "./checks/runtime/request-vectors.ts"
 import { requestPlans } from "./checks/runtime/requests.ts"
 import { restartPlans } from "./checks/runtime/restart.ts"
+import { snapshotRefusalPlans } from "./checks/runtime/snapshot-refusals.ts"
 import { snapshotPlans } from "./checks/runtime/snapshots.ts"
+import { socketPlans } from "./checks/runtime/socket.ts"
 import { streamPlans } from "./checks/runtime/streams.ts"
 import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
@@ -29,7 +37,16 @@ export interface Suite {
 export async function loadSuite(): Promise<Suite> {
   const vectors = await loadVectors()
   const requests = [...requestPlans, ...requestVectorPlans(vectors)]
-  const machines = [...lifePlans, ...namePlans, ...streamPlans, ...snapshotPlans, ...restartPlans]
+  const made = [...madePlans, ...namePlans, ...networkPlans, ...socketPlans]
+  const machines = [
+    ...lifePlans,
+    ...againPlans,
+    ...biosPlans,
+    ...pullingPlans,
+    ...streamPlans,
+    ...restartPlans,
+  ]
+  const snapshots = [...snapshotPlans, ...snapshotRefusalPlans, ...forkPlans]
   return {
     wrapper: [
       ...vectorChecks(vectors),
@@ -42,6 +59,6 @@ export async function loadSuite(): Promise<Suite> {
       ...signChecks,
       ...verifyChecks,
     ],
-    runtime: [...requests, ...machines].map(onRuntime),
+    runtime: [...requests, ...made, ...machines, ...snapshots].map(onRuntime),
   }
 }

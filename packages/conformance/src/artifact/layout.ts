@@ -6,12 +6,17 @@ import { type Artifact, OCI_MANIFEST } from "./make.ts"
 
 const INDEX = "application/vnd.oci.image.index.v1+json"
 
-/** Writes an OCI layout with one artifact. */
-export async function writeLayout(folder: string, { oci, blobs, digest, base }: Artifact): Promise<string> {
+/** Writes an OCI layout with one artifact, under a tag if it has one. */
+export async function writeLayout(
+  folder: string,
+  { oci, blobs, digest, base }: Artifact,
+  tag?: string,
+): Promise<string> {
   await mkdir(join(folder, "blobs/sha256"), { recursive: true })
   for (const bytes of [oci, ...blobs, ...(base ? [base.oci, ...base.blobs] : [])])
     await writeFile(blobPath(folder, digestOf(bytes)), bytes)
-  const entry = { mediaType: OCI_MANIFEST, digest, size: oci.length }
+  const annotations = tag === undefined ? undefined : { "org.opencontainers.image.ref.name": tag }
+  const entry = { mediaType: OCI_MANIFEST, digest, size: oci.length, annotations }
   const index = { schemaVersion: 2, mediaType: INDEX, manifests: [entry] }
   await writeFile(join(folder, "index.json"), JSON.stringify(index))
   await writeFile(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }))

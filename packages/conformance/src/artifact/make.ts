@@ -33,6 +33,9 @@ export interface Changes {
   /** Of the OVMS manifest. */
   readonly document?: object
   readonly diskless?: boolean
+  readonly kernelless?: boolean
+  /** The bytes of its disk. */
+  readonly disk?: Buffer
   /** Of the OCI manifest and of its kernel's descriptor. */
   readonly oci?: object
   readonly layer?: object
@@ -45,7 +48,7 @@ export interface Changes {
 /** A machine with a kernel and a raw disk of 1 KiB, and what is to be otherwise. */
 export function artifactOf(changes: Changes = {}): Artifact {
   const kernel = changes.kernel ?? kernelOf(0)
-  const disk = Buffer.alloc(1024, 7)
+  const disk = changes.disk ?? Buffer.alloc(1024, 7)
   const typed = (name: string) =>
     `application/vnd.${changes.org === undefined ? "" : `${changes.org}.`}ovms.${name}`
   const document = {
@@ -54,7 +57,7 @@ export function artifactOf(changes: Changes = {}): Artifact {
     name: "suite",
     os: "linux",
     architecture: "amd64",
-    kernel: { ref: digestOf(kernel), args: "console=ttyS0" },
+    ...(!changes.kernelless && { kernel: { ref: digestOf(kernel), args: "console=ttyS0" } }),
     ...(!changes.diskless && { diskLayers: [{ ref: digestOf(disk), format: "raw", size: disk.length }] }),
     ...changes.document,
   }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { type Descriptor, digestOf, utf8 } from "../registry/content.ts"
+import { type Descriptor, digestOf, hex, utf8 } from "../registry/content.ts"
 import { type Artifact, OCI_MANIFEST } from "./make.ts"
 
 const TYPE = "application/vnd.ovms.snapshot.v1+json"
@@ -9,7 +9,7 @@ const CHUNK = 262_144
 const MEMORY = 16 << 20
 
 /** A frame of Zstandard that is one chunk of zeros: a content size, and two blocks of one byte and how often. */
-const FRAME = Buffer.from("28b52ffda000000400" + "0200100003001000", "hex")
+const FRAME = hex("28b52ffda000000400" + "0200100003001000")
 
 /** What is to be otherwise than in a snapshot of no machine that ever ran. */
 export interface SnapshotChanges {
@@ -21,7 +21,7 @@ export interface SnapshotChanges {
   readonly oci?: object
 }
 
-/** A whole snapshot of `base` as a writer would make it, of RAM that is all zeros: what it consists of, and the base. */
+/** A whole snapshot of `base` as a writer would make it, of RAM that is all zeros, with the base. */
 export function snapshotOf(base: Artifact, changes: SnapshotChanges = {}): Artifact {
   const chunks = MEMORY / CHUNK
   const ram = Buffer.concat(Array.from({ length: chunks }, () => FRAME))

@@ -1,5 +1,5 @@
 import { gzipSync } from "node:zlib"
-import { utf8 } from "../registry/content.ts"
+import { hex, utf8 } from "../registry/content.ts"
 
 /** A tar archive of one empty file. */
 export function tarOf(name: string): Buffer {
@@ -22,10 +22,10 @@ function at(offset: number, bytes: Buffer): Buffer {
 
 /** Files that hardly ever are meant as a raw disk (spec/disk.md, "Bytes of other formats"), by what they are. */
 export const FOREIGN: Readonly<Record<string, Buffer>> = {
-  QED: at(0, Buffer.from("514544000000010004000000", "hex")),
-  VMDK: at(0, Buffer.from("4b444d5601000000", "hex")),
+  QED: at(0, hex("514544000000010004000000")),
+  VMDK: at(0, hex("4b444d5601000000")),
   VHDX: at(0, utf8("vhdxfile")),
-  VDI: at(64, Buffer.from("7f10dabe01000100", "hex")),
+  VDI: at(64, hex("7f10dabe01000100")),
   tar: tarOf("disk.img"),
   gzip: gzipSync(Buffer.alloc(64)),
   JSON: utf8(JSON.stringify({ schemaVersion: 1 })),

@@ -4,6 +4,11 @@ export function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`
 }
 
+/** The bytes that a text of hexadecimal digits says. */
+export function hex(digits: string): Buffer {
+  return Buffer.from(digits, "hex")
+}
+
 export function utf8(text: string): Buffer {
   return Buffer.from(text)
 }

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { Failure } from "../check.ts"
 import { exchange } from "./exchange.ts"
 import { killMarked, MARK } from "./leftovers.ts"
+import { runProgram } from "./program.ts"
 
 /** How long a runtime has until it answers. */
 const START_MS = 60_000
@@ -34,7 +35,6 @@ export class Harness {
   /** Returns once it answers. Throws Failure if it does not, or ends. */
   async start(signal: AbortSignal): Promise<void> {
     const child = spawn("/bin/sh", ["-c", `exec ${this.command}`], {
-      cwd: this.home,
       env: { ...process.env, OVMS_CONFORMANCE_HOME: this.home, [MARK]: this.#mark },
       stdio: "ignore",
       detached: true,
@@ -52,6 +52,17 @@ export class Harness {
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
     throw new Failure(`the runtime does not answer on ${this.socket}`)
+  }
+
+  /** Starts the command once more, for the same folder, which has to end by itself: how, and what it said. */
+  async another(): Promise<{ status: number; said: string }> {
+    const { status, stdout, stderr } = await runProgram(["/bin/sh", "-c", `exec ${this.command}`], {
+      cwd: process.cwd(),
+      env: { OVMS_CONFORMANCE_HOME: this.home },
+      limitMs: START_MS,
+      signal: AbortSignal.timeout(START_MS),
+    })
+    return { status, said: `${stdout}${stderr}`.trim().slice(0, 500) }
   }
 
   /** Ends the runtime alone, at once, and returns when it is gone. */

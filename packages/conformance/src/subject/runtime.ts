@@ -3,6 +3,13 @@ import { type ApiError, errorOf, goodValue } from "./answers.ts"
 import { exchange, type Question, type Reply } from "./exchange.ts"
 import type { Harness } from "./harness.ts"
 
+export interface Network {
+  readonly mode: string
+  readonly mac?: string
+  readonly outbound?: boolean
+  readonly ports?: readonly { readonly host: number; readonly guest: number }[]
+}
+
 /** What is said of an instance, as far as checks look at it. */
 export interface Instance {
   readonly instance_id: string
@@ -11,11 +18,24 @@ export interface Instance {
   readonly reason?: string
   readonly exit?: { readonly reason: string; readonly status?: number }
   readonly error?: ApiError
+  readonly phase?: string
+  readonly reachable?: boolean
   readonly snapshot?: string
+  readonly warnings: readonly string[]
+  readonly restart?: string
+  readonly restarts?: number
+  readonly restarting_at?: string
+  readonly auto_remove?: boolean
+  readonly command?: readonly string[]
+  readonly fork?: { readonly source: string; readonly index: number }
+  readonly ssh?: object
+  readonly disks?: readonly { readonly size: number; readonly read_only: boolean; readonly name?: string }[]
+  readonly volumes?: readonly { readonly name: string; readonly read_only: boolean }[]
+  readonly network?: Network
   readonly generation_id?: string
   readonly stop_method?: string
   readonly labels?: Readonly<Record<string, string>>
-  readonly resources: { readonly memory?: number; readonly vcpus?: number }
+  readonly resources: { readonly memory?: number; readonly vcpus?: number; readonly rss?: number }
   readonly image: { readonly digest?: string }
 }
 
@@ -79,8 +99,11 @@ export class Runtime {
     return error
   }
 
-  status(id: string): Promise<Instance> {
-    return this.ask<Instance>("GET /status/{instance_id}", id)
+  /** What is said of an instance, and whether that agrees with itself. */
+  async status(id: string): Promise<Instance> {
+    const instance = await this.ask<Instance>("GET /status/{instance_id}", id)
+    consistent(instance)
+    return instance
   }
 
   logs(id: string, query?: string): Promise<string> {
@@ -119,6 +142,15 @@ export class Runtime {
       return words.test(text) && text
     })
   }
+}
+
+/** What is there in some states alone (OVMS-API-061, OVMS-API-063, OVMS-API-064, OVMS-API-130). */
+function consistent({ state, phase, error, resources, reachable }: Instance): void {
+  must(phase === undefined || state === "starting", `phase is ${phase} although the state is ${state}`)
+  must(state !== "failed" || error, "the state is failed, and there is no error")
+  const ended = state === "stopped" || state === "failed"
+  must(!ended || resources.rss === undefined, `resources.rss is there although the machine is ${state}`)
+  must(reachable !== true, "reachable is there, and not false")
 }
 
 function placed(path: string, id: string): string {

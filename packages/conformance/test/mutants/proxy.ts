@@ -44,6 +44,11 @@ const inStart = (edit: (value: Json) => void): Fault => ({
     if (asked.url === "/start") asked.body = json(asked.body, edit)
   },
 })
+const inMade = (edit: (value: Json) => void): Fault => ({
+  ask: (asked) => {
+    if (asked.method === "POST" && asked.url === "/instances") asked.body = json(asked.body, edit)
+  },
+})
 const inError = (edit: (answer: Answer) => void): Fault => ({
   answer: (answer) => {
     if (answer.status >= 400) edit(answer)
@@ -58,6 +63,8 @@ const reply = (status: number, value: unknown): Answer => ({
   headers: { "content-type": "application/json" },
   body: typeof value === "string" ? value : JSON.stringify(value),
 })
+
+const PORT = { guest: 80, host: 8080, address: "127.0.0.1", protocol: "tcp" }
 
 /** By the names of the table. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
@@ -150,6 +157,45 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       asked.url = asked.url.replace(/tail=\d+/, "tail=1000")
     },
   },
+  "has a default of its own": inAnswer(STATUS, ({ resources }) => {
+    if (resources.memory === 512 << 20) resources.memory = 256 << 20
+  }),
+  "says what phase it was": inAnswer(STATUS, (info) => {
+    info.phase ??= "launching"
+  }),
+  "forgets warnings": inAnswer(STATUS, (info) => {
+    info.warnings = []
+  }),
+  "gives all machines one MAC address": inAnswer(STATUS, ({ network }) => {
+    if (network?.mac) network.mac = "52:54:00:00:00:01"
+  }),
+  "opens what a manifest offers": inMade((body) => {
+    body.overrides = { network: { mode: "user", offered: true, ...body.overrides?.network } }
+  }),
+  "keeps ports that are given back": onPath("DELETE", /\/ports\?/, reply(200, PORT)),
+  "restarts nothing": {
+    instead: ({ method, url }) => {
+      const [, id] = (method === "POST" && /^\/instances\/([^/]+)\/restart/.exec(url)) || []
+      return id === undefined ? undefined : reply(200, { instance_id: id, status: "starting" })
+    },
+  },
+  "starts again without an end": inStart((body) => {
+    if (body.overrides?.restart) body.overrides.restart = "always"
+  }),
+  "tells what it found": inError((answer) => {
+    answer.body = answer.body.replace(/"message":"/, '"message":"AKIAQY7ZOVMSSUITEABC ')
+  }),
+  "calls all children the first": inAnswer(STATUS, (info) => {
+    if (info.fork) info.fork.index = 0
+  }),
+  "lists no slots": inAnswer(/^\/info/, (info) => {
+    info.warm = []
+  }),
+  "names one difference": inError((answer) => {
+    answer.body = json(answer.body, ({ errors }) => {
+      if (errors[0].code === "OVM_SNAPSHOT_INCOMPATIBLE") errors[0].detail = errors[0].detail.slice(0, 1)
+    })
+  }),
 }
 
 const ID = "6f1d2c3b-4a59-4687-9a0b-c1d2e3f40516"

@@ -45,8 +45,14 @@ test.each(RUNTIMES.map((one) => [one.fault, one] as const))(
   },
 )
 
+// That all checks pass without the proxy is in ovm.test.ts; these show that the proxy itself breaks nothing.
 test("without a fault they pass", async () => {
-  const checks = new Set(RUNTIMES.map(({ check }) => check))
+  const checks = [
+    "runtime/methods",
+    "runtime/logs-follow",
+    "runtime/network/ports",
+    "runtime/snapshot/goes-on",
+  ]
   const results = await verdicts("none", ...checks)
   const wrong = results.filter(({ verdict }) => verdict !== "pass")
   expect(wrong.map(({ name, reason }) => `${name}: ${reason}`)).toEqual([])

@@ -34,7 +34,15 @@ async function removed({ runtime }: Scene, id: string): Promise<void> {
 export const lifePlans: readonly Plan[] = [
   {
     name: "boots",
-    covers: ["OVMS-API-020", "OVMS-API-024", "OVMS-API-060", "OVMS-API-070", "OVMS-GST-011", "OVMS-GST-020"],
+    covers: [
+      "OVMS-API-020",
+      "OVMS-API-024",
+      "OVMS-API-060",
+      "OVMS-API-130",
+      "OVMS-API-070",
+      "OVMS-GST-011",
+      "OVMS-GST-020",
+    ],
     async run({ runtime, boot }) {
       const id = await boot("word=suite-7")
       const text = await runtime.says(id, /TICK 2\r?\n/)
@@ -56,7 +64,7 @@ export const lifePlans: readonly Plan[] = [
   },
   {
     name: "stop",
-    covers: ["OVMS-API-041", "OVMS-API-045", "OVMS-STA-003", "OVMS-API-073"],
+    covers: ["OVMS-API-041", "OVMS-API-045", "OVMS-STA-003", "OVMS-STA-002", "OVMS-API-064", "OVMS-API-073"],
     async run({ runtime, boot }) {
       const id = await boot()
       const body = { instance_id: id, grace_ms: 0 }
@@ -66,6 +74,7 @@ export const lifePlans: readonly Plan[] = [
       must(/^(ended|killed)$/.test(ended.stop_method ?? ""), `stop_method is ${ended.stop_method}`)
       must((await runtime.logs(id)).includes("GUEST-READY"), "the console is gone")
       await runtime.ask("POST /stop", "", { body })
+      must((await runtime.status(id)).state === "stopped", "what had ended changed its state")
     },
   },
   {

@@ -1,4 +1,9 @@
+import { join } from "node:path"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import type { Changes } from "../../artifact/make.ts"
 import { type Check, type CheckCall, must, type Profile } from "../../check.ts"
+import type { ApiError } from "../../subject/answers.ts"
 import type { Runtime } from "../../subject/runtime.ts"
 
 /** A runtime in a check: what it starts is gone afterwards. */
@@ -8,8 +13,12 @@ export interface Scene extends CheckCall {
   boot(args?: string, overrides?: object): Promise<string>
   /** Asks for a start that has to succeed; the ID. */
   start(body: object): Promise<string>
-  /** Makes an instance that does not run. */
-  create(overrides?: object): Promise<string>
+  /** Makes an instance that does not run, of the suite's guest or what is at a path. */
+  create(overrides?: object, manifest?: string): Promise<string>
+  /** Path of a layout with a machine that is the suite's guest but for the changes; under a tag, if there is one. */
+  machine(changes: Changes, tag?: string): Promise<string>
+  /** Has an instance that was made otherwise be gone afterwards too; its ID. */
+  keep(id: string): string
 }
 
 export interface Plan {
@@ -25,6 +34,11 @@ interface Started {
   readonly status: string
 }
 
+/** The error of an instance that must not be made. */
+export function refusedCreate(runtime: Runtime, code: string | RegExp, body: object): Promise<ApiError> {
+  return runtime.refused("POST /instances", code, "", { body })
+}
+
 export function onRuntime(plan: Plan): Check<Runtime> {
   return {
     name: `runtime/${plan.name}`,
@@ -34,7 +48,8 @@ export function onRuntime(plan: Plan): Check<Runtime> {
     async run(subject, call) {
       const runtime = subject.with(call.signal)
       const made: string[] = []
-      const kept = ({ instance_id }: Started) => {
+      let layouts = 0
+      const kept = ({ instance_id }: Pick<Started, "instance_id">) => {
         made.push(instance_id)
         return instance_id
       }
@@ -46,8 +61,11 @@ export function onRuntime(plan: Plan): Check<Runtime> {
           must(/^(starting|running)$/.test(answer.status), `a start was answered with ${answer.status}`)
           return kept(answer)
         },
-        create: async (overrides) =>
-          kept(await runtime.ask("POST /instances", "", { body: { manifest: runtime.guest, overrides } })),
+        create: async (overrides, manifest = runtime.guest) =>
+          kept(await runtime.ask("POST /instances", "", { body: { manifest, overrides } })),
+        machine: (changes, tag) =>
+          writeLayout(join(call.folder, `machine-${layouts++}`), guestArtifact(undefined, changes), tag),
+        keep: (id) => kept({ instance_id: id }),
         boot: async (args = "", overrides = {}) => {
           const line = `console=ttyS0 tick_ms=100 ${args}`.trim()
           const body = { manifest: runtime.guest, overrides: { args: line, ...overrides } }

@@ -54,7 +54,7 @@ export const requestPlans: readonly Plan[] = [
   },
   {
     name: "unknown-path",
-    covers: ["OVMS-API-013", "OVMS-ERR-001", "OVMS-ERR-002", "OVMS-ERR-003"],
+    covers: ["OVMS-API-013", "OVMS-ERR-001", "OVMS-ERR-002", "OVMS-ERR-003", "OVMS-ERR-008"],
     async run({ runtime }) {
       for (const path of ["/", "/nowhere", "/start/now", "/instances/a/b/c", "/%00", "/..//health"])
         must(

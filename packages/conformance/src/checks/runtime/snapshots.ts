@@ -9,8 +9,8 @@ interface Snapshot {
 const unique = () => `suite-${process.hrtime.bigint().toString(36)}`
 
 /** A running machine, and a snapshot of it under a name. */
-async function snapshotted({ runtime, boot }: Scene, request: object = {}) {
-  const source = await boot("word=snapshotted")
+export async function snapshotted({ runtime, boot }: Scene, request: object = {}, overrides: object = {}) {
+  const source = await boot("word=snapshotted", overrides)
   await runtime.says(source, /TICK 5\r?\n/)
   const tag = unique()
   const counted = ticks(await runtime.logs(source))
@@ -37,24 +37,29 @@ function inMemory(id: string): string {
   return swapped(`${d}${e}`) + swapped(`${swapped(a)}${swapped(b)}${swapped(c)}`)
 }
 
-function plan(name: string, covers: readonly string[], run: Plan["run"]): Plan {
+export function snapshotPlan(name: string, covers: readonly string[], run: Plan["run"]): Plan {
   return { name: `snapshot/${name}`, covers, run, profile: "snapshot" }
 }
 
 export const snapshotPlans: readonly Plan[] = [
-  plan("goes-on", ["OVMS-API-053", "OVMS-API-054", "OVMS-SNP-090"], async (scene) => {
+  snapshotPlan("goes-on", ["OVMS-API-053", "OVMS-API-054", "OVMS-SNP-090", "OVMS-SNP-174"], async (scene) => {
     const { runtime, start } = scene
     const { source, counted, snapshot, manifest } = await snapshotted(scene)
     const clone = await start({ manifest })
     const text = await runtime.says(clone, /TICK \d+\r?\n/)
     must(!text.includes("GUEST-READY"), "the machine was booted, and did not go on")
     must(firstTick(text) > 1 && firstTick(text) >= counted, `the clone counts from ${firstTick(text)} on`)
-    const { snapshot: from } = await runtime.status(clone)
+    const { snapshot: from, warnings } = await runtime.status(clone)
+    const day = new Date().toISOString().slice(0, 8)
+    must(
+      warnings.some((words) => words.includes(day)),
+      `no warning says when the snapshot was taken: ${warnings.join("; ")}`,
+    )
     must(from === snapshot, `the clone says that it goes on from ${from}`)
     must((await runtime.status(source)).state === "running", "the source does not run any more")
     await runtime.says(source, new RegExp(`TICK ${counted + 5}\\r?\\n`))
   }),
-  plan("clones-differ", ["OVMS-SNP-090"], async (scene) => {
+  snapshotPlan("clones-differ", ["OVMS-SNP-090"], async (scene) => {
     const { runtime, start } = scene
     const { source, manifest } = await snapshotted(scene)
     const clones = [await start({ manifest }), await start({ manifest })]
@@ -70,12 +75,12 @@ export const snapshotPlans: readonly Plan[] = [
     const old = generationIds(await runtime.logs(source)).at(-1)
     must(new Set([...ids.map(inMemory), old]).size === 3, "two machines have the same generation ID")
   }),
-  plan("stop", ["OVMS-API-054"], async (scene) => {
+  snapshotPlan("stop", ["OVMS-API-054"], async (scene) => {
     const { runtime } = scene
     const { source } = await snapshotted(scene, { stop: true })
     await runtime.reaches(source, "stopped")
   }),
-  plan("paused-stays-paused", ["OVMS-API-054"], async ({ runtime, boot }) => {
+  snapshotPlan("paused-stays-paused", ["OVMS-API-054"], async ({ runtime, boot }) => {
     const id = await boot()
     await runtime.says(id, /TICK 2\r?\n/)
     await runtime.ask("POST /instances/{instance_id}/pause", id)
@@ -83,24 +88,24 @@ export const snapshotPlans: readonly Plan[] = [
     const { state, reason } = await runtime.status(id)
     must(state === "paused" && reason === "request", `the machine that was paused is ${state}: ${reason}`)
   }),
-  plan("of-the-stopped", ["OVMS-API-052"], async ({ runtime, create }) => {
+  snapshotPlan("of-the-stopped", ["OVMS-API-052"], async ({ runtime, create }) => {
     const body = { instance_id: await create(), tag: unique() }
     await runtime.refused("POST /snapshot", "OVM_STATE_CONFLICT", "", { body })
   }),
-  plan("another-memory", ["OVMS-SNP-077", "OVMS-SNP-074"], async (scene) => {
+  snapshotPlan("another-memory", ["OVMS-SNP-077", "OVMS-SNP-074"], async (scene) => {
     const { manifest } = await snapshotted(scene)
     const body = { manifest, overrides: { memory: 64 << 20 } }
     const { detail } = await scene.runtime.refused("POST /start", "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
     const fields = Array.isArray(detail) ? detail.map(({ field }) => field) : []
     must(fields.includes("/resources/memory"), `detail names ${fields.join(", ") || "nothing"}`)
   }),
-  plan("only-once", ["OVMS-SNP-091", "OVMS-SNP-141"], async (scene) => {
+  snapshotPlan("only-once", ["OVMS-SNP-091", "OVMS-SNP-141"], async (scene) => {
     const { runtime, start } = scene
     const { manifest } = await snapshotted(scene, { multi_resume: "deny" })
     await start({ manifest })
     await runtime.refused("POST /start", "OVM_RESUME_DENIED", "", { body: { manifest } })
   }),
-  plan("boot-in-its-place", ["OVMS-API-038"], async (scene) => {
+  snapshotPlan("boot-in-its-place", ["OVMS-API-038"], async (scene) => {
     const { manifest } = await snapshotted(scene)
     const id = await scene.start({ manifest, overrides: { resume: false } })
     await scene.runtime.says(id, /GUEST-READY/)

@@ -8,6 +8,7 @@ import type { Plan } from "./plan.ts"
 interface Event {
   readonly id: string
   readonly type: string
+  readonly time: string
   readonly instance_id?: string
 }
 
@@ -97,7 +98,7 @@ export const streamPlans: readonly Plan[] = [
   },
   {
     name: "events",
-    covers: ["OVMS-API-230", "OVMS-API-231", "OVMS-API-232"],
+    covers: ["OVMS-API-230", "OVMS-API-231", "OVMS-API-232", "OVMS-API-235"],
     async run({ runtime, boot }) {
       const id = await boot("ticks=3 off=1")
       await runtime.reaches(id, "stopped")
@@ -105,6 +106,11 @@ export const streamPlans: readonly Plan[] = [
       const own = (await events(runtime)).filter(({ instance_id }) => instance_id === id)
       const types = own.map(({ type }) => type).filter((type) => type !== "stopping")
       must(types.join() === "starting,running,stopped,removed", `the events are ${types.join(", ")}`)
+      const times = own.map(({ time }) => Date.parse(time))
+      must(
+        times.every((time, at) => time >= (times[at - 1] ?? 0)),
+        `the times go back: ${times.join(", ")}`,
+      )
       const after = (await events(runtime, `after=${encodeURIComponent(own[1]?.id ?? "")}`))
         .filter(({ instance_id }) => instance_id === id)
         .map(({ type }) => type)

@@ -1,0 +1,73 @@
+import { must } from "../../check.ts"
+import type { Instance } from "../../subject/runtime.ts"
+import { ticks } from "./life.ts"
+import type { Plan } from "./plan.ts"
+import { snapshotPlan, snapshotted } from "./snapshots.ts"
+
+const FORK = "POST /instances/{instance_id}/fork"
+
+interface Forked {
+  readonly instances?: readonly { readonly instance_id: string }[]
+}
+
+export const forkPlans: readonly Plan[] = [
+  snapshotPlan(
+    "fork",
+    ["OVMS-API-440", "OVMS-API-443", "OVMS-API-445", "OVMS-API-446", "OVMS-API-447"],
+    async ({ runtime, boot, keep }) => {
+      const labels = { role: "source" }
+      const id = await boot("word=forked", { labels })
+      await runtime.says(id, /TICK 5\r?\n/)
+      const counted = ticks(await runtime.logs(id))
+      const answer = await runtime.ask<Forked>(FORK, id, { body: { count: 2 } })
+      const children = (answer.instances ?? []).map(({ instance_id }) => keep(instance_id))
+      must(children.length === 2, `there are ${children.length} children, and not two`)
+      const indices = []
+      for (const child of children) {
+        const info: Instance = await runtime.reaches(child, "running")
+        must(info.fork?.source === id, "the child does not say what it was made of")
+        must(info.labels?.role === "source", "the child does not have the labels of its source")
+        must(
+          info.volumes === undefined && info.ssh === undefined,
+          "the child has what only its source is to have",
+        )
+        indices.push(info.fork.index)
+      }
+      must(indices.sort().join() === "0,1", `the indices are ${indices.join()}`)
+      must((await runtime.status(id)).state === "running", "the source does not run any more")
+      await runtime.ask("DELETE /instances/{instance_id}", id, { query: "force=true" })
+      for (const child of children) {
+        const text = await runtime.says(child, new RegExp(`TICK ${counted + 10}\\r?\\n`))
+        must(!text.includes("GUEST-READY"), "the child was booted, and did not go on")
+      }
+    },
+  ),
+  snapshotPlan("fork-refused", ["OVMS-API-450", "OVMS-API-449"], async (scene) => {
+    const { runtime, create, start } = scene
+    await runtime.refused(FORK, "OVM_STATE_CONFLICT", await create(), { body: {} })
+    const { manifest } = await snapshotted(scene, { multi_resume: "deny" })
+    const clone = await start({ manifest })
+    await runtime.reaches(clone, "running")
+    await runtime.refused(FORK, "OVM_RESUME_DENIED", clone, { body: {} })
+  }),
+  snapshotPlan("warm", ["OVMS-API-091", "OVMS-API-103", "OVMS-API-105", "OVMS-API-106"], async (scene) => {
+    const { runtime, start } = scene
+    const { manifest } = await snapshotted(scene)
+    const warm = (slots: number) =>
+      runtime.ask<{ ready: number }>("POST /warm", "", { body: { manifest, slots } })
+    must((await warm(1)).ready === 1, "the slot is not loaded")
+    try {
+      const info = await runtime.ask<{ warm: readonly { reference: string }[] }>("GET /info")
+      must(
+        info.warm.some(({ reference }) => reference === manifest),
+        "GET /info does not list what is kept warm",
+      )
+      const clones = [await start({ manifest }), await start({ manifest })]
+      const ids = await Promise.all(clones.map((id) => runtime.reaches(id, "running")))
+      const [first, second] = ids.map(({ generation_id }) => generation_id)
+      must(first && second && first !== second, `two machines have the generation ID ${first}`)
+    } finally {
+      await warm(0)
+    }
+  }),
+]

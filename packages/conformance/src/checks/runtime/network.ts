@@ -1,0 +1,182 @@
+import { createServer } from "node:net"
+import { must } from "../../check.ts"
+import type { Instance, Runtime } from "../../subject/runtime.ts"
+import { type Plan, refusedCreate } from "./plan.ts"
+
+const PORTS = "POST /instances/{instance_id}/ports"
+const LESS_PORTS = "DELETE /instances/{instance_id}/ports"
+
+/** A port of this host that is taken as long as `use` takes. */
+async function withTakenPort(use: (port: number) => Promise<void>): Promise<void> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  try {
+    await use((server.address() as { port: number }).port)
+  } finally {
+    await new Promise((resolve) => server.close(resolve))
+  }
+}
+
+/** A port that nobody has, near enough. */
+async function freePort(): Promise<number> {
+  let free = 0
+  await withTakenPort(async (port) => {
+    free = port
+  })
+  return free
+}
+
+function asking(runtime: Runtime, network: object, manifest = runtime.guest) {
+  return { manifest, overrides: { network } }
+}
+
+async function networkOf(runtime: Runtime, id: string): Promise<NonNullable<Instance["network"]>> {
+  const { network } = await runtime.status(id)
+  must(network, "the instance has no network")
+  return network
+}
+
+export const networkPlans: readonly Plan[] = [
+  {
+    name: "network/interfaces",
+    covers: ["OVMS-API-257", "OVMS-MAN-104", "OVMS-MAN-106"],
+    async run({ runtime, create, machine }) {
+      const [first, second] = [await create(), await create({ network: { mode: "user" } })]
+      const macs = []
+      for (const id of [first, second]) {
+        const { mode, mac, outbound, ports } = await networkOf(runtime, id)
+        must(mode === "user", `the mode is ${mode}, and not user`)
+        must(/^.[26ae](:[0-9a-f]{2}){5}$/.test(mac ?? ""), `${mac} is no MAC address of local administration`)
+        must(typeof outbound === "boolean" && Array.isArray(ports), "outbound or ports is missing")
+        macs.push(mac)
+      }
+      must(macs[0] !== macs[1], `two machines have the MAC address ${macs[0]}`)
+      const none = await machine({ document: { network: [{ mode: "none" }] } })
+      must(
+        (await networkOf(runtime, await create({}, none))).mode === "none",
+        "the manifest's mode is not taken",
+      )
+      const asked = await networkOf(runtime, await create({ network: { mode: "user" } }, none))
+      must(asked.mode === "user", "the mode of the start is not taken")
+      const without = await networkOf(runtime, await create({ network: { mode: "none" } }))
+      must(without.mode === "none" && without.mac === undefined, "a machine of mode none has an interface")
+    },
+  },
+  {
+    name: "network/refused-ports",
+    covers: ["OVMS-API-255", "OVMS-API-256"],
+    async run({ runtime, create }) {
+      const ports = (host: number) => ({ mode: "user", ports: [{ guest: 80, host }] })
+      await withTakenPort(async (port) => {
+        await refusedCreate(runtime, "OVM_PORT_IN_USE", asking(runtime, ports(port)))
+      })
+      const free = await freePort()
+      await create({ network: ports(free) })
+      const none = { mode: "none", ports: [{ guest: 80 }] }
+      await refusedCreate(runtime, "OVM_UNSUPPORTED", asking(runtime, none))
+    },
+  },
+  {
+    name: "network/offered-ports",
+    covers: ["OVMS-MAN-107", "OVMS-API-263"],
+    async run({ runtime, create, machine }) {
+      const offers = await machine({ document: { network: [{ mode: "user", ports: [{ guest: 80 }] }] } })
+      const closed = await networkOf(runtime, await create({}, offers))
+      must(closed.ports?.length === 0, "a port that a manifest offers is open, and nobody asked for it")
+      const open = await networkOf(runtime, await create({ network: { offered: true } }, offers))
+      must(open.ports?.[0]?.guest === 80, "a port that is offered and asked for is not there")
+      const { warnings } = await runtime.status(await create({ network: { offered: true } }))
+      must(warnings.length > 0, "no warning says that the manifest offers no port")
+    },
+  },
+  {
+    name: "network/ports-of-the-made",
+    covers: ["OVMS-API-265", "OVMS-API-266", "OVMS-API-267"],
+    async run({ runtime, create }) {
+      const id = await create({ network: { mode: "user" } })
+      const port = await runtime.ask<{ host: number; guest: number; address?: string; protocol?: string }>(
+        PORTS,
+        id,
+        {
+          body: { guest: 8080 },
+        },
+      )
+      must(port.guest === 8080 && port.host > 0, `the port is ${JSON.stringify(port)}`)
+      for (const name of ["address", "protocol"] as const) must(port[name], `the port has no ${name}`)
+      const listed = async () => (await networkOf(runtime, id)).ports ?? []
+      must(
+        (await listed()).some(({ host }) => host === port.host),
+        "the port that was added is not listed",
+      )
+      await runtime.refused(PORTS, "OVM_PORT_IN_USE", id, { body: { guest: 81, host: port.host } })
+      await withTakenPort(async (taken) => {
+        await runtime.refused(PORTS, "OVM_PORT_IN_USE", id, { body: { guest: 81, host: taken } })
+      })
+      await runtime.ask(LESS_PORTS, id, { query: `host=${port.host}` })
+      must((await listed()).length === 0, "the port that was taken back is listed")
+      await runtime.refused(LESS_PORTS, "OVM_PORT_UNKNOWN", id, { query: `host=${port.host}` })
+      const none = await create({ network: { mode: "none" } })
+      await runtime.refused(PORTS, "OVM_UNSUPPORTED", none, { body: { guest: 80 } })
+    },
+  },
+  {
+    name: "network/open-ports",
+    covers: ["OVMS-API-254", "OVMS-API-258", "OVMS-API-259"],
+    async run({ runtime, boot, create }) {
+      const id = await boot("", { network: { mode: "user", ports: [{ guest: 80 }] } })
+      const before = await networkOf(runtime, id)
+      const [port] = before.ports ?? []
+      must(port, "the port is not listed")
+      const body = { guest: 80, host: port.host }
+      const other = await create()
+      await runtime.refused(PORTS, "OVM_PORT_IN_USE", other, { body })
+      await runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
+      await runtime.reaches(id, "stopped")
+      await withPort(port.host)
+      await runtime.ask("POST /instances/{instance_id}/start", id)
+      await runtime.reaches(id, "running")
+      const after = await networkOf(runtime, id)
+      must(after.mac === before.mac, "a machine that was started again has another MAC address")
+      must(
+        after.ports?.[0]?.host === port.host,
+        "a machine that was started again has another port of the host",
+      )
+    },
+  },
+  {
+    name: "network/names-without-addresses",
+    covers: ["OVMS-API-262"],
+    async run({ runtime }) {
+      await refusedCreate(
+        runtime,
+        "OVM_UNSUPPORTED",
+        asking(runtime, { mode: "user", allow: ["nothing.invalid"] }),
+      )
+    },
+  },
+  {
+    name: "network/of-the-host",
+    covers: ["OVMS-NET-004", "OVMS-NET-010"],
+    async run({ runtime }) {
+      const name = "suite-has-no-such-network"
+      await refusedCreate(runtime, "OVM_NETWORK_UNKNOWN", asking(runtime, { name }))
+      await refusedCreate(runtime, "OVM_REQUEST_INVALID", asking(runtime, { name, mode: "user" }))
+      await refusedCreate(
+        runtime,
+        /^OVM_(UNSUPPORTED|NETWORK_UNKNOWN)$/,
+        asking(runtime, { name, ports: [{ guest: 1 }] }),
+      )
+    },
+  },
+]
+
+/** Fails unless this port can be had within a minute. */
+async function withPort(port: number): Promise<void> {
+  const server = createServer()
+  const free = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false))
+    server.listen(port, "127.0.0.1", () => resolve(true))
+  })
+  server.close()
+  must(free, `the port ${port} is still taken although the machine has ended`)
+}

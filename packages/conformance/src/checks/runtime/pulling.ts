@@ -1,0 +1,93 @@
+import { guestArtifact } from "../../artifact/guest.ts"
+import { kernelOf, store } from "../../artifact/make.ts"
+import { must, skip } from "../../check.ts"
+import { digestOf } from "../../registry/content.ts"
+import { Registry } from "../../registry/server.ts"
+import type { Plan, Scene } from "./plan.ts"
+
+/** A registry of the check's own, gone afterwards. */
+async function withRegistry(use: (registry: Registry) => Promise<void>): Promise<void> {
+  const registry = await Registry.start()
+  try {
+    await use(registry)
+  } finally {
+    await registry.close()
+  }
+}
+
+/** A start of a machine whose kernel is never sent: its ID, once it pulls. */
+async function pulling({ runtime, start }: Scene, registry: Registry): Promise<string> {
+  const artifact = store(registry.repository, guestArtifact(Buffer.from(registry.host)), "1")
+  registry.manners.fault = (request, _, path) =>
+    request.method === "GET" && path.endsWith(digestOf(artifact.kernel))
+  const id = await start({ manifest: registry.reference("1") })
+  await runtime.until("it pulls", async () => {
+    const { state, phase } = await runtime.status(id)
+    must(state === "starting", `a machine whose content is not there yet is ${state}`)
+    return phase === "pulling"
+  })
+  return id
+}
+
+export const pullingPlans: readonly Plan[] = [
+  {
+    name: "pulled-and-booted",
+    covers: ["OVMS-API-023", "OVMS-API-027", "OVMS-API-061"],
+    run: ({ runtime, start }) =>
+      withRegistry(async (registry) => {
+        const { repository, manners } = registry
+        const first = store(repository, guestArtifact(Buffer.from(registry.host)), "1")
+        const second = store(repository, guestArtifact(Buffer.from(`${registry.host}!`)))
+        // Whoever asks for the tag a second time gets another machine.
+        let asked = 0
+        manners.fault = (_, __, path) => {
+          if (path.endsWith("/manifests/1") && asked++ > 0) repository.tags.set("1", second.digest)
+          return false
+        }
+        const id = await start({ manifest: registry.reference("1") })
+        await runtime.says(id, /GUEST-READY/)
+        const { image, phase } = await runtime.status(id)
+        must(
+          image.digest === first.digest,
+          `the image is ${image.digest}, and the tag stood for ${first.digest}`,
+        )
+        must(phase === undefined, `phase is ${phase} although it runs`)
+      }),
+  },
+  {
+    name: "pull-fails",
+    covers: ["OVMS-API-023", "OVMS-API-063"],
+    run: ({ runtime, start }) =>
+      withRegistry(async (registry) => {
+        const artifact = store(registry.repository, guestArtifact(Buffer.from(registry.host)), "1")
+        registry.repository.blobs.set(digestOf(artifact.kernel), kernelOf(3))
+        const { error } = await runtime.reaches(await start({ manifest: registry.reference("1") }), "failed")
+        must(/^OVM_(DIGEST|SIZE)_MISMATCH$/.test(error?.code ?? ""), `its error is ${error?.code}`)
+      }),
+  },
+  {
+    name: "stop-of-the-starting",
+    covers: ["OVMS-API-044"],
+    run: (scene) =>
+      withRegistry(async (registry) => {
+        const id = await pulling(scene, registry)
+        await scene.runtime.ask("POST /stop", "", { body: { instance_id: id, grace_ms: 0 } })
+        await scene.runtime.reaches(id, "stopped", "failed")
+      }),
+  },
+  {
+    name: "killed-while-it-pulls",
+    covers: ["OVMS-STA-014"],
+    alone: true,
+    run: (scene) =>
+      withRegistry(async (registry) => {
+        const { harness } = scene.runtime
+        if (!harness) skip("the runtime was not started by the suite: see --start")
+        const id = await pulling(scene, registry)
+        await harness.kill()
+        await harness.start(scene.signal)
+        const { error } = await scene.runtime.reaches(id, "failed")
+        must(error?.code === "OVM_START_INTERRUPTED", `its error is ${error?.code}`)
+      }),
+  },
+]

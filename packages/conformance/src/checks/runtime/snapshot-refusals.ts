@@ -1,0 +1,142 @@
+import { join } from "node:path"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { artifactOf } from "../../artifact/make.ts"
+import { snapshotOf } from "../../artifact/snapshot.ts"
+import { must } from "../../check.ts"
+import { type Plan, refusedCreate, type Scene } from "./plan.ts"
+import { snapshotPlan, snapshotted } from "./snapshots.ts"
+
+const START = "POST /start"
+
+/** A snapshot that no host could go on from: nothing but zeros, of a version of its VMM that there never was. */
+async function foreign({ folder, runtime }: Scene, document: object = {}, vmm: object = {}) {
+  const { vmms } = await runtime.ask<{ vmms: readonly { name: string }[] }>("GET /info")
+  const made = snapshotOf(guestArtifact(), { document, vmm: { name: vmms[0]?.name, ...vmm } })
+  return await writeLayout(join(folder, "foreign"), made)
+}
+
+interface Difference {
+  readonly field: string
+  readonly snapshot: unknown
+  readonly host: unknown
+}
+
+export const snapshotRefusalPlans: readonly Plan[] = [
+  snapshotPlan(
+    "of-another-host",
+    ["OVMS-SNP-070", "OVMS-SNP-073", "OVMS-SNP-074", "OVMS-API-022"],
+    async (scene) => {
+      const body = { manifest: await foreign(scene) }
+      const { detail } = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+      const differences = (Array.isArray(detail) ? detail : []) as Difference[]
+      const fields = differences.map(({ field }) => field)
+      for (const field of ["/vmm/version", "/vmm/format", "/vmm/machine", "/vmm/cpuModel", "/devices"])
+        must(fields.includes(field), `detail does not have ${field}: ${fields.join(", ") || "nothing"}`)
+      const version = differences.find(({ field }) => field === "/vmm/version")
+      must(version?.snapshot === "0.0.1" && version.host !== "0.0.1", "a difference does not say both values")
+    },
+  ),
+  snapshotPlan("of-another-processor", ["OVMS-SNP-071"], async (scene) => {
+    const host = { cpuVendor: "NoSuchVendor", cpuModel: "none", cpuFeatures: `sha256:${"0".repeat(64)}` }
+    const body = { manifest: await foreign(scene, { host }, { accelerator: "kvm" }) }
+    const { detail } = await scene.runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body })
+    const fields = ((Array.isArray(detail) ? detail : []) as Difference[]).map(({ field }) => field)
+    for (const field of ["/host/cpuVendor", "/host/cpuModel", "/host/cpuFeatures", "/vmm/accelerator"])
+      must(fields.includes(field), `detail does not have ${field}: ${fields.join(", ") || "nothing"}`)
+  }),
+  snapshotPlan("cold-boot-in-its-place", ["OVMS-SNP-076", "OVMS-API-037"], async (scene) => {
+    const { runtime, start } = scene
+    const id = await start({ manifest: await foreign(scene), overrides: { coldBootOnMismatch: true } })
+    await runtime.says(id, /GUEST-READY/)
+    const { warnings } = await runtime.status(id)
+    must(
+      warnings.some((words) => words.includes("/vmm/version")),
+      `no warning names the fields that differ: ${warnings.join("; ")}`,
+    )
+  }),
+  snapshotPlan("without-its-base", ["OVMS-SNP-075"], async (scene) => {
+    const made = snapshotOf(guestArtifact())
+    const { base: _, ...alone } = made
+    const manifest = await writeLayout(join(scene.folder, "alone"), alone)
+    const body = { manifest, overrides: { coldBootOnMismatch: true } }
+    await scene.runtime.refused(START, /^OVM_(BASE_MISMATCH|CONTENT_MISSING)$/, "", { body })
+  }),
+  snapshotPlan("base-that-it-is-not", ["OVMS-SNP-075", "OVMS-SNP-072"], async (scene) => {
+    const digest = `sha256:${"0".repeat(64)}`
+    const made = snapshotOf(guestArtifact(), { document: { base: { digest } } })
+    const body = { manifest: await writeLayout(join(scene.folder, "other"), made) }
+    await scene.runtime.refused(START, /^OVM_(BASE_MISMATCH|SNAPSHOT_INVALID)$/, "", { body })
+  }),
+  snapshotPlan("boot-of-no-kernel", ["OVMS-SNP-133"], async (scene) => {
+    const disk = artifactOf({ kernelless: true })
+    await scene.create({}, await writeLayout(join(scene.folder, "base"), disk))
+    const made = snapshotOf(disk, { document: { boot: { args: "console=ttyS0" } } })
+    const body = { manifest: await writeLayout(join(scene.folder, "kernelless"), made) }
+    await scene.runtime.refused(START, "OVM_SNAPSHOT_INVALID", "", { body })
+  }),
+  snapshotPlan("nothing-to-resume", ["OVMS-SNP-111", "OVMS-SNP-112"], async ({ runtime, machine, start }) => {
+    // A machine of its own: nobody has taken a snapshot of it.
+    const manifest = await machine({ document: { name: `alone-${process.hrtime.bigint()}` } })
+    const overrides = { resume: true }
+    await runtime.refused(START, "OVM_SNAPSHOT_INCOMPATIBLE", "", { body: { manifest, overrides } })
+    const id = await start({ manifest, overrides: { ...overrides, coldBootOnMismatch: true } })
+    await runtime.says(id, /GUEST-READY/)
+    must((await runtime.status(id)).warnings.length > 0, "no warning says that it was booted")
+  }),
+  snapshotPlan(
+    "what-a-clone-cannot-be-given",
+    ["OVMS-FBC-005", "OVMS-VOL-008", "OVMS-SHR-022", "OVMS-NET-011", "OVMS-API-329", "OVMS-SNP-162"],
+    async (scene) => {
+      const { runtime, folder } = scene
+      const { manifest } = await snapshotted(scene, {}, { network: { mode: "none" } })
+      const name = `suite-${process.hrtime.bigint()}`
+      await runtime.ask("POST /volumes", "", { body: { name, size: 1 << 20 } })
+      const given = [
+        { config: { hostname: "clone" } },
+        { ssh: { user: "root" } },
+        { volumes: [{ name }] },
+        { shares: [{ source: folder, target: "/src" }] },
+        { network: { name: "suite-has-no-such-network" } },
+        { agent: true },
+        { network: { ports: [{ guest: 80 }] } },
+      ]
+      try {
+        for (const overrides of given)
+          await runtime.refused(START, /^OVM_(UNSUPPORTED|NETWORK_UNKNOWN)$/, "", {
+            body: { manifest, overrides },
+          })
+      } finally {
+        await runtime.ask("DELETE /volumes/{name}", name)
+      }
+    },
+  ),
+  snapshotPlan(
+    "secrets",
+    [
+      "OVMS-SNP-097",
+      "OVMS-SNP-098",
+      "OVMS-SNP-134",
+      "OVMS-API-058",
+      "OVMS-API-121",
+      "OVMS-SNP-143",
+      "OVMS-SNP-144",
+    ],
+    async ({ runtime, boot }) => {
+      const secret = "AKIA" + "QY7ZOVMSSUITEABC"
+      const id = await boot(`key=${secret}`)
+      const tag = `suite-${process.hrtime.bigint().toString(36)}`
+      const ask = { instance_id: id, tag }
+      const found = await runtime.refused("POST /snapshot", "OVM_SECRETS_FOUND", "", {
+        body: { ...ask, scrub_check: "refuse" },
+      })
+      const [finding] = Array.isArray(found.detail) ? found.detail : []
+      must(finding?.kind && finding.count > 0, `detail is not the findings: ${JSON.stringify(found.detail)}`)
+      must(!JSON.stringify(found).includes(secret), "the answer has the secret in it")
+      const manifest = `localhost/conformance:${tag}`
+      await refusedCreate(runtime, "OVM_NAME_UNKNOWN", { manifest })
+      must((await runtime.status(id)).state === "running", "the machine does not run any more")
+      await runtime.ask("POST /snapshot", "", { body: ask })
+    },
+  ),
+]

@@ -1,0 +1,103 @@
+import { chmod, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { guestArtifact } from "../../artifact/guest.ts"
+import { writeLayout } from "../../artifact/layout.ts"
+import { must, skip } from "../../check.ts"
+import { digestOf } from "../../registry/content.ts"
+import { errorOf } from "../../subject/answers.ts"
+import type { Harness } from "../../subject/harness.ts"
+import type { Runtime } from "../../subject/runtime.ts"
+import type { Plan } from "./plan.ts"
+
+function harnessOf({ harness }: Runtime): Harness {
+  return harness ?? skip("the runtime was not started by the suite: see --start")
+}
+
+/** Every file and folder below `folder`, and its mode. */
+async function modes(folder: string): Promise<{ path: string; mode: number; folder: boolean }[]> {
+  const found = []
+  for (const name of await readdir(folder, { recursive: true })) {
+    const path = join(folder, name)
+    const stats = await lstat(path).catch(() => undefined)
+    if (stats?.isFile() || stats?.isDirectory())
+      found.push({ path: name, mode: stats.mode & 0o777, folder: stats.isDirectory() })
+  }
+  return found
+}
+
+export const socketPlans: readonly Plan[] = [
+  {
+    name: "socket",
+    covers: ["OVMS-API-001", "OVMS-API-150", "OVMS-CNF-030"],
+    async run({ runtime }) {
+      const socket = await stat(runtime.socket)
+      must(
+        socket.isSocket() && (socket.mode & 0o777) === 0o600,
+        `its mode is ${(socket.mode & 0o777).toString(8)}`,
+      )
+      const { mode } = await stat(dirname(runtime.socket))
+      must((mode & 0o777) === 0o700, `the mode of its folder is ${(mode & 0o777).toString(8)}`)
+    },
+  },
+  {
+    name: "files-of-its-user",
+    covers: ["OVMS-API-153", "OVMS-SNP-095"],
+    async run({ runtime, boot }) {
+      const { home } = harnessOf(runtime)
+      await boot()
+      for (const { path, mode, folder } of await modes(home)) {
+        const blob = /\/blobs\/sha256\//.test(`/${path}`)
+        const others = mode & 0o077 & ~(blob ? 0o044 : 0)
+        must(others === 0, `${path} has the mode ${mode.toString(8)}`)
+        must(!folder || mode === 0o700 || blob, `the folder ${path} has the mode ${mode.toString(8)}`)
+      }
+    },
+  },
+  {
+    name: "second-runtime",
+    covers: ["OVMS-API-003"],
+    async run({ runtime }) {
+      const { status, said } = await harnessOf(runtime).another()
+      must(
+        status !== 0 && said.includes("OVM_DAEMON_RUNNING"),
+        `a second runtime ended with ${status}: ${said}`,
+      )
+      await runtime.ask("GET /health")
+    },
+  },
+  {
+    name: "socket-removed",
+    covers: ["OVMS-API-151"],
+    alone: true,
+    async run({ runtime }) {
+      harnessOf(runtime)
+      await rm(runtime.socket)
+      await runtime.until("the socket is there again", async () => {
+        const reply = await runtime.raw("GET", "/health").catch(() => undefined)
+        return reply?.status === 200
+      })
+    },
+  },
+  {
+    name: "damaged-meanwhile",
+    covers: ["OVMS-SEC-004"],
+    async run({ runtime, start, keep, folder }) {
+      const artifact = guestArtifact(Buffer.from(folder))
+      const layout = await writeLayout(join(folder, "layout"), artifact)
+      await runtime.reaches(await start({ manifest: layout }), "running")
+      const path = join(layout, "blobs/sha256", digestOf(artifact.kernel).slice(7))
+      const words = (await readFile(path)).toString("latin1").replaceAll("GUEST-READY", "GUEST-OTHER")
+      await chmod(path, 0o644)
+      await writeFile(path, Buffer.from(words, "latin1"))
+      // One that keeps the bytes that it has verified elsewhere has no need to refuse them.
+      const reply = await runtime.raw("POST", "/start", { body: { manifest: layout } })
+      if (reply.status >= 400) {
+        const { code } = errorOf("POST /start", reply)
+        must(code === "OVM_DIGEST_MISMATCH", `a kernel that was changed is refused with ${code}`)
+        return
+      }
+      const text = await runtime.says(keep(JSON.parse(reply.text).instance_id), /GUEST-\w+/)
+      must(text.includes("GUEST-READY"), "it booted a kernel that was changed after it had been verified")
+    },
+  },
+]
