@@ -126,10 +126,18 @@ bool hooks_any(void);
 bool renew(const char *name);
 // main-command.c: in the child, too: begins it, and leaves it to itself.
 _Noreturn void main_command(const struct request *request);
+// In a process of its own: until the command has ended, and then the machine.
+_Noreturn void main_see_through(const struct request *request);
 // enter.c: into the guest's root, wherever that is by now. False with errno set.
 bool enter_root(void);
 // The same, for what executes no other program: with nothing open but input, output and errors.
 bool enter_alone(void);
+
+// init.c: in the place of the first program, in the root of what was a container image.
+bool is_container(void);
+_Noreturn void init_run(void);
+// lease.c: in a process of its own: the network's address, for as long as there is one.
+_Noreturn void lease_keep(void);
 
 // clock.c: 0, or errno.
 int clock_set(uint64_t ns);

@@ -70,6 +70,7 @@ static void stand_in(char **argv) {
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   if (getpid() == 1) {
+    if (is_container()) init_run();
     stand_in(argv);
     return 1;
   }

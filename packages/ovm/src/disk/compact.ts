@@ -4,11 +4,7 @@ import { BYTES, type Differing, differing, ZEROED } from "./differing.ts"
 import { CLUSTER, GuestWrites } from "./guest-writes.ts"
 import { Lookup } from "./lookup.ts"
 import { layout } from "./overlay.ts"
-
-const TOP = 2 ** 32
-/** Of entries that point to a cluster of which this is the only use. */
-const COPIED = 0x80000000
-const PER_COUNTS = CLUSTER / 2
+import { COPIED, counts, setEntry } from "./written.ts"
 
 /**
  * Gives `use` the bytes, in order, of one qcow2 that is to `base` what all `overlays` are, the lowest first: with no
@@ -62,33 +58,6 @@ async function* compact(written: GuestWrites, changed: Differing, call: Call): B
   for (const block of blocks.slice(1)) yield bytesOf(block)
 }
 
-/**
- * The refcounts of a file of `end` clusters and what they take behind them, each cluster being used once: all blocks,
- * of which the first is cluster `first`, and the table that leads to them.
- */
-function counts(
-  first: number,
-  end: number,
-): { readonly table: DataView; readonly blocks: readonly DataView[] } {
-  // Blocks count themselves, too.
-  let more = 0
-  while ((1 + more) * PER_COUNTS < end + more) more++
-  const table = new DataView(new ArrayBuffer(CLUSTER))
-  const blocks = Array.from({ length: 1 + more }, (_, block) => {
-    const counts = new DataView(new ArrayBuffer(CLUSTER))
-    const used = Math.min(PER_COUNTS, end + more - block * PER_COUNTS)
-    for (let one = 0; one < used; one++) counts.setUint16(one * 2, 1)
-    setEntry(table, block, 0, (block === 0 ? first : end + block - 1) * CLUSTER)
-    return counts
-  })
-  return { table, blocks }
-}
-
 function bytesOf({ buffer, byteOffset, byteLength }: DataView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength)
-}
-
-function setEntry(table: DataView, index: number, flags: number, at: number): void {
-  table.setUint32(index * 8, (flags | Math.floor(at / TOP)) >>> 0)
-  table.setUint32(index * 8 + 4, at % TOP)
 }

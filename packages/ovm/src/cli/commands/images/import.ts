@@ -24,6 +24,9 @@ interface ImportOptions {
   readonly memory?: number
   readonly cpus?: number
   readonly agent?: boolean
+  readonly kernelFrom?: string
+  readonly diskSize?: number
+  readonly plainHttp?: boolean
   readonly json?: boolean
 }
 
@@ -31,9 +34,10 @@ export function define(command: Command): void {
   command
     .description(
       "Make an image of a disk as other programs have it: qcow2, raw, VMDK, VHD, VHDX or VDI, also compressed by gzip, " +
-        "xz, zstd or bzip2. What it is, is told by its bytes. The same disk gives the same digest.",
+        "xz, zstd or bzip2; or of a container image: an OCI layout or archive, an archive of Docker's, or a name in a " +
+        "registry. What it is, is told by its bytes. The same source gives the same digest.",
     )
-    .argument("<disk>", "the file; - for standard input")
+    .argument("<source>", "the file, layout or name; - for a disk on standard input")
     .requiredOption("-t, --tag <name>", "name of the image")
     .addOption(
       command
@@ -42,19 +46,31 @@ export function define(command: Command): void {
     )
     .option("--memory <size>", "memory of the machine", (text) => parseAmple(text, "--memory"))
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
-    .option("--agent", "have machines of it start with an agent inside, for ovm exec")
+    .option("--agent", "have machines of it start with an agent inside, for ovm exec; those of containers do")
+    .option("--no-agent", "have machines of a container image start without one")
+    .option(
+      "--kernel-from <machine>",
+      "what boots a container image: an image here, or a folder with vmlinuz and initrd.img",
+    )
+    .option("--disk-size <size>", "of a container image's disk, at least (10GiB)", (text) =>
+      parseAmple(text, "--disk-size"),
+    )
+    .option("--plain-http", "speak HTTP without TLS to the registry")
     .option("--json", "print JSON")
     .action(run)
   examples(
     command,
     "ovm import debian-12-generic-amd64.qcow2 -t debian:12",
     "ovm import appliance.vmdk -t appliance:3 --memory 2GiB --cpus 2",
+    "ovm import docker://registry.example.com/web:1 -t web:1 --kernel-from debian:12",
     "curl -sL https://example.com/disk.raw.xz | ovm import - -t disk:1",
   )
 }
 
 async function run(disk: string, options: ImportOptions): Promise<void> {
   const reference = parseReference(options.tag)
+  if (disk !== "-" && (await container(disk, reference, options))) return
+  refuseForDisk(options)
   const { root } = paths()
   const done = await interruptible(async (signal) => {
     using place = await Workplace.open(join(root, "importing"), { signal })
@@ -88,6 +104,30 @@ async function run(disk: string, options: ImportOptions): Promise<void> {
       remarks: taken.remarks,
     })
   else print(`${digest}  ${reference}\n`)
+}
+
+/** False if it is none. */
+async function container(text: string, reference: Reference, options: ImportOptions): Promise<boolean> {
+  const done = await interruptible(async (signal) => {
+    const { findContainer } = await import("../../import/find.ts")
+    await using found = await findContainer(text, { ...options, signal })
+    if (!found) return undefined
+    if (options.firmware)
+      throw new OvmError("OVM_USAGE", "--firmware is of disks: a container image is booted by a kernel")
+    const { importContainer } = await import("../../import/container.ts")
+    return await importContainer(found, reference, { ...options, signal })
+  })
+  if (!done) return false
+  const { digest, remarks } = done
+  for (const remark of remarks) if (!options.json) printError(`${remark}\n`)
+  if (options.json) printJson({ reference: reference.toString(), digest, format: "container", remarks })
+  else print(`${digest}  ${reference}\n`)
+  return true
+}
+
+function refuseForDisk({ kernelFrom, diskSize }: ImportOptions): void {
+  const [flag] = [kernelFrom && "--kernel-from", diskSize && "--disk-size"].filter(Boolean)
+  if (flag) throw new OvmError("OVM_USAGE", `${flag} is of container images, and this is a disk`)
 }
 
 function sourceOf(taken: TakenDisk, options: ImportOptions, reference: Reference) {

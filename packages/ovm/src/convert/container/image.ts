@@ -1,0 +1,87 @@
+import type { Descriptor } from "../../content/descriptor.ts"
+import type { Digest } from "../../content/digest.ts"
+import type { Bytes, Call, Fetcher } from "../../content/interfaces.ts"
+import { MANIFEST_TYPES, parseLinks } from "../../content/manifest.ts"
+import { fetchAll } from "../../content/read.ts"
+import { OvmError } from "../../errors.ts"
+import { type ContainerConfig, readConfig } from "./config.ts"
+import { fault, LIMITS } from "./limits.ts"
+
+/** A container image, of which nothing but its config was read. */
+export interface ContainerImage {
+  /** In messages. */
+  readonly what: string
+  /** Of its manifest or, where it has none, of its config. */
+  readonly digest: Digest
+  readonly config: ContainerConfig
+  /** Base first. Each is what it is in the image, compressed or not. */
+  readonly layers: readonly { readonly digest: Digest; open(call: Call): Promise<Bytes> }[]
+}
+
+const CONFIGS = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"]
+const LAYER =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip)?)$/
+/** What machines are for, so far. */
+const PLATFORM = { os: "linux", architecture: "amd64" }
+
+/** Whether a manifest with these links is that of a container image. */
+export function isContainerImage(types: readonly string[]): boolean {
+  return types.some((type) => CONFIGS.includes(type))
+}
+
+/**
+ * The container image that `target` is, or that an index has for this platform. `what` is its name in messages. Throws
+ * OVM_ARTIFACT_INVALID for what is none, OVM_UNSUPPORTED for one that cannot be a machine, and what `source` throws.
+ */
+export async function readContainer(
+  source: Fetcher,
+  target: Descriptor,
+  what: string,
+  call: Call = {},
+): Promise<ContainerImage> {
+  const { descriptor, links } = await resolved(source, target, what, call)
+  const [configAt, ...layers] = links.children
+  if (!configAt || !isContainerImage(links.types)) throw fault(what, "it is no container image")
+  const config = readConfig(await fetchAll(source, configAt, LIMITS.configBytes, call), what)
+  for (const { mediaType } of layers)
+    if (!LAYER.test(mediaType))
+      throw new OvmError(
+        "OVM_UNSUPPORTED",
+        `${what}: it has a layer of the type ${JSON.stringify(mediaType)}`,
+      )
+  return checkImage({
+    what,
+    digest: descriptor.digest,
+    config,
+    layers: layers.map((layer) => ({ digest: layer.digest, open: (call) => source.fetch(layer, call) })),
+  })
+}
+
+/** Throws as readContainer does for an image that is not one for a machine, or whose parts do not belong together. */
+export function checkImage(image: ContainerImage): ContainerImage {
+  const { what, config, layers } = image
+  const { os, architecture, diffIds } = config
+  if (os !== PLATFORM.os || architecture !== PLATFORM.architecture)
+    throw new OvmError("OVM_UNSUPPORTED", `${what}: it is for ${os}/${architecture}, not for linux/amd64`)
+  if (layers.length !== diffIds.length)
+    throw fault(what, `it has ${layers.length} layers, and its config the digests of ${diffIds.length}`)
+  if (layers.length > LIMITS.layers)
+    throw new OvmError("OVM_TOO_LARGE", `${what}: it has more than ${LIMITS.layers} layers`)
+  return image
+}
+
+async function resolved(source: Fetcher, target: Descriptor, what: string, call: Call) {
+  const links = parseLinks(await fetchAll(source, target, undefined, call), what)
+  if (!isIndex(links.mediaType)) return { descriptor: target, links }
+  const wanted = ({ platform }: Descriptor) =>
+    platform?.os === PLATFORM.os && platform.architecture === PLATFORM.architecture
+  const found = links.children.find((child) => MANIFEST_TYPES.includes(child.mediaType) && wanted(child))
+  if (!found) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has nothing for linux/amd64`)
+  const inner = parseLinks(await fetchAll(source, found, undefined, call), what)
+  if (isIndex(inner.mediaType)) throw new OvmError("OVM_UNSUPPORTED", `${what}: its index has another index`)
+  return { descriptor: found, links: inner }
+}
+
+function isIndex(mediaType: string): boolean {
+  return /index|manifest\.list/.test(mediaType)
+}
