@@ -125,10 +125,13 @@ describe.skipIf(Boolean(skip))("a container image", () => {
     })
     await box.ok(["pack", "-f", "larger.json", "-t", "larger:1"])
     await box.ok(["run", "-d", "--name", "web", "larger:1"])
-    expect(await box.ok(["wait", "web"])).toContain("7")
-    const logs = await until("its last word", () => box.ok(["logs", "web"]), {
-      is: (text) => text.includes("grown"),
+    await until("it ends", () => box.json(["status", "web"]), {
+      is: ({ state }) => state === "stopped",
+      deadlineMs: 380_000,
+      everyMs: 500,
     })
+    expect((await box.json(["status", "web"])).exit).toMatchObject({ status: 7, reason: "result" })
+    const logs = await box.ok(["logs", "web"])
     const found = logs.split(/\r?\n/).flatMap((line) => (line.startsWith("FOUND ") ? [line.slice(6)] : []))
     expect(found).toEqual([
       "1000:1001 /srv hello there one two words",

@@ -5,7 +5,7 @@ import { splitPlace } from "../../content/place.ts"
 import { isDockerArchive, membersOf, readDockerArchive } from "../../convert/container/docker-archive.ts"
 import { type ContainerImage, readContainer } from "../../convert/container/image.ts"
 import { isPath } from "../../registry/reference.ts"
-import { type Opened, openPath, openInRegistry } from "../place/open.ts"
+import { type Opened, openInRegistry, openPath } from "../place/open.ts"
 import { parseWhere } from "../place/where.ts"
 import type { RegistryOptions } from "../registry.ts"
 

@@ -7,7 +7,7 @@ import { OvmError } from "../../errors.ts"
 import { openRegular } from "../../files/regular.ts"
 import { isObject } from "../../objects.ts"
 import { readConfig } from "./config.ts"
-import { checkImage, type ContainerImage } from "./image.ts"
+import { type ContainerImage, checkImage } from "./image.ts"
 import { fault, LIMITS } from "./limits.ts"
 
 interface Member {

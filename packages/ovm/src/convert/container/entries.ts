@@ -1,5 +1,5 @@
 import { isKept } from "../ext4/attributes.ts"
-import { Node, type Content, type Kind } from "../ext4/node.ts"
+import { type Content, type Kind, Node } from "../ext4/node.ts"
 import { hasRoom } from "../ext4/placing.ts"
 import { type Header, readHeader } from "./header.ts"
 import type { LayerInput } from "./input.ts"
@@ -68,7 +68,7 @@ export async function readEntries(input: LayerInput, reading: Reading): Promise<
     extra = {}
   }
   // What pads it is part of what its digest is of.
-  while ((await input.some(BLOCK * 128)).byteLength > 0) continue
+  while ((await input.some(BLOCK * 128)).byteLength > 0);
   return entries
 }
 
