@@ -132,7 +132,9 @@ describe.skipIf(Boolean(skip))("a container image", () => {
     })
     expect((await box.json(["status", "web"])).exit).toMatchObject({ status: 7, reason: "result" })
     const logs = await box.ok(["logs", "web"])
-    const found = logs.split(/\r?\n/).flatMap((line) => (line.startsWith("FOUND ") ? [line.slice(6)] : []))
+    const found = logs
+      .split("\n")
+      .flatMap((line) => (line.startsWith("FOUND ") ? [line.slice(6).trim()] : []))
     expect(found).toEqual([
       "1000:1001 /srv hello there one two words",
       "-rws--x--x 70000:5 1300000000 2 su",

@@ -104,8 +104,8 @@ export function configOf(layers: readonly PackedLayer[], config: object, more: o
 const OCI = "application/vnd.oci.image."
 
 /**
- * Writes an OCI layout with one container image into `folder`, as an index for several platforms if so told. Returns the
- * digest of the image's manifest.
+ * Writes an OCI layout with one container image into `folder`, as an index for several platforms if so told. Returns
+ * the digest of the image's manifest.
  */
 export async function writeContainer(
   folder: string,

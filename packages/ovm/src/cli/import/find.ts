@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs"
 import { isArchive } from "../../content/archive/reader.ts"
 import type { Call } from "../../content/interfaces.ts"
 import { splitPlace } from "../../content/place.ts"
-import { isDockerArchive, membersOf, readDockerArchive } from "../../convert/container/docker-archive.ts"
+import { isDockerArchive, readDockerArchive, tarMembers } from "../../convert/container/docker-archive.ts"
 import { type ContainerImage, readContainer } from "../../convert/container/image.ts"
 import { isPath } from "../../registry/reference.ts"
 import { type Opened, openInRegistry, openPath } from "../place/open.ts"
@@ -18,8 +18,8 @@ export interface FoundContainer extends AsyncDisposable {
 
 /**
  * The container image that `text` names: an OCI layout, the archive of one, an archive of Docker's, or a name in a
- * registry (`docker://` may stand before it). Undefined where it is a file that is none of these. Throws as openPath and
- * openInRegistry do.
+ * registry (`docker://` may stand before it). Undefined where it is a file that is none of these. Throws as openPath
+ * and openInRegistry do.
  */
 export async function findContainer(
   text: string,
@@ -38,13 +38,13 @@ async function atPath(text: string, options: Call): Promise<FoundContainer | und
   const { path, directory } = await splitPlace(text)
   if (directory) return opened(await openPath(text, options), options)
   if (!statSync(path).isFile() || !(await isArchive(path))) return undefined
-  const members = await membersOf(path, options).catch(() => new Map())
+  const members = await tarMembers(path, options).catch(() => new Map())
   if (isDockerArchive(members)) return inDockerArchive(path, options)
   return members.has("oci-layout") ? opened(await openPath(text, options), options) : undefined
 }
 
 async function inDockerArchive(path: string, call: Call): Promise<FoundContainer> {
-  const image = await readDockerArchive(path, await membersOf(path, call), call)
+  const image = await readDockerArchive(path, await tarMembers(path, call), call)
   return { image, [Symbol.asyncDispose]: async () => {} }
 }
 

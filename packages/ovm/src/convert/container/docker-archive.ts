@@ -8,7 +8,7 @@ import { openRegular } from "../../files/regular.ts"
 import { isObject } from "../../objects.ts"
 import { readConfig } from "./config.ts"
 import { type ContainerImage, checkImage } from "./image.ts"
-import { fault, LIMITS } from "./limits.ts"
+import { CONTAINER_LIMITS, fault } from "./limits.ts"
 
 interface Member {
   readonly offset: number
@@ -18,7 +18,7 @@ interface Member {
 const MANIFEST = "manifest.json"
 
 /** The names in the tar archive `path`. Throws OVM_ARTIFACT_INVALID, OVM_FILE_UNREADABLE. */
-export async function membersOf(path: string, call: Call = {}): Promise<ReadonlyMap<string, Member>> {
+export async function tarMembers(path: string, call: Call = {}): Promise<ReadonlyMap<string, Member>> {
   const members = new Map<string, Member>()
   const handle = await openRegular(path)
   try {
@@ -47,10 +47,10 @@ export async function readDockerArchive(
 ): Promise<ContainerImage> {
   const read = async (name: string, limit: number) =>
     await readAll(contentOf(path, memberOf(path, members, name), call), limit, `${path}: ${name}`)
-  const listed = imagesIn(await read(MANIFEST, LIMITS.configBytes), path)
+  const listed = imagesIn(await read(MANIFEST, CONTAINER_LIMITS.configBytes), path)
   const [only, ...others] = listed
   if (!only || others.length > 0) throw fault(path, `it has ${listed.length} images, not one`)
-  const bytes = await read(only.config, LIMITS.configBytes)
+  const bytes = await read(only.config, CONTAINER_LIMITS.configBytes)
   const config = readConfig(bytes, path)
   const layers = only.layers.map((name, index) => {
     const member = memberOf(path, members, name)

@@ -1,9 +1,9 @@
 import { isKept } from "../ext4/attributes.ts"
-import { type Content, type Kind, Node } from "../ext4/node.ts"
+import { Node, type NodeKind, type StoredContent } from "../ext4/node.ts"
 import { hasRoom } from "../ext4/placing.ts"
-import { type Header, readHeader } from "./header.ts"
+import { type Header, readTarHeader } from "./header.ts"
 import type { LayerInput } from "./input.ts"
-import { beyond, fault, type Limits, shown } from "./limits.ts"
+import { beyond, type ContainerLimits, fault, quotedName } from "./limits.ts"
 import { type Extra, readPax, unkeepable } from "./pax.ts"
 
 // Own code and not a library: names and attributes are bytes, and what an entry may do is decided here.
@@ -25,17 +25,17 @@ export interface Budget {
 
 export interface Reading {
   readonly what: string
-  readonly limits: Limits
+  readonly limits: ContainerLimits
   readonly left: Budget
   /** Puts the next bytes of `input`, the content of a file, aside; undefined if there are not so many. */
-  keep(input: LayerInput, size: number): Promise<Content | undefined>
+  keep(input: LayerInput, size: number): Promise<StoredContent | undefined>
   remark(sentence: string): void
 }
 
-const BLOCK = 512
+const RECORD = 512
 /** Of a long name, or of a pax header. */
 const MOST_EXTRA = 1024 * 1024
-const KINDS: Readonly<Record<string, Kind>> = {
+const KINDS: Readonly<Record<string, NodeKind>> = {
   "0": "file",
   "\0": "file",
   "7": "file",
@@ -53,12 +53,12 @@ export async function readEntries(input: LayerInput, reading: Reading): Promise<
   const entries: Entry[] = []
   let extra: Extra = {}
   for (;;) {
-    const block = await input.read(BLOCK)
+    const block = await input.read(RECORD)
     if (block.byteLength === 0) return entries
-    if (block.byteLength < BLOCK) throw fault(what, "it is cut short")
+    if (block.byteLength < RECORD) throw fault(what, "it is cut short")
     if (block[0] === 0 && block.every((byte) => byte === 0)) break
-    const header = readHeader(block)
-    if (!header) throw fault(what, `what is at byte ${input.position - BLOCK} is no entry of a tar archive`)
+    const header = readTarHeader(block)
+    if (!header) throw fault(what, `what is at byte ${input.position - RECORD} is no entry of a tar archive`)
     if ("xgLK".includes(header.type)) {
       extra = await readExtra(input, header, extra, reading)
       continue
@@ -68,7 +68,7 @@ export async function readEntries(input: LayerInput, reading: Reading): Promise<
     extra = {}
   }
   // What pads it is part of what its digest is of.
-  while ((await input.some(BLOCK * 128)).byteLength > 0);
+  while ((await input.some(RECORD * 128)).byteLength > 0);
   return entries
 }
 
@@ -82,18 +82,18 @@ async function readExtra(
   before: Extra,
   { what, left, limits }: Reading,
 ): Promise<Extra> {
-  if (size > MOST_EXTRA) throw fault(what, `what belongs to ${shown(name)} takes ${size} bytes`)
+  if (size > MOST_EXTRA) throw fault(what, `what belongs to ${quotedName(name)} takes ${size} bytes`)
   left.textBytes -= size
   if (left.textBytes < 0) throw beyond(what, limits.textBytes, "bytes of names and attributes")
   // It may be a part of what the next read gives.
   const bytes = Buffer.from(await input.read(size))
-  if (bytes.length < size || !(await input.skip(-size & (BLOCK - 1)))) throw fault(what, "it is cut short")
+  if (bytes.length < size || !(await input.skip(-size & (RECORD - 1)))) throw fault(what, "it is cut short")
   const extra = { ...before }
   const text = () => bytes.toString("latin1", 0, bytes.includes(0) ? bytes.indexOf(0) : size)
   if (type === "L") extra.name = text()
   if (type === "K") extra.link = text()
   const reason = type === "x" ? readPax(bytes, extra) : undefined
-  if (reason) throw fault(what, `${shown(extra.name ?? name)}: ${reason}`)
+  if (reason) throw fault(what, `${quotedName(extra.name ?? name)}: ${reason}`)
   return extra
 }
 
@@ -109,8 +109,8 @@ async function readEntry(
   if (left.textBytes < 0) throw beyond(what, limits.textBytes, "bytes of names and attributes")
   if (header.type === HARD_LINK) return { name, node: undefined, link }
   const kind = name.endsWith("/") && KINDS[header.type] === "file" ? "folder" : KINDS[header.type]
-  const refuse = (reason: string) => fault(what, `${shown(name)}: ${reason}`)
-  if (!kind) throw refuse(`it is of a type that is not known: ${shown(header.type)}`)
+  const refuse = (reason: string) => fault(what, `${quotedName(name)}: ${reason}`)
+  if (!kind) throw refuse(`it is of a type that is not known: ${quotedName(header.type)}`)
   const reason = unkeepable(uid, gid, seconds) ?? (kind === "link" ? badTarget(link) : undefined)
   if (reason) throw refuse(reason)
   const node = Object.assign(new Node(kind), { mode: header.mode, uid, gid, seconds, nanoseconds })
@@ -121,7 +121,7 @@ async function readEntry(
     left.bytes -= header.size
     if (left.bytes < 0) throw beyond(what, limits.bytes, "bytes")
     const content = await reading.keep(input, header.size)
-    if (!content || !(await input.skip(-header.size & (BLOCK - 1)))) throw refuse("it is cut short")
+    if (!content || !(await input.skip(-header.size & (RECORD - 1)))) throw refuse("it is cut short")
     node.content = content
   }
   return { name, node, link }
@@ -147,10 +147,10 @@ function kept(
 ): ReadonlyMap<string, string> | undefined {
   const all = [...attributes].filter(([key]) => isKept(key))
   for (const key of attributes.keys())
-    if (!isKept(key)) remark(`${what}: ${shown(name)}: its attribute ${shown(key)} is left out`)
+    if (!isKept(key)) remark(`${what}: ${quotedName(name)}: its attribute ${quotedName(key)} is left out`)
   const some = new Map(all)
   const long = all.some(([key]) => key.length > 255)
   if (long || !hasRoom(some))
-    throw fault(what, `${shown(name)}: its extended attributes take more than a block of ext4`)
+    throw fault(what, `${quotedName(name)}: its extended attributes take more than a block of ext4`)
   return some.size > 0 ? some : undefined
 }

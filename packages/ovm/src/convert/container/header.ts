@@ -17,7 +17,7 @@ export interface Header {
 const SPACE = 32
 
 /** Undefined where the 512 bytes are none, or say what cannot be. */
-export function readHeader(bytes: Uint8Array): Header | undefined {
+export function readTarHeader(bytes: Uint8Array): Header | undefined {
   let sum = 8 * SPACE
   for (let at = 0; at < 512; at++) if (at < 148 || at >= 156) sum += bytes[at] ?? 0
   const block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

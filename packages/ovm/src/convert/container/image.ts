@@ -5,7 +5,7 @@ import { MANIFEST_TYPES, parseLinks } from "../../content/manifest.ts"
 import { fetchAll } from "../../content/read.ts"
 import { OvmError } from "../../errors.ts"
 import { type ContainerConfig, readConfig } from "./config.ts"
-import { fault, LIMITS } from "./limits.ts"
+import { CONTAINER_LIMITS, fault } from "./limits.ts"
 
 /** A container image, of which nothing but its config was read. */
 export interface ContainerImage {
@@ -42,7 +42,7 @@ export async function readContainer(
   const { descriptor, links } = await resolved(source, target, what, call)
   const [configAt, ...layers] = links.children
   if (!configAt || !isContainerImage(links.types)) throw fault(what, "it is no container image")
-  const config = readConfig(await fetchAll(source, configAt, LIMITS.configBytes, call), what)
+  const config = readConfig(await fetchAll(source, configAt, CONTAINER_LIMITS.configBytes, call), what)
   for (const { mediaType } of layers)
     if (!LAYER.test(mediaType))
       throw new OvmError(
@@ -65,8 +65,8 @@ export function checkImage(image: ContainerImage): ContainerImage {
     throw new OvmError("OVM_UNSUPPORTED", `${what}: it is for ${os}/${architecture}, not for linux/amd64`)
   if (layers.length !== diffIds.length)
     throw fault(what, `it has ${layers.length} layers, and its config the digests of ${diffIds.length}`)
-  if (layers.length > LIMITS.layers)
-    throw new OvmError("OVM_TOO_LARGE", `${what}: it has more than ${LIMITS.layers} layers`)
+  if (layers.length > CONTAINER_LIMITS.layers)
+    throw new OvmError("OVM_TOO_LARGE", `${what}: it has more than ${CONTAINER_LIMITS.layers} layers`)
   return image
 }
 

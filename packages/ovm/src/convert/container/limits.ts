@@ -1,7 +1,7 @@
 import { OvmError } from "../../errors.ts"
 
 /** What a container image may have at most, whatever it claims (spec/import.md). */
-export const LIMITS = {
+export const CONTAINER_LIMITS = {
   layers: 127,
   /** Entries of all layers, and folders that none of them names. */
   entries: 1_000_000,
@@ -12,7 +12,7 @@ export const LIMITS = {
   /** Of the config. */
   configBytes: 4 * 2 ** 20,
 }
-export type Limits = typeof LIMITS
+export type ContainerLimits = typeof CONTAINER_LIMITS
 
 export function beyond(what: string, limit: number, of: string): OvmError {
   return new OvmError("OVM_TOO_LARGE", `${what}: there are more than ${limit} ${of}`, { detail: { limit } })
@@ -23,7 +23,7 @@ export function fault(what: string, reason: string): OvmError {
 }
 
 /** A name in a message: none of its bytes does anything to a terminal. */
-export function shown(name: string): string {
+export function quotedName(name: string): string {
   const text = JSON.stringify(Buffer.from(name, "latin1").toString("utf8"))
   return text.length > 200 ? `${text.slice(0, 200)}…"` : text
 }

@@ -7,7 +7,7 @@ import { type Budget, readEntries } from "./entries.ts"
 import type { ContainerImage } from "./image.ts"
 import { LayerInput } from "./input.ts"
 import { unpackedLayer } from "./layer.ts"
-import { beyond, LIMITS, type Limits } from "./limits.ts"
+import { beyond, CONTAINER_LIMITS, type ContainerLimits } from "./limits.ts"
 import { addOwn, mainTexts } from "./own.ts"
 import { Spool } from "./spool.ts"
 import { Tree } from "./tree.ts"
@@ -20,7 +20,7 @@ export interface RootOptions extends Call {
   /** Seconds since 1970. */
   readonly made?: number
   /** Lower ones are for tests. */
-  readonly limits?: Limits
+  readonly limits?: ContainerLimits
   /** Told of each layer before it is read. */
   readonly onLayer?: (index: number, of: number) => void
 }
@@ -48,7 +48,7 @@ export async function takeRoot(
   options: RootOptions,
 ): Promise<TakenRoot> {
   const { what, config } = image
-  const { limits = LIMITS, made = 0, bytes = USUAL_BYTES, program, signal } = options
+  const { limits = CONTAINER_LIMITS, made = 0, bytes = USUAL_BYTES, program, signal } = options
   const left: Budget = { entries: limits.entries, textBytes: limits.textBytes, bytes: limits.bytes }
   const remarks = new Set<string>()
   const tree = new Tree()

@@ -4,7 +4,7 @@ import { append } from "../../files/append.ts"
 import { BATCH } from "../../files/batch.ts"
 import { guardedSync } from "../../files/guarded.ts"
 import { writing } from "../../files/writing.ts"
-import type { Content } from "../ext4/node.ts"
+import type { StoredContent } from "../ext4/node.ts"
 import type { Contents } from "../ext4/write.ts"
 import type { LayerInput } from "./input.ts"
 
@@ -21,7 +21,7 @@ export class Spool implements Contents, Disposable {
   }
 
   /** Puts the next `size` bytes of `input` aside; undefined if there are not so many. */
-  async keep(input: LayerInput, size: number): Promise<Content | undefined> {
+  async keep(input: LayerInput, size: number): Promise<StoredContent | undefined> {
     const at = this.#size + this.#waits
     for (let left = size; left > 0; ) {
       const piece = await input.some(left)
@@ -32,7 +32,7 @@ export class Spool implements Contents, Disposable {
     return { at, size }
   }
 
-  async add(bytes: Uint8Array): Promise<Content> {
+  async add(bytes: Uint8Array): Promise<StoredContent> {
     const at = this.#size + this.#waits
     await this.#add(bytes)
     return { at, size: bytes.byteLength }

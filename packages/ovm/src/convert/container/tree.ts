@@ -1,13 +1,13 @@
 import { Node } from "../ext4/node.ts"
 import type { Budget, Entry } from "./entries.ts"
-import { beyond, fault, type Limits, shown } from "./limits.ts"
+import { beyond, type ContainerLimits, fault, quotedName } from "./limits.ts"
 
 const [LONGEST_NAME, LONGEST_PATH, MOST_LINKS, MOST_NAMES] = [255, 4096, 40, 65000]
 const [WHITEOUT, OPAQUE] = [".wh.", ".wh..wh..opq"]
 
 interface Holding {
   readonly what: string
-  readonly limits: Limits
+  readonly limits: ContainerLimits
   readonly left: Budget
 }
 
@@ -36,7 +36,7 @@ export class Tree {
   }
 
   #partsOf(name: string, { what }: Holding): string[] {
-    const refuse = (reason: string) => fault(what, `${shown(name)} ${reason}`)
+    const refuse = (reason: string) => fault(what, `${quotedName(name)} ${reason}`)
     if (name.length > LONGEST_PATH) throw refuse(`is longer than ${LONGEST_PATH} bytes`)
     const parts = name.split("/").filter((part) => part !== "" && part !== ".")
     if (name.includes("\0") || parts.includes("..")) throw refuse("leads out of the image")
@@ -50,7 +50,7 @@ export class Tree {
     if (!last?.startsWith(WHITEOUT)) return
     const hidden = last.slice(WHITEOUT.length)
     if (["", ".", ".."].includes(hidden))
-      throw fault(holding.what, `${shown(parts.join("/"))} would remove the folder that it is in`)
+      throw fault(holding.what, `${quotedName(parts.join("/"))} would remove the folder that it is in`)
     const folder = this.#walk(parts.slice(0, -1), holding, false)
     if (last === OPAQUE) for (const name of [...(folder?.children?.keys() ?? [])]) drop(folder, name)
     else drop(folder, hidden)
@@ -60,12 +60,12 @@ export class Tree {
     const { what } = holding
     const last = parts.at(-1)
     if (last === undefined) {
-      if (!node?.children) throw fault(what, `${shown(name)} makes of the root what is no folder`)
+      if (!node?.children) throw fault(what, `${quotedName(name)} makes of the root what is no folder`)
       take(this.root, node)
       return
     }
     const folder = this.#walk(parts.slice(0, -1), holding, true)
-    if (!folder?.children) throw fault(what, `${shown(name)} is below what is no folder`)
+    if (!folder?.children) throw fault(what, `${quotedName(name)} is below what is no folder`)
     const before = folder.children.get(last)
     if (node?.children && before?.children) {
       take(before, node)
@@ -83,9 +83,10 @@ export class Tree {
     const { what } = holding
     const parts = this.#partsOf(link, holding)
     const found = this.#walk(parts.slice(0, -1), holding, false)?.children?.get(parts.at(-1) ?? "")
-    if (!found) throw fault(what, `${shown(name)} is a hard link to ${shown(link)}, which is not there`)
-    if (found.children) throw fault(what, `${shown(name)} is a hard link to a folder`)
-    if (found.names >= MOST_NAMES) throw fault(what, `${shown(link)} has more than ${MOST_NAMES} names`)
+    if (!found)
+      throw fault(what, `${quotedName(name)} is a hard link to ${quotedName(link)}, which is not there`)
+    if (found.children) throw fault(what, `${quotedName(name)} is a hard link to a folder`)
+    if (found.names >= MOST_NAMES) throw fault(what, `${quotedName(link)} has more than ${MOST_NAMES} names`)
     return found
   }
 
@@ -112,7 +113,8 @@ export class Tree {
   }
 
   #made(folder: Node, name: string, { what, limits, left }: Holding): Node {
-    if (name.length > LONGEST_NAME) throw fault(what, `${shown(name)} has more than ${LONGEST_NAME} bytes`)
+    if (name.length > LONGEST_NAME)
+      throw fault(what, `${quotedName(name)} has more than ${LONGEST_NAME} bytes`)
     if (--left.entries < 0) throw beyond(what, limits.entries, "entries")
     const made = new Node("folder")
     made.names = 1

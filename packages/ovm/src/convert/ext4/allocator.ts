@@ -1,4 +1,4 @@
-import { copyBlocks, type Geometry, PER_GROUP, type Run } from "./geometry.ts"
+import { type BlockRun, copyBlocks, type Geometry, PER_GROUP } from "./geometry.ts"
 
 /** Of one extent. */
 const LONGEST = 32768
@@ -16,8 +16,8 @@ export class Allocator {
     return this.#next
   }
 
-  take(blocks: number): readonly Run[] {
-    const runs: Run[] = []
+  take(blocks: number): readonly BlockRun[] {
+    const runs: BlockRun[] = []
     for (let left = blocks; left > 0; ) {
       const group = Math.floor(this.#next / PER_GROUP)
       const first = group * PER_GROUP + copyBlocks(this.geometry, group)
@@ -33,7 +33,7 @@ export class Allocator {
   }
 }
 
-function append(runs: Run[], start: number, length: number): void {
+function append(runs: BlockRun[], start: number, length: number): void {
   const last = runs.at(-1)
   if (last && last.start + last.length === start && last.length + length <= LONGEST)
     runs[runs.length - 1] = { start: last.start, length: last.length + length }

@@ -1,4 +1,4 @@
-import { BLOCK } from "./geometry.ts"
+import { BLOCK_BYTES } from "./geometry.ts"
 
 // Linux: Documentation/filesystems/ext4/attributes.rst.
 const MAGIC = 0xea020000
@@ -37,7 +37,7 @@ export function putIntoInode(bytes: Uint8Array, attributes: ReadonlyMap<string, 
 
 /** A block of `attributes`; undefined if it does not hold them. */
 export function attributeBlock(attributes: ReadonlyMap<string, string>): Uint8Array | undefined {
-  const bytes = Buffer.alloc(BLOCK)
+  const bytes = Buffer.alloc(BLOCK_BYTES)
   const hash = fill(bytes, sorted(attributes), { first: BLOCK_HEADER, origin: 0 })
   if (hash === undefined) return undefined
   bytes.writeUInt32LE(MAGIC, 0)

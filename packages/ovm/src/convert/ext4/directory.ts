@@ -1,10 +1,17 @@
-import { BLOCK } from "./geometry.ts"
-import type { Kind, Node } from "./node.ts"
+import { BLOCK_BYTES } from "./geometry.ts"
+import type { Node, NodeKind } from "./node.ts"
 
 const HEAD = 8
 /** `.` and `..`. */
 const DOTS = 24
-const TYPES: Readonly<Record<Kind, number>> = { file: 1, folder: 2, character: 3, block: 4, pipe: 5, link: 7 }
+const TYPES: Readonly<Record<NodeKind, number>> = {
+  file: 1,
+  folder: 2,
+  character: 3,
+  block: 4,
+  pipe: 5,
+  link: 7,
+}
 
 function room(name: string): number {
   return HEAD + ((name.length + 3) & ~3)
@@ -12,11 +19,11 @@ function room(name: string): number {
 
 /** How many blocks a folder takes. */
 export function directoryBlocks({ children }: Node): number {
-  let [blocks, left] = [1, BLOCK - DOTS]
+  let [blocks, left] = [1, BLOCK_BYTES - DOTS]
   for (const name of children?.keys() ?? []) {
     if (room(name) > left) {
       blocks++
-      left = BLOCK
+      left = BLOCK_BYTES
     }
     left -= room(name)
   }
@@ -25,13 +32,13 @@ export function directoryBlocks({ children }: Node): number {
 
 /** The blocks of a folder: each entry's length leads to the next one, and the last one's to the end of the block. */
 export function directory(folder: Node): Buffer {
-  const bytes = Buffer.alloc(directoryBlocks(folder) * BLOCK)
-  let [at, last, end] = [0, 0, BLOCK]
+  const bytes = Buffer.alloc(directoryBlocks(folder) * BLOCK_BYTES)
+  let [at, last, end] = [0, 0, BLOCK_BYTES]
   const put = (name: string, inode: number, type: number) => {
     if (at + room(name) > end) {
       bytes.writeUInt16LE(end - last, last + 4)
       at = end
-      end += BLOCK
+      end += BLOCK_BYTES
     }
     bytes.writeUInt32LE(inode, at)
     bytes.writeUInt16LE(room(name), at + 4)

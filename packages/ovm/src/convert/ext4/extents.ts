@@ -1,28 +1,35 @@
-import { BLOCK, type Run } from "./geometry.ts"
+import { BLOCK_BYTES, type BlockRun } from "./geometry.ts"
 
 const MAGIC = 0xf30a
 const [HEADER, ENTRY] = [12, 12]
 /** In an inode. */
 const INLINE = 4
-const PER_LEAF = Math.floor((BLOCK - HEADER) / ENTRY)
+const PER_LEAF = Math.floor((BLOCK_BYTES - HEADER) / ENTRY)
 
 /** Runs that a file can have at most. */
 export const MOST_RUNS = INLINE * PER_LEAF
+
+/** Where extents go, and how many there may be. */
+interface Place {
+  readonly into: DataView
+  readonly at: number
+  readonly most: number
+}
 
 /** How many blocks besides it takes to say where `runs` runs are. */
 export function leavesFor(runs: number): number {
   return runs <= INLINE ? 0 : Math.ceil(runs / PER_LEAF)
 }
 
-/** Writes where a file's blocks are into the 60 bytes at `at`; what of it is in `leaves`, block numbers, is returned. */
+/** Writes where a file's blocks are into the 60 bytes at `at`; what is in `leaves`, block numbers, is returned. */
 export function writeExtents(
   into: DataView,
   at: number,
-  runs: readonly Run[],
+  runs: readonly BlockRun[],
   leaves: readonly number[],
 ): Uint8Array[] {
   if (leaves.length === 0) {
-    writeLeaf(into, at, INLINE, runs, 0)
+    writeLeaf({ into, at, most: INLINE }, runs, 0)
     return []
   }
   header(into, at, { entries: leaves.length, most: INLINE, depth: 1 })
@@ -31,14 +38,15 @@ export function writeExtents(
     const entry = at + HEADER + index * ENTRY
     into.setUint32(entry, logical, true)
     into.setUint32(entry + 4, leaf, true)
-    const bytes = new Uint8Array(BLOCK)
+    const bytes = new Uint8Array(BLOCK_BYTES)
     const part = runs.slice(index * PER_LEAF, (index + 1) * PER_LEAF)
-    logical = writeLeaf(new DataView(bytes.buffer), 0, PER_LEAF, part, logical)
+    logical = writeLeaf({ into: new DataView(bytes.buffer), at: 0, most: PER_LEAF }, part, logical)
     return bytes
   })
 }
 
-function writeLeaf(into: DataView, at: number, most: number, runs: readonly Run[], first: number): number {
+/** Returns the first logical block behind the runs. */
+function writeLeaf({ into, at, most }: Place, runs: readonly BlockRun[], first: number): number {
   header(into, at, { entries: runs.length, most, depth: 0 })
   let logical = first
   for (const [index, { start, length }] of runs.entries()) {

@@ -1,14 +1,15 @@
-// Linux: Documentation/filesystems/ext4. Blocks of 4 KiB; all bitmaps and inode tables stand together at the beginning, so that the rest is in one piece.
+// Linux: Documentation/filesystems/ext4. Blocks of 4 KiB; all bitmaps and inode tables stand together at the beginning,
+// so that the rest is in one piece.
 
 /** Blocks one after the other. */
-export interface Run {
+export interface BlockRun {
   readonly start: number
   readonly length: number
 }
 
-export const BLOCK = 4096
-export const PER_GROUP = BLOCK * 8
-export const GROUP_BYTES = PER_GROUP * BLOCK
+export const BLOCK_BYTES = 4096
+export const PER_GROUP = BLOCK_BYTES * 8
+export const GROUP_BYTES = PER_GROUP * BLOCK_BYTES
 export const INODE_BYTES = 256
 export const ROOT_INODE = 2
 export const JOURNAL_INODE = 8
@@ -19,7 +20,7 @@ export const JOURNAL_BLOCKS = 4096
 
 const DESCRIPTOR_BYTES = 32
 const USUAL_INODES = 8192
-const INODES_STEP = BLOCK / INODE_BYTES
+const INODES_STEP = BLOCK_BYTES / INODE_BYTES
 
 /** Where things are in a file system of `groups` groups. Block numbers, and numbers of blocks. */
 export interface Geometry {
@@ -33,7 +34,7 @@ export interface Geometry {
   readonly inodeTables: readonly number[]
   readonly tableBlocks: number
   /** That are before the first one for content, and free: a table is in one piece. */
-  readonly gaps: readonly Run[]
+  readonly gaps: readonly BlockRun[]
   /** The first one for content. */
   readonly content: number
 }
@@ -50,12 +51,12 @@ export function geometryFor(inodes: number, contentBlocks: number, bytes: number
 }
 
 function geometryOf(groups: number, inodesPerGroup: number): Geometry {
-  const descriptorBlocks = Math.ceil((groups * DESCRIPTOR_BYTES) / BLOCK)
-  const tableBlocks = (inodesPerGroup * INODE_BYTES) / BLOCK
+  const descriptorBlocks = Math.ceil((groups * DESCRIPTOR_BYTES) / BLOCK_BYTES)
+  const tableBlocks = (inodesPerGroup * INODE_BYTES) / BLOCK_BYTES
   const blockBitmaps = 1 + descriptorBlocks
   const inodeBitmaps = blockBitmaps + groups
   const inodeTables: number[] = []
-  const gaps: Run[] = []
+  const gaps: BlockRun[] = []
   let next = inodeBitmaps + groups
   for (let group = 0; group < groups; group++) {
     const copy = Math.floor((next + tableBlocks - 1) / PER_GROUP)

@@ -1,5 +1,5 @@
 import type { NewDisk } from "../../disk/new-disk.ts"
-import { BLOCK, copyBlocks, FIRST_INODE, type Geometry, hasCopy, PER_GROUP } from "./geometry.ts"
+import { BLOCK_BYTES, copyBlocks, FIRST_INODE, type Geometry, hasCopy, PER_GROUP } from "./geometry.ts"
 import type { Node } from "./node.ts"
 import { type Filled, superblock } from "./superblock.ts"
 
@@ -16,12 +16,12 @@ export function writeHead(disk: NewDisk, geometry: Geometry, { all, next, ...fil
   const { groups, inodesPerGroup } = geometry
   const folders = foldersByGroup(geometry, all)
   const lastInode = FIRST_INODE + all.length - 2
-  const descriptors = Buffer.alloc(geometry.descriptorBlocks * BLOCK)
+  const descriptors = Buffer.alloc(geometry.descriptorBlocks * BLOCK_BYTES)
   const inodesIn = (group: number) => clamp(lastInode - group * inodesPerGroup, inodesPerGroup)
   let [freeBlocks, freeInodes] = [0, 0]
   for (let group = 0; group < groups; group++) {
     const { bits, free } = blocksIn(geometry, group, next)
-    disk.write((geometry.blockBitmaps + group) * BLOCK, bits)
+    disk.write((geometry.blockBitmaps + group) * BLOCK_BYTES, bits)
     const at = group * DESCRIPTOR
     descriptors.writeUInt32LE(geometry.blockBitmaps + group, at)
     descriptors.writeUInt32LE(geometry.inodeBitmaps + group, at + 4)
@@ -33,13 +33,13 @@ export function writeHead(disk: NewDisk, geometry: Geometry, { all, next, ...fil
     freeInodes += inodesPerGroup - inodesIn(group)
   }
   for (let group = 0; group < groups; group++)
-    disk.write((geometry.inodeBitmaps + group) * BLOCK, bitmap(inodesIn(group), inodesPerGroup))
+    disk.write((geometry.inodeBitmaps + group) * BLOCK_BYTES, bitmap(inodesIn(group), inodesPerGroup))
   for (let group = 0; group < groups; group++) {
     if (!hasCopy(group)) continue
-    const first = group * PER_GROUP * BLOCK
+    const first = group * PER_GROUP * BLOCK_BYTES
     const block = superblock(geometry, { freeBlocks, freeInodes, ...filled }, group)
     disk.write(first + (group === 0 ? block.length : 0), block)
-    disk.write(first + BLOCK, descriptors)
+    disk.write(first + BLOCK_BYTES, descriptors)
   }
 }
 
@@ -64,7 +64,7 @@ function blocksIn(
 
 /** A block whose first `used` bits are set, and those from `size` on, which stand for nothing. */
 function bitmap(used: number, size: number): Uint8Array {
-  const bits = new Uint8Array(BLOCK)
+  const bits = new Uint8Array(BLOCK_BYTES)
   bits.fill(0xff, 0, used >> 3)
   if (used & 7) bits[used >> 3] = (1 << (used & 7)) - 1
   bits.fill(0xff, size >> 3)

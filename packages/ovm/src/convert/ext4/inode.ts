@@ -1,8 +1,8 @@
 import { writeExtents } from "./extents.ts"
-import { INODE_BYTES, type Run } from "./geometry.ts"
-import type { Kind, Node } from "./node.ts"
+import { type BlockRun, INODE_BYTES } from "./geometry.ts"
+import type { Node, NodeKind } from "./node.ts"
 
-const FORMATS: Readonly<Record<Kind, number>> = {
+const FORMATS: Readonly<Record<NodeKind, number>> = {
   pipe: 0o010000,
   character: 0o020000,
   folder: 0o040000,
@@ -20,7 +20,7 @@ const MOST_LINKS = 65000
 
 /** Where what belongs to a node is. */
 export interface Placed {
-  readonly runs: readonly Run[]
+  readonly runs: readonly BlockRun[]
   /** Blocks that say where the runs are. */
   readonly leaves: readonly number[]
   /** The block of its attributes; 0 if it has none. */

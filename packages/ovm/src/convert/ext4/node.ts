@@ -1,8 +1,8 @@
 /** What a file of the tree is. */
-export type Kind = "file" | "folder" | "link" | "character" | "block" | "pipe"
+export type NodeKind = "file" | "folder" | "link" | "character" | "block" | "pipe"
 
 /** Where a file's content is, in the file that all of them were put aside in. Bytes. */
-export interface Content {
+export interface StoredContent {
   readonly at: number
   readonly size: number
 }
@@ -19,7 +19,7 @@ export class Node {
   seconds = 0
   nanoseconds = 0
   /** Of a file. */
-  content: Content = { at: 0, size: 0 }
+  content: StoredContent = { at: 0, size: 0 }
   /** Of a link: where it leads. */
   target = ""
   /** Of a device: major and minor number. */
@@ -35,7 +35,7 @@ export class Node {
   /** Its number in the file system, once it has one. */
   inode = 0
 
-  constructor(readonly kind: Kind) {
+  constructor(readonly kind: NodeKind) {
     this.children = kind === "folder" ? new Map() : undefined
   }
 }

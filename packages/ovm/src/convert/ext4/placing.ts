@@ -2,14 +2,14 @@ import { Allocator } from "./allocator.ts"
 import { attributeBlock, putIntoInode } from "./attributes.ts"
 import { directoryBlocks } from "./directory.ts"
 import { leavesFor } from "./extents.ts"
-import { BLOCK, type Geometry, INODE_BYTES, JOURNAL_BLOCKS, type Run } from "./geometry.ts"
+import { BLOCK_BYTES, type BlockRun, type Geometry, INODE_BYTES, JOURNAL_BLOCKS } from "./geometry.ts"
 import { type Placed, SHORT_TARGET } from "./inode.ts"
 import type { Node } from "./node.ts"
 
 /** Bytes of what a node has in blocks of its own. */
 export function sizeOf(node: Node): number {
   if (node.kind === "file") return node.content.size
-  if (node.kind === "folder") return directoryBlocks(node) * BLOCK
+  if (node.kind === "folder") return directoryBlocks(node) * BLOCK_BYTES
   return node.kind === "link" ? node.target.length : 0
 }
 
@@ -17,7 +17,7 @@ export function sizeOf(node: Node): number {
 export function blocksOf(node: Node): number {
   const size = sizeOf(node)
   const short = node.kind === "link" && size <= SHORT_TARGET
-  return (short ? 0 : Math.ceil(size / BLOCK)) + (needsBlock(node) ? 1 : 0)
+  return (short ? 0 : Math.ceil(size / BLOCK_BYTES)) + (needsBlock(node) ? 1 : 0)
 }
 
 /**
@@ -25,7 +25,7 @@ export function blocksOf(node: Node): number {
  */
 export class Placing {
   readonly #allocator: Allocator
-  readonly journal: readonly Run[]
+  readonly journal: readonly BlockRun[]
 
   constructor(geometry: Geometry) {
     this.#allocator = new Allocator(geometry)

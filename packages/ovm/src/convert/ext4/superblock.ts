@@ -1,4 +1,4 @@
-import { BLOCK, FIRST_INODE, type Geometry, INODE_BYTES, JOURNAL_INODE, PER_GROUP } from "./geometry.ts"
+import { BLOCK_BYTES, FIRST_INODE, type Geometry, INODE_BYTES, JOURNAL_INODE, PER_GROUP } from "./geometry.ts"
 
 const COMPATIBLE = { journal: 0x4, attributes: 0x8, directoryIndex: 0x20 }
 const INCOMPATIBLE = { fileTypes: 0x2, extents: 0x40, flexibleGroups: 0x200 }
@@ -27,8 +27,8 @@ export function superblock(geometry: Geometry, filled: Filled, group: number): U
   word(0x04, geometry.blocks)
   word(0x0c, filled.freeBlocks)
   word(0x10, filled.freeInodes)
-  word(0x18, Math.log2(BLOCK) - 10)
-  word(0x1c, Math.log2(BLOCK) - 10)
+  word(0x18, Math.log2(BLOCK_BYTES) - 10)
+  word(0x1c, Math.log2(BLOCK_BYTES) - 10)
   word(0x20, PER_GROUP)
   word(0x24, PER_GROUP)
   word(0x28, geometry.inodesPerGroup)
@@ -64,12 +64,12 @@ export function superblock(geometry: Geometry, filled: Filled, group: number): U
 
 /** The block that a journal that has never been used begins with. */
 export function journalSuperblock(blocks: number): Uint8Array {
-  const bytes = new Uint8Array(BLOCK)
+  const bytes = new Uint8Array(BLOCK_BYTES)
   const view = new DataView(bytes.buffer)
   const words: readonly (readonly [number, number])[] = [
     [0x00, 0xc03b3998],
     [0x04, 4],
-    [0x0c, BLOCK],
+    [0x0c, BLOCK_BYTES],
     [0x10, blocks],
     [0x14, 1], // the first block of its log
     [0x18, 1], // the first number that is expected there

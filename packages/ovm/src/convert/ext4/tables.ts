@@ -1,6 +1,6 @@
 import type { NewDisk } from "../../disk/new-disk.ts"
 import { putIntoInode } from "./attributes.ts"
-import { BLOCK, type Geometry, INODE_BYTES, JOURNAL_BLOCKS, JOURNAL_INODE } from "./geometry.ts"
+import { BLOCK_BYTES, type Geometry, INODE_BYTES, JOURNAL_BLOCKS, JOURNAL_INODE } from "./geometry.ts"
 import { inodeOf } from "./inode.ts"
 import { Node } from "./node.ts"
 import { Placing } from "./placing.ts"
@@ -16,13 +16,13 @@ export function writeTables(
   const put = (inode: number, bytes: Uint8Array) => {
     const group = Math.floor((inode - 1) / inodesPerGroup)
     const within = (inode - 1) % inodesPerGroup
-    disk.write((inodeTables[group] ?? 0) * BLOCK + within * INODE_BYTES, bytes)
+    disk.write((inodeTables[group] ?? 0) * BLOCK_BYTES + within * INODE_BYTES, bytes)
   }
   const journal = inodeOf(journalNode(), 1, {
     runs: placing.journal,
     leaves: [],
     attributes: 0,
-    size: JOURNAL_BLOCKS * BLOCK,
+    size: JOURNAL_BLOCKS * BLOCK_BYTES,
   }).bytes
   const late: { readonly at: number; readonly bytes: Uint8Array }[] = []
   // The root has a lower number than the journal, and comes first of all.
@@ -33,7 +33,7 @@ export function writeTables(
     put(node.inode, bytes)
     if (node === all[0]) put(JOURNAL_INODE, journal)
     for (const [index, leaf] of leaves.entries())
-      late.push({ at: (placed.leaves[index] ?? 0) * BLOCK, bytes: leaf })
+      late.push({ at: (placed.leaves[index] ?? 0) * BLOCK_BYTES, bytes: leaf })
   }
   for (const { at, bytes } of late) disk.write(at, bytes)
   return { next: placing.next, journal }
