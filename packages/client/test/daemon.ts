@@ -1,17 +1,14 @@
 import { spawnSync } from "node:child_process"
-import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { buildGuest } from "@ovms/testkit/guest.ts"
+import { KERNEL, KERNEL_ARGS, machineMissing, NET } from "@ovms/testkit/machines.ts"
 
 const PROGRAM = process.env.OVM_BIN ?? join(import.meta.dir, "../../../dist/ovm")
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
 /** Why there is no Linux; empty if there is. */
-export const linuxMissing = existsSync(join(MACHINE, "net.img"))
-  ? ""
-  : "(skipped: the demo machine is not built (make machine))"
+export const linuxMissing = await machineMissing()
 /** The name of an image with a Linux and an agent. */
 export const LINUX = "linux:1"
 
@@ -51,8 +48,8 @@ export class Daemon implements AsyncDisposable {
 
   /** Makes LINUX. */
   packLinux(): void {
-    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
-    const how = ["--args", "console=ttyS0 quiet panic=-1 no_timer_check", "--memory", "128MiB", "--agent"]
+    const files = ["--kernel", KERNEL, "--initrd", NET]
+    const how = ["--args", KERNEL_ARGS, "--memory", "128MiB", "--agent"]
     this.ovm(["pack", ...files, ...how, "-t", LINUX])
   }
 

@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { connect } from "@ovms/client"
+import { SERVER, serverMissing } from "@ovms/testkit/machines.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // Lane: first. A Debian server is booted once.
@@ -11,10 +11,7 @@ setDefaultTimeout(2 * BOOT_MS)
 
 // The agent as a service of systemd, which a cloud image gets at its first boot, and a clone of such a server.
 
-const SOURCE = join(import.meta.dir, "../../../.cache/server/machine.json")
-const skip =
-  (existsSync(SOURCE) ? "" : "the Debian server is not built (make server, as root)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await serverMissing()
 if (skip) console.log(`SKIP packages/ovm/test/agent-service.test.ts: ${skip}`)
 
 test.skipIf(Boolean(skip))(
@@ -23,7 +20,7 @@ test.skipIf(Boolean(skip))(
     await using box = await Sandbox.create()
     const inside = (name: string, script: string) =>
       box.ok(["exec", "--wait", "600", name, "sh", "-c", script])
-    await box.ok(["pack", "-f", SOURCE, "-t", "server:12"])
+    await box.ok(["pack", "-f", SERVER, "-t", "server:12"])
     const { instance_id: id } = await box.json([
       "run",
       "-d",

@@ -1,8 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync } from "node:fs"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
-import { MACHINE, packNetGuest } from "./net-guest.ts"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
+import { packNetGuest } from "./net-guest.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -10,9 +9,7 @@ setDefaultTimeout(600_000)
 
 // Projects of Linux guests: what of a file of machines only a guest with a network and an agent can show.
 
-const skip =
-  (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/compose-guests.test.ts: ${skip}`)
 
 /** Each waits for another, by another check. */
@@ -53,7 +50,7 @@ describe.skipIf(Boolean(skip))("machines from a file, with guests that answer", 
   beforeAll(async () => {
     box = await Sandbox.create()
     await packNetGuest(box, "net:1", "true")
-    await box.ok(["pack", "-f", join(MACHINE, "machine.json"), "-t", "debian:12"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
     await mkdir(box.path("project/src"), { recursive: true })
     await writeFile(box.path("project/src/file"), "of the project\n")
   })

@@ -4,6 +4,7 @@ import { chmod, mkdir, readFile, stat, symlink } from "node:fs/promises"
 import { join } from "node:path"
 import { connect, execPieces, type Runtime } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { KERNEL, KERNEL_ARGS, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { treeAsTar } from "../src/cli/tree/write.ts"
 import { tarMember } from "../src/content/archive/member.ts"
@@ -15,15 +16,11 @@ setDefaultTimeout(300_000)
 
 // Commands inside real guests: one that boots from a disk, one without a disk, and clones of one.
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
-const SOURCE = join(MACHINE, "machine.json")
 /** What the image without a disk is packed with. */
-const NET = ["--args", "console=ttyS0 quiet panic=-1 no_timer_check", "--memory", "256MiB"]
+const DISKLESS = ["--args", KERNEL_ARGS, "--memory", "256MiB"]
 /** For a guest that boots, on a host that may be very busy. */
 const PATIENCE = 200_000
-const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/exec.test.ts: ${skip}`)
 
 /** Without what is said of a start: the image is signed by nobody. */
@@ -39,10 +36,10 @@ describe.skipIf(Boolean(skip))("commands inside a machine", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
-    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
-    await box.ok(["pack", ...files, ...NET, "-t", "net:2"])
-    await box.ok(["pack", ...files, ...NET, "--agent", "-t", "net:1"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
+    const files = ["--kernel", KERNEL, "--initrd", NET]
+    await box.ok(["pack", ...files, ...DISKLESS, "-t", "net:2"])
+    await box.ok(["pack", ...files, ...DISKLESS, "--agent", "-t", "net:1"])
     id = (await box.json(["run", "-d", "--agent", "--name", "web", "debian:12"])).instance_id
     runtime = connect(join(box.home, "ovm.sock"))
   })

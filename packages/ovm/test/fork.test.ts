@@ -1,9 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync } from "node:fs"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { finished, Sandbox } from "./sandbox.ts"
@@ -11,17 +11,16 @@ import { finished, Sandbox } from "./sandbox.ts"
 // A Linux takes tens of seconds where there is no KVM; and many machines, on a host that may be busy.
 setDefaultTimeout(300_000)
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const STEPS = 8
 const noVmm = Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed"
-const skip = noVmm || (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/fork.test.ts: ${skip}`)
 
 test.skipIf(Boolean(skip))(
   "children of a Linux know their index, and nothing else that the others do not (OVMS-API-444)",
   async () => {
     await using host = await Sandbox.create()
-    await host.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    await host.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
     await host.ok(["run", "-d", "--agent", "--name", "web", "debian:12"])
     await host.console("web", "OVM-DISK")
     await host.ok(["exec", "web", "sh", "-c", "echo mine >/note && (sleep 3600 &)"])

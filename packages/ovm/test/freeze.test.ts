@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync } from "node:fs"
 import { createConnection } from "node:net"
 import { join } from "node:path"
 import { connect, type Runtime } from "@ovms/client"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { freezeGuest } from "../src/guest/agent/freeze.ts"
 import { AgentSession } from "../src/guest/agent/session.ts"
@@ -13,11 +13,8 @@ setDefaultTimeout(300_000)
 
 // A guest that is made ready for its snapshot: commands, hooks, and file systems that stand still, in a real one.
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const PATIENCE = 200_000
-const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/freeze.test.ts: ${skip}`)
 
 const HOOK = `#!/bin/sh
@@ -37,7 +34,7 @@ describe.skipIf(Boolean(skip))("a guest before its snapshot", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
     id = (await box.json(["run", "-d", "--agent", "--name", "web", "debian:12"])).instance_id
     runtime = connect(join(box.home, "ovm.sock"))
     await runtime.ready(id, { timeoutMs: PATIENCE })

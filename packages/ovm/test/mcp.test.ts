@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
-import { existsSync } from "node:fs"
 import { cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -12,7 +12,6 @@ setDefaultTimeout(300_000)
 // The example of an MCP server, asked by a client of the same SDK, with a real guest behind it.
 
 const ROOT = join(import.meta.dir, "../../..")
-const SOURCE = join(ROOT, ".cache/machine/machine.json")
 const SNAPSHOT = "demo:ready"
 
 /** A copy with its packages, in a folder as deep as its own; undefined where they cannot be had. */
@@ -27,7 +26,7 @@ async function installed(folder: string): Promise<string | undefined> {
 }
 
 const folder = await mkdtemp(join(tmpdir(), "ovm-mcp-"))
-const machine = existsSync(SOURCE) && Bun.which("qemu-system-x86_64") !== null
+const machine = (await machineMissing()) === ""
 const example = machine ? await installed(folder) : undefined
 const skip = machine
   ? example === undefined && "the packages of examples/mcp cannot be had"
@@ -44,7 +43,7 @@ describe.skipIf(Boolean(skip))("an assistant with a sandbox", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "demo:1"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "demo:1"])
     const { instance_id } = await box.json(["run", "-d", "--agent", "--name", "source", "demo:1"])
     // By then its root is its disk.
     await box.console(instance_id, "OVM-DISK")

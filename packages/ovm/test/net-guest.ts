@@ -1,8 +1,5 @@
-import { join } from "node:path"
+import { KERNEL, KERNEL_ARGS, NET } from "@ovms/testkit/machines.ts"
 import type { Sandbox } from "./sandbox.ts"
-
-/** Where `make machine` leaves the demo machine, and the initrd of one with nothing but a network. */
-export const MACHINE = join(import.meta.dir, "../../../.cache/machine")
 
 /** Packs a machine that has only a network, as `tag`: its guest runs `script` in a shell. */
 export async function packNetGuest(box: Sandbox, tag: string, script: string): Promise<void> {
@@ -10,11 +7,8 @@ export async function packNetGuest(box: Sandbox, tag: string, script: string): P
   const source = {
     schemaVersion: 1,
     name: "net/guest",
-    kernel: {
-      path: join(MACHINE, "vmlinuz"),
-      args: `console=ttyS0 quiet panic=-1 no_timer_check ovm.run=${run}`,
-    },
-    initrd: { path: join(MACHINE, "net.img") },
+    kernel: { path: KERNEL, args: `${KERNEL_ARGS} ovm.run=${run}` },
+    initrd: { path: NET },
     resources: { memory: 128 << 20 },
   }
   await box.ok(["pack", "-f", await box.file("machine.json", source), "-t", tag])

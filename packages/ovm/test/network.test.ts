@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { once } from "node:events"
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs"
 import { type AddressInfo, connect, createServer, type Server } from "node:net"
 import { join } from "node:path"
+import { KERNEL, KERNEL_ARGS, machineMissing, NET } from "@ovms/testkit/machines.ts"
 import { pidsIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
@@ -12,11 +13,7 @@ setDefaultTimeout(300_000)
 
 // What a guest reaches, and who reaches it (spec/manifest.md, "network"; spec/runtime-api.md, "Network").
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
-const skip =
-  (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed") ||
-  (Bun.which("passt") ? "" : "passt is not installed")
+const skip = (await machineMissing()) || (Bun.which("passt") ? "" : "passt is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/network.test.ts: ${skip}`)
 
 /** On the host's loopback, as its own services are. */
@@ -39,10 +36,10 @@ async function packed(host: Sandbox, script = ""): Promise<void> {
     schemaVersion: 1,
     name: "net/guest",
     kernel: {
-      path: join(MACHINE, "vmlinuz"),
-      args: `console=ttyS0 quiet panic=-1 no_timer_check ovm.reach=${reach} ovm.run=${run}`,
+      path: KERNEL,
+      args: `${KERNEL_ARGS} ovm.reach=${reach} ovm.run=${run}`,
     },
-    initrd: { path: join(MACHINE, "net.img") },
+    initrd: { path: NET },
     network: [{ mode: "user", ports: [{ guest: 80 }] }],
     resources: { memory: 128 << 20 },
   }

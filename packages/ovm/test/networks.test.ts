@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
+import { machineMissing } from "@ovms/testkit/machines.ts"
 import { Random } from "@ovms/testkit/random.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
-import { MACHINE, packNetGuest } from "./net-guest.ts"
+import { packNetGuest } from "./net-guest.ts"
 import { finished, PROGRAM, Sandbox } from "./sandbox.ts"
 
 // A Linux takes tens of seconds where there is no KVM.
@@ -20,8 +21,7 @@ const PUBLIC = "198.51.100.7"
 const PRIVATE = ["10.9.0.1", "192.168.7.7", "169.254.169.254"]
 
 const skip =
-  (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed") ||
+  (await machineMissing()) ||
   (existsSync("/usr/sbin/dnsmasq") ? "" : "dnsmasq is not installed") ||
   (existsSync("/usr/sbin/nft") ? "" : "nft is not installed") ||
   worldMissing() ||

@@ -1,10 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { execFileSync } from "node:child_process"
-import { existsSync } from "node:fs"
-import { join } from "node:path"
+import { machineMissing } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PORT, World, worldMissing } from "@ovms/testkit/world.ts"
-import { MACHINE, packNetGuest } from "./net-guest.ts"
+import { packNetGuest } from "./net-guest.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
 // Lane: first. A Linux is booted four times.
@@ -14,10 +13,7 @@ setDefaultTimeout(400_000)
 // What a guest that does all it can gets to, in a world of addresses of every sort (spec/manifest.md, "network").
 
 const skip =
-  (existsSync(join(MACHINE, "net.img")) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed") ||
-  (Bun.which("passt") ? "" : "passt is not installed") ||
-  worldMissing()
+  (await machineMissing()) || (Bun.which("passt") ? "" : "passt is not installed") || worldMissing()
 if (skip) console.log(`SKIP packages/ovm/test/outbound.test.ts: ${skip}`)
 
 const HOST = ["192.0.2.2", "2001:db8:1::2", "203.0.113.5", "2001:db8:9::5"]

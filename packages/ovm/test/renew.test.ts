@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { connect, type Runtime } from "@ovms/client"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -11,11 +11,8 @@ setDefaultTimeout(300_000)
 
 // What is true of a clone by the time that anything of this host reaches it: real guests, and the first that is asked.
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const PATIENCE = 200_000
-const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/renew.test.ts: ${skip}`)
 
 /** What a guest's author puts there: a hook that writes down each event, and one that gets a lease. */
@@ -41,7 +38,7 @@ describe.skipIf(Boolean(skip))("a machine after a resume", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
     const { instance_id } = await box.json(["run", "-d", "--agent", "--name", "web", "debian:12"])
     runtime = connect(join(box.home, "ovm.sock"))
     await runtime.ready(instance_id, { timeoutMs: PATIENCE })

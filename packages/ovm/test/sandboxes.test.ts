@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawn } from "node:child_process"
-import { existsSync, readdirSync } from "node:fs"
+import { readdirSync } from "node:fs"
 import { chmod, mkdir, readFile, stat, symlink } from "node:fs/promises"
 import { join } from "node:path"
 import { connect, type Runtime, sandboxPieces } from "@ovms/client"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { vmmsBelow } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { finished, Sandbox } from "./sandbox.ts"
@@ -14,10 +15,7 @@ setDefaultTimeout(300_000)
 
 // One command, one machine: clones of a real guest that are gone with what they were for.
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
-const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/sandboxes.test.ts: ${skip}`)
 
 const SNAPSHOT = "demo:ready"
@@ -45,7 +43,7 @@ describe.skipIf(Boolean(skip))("sandboxes", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "demo:1"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "demo:1"])
     const { instance_id } = await box.json(["run", "-d", "--agent", "--name", "source", "demo:1"])
     // By then its root is its disk.
     await box.console(instance_id, "OVM-DISK")

@@ -1,9 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, readFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { readFile, rm, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { SERVER, serverMissing } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { expectFailure, expectSuccess, finished, Sandbox } from "./sandbox.ts"
 
@@ -16,10 +17,9 @@ const NOT_CONNECTED = 255
 
 // A server that stays, on real input: Debian's packages, GRUB, sshd and cloud-init, reached as servers are.
 
-const SOURCE = join(import.meta.dir, "../../../.cache/server/machine.json")
 const skip =
-  (existsSync(SOURCE) ? "" : "the Debian server is not built (make server, as root)") ||
-  ["qemu-system-x86_64", "ssh", "ssh-keygen"]
+  (await serverMissing()) ||
+  ["ssh", "ssh-keygen"]
     .filter((program) => !Bun.which(program))
     .map((program) => `${program} is not installed`)
     .join(", ")
@@ -34,7 +34,7 @@ test.skipIf(Boolean(skip))(
     const [image, changed] = [`${registry.address}/demo/server:12`, `${registry.address}/demo/server:12-mine`]
     const key = here.path("key")
     spawnSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key])
-    await here.ok(["pack", "-f", SOURCE, "-t", image])
+    await here.ok(["pack", "-f", SERVER, "-t", image])
 
     // Its first boot: by BIOS and GRUB to a login prompt. cloud-init was told its name and who may log in.
     await here.ok([

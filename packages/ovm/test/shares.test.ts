@@ -4,6 +4,7 @@ import { existsSync } from "node:fs"
 import { chown, lstat, mkdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { connect } from "@ovms/client"
+import { KERNEL, machineMissing, NET, UNPACKED } from "@ovms/testkit/machines.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { PROGRAM, Sandbox } from "./sandbox.ts"
 
@@ -12,11 +13,7 @@ setDefaultTimeout(300_000)
 
 // Folders of the host in real guests: who reads them, who writes to them, and that nobody leaves them.
 
-const MACHINE = join(import.meta.dir, "../../../.cache/machine")
-const SOURCE = join(MACHINE, "machine.json")
-const skip =
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+const skip = await machineMissing()
 if (skip) console.log(`SKIP packages/ovm/test/shares.test.ts: ${skip}`)
 
 const isRoot = process.getuid?.() === 0
@@ -34,8 +31,8 @@ describe.skipIf(Boolean(skip))("folders of the host in a machine", () => {
 
   beforeAll(async () => {
     box = await Sandbox.create()
-    await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
-    const files = ["--kernel", join(MACHINE, "vmlinuz"), "--initrd", join(MACHINE, "net.img")]
+    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
+    const files = ["--kernel", KERNEL, "--initrd", NET]
     await box.ok(["pack", ...files, "--args", "console=ttyS0 quiet panic=-1", "-t", "net:1"])
     for (const name of ["work", "given", "outside"]) await mkdir(box.path(name))
     await writeFile(box.path("given/file"), "of the host\n")
@@ -197,7 +194,7 @@ describe.skipIf(Boolean(skip) || !othersRun)("folders of somebody who is not roo
     for (const name of ["work", "closed"]) await mkdir(box.path(name))
     await symlink("file", box.path("work/link"))
     for (const name of [".", "work"]) await chown(box.path(name), NOBODY, NOBODY)
-    await box.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    await box.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
   })
   afterAll(() => box?.[Symbol.asyncDispose]())
 

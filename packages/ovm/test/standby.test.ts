@@ -1,9 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { existsSync } from "node:fs"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { guestMissing } from "@ovms/testkit/guest.ts"
 import { packGuest } from "@ovms/testkit/image.ts"
+import { machineMissing, UNPACKED } from "@ovms/testkit/machines.ts"
 import { processesIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
@@ -11,12 +11,8 @@ import { Sandbox } from "./sandbox.ts"
 // A Linux takes tens of seconds where there is no KVM.
 setDefaultTimeout(300_000)
 
-const SOURCE = join(import.meta.dir, "../../../.cache/machine/machine.json")
 const noVmm = Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed"
-const skip =
-  noVmm ||
-  (existsSync(SOURCE) ? "" : "the demo machine is not built (make machine)") ||
-  (Bun.which("passt") ? "" : "passt is not installed")
+const skip = (await machineMissing()) || (Bun.which("passt") ? "" : "passt is not installed")
 if (skip) console.log(`SKIP packages/ovm/test/standby.test.ts: ${skip}`)
 
 interface Status {
@@ -30,7 +26,7 @@ test.skipIf(Boolean(skip))(
   "a Linux on standby is brought back by a connection and by a command (OVMS-STA-062, OVMS-STA-063, OVMS-STA-065)",
   async () => {
     await using host = await Sandbox.create()
-    await host.ok(["pack", "-f", SOURCE, "-t", "debian:12"])
+    await host.ok(["pack", "-f", UNPACKED, "-t", "debian:12"])
     const asked = ["--standby-after", "8s", "-p", "80"]
     const { instance_id } = await host.json(["run", "-d", "--agent", "--name", "web", ...asked, "debian:12"])
     await host.ok(["exec", "--wait", "200", "web", "true"])

@@ -13,17 +13,17 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { KERNEL, KERNEL_ARGS, machineMissing } from "@ovms/testkit/machines.ts"
 
 // Version 2 of control groups, whatever this host has: in an emulated Linux of its own, which takes half a minute.
 setDefaultTimeout(300_000)
 
 const CACHE = join(import.meta.dir, "../../../../../.cache")
-const KERNEL = join(CACHE, "machine/vmlinuz")
 const CPIO = join(CACHE, "deb/cpio/bin/cpio")
 const BUSYBOX = join(CACHE, "deb/busybox-static/bin/busybox")
 const missing =
-  ([KERNEL, CPIO, BUSYBOX].every((path) => existsSync(path)) ? "" : "(skipped: make machine)") ||
-  (Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)")
+  (await machineMissing()) ||
+  ([CPIO, BUSYBOX].every((path) => existsSync(path)) ? "" : "(skipped: make machine)")
 
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -75,14 +75,7 @@ async function initrd(): Promise<string> {
 async function guest(): Promise<Map<string, Record<string, unknown>>> {
   const log = join(root, "console")
   const machine = ["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "1024"]
-  const boot = [
-    "-kernel",
-    KERNEL,
-    "-initrd",
-    await initrd(),
-    "-append",
-    "console=ttyS0 quiet panic=-1 no_timer_check",
-  ]
+  const boot = ["-kernel", KERNEL, "-initrd", await initrd(), "-append", KERNEL_ARGS]
   const qemu = spawn(
     "qemu-system-x86_64",
     [...machine, "-nographic", "-nic", "none", "-no-reboot", ...boot],

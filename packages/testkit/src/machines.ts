@@ -1,0 +1,41 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync } from "node:fs"
+import { join, resolve } from "node:path"
+
+// Machines of Debian's packages, as scripts/ make them: by whoever of the tests is the first to need one, while others
+// run.
+
+const ROOT = resolve(import.meta.dir, "../../..")
+
+/** The folder of the demo machine, and what is packed of it. */
+export const MACHINE = join(ROOT, ".cache/machine")
+/** A kernel that is unpacked already. */
+export const KERNEL = join(MACHINE, "vmlinux")
+/** The initrd of a machine that has nothing but a network. */
+export const NET = join(MACHINE, "net.img")
+/** What a kernel of Debian is told. */
+export const KERNEL_ARGS = "console=ttyS0 quiet panic=-1 no_timer_check cryptomgr.notests"
+/** The pack source of the demo machine with that kernel: whoever is about what comes behind boots it in half the time. */
+export const UNPACKED = join(MACHINE, "unpacked.json")
+/** The pack source of the Debian server. */
+export const SERVER = join(ROOT, ".cache/server/machine.json")
+
+/** Makes the demo machine unless it is there. Why it cannot be booted here; empty if it can. */
+export async function machineMissing(): Promise<string> {
+  return noQemu() || (await missing("machine", "the demo machine is not built (make machine)"))
+}
+
+/** The same for the Debian server, which takes minutes. */
+export async function serverMissing(): Promise<string> {
+  return noQemu() || (await missing("server", "the Debian server is not built (make server, as root)"))
+}
+
+const noQemu = () => (Bun.which("qemu-system-x86_64") ? "" : "qemu-system-x86_64 is not installed")
+
+async function missing(name: "machine" | "server", reason: string): Promise<string> {
+  const child = spawn(join(ROOT, `scripts/${name}.sh`), { stdio: ["ignore", "inherit", "inherit"] })
+  const [status] = await once(child, "exit")
+  if (status !== 0) throw new Error(`scripts/${name}.sh ended with status ${status}`)
+  return existsSync(join(ROOT, `.cache/${name}/machine.json`)) ? "" : reason
+}
