@@ -13,7 +13,8 @@ build: setup ## dist/ovm, one file that needs neither Node nor Bun; packages/cli
 	@scripts/build-client.sh
 	@scripts/build-conformance.sh
 
-test: build peers machine server ## all tests; ends with the number of passed, failed and skipped ones
+# The Debian server is made by the first test that needs it, while others run.
+test: build peers machine ## all tests; ends with the number of passed, failed and skipped ones
 	@OVM_BIN=$(CURDIR)/dist/ovm node_modules/.bin/bun scripts/test.ts $(TESTS)
 
 demo: build machine ## from files to a running machine, by way of a registry

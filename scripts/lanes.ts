@@ -6,7 +6,7 @@ import { type Summary, summary } from "./junit.ts"
 // Files of tests run each in a process of its own, some at a time.
 
 /** Real machines and processes, on a host that may be busy: what hangs is ended, what is slow is not a failure. */
-const PATIENCE_MS = 240_000
+const PATIENCE_MS = 480_000
 
 export interface Outcome extends Summary {
   readonly file: string

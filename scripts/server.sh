@@ -13,6 +13,8 @@ stamp=$(find "$root/scripts/server.sh" "$parts" -type f | LC_ALL=C sort | xargs 
 [ "$(id -u)" = 0 ] || { say "no Debian server: root alone can make it (make server)"; exit 0; }
 
 say "building the Debian server"
+# What is left of one that was killed over it.
+rm -rf "$cache"/.server.*
 new=$(mktemp -d "$cache/.server.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 tree=$new/tree

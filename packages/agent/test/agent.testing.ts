@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Duplex } from "node:stream"
-import { compileChecked } from "@ovms/testkit/checked.ts"
+import { copyChecked } from "@ovms/testkit/checked.ts"
 import { AgentSession } from "../../ovm/src/guest/agent/session.ts"
 import type { AgentStream, StreamEnding } from "../../ovm/src/guest/agent/stream.ts"
 
@@ -15,7 +15,7 @@ export class Workshop implements Disposable {
   readonly #program = join(this.root, "ovm-agent")
 
   constructor() {
-    compileChecked(SOURCES, this.#program, ["-D_GNU_SOURCE"])
+    copyChecked(SOURCES, this.#program, ["-D_GNU_SOURCE"])
   }
 
   /** One that serves the other end of `channel`. */

@@ -12,7 +12,7 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { compileChecked } from "@ovms/testkit/checked.ts"
+import { copyChecked } from "@ovms/testkit/checked.ts"
 import { socketPair, unixConnection, waits } from "../../ovm/src/host/libc.ts"
 
 export const SHIPPED = join(import.meta.dir, "../dist/ovm-filter")
@@ -24,7 +24,7 @@ export class Workshop implements Disposable {
   readonly #checked = join(this.root, "checked")
 
   constructor() {
-    compileChecked(SOURCES, this.#checked)
+    copyChecked(SOURCES, this.#checked)
   }
 
   /** Starts it as ovm does, between two ends of ours. Throws what it says if it does not start. */

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process"
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { compileChecked } from "@ovms/testkit/checked.ts"
+import { copyChecked } from "@ovms/testkit/checked.ts"
 
 export const SHIPPED = join(import.meta.dir, "../dist/ovm-keeper")
 const SOURCES = join(import.meta.dir, "../src")
@@ -26,7 +26,7 @@ export class Workshop implements Disposable {
   readonly #checked = join(this.root, "checked")
 
   constructor() {
-    compileChecked(SOURCES, this.#checked)
+    copyChecked(SOURCES, this.#checked)
   }
 
   /** Starts it as ovm does; `request` in place of what `argv` asks for. */

@@ -14,20 +14,47 @@ export async function built(
   flags: readonly string[],
   build: (folder: string) => Promise<void>,
 ): Promise<string> {
+  const path = placeOf(name, sources, flags)
+  if (existsSync(path)) return path
+  using folder = new Folder(name)
+  await build(folder.path)
+  renameSync(join(folder.path, name), path)
+  return path
+}
+
+/** The same by a `build` that waits for its compiler, and is told the file that it is to make. */
+export function builtNow(
+  name: string,
+  sources: string,
+  flags: readonly string[],
+  build: (program: string) => void,
+): string {
+  const path = placeOf(name, sources, flags)
+  if (existsSync(path)) return path
+  using folder = new Folder(name)
+  const program = join(folder.path, name)
+  build(program)
+  renameSync(program, path)
+  return path
+}
+
+function placeOf(name: string, sources: string, flags: readonly string[]): string {
   const digest = createHash("sha256").update(flags.join(" "))
   for (const file of readdirSync(sources).sort())
     digest.update(file).update(readFileSync(join(sources, file)))
-  const path = join(CACHE, `${name}-${digest.digest("hex").slice(0, 16)}`)
-  if (existsSync(path)) return path
+  return join(CACHE, `${name}-${digest.digest("hex").slice(0, 16)}`)
+}
 
-  // Another process may build at the same time: each in a folder of its own, and the file is renamed into place.
-  const folder = join(CACHE, `${name}-${process.pid}-${crypto.randomUUID()}`)
-  mkdirSync(folder, { recursive: true })
-  try {
-    await build(folder)
-    renameSync(join(folder, name), path)
-    return path
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
+/** Another process may build at the same time: each in a folder of its own, and the file is renamed into place. */
+class Folder implements Disposable {
+  readonly path: string
+
+  constructor(name: string) {
+    this.path = join(CACHE, `${name}-${process.pid}-${crypto.randomUUID()}`)
+    mkdirSync(this.path, { recursive: true })
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true })
   }
 }

@@ -8,9 +8,9 @@ import type { SnapshotParts } from "./snapshot.ts"
 import { SnapshotBench } from "./snapshot-bench.testing.ts"
 
 /** How long a clone may take to say something, in ms: one that never does is dead. */
-const DEAD_MS = 60_000
+const DEAD_MS = 150_000
 /** Of one life, in ms: others may use the same processors. */
-const LIFE_MS = 180_000
+const LIFE_MS = 600_000
 
 /** A machine from its first instruction on, one that never ends. */
 interface Life {
