@@ -29,22 +29,23 @@ export class Lanes {
   ) {}
 
   /**
-   * Runs `files` in this order, `count` at a time. One at a time, their output comes as it is written; otherwise that
-   * of each is shown whole when it has ended.
+   * Runs `files`, `count` at a time: in this order, but one lane of several takes them from the end, so that those that
+   * belong together, and take alike of the host, are not all there at once. One at a time, their output comes as it is
+   * written; otherwise that of each is shown whole when it has ended.
    */
   async run(files: readonly string[], count: number): Promise<Outcome[]> {
-    const rest = files.values()
+    const rest = [...files]
+    const last = Math.min(count, files.length) - 1
     const outcomes: Outcome[] = []
     const lane = async (_: unknown, number: number) => {
       if (this.ended) return
       const tmp = join(this.root, `${number}`)
       await mkdir(tmp, { recursive: true })
-      for (const file of rest) {
-        if (this.ended) return
+      const next = () => (number > 0 && number === last ? rest.pop() : rest.shift())
+      for (let file = next(); file !== undefined && !this.ended; file = next())
         outcomes.push(await this.one(file, tmp, count === 1))
-      }
     }
-    await Promise.all(Array.from({ length: Math.min(count, files.length) }, lane))
+    await Promise.all(Array.from({ length: last + 1 }, lane))
     return outcomes
   }
 
