@@ -14,7 +14,7 @@ const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url))
 /** The compiled program where OVM_BIN names it, else the same from its source. */
 export const PROGRAM = process.env.OVM_BIN ? [process.env.OVM_BIN] : [process.execPath, MAIN]
 /** A command that takes longer is killed, and its test fails; ms. */
-const PATIENCE = 150_000
+const PATIENCE = 300_000
 
 export interface Result {
   /** 128 + signal if it was killed. */
