@@ -20,8 +20,9 @@ lock() {
 
 # quietly COMMAND…: its output is shown only if it fails.
 quietly() {
-  if "$@" >"$cache/last.log" 2>&1; then return; fi
-  cat "$cache/last.log" >&2
+  said=$cache/last-$(basename "$0" .sh).log
+  if "$@" >"$said" 2>&1; then return; fi
+  cat "$said" >&2
   return 1
 }
 
@@ -46,11 +47,12 @@ apt_install() {
     { cat "$cache/apt.log" >&2; die "apt-get could not install: $*"; }
 }
 
-# apt_private COMMAND…: apt with lists of its own in the cache, which takes no root.
+# apt_private COMMAND…: apt with lists of its own in the cache, which takes no root. One at a time.
 apt_private() {
   mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
   case $1 in depends) tool=apt-cache ;; *) tool=apt-get ;; esac
-  "$tool" -q -q -o APT::Sandbox::User= -o Dir::State::Lists="$cache/apt/lists" -o Dir::Cache="$cache/apt" "$@"
+  flock "$cache/apt.lock" "$tool" -q -q -o APT::Sandbox::User= \
+    -o Dir::State::Lists="$cache/apt/lists" -o Dir::Cache="$cache/apt" "$@"
 }
 
 # unpacked PACKAGE: its files under .cache/deb/PACKAGE, downloaded but not installed: no root is needed, no service
