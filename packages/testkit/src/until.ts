@@ -7,7 +7,7 @@ export interface Waiting<T> {
   readonly everyMs?: number
 }
 
-const DEADLINE_MS = 150_000
+const DEADLINE_MS = 280_000
 const SHOWN = 2000
 
 /**
