@@ -1,13 +1,16 @@
 export interface Waiting<T> {
   /** Whether the value is the one that is waited for; that it is truthy, unless told. */
   readonly is?: (value: T) => boolean
-  /** How long, in ms; a minute unless told. */
+  /** How long, in ms; minutes unless told. */
   readonly deadlineMs?: number
-  /** How long between two looks, in ms; 5 unless told. */
+  /** How long between two looks, in ms; twice as long as a look takes unless told, within bounds. */
   readonly everyMs?: number
 }
 
 const DEADLINE_MS = 280_000
+/** Bounds of what is between two looks, in ms. */
+const LEAST_MS = 5
+const MOST_MS = 500
 const SHOWN = 2000
 
 /**
@@ -29,14 +32,16 @@ export async function until<T>(
   look: () => T | Promise<T>,
   options: Waiting<T> = {},
 ): Promise<T> {
-  const { is = Boolean, deadlineMs = DEADLINE_MS, everyMs = 5 } = options
+  const { is = Boolean, deadlineMs = DEADLINE_MS, everyMs } = options
   const deadline = performance.now() + deadlineMs
   for (;;) {
+    const began = performance.now()
     const value = await look()
     if (is(value)) return value
     if (performance.now() > deadline)
       throw new Error(`${what}: not within ${deadlineMs} ms; last seen: ${shown(value)}`)
-    await Bun.sleep(everyMs)
+    // Whoever looks by a command takes the processor from what is waited for.
+    await Bun.sleep(everyMs ?? Math.min(Math.max(2 * (performance.now() - began), LEAST_MS), MOST_MS))
   }
 }
 
