@@ -16,7 +16,7 @@ export const KERNEL = join(MACHINE, "vmlinux")
 export const NET = join(MACHINE, "net.img")
 /** What a kernel of Debian is told. */
 export const KERNEL_ARGS = "console=ttyS0 quiet panic=-1 no_timer_check cryptomgr.notests"
-/** The pack source of the demo machine with that kernel: whoever is about what comes behind boots it in half the time. */
+/** The pack source of the demo machine with that kernel: it boots in half the time. */
 export const UNPACKED = join(MACHINE, "unpacked.json")
 /** The pack source of the Debian server. */
 export const SERVER = join(ROOT, ".cache/server/machine.json")
