@@ -1,6 +1,7 @@
 // Runs all tests, or those at and under the paths given, in one lane more than there are processors (or in LANES), and
-// ends with the one line that CI reads: `N passed, N failed, N skipped`. Status 0 only if something ran and nothing failed.
-// However it ends, no process and no file of it is left: where it could not see to that itself, the next one does.
+// ends with the one line that CI reads: `N passed, N failed, N skipped`. Status 0 only if something ran and nothing
+// failed. However it ends, no process and no file of it is left: where it could not see to that itself, the next one
+// does.
 import { availableParallelism, constants } from "node:os"
 import { join } from "node:path"
 import { Lanes, type Outcome } from "./lanes.ts"
