@@ -49,7 +49,7 @@ async function calls(home: string): Promise<{ first: number; again: number[] }> 
   await using store = await openLayout(join(home, "store"))
   const reference = parseReference(NAME)
   const target = await store.resolve(NAME)
-  const asked = askedOf(NAME, reference, target.digest, await readRoot(store, target, {}))
+  const asked = askedOf({ reference: NAME, name: reference, target }, await readRoot(store, target, {}))
   const source = evidenceIn(store, `${reference.name}:`)
   const policy = new Policy(join(home, "policy.json"))
   const once = async () => {

@@ -18,6 +18,7 @@ const SCHEMAS = {
   manifest: "manifest.v1",
   packSource: "pack-source.v1",
   ociManifest: "oci-manifest.v1",
+  ociIndex: "oci-index.v1",
   snapshot: "snapshot.v1",
 } as const
 

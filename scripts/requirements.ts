@@ -50,6 +50,7 @@ const PREFIXES: Readonly<Record<string, readonly string[]>> = {
   "guest.md": ["GST"],
   "devices.md": ["DEV"],
   "uefi.md": ["UEF"],
+  "platforms.md": ["IDX"],
   "distribution.md": ["DST"],
   "versioning.md": ["VER"],
   "conformance.md": ["CNF"],

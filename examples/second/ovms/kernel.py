@@ -9,11 +9,16 @@ def bad(requirement, why):
 
 
 def check_kernel(data):
+    """The architecture that it is for."""
     if data[0x1FE:0x200] == b"\x55\xAA" and data[0x202:0x206] == b"HdrS":
-        return check_bzimage(data)
+        check_bzimage(data)
+        return "amd64"
     if data[:6] == b"\x7fELF\x02\x01" and data[18:20] == b"\x3e\0" and len(data) >= 64:
-        return check_elf(data)
-    raise bad("OVMS-SRC-010", "neither a bzImage nor an ELF64 file for x86_64")
+        check_elf(data)
+        return "amd64"
+    if data[56:60] == b"ARM\x64" and len(data) >= 64 and not data[24] & 1:
+        return "arm64"
+    raise bad("OVMS-SRC-010", "neither a bzImage nor an ELF64 file for x86_64, nor an Image for arm64")
 
 
 def check_bzimage(data):

@@ -33,6 +33,12 @@ def machine_rules(m, add):
         if isinstance(d, dict) and d.get("readOnly") is True and "size" in d:
             add(f"/disks/{i}/readOnly", "OVMS-MAN-126")
     meta = m.get("metadata")
+    platform = meta.get("platform") if isinstance(meta, dict) else None
+    arch = platform.get("arch") if isinstance(platform, dict) else None
+    words = {"amd64": "x86_64", "arm64": "aarch64"}
+    word = words.get(m.get("architecture", "amd64")) if isinstance(m.get("architecture", "amd64"), str) else None
+    if word and arch in words.values() and arch != word:
+        add("/metadata/platform/arch", "OVMS-IDX-001")
     created = meta.get("created") if isinstance(meta, dict) else None
     pattern = schema_of("manifest").root["properties"]["metadata"]["properties"]["created"]["pattern"]
     if isinstance(created, str) and matches(pattern, created) and not real_date(created):

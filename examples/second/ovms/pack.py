@@ -4,7 +4,7 @@ import json, os, stat, time
 from .basics import MANIFEST_T, OCI_T, T, TAR_T, Refused
 from .disk import read_disk
 from .foreign import is_foreign
-from .kernel import check_kernel
+from .kernel import bad, check_kernel
 from .layout import begin, digest_of, finish, put
 
 TITLE = "org.opencontainers.image.title"
@@ -66,7 +66,10 @@ def pack(source, folder, layout):
     notes = manifest.pop("annotations", {})
     if "kernel" in source:
         data = file_of(folder, source["kernel"]["path"])
-        check_kernel(data)
+        architecture = check_kernel(data)
+        if source.get("architecture", architecture) != architecture:
+            raise bad("OVMS-IDX-002", f"a kernel for {architecture}")
+        manifest["architecture"] = architecture
         rest = {k: v for k, v in source["kernel"].items() if k != "path"}
         manifest["kernel"] = {**rest, "ref": packer.layer(data, T + "kernel.v1", "kernel.bin")}
     if "initrd" in source:

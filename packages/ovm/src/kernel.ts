@@ -2,7 +2,10 @@ import { OvmError, toOvmError } from "./errors.ts"
 import { openRegular } from "./files/regular.ts"
 import { elfFault } from "./kernel-elf.ts"
 
-export type KernelFormat = "bzImage" | "elf"
+export type KernelFormat = "bzImage" | "elf" | "Image"
+
+/** What a kernel of a format runs on, in the words of OCI. */
+export const KERNEL_ARCHITECTURES = { bzImage: "amd64", elf: "amd64", Image: "arm64" } as const
 
 // Linux/x86 boot protocol: the boot flag at 0x1fe, "HdrS" at 0x202 (kernel.org: arch/x86/boot.rst).
 const SETUP_SECTORS = 0x1f1
@@ -11,6 +14,10 @@ const BOOT_FLAG = 0x1fe
 const SETUP_MAGIC = 0x202
 const PROTOCOL_AT = 0x206
 const SETUP_HEAD = 0x208
+// Linux/arm64: flags at 24, bit 0 big-endian, and the magic at 56 (kernel.org: arch/arm64/booting.rst).
+const ARM_FLAGS = 24
+const ARM_MAGIC = 56
+const ARM_HEAD = 64
 /** From here on the protocol says in 32 bits how much there is behind the set-up code. */
 const PROTOCOL_OF_SIZE = 0x204
 const VERSION_AT = 0x20e
@@ -32,8 +39,8 @@ const OTHERS: readonly (readonly [magic: string, name: string, command: string])
 ]
 
 /**
- * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, or an ELF64 for x86_64 with an
- * entry (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE,
+ * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, an ELF64 for x86_64 with an
+ * entry, or an Image for arm64 (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023, OVMS-IDX-002). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE,
  * OVM_PERMISSION_DENIED.
  */
 export async function checkKernel(path: string): Promise<KernelFormat> {
@@ -49,19 +56,29 @@ export async function checkKernel(path: string): Promise<KernelFormat> {
       if (fault === undefined) return "elf"
       throw invalid(path, fault, "OVMS-SRC-022")
     }
-    const none = "it is neither a bzImage nor an ELF64 kernel for x86_64"
+    if (head.length >= ARM_HEAD && text(ARM_MAGIC, ARM_HEAD - 4) === "ARM\x64") {
+      if ((head.readUInt8(ARM_FLAGS) & 1) === 0) return "Image"
+      throw invalid(path, "is a big-endian kernel for arm64", "OVMS-IDX-002")
+    }
+    const none = "it is neither a bzImage nor an ELF64 kernel for x86_64, nor an Image for arm64"
     const [, name, command] = OTHERS.find(([magic]) => text(0, magic.length) === magic) ?? []
     if (name !== undefined)
       throw invalid(path, `looks like a file that is ${name}: ${none}`, undefined, `${command} ${path}`)
-    if (text(0, 2) === "MZ") {
-      const arm = text(0x38, 0x3c) === "ARM\x64"
-      throw invalid(
-        path,
-        `is ${arm ? "a kernel for aarch64" : "an EFI program, such as a unified kernel image"}: ${none}`,
-      )
-    }
+    if (text(0, 2) === "MZ")
+      throw invalid(path, `is an EFI program, such as a unified kernel image: ${none}`)
     throw invalid(path, none.slice("it ".length))
   })
+}
+
+/**
+ * `checkKernel` of a machine for `architecture`. Throws OVM_KERNEL_INVALID also for a kernel of another one
+ * (OVMS-IDX-004).
+ */
+export async function checkKernelFor(path: string, architecture = "amd64"): Promise<KernelFormat> {
+  const format = await checkKernel(path)
+  const is = KERNEL_ARCHITECTURES[format]
+  if (is === architecture) return format
+  throw invalid(path, `is a kernel for ${is}, and the machine is for ${architecture}`, "OVMS-IDX-004")
 }
 
 function isSetup(head: Buffer): boolean {

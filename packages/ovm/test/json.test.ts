@@ -32,6 +32,7 @@ const WITHOUT = [
   "registry",
   "policy",
   "key",
+  "index",
   "volume",
   "network",
   "sandbox",

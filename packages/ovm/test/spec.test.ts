@@ -10,6 +10,7 @@ import * as api from "../src/api/generated/validators.js"
 import { validateSource } from "../src/artifact/machine/source.ts"
 import { validateManifest } from "../src/artifact/machine/validate.ts"
 import { validateOciManifest } from "../src/artifact/oci.ts"
+import { validateIndex } from "../src/artifact/platforms/index-document.ts"
 import { validateSnapshot } from "../src/artifact/snapshot/descriptor.ts"
 import { parseReferrer } from "../src/content/referrers.ts"
 import { BUNDLE } from "../src/signing/bundle/parse.ts"
@@ -59,6 +60,7 @@ const JUDGES: Readonly<Record<string, (text: string) => unknown>> = {
   manifest: (text) => validateManifest(Buffer.from(text)).faults,
   "pack-source": (text) => validateSource(Buffer.from(text)).faults,
   "oci-manifest": (text) => validateOciManifest(Buffer.from(text)).faults,
+  "oci-index": (text) => validateIndex(Buffer.from(text)).faults,
   snapshot: (text) => validateSnapshot(Buffer.from(text)).faults,
   policy: (text) => validatePolicy(Buffer.from(text)).faults,
   "oci-snapshot": (text) => validateOciManifest(Buffer.from(text), "snapshot").faults,
@@ -171,6 +173,7 @@ test("every field of the schemas has a description", () => {
     "manifest.v1",
     "pack-source.v1",
     "oci-manifest.v1",
+    "oci-index.v1",
     "snapshot.v1",
     "policy.v1",
     "provenance.v1",

@@ -23,6 +23,8 @@ import { mapParts, type PartsVerdict } from "../src/artifact/machine/mapping.ts"
 import { validateSource } from "../src/artifact/machine/source.ts"
 import { validateManifest } from "../src/artifact/machine/validate.ts"
 import { validateOciManifest } from "../src/artifact/oci.ts"
+import { validateIndex } from "../src/artifact/platforms/index-document.ts"
+import { machinesIn } from "../src/artifact/platforms/machines.ts"
 import { validateSnapshot } from "../src/artifact/snapshot/descriptor.ts"
 import { validateSnapshotArtifact } from "../src/artifact/snapshot/mapping.ts"
 import { digestOf } from "../src/content/digest.ts"
@@ -62,6 +64,7 @@ type Document =
   | VectorOf<"pack-source">
   | VectorOf<"snapshot">
   | VectorOf<"policy">
+  | VectorOf<"oci-index">
   | VectorOf<"artifact">
   | VectorOf<"snapshot-artifact">
 
@@ -70,6 +73,7 @@ const JUDGES = {
   "pack-source": validateSource,
   snapshot: validateSnapshot,
   policy: validatePolicy,
+  "oci-index": validateIndex,
 }
 
 function faultsOf(vector: Document): readonly Fault[] {
@@ -210,6 +214,13 @@ async function accept(name: string, vector: Vector): Promise<void> {
     expect(statSync(join(folder, `${name}.ram`)).size).toBe(vector.input.size)
   } else {
     expect(faultsOf(vector)).toEqual([])
+    if (vector.kind === "oci-index" && vector.expect) {
+      const { index } = validateIndex(bytesOfDocument(vector.input))
+      const machines = index && machinesIn(index)
+      expect<unknown>(
+        machines?.map(({ platform, descriptor: { digest } }) => ({ platform, digest })),
+      ).toEqual(vector.expect.machines)
+    }
     if (vector.kind === "snapshot-artifact") {
       const { ram, table, state, overlays = [] } = judgeSnapshot(vector).artifact?.parts ?? {}
       const found: unknown = {
@@ -302,6 +313,7 @@ test("every requirement that a schema enforces has a vector that breaks it", () 
     "schema/manifest.v1.json",
     "schema/pack-source.v1.json",
     "schema/oci-manifest.v1.json",
+    "schema/oci-index.v1.json",
     "schema/snapshot.v1.json",
     "schema/policy.v1.json",
     "api/openapi.yaml",

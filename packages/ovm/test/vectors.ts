@@ -39,6 +39,10 @@ interface Kinds {
       }[]
     }
   }
+  "oci-index": {
+    readonly input: VectorDocument
+    readonly expect?: { readonly machines: readonly { readonly platform: string; readonly digest: string }[] }
+  }
   snapshot: { readonly input: VectorDocument }
   policy: { readonly input: VectorDocument }
   "snapshot-artifact": {

@@ -11,6 +11,7 @@ ErrorCode = Literal[
     "OVM_ROUTE_UNKNOWN",
     "OVM_METHOD_NOT_ALLOWED",
     "OVM_NAME_UNKNOWN",
+    "OVM_PLATFORM_MISSING",
     "OVM_INSTANCE_UNKNOWN",
     "OVM_FILE_UNREADABLE",
     "OVM_CONTENT_MISSING",
@@ -135,6 +136,8 @@ class Overrides(TypedDict, total=False):
     autoRemove: bool
     # True - a snapshot that does not fit this host is not refused, but its base is booted. Default as the manifest hints.
     coldBootOnMismatch: bool
+    # Which machine of an index - OS/ARCHITECTURE. Default that of the host; another image has to be for it (platforms.md).
+    platform: str
     config: FirstBoot
     ssh: SshWanted
     # Further disks, in this order (volumes.md).

@@ -7,6 +7,7 @@ export const codes = {
   "OVM_ROUTE_UNKNOWN": "absent",
   "OVM_METHOD_NOT_ALLOWED": "usage",
   "OVM_NAME_UNKNOWN": "absent",
+  "OVM_PLATFORM_MISSING": "absent",
   "OVM_INSTANCE_UNKNOWN": "absent",
   "OVM_FILE_UNREADABLE": "absent",
   "OVM_CONTENT_MISSING": "absent",

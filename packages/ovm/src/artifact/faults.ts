@@ -2,7 +2,7 @@ import { type ErrorCode, OvmError } from "../errors.ts"
 import type { JsonFault, JsonFaultKind } from "./json.ts"
 
 /** Which document a fault's pointer points into. */
-export type FaultDocument = "manifest" | "oci-manifest" | "pack-source" | "snapshot" | "policy"
+export type FaultDocument = "manifest" | "oci-manifest" | "oci-index" | "pack-source" | "snapshot" | "policy"
 
 /** One thing that is wrong. A document is judged whole: all its faults are reported at once. */
 export interface Fault {

@@ -132,11 +132,7 @@ function indexFault(value: unknown): Fault | undefined {
   if (!isObject(value)) return undefined
   const { mediaType } = value
   if (mediaType === undefined && "manifests" in value)
-    return ociFault(
-      "/manifests",
-      "OVMS-OCI-002",
-      "it is an OCI index, not a manifest; this version reads no index",
-    )
+    return ociFault("/manifests", "OVMS-OCI-002", "it is an OCI index, not a manifest")
   if (typeof mediaType === "string" && mediaType !== OCI_MANIFEST) {
     const isIndex = /index|manifest\.list/.test(mediaType)
     const what = isIndex ? "an index" : isContainer(mediaType) ? CONTAINER : excerpt(mediaType)

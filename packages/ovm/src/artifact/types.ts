@@ -13,6 +13,7 @@ const SAYS_NOTHING: readonly string[] = [
 
 export const TYPE_ANNOTATION = "ovms.type"
 export const TITLE_ANNOTATION = "org.opencontainers.image.title"
+export const INDEX_TYPE = "application/vnd.ovms.index.v1+json"
 export const SNAPSHOT_TYPE = "application/vnd.ovms.snapshot.v1+json"
 export const STATE_TYPE = "application/vnd.ovms.vmstate.v1"
 export const RAM_TABLE_TYPE = "application/vnd.ovms.ramtable.v1"

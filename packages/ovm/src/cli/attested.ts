@@ -1,3 +1,5 @@
+import type { Platform } from "../artifact/platforms/platform.ts"
+import { machineBehind } from "../artifact/platforms/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
 import type { Call } from "../content/interfaces.ts"
@@ -14,6 +16,8 @@ export interface AttestedOptions extends RegistryOptions, Call {
   readonly reference?: string
   /** In Cosign's older form. */
   readonly legacy?: boolean
+  /** It is about one machine, of an index too, and not about an index. */
+  readonly platform?: Platform | undefined
   /** What the image has to be for the statement to be about it. */
   readonly expected?: Digest
 }
@@ -29,10 +33,12 @@ export interface Attested {
 export async function attested(
   image: string,
   by: Signer | Sealer,
-  { plainHttp, signal, reference, ...about }: AttestedOptions,
+  { plainHttp, signal, reference, platform, ...about }: AttestedOptions,
 ): Promise<Attested> {
   const call = signal ? { signal } : {}
-  await using subject = await openWritable(image, { ...call, ...(plainHttp && { plainHttp }) })
+  await using opened = await openWritable(image, { ...call, ...(plainHttp && { plainHttp }) })
+  const { target } = await machineBehind(opened.store, opened.target, { platform, ...call })
+  const subject = { ...opened, target }
   const said = signedFor(subject, reference)
   const { predicateType, predicate, expected, legacy } = about
   const manifest = await attach(subject, by, {

@@ -4,6 +4,8 @@ import { mapParts } from "../artifact/machine/mapping.ts"
 import { validateSource } from "../artifact/machine/source.ts"
 import { validateManifest } from "../artifact/machine/validate.ts"
 import { validateOciManifest } from "../artifact/oci.ts"
+import { validateIndex } from "../artifact/platforms/index-document.ts"
+import { machinesIn } from "../artifact/platforms/machines.ts"
 import { validateSnapshot } from "../artifact/snapshot/descriptor.ts"
 import { validateSnapshotArtifact } from "../artifact/snapshot/mapping.ts"
 import { checkChain } from "../disk/chain.ts"
@@ -29,6 +31,7 @@ const DOCUMENTS = {
   policy: [1, (bytes) => ({ faults: validatePolicy(bytes).faults })],
   artifact: [2, judgeArtifact],
   "snapshot-artifact": [2, judgeSnapshot],
+  "oci-index": [1, judgeIndex],
   reference: [1, judgeReference],
 } as const satisfies Readonly<Record<string, readonly [number, Judge]>>
 
@@ -81,6 +84,16 @@ function judgeSnapshot(ociBytes: Uint8Array, snapshotBytes: Uint8Array): Judged 
     overlays: overlays.map(({ descriptor }) => descriptor.digest),
   }
   return { faults, found }
+}
+
+function judgeIndex(bytes: Uint8Array): Judged {
+  const { index, faults } = validateIndex(bytes)
+  if (!index) return { faults }
+  const machines = machinesIn(index).map(({ platform, descriptor }) => ({
+    platform,
+    digest: descriptor.digest,
+  }))
+  return { faults, found: { machines } }
 }
 
 async function judgeDisk(texts: readonly string[]): Promise<Judged> {

@@ -7,10 +7,11 @@ import { isPath } from "../registry/reference.ts"
 import type { MainCommand, Overrides, StartRequest } from "../runtime/interfaces.ts"
 import { type Attached, parseVolume } from "../volume-text.ts"
 import { defineFirstBootOptions, type FirstBootOptions, firstBootOf, sshOf } from "./first-boot.ts"
+import { type PlatformOption, platformOption } from "./platform-option.ts"
 import { parseAmple, parseCount, parseProcessors } from "./size.ts"
 
 /** What `run` and `start` have in common: the overrides of POST /start (spec/runtime-api.md). */
-export interface MachineOptions extends FirstBootOptions {
+export interface MachineOptions extends FirstBootOptions, PlatformOption {
   readonly name?: string
   readonly label?: Readonly<Record<string, string>>
   readonly memory?: number
@@ -101,7 +102,7 @@ export function defineMachineOptions(command: Command): Command {
       "all that the guest may connect to: networks, addresses and names, each with :PORT or not; again for more",
       (text, before: readonly string[] = []) => [...before, ...text.split(",")],
     )
-  return defineFirstBootOptions(all)
+  return defineFirstBootOptions(platformOption(all))
 }
 
 function isMode(network: string): network is "user" | "none" {
@@ -168,6 +169,7 @@ export async function startRequest(image: string, options: MachineOptions): Prom
     ...(options.cpuQuota !== undefined && { cpuQuota: options.cpuQuota }),
     ...(options.args !== undefined && { args: options.args }),
     ...(options.vmm !== undefined && { vmm: options.vmm }),
+    ...(options.platform !== undefined && { platform: options.platform }),
     ...(options.restart !== undefined && { restart: options.restart }),
     ...(options.diskSize !== undefined && { diskSize: options.diskSize }),
     ...(options.agent !== undefined && { agent: options.agent }),

@@ -1,20 +1,26 @@
 import { paths } from "../host/paths.ts"
 import { pullImage } from "../images/pull.ts"
-import { resolveHere } from "../images/resolve.ts"
+import { hasMachine, resolveHere } from "../images/resolve.ts"
 import { takeIn } from "../images/take-in.ts"
 import { isPath, parseReference } from "../registry/reference.ts"
 import { Policy } from "../signing/policy/policy.ts"
 import { explainUnknown, isUnknown } from "./names.ts"
 import { warn } from "./output.ts"
+import type { PlatformOption } from "./platform-option.ts"
 import { registryAccess } from "./registry.ts"
 import { openProgress } from "./terminal/progress.ts"
 
 export const PULL_POLICIES = ["missing", "always", "never"] as const
 export type PullPolicy = (typeof PULL_POLICIES)[number]
 
-interface PullCall {
+interface PullCall extends PlatformOption {
   readonly signal: AbortSignal
   readonly plainHttp?: boolean
+}
+
+/** What of the options of a command a pull needs. */
+export function pullCall({ plainHttp, platform }: Omit<PullCall, "signal">, signal: AbortSignal): PullCall {
+  return { signal, ...(plainHttp && { plainHttp }), ...(platform && { platform }) }
 }
 
 /**
@@ -29,8 +35,9 @@ export async function pullByPolicy(image: string, policy: PullPolicy, call: Pull
   await takeIn(paths(), { durable: false }, async (store) => {
     if (policy !== "always" || reference.host === undefined) {
       try {
-        await resolveHere(store, reference, active, call)
-        return
+        const target = await resolveHere(store, reference, active, call)
+        const fetchable = policy !== "never" && reference.host !== undefined
+        if (!fetchable || (await hasMachine(store, target, call))) return
       } catch (thrown) {
         // A name without a host is local: there is nowhere to pull it from.
         if (!isUnknown(thrown) || policy === "never" || reference.host === undefined)

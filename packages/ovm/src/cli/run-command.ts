@@ -11,7 +11,7 @@ import { interruptible } from "./interrupt.ts"
 import { removed, tellKept } from "./kept.ts"
 import { launch } from "./launch.ts"
 import type { MachineOptions } from "./machine-options.ts"
-import { type PullPolicy, pullByPolicy } from "./pull-policy.ts"
+import { type PullPolicy, pullByPolicy, pullCall } from "./pull-policy.ts"
 import { stopped } from "./stop.ts"
 
 /** How long a guest may take from its first instruction to its agent unless told, in s. */
@@ -46,7 +46,7 @@ export async function runCommand(text: string, words: readonly string[], options
 
 async function begun(text: string, options: Options, signal: AbortSignal) {
   const image = await nameFor(text)
-  await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+  await pullByPolicy(image, options.pull, pullCall(options, signal))
   const runtime = await useDaemon({ signal })
   return { runtime, id: (await launch(runtime, image, { ...options, agent: true }, { signal })).instance_id }
 }

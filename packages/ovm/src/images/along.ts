@@ -1,9 +1,13 @@
+import { isIndex } from "../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot } from "../artifact/snapshot/read.ts"
 import { isSnapshotType } from "../artifact/types.ts"
 import type { Descriptor } from "../content/descriptor.ts"
+import type { Digest } from "../content/digest.ts"
 import { graphOf } from "../content/graph.ts"
 import type { Call, Fetcher, Resolver } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
+import { parseLinks } from "../content/manifest.ts"
+import { fetchAll } from "../content/read.ts"
 import { OvmError } from "../errors.ts"
 
 /**
@@ -37,4 +41,15 @@ export async function baseIn(
     if (thrown instanceof OvmError && thrown.code === "OVM_NAME_UNKNOWN") return undefined
     throw thrown
   }
+}
+
+/** What evidence of `root` may be about: of an index its machines too (OVMS-IDX-027), whatever kind of index it is. */
+export async function subjectsOf(
+  source: Fetcher,
+  root: Descriptor,
+  call: Call,
+): Promise<readonly Digest[]> {
+  if (!isIndex(root)) return [root.digest]
+  const { children } = parseLinks(await fetchAll(source, root, undefined, call), root.digest)
+  return [root, ...children].map(({ digest }) => digest)
 }

@@ -1,3 +1,5 @@
+import { hostPlatform } from "../artifact/platforms/platform.ts"
+import { type Found, machineBehind, type Sought } from "../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -34,6 +36,12 @@ import { collectInVain } from "./take-in.ts"
 
 /** What an instance needs as long as it is on record. */
 export type Held = Pick<Descriptor, "digest" | "mediaType">
+
+/** What an instance was started from: the machine, and the index that it was found through. */
+export interface Origin {
+  readonly base: Descriptor
+  readonly index?: Descriptor
+}
 
 /** How registries are reached; their lanes are what all pulls of one daemon have in common. */
 type Registries = Pick<PullOptions, "settings" | "credentials" | "lanes">
@@ -78,6 +86,8 @@ export class Images {
   private readonly cache: Cache
   /** By type and digest, which says all that is in it. */
   private readonly roots = new Map<string, Root>()
+  /** By digest of an index, and platform. */
+  private readonly machines = new Map<string, Found>()
 
   constructor(
     private readonly place: Pick<Paths, "store" | "cache">,
@@ -114,14 +124,14 @@ export class Images {
    */
   async openAgain(
     asked: string,
-    base: Descriptor,
-    options: Omit<OpenImageOptions, "pull">,
+    { base, index }: Origin,
+    options: Omit<OpenImageOptions, "pull" | "platform">,
   ): Promise<OpenImage> {
     const store = await openLayout(this.place.store, { create: true, durable: false })
     try {
       const began = performance.now()
       await this.policy.check()
-      const located = pinned(store, asked, base)
+      const located = pinned(store, asked, { target: base, ...(index && { index }) })
       return await this.#opened(store, located, { ...options, pull: "never", resume: false }, began)
     } catch (error) {
       await store.close()
@@ -145,23 +155,42 @@ export class Images {
   ): Promise<OpenImage> {
     const { place, cache, policy } = this
     const lease = leaseOf(options.lease)
-    const { reference, target } = located
-    await store.lease(lease).add(target)
+    await store.lease(lease).add(located.target)
     const resolved = performance.now()
     await options.onPhase?.("verifying")
+    const found = await this.#machineOf(store, located, options)
+    const { reference, target, index } = found
+    if (index) await store.lease(lease).add(index, target)
     const { machine: artifact, snapshot } = await this.rootOf(store, target, options)
     // A name may stand for a machine, perhaps with RAM beside it, or for a snapshot, which brings its base along.
     const root = { machine: artifact, ...(snapshot && options.resume !== false && { snapshot }) }
     if (artifact.descriptor.digest !== target.digest) await store.lease(lease).add(artifact.descriptor)
-    const warnings = await admit(policy, located, root, options)
+    const warnings = await admit(policy, found, root, options)
     const { machine, chain } = await machineOf(store, artifact, reference?.toString(), options)
     const image = {
       ...machine,
       digest: target.digest,
+      ...(index && { index }),
       warnings: [...machine.warnings, ...warnings],
       timings: { resolve: rounded(resolved - began), verify: rounded(performance.now() - resolved) },
     }
-    return new OpenImage({ place, cache, policy }, store, { located, root, chain, lease }, image)
+    return new OpenImage({ place, cache, policy }, store, { located: found, root, chain, lease }, image)
+  }
+
+  /** Of an index the one machine. What an index leads to is found out once: its digest says it all. */
+  async #machineOf(
+    store: LayoutStore,
+    located: ImageTarget,
+    { platform, ...call }: Sought,
+  ): Promise<ImageTarget> {
+    if (located.index) return located
+    const key = `${located.target.digest} ${platform ?? hostPlatform()}`
+    const known = this.machines.get(key)
+    if (known && (await store.exists(located.target, call))) return { ...located, ...known }
+    const found = await machineBehind(store, located.target, { platform, ...call })
+    if (this.machines.size >= MOST_ROOTS) this.machines.clear()
+    if (found.index) this.machines.set(key, found)
+    return { ...located, ...found }
   }
 
   /** The artifact behind `target`. It is read once; later it is only made sure that it is still there and whole. */

@@ -1,13 +1,15 @@
 import type { Fault } from "../artifact/faults.ts"
 import type { DiskBlob } from "../artifact/machine/mapping.ts"
 import { type Artifact, readArtifact } from "../artifact/machine/read.ts"
+import { machinesIn } from "../artifact/platforms/machines.ts"
+import { checkMachine, isIndex, readIndex } from "../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, Fetcher, LocalFile, ReferrerLister } from "../content/interfaces.ts"
 import { checkChain } from "../disk/chain.ts"
 import { type DiskInfo, inspectDisk } from "../disk/inspect.ts"
 import { OvmError, toOvmError } from "../errors.ts"
-import { checkKernel } from "../kernel.ts"
+import { checkKernelFor } from "../kernel.ts"
 
 /** A fault of a document, or of content, which breaks no single requirement. */
 export type ImageFault = Omit<Fault, "requirement"> & Partial<Pick<Fault, "requirement">>
@@ -26,8 +28,9 @@ export interface ImageSource {
 export async function judgeImage(
   { source, target, files }: ImageSource,
   call: Call = {},
-): Promise<{ readonly kind: "image" | "snapshot"; readonly faults: readonly ImageFault[] }> {
+): Promise<{ readonly kind: "image" | "snapshot" | "index"; readonly faults: readonly ImageFault[] }> {
   try {
+    if (isIndex(target)) return { kind: "index", faults: await indexFaults({ source, target, ...(files && { files }) }, call) }
     if (await isSnapshot(source, target, call)) {
       const snapshot = await readSnapshot(source, target, call)
       return { kind: "snapshot", faults: files ? await blobFaults(snapshot, files) : [] }
@@ -37,6 +40,25 @@ export async function judgeImage(
   } catch (thrown) {
     return { kind: "image", faults: faultsOf(toOvmError(thrown)) }
   }
+}
+
+/** Of the index, and of each of its machines that is there. */
+async function indexFaults(
+  { source, target, files }: ImageSource,
+  call: Call,
+): Promise<readonly ImageFault[]> {
+  const faults: ImageFault[] = []
+  for (const machine of machinesIn(await readIndex(source, target, call)))
+    try {
+      await checkMachine(source, machine, call)
+      const one = { source, target: machine.descriptor, ...(files && { files }) }
+      faults.push(...(await judgeImage(one, call)).faults)
+    } catch (thrown) {
+      const error = toOvmError(thrown)
+      // Of an index that was pulled some may not be here.
+      if (error.code !== "OVM_CONTENT_MISSING") faults.push(...faultsOf(error))
+    }
+  return faults
 }
 
 /** The faults that a reader refused a document for; an error of another kind is passed on. */
@@ -69,7 +91,9 @@ async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): 
     }
   }
   const { kernel, initrd, layers, disks } = artifact
-  if (kernel) await attempt("/kernel/ref", async () => checkKernel(await pathOf(files, kernel)))
+  if (kernel) await attempt("/kernel/ref", async () =>
+      checkKernelFor(await pathOf(files, kernel), artifact.manifest.architecture),
+    )
   if (initrd) await attempt("/initrd/ref", () => pathOf(files, initrd))
   const judgeDisk = async (pointer: string, blobs: readonly DiskBlob[]) => {
     const chain: DiskInfo[] = []

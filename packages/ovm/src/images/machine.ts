@@ -6,7 +6,7 @@ import type { LayoutStore } from "../content/layout/store.ts"
 import { checkChain } from "../disk/chain.ts"
 import { type DiskInfo, type InspectOptions, inspectDisk } from "../disk/inspect.ts"
 import { OvmError, toOvmError } from "../errors.ts"
-import { checkKernel } from "../kernel.ts"
+import { checkKernelFor } from "../kernel.ts"
 import type { PreparedDisk, PreparedImage } from "./prepared.ts"
 
 type Machine = Omit<PreparedImage, "digest" | "timings">
@@ -40,7 +40,7 @@ export async function machineOf(
     }),
   )
   const kernelFile = kernel && (await file(kernel))
-  if (kernelFile) await named(reference, "kernel", () => checkKernel(kernelFile.path))
+  if (kernelFile) await named(reference, "kernel", () => checkKernelFor(kernelFile.path, manifest.architecture))
   const machine = {
     reference,
     base: artifact.descriptor,

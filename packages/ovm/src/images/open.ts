@@ -1,4 +1,6 @@
 import type { Artifact } from "../artifact/machine/read.ts"
+import type { Platform } from "../artifact/platforms/platform.ts"
+import type { Found } from "../artifact/platforms/read.ts"
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -16,7 +18,7 @@ import { namedSnapshots } from "./named-snapshots.ts"
 import { importPath } from "./path.ts"
 import type { PreparedImage, PreparedSnapshot } from "./prepared.ts"
 import { type PullOptions, pullImage } from "./pull.ts"
-import { resolveHere } from "./resolve.ts"
+import { hasMachine, resolveHere } from "./resolve.ts"
 import { askedOf, type Root } from "./root.ts"
 import { prepareSnapshot } from "./snapshot.ts"
 import { collectInVain } from "./take-in.ts"
@@ -26,6 +28,8 @@ export interface OpenImageOptions extends Call {
   readonly lease: string
   /** never: throw what is missing. missing: fetch what is not here. */
   readonly pull: "never" | "missing"
+  /** Which machine of an index; this host's unless told (OVMS-IDX-018). */
+  readonly platform?: Platform | undefined
   /** False: a snapshot's base, or a machine with RAM beside it, is to boot. */
   readonly resume?: boolean
   readonly onPhase?: (phase: "resolving" | "pulling" | "verifying") => void | Promise<void>
@@ -50,6 +54,8 @@ export interface ImageTarget {
   /** Undefined for a path. */
   readonly reference?: Reference
   readonly target: Descriptor
+  /** Through which a machine was found that is known already. */
+  readonly index?: Descriptor
   readonly evidence: EvidenceSource
 }
 
@@ -165,19 +171,24 @@ export class OpenImage {
 /** Asks the policy about `root`. Returns its warnings; throws what Policy.admit throws. */
 export async function admit(
   policy: Policy,
-  { text, reference, target, evidence }: ImageTarget,
+  { text, reference: name, target, index, evidence }: ImageTarget,
   root: Root,
   call: Call,
 ): Promise<readonly string[]> {
-  const asked = askedOf(text, reference, target.digest, root)
+  const asked = askedOf({ reference: text, name, target: index ?? target, index }, root)
   return (await policy.admit(asked, evidence, call)).decision.warnings
 }
 
 /** What was asked for by `text` once, by its digest: what the text stands for now is not asked. */
-export function pinned(store: LayoutStore, text: string, target: Descriptor): ImageTarget {
-  if (isPath(text)) return { text, target, evidence: evidenceIn(store) }
+export function pinned(store: LayoutStore, text: string, found: Found): ImageTarget {
+  if (isPath(text)) return { text, ...found, evidence: evidenceIn(store) }
   const reference = parseReference(text)
-  return { text: reference.toString(), reference, target, evidence: evidenceIn(store, `${reference.name}:`) }
+  return {
+    text: reference.toString(),
+    reference,
+    ...found,
+    evidence: evidenceIn(store, `${reference.name}:`),
+  }
 }
 
 /**
@@ -193,9 +204,11 @@ export async function findImage(
 ): Promise<ImageTarget> {
   if (isPath(text)) return { text, ...(await importPath(store, text, options)) }
   const reference = parseReference(text)
-  const located = (target: Descriptor) => pinned(store, text, target)
+  const located = (target: Descriptor) => pinned(store, text, { target })
   try {
-    return located(await resolveHere(store, reference, strict, options))
+    const target = await resolveHere(store, reference, strict, options)
+    const fetchable = options.pull === "missing" && reference.host !== undefined
+    if (!fetchable || (await hasMachine(store, target, options))) return located(target)
   } catch (error) {
     if (options.pull === "never" || !(error instanceof OvmError && error.code === "OVM_NAME_UNKNOWN"))
       throw error

@@ -1,17 +1,16 @@
+import { type Found, machineBehind, type Sought } from "../artifact/platforms/read.ts"
 import { isArchive } from "../content/archive/reader.ts"
-import { copy } from "../content/copy.ts"
-import type { Descriptor } from "../content/descriptor.ts"
-import type { Call } from "../content/interfaces.ts"
+import { copyGraph } from "../content/copy.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { openPlace, rootAt, splitPlace } from "../content/place.ts"
 import { OvmError } from "../errors.ts"
 import type { EvidenceSource } from "../signing/interfaces.ts"
 import { evidenceIn } from "../signing/source.ts"
+import { copyIndex } from "./behind.ts"
 import { evidenceOfBoth } from "./evidence.ts"
 import { importManifestFile } from "./manifest-file.ts"
 
-export interface Imported {
-  readonly target: Descriptor
+export interface Imported extends Found {
   /** Where the path's own signatures are, which are not copied, and those that the store has of it. */
   readonly evidence: EvidenceSource
 }
@@ -22,7 +21,11 @@ export interface Imported {
  * OVM_FILE_UNREADABLE, OVM_ARTIFACT_INVALID if there are several artifacts and no tag says which, OVM_UNSUPPORTED for a
  * compressed archive, and what reading it can throw.
  */
-export async function importPath(store: LayoutStore, path: string, call: Call): Promise<Imported> {
+export async function importPath(
+  store: LayoutStore,
+  path: string,
+  { platform, ...call }: Sought,
+): Promise<Imported> {
   const place = await splitPlace(path)
   if (!place.directory && place.tag === undefined && !(await isArchive(place.path)))
     return { target: await importManifestFile(store, place.path, call), evidence: evidenceIn(store) }
@@ -30,8 +33,10 @@ export async function importPath(store: LayoutStore, path: string, call: Call): 
     const reader = await openPlace(place, call)
     return [reader, await rootAt(reader, place, call)] as const
   })
-  const target = await copy(reader, root.digest, store, call)
-  return { target, evidence: evidenceOfBoth(evidenceIn(reader), evidenceIn(store)) }
+  const { target, index } = await machineBehind(reader, root, { platform, ...call })
+  await copyGraph(reader, target, store, call)
+  if (index) await copyIndex(reader, index, store, call)
+  return { target, ...(index && { index }), evidence: evidenceOfBoth(evidenceIn(reader), evidenceIn(store)) }
 }
 
 /** What is wrong with a layout that somebody named is no fault of this host's store. */

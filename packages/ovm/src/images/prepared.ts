@@ -20,6 +20,8 @@ export interface PreparedImage {
   readonly digest: Digest
   /** The OCI manifest of the machine; of a snapshot, that of its base. */
   readonly base: Descriptor
+  /** Through which it was found. */
+  readonly index?: Descriptor
   readonly manifest: OvmsManifest
   readonly kernel?: { readonly path: string }
   readonly initrd?: { readonly path: string }

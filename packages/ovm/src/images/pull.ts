@@ -1,6 +1,5 @@
 import { type CopyEvent, copyGraph } from "../content/copy.ts"
 import type { Descriptor } from "../content/descriptor.ts"
-import type { Call } from "../content/interfaces.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { Remembered } from "../content/remembered.ts"
 import { type ConnectOptions, connectRepository } from "../registry/connect.ts"
@@ -8,10 +7,11 @@ import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { enterSnapshots } from "./along.ts"
-import { askAhead, copyEvidence } from "./evidence.ts"
-import { askedOf, readRoot } from "./root.ts"
+import { copyIndex, machinesBehind, type Wanted } from "./behind.ts"
+import { askAhead, copyEvidence, type Relied } from "./evidence.ts"
+import { askedOf, type Root, readRoot } from "./root.ts"
 
-export interface PullOptions extends Call, Pick<ConnectOptions, "settings" | "credentials" | "lanes"> {
+export interface PullOptions extends Wanted, Pick<ConnectOptions, "settings" | "credentials" | "lanes"> {
   readonly plainHttp?: boolean
   /** Also what refers to the image (docs/design/0012). */
   readonly includeReferrers?: boolean
@@ -21,10 +21,10 @@ export interface PullOptions extends Call, Pick<ConnectOptions, "settings" | "cr
 }
 
 /**
- * Copies an image from its registry into `store` and names it there, with the evidence for it. What is no OVMS
- * artifact, one that breaks the specification, and what the policy refuses, is refused before its blobs are fetched
+ * Copies an image from its registry into `store` and names it there, with the evidence for it: of an index the machine
+ * for one platform, or all of them. What is no OVMS artifact, one that breaks the specification, and what the policy refuses, is refused before its blobs are fetched
  * (OVMS-POL-082). The tag is resolved once: the digest decides from there on. Returns the descriptor of the OCI
- * manifest. Throws OVM_REFERENCE_INVALID without a host, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry,
+ * manifest or index. Throws OVM_REFERENCE_INVALID without a host, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry,
  * artifact and store can throw; then the store has no new name.
  */
 export async function pullImage(
@@ -48,19 +48,31 @@ export async function pullImage(
   source.know(root.digest, bytes)
   const evidence = evidenceIn(source)
   askAhead(evidence, root.digest, call)
-  const found = await readRoot(source, root, call)
-  const asked = askedOf(reference.toString(), reference, root.digest, found)
-  const { decision, relied } = await policy.admit(asked, evidence, call)
-  for (const warning of decision.warnings) onWarning?.(`${reference}: ${warning}`)
+  const roots = await machinesBehind(source, root, options)
+  const judged: { readonly found: Root; readonly relied: Relied }[] = []
+  for (const { target, index } of roots) {
+    const found = await readRoot(source, target, call)
+    const by = { reference: reference.toString(), name: reference, target: root, index }
+    const { decision, relied } = await policy.admit(askedOf(by, found), evidence, call)
+    for (const warning of decision.warnings) onWarning?.(`${reference}: ${warning}`)
+    judged.push({ found, relied })
+  }
   const concurrency = repository.maxConcurrency
+  const copying = { ...options, ...(concurrency && { concurrency }) }
   // Of a snapshot its base, and then itself.
-  const base = found.machine.descriptor
-  const parts = base.digest === root.digest ? [base] : [base, root]
-  for (const part of parts)
-    await copyGraph(source, part, store, { ...options, ...(concurrency && { concurrency }) })
+  const parts = judged.flatMap(({ found }) => partsOf(found))
+  for (const part of parts) await copyGraph(source, part, store, copying)
+  const index = roots.find((one) => one.index)?.index
+  if (index) await copyIndex(source, index, store, copying)
   if (options.includeReferrers) await enterSnapshots(store, parts, call)
-  for (const subject of parts)
+  const relied = judged.flatMap((one) => one.relied)
+  for (const subject of index ? [...parts, index] : parts)
     await copyEvidence(evidence, { store, repository: reference.name }, { subject, relied }, call)
   await store.tag(root, reference.toString(), call)
   return root
+}
+
+function partsOf({ machine, snapshot }: Root): readonly Descriptor[] {
+  const base = machine.descriptor
+  return snapshot && snapshot.descriptor.digest !== base.digest ? [base, snapshot.descriptor] : [base]
 }

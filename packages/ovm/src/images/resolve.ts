@@ -1,5 +1,9 @@
+import { machineFor } from "../artifact/platforms/machines.ts"
+import { hostPlatform } from "../artifact/platforms/platform.ts"
+import { isIndex, readIndex, type Sought } from "../artifact/platforms/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
+import type { LayoutReader } from "../content/layout/reader.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
 import { OvmError } from "../errors.ts"
 import { parseReference, type Reference } from "../registry/reference.ts"
@@ -23,6 +27,21 @@ export async function resolveHere(
     `${reference.name} has nothing of the digest ${reference.digest} on this host`,
     { hint: "ovm images" },
   )
+}
+
+/**
+ * False where `target` is an index whose machine for the platform is not here: of an index that was pulled some may not
+ * be (OVMS-IDX-023). Throws OVM_PLATFORM_MISSING, and what reading the index throws.
+ */
+export async function hasMachine(
+  store: LayoutReader,
+  target: Descriptor,
+  { platform = hostPlatform(), ...call }: Sought,
+): Promise<boolean> {
+  if (!isIndex(target)) return true
+  const what = `the index ${target.digest}`
+  const { descriptor } = machineFor(await readIndex(store, target, call), platform, what)
+  return await store.exists(descriptor, call)
 }
 
 /** Other tools may have put names into the layout that are no references. */

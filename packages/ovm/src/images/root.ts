@@ -1,7 +1,7 @@
 import { type Artifact, readArtifact } from "../artifact/machine/read.ts"
+import { platformOf } from "../artifact/platforms/platform.ts"
 import { isSnapshot, readInlineSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
-import type { Digest } from "../content/digest.ts"
 import type { Call, Fetcher } from "../content/interfaces.ts"
 import type { Reference } from "../registry/reference.ts"
 import type { Asked, PolicySubject } from "../signing/policy/decision.ts"
@@ -18,19 +18,24 @@ export function contentOf({ machine, snapshot }: Root): readonly Descriptor[] {
   return parts.flatMap(({ descriptor, oci }) => [descriptor, ...oci.layers])
 }
 
-/** What a policy is asked about `root`. `name` is absent for a path; `digest` is what it stands for. */
-export function askedOf(
-  reference: string,
-  name: Reference | undefined,
-  digest: Digest,
-  { machine, snapshot }: Root,
-): Asked {
+/** By what name something was asked for, what that stands for, and the index that leads from there to the machine. */
+interface AskedBy {
+  readonly reference: string
+  /** Absent for a path. */
+  readonly name?: Reference | undefined
+  readonly target: Pick<Descriptor, "digest">
+  readonly index?: Pick<Descriptor, "digest"> | undefined
+}
+
+/** What a policy is asked about `root`. */
+export function askedOf({ reference, name, target, index }: AskedBy, { machine, snapshot }: Root): Asked {
   return {
     reference,
     ...(name && { name }),
-    digest,
+    digest: target.digest,
     machine: machineSubject(machine),
     ...(snapshot && { snapshot: snapshotSubject(snapshot) }),
+    ...(index && { index: index.digest }),
   }
 }
 
@@ -49,19 +54,17 @@ export async function readRoot(source: Fetcher, root: Descriptor, call: Call): P
 }
 
 function machineSubject({ descriptor, manifest }: Artifact): PolicySubject {
-  const { os, architecture, metadata } = manifest
-  return subject(descriptor.digest, os, architecture, metadata?.created)
+  return subject(descriptor.digest, platformOf(manifest), manifest.metadata?.created)
 }
 
 function snapshotSubject({ descriptor, snapshot }: Snapshot): PolicySubject {
-  return subject(descriptor.digest, snapshot.os, snapshot.architecture, snapshot.created)
+  return subject(descriptor.digest, platformOf(snapshot), snapshot.created)
 }
 
 function subject(
   digest: PolicySubject["digest"],
-  os = "linux",
-  architecture = "amd64",
+  platform: string,
   created: string | undefined,
 ): PolicySubject {
-  return { digest, platform: `${os}/${architecture}`, ...(created !== undefined && { created }) }
+  return { digest, platform, ...(created !== undefined && { created }) }
 }

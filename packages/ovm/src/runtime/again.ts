@@ -165,7 +165,7 @@ export async function planAgain(
     ...(top !== undefined && { overlay: top }),
   }
   const asked = request?.manifest ?? info.image.reference
-  const opened = await images.openAgain(asked, lineage.base, { lease: id, ...call })
+  const opened = await images.openAgain(asked, lineage, { lease: id, ...call })
   try {
     const overrides = request?.overrides ?? {}
     const { manifest } = opened.image

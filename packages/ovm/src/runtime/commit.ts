@@ -32,7 +32,7 @@ export async function commitInstance(
     : instance.removed.signal
   try {
     const asked = instance.request?.manifest ?? info.image.reference
-    const opened = await images.openAgain(asked, lineage.base, { lease: instance.id, signal })
+    const opened = await images.openAgain(asked, lineage, { lease: instance.id, signal })
     try {
       const written = await writtenTo(instance, lineage, opened, { signal })
       const made = await images.writeCommit(opened, { written, lease: instance.id }, { signal })

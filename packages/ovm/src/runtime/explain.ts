@@ -11,6 +11,7 @@ import { entryOf } from "./instance.ts"
 import type { Explanation, StartRequest } from "./interfaces.ts"
 import { newNetwork } from "./network.ts"
 import type { LaunchRequest, PlanContext } from "./plan.ts"
+import { soughtBy } from "./prepare.ts"
 
 type Candidate = Explanation["vmms"][number]
 
@@ -24,8 +25,7 @@ export async function explainStart(
   call: Call,
 ): Promise<Explanation> {
   const id = crypto.randomUUID()
-  const { resume } = overrides
-  const wanted = { lease: id, pull: "never" as const, ...(resume !== undefined && { resume }), ...call }
+  const wanted = { lease: id, pull: "never" as const, ...soughtBy(overrides), ...call }
   const opened = await context.images.open(manifest, wanted)
   let failure: unknown
   try {

@@ -13,7 +13,7 @@ export function heldBy(instances: ReadonlyMap<string, Instance>): Map<string, He
       const digests = [info.image.digest, lineage?.base.digest, lineage?.parent].filter(isDigest)
       const manifests = [...new Set(digests)].map((digest) => ({ digest, mediaType: OCI_MANIFEST }))
       const written = (lineage?.overlays ?? []).filter((one) => typeof one !== "string")
-      return [id, [...manifests, ...written]]
+      return [id, [...manifests, ...(lineage?.index ? [lineage.index] : []), ...written]]
     }),
   )
 }

@@ -246,7 +246,8 @@ function standbyIn(value: unknown, directory: string): Standby | undefined {
 function lineageIn(value: unknown, directory: string): Lineage | undefined {
   const isDescriptor = object({ mediaType: isText, digest: isDigest, size: isCount })
   const isOverlay: Check = (one) => isText(one) || isDescriptor(one)
-  if (!object({ base: isDescriptor, top: optional(isText) })(value)) return undefined
+  if (!object({ base: isDescriptor, index: optional(isDescriptor), top: optional(isText) })(value))
+    return undefined
   const { overlays, top, ...rest } = value as Lineage
   if (!Array.isArray(overlays) || !overlays.every(isOverlay)) return undefined
   const inside = (path: string) => join(directory, basename(path))

@@ -1,9 +1,10 @@
+import { parsePlatform } from "../artifact/platforms/platform.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { OpenImage, OpenImageOptions } from "../images/open.ts"
 import { planBoot } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
 import { shownDisks } from "./disks.ts"
-import type { InstanceInfo } from "./interfaces.ts"
+import type { InstanceInfo, Overrides } from "./interfaces.ts"
 import { newNetwork, nothingOffered, shownNetwork } from "./network.ts"
 import { type LaunchRequest, type PlanContext, type Planned, resourcesOf } from "./plan.ts"
 import { since } from "./report.ts"
@@ -20,10 +21,9 @@ export async function prepareStart(
   context: PlanContext,
   request: LaunchRequest,
   reference: string,
-  options: Omit<OpenImageOptions, "lease" | "resume">,
+  options: Omit<OpenImageOptions, "lease" | "resume" | "platform">,
 ): Promise<Planned> {
-  const { resume } = request.overrides
-  const wanted = { ...options, lease: request.id, ...(resume !== undefined && { resume }) }
+  const wanted = { ...options, lease: request.id, ...soughtBy(request.overrides) }
   const opened = await context.images.open(reference, wanted)
   let failure: unknown
   try {
@@ -60,6 +60,12 @@ async function plan(
   const snapshot = await opened.resume(fit.snapshot, call)
   const timings = { ...image.timings, verify: image.timings.verify + since(began) }
   return await planResume(fit, { ...image, timings }, snapshot, context)
+}
+
+/** What of an image a start asks for. */
+export function soughtBy({ resume, platform }: Overrides): Pick<OpenImageOptions, "resume" | "platform"> {
+  const asked = platform === undefined ? undefined : parsePlatform(platform)
+  return { ...(resume !== undefined && { resume }), ...(asked && { platform: asked }) }
 }
 
 /** What a status says of a plan. */

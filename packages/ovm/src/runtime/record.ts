@@ -61,6 +61,8 @@ export interface Standby extends Pick<SnapshotParts, "origin" | "boot" | "genera
 export interface Lineage {
   /** The OCI manifest of the base, however many snapshots lie between. */
   readonly base: Descriptor
+  /** The index that the base was found through. */
+  readonly index?: Descriptor
   /** The snapshot that it was resumed from. */
   readonly parent?: Digest
   /** The memory digest of the RAM of `parent`. */

@@ -25,6 +25,7 @@ export function lineageOf(
 ): Lineage {
   return {
     base: image.base,
+    ...(image.index && { index: image.index }),
     overlays: written ?? snapshot?.overlays ?? [],
     ...(snapshot && {
       parent: snapshot.digest,

@@ -6,7 +6,7 @@ const ucs2length = (text) => {
 }
 "use strict";
 export const StartRequest = validate20;
-const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"standbyAfter":{"type":"integer","minimum":1000,"maximum":2592000000},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}}}};
+const schema31 = {"type":"object","additionalProperties":false,"required":["manifest"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"overrides":{"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"standbyAfter":{"type":"integer","minimum":1000,"maximum":2592000000},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"platform":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}}}};
 const func1 = ucs2length;
 const func3 = Object.prototype.hasOwnProperty;
 const pattern4 = new RegExp("^[^\\u0000-\\u001f\\u007f]*$", "u");
@@ -15,16 +15,17 @@ const pattern6 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$", "u");
 const pattern8 = new RegExp("^[ -~]*$", "u");
 const pattern9 = new RegExp("^[a-z][a-z0-9-]{0,31}$", "u");
 const pattern10 = new RegExp("^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$", "u");
-const pattern11 = new RegExp("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$", "u");
-const pattern12 = new RegExp("^[^\\u0000-\\u001f\\u007f]+$", "u");
-const pattern13 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
-const pattern14 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern15 = new RegExp("^/[^\\u0000-\\u001f\\u007f]*$", "u");
-const pattern16 = new RegExp("^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$", "u");
-const pattern17 = new RegExp("^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
-const pattern18 = new RegExp("^[0-9a-fA-F.:]+$", "u");
-const pattern19 = new RegExp("^[^\\u0000]*$", "u");
-const pattern20 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
+const pattern11 = new RegExp("^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$", "u");
+const pattern12 = new RegExp("^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$", "u");
+const pattern13 = new RegExp("^[^\\u0000-\\u001f\\u007f]+$", "u");
+const pattern14 = new RegExp("^[a-z_][a-z0-9_-]{0,31}$", "u");
+const pattern15 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern16 = new RegExp("^/[^\\u0000-\\u001f\\u007f]*$", "u");
+const pattern17 = new RegExp("^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$", "u");
+const pattern18 = new RegExp("^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", "u");
+const pattern19 = new RegExp("^[0-9a-fA-F.:]+$", "u");
+const pattern20 = new RegExp("^[^\\u0000]*$", "u");
+const pattern21 = new RegExp("^[^=\\u0000]+=[^\\u0000]*$", "u");
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -560,12 +561,11 @@ vErrors.push(err43);
 errors++;
 }
 }
-if(data1.config !== undefined){
-let data17 = data1.config;
-if(data17 && typeof data17 == "object" && !Array.isArray(data17)){
-for(const key4 in data17){
-if(!((((((key4 === "hostname") || (key4 === "sshKeys")) || (key4 === "userData")) || (key4 === "metaData")) || (key4 === "networkConfig")) || (key4 === "ignition"))){
-const err44 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+if(data1.platform !== undefined){
+let data17 = data1.platform;
+if(typeof data17 === "string"){
+if(!pattern11.test(data17)){
+const err44 = {instancePath:instancePath+"/overrides/platform",schemaPath:"#/properties/overrides/properties/platform/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},message:"must match pattern \""+"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"+"\""};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -575,11 +575,8 @@ vErrors.push(err44);
 errors++;
 }
 }
-if(data17.hostname !== undefined){
-let data18 = data17.hostname;
-if(typeof data18 === "string"){
-if(func1(data18) > 253){
-const err45 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+else {
+const err45 = {instancePath:instancePath+"/overrides/platform",schemaPath:"#/properties/overrides/properties/platform/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -588,8 +585,13 @@ vErrors.push(err45);
 }
 errors++;
 }
-if(!pattern11.test(data18)){
-const err46 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data1.config !== undefined){
+let data18 = data1.config;
+if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+for(const key4 in data18){
+if(!((((((key4 === "hostname") || (key4 === "sshKeys")) || (key4 === "userData")) || (key4 === "metaData")) || (key4 === "networkConfig")) || (key4 === "ignition"))){
+const err46 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -599,8 +601,11 @@ vErrors.push(err46);
 errors++;
 }
 }
-else {
-const err47 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data18.hostname !== undefined){
+let data19 = data18.hostname;
+if(typeof data19 === "string"){
+if(func1(data19) > 253){
+const err47 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -609,12 +614,8 @@ vErrors.push(err47);
 }
 errors++;
 }
-}
-if(data17.sshKeys !== undefined){
-let data19 = data17.sshKeys;
-if(Array.isArray(data19)){
-if(data19.length > 64){
-const err48 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(!pattern12.test(data19)){
+const err48 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -623,12 +624,9 @@ vErrors.push(err48);
 }
 errors++;
 }
-const len0 = data19.length;
-for(let i0=0; i0<len0; i0++){
-let data20 = data19[i0];
-if(typeof data20 === "string"){
-if(func1(data20) > 8192){
-const err49 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+}
+else {
+const err49 = {instancePath:instancePath+"/overrides/config/hostname",schemaPath:"#/properties/overrides/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -637,8 +635,12 @@ vErrors.push(err49);
 }
 errors++;
 }
-if(func1(data20) < 1){
-const err50 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data18.sshKeys !== undefined){
+let data20 = data18.sshKeys;
+if(Array.isArray(data20)){
+if(data20.length > 64){
+const err50 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -647,8 +649,12 @@ vErrors.push(err50);
 }
 errors++;
 }
-if(!pattern12.test(data20)){
-const err51 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+const len0 = data20.length;
+for(let i0=0; i0<len0; i0++){
+let data21 = data20[i0];
+if(typeof data21 === "string"){
+if(func1(data21) > 8192){
+const err51 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -657,9 +663,8 @@ vErrors.push(err51);
 }
 errors++;
 }
-}
-else {
-const err52 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data21) < 1){
+const err52 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -668,10 +673,8 @@ vErrors.push(err52);
 }
 errors++;
 }
-}
-}
-else {
-const err53 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern13.test(data21)){
+const err53 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -681,11 +684,8 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data17.userData !== undefined){
-let data21 = data17.userData;
-if(typeof data21 === "string"){
-if(func1(data21) > 49152){
-const err54 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err54 = {instancePath:instancePath+"/overrides/config/sshKeys/" + i0,schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -695,8 +695,9 @@ vErrors.push(err54);
 errors++;
 }
 }
+}
 else {
-const err55 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err55 = {instancePath:instancePath+"/overrides/config/sshKeys",schemaPath:"#/properties/overrides/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -706,11 +707,11 @@ vErrors.push(err55);
 errors++;
 }
 }
-if(data17.metaData !== undefined){
-let data22 = data17.metaData;
+if(data18.userData !== undefined){
+let data22 = data18.userData;
 if(typeof data22 === "string"){
 if(func1(data22) > 49152){
-const err56 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+const err56 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -721,7 +722,7 @@ errors++;
 }
 }
 else {
-const err57 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err57 = {instancePath:instancePath+"/overrides/config/userData",schemaPath:"#/properties/overrides/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -731,11 +732,11 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data17.networkConfig !== undefined){
-let data23 = data17.networkConfig;
+if(data18.metaData !== undefined){
+let data23 = data18.metaData;
 if(typeof data23 === "string"){
 if(func1(data23) > 49152){
-const err58 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+const err58 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -746,7 +747,7 @@ errors++;
 }
 }
 else {
-const err59 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err59 = {instancePath:instancePath+"/overrides/config/metaData",schemaPath:"#/properties/overrides/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -756,11 +757,11 @@ vErrors.push(err59);
 errors++;
 }
 }
-if(data17.ignition !== undefined){
-let data24 = data17.ignition;
+if(data18.networkConfig !== undefined){
+let data24 = data18.networkConfig;
 if(typeof data24 === "string"){
 if(func1(data24) > 49152){
-const err60 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+const err60 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -771,7 +772,7 @@ errors++;
 }
 }
 else {
-const err61 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err61 = {instancePath:instancePath+"/overrides/config/networkConfig",schemaPath:"#/properties/overrides/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -781,9 +782,11 @@ vErrors.push(err61);
 errors++;
 }
 }
-}
-else {
-const err62 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data18.ignition !== undefined){
+let data25 = data18.ignition;
+if(typeof data25 === "string"){
+if(func1(data25) > 49152){
+const err62 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -793,12 +796,8 @@ vErrors.push(err62);
 errors++;
 }
 }
-if(data1.ssh !== undefined){
-let data25 = data1.ssh;
-if(data25 && typeof data25 == "object" && !Array.isArray(data25)){
-for(const key5 in data25){
-if(!(key5 === "user")){
-const err63 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+else {
+const err63 = {instancePath:instancePath+"/overrides/config/ignition",schemaPath:"#/properties/overrides/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -808,11 +807,9 @@ vErrors.push(err63);
 errors++;
 }
 }
-if(data25.user !== undefined){
-let data26 = data25.user;
-if(typeof data26 === "string"){
-if(!pattern13.test(data26)){
-const err64 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+}
+else {
+const err64 = {instancePath:instancePath+"/overrides/config",schemaPath:"#/properties/overrides/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -822,8 +819,12 @@ vErrors.push(err64);
 errors++;
 }
 }
-else {
-const err65 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data1.ssh !== undefined){
+let data26 = data1.ssh;
+if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
+for(const key5 in data26){
+if(!(key5 === "user")){
+const err65 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -833,9 +834,11 @@ vErrors.push(err65);
 errors++;
 }
 }
-}
-else {
-const err66 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data26.user !== undefined){
+let data27 = data26.user;
+if(typeof data27 === "string"){
+if(!pattern14.test(data27)){
+const err66 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -845,11 +848,8 @@ vErrors.push(err66);
 errors++;
 }
 }
-if(data1.volumes !== undefined){
-let data27 = data1.volumes;
-if(Array.isArray(data27)){
-if(data27.length > 16){
-const err67 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+else {
+const err67 = {instancePath:instancePath+"/overrides/ssh/user",schemaPath:"#/properties/overrides/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -858,12 +858,10 @@ vErrors.push(err67);
 }
 errors++;
 }
-const len1 = data27.length;
-for(let i1=0; i1<len1; i1++){
-let data28 = data27[i1];
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-if(data28.name === undefined){
-const err68 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+}
+else {
+const err68 = {instancePath:instancePath+"/overrides/ssh",schemaPath:"#/properties/overrides/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -872,9 +870,12 @@ vErrors.push(err68);
 }
 errors++;
 }
-for(const key6 in data28){
-if(!((key6 === "name") || (key6 === "readOnly"))){
-const err69 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+}
+if(data1.volumes !== undefined){
+let data28 = data1.volumes;
+if(Array.isArray(data28)){
+if(data28.length > 16){
+const err69 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -883,12 +884,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-}
-if(data28.name !== undefined){
-let data29 = data28.name;
-if(typeof data29 === "string"){
-if(!pattern14.test(data29)){
-const err70 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+const len1 = data28.length;
+for(let i1=0; i1<len1; i1++){
+let data29 = data28[i1];
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.name === undefined){
+const err70 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -897,9 +898,9 @@ vErrors.push(err70);
 }
 errors++;
 }
-}
-else {
-const err71 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key6 in data29){
+if(!((key6 === "name") || (key6 === "readOnly"))){
+const err71 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -909,9 +910,11 @@ vErrors.push(err71);
 errors++;
 }
 }
-if(data28.readOnly !== undefined){
-if(typeof data28.readOnly !== "boolean"){
-const err72 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data29.name !== undefined){
+let data30 = data29.name;
+if(typeof data30 === "string"){
+if(!pattern15.test(data30)){
+const err72 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -921,9 +924,8 @@ vErrors.push(err72);
 errors++;
 }
 }
-}
 else {
-const err73 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err73 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/name",schemaPath:"#/properties/overrides/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -933,9 +935,9 @@ vErrors.push(err73);
 errors++;
 }
 }
-}
-else {
-const err74 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data29.readOnly !== undefined){
+if(typeof data29.readOnly !== "boolean"){
+const err74 = {instancePath:instancePath+"/overrides/volumes/" + i1+"/readOnly",schemaPath:"#/properties/overrides/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -945,11 +947,9 @@ vErrors.push(err74);
 errors++;
 }
 }
-if(data1.shares !== undefined){
-let data31 = data1.shares;
-if(Array.isArray(data31)){
-if(data31.length > 16){
-const err75 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err75 = {instancePath:instancePath+"/overrides/volumes/" + i1,schemaPath:"#/properties/overrides/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -958,12 +958,10 @@ vErrors.push(err75);
 }
 errors++;
 }
-const len2 = data31.length;
-for(let i2=0; i2<len2; i2++){
-let data32 = data31[i2];
-if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
-if(data32.source === undefined){
-const err76 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+}
+else {
+const err76 = {instancePath:instancePath+"/overrides/volumes",schemaPath:"#/properties/overrides/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -972,8 +970,12 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(data32.target === undefined){
-const err77 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+if(data1.shares !== undefined){
+let data32 = data1.shares;
+if(Array.isArray(data32)){
+if(data32.length > 16){
+const err77 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -982,9 +984,12 @@ vErrors.push(err77);
 }
 errors++;
 }
-for(const key7 in data32){
-if(!(((key7 === "source") || (key7 === "target")) || (key7 === "readOnly"))){
-const err78 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+const len2 = data32.length;
+for(let i2=0; i2<len2; i2++){
+let data33 = data32[i2];
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
+if(data33.source === undefined){
+const err78 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -993,12 +998,8 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-if(data32.source !== undefined){
-let data33 = data32.source;
-if(typeof data33 === "string"){
-if(func1(data33) > 4095){
-const err79 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+if(data33.target === undefined){
+const err79 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -1007,8 +1008,9 @@ vErrors.push(err79);
 }
 errors++;
 }
-if(!pattern15.test(data33)){
-const err80 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
+for(const key7 in data33){
+if(!(((key7 === "source") || (key7 === "target")) || (key7 === "readOnly"))){
+const err80 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -1018,8 +1020,11 @@ vErrors.push(err80);
 errors++;
 }
 }
-else {
-const err81 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data33.source !== undefined){
+let data34 = data33.source;
+if(typeof data34 === "string"){
+if(func1(data34) > 4095){
+const err81 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -1028,12 +1033,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-}
-if(data32.target !== undefined){
-let data34 = data32.target;
-if(typeof data34 === "string"){
-if(func1(data34) > 1024){
-const err82 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(!pattern16.test(data34)){
+const err82 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1042,8 +1043,9 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(!pattern16.test(data34)){
-const err83 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
+}
+else {
+const err83 = {instancePath:instancePath+"/overrides/shares/" + i2+"/source",schemaPath:"#/properties/overrides/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1053,8 +1055,11 @@ vErrors.push(err83);
 errors++;
 }
 }
-else {
-const err84 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data33.target !== undefined){
+let data35 = data33.target;
+if(typeof data35 === "string"){
+if(func1(data35) > 1024){
+const err84 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1063,10 +1068,8 @@ vErrors.push(err84);
 }
 errors++;
 }
-}
-if(data32.readOnly !== undefined){
-if(typeof data32.readOnly !== "boolean"){
-const err85 = {instancePath:instancePath+"/overrides/shares/" + i2+"/readOnly",schemaPath:"#/properties/overrides/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern17.test(data35)){
+const err85 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1076,9 +1079,8 @@ vErrors.push(err85);
 errors++;
 }
 }
-}
 else {
-const err86 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err86 = {instancePath:instancePath+"/overrides/shares/" + i2+"/target",schemaPath:"#/properties/overrides/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1088,9 +1090,9 @@ vErrors.push(err86);
 errors++;
 }
 }
-}
-else {
-const err87 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data33.readOnly !== undefined){
+if(typeof data33.readOnly !== "boolean"){
+const err87 = {instancePath:instancePath+"/overrides/shares/" + i2+"/readOnly",schemaPath:"#/properties/overrides/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1100,9 +1102,9 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data1.resume !== undefined){
-if(typeof data1.resume !== "boolean"){
-const err88 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err88 = {instancePath:instancePath+"/overrides/shares/" + i2,schemaPath:"#/properties/overrides/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1112,12 +1114,9 @@ vErrors.push(err88);
 errors++;
 }
 }
-if(data1.network !== undefined){
-let data37 = data1.network;
-if(data37 && typeof data37 == "object" && !Array.isArray(data37)){
-for(const key8 in data37){
-if(!((((((key8 === "mode") || (key8 === "name")) || (key8 === "outbound")) || (key8 === "allow")) || (key8 === "ports")) || (key8 === "offered"))){
-const err89 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+else {
+const err89 = {instancePath:instancePath+"/overrides/shares",schemaPath:"#/properties/overrides/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1127,10 +1126,9 @@ vErrors.push(err89);
 errors++;
 }
 }
-if(data37.mode !== undefined){
-let data38 = data37.mode;
-if(!((data38 === "user") || (data38 === "none"))){
-const err90 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data1.resume !== undefined){
+if(typeof data1.resume !== "boolean"){
+const err90 = {instancePath:instancePath+"/overrides/resume",schemaPath:"#/properties/overrides/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1140,11 +1138,12 @@ vErrors.push(err90);
 errors++;
 }
 }
-if(data37.name !== undefined){
-let data39 = data37.name;
-if(typeof data39 === "string"){
-if(!pattern17.test(data39)){
-const err91 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data1.network !== undefined){
+let data38 = data1.network;
+if(data38 && typeof data38 == "object" && !Array.isArray(data38)){
+for(const key8 in data38){
+if(!((((((key8 === "mode") || (key8 === "name")) || (key8 === "outbound")) || (key8 === "allow")) || (key8 === "ports")) || (key8 === "offered"))){
+const err91 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1154,8 +1153,10 @@ vErrors.push(err91);
 errors++;
 }
 }
-else {
-const err92 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data38.mode !== undefined){
+let data39 = data38.mode;
+if(!((data39 === "user") || (data39 === "none"))){
+const err92 = {instancePath:instancePath+"/overrides/network/mode",schemaPath:"#/properties/overrides/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1165,9 +1166,11 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data37.outbound !== undefined){
-if(typeof data37.outbound !== "boolean"){
-const err93 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data38.name !== undefined){
+let data40 = data38.name;
+if(typeof data40 === "string"){
+if(!pattern18.test(data40)){
+const err93 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1177,11 +1180,8 @@ vErrors.push(err93);
 errors++;
 }
 }
-if(data37.allow !== undefined){
-let data41 = data37.allow;
-if(Array.isArray(data41)){
-if(data41.length > 256){
-const err94 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+else {
+const err94 = {instancePath:instancePath+"/overrides/network/name",schemaPath:"#/properties/overrides/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1190,12 +1190,10 @@ vErrors.push(err94);
 }
 errors++;
 }
-const len3 = data41.length;
-for(let i3=0; i3<len3; i3++){
-let data42 = data41[i3];
-if(typeof data42 === "string"){
-if(func1(data42) > 300){
-const err95 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+if(data38.outbound !== undefined){
+if(typeof data38.outbound !== "boolean"){
+const err95 = {instancePath:instancePath+"/overrides/network/outbound",schemaPath:"#/properties/overrides/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1204,8 +1202,12 @@ vErrors.push(err95);
 }
 errors++;
 }
-if(func1(data42) < 1){
-const err96 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data38.allow !== undefined){
+let data42 = data38.allow;
+if(Array.isArray(data42)){
+if(data42.length > 256){
+const err96 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1214,9 +1216,12 @@ vErrors.push(err96);
 }
 errors++;
 }
-}
-else {
-const err97 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len3 = data42.length;
+for(let i3=0; i3<len3; i3++){
+let data43 = data42[i3];
+if(typeof data43 === "string"){
+if(func1(data43) > 300){
+const err97 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1225,10 +1230,8 @@ vErrors.push(err97);
 }
 errors++;
 }
-}
-}
-else {
-const err98 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data43) < 1){
+const err98 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1238,11 +1241,8 @@ vErrors.push(err98);
 errors++;
 }
 }
-if(data37.ports !== undefined){
-let data43 = data37.ports;
-if(Array.isArray(data43)){
-if(data43.length > 64){
-const err99 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err99 = {instancePath:instancePath+"/overrides/network/allow/" + i3,schemaPath:"#/properties/overrides/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1251,12 +1251,10 @@ vErrors.push(err99);
 }
 errors++;
 }
-const len4 = data43.length;
-for(let i4=0; i4<len4; i4++){
-let data44 = data43[i4];
-if(data44 && typeof data44 == "object" && !Array.isArray(data44)){
-if(data44.guest === undefined){
-const err100 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+}
+else {
+const err100 = {instancePath:instancePath+"/overrides/network/allow",schemaPath:"#/properties/overrides/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1265,9 +1263,12 @@ vErrors.push(err100);
 }
 errors++;
 }
-for(const key9 in data44){
-if(!((((key9 === "guest") || (key9 === "host")) || (key9 === "address")) || (key9 === "protocol"))){
-const err101 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+if(data38.ports !== undefined){
+let data44 = data38.ports;
+if(Array.isArray(data44)){
+if(data44.length > 64){
+const err101 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -1276,11 +1277,12 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-if(data44.guest !== undefined){
-let data45 = data44.guest;
-if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
-const err102 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len4 = data44.length;
+for(let i4=0; i4<len4; i4++){
+let data45 = data44[i4];
+if(data45 && typeof data45 == "object" && !Array.isArray(data45)){
+if(data45.guest === undefined){
+const err102 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -1289,9 +1291,9 @@ vErrors.push(err102);
 }
 errors++;
 }
-if((typeof data45 == "number") && (isFinite(data45))){
-if(data45 > 65535 || isNaN(data45)){
-const err103 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key9 in data45){
+if(!((((key9 === "guest") || (key9 === "host")) || (key9 === "address")) || (key9 === "protocol"))){
+const err103 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -1300,8 +1302,11 @@ vErrors.push(err103);
 }
 errors++;
 }
-if(data45 < 1 || isNaN(data45)){
-const err104 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data45.guest !== undefined){
+let data46 = data45.guest;
+if(!(((typeof data46 == "number") && (!(data46 % 1) && !isNaN(data46))) && (isFinite(data46)))){
+const err104 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -1310,12 +1315,9 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-}
-if(data44.host !== undefined){
-let data46 = data44.host;
-if(!(((typeof data46 == "number") && (!(data46 % 1) && !isNaN(data46))) && (isFinite(data46)))){
-const err105 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data46 == "number") && (isFinite(data46))){
+if(data46 > 65535 || isNaN(data46)){
+const err105 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -1324,9 +1326,8 @@ vErrors.push(err105);
 }
 errors++;
 }
-if((typeof data46 == "number") && (isFinite(data46))){
-if(data46 > 65535 || isNaN(data46)){
-const err106 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data46 < 1 || isNaN(data46)){
+const err106 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/guest",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -1335,8 +1336,12 @@ vErrors.push(err106);
 }
 errors++;
 }
-if(data46 < 0 || isNaN(data46)){
-const err107 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data45.host !== undefined){
+let data47 = data45.host;
+if(!(((typeof data47 == "number") && (!(data47 % 1) && !isNaN(data47))) && (isFinite(data47)))){
+const err107 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -1345,13 +1350,9 @@ vErrors.push(err107);
 }
 errors++;
 }
-}
-}
-if(data44.address !== undefined){
-let data47 = data44.address;
-if(typeof data47 === "string"){
-if(func1(data47) > 45){
-const err108 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data47 == "number") && (isFinite(data47))){
+if(data47 > 65535 || isNaN(data47)){
+const err108 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -1360,8 +1361,8 @@ vErrors.push(err108);
 }
 errors++;
 }
-if(!pattern18.test(data47)){
-const err109 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data47 < 0 || isNaN(data47)){
+const err109 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/host",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -1371,8 +1372,12 @@ vErrors.push(err109);
 errors++;
 }
 }
-else {
-const err110 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data45.address !== undefined){
+let data48 = data45.address;
+if(typeof data48 === "string"){
+if(func1(data48) > 45){
+const err110 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -1381,11 +1386,8 @@ vErrors.push(err110);
 }
 errors++;
 }
-}
-if(data44.protocol !== undefined){
-let data48 = data44.protocol;
-if(!((data48 === "tcp") || (data48 === "udp"))){
-const err111 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern19.test(data48)){
+const err111 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -1395,9 +1397,8 @@ vErrors.push(err111);
 errors++;
 }
 }
-}
 else {
-const err112 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err112 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/address",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -1407,9 +1408,10 @@ vErrors.push(err112);
 errors++;
 }
 }
-}
-else {
-const err113 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data45.protocol !== undefined){
+let data49 = data45.protocol;
+if(!((data49 === "tcp") || (data49 === "udp"))){
+const err113 = {instancePath:instancePath+"/overrides/network/ports/" + i4+"/protocol",schemaPath:"#/properties/overrides/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema31.properties.overrides.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -1419,9 +1421,9 @@ vErrors.push(err113);
 errors++;
 }
 }
-if(data37.offered !== undefined){
-if(typeof data37.offered !== "boolean"){
-const err114 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err114 = {instancePath:instancePath+"/overrides/network/ports/" + i4,schemaPath:"#/properties/overrides/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -1433,7 +1435,7 @@ errors++;
 }
 }
 else {
-const err115 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err115 = {instancePath:instancePath+"/overrides/network/ports",schemaPath:"#/properties/overrides/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -1443,9 +1445,9 @@ vErrors.push(err115);
 errors++;
 }
 }
-if(data1.agent !== undefined){
-if(typeof data1.agent !== "boolean"){
-const err116 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data38.offered !== undefined){
+if(typeof data38.offered !== "boolean"){
+const err116 = {instancePath:instancePath+"/overrides/network/offered",schemaPath:"#/properties/overrides/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -1455,11 +1457,9 @@ vErrors.push(err116);
 errors++;
 }
 }
-if(data1.exec !== undefined){
-let data51 = data1.exec;
-if(data51 && typeof data51 == "object" && !Array.isArray(data51)){
-if(data51.command === undefined){
-const err117 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
+}
+else {
+const err117 = {instancePath:instancePath+"/overrides/network",schemaPath:"#/properties/overrides/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -1468,9 +1468,10 @@ vErrors.push(err117);
 }
 errors++;
 }
-for(const key10 in data51){
-if(!((((key10 === "command") || (key10 === "environment")) || (key10 === "user")) || (key10 === "directory"))){
-const err118 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
+}
+if(data1.agent !== undefined){
+if(typeof data1.agent !== "boolean"){
+const err118 = {instancePath:instancePath+"/overrides/agent",schemaPath:"#/properties/overrides/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -1480,11 +1481,11 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data51.command !== undefined){
-let data52 = data51.command;
-if(Array.isArray(data52)){
-if(data52.length > 1024){
-const err119 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+if(data1.exec !== undefined){
+let data52 = data1.exec;
+if(data52 && typeof data52 == "object" && !Array.isArray(data52)){
+if(data52.command === undefined){
+const err119 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -1493,8 +1494,9 @@ vErrors.push(err119);
 }
 errors++;
 }
-if(data52.length < 1){
-const err120 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+for(const key10 in data52){
+if(!((((key10 === "command") || (key10 === "environment")) || (key10 === "user")) || (key10 === "directory"))){
+const err120 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key10},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -1503,12 +1505,12 @@ vErrors.push(err120);
 }
 errors++;
 }
-const len5 = data52.length;
-for(let i5=0; i5<len5; i5++){
-let data53 = data52[i5];
-if(typeof data53 === "string"){
-if(func1(data53) > 60000){
-const err121 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+}
+if(data52.command !== undefined){
+let data53 = data52.command;
+if(Array.isArray(data53)){
+if(data53.length > 1024){
+const err121 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -1517,8 +1519,8 @@ vErrors.push(err121);
 }
 errors++;
 }
-if(!pattern19.test(data53)){
-const err122 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+if(data53.length < 1){
+const err122 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -1527,9 +1529,12 @@ vErrors.push(err122);
 }
 errors++;
 }
-}
-else {
-const err123 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len5 = data53.length;
+for(let i5=0; i5<len5; i5++){
+let data54 = data53[i5];
+if(typeof data54 === "string"){
+if(func1(data54) > 60000){
+const err123 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -1538,10 +1543,8 @@ vErrors.push(err123);
 }
 errors++;
 }
-}
-}
-else {
-const err124 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern20.test(data54)){
+const err124 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -1551,11 +1554,8 @@ vErrors.push(err124);
 errors++;
 }
 }
-if(data51.environment !== undefined){
-let data54 = data51.environment;
-if(Array.isArray(data54)){
-if(data54.length > 1024){
-const err125 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+else {
+const err125 = {instancePath:instancePath+"/overrides/exec/command/" + i5,schemaPath:"#/properties/overrides/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -1564,12 +1564,10 @@ vErrors.push(err125);
 }
 errors++;
 }
-const len6 = data54.length;
-for(let i6=0; i6<len6; i6++){
-let data55 = data54[i6];
-if(typeof data55 === "string"){
-if(func1(data55) > 60000){
-const err126 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+}
+}
+else {
+const err126 = {instancePath:instancePath+"/overrides/exec/command",schemaPath:"#/properties/overrides/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -1578,8 +1576,12 @@ vErrors.push(err126);
 }
 errors++;
 }
-if(!pattern20.test(data55)){
-const err127 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
+}
+if(data52.environment !== undefined){
+let data55 = data52.environment;
+if(Array.isArray(data55)){
+if(data55.length > 1024){
+const err127 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -1588,9 +1590,12 @@ vErrors.push(err127);
 }
 errors++;
 }
-}
-else {
-const err128 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len6 = data55.length;
+for(let i6=0; i6<len6; i6++){
+let data56 = data55[i6];
+if(typeof data56 === "string"){
+if(func1(data56) > 60000){
+const err128 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -1599,10 +1604,8 @@ vErrors.push(err128);
 }
 errors++;
 }
-}
-}
-else {
-const err129 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern21.test(data56)){
+const err129 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -1612,11 +1615,8 @@ vErrors.push(err129);
 errors++;
 }
 }
-if(data51.user !== undefined){
-let data56 = data51.user;
-if(typeof data56 === "string"){
-if(func1(data56) > 255){
-const err130 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+else {
+const err130 = {instancePath:instancePath+"/overrides/exec/environment/" + i6,schemaPath:"#/properties/overrides/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -1625,8 +1625,10 @@ vErrors.push(err130);
 }
 errors++;
 }
-if(func1(data56) < 1){
-const err131 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err131 = {instancePath:instancePath+"/overrides/exec/environment",schemaPath:"#/properties/overrides/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -1635,8 +1637,12 @@ vErrors.push(err131);
 }
 errors++;
 }
-if(!pattern19.test(data56)){
-const err132 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+if(data52.user !== undefined){
+let data57 = data52.user;
+if(typeof data57 === "string"){
+if(func1(data57) > 255){
+const err132 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -1645,9 +1651,8 @@ vErrors.push(err132);
 }
 errors++;
 }
-}
-else {
-const err133 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data57) < 1){
+const err133 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err133];
 }
@@ -1656,12 +1661,8 @@ vErrors.push(err133);
 }
 errors++;
 }
-}
-if(data51.directory !== undefined){
-let data57 = data51.directory;
-if(typeof data57 === "string"){
-if(func1(data57) > 4096){
-const err134 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(!pattern20.test(data57)){
+const err134 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err134];
 }
@@ -1670,8 +1671,9 @@ vErrors.push(err134);
 }
 errors++;
 }
-if(func1(data57) < 1){
-const err135 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err135 = {instancePath:instancePath+"/overrides/exec/user",schemaPath:"#/properties/overrides/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err135];
 }
@@ -1680,8 +1682,12 @@ vErrors.push(err135);
 }
 errors++;
 }
-if(!pattern19.test(data57)){
-const err136 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+if(data52.directory !== undefined){
+let data58 = data52.directory;
+if(typeof data58 === "string"){
+if(func1(data58) > 4096){
+const err136 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err136];
 }
@@ -1690,9 +1696,8 @@ vErrors.push(err136);
 }
 errors++;
 }
-}
-else {
-const err137 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data58) < 1){
+const err137 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err137];
 }
@@ -1701,10 +1706,8 @@ vErrors.push(err137);
 }
 errors++;
 }
-}
-}
-else {
-const err138 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern20.test(data58)){
+const err138 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err138];
 }
@@ -1714,9 +1717,8 @@ vErrors.push(err138);
 errors++;
 }
 }
-}
 else {
-const err139 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err139 = {instancePath:instancePath+"/overrides/exec/directory",schemaPath:"#/properties/overrides/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err139];
 }
@@ -1728,12 +1730,36 @@ errors++;
 }
 }
 else {
-const err140 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err140 = {instancePath:instancePath+"/overrides/exec",schemaPath:"#/properties/overrides/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err140];
 }
 else {
 vErrors.push(err140);
+}
+errors++;
+}
+}
+}
+else {
+const err141 = {instancePath:instancePath+"/overrides",schemaPath:"#/properties/overrides/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err141];
+}
+else {
+vErrors.push(err141);
+}
+errors++;
+}
+}
+}
+else {
+const err142 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err142];
+}
+else {
+vErrors.push(err142);
 }
 errors++;
 }
@@ -1743,7 +1769,7 @@ return errors === 0;
 validate20.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Overrides = validate21;
-const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"standbyAfter":{"type":"integer","minimum":1000,"maximum":2592000000},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}};
+const schema32 = {"type":"object","additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"labels":{"type":"object","maxProperties":64,"propertyNames":{"pattern":"^[a-zA-Z0-9][a-zA-Z0-9._/-]{0,127}$"},"additionalProperties":{"type":"string","maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"}},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"vcpus":{"type":"integer","minimum":1,"maximum":255},"cpuQuota":{"type":"number","minimum":0.01,"maximum":255},"args":{"type":"string","maxLength":2047,"pattern":"^[ -~]*$"},"vmm":{"type":"string","pattern":"^[a-z][a-z0-9-]{0,31}$"},"readOnly":{"type":"boolean"},"diskSize":{"type":"integer","minimum":512,"maximum":17592186044416,"multipleOf":512},"ephemeral":{"type":"boolean"},"standbyAfter":{"type":"integer","minimum":1000,"maximum":2592000000},"restart":{"type":"string","pattern":"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,3})?)$"},"autoRemove":{"type":"boolean"},"coldBootOnMismatch":{"type":"boolean"},"platform":{"type":"string","pattern":"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},"config":{"type":"object","additionalProperties":false,"properties":{"hostname":{"type":"string","maxLength":253,"pattern":"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},"sshKeys":{"type":"array","maxItems":64,"items":{"type":"string","minLength":1,"maxLength":8192,"pattern":"^[^\\u0000-\\u001f\\u007f]+$"}},"userData":{"type":"string","maxLength":49152},"metaData":{"type":"string","maxLength":49152},"networkConfig":{"type":"string","maxLength":49152},"ignition":{"type":"string","maxLength":49152}}},"ssh":{"type":"object","additionalProperties":false,"properties":{"user":{"type":"string","pattern":"^[a-z_][a-z0-9_-]{0,31}$"}}},"volumes":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"readOnly":{"type":"boolean"}}}},"shares":{"type":"array","maxItems":16,"items":{"type":"object","additionalProperties":false,"required":["source","target"],"properties":{"source":{"type":"string","maxLength":4095,"pattern":"^/[^\\u0000-\\u001f\\u007f]*$"},"target":{"type":"string","maxLength":1024,"pattern":"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},"readOnly":{"type":"boolean"}}}},"resume":{"type":"boolean"},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}},"agent":{"type":"boolean"},"exec":{"type":"object","additionalProperties":false,"required":["command"],"properties":{"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"}}}}};
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -2209,12 +2235,11 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data.config !== undefined){
-let data15 = data.config;
-if(data15 && typeof data15 == "object" && !Array.isArray(data15)){
-for(const key3 in data15){
-if(!((((((key3 === "hostname") || (key3 === "sshKeys")) || (key3 === "userData")) || (key3 === "metaData")) || (key3 === "networkConfig")) || (key3 === "ignition"))){
-const err38 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(data.platform !== undefined){
+let data15 = data.platform;
+if(typeof data15 === "string"){
+if(!pattern11.test(data15)){
+const err38 = {instancePath:instancePath+"/platform",schemaPath:"#/properties/platform/pattern",keyword:"pattern",params:{pattern: "^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"},message:"must match pattern \""+"^[a-z][a-z0-9]{0,31}/[a-z0-9]{1,32}$"+"\""};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -2224,11 +2249,8 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data15.hostname !== undefined){
-let data16 = data15.hostname;
-if(typeof data16 === "string"){
-if(func1(data16) > 253){
-const err39 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+else {
+const err39 = {instancePath:instancePath+"/platform",schemaPath:"#/properties/platform/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -2237,8 +2259,13 @@ vErrors.push(err39);
 }
 errors++;
 }
-if(!pattern11.test(data16)){
-const err40 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
+}
+if(data.config !== undefined){
+let data16 = data.config;
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+for(const key3 in data16){
+if(!((((((key3 === "hostname") || (key3 === "sshKeys")) || (key3 === "userData")) || (key3 === "metaData")) || (key3 === "networkConfig")) || (key3 === "ignition"))){
+const err40 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -2248,8 +2275,11 @@ vErrors.push(err40);
 errors++;
 }
 }
-else {
-const err41 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data16.hostname !== undefined){
+let data17 = data16.hostname;
+if(typeof data17 === "string"){
+if(func1(data17) > 253){
+const err41 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -2258,12 +2288,8 @@ vErrors.push(err41);
 }
 errors++;
 }
-}
-if(data15.sshKeys !== undefined){
-let data17 = data15.sshKeys;
-if(Array.isArray(data17)){
-if(data17.length > 64){
-const err42 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(!pattern12.test(data17)){
+const err42 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -2272,12 +2298,9 @@ vErrors.push(err42);
 }
 errors++;
 }
-const len0 = data17.length;
-for(let i0=0; i0<len0; i0++){
-let data18 = data17[i0];
-if(typeof data18 === "string"){
-if(func1(data18) > 8192){
-const err43 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
+}
+else {
+const err43 = {instancePath:instancePath+"/config/hostname",schemaPath:"#/properties/config/properties/hostname/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -2286,8 +2309,12 @@ vErrors.push(err43);
 }
 errors++;
 }
-if(func1(data18) < 1){
-const err44 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data16.sshKeys !== undefined){
+let data18 = data16.sshKeys;
+if(Array.isArray(data18)){
+if(data18.length > 64){
+const err44 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -2296,8 +2323,12 @@ vErrors.push(err44);
 }
 errors++;
 }
-if(!pattern12.test(data18)){
-const err45 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
+const len0 = data18.length;
+for(let i0=0; i0<len0; i0++){
+let data19 = data18[i0];
+if(typeof data19 === "string"){
+if(func1(data19) > 8192){
+const err45 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/maxLength",keyword:"maxLength",params:{limit: 8192},message:"must NOT have more than 8192 characters"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -2306,9 +2337,8 @@ vErrors.push(err45);
 }
 errors++;
 }
-}
-else {
-const err46 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data19) < 1){
+const err46 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -2317,10 +2347,8 @@ vErrors.push(err46);
 }
 errors++;
 }
-}
-}
-else {
-const err47 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern13.test(data19)){
+const err47 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -2330,11 +2358,8 @@ vErrors.push(err47);
 errors++;
 }
 }
-if(data15.userData !== undefined){
-let data19 = data15.userData;
-if(typeof data19 === "string"){
-if(func1(data19) > 49152){
-const err48 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+else {
+const err48 = {instancePath:instancePath+"/config/sshKeys/" + i0,schemaPath:"#/properties/config/properties/sshKeys/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -2344,8 +2369,9 @@ vErrors.push(err48);
 errors++;
 }
 }
+}
 else {
-const err49 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err49 = {instancePath:instancePath+"/config/sshKeys",schemaPath:"#/properties/config/properties/sshKeys/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -2355,11 +2381,11 @@ vErrors.push(err49);
 errors++;
 }
 }
-if(data15.metaData !== undefined){
-let data20 = data15.metaData;
+if(data16.userData !== undefined){
+let data20 = data16.userData;
 if(typeof data20 === "string"){
 if(func1(data20) > 49152){
-const err50 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+const err50 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -2370,7 +2396,7 @@ errors++;
 }
 }
 else {
-const err51 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err51 = {instancePath:instancePath+"/config/userData",schemaPath:"#/properties/config/properties/userData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -2380,11 +2406,11 @@ vErrors.push(err51);
 errors++;
 }
 }
-if(data15.networkConfig !== undefined){
-let data21 = data15.networkConfig;
+if(data16.metaData !== undefined){
+let data21 = data16.metaData;
 if(typeof data21 === "string"){
 if(func1(data21) > 49152){
-const err52 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+const err52 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -2395,7 +2421,7 @@ errors++;
 }
 }
 else {
-const err53 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err53 = {instancePath:instancePath+"/config/metaData",schemaPath:"#/properties/config/properties/metaData/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -2405,11 +2431,11 @@ vErrors.push(err53);
 errors++;
 }
 }
-if(data15.ignition !== undefined){
-let data22 = data15.ignition;
+if(data16.networkConfig !== undefined){
+let data22 = data16.networkConfig;
 if(typeof data22 === "string"){
 if(func1(data22) > 49152){
-const err54 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
+const err54 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -2420,7 +2446,7 @@ errors++;
 }
 }
 else {
-const err55 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err55 = {instancePath:instancePath+"/config/networkConfig",schemaPath:"#/properties/config/properties/networkConfig/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -2430,9 +2456,11 @@ vErrors.push(err55);
 errors++;
 }
 }
-}
-else {
-const err56 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data16.ignition !== undefined){
+let data23 = data16.ignition;
+if(typeof data23 === "string"){
+if(func1(data23) > 49152){
+const err56 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/maxLength",keyword:"maxLength",params:{limit: 49152},message:"must NOT have more than 49152 characters"};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -2442,12 +2470,8 @@ vErrors.push(err56);
 errors++;
 }
 }
-if(data.ssh !== undefined){
-let data23 = data.ssh;
-if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
-for(const key4 in data23){
-if(!(key4 === "user")){
-const err57 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
+else {
+const err57 = {instancePath:instancePath+"/config/ignition",schemaPath:"#/properties/config/properties/ignition/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -2457,11 +2481,9 @@ vErrors.push(err57);
 errors++;
 }
 }
-if(data23.user !== undefined){
-let data24 = data23.user;
-if(typeof data24 === "string"){
-if(!pattern13.test(data24)){
-const err58 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
+}
+else {
+const err58 = {instancePath:instancePath+"/config",schemaPath:"#/properties/config/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -2471,8 +2493,12 @@ vErrors.push(err58);
 errors++;
 }
 }
-else {
-const err59 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.ssh !== undefined){
+let data24 = data.ssh;
+if(data24 && typeof data24 == "object" && !Array.isArray(data24)){
+for(const key4 in data24){
+if(!(key4 === "user")){
+const err59 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -2482,9 +2508,11 @@ vErrors.push(err59);
 errors++;
 }
 }
-}
-else {
-const err60 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data24.user !== undefined){
+let data25 = data24.user;
+if(typeof data25 === "string"){
+if(!pattern14.test(data25)){
+const err60 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -2494,11 +2522,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-if(data.volumes !== undefined){
-let data25 = data.volumes;
-if(Array.isArray(data25)){
-if(data25.length > 16){
-const err61 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+else {
+const err61 = {instancePath:instancePath+"/ssh/user",schemaPath:"#/properties/ssh/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -2507,12 +2532,10 @@ vErrors.push(err61);
 }
 errors++;
 }
-const len1 = data25.length;
-for(let i1=0; i1<len1; i1++){
-let data26 = data25[i1];
-if(data26 && typeof data26 == "object" && !Array.isArray(data26)){
-if(data26.name === undefined){
-const err62 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+}
+}
+else {
+const err62 = {instancePath:instancePath+"/ssh",schemaPath:"#/properties/ssh/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -2521,9 +2544,12 @@ vErrors.push(err62);
 }
 errors++;
 }
-for(const key5 in data26){
-if(!((key5 === "name") || (key5 === "readOnly"))){
-const err63 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
+}
+if(data.volumes !== undefined){
+let data26 = data.volumes;
+if(Array.isArray(data26)){
+if(data26.length > 16){
+const err63 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -2532,12 +2558,12 @@ vErrors.push(err63);
 }
 errors++;
 }
-}
-if(data26.name !== undefined){
-let data27 = data26.name;
-if(typeof data27 === "string"){
-if(!pattern14.test(data27)){
-const err64 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+const len1 = data26.length;
+for(let i1=0; i1<len1; i1++){
+let data27 = data26[i1];
+if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
+if(data27.name === undefined){
+const err64 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -2546,9 +2572,9 @@ vErrors.push(err64);
 }
 errors++;
 }
-}
-else {
-const err65 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key5 in data27){
+if(!((key5 === "name") || (key5 === "readOnly"))){
+const err65 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -2558,9 +2584,11 @@ vErrors.push(err65);
 errors++;
 }
 }
-if(data26.readOnly !== undefined){
-if(typeof data26.readOnly !== "boolean"){
-const err66 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data27.name !== undefined){
+let data28 = data27.name;
+if(typeof data28 === "string"){
+if(!pattern15.test(data28)){
+const err66 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -2570,9 +2598,8 @@ vErrors.push(err66);
 errors++;
 }
 }
-}
 else {
-const err67 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err67 = {instancePath:instancePath+"/volumes/" + i1+"/name",schemaPath:"#/properties/volumes/items/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -2582,9 +2609,9 @@ vErrors.push(err67);
 errors++;
 }
 }
-}
-else {
-const err68 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data27.readOnly !== undefined){
+if(typeof data27.readOnly !== "boolean"){
+const err68 = {instancePath:instancePath+"/volumes/" + i1+"/readOnly",schemaPath:"#/properties/volumes/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -2594,11 +2621,9 @@ vErrors.push(err68);
 errors++;
 }
 }
-if(data.shares !== undefined){
-let data29 = data.shares;
-if(Array.isArray(data29)){
-if(data29.length > 16){
-const err69 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+}
+else {
+const err69 = {instancePath:instancePath+"/volumes/" + i1,schemaPath:"#/properties/volumes/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -2607,12 +2632,10 @@ vErrors.push(err69);
 }
 errors++;
 }
-const len2 = data29.length;
-for(let i2=0; i2<len2; i2++){
-let data30 = data29[i2];
-if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
-if(data30.source === undefined){
-const err70 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
+}
+}
+else {
+const err70 = {instancePath:instancePath+"/volumes",schemaPath:"#/properties/volumes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -2621,8 +2644,12 @@ vErrors.push(err70);
 }
 errors++;
 }
-if(data30.target === undefined){
-const err71 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
+}
+if(data.shares !== undefined){
+let data30 = data.shares;
+if(Array.isArray(data30)){
+if(data30.length > 16){
+const err71 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -2631,9 +2658,12 @@ vErrors.push(err71);
 }
 errors++;
 }
-for(const key6 in data30){
-if(!(((key6 === "source") || (key6 === "target")) || (key6 === "readOnly"))){
-const err72 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
+const len2 = data30.length;
+for(let i2=0; i2<len2; i2++){
+let data31 = data30[i2];
+if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+if(data31.source === undefined){
+const err72 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "source"},message:"must have required property '"+"source"+"'"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -2642,12 +2672,8 @@ vErrors.push(err72);
 }
 errors++;
 }
-}
-if(data30.source !== undefined){
-let data31 = data30.source;
-if(typeof data31 === "string"){
-if(func1(data31) > 4095){
-const err73 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+if(data31.target === undefined){
+const err73 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/required",keyword:"required",params:{missingProperty: "target"},message:"must have required property '"+"target"+"'"};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -2656,8 +2682,9 @@ vErrors.push(err73);
 }
 errors++;
 }
-if(!pattern15.test(data31)){
-const err74 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
+for(const key6 in data31){
+if(!(((key6 === "source") || (key6 === "target")) || (key6 === "readOnly"))){
+const err74 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key6},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -2667,8 +2694,11 @@ vErrors.push(err74);
 errors++;
 }
 }
-else {
-const err75 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data31.source !== undefined){
+let data32 = data31.source;
+if(typeof data32 === "string"){
+if(func1(data32) > 4095){
+const err75 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -2677,12 +2707,8 @@ vErrors.push(err75);
 }
 errors++;
 }
-}
-if(data30.target !== undefined){
-let data32 = data30.target;
-if(typeof data32 === "string"){
-if(func1(data32) > 1024){
-const err76 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
+if(!pattern16.test(data32)){
+const err76 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -2691,8 +2717,9 @@ vErrors.push(err76);
 }
 errors++;
 }
-if(!pattern16.test(data32)){
-const err77 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
+}
+else {
+const err77 = {instancePath:instancePath+"/shares/" + i2+"/source",schemaPath:"#/properties/shares/items/properties/source/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -2702,8 +2729,11 @@ vErrors.push(err77);
 errors++;
 }
 }
-else {
-const err78 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data31.target !== undefined){
+let data33 = data31.target;
+if(typeof data33 === "string"){
+if(func1(data33) > 1024){
+const err78 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/maxLength",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -2712,10 +2742,8 @@ vErrors.push(err78);
 }
 errors++;
 }
-}
-if(data30.readOnly !== undefined){
-if(typeof data30.readOnly !== "boolean"){
-const err79 = {instancePath:instancePath+"/shares/" + i2+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(!pattern17.test(data33)){
+const err79 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -2725,9 +2753,8 @@ vErrors.push(err79);
 errors++;
 }
 }
-}
 else {
-const err80 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err80 = {instancePath:instancePath+"/shares/" + i2+"/target",schemaPath:"#/properties/shares/items/properties/target/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -2737,9 +2764,9 @@ vErrors.push(err80);
 errors++;
 }
 }
-}
-else {
-const err81 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data31.readOnly !== undefined){
+if(typeof data31.readOnly !== "boolean"){
+const err81 = {instancePath:instancePath+"/shares/" + i2+"/readOnly",schemaPath:"#/properties/shares/items/properties/readOnly/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -2749,9 +2776,9 @@ vErrors.push(err81);
 errors++;
 }
 }
-if(data.resume !== undefined){
-if(typeof data.resume !== "boolean"){
-const err82 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err82 = {instancePath:instancePath+"/shares/" + i2,schemaPath:"#/properties/shares/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -2761,12 +2788,9 @@ vErrors.push(err82);
 errors++;
 }
 }
-if(data.network !== undefined){
-let data35 = data.network;
-if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
-for(const key7 in data35){
-if(!((((((key7 === "mode") || (key7 === "name")) || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
-const err83 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
+}
+else {
+const err83 = {instancePath:instancePath+"/shares",schemaPath:"#/properties/shares/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -2776,10 +2800,9 @@ vErrors.push(err83);
 errors++;
 }
 }
-if(data35.mode !== undefined){
-let data36 = data35.mode;
-if(!((data36 === "user") || (data36 === "none"))){
-const err84 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
+if(data.resume !== undefined){
+if(typeof data.resume !== "boolean"){
+const err84 = {instancePath:instancePath+"/resume",schemaPath:"#/properties/resume/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -2789,11 +2812,12 @@ vErrors.push(err84);
 errors++;
 }
 }
-if(data35.name !== undefined){
-let data37 = data35.name;
-if(typeof data37 === "string"){
-if(!pattern17.test(data37)){
-const err85 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
+if(data.network !== undefined){
+let data36 = data.network;
+if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
+for(const key7 in data36){
+if(!((((((key7 === "mode") || (key7 === "name")) || (key7 === "outbound")) || (key7 === "allow")) || (key7 === "ports")) || (key7 === "offered"))){
+const err85 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -2803,8 +2827,10 @@ vErrors.push(err85);
 errors++;
 }
 }
-else {
-const err86 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data36.mode !== undefined){
+let data37 = data36.mode;
+if(!((data37 === "user") || (data37 === "none"))){
+const err86 = {instancePath:instancePath+"/network/mode",schemaPath:"#/properties/network/properties/mode/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -2814,9 +2840,11 @@ vErrors.push(err86);
 errors++;
 }
 }
-if(data35.outbound !== undefined){
-if(typeof data35.outbound !== "boolean"){
-const err87 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data36.name !== undefined){
+let data38 = data36.name;
+if(typeof data38 === "string"){
+if(!pattern18.test(data38)){
+const err87 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -2826,11 +2854,8 @@ vErrors.push(err87);
 errors++;
 }
 }
-if(data35.allow !== undefined){
-let data39 = data35.allow;
-if(Array.isArray(data39)){
-if(data39.length > 256){
-const err88 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
+else {
+const err88 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -2839,12 +2864,10 @@ vErrors.push(err88);
 }
 errors++;
 }
-const len3 = data39.length;
-for(let i3=0; i3<len3; i3++){
-let data40 = data39[i3];
-if(typeof data40 === "string"){
-if(func1(data40) > 300){
-const err89 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
+}
+if(data36.outbound !== undefined){
+if(typeof data36.outbound !== "boolean"){
+const err89 = {instancePath:instancePath+"/network/outbound",schemaPath:"#/properties/network/properties/outbound/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -2853,8 +2876,12 @@ vErrors.push(err89);
 }
 errors++;
 }
-if(func1(data40) < 1){
-const err90 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+if(data36.allow !== undefined){
+let data40 = data36.allow;
+if(Array.isArray(data40)){
+if(data40.length > 256){
+const err90 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/maxItems",keyword:"maxItems",params:{limit: 256},message:"must NOT have more than 256 items"};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -2863,9 +2890,12 @@ vErrors.push(err90);
 }
 errors++;
 }
-}
-else {
-const err91 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len3 = data40.length;
+for(let i3=0; i3<len3; i3++){
+let data41 = data40[i3];
+if(typeof data41 === "string"){
+if(func1(data41) > 300){
+const err91 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/maxLength",keyword:"maxLength",params:{limit: 300},message:"must NOT have more than 300 characters"};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -2874,10 +2904,8 @@ vErrors.push(err91);
 }
 errors++;
 }
-}
-}
-else {
-const err92 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(func1(data41) < 1){
+const err92 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -2887,11 +2915,8 @@ vErrors.push(err92);
 errors++;
 }
 }
-if(data35.ports !== undefined){
-let data41 = data35.ports;
-if(Array.isArray(data41)){
-if(data41.length > 64){
-const err93 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+else {
+const err93 = {instancePath:instancePath+"/network/allow/" + i3,schemaPath:"#/properties/network/properties/allow/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -2900,12 +2925,10 @@ vErrors.push(err93);
 }
 errors++;
 }
-const len4 = data41.length;
-for(let i4=0; i4<len4; i4++){
-let data42 = data41[i4];
-if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
-if(data42.guest === undefined){
-const err94 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
+}
+}
+else {
+const err94 = {instancePath:instancePath+"/network/allow",schemaPath:"#/properties/network/properties/allow/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -2914,9 +2937,12 @@ vErrors.push(err94);
 }
 errors++;
 }
-for(const key8 in data42){
-if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
-const err95 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
+}
+if(data36.ports !== undefined){
+let data42 = data36.ports;
+if(Array.isArray(data42)){
+if(data42.length > 64){
+const err95 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -2925,11 +2951,12 @@ vErrors.push(err95);
 }
 errors++;
 }
-}
-if(data42.guest !== undefined){
-let data43 = data42.guest;
-if(!(((typeof data43 == "number") && (!(data43 % 1) && !isNaN(data43))) && (isFinite(data43)))){
-const err96 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const len4 = data42.length;
+for(let i4=0; i4<len4; i4++){
+let data43 = data42[i4];
+if(data43 && typeof data43 == "object" && !Array.isArray(data43)){
+if(data43.guest === undefined){
+const err96 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/required",keyword:"required",params:{missingProperty: "guest"},message:"must have required property '"+"guest"+"'"};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -2938,9 +2965,9 @@ vErrors.push(err96);
 }
 errors++;
 }
-if((typeof data43 == "number") && (isFinite(data43))){
-if(data43 > 65535 || isNaN(data43)){
-const err97 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+for(const key8 in data43){
+if(!((((key8 === "guest") || (key8 === "host")) || (key8 === "address")) || (key8 === "protocol"))){
+const err97 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -2949,8 +2976,11 @@ vErrors.push(err97);
 }
 errors++;
 }
-if(data43 < 1 || isNaN(data43)){
-const err98 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+}
+if(data43.guest !== undefined){
+let data44 = data43.guest;
+if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
+const err98 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -2959,12 +2989,9 @@ vErrors.push(err98);
 }
 errors++;
 }
-}
-}
-if(data42.host !== undefined){
-let data44 = data42.host;
-if(!(((typeof data44 == "number") && (!(data44 % 1) && !isNaN(data44))) && (isFinite(data44)))){
-const err99 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if((typeof data44 == "number") && (isFinite(data44))){
+if(data44 > 65535 || isNaN(data44)){
+const err99 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -2973,9 +3000,8 @@ vErrors.push(err99);
 }
 errors++;
 }
-if((typeof data44 == "number") && (isFinite(data44))){
-if(data44 > 65535 || isNaN(data44)){
-const err100 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(data44 < 1 || isNaN(data44)){
+const err100 = {instancePath:instancePath+"/network/ports/" + i4+"/guest",schemaPath:"#/properties/network/properties/ports/items/properties/guest/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -2984,8 +3010,12 @@ vErrors.push(err100);
 }
 errors++;
 }
-if(data44 < 0 || isNaN(data44)){
-const err101 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+}
+if(data43.host !== undefined){
+let data45 = data43.host;
+if(!(((typeof data45 == "number") && (!(data45 % 1) && !isNaN(data45))) && (isFinite(data45)))){
+const err101 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err101];
 }
@@ -2994,13 +3024,9 @@ vErrors.push(err101);
 }
 errors++;
 }
-}
-}
-if(data42.address !== undefined){
-let data45 = data42.address;
-if(typeof data45 === "string"){
-if(func1(data45) > 45){
-const err102 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if((typeof data45 == "number") && (isFinite(data45))){
+if(data45 > 65535 || isNaN(data45)){
+const err102 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err102];
 }
@@ -3009,8 +3035,8 @@ vErrors.push(err102);
 }
 errors++;
 }
-if(!pattern18.test(data45)){
-const err103 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
+if(data45 < 0 || isNaN(data45)){
+const err103 = {instancePath:instancePath+"/network/ports/" + i4+"/host",schemaPath:"#/properties/network/properties/ports/items/properties/host/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err103];
 }
@@ -3020,8 +3046,12 @@ vErrors.push(err103);
 errors++;
 }
 }
-else {
-const err104 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+if(data43.address !== undefined){
+let data46 = data43.address;
+if(typeof data46 === "string"){
+if(func1(data46) > 45){
+const err104 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
 if(vErrors === null){
 vErrors = [err104];
 }
@@ -3030,11 +3060,8 @@ vErrors.push(err104);
 }
 errors++;
 }
-}
-if(data42.protocol !== undefined){
-let data46 = data42.protocol;
-if(!((data46 === "tcp") || (data46 === "udp"))){
-const err105 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(!pattern19.test(data46)){
+const err105 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err105];
 }
@@ -3044,9 +3071,8 @@ vErrors.push(err105);
 errors++;
 }
 }
-}
 else {
-const err106 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err106 = {instancePath:instancePath+"/network/ports/" + i4+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err106];
 }
@@ -3056,9 +3082,10 @@ vErrors.push(err106);
 errors++;
 }
 }
-}
-else {
-const err107 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data43.protocol !== undefined){
+let data47 = data43.protocol;
+if(!((data47 === "tcp") || (data47 === "udp"))){
+const err107 = {instancePath:instancePath+"/network/ports/" + i4+"/protocol",schemaPath:"#/properties/network/properties/ports/items/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema32.properties.network.properties.ports.items.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err107];
 }
@@ -3068,9 +3095,9 @@ vErrors.push(err107);
 errors++;
 }
 }
-if(data35.offered !== undefined){
-if(typeof data35.offered !== "boolean"){
-const err108 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+}
+else {
+const err108 = {instancePath:instancePath+"/network/ports/" + i4,schemaPath:"#/properties/network/properties/ports/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err108];
 }
@@ -3082,7 +3109,7 @@ errors++;
 }
 }
 else {
-const err109 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err109 = {instancePath:instancePath+"/network/ports",schemaPath:"#/properties/network/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err109];
 }
@@ -3092,9 +3119,9 @@ vErrors.push(err109);
 errors++;
 }
 }
-if(data.agent !== undefined){
-if(typeof data.agent !== "boolean"){
-const err110 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data36.offered !== undefined){
+if(typeof data36.offered !== "boolean"){
+const err110 = {instancePath:instancePath+"/network/offered",schemaPath:"#/properties/network/properties/offered/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err110];
 }
@@ -3104,11 +3131,9 @@ vErrors.push(err110);
 errors++;
 }
 }
-if(data.exec !== undefined){
-let data49 = data.exec;
-if(data49 && typeof data49 == "object" && !Array.isArray(data49)){
-if(data49.command === undefined){
-const err111 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
+}
+else {
+const err111 = {instancePath:instancePath+"/network",schemaPath:"#/properties/network/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err111];
 }
@@ -3117,9 +3142,10 @@ vErrors.push(err111);
 }
 errors++;
 }
-for(const key9 in data49){
-if(!((((key9 === "command") || (key9 === "environment")) || (key9 === "user")) || (key9 === "directory"))){
-const err112 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
+}
+if(data.agent !== undefined){
+if(typeof data.agent !== "boolean"){
+const err112 = {instancePath:instancePath+"/agent",schemaPath:"#/properties/agent/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err112];
 }
@@ -3129,11 +3155,11 @@ vErrors.push(err112);
 errors++;
 }
 }
-if(data49.command !== undefined){
-let data50 = data49.command;
-if(Array.isArray(data50)){
-if(data50.length > 1024){
-const err113 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+if(data.exec !== undefined){
+let data50 = data.exec;
+if(data50 && typeof data50 == "object" && !Array.isArray(data50)){
+if(data50.command === undefined){
+const err113 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/required",keyword:"required",params:{missingProperty: "command"},message:"must have required property '"+"command"+"'"};
 if(vErrors === null){
 vErrors = [err113];
 }
@@ -3142,8 +3168,9 @@ vErrors.push(err113);
 }
 errors++;
 }
-if(data50.length < 1){
-const err114 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+for(const key9 in data50){
+if(!((((key9 === "command") || (key9 === "environment")) || (key9 === "user")) || (key9 === "directory"))){
+const err114 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key9},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err114];
 }
@@ -3152,12 +3179,12 @@ vErrors.push(err114);
 }
 errors++;
 }
-const len5 = data50.length;
-for(let i5=0; i5<len5; i5++){
-let data51 = data50[i5];
-if(typeof data51 === "string"){
-if(func1(data51) > 60000){
-const err115 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+}
+if(data50.command !== undefined){
+let data51 = data50.command;
+if(Array.isArray(data51)){
+if(data51.length > 1024){
+const err115 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err115];
 }
@@ -3166,8 +3193,8 @@ vErrors.push(err115);
 }
 errors++;
 }
-if(!pattern19.test(data51)){
-const err116 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+if(data51.length < 1){
+const err116 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err116];
 }
@@ -3176,9 +3203,12 @@ vErrors.push(err116);
 }
 errors++;
 }
-}
-else {
-const err117 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len5 = data51.length;
+for(let i5=0; i5<len5; i5++){
+let data52 = data51[i5];
+if(typeof data52 === "string"){
+if(func1(data52) > 60000){
+const err117 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err117];
 }
@@ -3187,10 +3217,8 @@ vErrors.push(err117);
 }
 errors++;
 }
-}
-}
-else {
-const err118 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern20.test(data52)){
+const err118 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err118];
 }
@@ -3200,11 +3228,8 @@ vErrors.push(err118);
 errors++;
 }
 }
-if(data49.environment !== undefined){
-let data52 = data49.environment;
-if(Array.isArray(data52)){
-if(data52.length > 1024){
-const err119 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
+else {
+const err119 = {instancePath:instancePath+"/exec/command/" + i5,schemaPath:"#/properties/exec/properties/command/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err119];
 }
@@ -3213,12 +3238,10 @@ vErrors.push(err119);
 }
 errors++;
 }
-const len6 = data52.length;
-for(let i6=0; i6<len6; i6++){
-let data53 = data52[i6];
-if(typeof data53 === "string"){
-if(func1(data53) > 60000){
-const err120 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
+}
+}
+else {
+const err120 = {instancePath:instancePath+"/exec/command",schemaPath:"#/properties/exec/properties/command/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err120];
 }
@@ -3227,8 +3250,12 @@ vErrors.push(err120);
 }
 errors++;
 }
-if(!pattern20.test(data53)){
-const err121 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
+}
+if(data50.environment !== undefined){
+let data53 = data50.environment;
+if(Array.isArray(data53)){
+if(data53.length > 1024){
+const err121 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/maxItems",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"};
 if(vErrors === null){
 vErrors = [err121];
 }
@@ -3237,9 +3264,12 @@ vErrors.push(err121);
 }
 errors++;
 }
-}
-else {
-const err122 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len6 = data53.length;
+for(let i6=0; i6<len6; i6++){
+let data54 = data53[i6];
+if(typeof data54 === "string"){
+if(func1(data54) > 60000){
+const err122 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/maxLength",keyword:"maxLength",params:{limit: 60000},message:"must NOT have more than 60000 characters"};
 if(vErrors === null){
 vErrors = [err122];
 }
@@ -3248,10 +3278,8 @@ vErrors.push(err122);
 }
 errors++;
 }
-}
-}
-else {
-const err123 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!pattern21.test(data54)){
+const err123 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err123];
 }
@@ -3261,11 +3289,8 @@ vErrors.push(err123);
 errors++;
 }
 }
-if(data49.user !== undefined){
-let data54 = data49.user;
-if(typeof data54 === "string"){
-if(func1(data54) > 255){
-const err124 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+else {
+const err124 = {instancePath:instancePath+"/exec/environment/" + i6,schemaPath:"#/properties/exec/properties/environment/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err124];
 }
@@ -3274,8 +3299,10 @@ vErrors.push(err124);
 }
 errors++;
 }
-if(func1(data54) < 1){
-const err125 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+}
+else {
+const err125 = {instancePath:instancePath+"/exec/environment",schemaPath:"#/properties/exec/properties/environment/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err125];
 }
@@ -3284,8 +3311,12 @@ vErrors.push(err125);
 }
 errors++;
 }
-if(!pattern19.test(data54)){
-const err126 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+if(data50.user !== undefined){
+let data55 = data50.user;
+if(typeof data55 === "string"){
+if(func1(data55) > 255){
+const err126 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err126];
 }
@@ -3294,9 +3325,8 @@ vErrors.push(err126);
 }
 errors++;
 }
-}
-else {
-const err127 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data55) < 1){
+const err127 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err127];
 }
@@ -3305,12 +3335,8 @@ vErrors.push(err127);
 }
 errors++;
 }
-}
-if(data49.directory !== undefined){
-let data55 = data49.directory;
-if(typeof data55 === "string"){
-if(func1(data55) > 4096){
-const err128 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
+if(!pattern20.test(data55)){
+const err128 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err128];
 }
@@ -3319,8 +3345,9 @@ vErrors.push(err128);
 }
 errors++;
 }
-if(func1(data55) < 1){
-const err129 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+}
+else {
+const err129 = {instancePath:instancePath+"/exec/user",schemaPath:"#/properties/exec/properties/user/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err129];
 }
@@ -3329,8 +3356,12 @@ vErrors.push(err129);
 }
 errors++;
 }
-if(!pattern19.test(data55)){
-const err130 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
+}
+if(data50.directory !== undefined){
+let data56 = data50.directory;
+if(typeof data56 === "string"){
+if(func1(data56) > 4096){
+const err130 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/maxLength",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"};
 if(vErrors === null){
 vErrors = [err130];
 }
@@ -3339,9 +3370,8 @@ vErrors.push(err130);
 }
 errors++;
 }
-}
-else {
-const err131 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(func1(data56) < 1){
+const err131 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err131];
 }
@@ -3350,10 +3380,8 @@ vErrors.push(err131);
 }
 errors++;
 }
-}
-}
-else {
-const err132 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern20.test(data56)){
+const err132 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err132];
 }
@@ -3363,14 +3391,37 @@ vErrors.push(err132);
 errors++;
 }
 }
-}
 else {
-const err133 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err133 = {instancePath:instancePath+"/exec/directory",schemaPath:"#/properties/exec/properties/directory/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err133];
 }
 else {
 vErrors.push(err133);
+}
+errors++;
+}
+}
+}
+else {
+const err134 = {instancePath:instancePath+"/exec",schemaPath:"#/properties/exec/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err134];
+}
+else {
+vErrors.push(err134);
+}
+errors++;
+}
+}
+}
+else {
+const err135 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err135];
+}
+else {
+vErrors.push(err135);
 }
 errors++;
 }
@@ -3452,7 +3503,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern19.test(data1)){
+if(!pattern20.test(data1)){
 const err5 = {instancePath:instancePath+"/command/" + i0,schemaPath:"#/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -3513,7 +3564,7 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!pattern20.test(data3)){
+if(!pattern21.test(data3)){
 const err10 = {instancePath:instancePath+"/environment/" + i1,schemaPath:"#/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -3570,7 +3621,7 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!pattern19.test(data4)){
+if(!pattern20.test(data4)){
 const err15 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -3615,7 +3666,7 @@ vErrors.push(err18);
 }
 errors++;
 }
-if(!pattern19.test(data5)){
+if(!pattern20.test(data5)){
 const err19 = {instancePath:instancePath+"/directory",schemaPath:"#/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err19];
@@ -3793,7 +3844,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(!pattern11.test(data0)){
+if(!pattern12.test(data0)){
 const err2 = {instancePath:instancePath+"/hostname",schemaPath:"#/properties/hostname/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"},message:"must match pattern \""+"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -3852,7 +3903,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-if(!pattern12.test(data2)){
+if(!pattern13.test(data2)){
 const err7 = {instancePath:instancePath+"/sshKeys/" + i0,schemaPath:"#/properties/sshKeys/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f]+$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f]+$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -4031,7 +4082,7 @@ errors++;
 if(data.user !== undefined){
 let data0 = data.user;
 if(typeof data0 === "string"){
-if(!pattern13.test(data0)){
+if(!pattern14.test(data0)){
 const err1 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[a-z_][a-z0-9_-]{0,31}$"},message:"must match pattern \""+"^[a-z_][a-z0-9_-]{0,31}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -4108,7 +4159,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern14.test(data0)){
+if(!pattern15.test(data0)){
 const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -4217,7 +4268,7 @@ vErrors.push(err3);
 }
 errors++;
 }
-if(!pattern15.test(data0)){
+if(!pattern16.test(data0)){
 const err4 = {instancePath:instancePath+"/source",schemaPath:"#/properties/source/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000-\\u001f\\u007f]*$"},message:"must match pattern \""+"^/[^\\u0000-\\u001f\\u007f]*$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -4252,7 +4303,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-if(!pattern16.test(data1)){
+if(!pattern17.test(data1)){
 const err7 = {instancePath:instancePath+"/target",schemaPath:"#/properties/target/pattern",keyword:"pattern",params:{pattern: "^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"},message:"must match pattern \""+"^(/(?!\\.{1,2}(/|$))[^/\\u0000-\\u001f\\u007f]+)+/?$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -4316,7 +4367,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern14.test(data)){
+if(!pattern15.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -4391,7 +4442,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern14.test(data0)){
+if(!pattern15.test(data0)){
 const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err3];
@@ -4477,8 +4528,8 @@ validate29.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const Volume = validate30;
 const schema41 = {"type":"object","required":["name","size","used","created","instances"],"properties":{"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"size":{"type":"integer","minimum":0},"used":{"type":"integer","minimum":0},"created":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},"instances":{"type":"array","items":{"type":"object","required":["instance_id","read_only","in_use"],"properties":{"instance_id":{"type":"string","pattern":"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},"read_only":{"type":"boolean"},"in_use":{"type":"boolean"}}}}}};
-const pattern56 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
-const pattern57 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
+const pattern58 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$", "u");
+const pattern59 = new RegExp("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", "u");
 
 function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4544,7 +4595,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern14.test(data0)){
+if(!pattern15.test(data0)){
 const err5 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -4619,7 +4670,7 @@ errors++;
 if(data.created !== undefined){
 let data3 = data.created;
 if(typeof data3 === "string"){
-if(!pattern56.test(data3)){
+if(!pattern58.test(data3)){
 const err11 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err11];
@@ -4681,7 +4732,7 @@ errors++;
 if(data5.instance_id !== undefined){
 let data6 = data5.instance_id;
 if(typeof data6 === "string"){
-if(!pattern57.test(data6)){
+if(!pattern59.test(data6)){
 const err16 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -4851,7 +4902,7 @@ errors++;
 if(data1.name !== undefined){
 let data2 = data1.name;
 if(typeof data2 === "string"){
-if(!pattern14.test(data2)){
+if(!pattern15.test(data2)){
 const err6 = {instancePath:instancePath+"/volumes/" + i0+"/name",schemaPath:"#/properties/volumes/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err6];
@@ -4926,7 +4977,7 @@ errors++;
 if(data1.created !== undefined){
 let data5 = data1.created;
 if(typeof data5 === "string"){
-if(!pattern56.test(data5)){
+if(!pattern58.test(data5)){
 const err12 = {instancePath:instancePath+"/volumes/" + i0+"/created",schemaPath:"#/properties/volumes/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
@@ -4988,7 +5039,7 @@ errors++;
 if(data7.instance_id !== undefined){
 let data8 = data7.instance_id;
 if(typeof data8 === "string"){
-if(!pattern57.test(data8)){
+if(!pattern59.test(data8)){
 const err17 = {instancePath:instancePath+"/volumes/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/volumes/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -5112,7 +5163,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern17.test(data)){
+if(!pattern18.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -5140,7 +5191,7 @@ validate32.evaluated = {"dynamicProps":false,"dynamicItems":false};
 
 export const NetworkRequest = validate33;
 const schema44 = {"type":"object","additionalProperties":false,"required":["name"],"properties":{"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"subnet":{"type":"string","pattern":"^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},"internal":{"type":"boolean"}}};
-const pattern63 = new RegExp("^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
+const pattern65 = new RegExp("^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$", "u");
 
 function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -5178,7 +5229,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern17.test(data0)){
+if(!pattern18.test(data0)){
 const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -5203,7 +5254,7 @@ errors++;
 if(data.subnet !== undefined){
 let data1 = data.subnet;
 if(typeof data1 === "string"){
-if(!pattern63.test(data1)){
+if(!pattern65.test(data1)){
 const err4 = {instancePath:instancePath+"/subnet",schemaPath:"#/properties/subnet/pattern",keyword:"pattern",params:{pattern: "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$"},message:"must match pattern \""+"^[0-9]{1,3}(\\.[0-9]{1,3}){3}/(1[6-9]|2[0-8])$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -5350,7 +5401,7 @@ errors++;
 if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
-if(!pattern17.test(data0)){
+if(!pattern18.test(data0)){
 const err8 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -5423,7 +5474,7 @@ errors++;
 if(data.created !== undefined){
 let data5 = data.created;
 if(typeof data5 === "string"){
-if(!pattern56.test(data5)){
+if(!pattern58.test(data5)){
 const err14 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err14];
@@ -5497,7 +5548,7 @@ errors++;
 if(data8.instance_id !== undefined){
 let data9 = data8.instance_id;
 if(typeof data9 === "string"){
-if(!pattern57.test(data9)){
+if(!pattern59.test(data9)){
 const err20 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -5697,7 +5748,7 @@ errors++;
 if(data1.name !== undefined){
 let data2 = data1.name;
 if(typeof data2 === "string"){
-if(!pattern17.test(data2)){
+if(!pattern18.test(data2)){
 const err9 = {instancePath:instancePath+"/networks/" + i0+"/name",schemaPath:"#/properties/networks/items/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -5770,7 +5821,7 @@ errors++;
 if(data1.created !== undefined){
 let data7 = data1.created;
 if(typeof data7 === "string"){
-if(!pattern56.test(data7)){
+if(!pattern58.test(data7)){
 const err15 = {instancePath:instancePath+"/networks/" + i0+"/created",schemaPath:"#/properties/networks/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -5844,7 +5895,7 @@ errors++;
 if(data10.instance_id !== undefined){
 let data11 = data10.instance_id;
 if(typeof data11 === "string"){
-if(!pattern57.test(data11)){
+if(!pattern59.test(data11)){
 const err21 = {instancePath:instancePath+"/networks/" + i0+"/instances/" + i1+"/instance_id",schemaPath:"#/properties/networks/items/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err21];
@@ -5996,7 +6047,7 @@ errors++;
 if(data.name !== undefined){
 let data1 = data.name;
 if(typeof data1 === "string"){
-if(!pattern17.test(data1)){
+if(!pattern18.test(data1)){
 const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -6213,7 +6264,7 @@ vErrors.push(err19);
 }
 errors++;
 }
-if(!pattern18.test(data9)){
+if(!pattern19.test(data9)){
 const err20 = {instancePath:instancePath+"/ports/" + i1+"/address",schemaPath:"#/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -6419,7 +6470,7 @@ vErrors.push(err8);
 }
 errors++;
 }
-if(!pattern18.test(data2)){
+if(!pattern19.test(data2)){
 const err9 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -6507,7 +6558,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern57.test(data0)){
+if(!pattern59.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -6605,7 +6656,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern57.test(data0)){
+if(!pattern59.test(data0)){
 const err2 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -6739,7 +6790,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern19.test(data1)){
+if(!pattern20.test(data1)){
 const err5 = {instancePath:instancePath+"/command/" + i0,schemaPath:"#/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -6800,7 +6851,7 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!pattern20.test(data3)){
+if(!pattern21.test(data3)){
 const err10 = {instancePath:instancePath+"/environment/" + i1,schemaPath:"#/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -6857,7 +6908,7 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!pattern19.test(data4)){
+if(!pattern20.test(data4)){
 const err15 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -6902,7 +6953,7 @@ vErrors.push(err18);
 }
 errors++;
 }
-if(!pattern19.test(data5)){
+if(!pattern20.test(data5)){
 const err19 = {instancePath:instancePath+"/directory",schemaPath:"#/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err19];
@@ -7851,7 +7902,7 @@ errors++;
 if(data.since !== undefined){
 let data1 = data.since;
 if(typeof data1 === "string"){
-if(!pattern56.test(data1)){
+if(!pattern58.test(data1)){
 const err2 = {instancePath:instancePath+"/since",schemaPath:"#/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -7876,7 +7927,7 @@ errors++;
 if(data.renewed !== undefined){
 let data2 = data.renewed;
 if(typeof data2 === "string"){
-if(!pattern56.test(data2)){
+if(!pattern58.test(data2)){
 const err4 = {instancePath:instancePath+"/renewed",schemaPath:"#/properties/renewed/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -8013,7 +8064,7 @@ validate46.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const CommitAnswer = validate47;
 const schema58 = {"type":"object","required":["reference","digest","size"],"properties":{"reference":{"type":"string"},"digest":{"type":"string","pattern":"^sha256:[0-9a-f]{64}$"},"size":{"type":"integer","minimum":0}}};
-const pattern82 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
+const pattern84 = new RegExp("^sha256:[0-9a-f]{64}$", "u");
 
 function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -8071,7 +8122,7 @@ errors++;
 if(data.digest !== undefined){
 let data1 = data.digest;
 if(typeof data1 === "string"){
-if(!pattern82.test(data1)){
+if(!pattern84.test(data1)){
 const err4 = {instancePath:instancePath+"/digest",schemaPath:"#/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -8213,7 +8264,7 @@ validate48.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const ForkRequest = validate49;
 const schema60 = {"type":"object","additionalProperties":false,"properties":{"count":{"type":"integer","minimum":1,"maximum":100},"name":{"type":"string","pattern":"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$"}}};
-const pattern84 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$", "u");
+const pattern86 = new RegExp("^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$", "u");
 
 function validate49(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -8276,7 +8327,7 @@ errors++;
 if(data.name !== undefined){
 let data1 = data.name;
 if(typeof data1 === "string"){
-if(!pattern84.test(data1)){
+if(!pattern86.test(data1)){
 const err4 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$"},message:"must match pattern \""+"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,59}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -8388,7 +8439,7 @@ errors++;
 if(data1.instance_id !== undefined){
 let data2 = data1.instance_id;
 if(typeof data2 === "string"){
-if(!pattern57.test(data2)){
+if(!pattern59.test(data2)){
 const err5 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -8876,7 +8927,7 @@ validate54.evaluated = {"props":{"status":true},"dynamicProps":false,"dynamicIte
 
 export const SnapshotRequest = validate55;
 const schema66 = {"type":"object","additionalProperties":false,"required":["instance_id","tag"],"properties":{"instance_id":{"type":"string"},"tag":{"type":"string","pattern":"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},"stop":{"type":"boolean","default":false},"compression":{"enum":["zstd","lz4"],"default":"zstd"},"scrub_check":{"enum":["refuse","report"]},"multi_resume":{"enum":["allow","deny"],"default":"allow"},"preload_hint":{"type":"boolean","default":false},"mlock_required":{"type":"boolean","default":false},"exec_before":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"freeze":{"type":"boolean","default":false}}};
-const pattern86 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
+const pattern88 = new RegExp("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", "u");
 
 function validate55(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -8936,7 +8987,7 @@ errors++;
 if(data.tag !== undefined){
 let data1 = data.tag;
 if(typeof data1 === "string"){
-if(!pattern86.test(data1)){
+if(!pattern88.test(data1)){
 const err4 = {instancePath:instancePath+"/tag",schemaPath:"#/properties/tag/pattern",keyword:"pattern",params:{pattern: "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"},message:"must match pattern \""+"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -9070,7 +9121,7 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!pattern19.test(data9)){
+if(!pattern20.test(data9)){
 const err15 = {instancePath:instancePath+"/exec_before/" + i0,schemaPath:"#/properties/exec_before/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -9159,7 +9210,7 @@ errors++;
 if(data.snapshot_ref !== undefined){
 let data0 = data.snapshot_ref;
 if(typeof data0 === "string"){
-if(!pattern82.test(data0)){
+if(!pattern84.test(data0)){
 const err1 = {instancePath:instancePath+"/snapshot_ref",schemaPath:"#/properties/snapshot_ref/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err1];
@@ -9487,8 +9538,8 @@ validate56.evaluated = {"props":{"snapshot_ref":true,"timings_ms":true,"scrub":t
 
 export const SandboxRequest = validate57;
 const schema68 = {"type":"object","additionalProperties":false,"required":["manifest","command"],"properties":{"manifest":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000-\\u001f\\u007f]*$"},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^\\u0000]*$"}},"environment":{"type":"array","maxItems":1024,"items":{"type":"string","maxLength":60000,"pattern":"^[^=\\u0000]+=[^\\u0000]*$"}},"user":{"type":"string","minLength":1,"maxLength":255,"pattern":"^[^\\u0000]*$"},"directory":{"type":"string","minLength":1,"maxLength":4096,"pattern":"^[^\\u0000]*$"},"input":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"files":{"type":"array","maxItems":1024,"items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"outputs":{"type":"array","maxItems":64,"uniqueItems":true,"items":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"}},"timeout_ms":{"type":"integer","minimum":1,"maximum":2147483647},"wait_ms":{"type":"integer","minimum":0,"maximum":600000},"output_limit":{"type":"integer","minimum":0,"maximum":67108864},"memory":{"type":"integer","minimum":1048576,"maximum":17592186044416,"multipleOf":1048576},"network":{"type":"object","additionalProperties":false,"properties":{"mode":{"enum":["user","none"]},"name":{"type":"string","pattern":"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},"outbound":{"type":"boolean"},"allow":{"type":"array","maxItems":256,"items":{"type":"string","minLength":1,"maxLength":300}},"ports":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["guest"],"properties":{"guest":{"type":"integer","minimum":1,"maximum":65535},"host":{"type":"integer","minimum":0,"maximum":65535},"address":{"type":"string","maxLength":45,"pattern":"^[0-9a-fA-F.:]+$"},"protocol":{"enum":["tcp","udp"]}}}},"offered":{"type":"boolean"}}}}};
-const pattern94 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
-const pattern95 = new RegExp("^/[^\\u0000]*$", "u");
+const pattern96 = new RegExp("^[A-Za-z0-9+/]*={0,2}$", "u");
+const pattern97 = new RegExp("^/[^\\u0000]*$", "u");
 
 function validate57(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -9615,7 +9666,7 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!pattern19.test(data2)){
+if(!pattern20.test(data2)){
 const err10 = {instancePath:instancePath+"/command/" + i0,schemaPath:"#/properties/command/items/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -9676,7 +9727,7 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!pattern20.test(data4)){
+if(!pattern21.test(data4)){
 const err15 = {instancePath:instancePath+"/environment/" + i1,schemaPath:"#/properties/environment/items/pattern",keyword:"pattern",params:{pattern: "^[^=\\u0000]+=[^\\u0000]*$"},message:"must match pattern \""+"^[^=\\u0000]+=[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -9733,7 +9784,7 @@ vErrors.push(err19);
 }
 errors++;
 }
-if(!pattern19.test(data5)){
+if(!pattern20.test(data5)){
 const err20 = {instancePath:instancePath+"/user",schemaPath:"#/properties/user/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -9778,7 +9829,7 @@ vErrors.push(err23);
 }
 errors++;
 }
-if(!pattern19.test(data6)){
+if(!pattern20.test(data6)){
 const err24 = {instancePath:instancePath+"/directory",schemaPath:"#/properties/directory/pattern",keyword:"pattern",params:{pattern: "^[^\\u0000]*$"},message:"must match pattern \""+"^[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err24];
@@ -9803,7 +9854,7 @@ errors++;
 if(data.input !== undefined){
 let data7 = data.input;
 if(typeof data7 === "string"){
-if(!pattern94.test(data7)){
+if(!pattern96.test(data7)){
 const err26 = {instancePath:instancePath+"/input",schemaPath:"#/properties/input/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err26];
@@ -9897,7 +9948,7 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!pattern95.test(data10)){
+if(!pattern97.test(data10)){
 const err34 = {instancePath:instancePath+"/files/" + i2+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err34];
@@ -9922,7 +9973,7 @@ errors++;
 if(data9.content !== undefined){
 let data11 = data9.content;
 if(typeof data11 === "string"){
-if(!pattern94.test(data11)){
+if(!pattern96.test(data11)){
 const err36 = {instancePath:instancePath+"/files/" + i2+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err36];
@@ -10040,7 +10091,7 @@ vErrors.push(err45);
 }
 errors++;
 }
-if(!pattern95.test(data14)){
+if(!pattern97.test(data14)){
 const err46 = {instancePath:instancePath+"/outputs/" + i3,schemaPath:"#/properties/outputs/items/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err46];
@@ -10280,7 +10331,7 @@ errors++;
 if(data19.name !== undefined){
 let data21 = data19.name;
 if(typeof data21 === "string"){
-if(!pattern17.test(data21)){
+if(!pattern18.test(data21)){
 const err65 = {instancePath:instancePath+"/network/name",schemaPath:"#/properties/network/properties/name/pattern",keyword:"pattern",params:{pattern: "^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"},message:"must match pattern \""+"^(?!(user|none)$)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err65];
@@ -10497,7 +10548,7 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(!pattern18.test(data29)){
+if(!pattern19.test(data29)){
 const err83 = {instancePath:instancePath+"/network/ports/" + i6+"/address",schemaPath:"#/properties/network/properties/ports/items/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-fA-F.:]+$"},message:"must match pattern \""+"^[0-9a-fA-F.:]+$"+"\""};
 if(vErrors === null){
 vErrors = [err83];
@@ -10630,7 +10681,7 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(!pattern95.test(data)){
+if(!pattern97.test(data)){
 const err2 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -10670,7 +10721,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern94.test(data)){
+if(!pattern96.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -10765,7 +10816,7 @@ vErrors.push(err4);
 }
 errors++;
 }
-if(!pattern95.test(data0)){
+if(!pattern97.test(data0)){
 const err5 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -10790,7 +10841,7 @@ errors++;
 if(data.content !== undefined){
 let data1 = data.content;
 if(typeof data1 === "string"){
-if(!pattern94.test(data1)){
+if(!pattern96.test(data1)){
 const err7 = {instancePath:instancePath+"/content",schemaPath:"#/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -10865,7 +10916,7 @@ validate60.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 export const SandboxEnd = validate61;
 const schema72 = {"type":"object","required":["exit_code","files","failed","started_from","timings_ms"],"properties":{"exit_code":{"type":"integer","minimum":0,"maximum":255},"signal":{"type":"integer","minimum":0,"maximum":127},"timed_out":{"const":true},"truncated":{"const":true},"files":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["path","content"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"content":{"type":"string","pattern":"^[A-Za-z0-9+/]*={0,2}$"},"mode":{"type":"integer","minimum":0,"maximum":511}}}},"failed":{"type":"array","items":{"type":"object","required":["path","error"],"properties":{"path":{"type":"string","minLength":2,"maxLength":4095,"pattern":"^/[^\\u0000]*$"},"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string","pattern":"^OVM_[A-Z0-9_]+$"},"message":{"type":"string"},"detail":{}}}}}},"started_from":{"enum":["slot","snapshot","image"]},"timings_ms":{"type":"object","required":["start","agent","files_in","command","files_out","end","total"],"properties":{"start":{"type":"number","minimum":0},"agent":{"type":"number","minimum":0},"files_in":{"type":"number","minimum":0},"command":{"type":"number","minimum":0},"files_out":{"type":"number","minimum":0},"end":{"type":"number","minimum":0},"total":{"type":"number","minimum":0}}}}};
-const pattern107 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
+const pattern109 = new RegExp("^OVM_[A-Z0-9_]+$", "u");
 
 function validate61(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -11084,7 +11135,7 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(!pattern95.test(data6)){
+if(!pattern97.test(data6)){
 const err18 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err18];
@@ -11109,7 +11160,7 @@ errors++;
 if(data5.content !== undefined){
 let data7 = data5.content;
 if(typeof data7 === "string"){
-if(!pattern94.test(data7)){
+if(!pattern96.test(data7)){
 const err20 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -11240,7 +11291,7 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(!pattern95.test(data11)){
+if(!pattern97.test(data11)){
 const err31 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
@@ -11288,7 +11339,7 @@ errors++;
 if(data12.code !== undefined){
 let data13 = data12.code;
 if(typeof data13 === "string"){
-if(!pattern107.test(data13)){
+if(!pattern109.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/error/code",schemaPath:"#/properties/failed/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -11911,7 +11962,7 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(!pattern95.test(data8)){
+if(!pattern97.test(data8)){
 const err22 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
@@ -11936,7 +11987,7 @@ errors++;
 if(data7.content !== undefined){
 let data9 = data7.content;
 if(typeof data9 === "string"){
-if(!pattern94.test(data9)){
+if(!pattern96.test(data9)){
 const err24 = {instancePath:instancePath+"/files/" + i0+"/content",schemaPath:"#/properties/files/items/properties/content/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9+/]*={0,2}$"},message:"must match pattern \""+"^[A-Za-z0-9+/]*={0,2}$"+"\""};
 if(vErrors === null){
 vErrors = [err24];
@@ -12067,7 +12118,7 @@ vErrors.push(err34);
 }
 errors++;
 }
-if(!pattern95.test(data13)){
+if(!pattern97.test(data13)){
 const err35 = {instancePath:instancePath+"/failed/" + i1+"/path",schemaPath:"#/properties/failed/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err35];
@@ -12115,7 +12166,7 @@ errors++;
 if(data14.code !== undefined){
 let data15 = data14.code;
 if(typeof data15 === "string"){
-if(!pattern107.test(data15)){
+if(!pattern109.test(data15)){
 const err39 = {instancePath:instancePath+"/failed/" + i1+"/error/code",schemaPath:"#/properties/failed/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err39];
@@ -12531,7 +12582,7 @@ vErrors.push(err3);
 }
 errors++;
 }
-if(!pattern95.test(data0)){
+if(!pattern97.test(data0)){
 const err4 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/pattern",keyword:"pattern",params:{pattern: "^/[^\\u0000]*$"},message:"must match pattern \""+"^/[^\\u0000]*$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -12579,7 +12630,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern107.test(data2)){
+if(!pattern109.test(data2)){
 const err8 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -13095,7 +13146,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data0 = data.snapshot;
 if(typeof data0 === "string"){
-if(!pattern82.test(data0)){
+if(!pattern84.test(data0)){
 const err2 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -13265,7 +13316,7 @@ errors++;
 if(data0.digest !== undefined){
 let data2 = data0.digest;
 if(typeof data2 === "string"){
-if(!pattern82.test(data2)){
+if(!pattern84.test(data2)){
 const err6 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err6];
@@ -13302,7 +13353,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data3 = data.snapshot;
 if(typeof data3 === "string"){
-if(!pattern82.test(data3)){
+if(!pattern84.test(data3)){
 const err9 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -13543,7 +13594,7 @@ errors++;
 if(data15.code !== undefined){
 let data16 = data15.code;
 if(typeof data16 === "string"){
-if(!pattern107.test(data16)){
+if(!pattern109.test(data16)){
 const err29 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err29];
@@ -13716,7 +13767,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data1 = data.snapshot;
 if(typeof data1 === "string"){
-if(!pattern82.test(data1)){
+if(!pattern84.test(data1)){
 const err4 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -13839,7 +13890,7 @@ errors++;
 if(data5.code !== undefined){
 let data6 = data5.code;
 if(typeof data6 === "string"){
-if(!pattern107.test(data6)){
+if(!pattern109.test(data6)){
 const err14 = {instancePath:instancePath+"/reason/code",schemaPath:"#/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err14];
@@ -14074,7 +14125,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data0 = data.instance_id;
 if(typeof data0 === "string"){
-if(!pattern57.test(data0)){
+if(!pattern59.test(data0)){
 const err8 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -14342,7 +14393,7 @@ errors++;
 if(data10.since !== undefined){
 let data12 = data10.since;
 if(typeof data12 === "string"){
-if(!pattern56.test(data12)){
+if(!pattern58.test(data12)){
 const err30 = {instancePath:instancePath+"/agent/since",schemaPath:"#/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err30];
@@ -14367,7 +14418,7 @@ errors++;
 if(data10.renewed !== undefined){
 let data13 = data10.renewed;
 if(typeof data13 === "string"){
-if(!pattern56.test(data13)){
+if(!pattern58.test(data13)){
 const err32 = {instancePath:instancePath+"/agent/renewed",schemaPath:"#/properties/agent/properties/renewed/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err32];
@@ -14467,7 +14518,7 @@ errors++;
 if(data16.digest !== undefined){
 let data18 = data16.digest;
 if(typeof data18 === "string"){
-if(!pattern82.test(data18)){
+if(!pattern84.test(data18)){
 const err40 = {instancePath:instancePath+"/image/digest",schemaPath:"#/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err40];
@@ -15635,7 +15686,7 @@ errors++;
 if(data.snapshot !== undefined){
 let data73 = data.snapshot;
 if(typeof data73 === "string"){
-if(!pattern82.test(data73)){
+if(!pattern84.test(data73)){
 const err135 = {instancePath:instancePath+"/snapshot",schemaPath:"#/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err135];
@@ -15683,7 +15734,7 @@ errors++;
 if(data74.source !== undefined){
 let data75 = data74.source;
 if(typeof data75 === "string"){
-if(!pattern57.test(data75)){
+if(!pattern59.test(data75)){
 const err139 = {instancePath:instancePath+"/fork/source",schemaPath:"#/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err139];
@@ -15755,7 +15806,7 @@ errors++;
 if(data.generation_id !== undefined){
 let data77 = data.generation_id;
 if(typeof data77 === "string"){
-if(!pattern57.test(data77)){
+if(!pattern59.test(data77)){
 const err145 = {instancePath:instancePath+"/generation_id",schemaPath:"#/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err145];
@@ -15943,7 +15994,7 @@ errors++;
 if(data.restarting_at !== undefined){
 let data87 = data.restarting_at;
 if(typeof data87 === "string"){
-if(!pattern56.test(data87)){
+if(!pattern58.test(data87)){
 const err160 = {instancePath:instancePath+"/restarting_at",schemaPath:"#/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err160];
@@ -16003,7 +16054,7 @@ errors++;
 if(data89.code !== undefined){
 let data90 = data89.code;
 if(typeof data90 === "string"){
-if(!pattern107.test(data90)){
+if(!pattern109.test(data90)){
 const err165 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err165];
@@ -16052,7 +16103,7 @@ errors++;
 if(data.created !== undefined){
 let data92 = data.created;
 if(typeof data92 === "string"){
-if(!pattern56.test(data92)){
+if(!pattern58.test(data92)){
 const err169 = {instancePath:instancePath+"/created",schemaPath:"#/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err169];
@@ -16077,7 +16128,7 @@ errors++;
 if(data.started !== undefined){
 let data93 = data.started;
 if(typeof data93 === "string"){
-if(!pattern56.test(data93)){
+if(!pattern58.test(data93)){
 const err171 = {instancePath:instancePath+"/started",schemaPath:"#/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err171];
@@ -16102,7 +16153,7 @@ errors++;
 if(data.finished !== undefined){
 let data94 = data.finished;
 if(typeof data94 === "string"){
-if(!pattern56.test(data94)){
+if(!pattern58.test(data94)){
 const err173 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err173];
@@ -16864,7 +16915,7 @@ errors++;
 if(data1.instance_id !== undefined){
 let data2 = data1.instance_id;
 if(typeof data2 === "string"){
-if(!pattern57.test(data2)){
+if(!pattern59.test(data2)){
 const err9 = {instancePath:instancePath+"/instances/" + i0+"/instance_id",schemaPath:"#/properties/instances/items/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -17132,7 +17183,7 @@ errors++;
 if(data12.since !== undefined){
 let data14 = data12.since;
 if(typeof data14 === "string"){
-if(!pattern56.test(data14)){
+if(!pattern58.test(data14)){
 const err31 = {instancePath:instancePath+"/instances/" + i0+"/agent/since",schemaPath:"#/properties/instances/items/properties/agent/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
@@ -17157,7 +17208,7 @@ errors++;
 if(data12.renewed !== undefined){
 let data15 = data12.renewed;
 if(typeof data15 === "string"){
-if(!pattern56.test(data15)){
+if(!pattern58.test(data15)){
 const err33 = {instancePath:instancePath+"/instances/" + i0+"/agent/renewed",schemaPath:"#/properties/instances/items/properties/agent/properties/renewed/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err33];
@@ -17257,7 +17308,7 @@ errors++;
 if(data18.digest !== undefined){
 let data20 = data18.digest;
 if(typeof data20 === "string"){
-if(!pattern82.test(data20)){
+if(!pattern84.test(data20)){
 const err41 = {instancePath:instancePath+"/instances/" + i0+"/image/digest",schemaPath:"#/properties/instances/items/properties/image/properties/digest/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err41];
@@ -18425,7 +18476,7 @@ errors++;
 if(data1.snapshot !== undefined){
 let data75 = data1.snapshot;
 if(typeof data75 === "string"){
-if(!pattern82.test(data75)){
+if(!pattern84.test(data75)){
 const err136 = {instancePath:instancePath+"/instances/" + i0+"/snapshot",schemaPath:"#/properties/instances/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err136];
@@ -18473,7 +18524,7 @@ errors++;
 if(data76.source !== undefined){
 let data77 = data76.source;
 if(typeof data77 === "string"){
-if(!pattern57.test(data77)){
+if(!pattern59.test(data77)){
 const err140 = {instancePath:instancePath+"/instances/" + i0+"/fork/source",schemaPath:"#/properties/instances/items/properties/fork/properties/source/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err140];
@@ -18545,7 +18596,7 @@ errors++;
 if(data1.generation_id !== undefined){
 let data79 = data1.generation_id;
 if(typeof data79 === "string"){
-if(!pattern57.test(data79)){
+if(!pattern59.test(data79)){
 const err146 = {instancePath:instancePath+"/instances/" + i0+"/generation_id",schemaPath:"#/properties/instances/items/properties/generation_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err146];
@@ -18733,7 +18784,7 @@ errors++;
 if(data1.restarting_at !== undefined){
 let data89 = data1.restarting_at;
 if(typeof data89 === "string"){
-if(!pattern56.test(data89)){
+if(!pattern58.test(data89)){
 const err161 = {instancePath:instancePath+"/instances/" + i0+"/restarting_at",schemaPath:"#/properties/instances/items/properties/restarting_at/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err161];
@@ -18793,7 +18844,7 @@ errors++;
 if(data91.code !== undefined){
 let data92 = data91.code;
 if(typeof data92 === "string"){
-if(!pattern107.test(data92)){
+if(!pattern109.test(data92)){
 const err166 = {instancePath:instancePath+"/instances/" + i0+"/error/code",schemaPath:"#/properties/instances/items/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err166];
@@ -18842,7 +18893,7 @@ errors++;
 if(data1.created !== undefined){
 let data94 = data1.created;
 if(typeof data94 === "string"){
-if(!pattern56.test(data94)){
+if(!pattern58.test(data94)){
 const err170 = {instancePath:instancePath+"/instances/" + i0+"/created",schemaPath:"#/properties/instances/items/properties/created/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err170];
@@ -18867,7 +18918,7 @@ errors++;
 if(data1.started !== undefined){
 let data95 = data1.started;
 if(typeof data95 === "string"){
-if(!pattern56.test(data95)){
+if(!pattern58.test(data95)){
 const err172 = {instancePath:instancePath+"/instances/" + i0+"/started",schemaPath:"#/properties/instances/items/properties/started/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err172];
@@ -18892,7 +18943,7 @@ errors++;
 if(data1.finished !== undefined){
 let data96 = data1.finished;
 if(typeof data96 === "string"){
-if(!pattern56.test(data96)){
+if(!pattern58.test(data96)){
 const err174 = {instancePath:instancePath+"/instances/" + i0+"/finished",schemaPath:"#/properties/instances/items/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err174];
@@ -18991,7 +19042,7 @@ errors++;
 if(data.time !== undefined){
 let data0 = data.time;
 if(typeof data0 === "string"){
-if(!pattern56.test(data0)){
+if(!pattern58.test(data0)){
 const err2 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -19441,7 +19492,7 @@ errors++;
 if(data11.code !== undefined){
 let data12 = data11.code;
 if(typeof data12 === "string"){
-if(!pattern107.test(data12)){
+if(!pattern109.test(data12)){
 const err27 = {instancePath:instancePath+"/vmms/" + i0+"/error/code",schemaPath:"#/properties/vmms/items/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err27];
@@ -19720,7 +19771,7 @@ errors++;
 if(data19.snapshot !== undefined){
 let data21 = data19.snapshot;
 if(typeof data21 === "string"){
-if(!pattern82.test(data21)){
+if(!pattern84.test(data21)){
 const err48 = {instancePath:instancePath+"/warm/" + i1+"/snapshot",schemaPath:"#/properties/warm/items/properties/snapshot/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err48];
@@ -19843,7 +19894,7 @@ errors++;
 if(data25.code !== undefined){
 let data26 = data25.code;
 if(typeof data26 === "string"){
-if(!pattern107.test(data26)){
+if(!pattern109.test(data26)){
 const err58 = {instancePath:instancePath+"/warm/" + i1+"/reason/code",schemaPath:"#/properties/warm/items/properties/reason/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err58];
@@ -19986,7 +20037,7 @@ errors++;
 if(data31.code !== undefined){
 let data32 = data31.code;
 if(typeof data32 === "string"){
-if(!pattern107.test(data32)){
+if(!pattern109.test(data32)){
 const err70 = {instancePath:instancePath+"/policy/error/code",schemaPath:"#/properties/policy/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err70];
@@ -20186,7 +20237,7 @@ errors++;
 if(data.time !== undefined){
 let data1 = data.time;
 if(typeof data1 === "string"){
-if(!pattern56.test(data1)){
+if(!pattern58.test(data1)){
 const err5 = {instancePath:instancePath+"/time",schemaPath:"#/properties/time/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -20234,7 +20285,7 @@ errors++;
 if(data.instance_id !== undefined){
 let data3 = data.instance_id;
 if(typeof data3 === "string"){
-if(!pattern57.test(data3)){
+if(!pattern59.test(data3)){
 const err9 = {instancePath:instancePath+"/instance_id",schemaPath:"#/properties/instance_id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -20500,7 +20551,7 @@ errors++;
 if(data.finished !== undefined){
 let data15 = data.finished;
 if(typeof data15 === "string"){
-if(!pattern56.test(data15)){
+if(!pattern58.test(data15)){
 const err31 = {instancePath:instancePath+"/finished",schemaPath:"#/properties/finished/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err31];
@@ -20598,7 +20649,7 @@ errors++;
 if(data19.code !== undefined){
 let data20 = data19.code;
 if(typeof data20 === "string"){
-if(!pattern107.test(data20)){
+if(!pattern109.test(data20)){
 const err39 = {instancePath:instancePath+"/error/code",schemaPath:"#/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err39];
@@ -20908,7 +20959,7 @@ errors++;
 if(data6.code !== undefined){
 let data7 = data6.code;
 if(typeof data7 === "string"){
-if(!pattern107.test(data7)){
+if(!pattern109.test(data7)){
 const err16 = {instancePath:instancePath+"/error/code",schemaPath:"#/oneOf/1/properties/error/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err16];
@@ -21072,7 +21123,7 @@ errors++;
 if(data1.code !== undefined){
 let data2 = data1.code;
 if(typeof data2 === "string"){
-if(!pattern107.test(data2)){
+if(!pattern109.test(data2)){
 const err4 = {instancePath:instancePath+"/errors/" + i0+"/code",schemaPath:"#/properties/errors/items/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err4];
@@ -21183,7 +21234,7 @@ errors++;
 if(data.code !== undefined){
 let data0 = data.code;
 if(typeof data0 === "string"){
-if(!pattern107.test(data0)){
+if(!pattern109.test(data0)){
 const err2 = {instancePath:instancePath+"/code",schemaPath:"#/properties/code/pattern",keyword:"pattern",params:{pattern: "^OVM_[A-Z0-9_]+$"},message:"must match pattern \""+"^OVM_[A-Z0-9_]+$"+"\""};
 if(vErrors === null){
 vErrors = [err2];
@@ -21247,7 +21298,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern57.test(data)){
+if(!pattern59.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},message:"must match pattern \""+"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -21287,7 +21338,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern82.test(data)){
+if(!pattern84.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^sha256:[0-9a-f]{64}$"},message:"must match pattern \""+"^sha256:[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err0];
@@ -21327,7 +21378,7 @@ if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
 if(typeof data === "string"){
-if(!pattern56.test(data)){
+if(!pattern58.test(data)){
 const err0 = {instancePath,schemaPath:"#/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z$"+"\""};
 if(vErrors === null){
 vErrors = [err0];

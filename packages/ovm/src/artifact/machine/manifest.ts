@@ -66,7 +66,7 @@ export interface OvmsManifest {
     readonly author?: string
     readonly created?: string
     readonly description?: string
-    readonly platform?: { readonly arch: "x86_64"; readonly uefi?: boolean }
+    readonly platform?: { readonly arch: "x86_64" | "aarch64"; readonly uefi?: boolean }
   }
   readonly runtimeHints?: {
     readonly preferredRuntime?: readonly string[]

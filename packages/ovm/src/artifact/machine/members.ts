@@ -13,12 +13,23 @@ export function memberFaults(document: Document, value: unknown): Fault[] {
   for (const [index, device] of list(value, "devices").entries())
     checkSize(member(device, "size"), `/devices/${index}/size`, report)
   checkNames(list(value, "devices"), { at: "/devices", noun: "device", requirement: "OVMS-MAN-053" }, report)
+  checkArch(value, report)
   const disks = list(value, "disks")
   checkNames(disks, { at: "/disks", noun: "disk", requirement: "OVMS-MAN-122" }, report)
   for (const [index, disk] of disks.entries())
     if (member(disk, "readOnly") === true && member(disk, "size") !== undefined)
       report(`/disks/${index}/readOnly`, "OVMS-MAN-126", "nobody could write to a disk that is empty")
   return faults
+}
+
+const ARCH_WORDS: Readonly<Record<string, string>> = { amd64: "x86_64", arm64: "aarch64" }
+
+/** OVMS-IDX-001: of two words that are right by themselves. */
+function checkArch(value: unknown, report: Report): void {
+  const arch = member(member(member(value, "metadata"), "platform"), "arch")
+  const word = ARCH_WORDS[String(member(value, "architecture") ?? "amd64")]
+  if (word === undefined || arch === word || !Object.values(ARCH_WORDS).includes(String(arch))) return
+  report("/metadata/platform/arch", "OVMS-IDX-001", `arch of this architecture is ${word}, not ${arch}`)
 }
 
 /** OVMS-MAN-054. */

@@ -7,7 +7,7 @@ import { OCI_MANIFEST } from "../../content/manifest.ts"
 import { bytesOf } from "../../content/read.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { openRegular, refuseOthers, unreadable } from "../../files/regular.ts"
-import { checkKernel } from "../../kernel.ts"
+import { checkKernel, checkKernelFor, KERNEL_ARCHITECTURES } from "../../kernel.ts"
 import { documentOf } from "../canonical.ts"
 import { epochTime } from "../epoch.ts"
 import type { OciManifest } from "../oci.ts"
@@ -76,7 +76,8 @@ export async function pack<Info>(
   const files: BlobFile[] = []
   for (const part of parts) files.push(await taken(part, store, options))
 
-  const manifest = ovmsManifest(source, files, created)
+  const architecture = parts.find(({ runsOn }) => runsOn)?.runsOn ?? "amd64"
+  const manifest = ovmsManifest({ architecture, ...source }, files, created)
   const config = documentOf(MANIFEST_TYPE, manifest)
   parseManifest(config.bytes)
   const oci: OciManifest & { readonly mediaType: string } = {
@@ -105,6 +106,8 @@ interface Part {
   readonly format?: DiskFormat
   /** Name of the further disk that it is of. */
   readonly disk?: string
+  /** Of a kernel: its architecture. */
+  readonly runsOn?: string
   /** As it was when it was looked at. */
   readonly stat: BigIntStats
 }
@@ -120,8 +123,10 @@ async function check<Info>(source: PackSource, options: PackOptions<Info>): Prom
   if (source.kernel) {
     const path = resolve(base, source.kernel.path)
     const stat = await notEmpty(path)
-    await checkKernel(path)
-    parts.push({ part: "kernel", path, mediaType: KERNEL_TYPE, title: "kernel.bin", stat })
+    const { architecture } = source
+    const format = await (architecture ? checkKernelFor(path, architecture) : checkKernel(path))
+    const runsOn = KERNEL_ARCHITECTURES[format]
+    parts.push({ part: "kernel", path, mediaType: KERNEL_TYPE, title: "kernel.bin", runsOn, stat })
   }
   if (source.initrd) {
     const path = resolve(base, source.initrd.path)
@@ -230,7 +235,6 @@ function ovmsManifest(
   const layers = layersOf()
   return {
     os: "linux",
-    architecture: "amd64",
     ...shared,
     mediaType: MANIFEST_TYPE,
     ...(kernelRef && {

@@ -51,7 +51,5 @@ export async function readArtifact(
 }
 
 function notManifest(mediaType: string): string {
-  return /index|manifest\.list/.test(mediaType)
-    ? "an index, which this version does not read"
-    : `a ${excerpt(mediaType)}`
+  return /index|manifest\.list/.test(mediaType) ? "an index" : `a ${excerpt(mediaType)}`
 }

@@ -48,6 +48,11 @@ export const IMAGE_COMMANDS: readonly GroupedEntry[] = [
     load: () => import("./images/tag.ts"),
   },
   {
+    name: "index",
+    summary: "Make one name for images of several platforms, and show what it stands for",
+    load: () => import("./images/index.ts"),
+  },
+  {
     name: "images",
     summary: "List the images on this host",
     load: () => import("./images/images.ts"),

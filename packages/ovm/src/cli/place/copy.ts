@@ -5,7 +5,7 @@ import type { Call, Tagger } from "../../content/interfaces.ts"
 import { withExported } from "../../content/layout/export.ts"
 import { digestMismatch } from "../../content/verify.ts"
 import { paths } from "../../host/paths.ts"
-import { baseIn, enterSnapshots } from "../../images/along.ts"
+import { baseIn, enterSnapshots, subjectsOf } from "../../images/along.ts"
 import { takeIn } from "../../images/take-in.ts"
 import type { Reference } from "../../registry/reference.ts"
 import { writeOutput } from "../output-file.ts"
@@ -96,12 +96,15 @@ async function carry(
   options: Call,
 ): Promise<void> {
   const { carryLegacy } = await import("../../signing/legacy/carry.ts")
-  await carryLegacy({ store: source, prefix }, { store, prefix: into }, target.digest, call(options))
+  for (const subject of await subjectsOf(source, target, call(options)))
+    await carryLegacy({ store: source, prefix }, { store, prefix: into }, subject, call(options))
 }
 
 async function legacyNames({ source, prefix, target }: Opened, options: Call) {
   const { legacyTargets } = await import("../../signing/legacy/carry.ts")
-  return legacyTargets({ store: source, prefix }, target.digest, call(options))
+  const subjects = await subjectsOf(source, target, call(options))
+  const named = subjects.map((one) => legacyTargets({ store: source, prefix }, one, call(options)))
+  return (await Promise.all(named)).flat()
 }
 
 function call({ signal }: Call): Call {

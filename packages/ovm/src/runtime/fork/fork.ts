@@ -108,7 +108,7 @@ async function planAll(
   call: Call,
 ): Promise<readonly Planned[]> {
   const { manifest } = firstRequest(source)
-  const opened = await context.images.openAgain(manifest, instant.lineage.base, { lease: source.id, ...call })
+  const opened = await context.images.openAgain(manifest, instant.lineage, { lease: source.id, ...call })
   try {
     const plans: Planned[] = []
     // One after the other: no two are given the same port.

@@ -58,7 +58,7 @@ async function planWake(
   const { args: _, diskSize: __, config: ___, ssh: ____, ...overrides } = request?.overrides ?? {}
   const network = await sameNetwork(info.network ?? { mode: "none" }, overrides)
   const manifest = request?.manifest ?? info.image.reference
-  const opened = await images.openAgain(manifest, lineage.base, { lease: id, ...call })
+  const opened = await images.openAgain(manifest, lineage, { lease: id, ...call })
   try {
     const { top: overlay } = lineage
     const wanted = { id, directory, overrides, consoleLimit: limits.console, defaults }

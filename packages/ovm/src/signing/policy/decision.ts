@@ -20,11 +20,13 @@ export interface Asked {
   readonly reference: string
   /** Absent for a path. */
   readonly name?: Name
-  /** What the name stands for: one of the two below. */
+  /** What the name stands for: one of those below. */
   readonly digest: Digest
   /** Of a snapshot, its base. */
   readonly machine: PolicySubject
   readonly snapshot?: PolicySubject
+  /** Through which the machine was found: a signature of it is one of the machine (OVMS-IDX-025). */
+  readonly index?: Digest
 }
 
 /** A piece of evidence and whether it counts for a rule. */
@@ -46,8 +48,8 @@ export interface RuleFinding {
   /** JSON pointer into the policy; empty where there is none. */
   readonly pointer: string
   readonly type: string
-  /** Which of the two is judged. */
-  readonly of: "machine" | "snapshot"
+  /** Which of them is judged. */
+  readonly of: "machine" | "snapshot" | "index"
   readonly digest: Digest
   readonly holds: boolean
   readonly reason: string

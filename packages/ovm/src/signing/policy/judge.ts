@@ -1,3 +1,4 @@
+import type { Digest } from "../../content/digest.ts"
 import type { Call } from "../../content/interfaces.ts"
 import type { EvidenceSource, Verdict, Verdicts } from "../interfaces.ts"
 import { ageOf } from "./age.ts"
@@ -84,10 +85,10 @@ class List {
       const base = { pointer: rule.pointer, type: rule.type, of, digest: subject.digest }
       if (rule.type === "signed" || rule.type === "attested") {
         const all = rule.type === "signed" && (timed || sameSigner)
-        const evidenced = await this.#weigh(rule, subject, all)
+        const { by, ...evidenced } = await this.#evidenced(rule, of, subject, all)
         const counting = sameSigner ? this.#bySame(rule, of, evidenced.counting) : evidenced.counting
         if (rule.type === "signed") signed.push(...counting)
-        this.relied.push(...counting.map(({ evidence }) => ({ subject: subject.digest, evidence })))
+        this.relied.push(...counting.map(({ evidence }) => ({ subject: by, evidence })))
         this.add({ ...base, ...found(rule, evidenced, counting), evidence: evidenced.weighed })
       } else if (rule.type !== "maxAge") this.add({ ...base, ...plain(rule, subject) })
     }
@@ -100,10 +101,25 @@ class List {
     }
   }
 
-  #weigh(rule: SignedRule | AttestedRule, subject: PolicySubject, all: boolean) {
+  /** With what it is evidence of: the subject, or the index that the machine was found through. */
+  async #evidenced(
+    rule: SignedRule | AttestedRule,
+    of: RuleFinding["of"],
+    { digest }: PolicySubject,
+    all: boolean,
+  ): Promise<Evidenced & { readonly by: Digest }> {
+    const { index } = this.asked
+    const own = await this.#weigh(rule, digest, all)
+    if (rule.type !== "signed" || of !== "machine" || !index || own.counting.length > 0)
+      return { ...own, by: digest }
+    const { counting, weighed, looked } = await this.#weigh(rule, index, all)
+    return { counting, weighed: [...own.weighed, ...weighed], looked: own.looked + looked, by: index }
+  }
+
+  #weigh(rule: SignedRule | AttestedRule, subject: Digest, all: boolean) {
     const { now: _, ...options } = this.options
-    const whole = subject.digest === this.asked.digest
-    return weigh(rule, subject.digest, { ...options, name: this.asked.name, whole, all })
+    const whole = subject === this.asked.digest
+    return weigh(rule, subject, { ...options, name: this.asked.name, whole, all })
   }
 
   #bySame(rule: SignedRule | AttestedRule, of: RuleFinding["of"], counting: readonly Verdict[]) {

@@ -81,12 +81,13 @@ export class Policy {
    */
   async admit(asked: Asked, source: EvidenceSource, call: Call = {}): Promise<PolicyJudgement> {
     const key = keyOf(asked.reference, asked.machine.digest, asked.snapshot?.digest)
-    const before = asked.name && this.#remembered(key)
+    // What an index vouched for is judged anew: by the same name another one may be found tomorrow.
+    const before = asked.name && !asked.index && this.#remembered(key)
     if (before) return before
     const state = await this.#current()
     const judgement = await this.#judge(state, asked, source, call)
     if (!judgement.decision.allowed) throw refusedBy(judgement.decision)
-    if (asked.name) remember(state, key, judgement)
+    if (asked.name && !asked.index) remember(state, key, judgement)
     return judgement
   }
 

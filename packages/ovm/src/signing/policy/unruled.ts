@@ -1,3 +1,4 @@
+import type { Digest } from "../../content/digest.ts"
 import { type OvmError, ofRegistry } from "../../errors.ts"
 import type { Verdict } from "../interfaces.ts"
 import type { Asked, PolicyJudgement, PolicySubject, RuleFinding } from "./decision.ts"
@@ -14,20 +15,22 @@ const TOLD = 32
  * beside; that there are none, or by whom they are, is said and no more. Throws what `verdicts` throws.
  */
 export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise<PolicyJudgement> {
-  const parts: [RuleFinding["of"], PolicySubject][] = [
+  const parts: [RuleFinding["of"], Pick<PolicySubject, "digest">][] = [
     ["machine", asked.machine],
+    ...(asked.index ? [["index", { digest: asked.index }] as [RuleFinding["of"], { digest: Digest }]] : []),
     // RAM beside a machine is signed with it.
     ...(asked.snapshot && asked.snapshot.digest !== asked.machine.digest
       ? [["snapshot", asked.snapshot] as [RuleFinding["of"], PolicySubject]]
       : []),
   ]
-  const rules: RuleFinding[] = []
-  const warnings: string[] = []
-  for (const [of, subject] of parts) {
-    const { finding, warning } = await look(of, subject, options)
-    rules.push(finding)
-    if (warning !== undefined) warnings.push(warning)
-  }
+  const found: Looked[] = []
+  for (const [of, subject] of parts) found.push(await look(of, subject, options))
+  const rules: RuleFinding[] = found.map(({ finding }) => finding)
+  // A signature of the index is one of the machine as well, and the other way round it is enough.
+  const signed = found.some(({ finding: { of }, looked }) => of !== "snapshot" && looked > 0)
+  const missing = ({ finding: { of }, looked }: Looked) =>
+    looked === 0 && (of === "index" || (of === "machine" && asked.index !== undefined && signed))
+  const warnings = found.flatMap((one) => (missing(one) ? [] : (one.warning ?? [])))
   return {
     decision: {
       reference: asked.reference,
@@ -42,11 +45,18 @@ export async function judgeUnruled(asked: Asked, options: JudgeOptions): Promise
   }
 }
 
+/** What was found beside one artifact, and how many signatures: of some the registry has not said it. */
+interface Looked {
+  readonly finding: RuleFinding
+  readonly warning?: string
+  readonly looked: number
+}
+
 async function look(
   of: RuleFinding["of"],
-  { digest }: PolicySubject,
+  { digest }: Pick<PolicySubject, "digest">,
   { source, verdicts, now: _, ...call }: JudgeOptions,
-) {
+): Promise<Looked> {
   const evidence = []
   let looked = 0
   let bad: Verdict | undefined
@@ -68,17 +78,20 @@ async function look(
   const base = { pointer: "", type: "signaturesIfPresent", of, digest, evidence }
   if (bad) {
     const { code = "OVM_SIGNATURE_INVALID", reason = "it is not valid" } = bad
-    return { finding: { ...base, holds: false, code, reason: `${bad.evidence.manifest.digest}: ${reason}` } }
+    const told = `${bad.evidence.manifest.digest}: ${reason}`
+    return { finding: { ...base, holds: false, code, reason: told }, looked }
   }
   if (unasked)
     return {
       finding: { ...base, holds: true, reason: `the registry cannot be asked: ${unasked.message}` },
       warning: `whether the ${of} is signed is not known, and no policy asks for that: ${unasked.message}`,
+      looked: MOST,
     }
   if (looked === 0)
     return {
       finding: { ...base, holds: true, reason: "there is no signature" },
       warning: `the ${of} is not signed, and no policy asks for that`,
+      looked,
     }
   return {
     finding: {
@@ -87,6 +100,7 @@ async function look(
       reason: `of ${looked} signatures none is bad; nothing says whom to believe`,
     },
     warning: `nothing says whether who signed the ${of} may be believed: there is no policy`,
+    looked,
   }
 }
 

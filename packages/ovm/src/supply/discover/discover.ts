@@ -1,3 +1,5 @@
+import { machinesIn } from "../../artifact/platforms/machines.ts"
+import { readIndex } from "../../artifact/platforms/read.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Digest } from "../../content/digest.ts"
 import type { Call } from "../../content/interfaces.ts"
@@ -79,6 +81,7 @@ class Walk {
     const explored = depth > 0 && this.#listings++ < LISTING_LIMIT
     const found = explored ? await this.#attached(descriptor, depth) : NOTHING
     const base = kind === "snapshot" && explored ? await this.#base(subject) : undefined
+    const machines = kind === "index" && explored ? await this.#machines(descriptor, depth) : undefined
     const created = descriptor.annotations?.["org.opencontainers.image.created"]
     return {
       digest: descriptor.digest,
@@ -88,6 +91,7 @@ class Walk {
       kind,
       ...(created !== undefined && { created }),
       ...(base && { base }),
+      ...(machines && { machines }),
       ...found,
       ...(explored ? {} : { unexplored: true }),
     }
@@ -101,6 +105,20 @@ class Walk {
       throw thrown
     })
     return manifest && this.node(manifest, 0)
+  }
+
+  /** Whose signatures a name's own tag is for: each is what the name means somewhere. */
+  async #machines(index: Descriptor, depth: number): Promise<readonly ArtifactNode[]> {
+    const found: ArtifactNode[] = []
+    for (const { platform, descriptor } of machinesIn(await readIndex(this.source, index, this.#call))) {
+      if (this.#seen.has(descriptor.digest)) continue
+      const manifest = await readManifest(this.source, descriptor, this.#call).catch((thrown: unknown) => {
+        if (isMissing(thrown)) return undefined
+        throw thrown
+      })
+      if (manifest) found.push({ ...(await this.node(manifest, depth)), platform })
+    }
+    return found
   }
 
   async #attached(subject: Descriptor, depth: number): Promise<Attached> {

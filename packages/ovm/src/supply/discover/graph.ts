@@ -9,11 +9,15 @@ export interface ArtifactNode {
   readonly media_type: string
   /** Or the type of the config, where there is none. */
   readonly artifact_type?: string
-  readonly kind: "machine" | "snapshot" | "sbom" | "other"
+  readonly kind: "machine" | "snapshot" | "index" | "sbom" | "other"
+  /** Of a machine that an index has: what it is there for. */
+  readonly platform?: string
   /** As its annotations say. */
   readonly created?: string
   /** Of a snapshot. */
   readonly base?: ArtifactNode
+  /** Of an index: those that are there. */
+  readonly machines?: readonly ArtifactNode[]
   readonly signatures: readonly AttachedStatement[]
   /** Those about its content among the attestations. */
   readonly sboms: readonly AttachedStatement[]

@@ -7,8 +7,12 @@ export function discoverLines(node: ArtifactNode, name: string): string[] {
 }
 
 function below(node: ArtifactNode): TreeEntry[] {
-  const { base, signatures, sboms, attestations, snapshots, referrers, rejected } = node
+  const { base, machines, signatures, sboms, attestations, snapshots, referrers, rejected } = node
   return [
+    ...(machines ?? []).map((one) => ({
+      text: `${one.platform}  ${one.digest}`,
+      below: below(one),
+    })),
     ...(base ? [{ text: `base  ${base.digest}`, below: below(base) }] : []),
     ...group("signatures", signatures, (one) => ({ text: statementText(one) })),
     ...group("SBOMs", sboms, (one) => ({ text: `${statementText(one)}  ${one.predicate_type}` })),
@@ -32,7 +36,7 @@ function artifact(node: ArtifactNode): TreeEntry {
 }
 
 function titleOf({ kind, artifact_type, media_type, size }: ArtifactNode): string {
-  return kind === "machine" || kind === "snapshot"
+  return kind === "machine" || kind === "snapshot" || kind === "index"
     ? kind
     : `${artifact_type ?? media_type}, ${bytesText(size)}`
 }

@@ -1,5 +1,6 @@
 import { MANIFEST_TYPE } from "../../artifact/machine/manifest.ts"
-import { canonicalType, SNAPSHOT_TYPE } from "../../artifact/types.ts"
+import { isIndex } from "../../artifact/platforms/read.ts"
+import { canonicalType, INDEX_TYPE, SNAPSHOT_TYPE } from "../../artifact/types.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Call, Fetcher } from "../../content/interfaces.ts"
 import { isManifest, parseLinks } from "../../content/manifest.ts"
@@ -43,6 +44,7 @@ export async function readManifest(source: Fetcher, target: Descriptor, call: Ca
 /** What it is by its type, in the words of a graph. */
 export function artifactKindOf(descriptor: Descriptor): ArtifactNode["kind"] {
   const type = canonicalType(descriptor.artifactType ?? "")
+  if (isIndex(descriptor) && (type === INDEX_TYPE || type === "")) return "index"
   if (type === MANIFEST_TYPE) return "machine"
   if (type === SNAPSHOT_TYPE) return "snapshot"
   return isSbomType(descriptor) ? "sbom" : "other"

@@ -2,6 +2,8 @@ import type { Command } from "commander"
 import type { CopyOptions as CopyCall } from "../../../content/copy.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
+import { oneMachine } from "../../place/machine.ts"
 import { copyTo } from "../../place/copy.ts"
 import { open } from "../../place/open.ts"
 import { findWhere, parseWhere } from "../../place/where.ts"
@@ -9,7 +11,7 @@ import { examples } from "../../terminal/examples.ts"
 import { helpSection } from "../../terminal/help.ts"
 import { openProgress } from "../../terminal/progress.ts"
 
-interface CopyOptions {
+interface CopyOptions extends PlatformOption {
   readonly includeReferrers?: boolean
   readonly plainHttp?: boolean
   readonly json?: boolean
@@ -22,8 +24,7 @@ export function define(command: Command): void {
     .argument("<to>", "the place where it is to be")
     .option("--include-referrers", "also what refers to it: signatures, SBOMs, snapshots")
     .option("--plain-http", "speak HTTP without TLS to registries")
-    .option("--json", "print JSON")
-    .action(run)
+  platformOption(command, "the whole index").option("--json", "print JSON").action(run)
   helpSection(command, "Places:", [
     ["HOST/REPOSITORY[:TAG|@DIGEST]", "a registry, also as docker://…"],
     ["NAME[:TAG]", "this host; store:NAME for a name with a host"],
@@ -42,7 +43,9 @@ async function run(from: string, to: string, options: CopyOptions): Promise<void
   const [origin, destination] = [await findWhere(from), parseWhere(to)]
   const plainHttp = options.plainHttp ?? false
   const { digest, name } = await interruptible(async (signal) => {
-    await using opened = await open(origin, { signal, plainHttp, once: true })
+    await using whole = await open(origin, { signal, plainHttp, once: true })
+    const { platform } = options
+    const opened = platform ? await oneMachine(whole, { platform, signal }) : whole
     using progress = await openProgress()
     const includeReferrers = options.includeReferrers ?? false
     const call: CopyCall = { signal, includeReferrers, onProgress: progress.onProgress }

@@ -1,17 +1,19 @@
 import type { Command } from "commander"
+import { machineBehind } from "../../../artifact/platforms/read.ts"
 import { predicateType } from "../../../signing/predicates.ts"
 import { discover } from "../../../supply/discover/discover.ts"
 import { discoverLines } from "../../../supply/discover/lines.ts"
 import { type AuthorityOptions, authoritiesOf } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { printJson } from "../../output.ts"
 import { openSubject } from "../../place/subject.ts"
 import { parseCount } from "../../size.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
 
-interface DiscoverOptions extends AuthorityOptions {
+interface DiscoverOptions extends AuthorityOptions, PlatformOption {
   readonly type?: string
   readonly artifactType?: string
   readonly depth: number
@@ -36,6 +38,7 @@ export function define(command: Command): void {
     .option("--artifact-type <type>", "referrers of this artifactType only")
     .option("--depth <count>", "how far to go from the image", (text) => parseCount(text, "--depth"), 8)
     .option("--plain-http", "speak HTTP without TLS to the registry")
+  platformOption(command, "the index, with all of its machines,")
     .option("--json", "print JSON")
     .action((image: string, options: Omit<DiscoverOptions, "keys">) => run(image, { ...options, keys }))
   examples(
@@ -52,7 +55,11 @@ async function run(image: string, options: DiscoverOptions): Promise<void> {
   const graph = await interruptible(async (signal) => {
     await using subject = await openSubject(image, { ...options, signal })
     const expected = subject.reference?.host && subject.reference.toString()
-    return await discover(subject.evidence, subject.target, {
+    const { platform } = options
+    const { target } = platform
+      ? await machineBehind(subject.evidence, subject.target, { platform, signal })
+      : subject
+    return await discover(subject.evidence, target, {
       authorities,
       depth,
       signal,

@@ -14,10 +14,12 @@ import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { interruptible } from "../../interrupt.ts"
 import { isTerminal, printBytes, printError, printJson } from "../../output.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
+import { oneMachine } from "../../place/machine.ts"
 import { locate } from "../../place/locate.ts"
 import { examples } from "../../terminal/examples.ts"
 
-interface ExportOptions {
+interface ExportOptions extends PlatformOption {
   readonly format: ExportFormat
   readonly output: string
   readonly json?: boolean
@@ -37,8 +39,7 @@ export function define(command: Command): void {
         .makeOptionMandatory(),
     )
     .requiredOption("-o, --output <file>", "where to write; - for standard output")
-    .option("--json", "print JSON")
-    .action(run)
+  platformOption(command).option("--json", "print JSON").action(run)
   examples(
     command,
     "ovm export debian:12 --format vmdk -o debian.vmdk",
@@ -46,7 +47,7 @@ export function define(command: Command): void {
   )
 }
 
-async function run(image: string, { format, output, json }: ExportOptions): Promise<void> {
+async function run(image: string, { format, output, platform, json }: ExportOptions): Promise<void> {
   const piped = output === "-"
   if (piped && (json || isTerminal("stdout")))
     throw new OvmError("OVM_USAGE", `standard output ${json ? "cannot have both" : "is a terminal"}`, {
@@ -54,16 +55,17 @@ async function run(image: string, { format, output, json }: ExportOptions): Prom
     })
   const target = resolve(output)
   const digest = await interruptible(async (signal) => {
-    await using found = await locate(image, { hold: true, signal })
-    const { files } = found
+    await using located = await locate(image, { hold: true, signal })
+    const { files } = located
     if (!files)
       throw new OvmError(
         "OVM_CONTENT_MISSING",
-        `${found.name} is not on this host, where its disk can be read`,
+        `${located.name} is not on this host, where its disk can be read`,
         {
-          hint: `ovm pull ${found.name}`,
+          hint: `ovm pull ${located.name}`,
         },
       )
+    const found = await oneMachine(located, { platform, signal })
     const layers = await diskOf(files, found, { signal })
     // Beside what it is going to be, so that it gets its name at once.
     using place = piped

@@ -51,13 +51,14 @@ async function collect(): Promise<Summary[]> {
     const named = split(reference)
     // Signatures of the older form have names of their own.
     if (parseLegacyTag(named.tag)) continue
-    const { size, created, snapshotOf } = await summarize(store, target)
+    const { size, created, snapshotOf, platforms } = await summarize(store, target)
     const names = all.filter((one) => one.target.digest === snapshotOf).map((one) => one.reference)
     images.push({
       ...named,
-      type: snapshotOf ? "snapshot" : "machine",
+      type: snapshotOf ? "snapshot" : platforms ? "index" : "machine",
       digest: target.digest,
       ...(snapshotOf && { base: { digest: snapshotOf, names } }),
+      ...(platforms && { platforms }),
       size,
       ...(created && { created }),
     })
@@ -75,7 +76,7 @@ function split(reference: string): { name: string; tag: string } {
   }
 }
 
-function row({ name, tag, type, digest, size, base, created }: Summary): string[] {
-  const on = base ? (base.names[0] ?? shortDigest(base.digest)) : ""
+function row({ name, tag, type, digest, size, base, platforms = [], created }: Summary): string[] {
+  const on = base ? (base.names[0] ?? shortDigest(base.digest)) : platforms.join(", ")
   return [name, tag, type, shortDigest(digest), formatSize(size), on, formatAge(created)]
 }

@@ -6,12 +6,14 @@ import type { Call } from "../../../content/interfaces.ts"
 import { interruptible } from "../../interrupt.ts"
 import { printJson } from "../../output.ts"
 import { locate } from "../../place/locate.ts"
+import { oneMachine } from "../../place/machine.ts"
 import type { Opened } from "../../place/open.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
 import { virtualSize } from "../../virtual-size.ts"
 
-interface InspectOptions {
+interface InspectOptions extends PlatformOption {
   readonly plainHttp?: boolean
   readonly json?: boolean
 }
@@ -24,15 +26,19 @@ export function define(command: Command): void {
     )
     .argument("<image>", "name of an image, or path of an OCI layout: DIRECTORY or DIRECTORY:TAG")
     .option("--plain-http", "speak HTTP without TLS to the registry")
-    .option("--json", "print JSON")
-    .action(run)
-  examples(command, "ovm inspect debian:13", "ovm inspect --json registry.example.com/machines/debian:13")
+  platformOption(command).option("--json", "print JSON").action(run)
+  examples(
+    command,
+    "ovm inspect debian:13",
+    "ovm inspect --platform linux/arm64 debian:13",
+    "ovm inspect --json registry.example.com/machines/debian:13",
+  )
 }
 
 async function run(image: string, options: InspectOptions): Promise<void> {
   const { model, lines } = await interruptible(async (signal) => {
     await using found = await locate(image, { ...options, signal })
-    return await viewOf(found, { signal })
+    return await viewOf(await oneMachine(found, { ...options, signal }), { signal })
   })
   if (options.json) printJson(model)
   else printLines(lines)

@@ -5,6 +5,7 @@ import type { LayoutStore } from "../../../content/layout/store.ts"
 import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { enterSnapshots } from "../../../images/along.ts"
+import { machinesBehind } from "../../../images/behind.ts"
 import { readRoot } from "../../../images/root.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference } from "../../../registry/reference.ts"
@@ -68,7 +69,9 @@ async function load(
   const entries = await loadArchive(store, content, what, options)
   const named = nameAll(entries, given, what)
   // What could not be run is not named, so that an archive is taken whole or not at all.
-  for (const { target } of named) await readRoot(store, target, call)
+  for (const { target } of named)
+    for (const found of await machinesBehind(store, target, { allPlatforms: true, ...call }))
+      await readRoot(store, found.target, call)
   for (const { target, name } of named) await store.tag(target, name, call)
   const roots = named.map(({ target }) => target)
   await enterSnapshots(store, roots, call)

@@ -13,6 +13,7 @@ import { takeIn } from "../../../images/take-in.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson, warn } from "../../output.ts"
+import { type PlatformOption, parsePlatformText } from "../../platform-option.ts"
 import type { ProvenanceOptions, Run } from "../../provenance.ts"
 import { savedAsQcow2 } from "../../raw-disk.ts"
 import { signerOptions } from "../../signer-options.ts"
@@ -20,7 +21,7 @@ import { parseAmple, parseCount } from "../../size.ts"
 import { examples } from "../../terminal/examples.ts"
 import { openProgress } from "../../terminal/progress.ts"
 
-interface PackOptions extends ProvenanceOptions {
+interface PackOptions extends ProvenanceOptions, PlatformOption {
   readonly file?: string
   readonly tag: string
   readonly kernel?: string
@@ -39,7 +40,7 @@ export function define(command: Command): void {
   // One list for both spellings: the layers are a chain, in the order of the command line.
   const layers: string[] = []
   const addLayer = (path: string) => layers.push(path)
-  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent", "uefi"]
+  const parts = ["kernel", "initrd", "format", "args", "memory", "cpus", "agent", "uefi", "platform"]
   command
     .description(
       "Make an image of local files and keep it on this host. The same files give the same digest on any " +
@@ -51,7 +52,7 @@ export function define(command: Command): void {
         .conflicts(parts),
     )
     .requiredOption("-t, --tag <name>", "name of the image")
-    .option("--kernel <file>", "kernel: a bzImage or ELF file")
+    .option("--kernel <file>", "kernel: a bzImage or ELF file, or an Image for arm64")
     .option("--initrd <file>", "initial RAM disk")
     .option("--layer <file>", "disk layer, qcow2 or raw; the base first, each next one on top", addLayer)
     .option("--disk <file>", "the same as --layer", addLayer)
@@ -68,6 +69,11 @@ export function define(command: Command): void {
     .option("--cpus <count>", "virtual CPUs of the machine", (text) => parseCount(text, "--cpus"))
     .option("--agent", "have machines of it start with an agent inside, for ovm exec")
     .option("--uefi", "boot it by UEFI, in place of BIOS or of its kernel directly")
+    .option(
+      "--platform <os/arch>",
+      "what the machine is for, such as linux/arm64; what its kernel is for, or linux/amd64, unless told",
+      parsePlatformText,
+    )
     .option(
       "--provenance [file]",
       "write down what it was packed from, as SLSA provenance v1: to the file, or to provenance.json; " +
@@ -146,8 +152,14 @@ async function provenanceKeeper(options: PackOptions) {
     keepProvenance(wanted, run, image)
 }
 
+/** An architecture in the words of `metadata.platform`. */
+function wordOf(architecture: string | undefined): "x86_64" | "aarch64" {
+  return architecture === "arm64" ? "aarch64" : "x86_64"
+}
+
 function sourceOf(options: PackOptions, layers: readonly string[], reference: Reference): PackSource {
-  const { kernel, initrd, format, args, memory, cpus, agent, uefi } = options
+  const { kernel, initrd, format, args, memory, cpus, agent, uefi, platform } = options
+  const [os, architecture] = platform?.split("/") ?? []
   if (kernel === undefined && layers.length === 0)
     throw new OvmError(
       "OVM_USAGE",
@@ -166,13 +178,14 @@ function sourceOf(options: PackOptions, layers: readonly string[], reference: Re
   return {
     schemaVersion: 1,
     name: reference.repository,
+    ...(os !== undefined && architecture !== undefined && { os, architecture }),
     ...(kernel !== undefined && { kernel: { path: kernel, ...(args !== undefined && { args }) } }),
     ...(initrd !== undefined && { initrd: { path: initrd } }),
     ...(layers.length > 0 && {
       diskLayers: layers.map((path, index) => ({ path, ...(index === 0 && format && { format }) })),
     }),
     ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
-    ...(uefi && { metadata: { platform: { arch: "x86_64" as const, uefi } } }),
+    ...(uefi && { metadata: { platform: { arch: wordOf(architecture), uefi } } }),
     ...((memory !== undefined || cpus !== undefined) && {
       resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
     }),

@@ -7,12 +7,14 @@ import { parseReference } from "../../../registry/reference.ts"
 import { Policy } from "../../../signing/policy/policy.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson, warn } from "../../output.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { registryAccess } from "../../registry.ts"
 import { digestOfName } from "../../store.ts"
 import { examples } from "../../terminal/examples.ts"
 import { openProgress } from "../../terminal/progress.ts"
 
-interface PullOptions {
+interface PullOptions extends PlatformOption {
+  readonly allPlatforms?: boolean
   readonly plainHttp?: boolean
   readonly includeReferrers?: boolean
   readonly json?: boolean
@@ -26,8 +28,12 @@ export function define(command: Command): void {
     .argument("<image>", "name of an image, with the registry's host")
     .option("--include-referrers", "also what refers to the image: signatures, SBOMs, snapshots")
     .option("--plain-http", "speak HTTP without TLS to the registry")
-    .option("--json", "print JSON")
-    .action(run)
+    .addOption(
+      command
+        .createOption("--all-platforms", "of an index the machines for all platforms")
+        .conflicts("platform"),
+    )
+  platformOption(command).option("--json", "print JSON").action(run)
   examples(command, "ovm pull registry.example.com/machines/debian:13")
 }
 
@@ -48,6 +54,8 @@ async function run(image: string, options: PullOptions): Promise<void> {
       onWarning: warn,
       ...(options.plainHttp && { plainHttp: true }),
       ...(options.includeReferrers && { includeReferrers: true }),
+      ...(options.platform && { platform: options.platform }),
+      ...(options.allPlatforms && { allPlatforms: true }),
     }
     return await takeIn(paths(), { durable: false }, async (store) => {
       const before = await digestOfName(store, name)

@@ -1,9 +1,11 @@
 import type { Command } from "commander"
+import { isIndex } from "../../../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot } from "../../../artifact/snapshot/read.ts"
 import { copy, copyGraph } from "../../../content/copy.ts"
 import type { Descriptor } from "../../../content/descriptor.ts"
 import { OvmError } from "../../../errors.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
+import { subjectsOf } from "../../../images/along.ts"
 import { onlyNameFor } from "../../digits.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown } from "../../names.ts"
@@ -71,11 +73,23 @@ async function send(reference: Reference, options: PushOptions, signal: AbortSig
   // By its digest: a name that moves meanwhile is not followed.
   const includeReferrers = options.includeReferrers ?? false
   const named = { ...copying, includeReferrers, name: reference.tag }
-  const root = await copy(store, target.digest, registry, named)
+  const root = await copy(store, target.digest, registry, named).catch((thrown: unknown) => {
+    throw explainPart(thrown, target, name)
+  })
   if (includeReferrers) {
     const { carryLegacy } = await import("../../../signing/legacy/carry.ts")
     const prefix = `${reference.name}:`
-    await carryLegacy({ store, prefix }, { store: registry, prefix: "" }, target.digest, { signal })
+    for (const subject of await subjectsOf(store, target, { signal }))
+      await carryLegacy({ store, prefix }, { store: registry, prefix: "" }, subject, { signal })
   }
   return root
+}
+
+/** Of an index that was pulled some machines may not be here (OVMS-IDX-023). */
+function explainPart(thrown: unknown, target: Descriptor, name: string): unknown {
+  if (!isIndex(target) || !(thrown instanceof OvmError) || thrown.code !== "OVM_CONTENT_MISSING") return thrown
+  return new OvmError(thrown.code, `${name} is an index of which not all machines are here: ${thrown.message}`, {
+    cause: thrown,
+    hint: `ovm pull --all-platforms ${name}; or copy it from its registry: ovm copy`,
+  })
 }

@@ -15,13 +15,15 @@ import { formatCount } from "../../format.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printable, printError, printJson } from "../../output.ts"
 import { writeOutput } from "../../output-file.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { locate } from "../../place/locate.ts"
 import { findWhere } from "../../place/where.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
+import { oneMachine } from "../../place/machine.ts"
 import { examples } from "../../terminal/examples.ts"
 
-interface SbomOptions extends SignerOptions {
+interface SbomOptions extends SignerOptions, PlatformOption {
   readonly format: SbomFormat
   readonly output?: string
   readonly attach?: boolean
@@ -50,8 +52,8 @@ export function define(command: Command): void {
       "attach it to the image as a signed attestation, where ovm attest would; needs who signs",
     )
   signerOptions(command)
-  command
-    .option("--plain-http", "speak HTTP without TLS to the registry")
+  command.option("--plain-http", "speak HTTP without TLS to the registry")
+  platformOption(command)
     .option("--json", "print what was done as JSON; only with --output or --attach")
     .action(run)
   examples(
@@ -70,14 +72,15 @@ async function run(image: string, options: SbomOptions): Promise<void> {
     throw new OvmError("OVM_USAGE", "there is nothing to sign without --attach")
   const by = attach ? await openSigner(options) : undefined
   const created = new Date(timeNow(process.env.SOURCE_DATE_EPOCH))
-  const inventory = await interruptible((signal) => inventoryOf(image, signal))
+  const inventory = await interruptible((signal) => inventoryOf(image, { ...options, signal }))
   const document = await sbomDocument(format, inventory, { created, version: VERSION })
   const text = `${JSON.stringify(document, undefined, 2)}\n`
   for (const gap of inventory.gaps) printError(`warning: ${printable(gap)}\n`)
   if (output === undefined && !by) return print(text)
   if (output !== undefined) await writeOutput(output, bytesOf(Buffer.from(text)))
   const { digest } = inventory.subject
-  const about = { predicateType: SBOM_PREDICATES[format], predicate: document, expected: digest }
+  const { platform } = options
+  const about = { predicateType: SBOM_PREDICATES[format], predicate: document, expected: digest, platform }
   const manifest =
     by && (await attachTo(image, by, { ...about, ...(options.plainHttp && { plainHttp: true }) }))
   const packages = inventory.installed.reduce((sum, { packages: { length } }) => sum + length, 0)
@@ -100,7 +103,7 @@ async function attachTo(
   return (await interruptible((signal) => attested(image, by, { ...about, signal }))).manifest
 }
 
-async function inventoryOf(image: string, signal: AbortSignal) {
+async function inventoryOf(image: string, { platform, signal }: PlatformOption & { signal: AbortSignal }) {
   const where = await findWhere(image)
   const local = "reference" in where ? where.reference.toString() : where.text
   await using found = await locate(local, { hold: true, signal })
@@ -113,5 +116,6 @@ async function inventoryOf(image: string, signal: AbortSignal) {
   // Beside the store, and not in /tmp, which may be memory: a disk may have to be copied.
   const folder = paths().root
   await mkdir(folder, { recursive: true })
-  return await takeInventory(found.files, found.target, { folder, signal })
+  const { target } = await oneMachine(found, { platform, signal })
+  return await takeInventory(found.files, target, { folder, signal })
 }

@@ -4,7 +4,7 @@ import { nameFor } from "../../digits.ts"
 import { interruptible } from "../../interrupt.ts"
 import { defineMachineOptions, type MachineOptions, startRequest } from "../../machine-options.ts"
 import { print, printJson } from "../../output.ts"
-import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../../pull-policy.ts"
+import { PULL_POLICIES, type PullPolicy, pullByPolicy, pullCall } from "../../pull-policy.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface CreateOptions extends MachineOptions {
@@ -36,7 +36,7 @@ export function define(command: Command): void {
 async function run(text: string, options: CreateOptions): Promise<void> {
   const image = await nameFor(text)
   const answer = await interruptible(async (signal) => {
-    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    await pullByPolicy(image, options.pull, pullCall(options, signal))
     return await (await useDaemon({ signal })).create(await startRequest(image, options), { signal })
   })
   if (options.json) printJson(answer)

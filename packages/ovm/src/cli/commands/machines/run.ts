@@ -14,7 +14,7 @@ import { removed, tellKept } from "../../kept.ts"
 import { launch } from "../../launch.ts"
 import { defineMachineOptions, type MachineOptions, startRequest } from "../../machine-options.ts"
 import { isTerminal, print, printError, printJson } from "../../output.ts"
-import { PULL_POLICIES, type PullPolicy, pullByPolicy } from "../../pull-policy.ts"
+import { PULL_POLICIES, type PullPolicy, pullByPolicy, pullCall } from "../../pull-policy.ts"
 import { refuseExecOptions, runCommand } from "../../run-command.ts"
 import { examples } from "../../terminal/examples.ts"
 import { optionsUntil } from "../../terminal/options-until.ts"
@@ -87,7 +87,7 @@ async function run(text: string, words: readonly string[], options: RunOptions):
       },
     )
   const { runtime, id } = await interruptible(async (signal) => {
-    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    await pullByPolicy(image, options.pull, pullCall(options, signal))
     const runtime = await useDaemon({ signal })
     return {
       runtime,
@@ -133,7 +133,7 @@ function isRefusal(thrown: unknown): boolean {
 
 async function explainRun(image: string, options: RunOptions): Promise<void> {
   await interruptible(async (signal) => {
-    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    await pullByPolicy(image, options.pull, pullCall(options, signal))
     const runtime = await useDaemon({ signal })
     printExplanation(await runtime.explain(await startRequest(image, options), { signal }), options)
   })
@@ -141,7 +141,7 @@ async function explainRun(image: string, options: RunOptions): Promise<void> {
 
 async function runDetached(image: string, options: RunOptions): Promise<void> {
   const answer = await interruptible(async (signal) => {
-    await pullByPolicy(image, options.pull, { signal, ...(options.plainHttp && { plainHttp: true }) })
+    await pullByPolicy(image, options.pull, pullCall(options, signal))
     return launch(await useDaemon({ signal }), image, options, { signal })
   })
   if (options.json) printJson(answer)

@@ -7,11 +7,12 @@ import { readArgument } from "../../argument-file.ts"
 import { attested } from "../../attested.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
 import { examples } from "../../terminal/examples.ts"
 
-interface AttestOptions extends SignerOptions {
+interface AttestOptions extends SignerOptions, PlatformOption {
   readonly type: string
   readonly predicate: string
   readonly legacy?: boolean
@@ -40,8 +41,7 @@ export function define(command: Command): void {
       "the repository, perhaps with a tag, that it is for; the image's own unless told",
     )
     .option("--plain-http", "speak HTTP without TLS to the registry")
-    .option("--json", "print JSON")
-    .action(run)
+  platformOption(command).option("--json", "print JSON").action(run)
   examples(
     command,
     "ovm attest --key cosign.key --type cyclonedx --predicate bom.json registry.example.com/machines/debian:13",

@@ -1,15 +1,21 @@
 import type { Command } from "commander"
+import { machineBehind } from "../../../artifact/platforms/read.ts"
+import type { Descriptor } from "../../../content/descriptor.ts"
 import { OvmError } from "../../../errors.ts"
+import type { Sealer } from "../../../signing/bundle/write.ts"
+import type { Signer } from "../../../signing/interfaces.ts"
 import { signLegacy } from "../../../signing/legacy/sign.ts"
 import { sign } from "../../../signing/sign.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printJson } from "../../output.ts"
-import { openWritable, signedFor } from "../../place/subject.ts"
+import { openWritable, signedFor, type WritableSubject } from "../../place/subject.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { openSigner, type SignerOptions } from "../../signer.ts"
 import { signerOptions } from "../../signer-options.ts"
 import { examples } from "../../terminal/examples.ts"
 
-interface SignCommandOptions extends SignerOptions {
+interface SignCommandOptions extends SignerOptions, PlatformOption {
+  readonly allPlatforms?: boolean
   readonly legacy?: boolean
   readonly reference?: string
   readonly plainHttp?: boolean
@@ -39,6 +45,12 @@ export function define(command: Command): void {
       addAnnotation(annotations, text),
     )
     .option("--plain-http", "speak HTTP without TLS to the registry")
+    .addOption(
+      command
+        .createOption("--all-platforms", "an index, and each of its machines by itself")
+        .conflicts("platform"),
+    )
+  platformOption(command, "the index itself, which stands for all,")
     .option("--json", "print JSON")
     .action((image: string, options: SignCommandOptions) => run(image, options, annotations))
   examples(
@@ -55,33 +67,71 @@ async function run(
   annotations: Readonly<Record<string, string>>,
 ): Promise<void> {
   const by = await openSigner(options)
-  const done = await interruptible(async (signal) => {
+  const { name, reference, made } = await interruptible(async (signal) => {
     await using subject = await openWritable(image, { ...options, signal })
-    const reference = signedFor(subject, options.reference)
-    if (!options.legacy) {
-      const manifest = await sign(subject.store, subject.target, by, {
-        signal,
-        annotations,
-        ...(reference !== undefined && { reference }),
-      })
-      await subject.added(manifest)
-      return { subject, manifest, reference }
-    }
-    if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for signatures by a key")
-    const said = reference ?? subject.reference?.name ?? ""
-    const manifest = await signLegacy(subject, subject.target, by, { reference: said, annotations, signal })
-    return { subject, manifest, reference: said }
+    const targets = await targetsOf(subject, { ...options, signal })
+    const made: Made[] = []
+    for (const target of targets)
+      made.push({ target, ...(await signOne({ ...subject, target }, by, { ...options, annotations, signal })) })
+    return { name: subject.name, reference: made[0]?.reference, made }
   })
-  const { name, target } = done.subject
+  const [first] = made
   if (options.json)
     printJson({
       image: name,
-      digest: target.digest,
-      signature: done.manifest.digest,
+      digest: first?.target.digest,
+      signature: first?.manifest.digest,
       form: options.legacy ? "legacy" : "bundle",
-      ...(done.reference !== undefined && { signed_for: done.reference }),
+      ...(reference !== undefined && { signed_for: reference }),
+      ...(made.length > 1 && {
+        machines: made.slice(1).map(({ target, manifest }) => ({
+          digest: target.digest,
+          signature: manifest.digest,
+        })),
+      }),
     })
-  else print(`${target.digest}  ${name}  signed\n`)
+  else print(made.map(({ target }) => `${target.digest}  ${name}  signed\n`).join(""))
+}
+
+interface Made {
+  readonly target: Descriptor
+  readonly manifest: Descriptor
+  readonly reference?: string | undefined
+}
+
+/** The artifact that a name stands for, one machine of an index, or an index and all of its machines. */
+async function targetsOf(
+  { store, target }: WritableSubject,
+  { platform, allPlatforms, signal }: SignCommandOptions & { readonly signal: AbortSignal },
+): Promise<readonly Descriptor[]> {
+  if (platform) return [(await machineBehind(store, target, { platform, signal })).target]
+  if (!allPlatforms) return [target]
+  const { machinesBehind } = await import("../../../images/behind.ts")
+  const machines = await machinesBehind(store, target, { allPlatforms, signal })
+  const others = machines.filter((one) => one.target.digest !== target.digest)
+  return [target, ...others.map((one) => one.target)]
+}
+
+async function signOne(
+  subject: WritableSubject,
+  by: Signer | Sealer,
+  options: SignCommandOptions & {
+    readonly annotations: Readonly<Record<string, string>>
+    readonly signal: AbortSignal
+  },
+): Promise<Omit<Made, "target">> {
+  const { annotations, signal } = options
+  const reference = signedFor(subject, options.reference)
+  if (!options.legacy) {
+    const said = { signal, annotations, ...(reference !== undefined && { reference }) }
+    const manifest = await sign(subject.store, subject.target, by, said)
+    await subject.added(manifest)
+    return { manifest, reference }
+  }
+  if ("seal" in by) throw new OvmError("OVM_USAGE", "--legacy is for signatures by a key")
+  const said = reference ?? subject.reference?.name ?? ""
+  const manifest = await signLegacy(subject, subject.target, by, { reference: said, annotations, signal })
+  return { manifest, reference: said }
 }
 
 function addAnnotation(annotations: Record<string, string>, text: string): void {

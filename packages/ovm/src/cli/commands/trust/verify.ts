@@ -1,16 +1,18 @@
 import type { Command } from "commander"
+import { machineBehind } from "../../../artifact/platforms/read.ts"
 import type { Verdict } from "../../../signing/interfaces.ts"
 import { predicateType } from "../../../signing/predicates.ts"
-import { verified } from "../../../signing/verified.ts"
+import { verifiedThrough } from "../../../signing/through-index.ts"
 import { type AuthorityOptions, namedAuthorities } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { printJson } from "../../output.ts"
 import { openSubject } from "../../place/subject.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
 
-interface VerifyOptions extends AuthorityOptions {
+interface VerifyOptions extends AuthorityOptions, PlatformOption {
   readonly type?: string
   readonly reference?: string
   readonly anyReference?: boolean
@@ -40,6 +42,7 @@ export function define(command: Command): void {
     .option("--any-reference", "signed for whatever repository: of copies")
     .option("--all", "go on after the first, and show what was refused as well")
     .option("--plain-http", "speak HTTP without TLS to the registry")
+  platformOption(command, "the index itself")
     .option("--json", "print JSON, of attestations with what they say")
     .action((image: string, options: Omit<VerifyOptions, "keys">) => run(image, { ...options, keys }))
   examples(
@@ -56,16 +59,20 @@ async function run(image: string, options: VerifyOptions): Promise<void> {
   const type = options.type === undefined ? undefined : predicateType(options.type)
   const { name, digest, findings } = await interruptible(async (signal) => {
     await using subject = await openSubject(image, { ...options, signal })
+    const { platform } = options
+    const found = platform
+      ? await machineBehind(subject.evidence, subject.target, { platform, signal })
+      : { target: subject.target }
     const own = subject.reference?.host === undefined ? undefined : subject.reference.toString()
     const expected = options.anyReference ? undefined : (options.reference ?? own)
-    const findings = await verified(subject, {
+    const findings = await verifiedThrough({ ...subject, ...found }, {
       authorities,
       signal,
       all: options.all ?? false,
       ...(type !== undefined && { predicateType: type }),
       ...(expected !== undefined && { expected }),
     })
-    return { name: subject.name, digest: subject.target.digest, findings }
+    return { name: subject.name, digest: found.target.digest, findings }
   })
   if (options.json) printJson({ image: name, digest, verdicts: findings.map(model) })
   else printLines([`${digest}  ${name}`, ...findings.map(line)])

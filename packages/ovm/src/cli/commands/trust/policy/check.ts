@@ -11,11 +11,13 @@ import { evidenceIn } from "../../../../signing/source.ts"
 import { nameFor } from "../../../digits.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { printJson } from "../../../output.ts"
+import { type PlatformOption, platformOption } from "../../../platform-option.ts"
 import { locate } from "../../../place/locate.ts"
+import { oneMachine } from "../../../place/machine.ts"
 import { examples } from "../../../terminal/examples.ts"
 import { printLines } from "../../../terminal/lines.ts"
 
-interface CheckOptions {
+interface CheckOptions extends PlatformOption {
   readonly plainHttp?: boolean
   readonly json?: boolean
 }
@@ -29,8 +31,7 @@ export function define(command: Command): void {
     )
     .argument("<image>", "name of an image, or path of an OCI layout or archive")
     .option("--plain-http", "speak HTTP without TLS to the registry")
-    .option("--json", "print JSON")
-    .action(run)
+  platformOption(command).option("--json", "print JSON").action(run)
   examples(
     command,
     "ovm policy check registry.example.com/machines/edge:1",
@@ -49,11 +50,12 @@ async function run(text: string, options: CheckOptions): Promise<void> {
 async function decide(image: string, options: CheckOptions, call: Call): Promise<Decision> {
   const policy = new Policy(paths().policy)
   await policy.check()
-  await using found = await locate(image, { ...options, ...call, hold: true })
-  const { source, target, name: reference, files } = found
+  await using located = await locate(image, { ...options, ...call, hold: true })
+  const found = await oneMachine(located, { ...options, ...call })
+  const { source, target, index, name: reference, files } = found
   const asName = isPath(image) ? undefined : parseReference(image)
   const root = await readRoot(source, target, call)
-  const asked = askedOf(reference, asName, target.digest, root)
+  const asked = askedOf({ reference, name: asName, target: located.target, index }, root)
   // Only this host's own store has whole names.
   const { decision } = await policy.decide(
     asked,
