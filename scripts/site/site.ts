@@ -25,6 +25,7 @@ const FIRST = [
   "getting-started.md",
   "building-a-disk.md",
   "importing.md",
+  "platforms.md",
   "network.md",
   "disks.md",
   "exec.md",

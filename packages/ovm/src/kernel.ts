@@ -64,8 +64,7 @@ export async function checkKernel(path: string): Promise<KernelFormat> {
     const [, name, command] = OTHERS.find(([magic]) => text(0, magic.length) === magic) ?? []
     if (name !== undefined)
       throw invalid(path, `looks like a file that is ${name}: ${none}`, undefined, `${command} ${path}`)
-    if (text(0, 2) === "MZ")
-      throw invalid(path, `is an EFI program, such as a unified kernel image: ${none}`)
+    if (text(0, 2) === "MZ") throw invalid(path, `is an EFI program, such as a unified kernel image: ${none}`)
     throw invalid(path, none.slice("it ".length))
   })
 }

@@ -44,11 +44,7 @@ export async function baseIn(
 }
 
 /** What evidence of `root` may be about: of an index its machines too (OVMS-IDX-027), whatever kind of index it is. */
-export async function subjectsOf(
-  source: Fetcher,
-  root: Descriptor,
-  call: Call,
-): Promise<readonly Digest[]> {
+export async function subjectsOf(source: Fetcher, root: Descriptor, call: Call): Promise<readonly Digest[]> {
   if (!isIndex(root)) return [root.digest]
   const { children } = parseLinks(await fetchAll(source, root, undefined, call), root.digest)
   return [root, ...children].map(({ digest }) => digest)

@@ -30,7 +30,8 @@ export async function judgeImage(
   call: Call = {},
 ): Promise<{ readonly kind: "image" | "snapshot" | "index"; readonly faults: readonly ImageFault[] }> {
   try {
-    if (isIndex(target)) return { kind: "index", faults: await indexFaults({ source, target, ...(files && { files }) }, call) }
+    if (isIndex(target))
+      return { kind: "index", faults: await indexFaults({ source, target, ...(files && { files }) }, call) }
     if (await isSnapshot(source, target, call)) {
       const snapshot = await readSnapshot(source, target, call)
       return { kind: "snapshot", faults: files ? await blobFaults(snapshot, files) : [] }
@@ -91,7 +92,8 @@ async function contentFaults(artifact: Artifact, files: LocalFile, call: Call): 
     }
   }
   const { kernel, initrd, layers, disks } = artifact
-  if (kernel) await attempt("/kernel/ref", async () =>
+  if (kernel)
+    await attempt("/kernel/ref", async () =>
       checkKernelFor(await pathOf(files, kernel), artifact.manifest.architecture),
     )
   if (initrd) await attempt("/initrd/ref", () => pathOf(files, initrd))

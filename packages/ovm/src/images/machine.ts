@@ -40,7 +40,8 @@ export async function machineOf(
     }),
   )
   const kernelFile = kernel && (await file(kernel))
-  if (kernelFile) await named(reference, "kernel", () => checkKernelFor(kernelFile.path, manifest.architecture))
+  if (kernelFile)
+    await named(reference, "kernel", () => checkKernelFor(kernelFile.path, manifest.architecture))
   const machine = {
     reference,
     base: artifact.descriptor,

@@ -5,6 +5,7 @@ import { spokenOf } from "../vmm/available.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { agentBoot, comesByInitrd } from "./agent-boot.ts"
+import { checkedBy } from "./architecture.ts"
 import { firstBootFile } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { honoured } from "./network.ts"
@@ -27,7 +28,7 @@ export async function planBoot(
   let refusal: OvmError | undefined
   for (const vmm of vmmsInOrder(vmms, image, request.overrides))
     try {
-      const findings = await vmm.check(plan, call)
+      const findings = await checkedBy(vmm, plan, call)
       const refused = refusalOf(`${vmm.name} cannot run ${image.reference}`, findings)
       if (refused) {
         refusal ??= refused

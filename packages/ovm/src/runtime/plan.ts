@@ -135,6 +135,7 @@ export function planOf(request: LaunchRequest, image: PreparedImage): LaunchPlan
     resources,
     bounds: boundsOf(overrides, defaults, resources.memory),
     ...(kernel && { kernel: { path: kernel.path, args: overrides.args ?? manifest.kernel?.args ?? "" } }),
+    ...(manifest.architecture === "arm64" && { architecture: "arm64" as const }),
     ...(manifest.metadata?.platform?.uefi && { uefi: true as const }),
     ...(initrd && { initrd: { path: initrd.path } }),
     ...(layers.length > 0 && {

@@ -13,6 +13,8 @@ export interface LaunchPlan {
   readonly resources: { readonly vcpus: number; readonly memory: number /* bytes */ }
   /** What the VMM may take of the host with all it does; as much as there is unless given. */
   readonly bounds?: Bounds
+  /** Of the guest, in the words of OCI; absent: amd64. */
+  readonly architecture?: "arm64"
   /** Boot by UEFI: its firmware and the template of its variables are the host's, the variables the machine's own. */
   readonly uefi?: true
   /** Absent: boot from the disk, by BIOS unless by UEFI. */

@@ -46,6 +46,8 @@ export interface Capabilities {
   readonly acceleratorReason: string
   /** All that work here. */
   readonly accelerators: readonly string[]
+  /** Of the guests that it runs, in the words of OCI; absent: amd64. */
+  readonly architectures?: readonly string[]
   /** Present if machines can be snapshotted and resumed: the machine types of snapshots that can be gone on from. */
   readonly snapshots?: { readonly machineTypes: readonly string[] }
 }

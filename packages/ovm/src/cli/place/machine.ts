@@ -1,4 +1,5 @@
-import { type Found, machineBehind, type Sought } from "../../artifact/platforms/read.ts"
+import { type Found, isIndex, machineBehind, type Sought } from "../../artifact/platforms/read.ts"
+import { OvmError } from "../../errors.ts"
 import type { Opened } from "./open.ts"
 
 /**
@@ -8,5 +9,15 @@ export async function oneMachine<T extends Opened>(
   opened: T,
   sought: Sought,
 ): Promise<T & Pick<Found, "index">> {
-  return { ...opened, ...(await machineBehind(opened.source, opened.target, sought)) }
+  const { source, target, files, name } = opened
+  const found = await machineBehind(source, target, sought).catch((thrown: unknown) => {
+    const missing = thrown instanceof OvmError && thrown.code === "OVM_CONTENT_MISSING"
+    if (!missing || !files || !isIndex(target)) throw thrown
+    // Of an index that was pulled some machines are not here (OVMS-IDX-023).
+    const { platform } = sought
+    const which = platform ? `--platform ${platform} ` : ""
+    const hint = `ovm pull ${which}${name}`
+    throw new OvmError(thrown.code, `${name}: ${thrown.message}`, { cause: thrown, hint })
+  })
+  return { ...opened, ...found }
 }

@@ -14,9 +14,9 @@ import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { interruptible } from "../../interrupt.ts"
 import { isTerminal, printBytes, printError, printJson } from "../../output.ts"
-import { type PlatformOption, platformOption } from "../../platform-option.ts"
-import { oneMachine } from "../../place/machine.ts"
 import { locate } from "../../place/locate.ts"
+import { oneMachine } from "../../place/machine.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { examples } from "../../terminal/examples.ts"
 
 interface ExportOptions extends PlatformOption {

@@ -4,8 +4,8 @@ import { isSnapshot, readSnapshot } from "../../../artifact/snapshot/read.ts"
 import { copy, copyGraph } from "../../../content/copy.ts"
 import type { Descriptor } from "../../../content/descriptor.ts"
 import { OvmError } from "../../../errors.ts"
-import { parseReference, type Reference } from "../../../registry/reference.ts"
 import { subjectsOf } from "../../../images/along.ts"
+import { parseReference, type Reference } from "../../../registry/reference.ts"
 import { onlyNameFor } from "../../digits.ts"
 import { interruptible } from "../../interrupt.ts"
 import { explainUnknown } from "../../names.ts"
@@ -87,9 +87,14 @@ async function send(reference: Reference, options: PushOptions, signal: AbortSig
 
 /** Of an index that was pulled some machines may not be here (OVMS-IDX-023). */
 function explainPart(thrown: unknown, target: Descriptor, name: string): unknown {
-  if (!isIndex(target) || !(thrown instanceof OvmError) || thrown.code !== "OVM_CONTENT_MISSING") return thrown
-  return new OvmError(thrown.code, `${name} is an index of which not all machines are here: ${thrown.message}`, {
-    cause: thrown,
-    hint: `ovm pull --all-platforms ${name}; or copy it from its registry: ovm copy`,
-  })
+  if (!isIndex(target) || !(thrown instanceof OvmError) || thrown.code !== "OVM_CONTENT_MISSING")
+    return thrown
+  return new OvmError(
+    thrown.code,
+    `${name} is an index of which not all machines are here: ${thrown.message}`,
+    {
+      cause: thrown,
+      hint: `ovm pull --all-platforms ${name}; or copy it from its registry: ovm copy`,
+    },
+  )
 }

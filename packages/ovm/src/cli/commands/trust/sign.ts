@@ -72,7 +72,10 @@ async function run(
     const targets = await targetsOf(subject, { ...options, signal })
     const made: Made[] = []
     for (const target of targets)
-      made.push({ target, ...(await signOne({ ...subject, target }, by, { ...options, annotations, signal })) })
+      made.push({
+        target,
+        ...(await signOne({ ...subject, target }, by, { ...options, annotations, signal })),
+      })
     return { name: subject.name, reference: made[0]?.reference, made }
   })
   const [first] = made

@@ -6,9 +6,9 @@ import { verifiedThrough } from "../../../signing/through-index.ts"
 import { type AuthorityOptions, namedAuthorities } from "../../authorities.ts"
 import { authorityOptions } from "../../authority-options.ts"
 import { interruptible } from "../../interrupt.ts"
-import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { printJson } from "../../output.ts"
 import { openSubject } from "../../place/subject.ts"
+import { type PlatformOption, platformOption } from "../../platform-option.ts"
 import { examples } from "../../terminal/examples.ts"
 import { printLines } from "../../terminal/lines.ts"
 
@@ -65,13 +65,16 @@ async function run(image: string, options: VerifyOptions): Promise<void> {
       : { target: subject.target }
     const own = subject.reference?.host === undefined ? undefined : subject.reference.toString()
     const expected = options.anyReference ? undefined : (options.reference ?? own)
-    const findings = await verifiedThrough({ ...subject, ...found }, {
-      authorities,
-      signal,
-      all: options.all ?? false,
-      ...(type !== undefined && { predicateType: type }),
-      ...(expected !== undefined && { expected }),
-    })
+    const findings = await verifiedThrough(
+      { ...subject, ...found },
+      {
+        authorities,
+        signal,
+        all: options.all ?? false,
+        ...(type !== undefined && { predicateType: type }),
+        ...(expected !== undefined && { expected }),
+      },
+    )
     return { name: subject.name, digest: found.target.digest, findings }
   })
   if (options.json) printJson({ image: name, digest, verdicts: findings.map(model) })

@@ -1,0 +1,25 @@
+import type { Call } from "../content/interfaces.ts"
+import { hostCpu } from "../host/cpu.ts"
+import type { LaunchPlan, Unsupported } from "../vmm/plan.ts"
+import type { Vmm } from "../vmm/vmm.ts"
+
+/**
+ * Vmm.check, and whether the VMM runs guests of this architecture at all; then nothing else is asked. What is not the
+ * host's own is said (OVMS-IDX-005). Throws what Vmm.check throws.
+ */
+export async function checkedBy(vmm: Vmm, plan: LaunchPlan, call: Call): Promise<readonly Unsupported[]> {
+  const { architectures = ["amd64"] } = await vmm.capabilities(call)
+  const { architecture = "amd64" } = plan
+  const found = (severity: Unsupported["severity"], reason: string) => ({
+    pointer: "/architecture",
+    severity,
+    reason,
+  })
+  if (!architectures.includes(architecture))
+    return [found("fatal", `it runs ${architectures.join(" and ")} here, and not ${architecture}`)]
+  const findings = await vmm.check(plan, call)
+  const own = hostCpu().architecture
+  if (architecture === own) return findings
+  const reason = `${architecture} is not this host's architecture, ${own}: every instruction is emulated`
+  return [...findings, found("degraded", reason)]
+}
