@@ -40,8 +40,8 @@ const OTHERS: readonly (readonly [magic: string, name: string, command: string])
 
 /**
  * Tells by its bytes whether a file is a kernel that a VMM can load: a whole bzImage, an ELF64 for x86_64 with an
- * entry, or an Image for arm64 (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023, OVMS-IDX-002). Throws OVM_KERNEL_INVALID naming the file, OVM_FILE_UNREADABLE,
- * OVM_PERMISSION_DENIED.
+ * entry, or an Image for arm64 (OVMS-SRC-010, OVMS-SRC-022, OVMS-SRC-023, OVMS-IDX-002). Throws OVM_KERNEL_INVALID
+ * naming the file, OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED.
  */
 export async function checkKernel(path: string): Promise<KernelFormat> {
   return await reading(path, HEAD, async (head, size, read) => {

@@ -1,5 +1,3 @@
-import { hostPlatform } from "../artifact/platforms/platform.ts"
-import { type Found, machineBehind, type Sought } from "../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -15,6 +13,7 @@ import { isPath, parseReference } from "../registry/reference.ts"
 import { RegistryLanes } from "../registry/transfer/lanes.ts"
 import { rounded } from "../rounded.ts"
 import type { Policy, PolicyInfo } from "../signing/policy/policy.ts"
+import { MachinesOfIndexes } from "./behind.ts"
 import { collectImages } from "./collect.ts"
 import { commitMachine } from "./commit.ts"
 import { machineOf } from "./machine.ts"
@@ -86,8 +85,7 @@ export class Images {
   private readonly cache: Cache
   /** By type and digest, which says all that is in it. */
   private readonly roots = new Map<string, Root>()
-  /** By digest of an index, and platform. */
-  private readonly machines = new Map<string, Found>()
+  private readonly machines = new MachinesOfIndexes()
 
   constructor(
     private readonly place: Pick<Paths, "store" | "cache">,
@@ -158,7 +156,7 @@ export class Images {
     await store.lease(lease).add(located.target)
     const resolved = performance.now()
     await options.onPhase?.("verifying")
-    const found = await this.#machineOf(store, located, options)
+    const found = await this.machines.behind(store, located, options)
     const { reference, target, index } = found
     if (index) await store.lease(lease).add(index, target)
     const { machine: artifact, snapshot } = await this.rootOf(store, target, options)
@@ -175,22 +173,6 @@ export class Images {
       timings: { resolve: rounded(resolved - began), verify: rounded(performance.now() - resolved) },
     }
     return new OpenImage({ place, cache, policy }, store, { located: found, root, chain, lease }, image)
-  }
-
-  /** Of an index the one machine. What an index leads to is found out once: its digest says it all. */
-  async #machineOf(
-    store: LayoutStore,
-    located: ImageTarget,
-    { platform, ...call }: Sought,
-  ): Promise<ImageTarget> {
-    if (located.index) return located
-    const key = `${located.target.digest} ${platform ?? hostPlatform()}`
-    const known = this.machines.get(key)
-    if (known && (await store.exists(located.target, call))) return { ...located, ...known }
-    const found = await machineBehind(store, located.target, { platform, ...call })
-    if (this.machines.size >= MOST_ROOTS) this.machines.clear()
-    if (found.index) this.machines.set(key, found)
-    return { ...located, ...found }
   }
 
   /** The artifact behind `target`. It is read once; later it is only made sure that it is still there and whole. */

@@ -2,7 +2,7 @@ import type { Fault } from "../artifact/faults.ts"
 import type { DiskBlob } from "../artifact/machine/mapping.ts"
 import { type Artifact, readArtifact } from "../artifact/machine/read.ts"
 import { machinesIn } from "../artifact/platforms/machines.ts"
-import { checkMachine, isIndex, readIndex } from "../artifact/platforms/read.ts"
+import { checkMachine, isIndex, readMachineIndex } from "../artifact/platforms/read.ts"
 import { isSnapshot, readSnapshot, type Snapshot } from "../artifact/snapshot/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call, Fetcher, LocalFile, ReferrerLister } from "../content/interfaces.ts"
@@ -49,7 +49,7 @@ async function indexFaults(
   call: Call,
 ): Promise<readonly ImageFault[]> {
   const faults: ImageFault[] = []
-  for (const machine of machinesIn(await readIndex(source, target, call)))
+  for (const machine of machinesIn(await readMachineIndex(source, target, call)))
     try {
       await checkMachine(source, machine, call)
       const one = { source, target: machine.descriptor, ...(files && { files }) }

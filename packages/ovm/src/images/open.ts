@@ -1,6 +1,6 @@
 import type { Artifact } from "../artifact/machine/read.ts"
 import type { Platform } from "../artifact/platforms/platform.ts"
-import type { Found } from "../artifact/platforms/read.ts"
+import type { FoundMachine } from "../artifact/platforms/read.ts"
 import type { Snapshot } from "../artifact/snapshot/read.ts"
 import type { Cache } from "../cache/cache.ts"
 import type { Descriptor } from "../content/descriptor.ts"
@@ -180,7 +180,7 @@ export async function admit(
 }
 
 /** What was asked for by `text` once, by its digest: what the text stands for now is not asked. */
-export function pinned(store: LayoutStore, text: string, found: Found): ImageTarget {
+export function pinned(store: LayoutStore, text: string, found: FoundMachine): ImageTarget {
   if (isPath(text)) return { text, ...found, evidence: evidenceIn(store) }
   const reference = parseReference(text)
   return {

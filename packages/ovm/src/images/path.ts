@@ -1,4 +1,4 @@
-import { type Found, machineBehind, type Sought } from "../artifact/platforms/read.ts"
+import { type FoundMachine, machineBehind, type Sought } from "../artifact/platforms/read.ts"
 import { isArchive } from "../content/archive/reader.ts"
 import { copyGraph } from "../content/copy.ts"
 import type { LayoutStore } from "../content/layout/store.ts"
@@ -10,7 +10,7 @@ import { copyIndex } from "./behind.ts"
 import { evidenceOfBoth } from "./evidence.ts"
 import { importManifestFile } from "./manifest-file.ts"
 
-export interface Imported extends Found {
+export interface Imported extends FoundMachine {
   /** Where the path's own signatures are, which are not copied, and those that the store has of it. */
   readonly evidence: EvidenceSource
 }

@@ -7,11 +7,13 @@ import type { Reference } from "../registry/reference.ts"
 import type { Policy } from "../signing/policy/policy.ts"
 import { evidenceIn } from "../signing/source.ts"
 import { enterSnapshots } from "./along.ts"
-import { copyIndex, machinesBehind, type Wanted } from "./behind.ts"
+import { copyIndex, machinesBehind, type WantedMachines } from "./behind.ts"
 import { askAhead, copyEvidence, type Relied } from "./evidence.ts"
 import { askedOf, type Root, readRoot } from "./root.ts"
 
-export interface PullOptions extends Wanted, Pick<ConnectOptions, "settings" | "credentials" | "lanes"> {
+export interface PullOptions
+  extends WantedMachines,
+    Pick<ConnectOptions, "settings" | "credentials" | "lanes"> {
   readonly plainHttp?: boolean
   /** Also what refers to the image (docs/design/0012). */
   readonly includeReferrers?: boolean
@@ -22,10 +24,11 @@ export interface PullOptions extends Wanted, Pick<ConnectOptions, "settings" | "
 
 /**
  * Copies an image from its registry into `store` and names it there, with the evidence for it: of an index the machine
- * for one platform, or all of them. What is no OVMS artifact, one that breaks the specification, and what the policy refuses, is refused before its blobs are fetched
- * (OVMS-POL-082). The tag is resolved once: the digest decides from there on. Returns the descriptor of the OCI
- * manifest or index. Throws OVM_REFERENCE_INVALID without a host, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry,
- * artifact and store can throw; then the store has no new name.
+ * for one platform, or all of them. What is no OVMS artifact, one that breaks the specification, and what the policy
+ * refuses, is refused before its blobs are fetched (OVMS-POL-082). The tag is resolved once: the digest decides from
+ * there on. Returns the descriptor of the OCI manifest or index. Throws OVM_REFERENCE_INVALID without a host,
+ * OVM_PLATFORM_MISSING, OVM_POLICY_REFUSED, OVM_POLICY_INVALID, and what registry, artifact and store can throw; then
+ * the store has no new name.
  */
 export async function pullImage(
   store: LayoutStore,

@@ -1,6 +1,6 @@
 import { machineFor } from "../artifact/platforms/machines.ts"
 import { hostPlatform } from "../artifact/platforms/platform.ts"
-import { isIndex, readIndex, type Sought } from "../artifact/platforms/read.ts"
+import { isIndex, readMachineIndex, type Sought } from "../artifact/platforms/read.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Call } from "../content/interfaces.ts"
 import type { LayoutReader } from "../content/layout/reader.ts"
@@ -40,7 +40,7 @@ export async function hasMachine(
 ): Promise<boolean> {
   if (!isIndex(target)) return true
   const what = `the index ${target.digest}`
-  const { descriptor } = machineFor(await readIndex(store, target, call), platform, what)
+  const { descriptor } = machineFor(await readMachineIndex(store, target, call), platform, what)
   return await store.exists(descriptor, call)
 }
 

@@ -18,7 +18,7 @@ const SCHEMA: DocumentSchema = {
 export const MOST_ENTRIES = 256
 
 /** The descriptor of an OCI manifest, with what it is for. */
-export interface IndexEntry extends Omit<Descriptor, "platform"> {
+export interface PlatformEntry extends Omit<Descriptor, "platform"> {
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string }
 }
 
@@ -27,7 +27,7 @@ export interface OciIndex {
   readonly schemaVersion: 2
   readonly mediaType?: string
   readonly artifactType?: string
-  readonly manifests: readonly IndexEntry[]
+  readonly manifests: readonly PlatformEntry[]
   readonly annotations?: Readonly<Record<string, string>>
 }
 

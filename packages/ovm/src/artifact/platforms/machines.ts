@@ -1,7 +1,7 @@
 import type { Descriptor } from "../../content/descriptor.ts"
 import { OvmError } from "../../errors.ts"
 import { isManifestType, saysSomething } from "../types.ts"
-import type { IndexEntry, OciIndex } from "./index-document.ts"
+import type { OciIndex, PlatformEntry } from "./index-document.ts"
 import type { Platform } from "./platform.ts"
 
 /** A machine of an index. */
@@ -25,7 +25,7 @@ function isMachine(type: string | undefined): boolean {
   return !saysSomething(type) || isManifestType(type)
 }
 
-function isPlain({ os, architecture, variant }: NonNullable<IndexEntry["platform"]>): boolean {
+function isPlain({ os, architecture, variant }: NonNullable<PlatformEntry["platform"]>): boolean {
   if (os === "unknown" || architecture === "unknown") return false
   return variant === undefined || variant === PLAIN_VARIANTS[architecture]
 }

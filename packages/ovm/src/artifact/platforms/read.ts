@@ -19,14 +19,18 @@ export function isIndex({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
  * Reads an index of machines. Throws OVM_ARTIFACT_INVALID or OVM_TOO_LARGE with all faults as `detail`, and what
  * `source` throws.
  */
-export async function readIndex(source: Fetcher, descriptor: Descriptor, call: Call = {}): Promise<OciIndex> {
+export async function readMachineIndex(
+  source: Fetcher,
+  descriptor: Descriptor,
+  call: Call = {},
+): Promise<OciIndex> {
   const { index, faults } = validateIndex(await fetchAll(source, descriptor, DOCUMENT_BYTES, call))
   if (index) return index
   throw faultsError(`the index ${descriptor.digest}`, faults)
 }
 
 /** What a name stands for, as one machine or snapshot. */
-export interface Found {
+export interface FoundMachine {
   readonly target: Descriptor
   /** That it was found through. */
   readonly index?: Descriptor
@@ -39,16 +43,16 @@ export interface Sought extends Call {
 
 /**
  * The one machine that `root` means: of an index that for the platform (OVMS-IDX-018). Its documents are read and
- * judged. Throws OVM_PLATFORM_MISSING, OVM_ARTIFACT_INVALID, what readIndex and readArtifact throw.
+ * judged. Throws OVM_PLATFORM_MISSING, OVM_ARTIFACT_INVALID, what readMachineIndex and readArtifact throw.
  */
 export async function machineBehind(
   source: Fetcher,
   root: Descriptor,
   { platform, ...call }: Sought = {},
-): Promise<Found> {
+): Promise<FoundMachine> {
   if (isIndex(root)) {
     const machine = machineFor(
-      await readIndex(source, root, call),
+      await readMachineIndex(source, root, call),
       platform ?? hostPlatform(),
       `the index ${root.digest}`,
     )

@@ -1,4 +1,4 @@
-import { type Found, isIndex, machineBehind, type Sought } from "../../artifact/platforms/read.ts"
+import { type FoundMachine, isIndex, machineBehind, type Sought } from "../../artifact/platforms/read.ts"
 import { OvmError } from "../../errors.ts"
 import type { Opened } from "./open.ts"
 
@@ -8,7 +8,7 @@ import type { Opened } from "./open.ts"
 export async function oneMachine<T extends Opened>(
   opened: T,
   sought: Sought,
-): Promise<T & Pick<Found, "index">> {
+): Promise<T & Pick<FoundMachine, "index">> {
   const { source, target, files, name } = opened
   const found = await machineBehind(source, target, sought).catch((thrown: unknown) => {
     const missing = thrown instanceof OvmError && thrown.code === "OVM_CONTENT_MISSING"

@@ -1,5 +1,5 @@
 import { machinesIn } from "../../artifact/platforms/machines.ts"
-import { readIndex } from "../../artifact/platforms/read.ts"
+import { readMachineIndex } from "../../artifact/platforms/read.ts"
 import type { Descriptor } from "../../content/descriptor.ts"
 import type { Digest } from "../../content/digest.ts"
 import type { Call } from "../../content/interfaces.ts"
@@ -110,7 +110,9 @@ class Walk {
   /** Whose signatures a name's own tag is for: each is what the name means somewhere. */
   async #machines(index: Descriptor, depth: number): Promise<readonly ArtifactNode[]> {
     const found: ArtifactNode[] = []
-    for (const { platform, descriptor } of machinesIn(await readIndex(this.source, index, this.#call))) {
+    for (const { platform, descriptor } of machinesIn(
+      await readMachineIndex(this.source, index, this.#call),
+    )) {
       if (this.#seen.has(descriptor.digest)) continue
       const manifest = await readManifest(this.source, descriptor, this.#call).catch((thrown: unknown) => {
         if (isMissing(thrown)) return undefined

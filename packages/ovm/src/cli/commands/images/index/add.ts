@@ -1,6 +1,6 @@
 import type { Command } from "commander"
 import { machinesIn } from "../../../../artifact/platforms/machines.ts"
-import { isIndex, readIndex } from "../../../../artifact/platforms/read.ts"
+import { isIndex, readMachineIndex } from "../../../../artifact/platforms/read.ts"
 import { withMachines } from "../../../../artifact/platforms/write.ts"
 import { OvmError } from "../../../../errors.ts"
 import { paths } from "../../../../host/paths.ts"
@@ -36,7 +36,7 @@ async function run(name: string, images: readonly string[], options: AddOptions)
         throw explainUnknown(thrown, name)
       })
       if (!isIndex(target)) throw noIndex(reference)
-      const machines = machinesIn(await readIndex(store, target, call))
+      const machines = machinesIn(await readMachineIndex(store, target, call))
       const added = await entriesOf(store, images, call)
       return await makeIndex(store, reference, withMachines(machines, added), call)
     }),

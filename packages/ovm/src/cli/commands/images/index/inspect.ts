@@ -1,7 +1,7 @@
 import type { Command } from "commander"
 import { bytesText, tree } from "../../../../artifact/machine/inspect.ts"
 import { machinesIn } from "../../../../artifact/platforms/machines.ts"
-import { isIndex, readIndex } from "../../../../artifact/platforms/read.ts"
+import { isIndex, readMachineIndex } from "../../../../artifact/platforms/read.ts"
 import { OvmError } from "../../../../errors.ts"
 import { interruptible } from "../../../interrupt.ts"
 import { printJson } from "../../../output.ts"
@@ -36,7 +36,7 @@ async function run(name: string, options: InspectOptions): Promise<void> {
         detail: [{ pointer: "/manifests", reason: "not an index" }],
         hint: `ovm inspect ${name}`,
       })
-    const index = await readIndex(source, target, { signal })
+    const index = await readMachineIndex(source, target, { signal })
     const machines = machinesIn(index)
     const shown = machines.map(async ({ platform, descriptor }) => ({
       platform,
@@ -52,11 +52,26 @@ async function run(name: string, options: InspectOptions): Promise<void> {
       annotations: index.annotations ?? {},
     }
   })
-  if (options.json) return printJson(model)
-  const { reference, digest, machines, others } = model
+  if (options.json) printJson(model)
+  else printLines(linesOf(model))
+}
+
+interface Model {
+  readonly reference: string
+  readonly digest: string
+  readonly machines: readonly {
+    readonly platform: string
+    readonly digest: string
+    readonly size: number
+    readonly here?: boolean
+  }[]
+  readonly others: number
+}
+
+function linesOf({ reference, digest, machines, others }: Model): readonly string[] {
   const entries = machines.map(({ platform, digest, size, here }) => ({
     text: `${platform}  ${digest}  ${bytesText(size)}${here === false ? ", not on this host" : ""}`,
   }))
   const rest = others > 0 ? [{ text: `${others} entries that are no machines` }] : []
-  printLines([reference, `digest  ${digest}`, ...tree([...entries, ...rest])])
+  return [reference, `digest  ${digest}`, ...tree([...entries, ...rest])]
 }

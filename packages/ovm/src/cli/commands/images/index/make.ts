@@ -47,7 +47,7 @@ export async function makeIndex(
 }
 
 export function printMade(made: Made, { json }: { readonly json?: boolean }): void {
-  if (json) return printJson(made)
   const machines = made.machines.map(({ platform, digest }) => `  ${digest}  ${platform}\n`)
-  print(`${made.digest}  ${made.reference}\n${machines.join("")}`)
+  if (json) printJson(made)
+  else print(`${made.digest}  ${made.reference}\n${machines.join("")}`)
 }
