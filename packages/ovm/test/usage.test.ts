@@ -237,7 +237,12 @@ describe("completion", () => {
     expect(await complete("run", "--pull", "")).toEqual(["missing", "always", "never"])
     expect(await complete("completion", "")).toEqual(["bash", "zsh", "fish"])
     expect(await complete("registry", "")).toEqual(["serve", "probe"])
-    expect(await complete("policy", "check", "--")).toEqual(["--plain-http", "--json", "--help"])
+    expect(await complete("policy", "check", "--")).toEqual([
+      "--plain-http",
+      "--platform",
+      "--json",
+      "--help",
+    ])
     expect(await complete("help", "re")).toEqual(["registry", "restart", "resume", "rename"])
     expect(await complete("help", "key", "")).toEqual(["generate", "public"])
     expect(await complete("he")).toEqual(["help"])

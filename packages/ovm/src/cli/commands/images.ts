@@ -73,6 +73,11 @@ export const IMAGE_COMMANDS: readonly GroupedEntry[] = [
     load: () => import("./images/inspect.ts"),
   },
   {
+    name: "diff",
+    summary: "Show what differs between two images, and what has to be moved",
+    load: () => import("./images/diff.ts"),
+  },
+  {
     name: "validate",
     summary: "Report every fault of an image, manifest or pack source",
     load: () => import("./images/validate.ts"),
