@@ -20,7 +20,6 @@ export const FOREIGN: Readonly<Record<string, string | undefined>> = Object.assi
   delete: REMOVE,
   describe: SHOW,
   destroy: END,
-  diff: LATER,
   domrename: "ovm rename ID NAME",
   dumpxml: SHOW,
   get: LIST,
