@@ -1,4 +1,4 @@
-import { type Differing, differing } from "../artifact/differing.ts"
+import { type Disagreement, disagreements } from "../artifact/disagreements.ts"
 import type { OvmsManifest } from "../artifact/machine/manifest.ts"
 import type { Descriptor } from "../content/descriptor.ts"
 import type { Digest } from "../content/digest.ts"
@@ -24,7 +24,7 @@ export interface Amount {
 export interface Difference {
   readonly parts: readonly PartChange[]
   /** Of the OVMS manifests, but for what names blobs. */
-  readonly manifest: readonly Differing[]
+  readonly manifest: readonly Disagreement[]
   /** What both have. */
   readonly shared: Amount
   /** What has to be moved to have the second where the first is: manifests included. */
@@ -40,7 +40,7 @@ export function differenceOf(from: Root, to: Root): Difference {
   const moved = [...all.values()].filter(({ digest }) => !old.has(digest))
   return {
     parts: names.map((part) => changeOf(part, before.get(part), after.get(part))),
-    manifest: differing(settingsOf(from.machine.manifest), settingsOf(to.machine.manifest)),
+    manifest: disagreements(settingsOf(from.machine.manifest), settingsOf(to.machine.manifest)),
     shared: amountOf(shared),
     toMove: amountOf(moved),
   }

@@ -1,7 +1,7 @@
 import { isObject } from "../objects.ts"
 
 /** A place in two documents where they say different things. */
-export interface Differing {
+export interface Disagreement {
   /** JSON pointer (RFC 6901). */
   readonly pointer: string
   /** Absent where it is not there. */
@@ -10,7 +10,7 @@ export interface Differing {
 }
 
 /** Every place where two JSON values differ, as deep down as both have objects or arrays there. */
-export function differing(from: unknown, to: unknown, pointer = ""): readonly Differing[] {
+export function disagreements(from: unknown, to: unknown, pointer = ""): readonly Disagreement[] {
   const [a, b] = [membersOf(from), membersOf(to)]
   if (!a || !b || Array.isArray(from) !== Array.isArray(to))
     return Bun.deepEquals(from, to)
@@ -18,7 +18,7 @@ export function differing(from: unknown, to: unknown, pointer = ""): readonly Di
       : [{ pointer, ...(from !== undefined && { from }), ...(to !== undefined && { to }) }]
   const names = [...new Set([...Object.keys(a), ...Object.keys(b)])]
   return (Array.isArray(from) ? names : names.sort()).flatMap((name) =>
-    differing(a[name], b[name], `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`),
+    disagreements(a[name], b[name], `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`),
   )
 }
 
