@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { loadSuite } from "../packages/conformance/src/suite.ts"
 import {
+  ADAPTERS,
   BELIEVERS,
   FORGETFUL,
   PACKERS,
@@ -77,6 +78,7 @@ function faultsPage(): string {
     ["puller", PULLERS],
     ["reader and writer", [...BELIEVERS, ...PACKERS]],
     ["runtime", RUNTIMES],
+    ["adapter", ADAPTERS],
   ] as const
   const rows = all.flatMap(([who, mutants]) =>
     mutants.map(({ fault, requirement, check }) => `| ${who} | ${fault} | ${requirement} | \`${check}\` |`),

@@ -17,7 +17,8 @@ export interface Arguments {
 
 /** What is tested: an executable, a socket that is served, or a command that serves one. */
 export type Subject =
-  | { readonly kind: "wrapper"; readonly program: string }
+  | { readonly kind: "wrapper" | "adapter"; readonly program: string }
+  | { readonly kind: "registry"; readonly origin: string }
   | { readonly kind: "runtime"; readonly socket: string }
   | { readonly kind: "runtime"; readonly start: string }
 
@@ -58,9 +59,11 @@ export function parseArguments(words: readonly string[]): Arguments | Plain {
 }
 
 function subjectOf([kind, program, ...more]: readonly string[], socket?: string, start?: string): Subject {
-  if (kind === undefined) throw new Misuse("say what is to be tested: wrapper PROGRAM, or runtime")
-  if (kind === "wrapper") {
-    if (program === undefined) throw new Misuse("which PROGRAM is the wrapper?")
+  if (kind === undefined)
+    throw new Misuse("say what is to be tested: wrapper PROGRAM, adapter PROGRAM, registry URL, or runtime")
+  if (kind === "registry") return { kind, origin: originOf(program) }
+  if (kind === "wrapper" || kind === "adapter") {
+    if (program === undefined) throw new Misuse(`which PROGRAM is the ${kind}?`)
     if (more.length > 0) throw new Misuse(`"${more[0]}" is one word too many`)
     if (socket !== undefined || start !== undefined) throw new Misuse("--socket and --start are of a runtime")
     return { kind, program }
@@ -71,6 +74,12 @@ function subjectOf([kind, program, ...more]: readonly string[], socket?: string,
   if (socket !== undefined) return { kind, socket }
   if (start !== undefined) return { kind, start }
   throw new Misuse("say --socket PATH, or --start COMMAND")
+}
+
+function originOf(url = ""): string {
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url))
+    throw new Misuse("say the URL of the registry, http:// or https://")
+  return new URL(url).origin
 }
 
 function parsed(words: readonly string[]) {

@@ -26,17 +26,24 @@ type Listed = Omit<Result, "verdict" | "milliseconds">
 async function shown(what: "help" | "version" | "list"): Promise<string> {
   if (what === "help") return USAGE
   if (what === "version") return `ovms-conformance ${SUITE}, OVMS ${SPECIFICATION}\n`
-  const { wrapper, runtime } = await loadSuite()
+  const suite = await loadSuite()
   const lines = (kind: string, checks: readonly Listed[]) =>
     checks.map(({ name, profile, covers }) => `${kind}\t${profile}\t${name}\t${covers.join(" ")}\n`)
-  return [...lines("wrapper", wrapper), ...lines("runtime", runtime)].join("")
+  return Object.entries(suite)
+    .flatMap(([kind, checks]) => lines(kind, checks))
+    .join("")
 }
 
 async function tested({ subject, profiles, only = "", ...given }: Arguments): Promise<Run> {
   const suite = await loadSuite()
   const wanted = (check: { profile: string; name: string }) =>
     profiles.some((profile) => profile === check.profile) && check.name.includes(only)
-  const checks = { wrapper: suite.wrapper.filter(wanted), runtime: suite.runtime.filter(wanted) }
+  const checks = {
+    wrapper: suite.wrapper.filter(wanted),
+    runtime: suite.runtime.filter(wanted),
+    adapter: suite.adapter.filter(wanted),
+    registry: suite.registry.filter(wanted),
+  }
   if (checks[subject.kind].length === 0) throw new Misuse("no check has this profile and name: see --list")
   const stop = new AbortController()
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort())
@@ -53,6 +60,8 @@ async function tested({ subject, profiles, only = "", ...given }: Arguments): Pr
   const results = await withSubject(subject, stop.signal, {
     wrapper: (wrapper) => runChecks(checks.wrapper, wrapper, options),
     runtime: (runtime) => runChecks(checks.runtime, runtime, options),
+    adapter: (adapter) => runChecks(checks.adapter, adapter, options),
+    registry: (remote) => runChecks(checks.registry, remote, options),
   })
   if (stop.signal.aborted) throw new Misuse("interrupted")
   return {

@@ -1,10 +1,15 @@
 import type { Check } from "./check.ts"
+import { adapterDiskPlans } from "./checks/adapter/disk.ts"
+import { adapterLifePlans } from "./checks/adapter/life.ts"
+import { linePlans } from "./checks/adapter/lines.ts"
+import { onAdapter } from "./checks/adapter/plan.ts"
 import { inspectChecks } from "./checks/inspect.ts"
 import { packChecks } from "./checks/pack.ts"
 import { packRefusals } from "./checks/pack-refusals.ts"
 import { pullChecks } from "./checks/pull.ts"
 import { pullFaultChecks } from "./checks/pull-faults.ts"
 import { pushChecks } from "./checks/push.ts"
+import { registryChecks } from "./checks/registry.ts"
 import { againPlans } from "./checks/runtime/again.ts"
 import { biosPlans } from "./checks/runtime/bios.ts"
 import { forkPlans } from "./checks/runtime/fork.ts"
@@ -24,6 +29,8 @@ import { streamPlans } from "./checks/runtime/streams.ts"
 import { signChecks } from "./checks/sign.ts"
 import { vectorChecks } from "./checks/vectors.ts"
 import { verifyChecks } from "./checks/verify.ts"
+import type { Adapter } from "./subject/adapter.ts"
+import type { Remote } from "./subject/remote.ts"
 import type { Runtime } from "./subject/runtime.ts"
 import type { Wrapper } from "./subject/wrapper.ts"
 import { loadVectors } from "./vectors.ts"
@@ -32,6 +39,8 @@ import { loadVectors } from "./vectors.ts"
 export interface Suite {
   readonly wrapper: readonly Check<Wrapper>[]
   readonly runtime: readonly Check<Runtime>[]
+  readonly adapter: readonly Check<Adapter>[]
+  readonly registry: readonly Check<Remote>[]
 }
 
 export async function loadSuite(): Promise<Suite> {
@@ -60,5 +69,7 @@ export async function loadSuite(): Promise<Suite> {
       ...verifyChecks,
     ],
     runtime: [...requests, ...made, ...machines, ...snapshots].map(onRuntime),
+    adapter: [...linePlans, ...adapterLifePlans, ...adapterDiskPlans].map(onAdapter),
+    registry: registryChecks,
   }
 }

@@ -1,6 +1,8 @@
 export const USAGE = `Usage: ovms-conformance wrapper PROGRAM [options]
        ovms-conformance runtime --start COMMAND [options]
        ovms-conformance runtime --socket PATH [options]
+       ovms-conformance adapter PROGRAM [options]
+       ovms-conformance registry URL [options]
        ovms-conformance --list
 
 Tests an implementation of OVMS from outside (spec/conformance.md).
@@ -11,6 +13,10 @@ Subjects:
   runtime              what serves the runtime API: by a COMMAND that serves it
                        at $OVMS_CONFORMANCE_HOME/ovm.sock, which is started,
                        killed and started again; or where it serves already
+  adapter PROGRAM      a program ovm-vmm-NAME that drives a VMM by the adapter
+                       contract (spec/runtimes/adapter.md)
+  registry URL         a registry, as http://HOST:PORT: whether it can carry OVMS;
+                       what is pushed goes into repositories below ovms-suite/
 
 Options:
   --profile LIST       only checks of these profiles: core, snapshot, signing,

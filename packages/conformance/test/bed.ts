@@ -9,6 +9,8 @@ export const PROGRAM = join(ROOT, "packages/conformance/dist/ovms-conformance.js
 export const OVM = process.env.OVM_BIN ?? join(ROOT, "dist/ovm")
 export const WRAPPER = join(ROOT, "examples/conformance/ovm-wrapper")
 
+export const ADAPTER = join(ROOT, "examples/adapters/python/ovm-vmm-pyqemu")
+
 export interface Ended {
   readonly status: number
   readonly stdout: string

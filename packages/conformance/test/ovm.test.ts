@@ -28,5 +28,5 @@ test("ovm as a runtime passes everything", async () => {
   expect(bad(run)).toEqual([])
   expect(run.status).toBe(0)
   expect(skips(run)).toEqual([])
-  expect(run.results.length).toBeGreaterThan(130)
+  expect(run.results.length).toBeGreaterThan(200)
 })

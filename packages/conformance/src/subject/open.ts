@@ -5,18 +5,25 @@ import { Misuse, type Subject } from "../arguments.ts"
 import { guestArtifact } from "../artifact/guest.ts"
 import { writeLayout } from "../artifact/layout.ts"
 import { Failure } from "../check.ts"
+import { Adapter } from "./adapter.ts"
 import { Harness } from "./harness.ts"
+import { Remote } from "./remote.ts"
 import { Runtime } from "./runtime.ts"
 import { Wrapper } from "./wrapper.ts"
 
 export interface Uses<T> {
   wrapper(wrapper: Wrapper): Promise<T>
   runtime(runtime: Runtime): Promise<T>
+  adapter(adapter: Adapter): Promise<T>
+  registry(remote: Remote): Promise<T>
 }
 
 /** Has `uses` work with what is tested, and cleans up behind it. Throws Misuse if it cannot be started. */
 export async function withSubject<T>(subject: Subject, signal: AbortSignal, uses: Uses<T>): Promise<T> {
   if (subject.kind === "wrapper") return await uses.wrapper(new Wrapper(await executable(subject.program)))
+  if (subject.kind === "adapter") return await uses.adapter(new Adapter(await executable(subject.program)))
+  if (subject.kind === "registry")
+    return await uses.registry(new Remote(subject.origin, "ovms-suite", signal))
   const folder = await mkdtemp(join(tmpdir(), "ovms-guest-"))
   const harness = "start" in subject ? await Harness.create(subject.start) : undefined
   try {

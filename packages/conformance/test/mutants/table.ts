@@ -123,3 +123,16 @@ export const RUNTIMES: readonly Mutant[] = of([
   ["lists no slots", "API-091", "runtime/snapshot/warm"],
   ["names one difference", "SNP-074", "runtime/snapshot/of-another-host"],
 ])
+
+/** The example adapter, but something is between (adapter.ts). */
+export const ADAPTERS: readonly Mutant[] = of([
+  ["says another name", "ADP-010", "adapter/first-line"],
+  ["answers with another number", "ADP-011", "adapter/capabilities"],
+  ["has codes of its own", "ADP-011", "adapter/unknown-verb"],
+  ["finds one thing", "ADP-031", "adapter/finds-everything"],
+  ["runs a relative program", "ADP-032", "adapter/boots"],
+  ["calls what runs still", "ADP-035", "adapter/pause"],
+  ["calls every end a reset", "ADP-040", "adapter/ends-by-guest-panic"],
+  ["leaves a process", "ADP-022", "adapter/ends-with-its-input"],
+  ["outlives its input", "ADP-015", "adapter/ends-with-its-input"],
+])

@@ -1,6 +1,6 @@
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
-import { ticks } from "./life.ts"
+import { ticks } from "../ticks.ts"
 import type { Plan } from "./plan.ts"
 import { snapshotPlan, snapshotted } from "./snapshots.ts"
 

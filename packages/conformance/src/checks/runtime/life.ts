@@ -1,11 +1,7 @@
 import { must } from "../../check.ts"
 import type { Instance } from "../../subject/runtime.ts"
+import { ticks } from "../ticks.ts"
 import type { Plan, Scene } from "./plan.ts"
-
-/** The highest number that the guest has counted to. */
-export function ticks(text: string): number {
-  return Math.max(0, ...[...text.matchAll(/TICK (\d+)\r?\n/g)].map(([, n]) => Number(n)))
-}
 
 /** A guest that ends by itself. */
 function ends(

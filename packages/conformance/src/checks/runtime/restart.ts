@@ -1,5 +1,5 @@
 import { must, skip } from "../../check.ts"
-import { ticks } from "./life.ts"
+import { ticks } from "../ticks.ts"
 import type { Plan, Scene } from "./plan.ts"
 
 /** Kills the runtime, lets `meanwhile` pass, and starts it again. */

@@ -1,5 +1,5 @@
 import { must } from "../../check.ts"
-import { ticks } from "./life.ts"
+import { ticks } from "../ticks.ts"
 import type { Plan, Scene } from "./plan.ts"
 
 interface Snapshot {

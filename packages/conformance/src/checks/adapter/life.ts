@@ -1,0 +1,131 @@
+import { must } from "../../check.ts"
+import { ticks } from "../ticks.ts"
+import { booted, planOf, type Vmm } from "./machine.ts"
+import type { AdapterPlan, AdapterScene } from "./plan.ts"
+
+/** A guest that ends by itself, and what the adapter says of that. */
+function ends(args: string, reason: string, result?: number): AdapterPlan {
+  return {
+    name: `ends-by-${reason}`,
+    covers: ["OVMS-ADP-040", "OVMS-ADP-041", ...(reason === "guest-panic" ? ["OVMS-ADP-036"] : [])],
+    run: ({ session, ...call }) =>
+      booted(session, call, `ticks=3 ${args}`, async (vmm) => {
+        await session.ask("watch", vmm.members)
+        const how = await vmm.end()
+        const { directory } = vmm.plan
+        await session.event(
+          "the event of the end",
+          (one) => one.event === "ended" && one.directory === directory,
+        )
+        const said = await session.ask("ended", { ...how })
+        must(said.reason === reason, `the reason is ${said.reason}, and not ${reason}`)
+        must(said.result === result, `the result is ${said.result}, and not ${result}`)
+      }),
+  }
+}
+
+async function paused({ session }: AdapterScene, vmm: Vmm): Promise<void> {
+  await session.ask("pause", vmm.members)
+  await session.event(
+    "the event of the pause",
+    (one) => one.event === "guest" && one.running === false && one.reason === "request",
+  )
+}
+
+export const adapterLifePlans: readonly AdapterPlan[] = [
+  {
+    name: "boots",
+    covers: ["OVMS-ADP-032", "OVMS-ADP-034", "OVMS-ADP-051"],
+    run: ({ session, ...call }) =>
+      booted(session, call, "word=a,b=c -S,x", async (vmm) => {
+        await vmm.says(/CMDLINE \[[^\]]*word=a,b=c -S,x\]/)
+        await vmm.says(/TICK 2\r?\n/)
+        const kib = Number(/ram_kib=(\d+)/.exec(vmm.console)?.[1])
+        must(kib > 28 * 1024 && kib <= 32 * 1024, `the guest finds ${kib} KiB of RAM, and not 32 MiB`)
+      }),
+  },
+  {
+    name: "pause",
+    covers: ["OVMS-ADP-035"],
+    run: (scene) =>
+      booted(scene.session, scene, "", async (vmm) => {
+        const { session } = scene
+        const { running } = await session.ask("watch", vmm.members)
+        must(running === true, "watch does not say that the guest runs")
+        await paused(scene, vmm)
+        const before = ticks(vmm.console)
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+        const stood = ticks(vmm.console) - before
+        must(stood <= 1, `the guest that is paused went on for ${stood} ticks`)
+        const looked = await session.ask("watch", vmm.members)
+        must(looked.running === false && looked.reason === "request", `watch says ${JSON.stringify(looked)}`)
+        await session.ask("resume", vmm.members)
+        await session.event("the event of the resume", (one) => one.event === "guest" && one.running === true)
+        await vmm.says(new RegExp(`TICK ${before + 3}\\r?\\n`))
+      }),
+  },
+  ends("off=1", "guest-shutdown"),
+  ends("", "guest-reset"),
+  ends("panic=1", "guest-panic"),
+  ends("result=7", "result", 7),
+  {
+    name: "panic-seen-by-watch",
+    covers: ["OVMS-ADP-036"],
+    run: ({ session, ...call }) =>
+      booted(session, call, "ticks=1 panic=1", async (vmm) => {
+        await vmm.says(/TICK 1\r?\n/)
+        // It may have ended by now, of which watch may say so.
+        await session.answer(session.send("watch", vmm.members), "watch")
+        await vmm.end()
+      }),
+  },
+  {
+    name: "quit",
+    covers: ["OVMS-ADP-039"],
+    run: ({ session, ...call }) =>
+      booted(session, call, "", async (vmm) => {
+        await session.ask("quit", vmm.members)
+        const how = await vmm.end()
+        const { reason } = await session.ask("ended", { ...how })
+        must(reason === "quit", `the reason is ${reason}, and not quit`)
+      }),
+  },
+  {
+    name: "power-button",
+    covers: ["OVMS-ADP-038"],
+    run: (scene) =>
+      booted(scene.session, scene, "button=1", async (vmm) => {
+        const { session } = scene
+        await session.ask("watch", vmm.members)
+        await paused(scene, vmm)
+        await session.ask("press", vmm.members)
+        const { reason } = await session.ask("ended", { ...(await vmm.end()) })
+        must(reason === "guest-shutdown", `the reason is ${reason}: the guest heard no power button`)
+      }),
+  },
+  {
+    name: "another-process",
+    covers: ["OVMS-ADP-020"],
+    run: ({ adapter, session, ...call }) =>
+      booted(session, call, "", async (vmm) => {
+        session.child.kill("SIGKILL")
+        await adapter.session(call, async (next) => {
+          const { running } = await next.ask("watch", vmm.members)
+          must(running === true, "an adapter that was started anew does not find the guest running")
+          await next.ask("pause", vmm.members)
+          await next.ask("quit", vmm.members)
+          const { reason } = await next.ask("ended", { ...(await vmm.end()) })
+          must(reason === "quit", `the reason is ${reason}, and not quit`)
+        })
+      }),
+  },
+  {
+    name: "agent",
+    covers: ["OVMS-ADP-052"],
+    async run({ session, ...call }) {
+      const plan = await planOf(call, "", { agent: true })
+      const { agent } = await session.ask("prepare", { plan })
+      must(typeof agent === "string" && !agent.includes("/"), `agent is ${agent}, and no name of a socket`)
+    },
+  },
+]

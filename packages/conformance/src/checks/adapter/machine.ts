@@ -1,0 +1,112 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { GUEST_MEMORY, guestKernel } from "../../artifact/guest.ts"
+import { type CheckCall, must } from "../../check.ts"
+import type { Session } from "../../subject/adapter.ts"
+import { within } from "../../subject/within.ts"
+
+const END_MS = 30_000
+
+/** The plan of a machine with the suite's guest, in a new folder; what its kernel is called looks like options. */
+export async function planOf({ folder }: CheckCall, args: string, more: object = {}) {
+  const directory = join(folder, "machine")
+  await mkdir(directory, { mode: 0o700 })
+  const kernel = join(folder, "-kernel,x=y z.bin")
+  await writeFile(kernel, guestKernel())
+  return {
+    id: "6f1d2c3b-4a59-4687-9a0b-c1d2e3f40516",
+    directory,
+    resources: { vcpus: 1, memory: GUEST_MEMORY },
+    kernel: { path: kernel, args: `console=ttyS0 tick_ms=100 ${args}`.trim() },
+    disks: [],
+    devices: [],
+    volumes: [],
+    ...more,
+  }
+}
+
+type LaunchPlan = Omit<Awaited<ReturnType<typeof planOf>>, "kernel"> & { readonly disk?: object }
+
+/** A VMM that runs by the command line of an adapter, as a runtime would run it. */
+export class Vmm {
+  console = ""
+  #end: { readonly status: number } | { readonly signal: number } | undefined
+
+  private constructor(
+    readonly child: ChildProcess,
+    readonly plan: LaunchPlan,
+    readonly own: unknown,
+    private readonly signal: AbortSignal,
+  ) {
+    child.stdout?.setEncoding("latin1").on("data", (text: string) => {
+      this.console += text
+    })
+    child.stderr?.resume()
+    child.on("error", () => {
+      this.#end = { status: 127 }
+    })
+    child.on("exit", (code) => {
+      this.#end = code === null ? { signal: 9 } : { status: code }
+    })
+  }
+
+  /** What a verb about it has. */
+  get members() {
+    return { directory: this.plan.directory, own: this.own }
+  }
+
+  /** Prepares the machine and runs the command line; `use` sees it before it is started. All is gone afterwards. */
+  static async run(
+    session: Session,
+    plan: LaunchPlan,
+    call: CheckCall,
+    use: (vmm: Vmm) => Promise<void>,
+  ): Promise<void> {
+    const { argv, own } = await session.ask("prepare", { plan })
+    must(Array.isArray(argv) && argv.every((word) => typeof word === "string"), "argv is no list of texts")
+    const [program = "", ...words] = argv as string[]
+    must(program.startsWith("/"), `the command line begins with ${program}, which is no absolute path`)
+    const child = spawn(program, words, {
+      cwd: plan.directory,
+      env: { PATH: process.env.PATH },
+      stdio: ["pipe", "pipe", "pipe"],
+    })
+    const vmm = new Vmm(child, plan, own, call.signal)
+    try {
+      await use(vmm)
+    } finally {
+      child.kill("SIGKILL")
+      await within(
+        END_MS,
+        AbortSignal.timeout(END_MS),
+        "the end of a killed VMM",
+        () => vmm.#end !== undefined,
+      )
+    }
+  }
+
+  async says(words: RegExp): Promise<void> {
+    await within(END_MS, this.signal, `${words} on the console`, () => words.test(this.console))
+  }
+
+  /** Its end, as `ended` is told of it. */
+  async end(): Promise<object> {
+    await within(END_MS, this.signal, "the end of the VMM", () => this.#end !== undefined)
+    return { ...this.members, ...this.#end }
+  }
+}
+
+/** Has the guest of a new machine run, and `use` it. */
+export async function booted(
+  session: Session,
+  call: CheckCall,
+  args: string,
+  use: (vmm: Vmm) => Promise<void>,
+): Promise<void> {
+  await Vmm.run(session, await planOf(call, args), call, async (vmm) => {
+    await session.ask("start", vmm.members)
+    await vmm.says(/GUEST-READY/)
+    await use(vmm)
+  })
+}

@@ -1,0 +1,23 @@
+import type { Check, CheckCall } from "../../check.ts"
+import type { Adapter, Session } from "../../subject/adapter.ts"
+
+/** An adapter that has been started for one check. */
+export interface AdapterScene extends CheckCall {
+  readonly adapter: Adapter
+  readonly session: Session
+}
+
+export interface AdapterPlan {
+  readonly name: string
+  readonly covers: readonly string[]
+  run(scene: AdapterScene): Promise<void>
+}
+
+export function onAdapter({ name, covers, run }: AdapterPlan): Check<Adapter> {
+  return {
+    name: `adapter/${name}`,
+    profile: "core",
+    covers,
+    run: (adapter, call) => adapter.session(call, (session) => run({ ...call, adapter, session })),
+  }
+}

@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { join } from "node:path"
+import { ADAPTER, Bed, report } from "../bed.ts"
+import { ADAPTERS } from "./table.ts"
+
+// The example adapter behind something that changes one thing that it says.
+
+let bed: Bed
+beforeAll(async () => {
+  bed = await Bed.create()
+})
+afterAll(() => bed[Symbol.asyncDispose]())
+
+const skip = Bun.which("qemu-system-x86_64") ? "" : "(skipped: qemu-system-x86_64 is not installed)"
+if (skip) console.log(`SKIP packages/conformance/test/mutants/adapters.test.ts: ${skip}`)
+
+test.skipIf(Boolean(skip)).each(ADAPTERS.map((one) => [one.fault, one] as const))(
+  "an adapter that %s is caught",
+  async (fault, one) => {
+    const settings = `FAULT='${fault}' MUTANT_REAL='${ADAPTER}'`
+    const script = `${settings} exec '${process.execPath}' '${join(import.meta.dir, "adapter.ts")}'`
+    const program = await bed.script("ovm-vmm-pyqemu", script)
+    const { results } = await report(["adapter", program, "--only", one.check, "--limit", "90"])
+    const [result] = results.filter(({ name }) => name === one.check)
+    expect(result?.covers).toContain(one.requirement)
+    expect(result?.verdict).toBe("fail")
+  },
+)
+
+test.skipIf(Boolean(skip))("the adapter itself passes everything [OVMS-ADP-010, OVMS-ADP-034]", async () => {
+  const { results, status } = await report(["adapter", ADAPTER])
+  const wrong = results.filter(({ verdict }) => verdict !== "pass")
+  expect(wrong.map(({ name, reason }) => `${name}: ${reason}`)).toEqual([])
+  expect(status).toBe(0)
+  expect(results.length).toBeGreaterThanOrEqual(20)
+})
