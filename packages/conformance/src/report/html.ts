@@ -4,13 +4,22 @@ import { escaped } from "./escape.ts"
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --pass: #1a7f37; --fail: #b42318; --skip: #777; --error: #b35900 }
+@media (prefers-color-scheme: dark) { :root { --pass: #4ac26b; --fail: #ff7b72; --skip: #999; --error: #f0a04b } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+h1 { overflow-wrap: anywhere; line-height: 1.2 }
 table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
-td.n, th.n { text-align: right }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+td.n, th.n { text-align: right; white-space: nowrap }
+.results td { overflow-wrap: anywhere } .results td:first-child { width: 30% } .results td:nth-child(2) { width: 9rem }
+.results span { white-space: nowrap }
 .pass { color: var(--pass) } .fail { color: var(--fail) } .skip { color: var(--skip) } .error { color: var(--error) }
 code { font-size: .9em } summary { cursor: pointer; font-weight: 600; margin: 1rem 0 }
-@media (max-width: 40rem) { td, th { padding: .3rem } .wide { display: none } }
+@media (max-width: 40rem) {
+  th, td { padding: .3rem .2rem }
+  .results tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0 }
+  .results td { display: block; border: 0; padding: 0; width: auto !important }
+  .results .wide { display: none }
+}
 @media print { details > * { display: block } }
 `
 
@@ -53,11 +62,11 @@ function group(verdict: Result["verdict"], results: readonly Result[]): string {
     .filter((result) => result.verdict === verdict)
     .map(
       ({ name, covers, reason = "", milliseconds }) =>
-        `<tr><td><code>${escaped(name)}</code></td><td>${escaped(covers.join(" "))}</td><td>${escaped(reason)}</td><td class="n wide">${milliseconds} ms</td></tr>`,
+        `<tr><td><code>${escaped(name)}</code></td><td>${covers.map((id) => `<span>${escaped(id)}</span>`).join(" ")}</td><td>${escaped(reason)}</td><td class="n wide">${milliseconds} ms</td></tr>`,
     )
   const open = verdict === "fail" || verdict === "error" ? " open" : ""
   return `<details${open}><summary class="${verdict}">${verdict}: ${rows.length}</summary>
-<table>
+<table class="results">
 ${rows.join("\n")}
 </table>
 </details>`
