@@ -68,6 +68,9 @@ bench-sparse: build ## how fast a disk of holes is packed, beside sha256sum and 
 bench-import: build ## how long a qcow2 of 2 GiB is imported, beside qemu-img convert
 	@node_modules/.bin/bun bench/import.ts $(BENCH)
 
+bench-import-image: build machine ## how long a container image becomes a machine, beside skopeo, tar and mke2fs -d
+	@node_modules/.bin/bun bench/import-image.ts $(BENCH)
+
 bench-discover: build peers machine ## how fast a thousand signatures are shown and judged, beside cosign and oras
 	@node_modules/.bin/bun bench/discover.ts $(BENCH)
 

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { dockerArchive, type LayerEntry, layerOf, writeContainer } from "@ovms/testkit/container.ts"
+import { registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { until } from "@ovms/testkit/until.ts"
 import type { ErrorCode } from "../src/errors.ts"
 import { Sandbox } from "./sandbox.ts"
@@ -108,6 +109,26 @@ describe.skipIf(Boolean(skip))("a container image", () => {
     expect(docker.digest).not.toBe(digest)
     expect((await box.json(["inspect", "web:1"])).manifest).not.toHaveProperty("agent")
   })
+
+  test.skipIf(!Bun.which("skopeo") || Boolean(registryMissing))(
+    "comes from a registry, and from an archive, as skopeo writes them [OVMS-IMP-040, OVMS-IMP-053]",
+    async () => {
+      await using registry = await startRegistry()
+      const copied = await box.shell(
+        `skopeo copy -q --dest-tls-verify=false oci:layout docker://${registry.host}/web:1 && skopeo copy -q oci:layout docker-archive:skopeo.tar:web:1`,
+      )
+      expect([copied.status, copied.stderr]).toEqual([0, ""])
+      const disk = async () => (await box.json(["inspect", "web:1"])).layers
+      await imported("layout")
+      const [layers, name] = [await disk(), `${registry.host}/web:1`]
+      await imported(`docker://${name}`, "--plain-http")
+      expect(await disk()).toEqual(layers)
+      const { annotations } = await box.json(["inspect", "web:1"])
+      expect(annotations["org.opencontainers.image.base.name"]).toBe(name)
+      await imported("skopeo.tar")
+      expect(await disk()).toEqual(layers)
+    },
+  )
 
   test("boots, and does what it says, in what its layers say [OVMS-IMP-049, OVMS-IMP-050, OVMS-IMP-051]", async () => {
     await imported("layout", "--memory", "192MiB")

@@ -11,6 +11,8 @@ export const CONTAINER_LIMITS = {
   bytes: 256 * 2 ** 30,
   /** Of the config. */
   configBytes: 4 * 2 ** 20,
+  /** Of what its first program reads of it (packages/agent/src/init.c). */
+  mainBytes: 2 ** 20,
 }
 export type ContainerLimits = typeof CONTAINER_LIMITS
 

@@ -1,5 +1,6 @@
 import { Node } from "../ext4/node.ts"
 import type { ContainerConfig } from "./config.ts"
+import { beyond } from "./limits.ts"
 import type { Spool } from "./spool.ts"
 import type { Tree } from "./tree.ts"
 
@@ -42,14 +43,20 @@ export async function addOwn(
   tree.folder(Buffer.from(config.directory).toString("latin1"), holding)
   const folder = tree.folder("etc/ovm", holding)
   if (!folder?.children) return false
-  const put = async (name: string, mode: number, bytes: Uint8Array) => {
+  const put = async (folder: Node, name: string, mode: number, bytes: Uint8Array) => {
     const node = new Node("file")
     node.mode = mode
     node.content = await spool.add(bytes)
     folder.children?.set(name, node)
   }
-  await put("init", 0o755, program)
-  await put("main", 0o644, mainTexts(config))
+  await put(folder, "init", 0o755, program)
+  const main = mainTexts(config)
+  const { what, limits } = holding
+  if (main.length > limits.mainBytes)
+    throw beyond(what, limits.mainBytes, "bytes of a command and its environment")
+  await put(folder, "main", 0o644, main)
+  const etc = tree.has("etc/hosts", holding) ? undefined : tree.folder("etc", holding)
+  if (etc) await put(etc, "hosts", 0o644, Buffer.from("127.0.0.1 localhost\n::1 localhost\n"))
   // Where an initial RAM disk does not look at the kernel's arguments.
   const sbin = tree.has("sbin/init", holding) ? undefined : tree.folder("sbin", holding)
   if (sbin?.children) {

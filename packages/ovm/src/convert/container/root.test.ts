@@ -182,6 +182,7 @@ describe.skipIf(Boolean(skip))("layers, one over the other", () => {
     ])
     expect(made.ask("cat /etc/ovm/init")).toBe("the first program")
     expect(made.list("/etc/ovm").init?.mode).toBe("100755")
+    expect(made.ask("cat /etc/hosts")).toStartWith("127.0.0.1 localhost\n")
     expect(made.ask("stat /sbin/init")).toContain('Fast link dest: "/lib/init"')
     expect(Object.keys(made.list("/srv"))).toEqual(["www"])
     await using again = await MadeRoot.of(image, { made: 1_700_000_000 })
@@ -269,9 +270,11 @@ describe.skipIf(Boolean(skip))("hostile images", () => {
       limits: { ...CONTAINER_LIMITS, ...change },
     })
     const many = imageOf([Array.from({ length: 50 }, (_, at) => ({ name: `${at}` })), [file]])
+    const wordy = imageOf([[file]], { Cmd: ["x".repeat(2 ** 20)] })
     const deep = imageOf([[{ name: "d/".repeat(2000) }]])
     for (const [image, limits, words] of [
       [many, { entries: 50 }, "more than 50 entries"],
+      [wordy, {}, "of a command and its environment"],
       [deep, { entries: 1999 }, "more than 1999 entries"],
       [many, { textBytes: 60 }, "bytes of names"],
       [

@@ -17,11 +17,13 @@ export class Tree {
 
   /** Puts one layer over those before it (image-spec: layer.md). Throws OVM_ARTIFACT_INVALID, OVM_TOO_LARGE. */
   apply(entries: readonly Entry[], holding: Holding): void {
-    const named = entries.map((entry) => ({ entry, parts: this.#partsOf(entry.name, holding) }))
     // Whiteouts are about the layers below alone, wherever they stand in this one.
-    for (const { parts } of named) this.#whiteOut(parts, holding)
-    for (const { entry, parts } of named)
+    for (const { name } of entries)
+      if (name.includes(WHITEOUT)) this.#whiteOut(this.#partsOf(name, holding), holding)
+    for (const entry of entries) {
+      const parts = this.#partsOf(entry.name, holding)
       if (!parts.at(-1)?.startsWith(WHITEOUT)) this.#put(entry, parts, holding)
+    }
   }
 
   /** A folder, which is made if there is none. Undefined if there is something else. */

@@ -53,7 +53,7 @@ export function define(command: Command): void {
       "what boots a container image: an image here, or a folder with vmlinuz and initrd.img",
     )
     .option("--disk-size <size>", "of a container image's disk, at least (10GiB)", (text) =>
-      parseAmple(text, "--disk-size"),
+      diskSize(text, "--disk-size"),
     )
     .option("--plain-http", "speak HTTP without TLS to the registry")
     .option("--json", "print JSON")
@@ -104,6 +104,15 @@ async function run(disk: string, options: ImportOptions): Promise<void> {
       remarks: taken.remarks,
     })
   else print(`${digest}  ${reference}\n`)
+}
+
+/** Of the largest file system that is made: 1 TiB. */
+const MOST_DISK = 2 ** 40
+
+function diskSize(text: string, option: string): number {
+  const bytes = parseAmple(text, option)
+  if (bytes <= MOST_DISK) return bytes
+  throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is more than 1 TiB`)
 }
 
 /** False if it is none. */
