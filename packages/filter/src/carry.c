@@ -19,6 +19,10 @@ static uint64_t milliseconds(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static uint32_t seconds(void) {
+  return (uint32_t)(milliseconds() / 1000) + 1;
+}
+
 static bool leaves(int from, uint8_t *frame, size_t length, uint32_t now) {
   (void)from;
   struct packet packet;
@@ -67,7 +71,8 @@ static bool all_owed_have_read(void) {
 }
 
 // passt of Debian 12 goes round for ever over what follows a SYN,ACK in what it reads at once (`while ((n -= ...))` of its
-// tap.c). So the guest gets to send on only when that has been read, which takes two looks: it may be reading just now.
+// tap.c), were it the same one again. So what the guest says next goes on only when that has been read, which takes two
+// looks: it may be reading just now.
 static void give_ends(void) {
   static unsigned looks;
   static uint64_t since;
@@ -117,28 +122,36 @@ static bool over(const struct pollfd *poll) {
   return (poll->revents & (POLLHUP | POLLERR)) != 0;
 }
 
+static struct judge leaving_at(uint32_t now) {
+  return (struct judge){leaves, FIRST, now, &ends};
+}
+
 static bool carry_first(const struct pollfd *guest, const struct pollfd *outside, uint32_t now) {
   struct outside *first = outside_at(FIRST);
+  struct judge leaving = leaving_at(now), entering = {enters, FIRST, now, NULL};
   // As many as it is asked about, the first one has had its turn.
   bool turn = first->entering.begin == first->entering.ready;
-  if (!fill(&first->leaving, guest, &(struct judge){leaves, FIRST, now})) return false;
-  if (!fill(&first->entering, outside, &(struct judge){enters, FIRST, now})) return false;
+  if (!fill(&first->leaving, guest, &leaving)) return false;
+  if (!fill(&first->entering, outside, &entering)) return false;
   if (turn) give_entering();
   return pump_drain(&first->leaving, outside->fd) && pump_drain(&first->entering, guest->fd) && !over(guest) && !over(outside);
 }
 
 static void carry_added(int outside, const struct pollfd *poll, uint32_t now) {
   struct outside *at = outside_at(outside);
-  bool lives = fill(&at->entering, poll, &(struct judge){enters, outside, now}) && pump_drain(&at->leaving, poll->fd);
+  bool lives = fill(&at->entering, poll, &(struct judge){enters, outside, now, NULL}) && pump_drain(&at->leaving, poll->fd);
   if (!lives || over(poll)) outside_remove(outside);
 }
 
 void carry(struct rules *given) {
   static struct pollfd polls[1 + OUTSIDES + 1 + MOST_ASKS];
-  const struct outside *first = outside_at(FIRST);
+  struct outside *first = outside_at(FIRST);
+  uint32_t now = seconds();
   rules = given;
   for (;;) {
     give_ends();
+    struct judge leaving = leaving_at(now);
+    if (!pump_judge(&first->leaving, &leaving)) return;
     polls[0] = poll_of(GUEST_FD, &first->leaving, &first->entering);
     bool ending = ends.begin < ends.ready, waits = first->entering.begin == first->entering.ready && any_waits();
     if (ending) polls[0].events &= ~POLLIN;
@@ -151,7 +164,7 @@ void carry(struct rules *given) {
     size_t asking = asks_wait(asks);
     const struct timespec *most = waits ? &AT_ONCE : ending ? &LOOK : NULL;
     if (ppoll(polls, (size_t)(asks - polls) + asking, most, NULL) < 0 && errno != EINTR) return;
-    uint32_t now = (uint32_t)(milliseconds() / 1000) + 1;
+    now = seconds();
     if (!carry_first(polls, outsides, now)) return;
     for (int at = FIRST + 1; at <= last; at++)
       if (outsides[at].fd >= 0) carry_added(at, &outsides[at], now);

@@ -134,14 +134,22 @@ bool address_v4(const struct address *address);
 enum { LENGTH = 4, MOST_FRAME = 4096 + 65536, PUMP_SIZE = 384 << 10 };
 struct pump {
   size_t begin, ready, end; // of `bytes`: what is to be written, then what is not judged yet
+  size_t rest;              // of a piece of which a first part is written
   uint8_t bytes[PUMP_SIZE];
 };
 // Whether a frame goes on in the pump that it came by.
 typedef bool verdict(int outside, uint8_t *frame, size_t length, uint32_t now);
-struct judge { verdict *passes; int outside; uint32_t now; };
+struct judge {
+  verdict *passes;
+  int outside;
+  uint32_t now;
+  const struct pump *before; // as long as frames wait there, none is judged; may be NULL
+};
 // False once `from` has ended, or says what no frame is.
 bool pump_fill(struct pump *pump, int from, const struct judge *judge);
-// False once `to` has ended.
+// What has come and waits. False for what no frame is.
+bool pump_judge(struct pump *pump, const struct judge *judge);
+// Until `to` takes no more; whole frames at a time. False once `to` has ended.
 bool pump_drain(struct pump *pump, int to);
 // Whole frames, each behind its length, behind those that are judged. For want of room they are lost, as frames may be.
 void pump_add(struct pump *pump, const uint8_t *frames, size_t size);

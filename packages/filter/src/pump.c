@@ -36,10 +36,14 @@ void pump_add_answer(struct pump *pump, const uint8_t *answer, size_t length) {
   pump_add(pump, frame, LENGTH + length);
 }
 
-// Moves the frames that pass together, and behind them what has not come whole. False for what no frame is.
-static bool judge_all(struct pump *pump, const struct judge *judge) {
+static bool waits(const struct pump *pump) {
+  return pump != NULL && pump->begin < pump->ready;
+}
+
+// Moves the frames that pass together, and behind them what is not judged yet.
+bool pump_judge(struct pump *pump, const struct judge *judge) {
   size_t at = pump->ready, end = pump->end, to = at;
-  while (end - at >= LENGTH) {
+  while (end - at >= LENGTH && !waits(judge->before)) {
     size_t length = length_at(pump->bytes + at);
     if (length > MOST_FRAME) return false;
     size_t whole = LENGTH + length;
@@ -61,14 +65,28 @@ bool pump_fill(struct pump *pump, int from, const struct judge *judge) {
   ssize_t got = read(from, pump->bytes + pump->end, sizeof pump->bytes - pump->end);
   if (got <= 0) return !over(got);
   pump->end += (size_t)got;
-  return judge_all(pump, judge);
+  return pump_judge(pump, judge);
+}
+
+// As many whole frames as a socket takes at once or not at all, however full it is (unix_stream_sendmsg() of Linux makes
+// one buffer of up to 36 KiB), or one that is larger, of which it may take a first part. passt of Debian 12 would lose its
+// way for ever after a length that comes in two parts, or a frame in three.
+static size_t piece(const struct pump *pump) {
+  enum { PIECE = 32 << 10 };
+  size_t size = 0;
+  do size += LENGTH + length_at(pump->bytes + pump->begin + size);
+  while (pump->begin + size < pump->ready && size + LENGTH + length_at(pump->bytes + pump->begin + size) <= PIECE);
+  return size;
 }
 
 bool pump_drain(struct pump *pump, int to) {
-  if (pump->begin == pump->ready) return true;
-  ssize_t written = write(to, pump->bytes + pump->begin, pump->ready - pump->begin);
-  if (written <= 0) return !over(written);
-  pump->begin += (size_t)written;
+  while (pump->begin < pump->ready) {
+    size_t size = pump->rest > 0 ? pump->rest : piece(pump);
+    ssize_t written = write(to, pump->bytes + pump->begin, size);
+    if (written <= 0) return !over(written);
+    pump->begin += (size_t)written;
+    pump->rest = size - (size_t)written;
+  }
   return true;
 }
 

@@ -163,6 +163,23 @@ export function receive(fd: number): Buffer {
   return exactly(fd, exactly(fd, LENGTH).readUInt32BE())
 }
 
+/** The frames of one read(2), as passt does it. Throws for a last one that is not whole, and once all is over. */
+export function receiveAll(fd: number): Buffer[] {
+  const bytes = Buffer.alloc(8 << 20)
+  const size = readSync(fd, bytes)
+  if (size === 0) throw new Error("the filter has ended")
+  const frames: Buffer[] = []
+  let at = 0
+  while (at < size) {
+    if (size - at < LENGTH) throw new Error("a length in two pieces")
+    const end = at + LENGTH + bytes.readUInt32BE(at)
+    if (end > size) throw new Error("a frame in two pieces")
+    frames.push(bytes.subarray(at + LENGTH, end))
+    at = end
+  }
+  return frames
+}
+
 function exactly(fd: number, length: number): Buffer {
   const bytes = Buffer.alloc(length)
   for (let at = 0; at < length; ) {
