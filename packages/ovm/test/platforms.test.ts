@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { createHash } from "node:crypto"
 import { copyFile, mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { ARM64_READY, arm64Guest, arm64Missing } from "@ovms/testkit/arm64.ts"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { type RegistryServer, registryMissing, startRegistry } from "@ovms/testkit/registry.ts"
 import { Sandbox } from "./sandbox.ts"
@@ -11,19 +12,12 @@ import { Sandbox } from "./sandbox.ts"
 setDefaultTimeout(240_000)
 
 const skip = guestMissing || registryMissing
-if (skip) console.log(`SKIP packages/ovm/test/platforms.test.ts: ${skip}`)
+if (skip || arm64Missing) console.log(`SKIP packages/ovm/test/platforms.test.ts: ${skip || arm64Missing}`)
 
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 const INDEX = "application/vnd.oci.image.index.v1+json"
 const MACHINE = "application/vnd.ovms.manifest.v1+json"
 const PASSWORD = { env: { COSIGN_PASSWORD: "" } }
-
-/** Enough of a kernel for arm64 to be taken for one. */
-function arm64Image(): Buffer {
-  const image = Buffer.alloc(4096)
-  image.write("ARM\x64", 56, "latin1")
-  return image
-}
 
 describe.skipIf(Boolean(skip))("platforms", () => {
   let registry: RegistryServer
@@ -38,7 +32,7 @@ describe.skipIf(Boolean(skip))("platforms", () => {
     remote = `${registry.host}/machines/m:1`
     box = await Sandbox.create()
     await copyFile(await buildGuest(), box.path("kernel"))
-    await box.file("Image", arm64Image())
+    await box.file("Image", arm64Guest())
     for (const [architecture, kernel] of [
       ["amd64", "kernel"],
       ["arm64", "Image"],
@@ -178,6 +172,29 @@ describe.skipIf(Boolean(skip))("platforms", () => {
     const arm64 = ["pull", "--platform", "linux/arm64", signed]
     await other.fails(arm64, "OVM_POLICY_REFUSED", [signed])
   })
+
+  test.skipIf(Boolean(arm64Missing))(
+    "a machine for arm64 runs emulated, and says so; without a QEMU for it it is refused [OVMS-IDX-004, OVMS-IDX-005]",
+    async () => {
+      await using other = await Sandbox.create()
+      const run = ["run", "--rm", "--platform", "linux/arm64", remote]
+      const without = { env: { OVM_QEMU_ARM64: "/nothing" } }
+      await other.fails(run, "OVM_UNSUPPORTED", ["/architecture", "arm64"], without)
+      await other.ok(["daemon", "--stop"])
+      expect(await other.ok(run)).toContain(ARM64_READY)
+      const { instance_id: id } = await other.json(["create", "--platform", "linux/arm64", remote])
+      await other.ok(["start", id])
+      await other.ok(["wait", id])
+      const { warnings, vmm, image } = await other.json(["status", id])
+      expect(warnings.join()).toContain("every instruction is emulated")
+      expect({ accelerator: vmm.accelerator, digest: image.digest }).toEqual({
+        accelerator: "tcg",
+        digest: digests.arm64,
+      })
+      const agent = ["run", "--rm", "--agent", "--platform", "linux/arm64", remote]
+      await other.fails(agent, "OVM_UNSUPPORTED", ["/agent"])
+    },
+  )
 
   test.each([
     ["is for another platform", { platform: "linux/arm64" }, "OVM_ARTIFACT_INVALID", "OVMS-IDX-020"],

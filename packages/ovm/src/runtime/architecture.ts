@@ -1,7 +1,12 @@
 import type { Call } from "../content/interfaces.ts"
 import { hostCpu } from "../host/cpu.ts"
 import type { LaunchPlan, Unsupported } from "../vmm/plan.ts"
-import type { Vmm } from "../vmm/vmm.ts"
+import type { Guest, Vmm } from "../vmm/vmm.ts"
+
+/** What of a plan a VMM's capabilities depend on. */
+export function guestOf({ architecture }: LaunchPlan): Guest {
+  return architecture ? { architecture } : {}
+}
 
 /**
  * Vmm.check, and whether the VMM runs guests of this architecture at all; then nothing else is asked. What is not the

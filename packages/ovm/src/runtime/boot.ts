@@ -5,7 +5,7 @@ import { spokenOf } from "../vmm/available.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { Vmm } from "../vmm/vmm.ts"
 import { agentBoot, comesByInitrd } from "./agent-boot.ts"
-import { checkedBy } from "./architecture.ts"
+import { checkedBy, guestOf } from "./architecture.ts"
 import { firstBootFile } from "./first-boot.ts"
 import type { Overrides } from "./interfaces.ts"
 import { honoured } from "./network.ts"
@@ -37,7 +37,7 @@ export async function planBoot(
       const possible = honoured(plan, findings)
       return {
         image,
-        capabilities: await vmm.capabilities(call),
+        capabilities: await vmm.capabilities({ ...call, ...guestOf(plan) }),
         plan: possible,
         warnings: [...image.warnings, ...crowded(possible), ...findings.map(sentence)],
         go: async (call) => {

@@ -5,7 +5,7 @@ import type { OpenImage } from "../images/open.ts"
 import type { PreparedImage } from "../images/prepared.ts"
 import type { LaunchPlan } from "../vmm/plan.ts"
 import type { Vmm } from "../vmm/vmm.ts"
-import { checkedBy } from "./architecture.ts"
+import { checkedBy, guestOf } from "./architecture.ts"
 import { bootPlan, vmmsInOrder } from "./boot.ts"
 import { chooseSnapshot } from "./choose.ts"
 import { entryOf } from "./instance.ts"
@@ -93,7 +93,7 @@ async function judge(
   { before, ...call }: Call & { readonly before: boolean },
 ): Promise<Candidate> {
   try {
-    const { version, accelerator } = await vmm.capabilities(call)
+    const { version, accelerator } = await vmm.capabilities({ ...call, ...guestOf(plan) })
     const findings = await checkedBy(vmm, plan, call)
     const fits = findings.every(({ severity }) => severity !== "fatal")
     return { name: vmm.name, chosen: fits && !before, version, accelerator, findings }

@@ -1,5 +1,6 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { agentArguments } from "./agent.ts"
+import { boardOf } from "./board.ts"
 import { deviceArguments } from "./devices.ts"
 import { firstBootDrive, firstDrive, furtherDrive, volumeDrive } from "./drives.ts"
 import { type Firmware, firmwareArguments, flashesOf } from "./firmware.ts"
@@ -34,12 +35,16 @@ export interface QemuOptions {
  */
 export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] {
   const { accelerator, model, generationId, ram, lockMemory, firmware } = options
+  const board = boardOf(plan)
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     // The guest stays stopped until the monitor listens, so that no event is missed.
     "-S",
-    ...["-machine", `${model.machineType},${MACHINE},memory-backend=${RAM_ID}${flashesOf(firmware)}`],
+    ...[
+      "-machine",
+      `${model.machineType},${board.properties},memory-backend=${RAM_ID}${flashesOf(firmware)}`,
+    ],
     ...firmwareArguments(firmware),
     // What code is translated into is a gigabyte unless told, and would all be locked.
     ...["-accel", lockMemory && accelerator === "tcg" ? "tcg,tb-size=128" : accelerator],
@@ -51,8 +56,12 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...["-chardev", `socket,id=qmp,path=${QMP_SOCKET},server=on,wait=off`],
     ...["-mon", "chardev=qmp,mode=control"],
     ...["-chardev", "stdio,id=console,signal=off"],
-    ...asJson("-device", { driver: "isa-serial", chardev: "console" }),
-    ...asJson("-device", { driver: "vmgenid", guid: generationId }),
+    ...(board.serial
+      ? asJson("-device", { driver: board.serial, chardev: "console" })
+      : ["-serial", "chardev:console"]),
+    ...(model.devices.includes("vmgenid")
+      ? asJson("-device", { driver: "vmgenid", guid: generationId })
+      : []),
     ...(model.devices.includes(PVPANIC) ? asJson("-device", { driver: PVPANIC }) : []),
     ...resultArguments(model.devices),
     // A guest that has panicked stands still until it was seen, by the next daemon if need be: machine.ts ends it then.
@@ -71,8 +80,6 @@ export function qemuArguments(plan: LaunchPlan, options: QemuOptions): string[] 
     ...networkArguments(plan, model.devices).flatMap(([option, value]) => asJson(option, value)),
   ]
 }
-
-const MACHINE = "vmport=off,usb=off,sata=off,smbus=off,dump-guest-core=off"
 
 /** The backend's id is part of a snapshot, its type is not (docs/design/0014-qemu-snapshots.md). */
 function memory(size: number, path: string | undefined): Record<string, unknown> {

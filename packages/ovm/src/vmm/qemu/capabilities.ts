@@ -1,10 +1,12 @@
 import { join } from "node:path"
+import { OvmError } from "../../errors.ts"
 import { bootId } from "../../host/boot-id.ts"
 import { known } from "../known.ts"
 import type { Binary } from "../program.ts"
 import type { Capabilities } from "../vmm.ts"
 import { canOpenKvm, probeAccelerator } from "./accelerator.ts"
-import { findQemu, machineTypesOf, versionOf } from "./find.ts"
+import { boardOf } from "./board.ts"
+import { findArm, findQemu, machineTypesOf, versionOf } from "./find.ts"
 
 /** What the answer depends on: another host start or another QEMU means asking again. */
 interface Key extends Binary {
@@ -29,7 +31,7 @@ export interface QemuCapabilities extends Capabilities {
  */
 export async function qemuCapabilities(folder: string): Promise<QemuCapabilities> {
   const key: Key = { ...(await findQemu()), bootId: bootId(), kvm: canOpenKvm(), schema: SCHEMA }
-  return await known(join(folder, "qemu.json"), key, async () => {
+  const found = await known(join(folder, "qemu.json"), key, async () => {
     const version = await versionOf(key)
     const { accelerator, reason } = await probeAccelerator(key.path, folder)
     const all = await machineTypesOf(key)
@@ -46,4 +48,29 @@ export async function qemuCapabilities(folder: string): Promise<QemuCapabilities
       ...(all.length > 0 && { snapshots: { machineTypes: all } }),
     }
   })
+  return { ...found, architectures: findArm() ? ["amd64", "arm64"] : ["amd64"] }
+}
+
+/**
+ * The same of the QEMU for arm64, which emulates. It takes no snapshots: what its guests see is in no snapshot's
+ * description yet. Throws OVM_VMM_MISSING.
+ */
+export async function armCapabilities(folder: string): Promise<QemuCapabilities> {
+  const board = boardOf({ architecture: "arm64" })
+  const binary = findArm()
+  if (!binary)
+    throw new OvmError("OVM_VMM_MISSING", `QEMU cannot be used for arm64: ${board.program} is not on PATH`, {
+      hint: `apt-get install ${board.debian}`,
+    })
+  const key = { ...binary, schema: SCHEMA }
+  return await known(join(folder, "qemu-arm64.json"), key, async () => ({
+    name: "qemu",
+    version: await versionOf(binary),
+    binary: binary.path,
+    accelerator: "tcg",
+    acceleratorReason: "guests for arm64 are emulated",
+    accelerators: ["tcg"],
+    architectures: ["arm64"],
+    machineType: (await machineTypesOf(binary, board))[0] ?? board.newest,
+  }))
 }

@@ -27,6 +27,7 @@ export function checkPlan(
     ...accelerator(plan, found),
     ...resources(plan),
     ...boot(plan),
+    ...arm(plan),
     ...slots(plan),
     ...plan.devices.flatMap((one, index) => [...device(one, index)]),
     ...checkNetwork(plan, snapshot),
@@ -69,6 +70,14 @@ function* boot({ kernel, initrd, disk }: LaunchPlan): Iterable<Unsupported> {
       "/kernel/args",
       `the kernel's arguments have ${length} bytes, an x86 kernel reads ${MAX_ARGS}`,
     )
+}
+
+/** What machines for arm64 have not, or not yet. */
+function* arm({ architecture, kernel, uefi, agent }: LaunchPlan): Iterable<Unsupported> {
+  if (architecture !== "arm64") return
+  if (!kernel) yield fatal("/kernel", "QEMU's machine for arm64 has no BIOS: it boots a kernel")
+  if (uefi) yield fatal("/metadata/platform/uefi", "UEFI firmware for arm64 is not used yet")
+  if (agent) yield fatal("/agent", "the agent is a program for x86_64")
 }
 
 function* slots(plan: LaunchPlan): Iterable<Unsupported> {

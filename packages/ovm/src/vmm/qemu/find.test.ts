@@ -4,7 +4,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { refusal } from "@ovms/testkit/disks.ts"
 import { probeAccelerator, probeBios } from "./accelerator.ts"
-import { findQemu, QEMU, versionOf } from "./find.ts"
+import { boardOf } from "./board.ts"
+import { findQemu, versionOf } from "./find.ts"
+
+const QEMU = boardOf({}).program
 
 const folder = mkdtempSync(join(tmpdir(), "ovm-find-"))
 afterAll(() => rmSync(folder, { recursive: true }))

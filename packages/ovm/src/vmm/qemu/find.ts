@@ -2,18 +2,24 @@ import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import { OvmError } from "../../errors.ts"
 import { type Binary, findBinary } from "../program.ts"
+import { boardOf } from "./board.ts"
 
-export const QEMU = "qemu-system-x86_64"
 /** JSON for -device, -object and -blockdev, all of which arguments.ts relies on. */
 const OLDEST = [7, 2] as const
 const ANSWER_MS = 10_000
 
 /** `OVM_QEMU`, or the first qemu-system-x86_64 on PATH. Throws OVM_VMM_MISSING. */
 export async function findQemu(env: Record<string, string | undefined> = process.env): Promise<Binary> {
-  const found = findBinary(QEMU, env.OVM_QEMU, env)
+  const { program } = boardOf({})
+  const found = findBinary(program, env.OVM_QEMU, env)
   if (found) return found
-  const where = env.OVM_QEMU ? `OVM_QEMU=${env.OVM_QEMU} is not a program` : `${QEMU} is not on PATH`
+  const where = env.OVM_QEMU ? `OVM_QEMU=${env.OVM_QEMU} is not a program` : `${program} is not on PATH`
   throw missing(where)
+}
+
+/** `OVM_QEMU_ARM64`, or the first qemu-system-aarch64 on PATH; undefined if there is none. */
+export function findArm(env: Record<string, string | undefined> = process.env): Binary | undefined {
+  return findBinary(boardOf({ architecture: "arm64" }).program, env.OVM_QEMU_ARM64, env)
 }
 
 /** The version, such as `7.2.22`. Throws OVM_VMM_MISSING if it is too old or does not say. */
@@ -27,11 +33,14 @@ export async function versionOf(binary: Binary): Promise<string> {
   return version.slice("version ".length)
 }
 
-/** Its versioned q35 machine types, such as `pc-q35-7.2`, the newest first; empty if it does not say. */
-export async function machineTypesOf(binary: Binary): Promise<readonly string[]> {
+/** Its versioned machine types, such as `pc-q35-7.2`, the newest first; empty if it does not say. */
+export async function machineTypesOf(
+  binary: Binary,
+  { types, newest } = boardOf({}),
+): Promise<readonly string[]> {
   const said = await answerOf(binary, ["-machine", "help"])
-  const latest = /^q35 .*\(alias of (pc-q35-[\d.]+)\)/m.exec(said)?.[1]
-  const all = [...said.matchAll(/^(pc-q35-[\d.]+) /gm)].map(([, name = ""]) => name)
+  const latest = new RegExp(`^${newest} .*\\(alias of (${types}[\\d.]+)\\)`, "m").exec(said)?.[1]
+  const all = [...said.matchAll(new RegExp(`^(${types}[\\d.]+) `, "gm"))].map(([, name = ""]) => name)
   return latest === undefined ? [] : [latest, ...all.filter((name) => name !== latest)]
 }
 

@@ -2,10 +2,10 @@ import type { Call } from "../../content/interfaces.ts"
 import type { Loaded, Loader, Loading } from "../loader.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import type { LaunchPlan, ResumePlan } from "../plan.ts"
-import type { Vmm } from "../vmm.ts"
+import type { Guest, Vmm } from "../vmm.ts"
 import { adoptQemu } from "./adopt.ts"
 import { agentIn } from "./agent.ts"
-import { type QemuCapabilities, qemuCapabilities } from "./capabilities.ts"
+import { armCapabilities, type QemuCapabilities, qemuCapabilities } from "./capabilities.ts"
 import { checkPlan } from "./check.ts"
 import { checkResume } from "./check-resume.ts"
 import { checkFirmware } from "./firmware.ts"
@@ -26,16 +26,16 @@ class Qemu implements Vmm {
     this.loader = new QemuLoader(cacheFolder)
   }
 
-  capabilities(): Promise<QemuCapabilities> {
-    return qemuCapabilities(this.cacheFolder)
+  capabilities({ architecture }: Guest = {}): Promise<QemuCapabilities> {
+    return architecture === "arm64" ? armCapabilities(this.cacheFolder) : qemuCapabilities(this.cacheFolder)
   }
 
   async check(plan: LaunchPlan) {
-    return [...checkPlan(plan, await this.capabilities()), ...(await checkFirmware(plan))]
+    return [...checkPlan(plan, await this.capabilities(plan)), ...(await checkFirmware(plan))]
   }
 
   async launch(plan: LaunchPlan, call?: Call): Promise<Machine> {
-    return await launchQemu(await this.capabilities(), plan, call)
+    return await launchQemu(await this.capabilities(plan), plan, call)
   }
 
   adopt(record: MachineRecord, call?: Call): Promise<Machine> {

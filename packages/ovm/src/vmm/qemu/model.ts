@@ -1,5 +1,6 @@
 import type { GuestModel, LaunchPlan } from "../plan.ts"
 import { AGENT_DEVICE, agentIn } from "./agent.ts"
+import { type Board, boardOf } from "./board.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
 import { furtherDevices } from "./devices.ts"
 import { firmwareDevices } from "./firmware.ts"
@@ -12,11 +13,8 @@ export const SNAPSHOT_FORMAT = "qemu-split-1"
 /** Id of the guest's RAM, and so the name of its block in every snapshot. */
 export const RAM_ID = "ram0"
 
-/**
- * KVM passes the host's processor on. Under TCG every feature that it has, so that userlands built for x86-64-v2 run;
- * five-level page tables would only make each of its page walks longer.
- */
-const cpuUnder = (accelerator: string) => (accelerator === "tcg" ? "max,la57=off" : "host")
+/** KVM passes the host's processor on. */
+const cpuUnder = (accelerator: string, { emulated }: Board) => (accelerator === "tcg" ? emulated : "host")
 
 /**
  * By which a guest's kernel says that it has panicked (QEMU: docs/specs/pvpanic). An ISA device: it takes no slot of
@@ -44,20 +42,20 @@ export function modelOf(
   snapshot?: readonly string[],
 ): GuestModel {
   const { resources, disk } = plan
+  const board = boardOf(plan)
   const firstBoot = plan.firstBoot?.size ?? firstBootSize(snapshot ?? [])
   const { disks = [], volumes = [], shares = [] } = plan
   const drive = disk && (disk.writable ? "virtio-blk-pci" : "virtio-blk-pci,read-only")
   return {
     format: SNAPSHOT_FORMAT,
     machineType: found.machineType,
-    cpu: cpuUnder(plan.accelerator ?? found.accelerator),
+    cpu: cpuUnder(plan.accelerator ?? found.accelerator, board),
     vcpus: resources.vcpus,
     memory: resources.memory,
     devices: [
-      "isa-serial",
-      "vmgenid",
+      ...board.devices,
       ...firmwareDevices(plan),
-      ...[PVPANIC, RESULT_DEVICE].filter((device) => !snapshot || snapshot.includes(device)),
+      ...[PVPANIC, RESULT_DEVICE].filter((device) => (snapshot ? snapshot.includes(device) : board.serial)),
       ...(drive ? [drive] : []),
       ...disks.map(
         ({ name, overlay }) => `virtio-blk-pci,disk=${name}${overlay === undefined ? ",read-only" : ""}`,

@@ -232,6 +232,11 @@ async function modelOfSource({ model }: MachineRecord, qmp: Qmp): Promise<GuestM
     throw new OvmError("OVM_UNSUPPORTED", "the machine was started by a version that took no snapshots", {
       hint: "stop it and start it again",
     })
+  // Those for arm64, which have no generation ID either.
+  if (!model.devices.includes("vmgenid"))
+    throw new OvmError("OVM_UNSUPPORTED", "machines for arm64 are not snapshotted", {
+      detail: [{ pointer: "snapshot", reason: "the machine is for arm64" }],
+    })
   const shared = model.devices.find((device) => device.startsWith("ivshmem"))
   if (shared !== undefined)
     throw new OvmError("OVM_UNSUPPORTED", `the machine shares memory with others (${shared})`)
