@@ -27,8 +27,8 @@ const CODE = [
 const HEAD = 64
 
 /**
- * A kernel for arm64, as Linux's boot protocol has it (arch/arm64/booting.rst): it writes ARM64_READY to its console and
- * powers off.
+ * A kernel for arm64, as Linux's boot protocol has it (arch/arm64/booting.rst): it writes ARM64_READY to its console
+ * and powers off.
  */
 export function arm64Guest(): Buffer {
   const image = Buffer.alloc(4096)

@@ -1,10 +1,10 @@
 import type { Call } from "../content/interfaces.ts"
 import { hostCpu } from "../host/cpu.ts"
 import type { LaunchPlan, Unsupported } from "../vmm/plan.ts"
-import type { Guest, Vmm } from "../vmm/vmm.ts"
+import type { GuestKind, Vmm } from "../vmm/vmm.ts"
 
 /** What of a plan a VMM's capabilities depend on. */
-export function guestOf({ architecture }: LaunchPlan): Guest {
+export function guestOf({ architecture }: LaunchPlan): GuestKind {
   return architecture ? { architecture } : {}
 }
 

@@ -15,7 +15,7 @@ export interface Vmm {
    */
   installed?(): boolean
   /** What is installed here. Throws OVM_VMM_MISSING. */
-  capabilities(call?: Call & Guest): Promise<Capabilities>
+  capabilities(call?: Call & GuestKind): Promise<Capabilities>
   /**
    * Everything in `plan` that this VMM, as it is installed here, cannot honour, all at once. Starts nothing. Throws
    * OVM_VMM_MISSING.
@@ -37,7 +37,7 @@ export interface Vmm {
 }
 
 /** Whom the VMM is asked about: guests for this host's PCs unless told. */
-export type Guest = Pick<LaunchPlan, "architecture">
+export type GuestKind = Pick<LaunchPlan, "architecture">
 
 export interface Capabilities {
   readonly name: string

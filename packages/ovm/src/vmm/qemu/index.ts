@@ -2,7 +2,7 @@ import type { Call } from "../../content/interfaces.ts"
 import type { Loaded, Loader, Loading } from "../loader.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import type { LaunchPlan, ResumePlan } from "../plan.ts"
-import type { Guest, Vmm } from "../vmm.ts"
+import type { GuestKind, Vmm } from "../vmm.ts"
 import { adoptQemu } from "./adopt.ts"
 import { agentIn } from "./agent.ts"
 import { armCapabilities, type QemuCapabilities, qemuCapabilities } from "./capabilities.ts"
@@ -26,7 +26,7 @@ class Qemu implements Vmm {
     this.loader = new QemuLoader(cacheFolder)
   }
 
-  capabilities({ architecture }: Guest = {}): Promise<QemuCapabilities> {
+  capabilities({ architecture }: GuestKind = {}): Promise<QemuCapabilities> {
     return architecture === "arm64" ? armCapabilities(this.cacheFolder) : qemuCapabilities(this.cacheFolder)
   }
 
