@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
-import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { DISK_BOOTS, writeBootDisk } from "@ovms/testkit/bios.ts"
 import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
+import { pidsIn } from "@ovms/testkit/processes.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Sandbox } from "./sandbox.ts"
 
@@ -173,11 +174,27 @@ describe.skipIf(Boolean(skip))("import and export", () => {
       await box.fails(["import", file, "-t", "bad:1"], "OVM_DISK_INVALID", [file])
     await box.fails(["import", "nowhere", "-t", "bad:1"], "OVM_FILE_UNREADABLE", ["nowhere"])
     expect(left()).toEqual([])
-    // Of one that was killed.
-    await mkdir(join(box.home, "importing"), { recursive: true })
-    await writeFile(join(box.home, "importing", `.ovm-${crypto.randomUUID()}.tmp`), "half of it")
+  })
+
+  test("what would be more than there may be is refused before it is unpacked; one that is killed leaves nothing [OVMS-IMP-002, OVMS-IMP-008]", async () => {
+    const zeros = spawnSync("xz", ["-0c"], { input: Buffer.alloc(2 ** 26) }).stdout
+    await writeFile(box.path("bomb.xz"), Buffer.concat(Array.from({ length: 4200 }, () => zeros)))
+    await box.fails(["import", "bomb.xz", "-t", "bad:1"], "OVM_DISK_INVALID", ["bomb.xz", "274877906944"])
+    await rm(box.path("bomb.xz"))
+    await writeFile(box.path("long.xz"), Buffer.concat(Array.from({ length: 2 ** 10 }, () => zeros)))
+    const importing = box.begin(["import", "long.xz", "-t", "bad:1"])
+    const unpacking = () => pidsIn(box.directory, "xz")
+    const [xz = 0] = await until("it is being unpacked", () => (left().length > 0 ? unpacking() : []), {
+      is: (pids) => pids.length > 0,
+    })
+    // One that stands still does not end by itself.
+    process.kill(xz, "SIGSTOP")
+    process.kill(importing.pid as number, "SIGKILL")
+    await until("what it ran has ended", unpacking, { is: (pids) => pids.length === 0 })
+    expect(left()).not.toEqual([])
     await imported("disk.raw")
     expect(left()).toEqual([])
+    await box.fails(["inspect", "bad:1"], "OVM_NAME_UNKNOWN", ["bad:1"])
   })
 
   test("what has no place in a file of a disk is refused by its name [OVMS-IMP-021]", async () => {

@@ -84,7 +84,12 @@ export interface FileIngester {
    * hashed, so a file that is written to meanwhile does no harm. A file that may be there already is read first, and
    * told of as far as it was read. Throws OVM_FILE_UNREADABLE, OVM_PERMISSION_DENIED, OVM_NO_SPACE.
    */
-  ingestFile(path: string, mediaType: string, call?: Progressing): Promise<Descriptor>
+  ingestFile(path: string, mediaType: string, call?: Taking): Promise<Descriptor>
+}
+
+export interface Taking extends Progressing {
+  /** Nobody else has the file: where the file system allows, it becomes the blob itself, and is gone from its place. */
+  readonly given?: boolean
 }
 
 export interface ReferencePusher {

@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process"
+import { type ChildProcessByStdio, spawn } from "node:child_process"
+import type { Readable } from "node:stream"
 import { OvmError } from "../errors.ts"
 
 /** What a program may use, since what it reads was written by strangers. */
@@ -35,8 +36,39 @@ export function unreadableDisk(reason: string, cause?: unknown): OvmError {
 }
 
 /**
- * Runs a program, without a shell and with an empty environment, under util-linux's `prlimit`: bounded time, memory and
- * output. Throws what `unreadableDisk` makes if it is missing or hits a bound, OVM_INTERRUPTED.
+ * Starts a program, without a shell and with an empty environment, under util-linux's `prlimit` and `setpriv`: bounded
+ * time of the CPU, memory and files, and ended with this process, however that ends.
+ */
+export function startTool(
+  name: string,
+  args: readonly string[],
+  limits: Omit<ToolLimits, "output">,
+  cwd?: string,
+): ChildProcessByStdio<null, Readable, Readable> {
+  const bounds = [`--as=${MEMORY}`, `--cpu=${Math.ceil(limits.ms / 1000)}`, "--core=0"]
+  if (limits.file !== undefined) bounds.push(`--fsize=${limits.file}`)
+  return spawn("prlimit", [...bounds, "--", "setpriv", "--pdeathsig", "KILL", "--", name, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH, LC_ALL: "C" },
+    ...(cwd !== undefined && { cwd }),
+  })
+}
+
+/** Why a program that has ended did not even begin; undefined if it did. */
+export function notBegun(name: string, status: number | null, stderr: string): OvmError | undefined {
+  const missing = /failed to execute ([^\s:]+)/.exec(stderr)?.[1]
+  if (status === 127 || missing !== undefined) return unreadableDisk(`${missing ?? name} is not installed`)
+  return undefined
+}
+
+/** Where the program that bounds all others could not be started. */
+export function unbounded(cause: unknown): OvmError {
+  return unreadableDisk("prlimit (of util-linux) could not be started", cause)
+}
+
+/**
+ * Runs a program as startTool does, with bounded time and output too. Throws what `unreadableDisk` makes if it is
+ * missing or hits a bound, OVM_INTERRUPTED.
  */
 export function runTool(
   name: string,
@@ -44,14 +76,8 @@ export function runTool(
   limits: ToolLimits,
   { signal, cwd }: ToolCall = {},
 ): Promise<ToolResult> {
-  const bounds = [`--as=${MEMORY}`, `--cpu=${Math.ceil(limits.ms / 1000)}`, "--core=0"]
-  if (limits.file !== undefined) bounds.push(`--fsize=${limits.file}`)
   return new Promise((resolve, reject) => {
-    const child = spawn("prlimit", [...bounds, "--", name, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH, LC_ALL: "C" },
-      ...(cwd !== undefined && { cwd }),
-    })
+    const child = startTool(name, args, limits, cwd)
     const chunks: Buffer[] = []
     let size = 0
     let stderr = ""
@@ -61,9 +87,7 @@ export function runTool(
     }
     const interrupt = () => end(new OvmError("OVM_INTERRUPTED", "interrupted"))
     const timer = setTimeout(() => end(unreadableDisk(`${name} took longer than ${limits.ms} ms`)), limits.ms)
-    child.on("error", (cause) =>
-      reject(unreadableDisk("prlimit (of util-linux) could not be started", cause)),
-    )
+    child.on("error", (cause) => reject(unbounded(cause)))
     child.stdout.on("data", (chunk: Buffer) => {
       size += chunk.byteLength
       if (size > limits.output) end(unreadableDisk(`${name} wrote more than ${limits.output} bytes`))
@@ -75,8 +99,8 @@ export function runTool(
     child.on("close", (status, killed) => {
       clearTimeout(timer)
       signal?.removeEventListener("abort", interrupt)
-      if (status === 127 || /failed to execute/.test(stderr))
-        reject(unreadableDisk(`${name} is not installed`))
+      const failed = notBegun(name, status, stderr)
+      if (failed) reject(failed)
       else if (killed) reject(unreadableDisk(`${name} was ended by ${killed}`))
       else resolve({ status: status ?? -1, stdout: Buffer.concat(chunks), stderr })
     })

@@ -53,6 +53,8 @@ export interface PackOptions<Info> extends Call {
    * As in the environment: seconds since 1970 as a decimal number, for a source that does not say when it was created.
    */
   readonly sourceDateEpoch?: string | undefined
+  /** The files were made for this alone, and nobody needs them afterwards: they become the blobs. */
+  readonly given?: boolean
   /** Told how many bytes of a file are stored, of how many. */
   readonly onFile?: (path: string, done: number, total: number) => void
   /** Told of each blob that was stored. */
@@ -190,7 +192,7 @@ async function taken<Info>(
   const onBytes = (done: number) => options.onFile?.(path, done, total)
   const found = await store.ingestFile(path, mediaType, { ...options, onBytes })
   onBytes(total)
-  const after = await stat(path, { bigint: true })
+  const after = options.given ? before : await stat(path, { bigint: true })
   if (after.size !== before.size || after.mtimeNs !== before.mtimeNs || after.ino !== before.ino)
     throw new OvmError("OVM_DIGEST_MISMATCH", `${path} changed while it was packed`, { detail: { path } })
   const annotations = { [TITLE_ANNOTATION]: title, ...(format && { [FORMAT_ANNOTATION]: format }) }

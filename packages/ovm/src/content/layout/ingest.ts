@@ -44,7 +44,26 @@ export class Ingest implements AsyncDisposable {
     const { files } = into
     using _ = await lock(files.lock, "shared")
     const path = join(files.ingest, crypto.randomUUID())
-    const handle = await open(path, "wx+", 0o600)
+    return Ingest.#locked(into, path, await open(path, "wx+", 0o600))
+  }
+
+  /** Takes the regular file `from` itself; undefined where it is on another file system, and stays where it is. */
+  static async given(into: Intake, from: string): Promise<Ingest | undefined> {
+    const { files } = into
+    using _ = await lock(files.lock, "shared")
+    const path = join(files.ingest, crypto.randomUUID())
+    const handle = await openRegular(from)
+    try {
+      renameSync(from, path)
+    } catch (thrown) {
+      await handle.close()
+      if ((thrown as NodeJS.ErrnoException).code === "EXDEV") return undefined
+      throw thrown
+    }
+    return Ingest.#locked(into, path, handle)
+  }
+
+  static #locked(into: Intake, path: string, handle: FileHandle): Ingest {
     flock(handle.fd, "exclusive", path)
     return new Ingest(into, path, handle)
   }
@@ -74,6 +93,17 @@ export class Ingest implements AsyncDisposable {
     }
     if (this.into.durable) await writing(this.path, () => synced(fd))
     return { digest: hash.digest(), size: at }
+  }
+
+  /** Says what is in the file, and brings it to the disk meanwhile where it is to be durable. */
+  async asItIs(call: Progressing): Promise<{ digest: Digest; size: number }> {
+    const { fd } = this.handle
+    const settled = this.into.durable ? writing(this.path, () => synced(fd)) : undefined
+    try {
+      return { digest: await hashFile(this.path, call), size: fstatSync(fd).size }
+    } finally {
+      await settled
+    }
   }
 
   /**

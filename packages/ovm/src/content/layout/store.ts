@@ -16,6 +16,7 @@ import type {
   Ingester,
   Progressing,
   Store,
+  Taking,
   Untagger,
 } from "../interfaces.ts"
 import { abortable, digestMismatch, sizeMismatch, verifiedContent } from "../verify.ts"
@@ -152,8 +153,10 @@ export class LayoutStore
   }
 
   /** Read once, but where a blob of the same size is here: it may be the same, and then nothing has to be copied. */
-  ingestFile(path: string, mediaType: string, call: Progressing = {}): Promise<Descriptor> {
+  ingestFile(path: string, mediaType: string, call: Taking = {}): Promise<Descriptor> {
     return guarded(async () => {
+      const given = call.given ? await Ingest.given(this.#into, path) : undefined
+      if (given) return await this.#settled(given, mediaType, call)
       const { size } = await stat(path)
       if (await this.blobs.anyOf(size)) {
         const found = { mediaType, digest: await hashFile(path, call), size }
@@ -164,6 +167,14 @@ export class LayoutStore
       if (!(await this.exists(copied, call))) await ingest.commit(copied.digest)
       return copied
     })
+  }
+
+  /** A file that was given is read once, while it goes to the disk. */
+  async #settled(given: Ingest, mediaType: string, call: Progressing): Promise<Descriptor> {
+    await using ingest = given
+    const taken = { mediaType, ...(await ingest.asItIs(call)) }
+    if (!(await this.exists(taken, call))) await ingest.commit(taken.digest)
+    return taken
   }
 
   /** Stores what comes, whatever it is, and says what that was. Throws what `content` throws. */

@@ -84,6 +84,7 @@ async function run(disk: string, options: ImportOptions): Promise<void> {
         base: root,
         disks: { inspect: inspectDisk, checkChain },
         sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
+        given: true,
         signal,
         onFile: (_, at, total) => progress.onFile(named, at, total),
       })
