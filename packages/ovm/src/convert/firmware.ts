@@ -11,10 +11,16 @@ const MOST_ENTRIES = 128
 /** C12A7328-F81F-11D2-BA4B-00A0C93EC93B, as it lies on the disk. */
 const GPT_ESP = "28732ac11ff8d211ba4b00a0c93ec93b"
 
-/** What boots the disk in the qcow2 `path`, and how that is known, in words. */
+/** What an image of a CD-ROM has, and where (ECMA-119, 8.1.2). */
+const [ISO, ISO_AT] = ["CD001", 32769]
+
+/**
+ * What boots the disk in the qcow2 `path`, and how that is known, in words. `driveAlone`: it is the image of a CD-ROM,
+ * and boots from a drive for those if from anything.
+ */
 export async function firmwareOf(
   path: string,
-): Promise<{ readonly firmware: "bios" | "uefi"; readonly why: string }> {
+): Promise<{ readonly firmware: "bios" | "uefi"; readonly why: string; readonly driveAlone?: boolean }> {
   return await withLayers([{ path, format: "qcow2" }], async (layers) => {
     const disk = new ChainReader(layers)
     const read = async (at: number, length: number) =>
@@ -25,7 +31,9 @@ export async function firmwareOf(
     const entries = Array.from({ length: MBR_ENTRIES }, (_, index) => first[TABLE_AT + index * MBR_ENTRY + 4])
     if (entries.includes(MBR_ESP) || (await hasSystemPartition(read)))
       return { firmware: "uefi", why: "it has an EFI system partition, and no boot code in its first sector" }
-    return { firmware: "bios", why: "it has neither boot code nor an EFI system partition" }
+    const why = "it has neither boot code nor an EFI system partition"
+    const driveAlone = (await read(ISO_AT, ISO.length)).toString("latin1") === ISO
+    return { firmware: "bios", why, driveAlone }
   })
 }
 

@@ -13,7 +13,7 @@ export const FORMATS = {
   vdi: ["vdi", ""],
 } as const satisfies Record<string, readonly [driver: string, options: string]>
 
-export type ExportFormat = keyof typeof FORMATS
+export type DiskFileFormat = keyof typeof FORMATS
 
 /**
  * Writes what a guest would read of `layers`, the lowest first, into the new file `to`. The layers are verified, and
@@ -21,7 +21,7 @@ export type ExportFormat = keyof typeof FORMATS
  */
 export async function flattenTo(
   layers: readonly ChainFile[],
-  to: { readonly path: string; readonly format: ExportFormat },
+  to: { readonly path: string; readonly format: DiskFileFormat },
   call: Call = {},
 ): Promise<void> {
   const [driver, options] = FORMATS[to.format]

@@ -18,6 +18,17 @@ const DISKS: Readonly<Record<string, SourceFormat>> = {
   "a VDI disk": "vdi",
 }
 const PACKED = /^a file compressed with (gzip|xz|zstd|bzip2)$/
+const PACKED_TAR = "a compressed tar archive, such as the layer of a container image"
+
+/** What a tar archive has in it: a machine with its descriptor, content of an OCI layout, or other files. */
+export type ArchiveKind = "ova" | "oci" | "tar"
+
+const TARS: Readonly<Record<string, ArchiveKind>> = {
+  "an OVA, a tar archive with disks in it": "ova",
+  "an archive of a container image or OCI layout": "oci",
+  "a tar archive of files, such as the layer of a container image": "tar",
+  "a tar archive": "tar",
+}
 
 const FAULTS: Partial<Readonly<Record<SourceFormat, typeof qcow2Fault>>> = {
   qcow2: qcow2Fault,
@@ -31,11 +42,15 @@ const FAULTS: Partial<Readonly<Record<SourceFormat, typeof qcow2Fault>>> = {
  */
 export async function sourceKind(
   path: string,
-): Promise<{ readonly format: SourceFormat } | { readonly packing: Packing }> {
+): Promise<
+  { readonly format: SourceFormat } | { readonly packing: Packing } | { readonly archive: ArchiveKind }
+> {
   return await withDisk(path, async (disk) => {
     const found = await foreignOf(disk)
-    const packing = PACKED.exec(found?.name ?? "")?.[1] as Packing | undefined
-    if (packing) return { packing }
+    const packing = found?.name === PACKED_TAR ? "gzip" : PACKED.exec(found?.name ?? "")?.[1]
+    if (packing !== undefined) return { packing: packing as Packing }
+    const archive = TARS[found?.name ?? ""]
+    if (archive) return { archive }
     const format = found ? DISKS[found.name] : "raw"
     if (!format) throw invalid(path, `is ${found?.name}, and no disk that can be imported`)
     if (format === "raw" && (disk.size === 0 || disk.size % 512 !== 0))

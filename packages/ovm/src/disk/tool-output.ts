@@ -1,6 +1,6 @@
 import type { Bytes, Call } from "../content/interfaces.ts"
 import { OvmError } from "../errors.ts"
-import { notBegun, startTool, type ToolLimits, unbounded, unreadableDisk } from "./tool.ts"
+import { notBegun, notBounded, startTool, type ToolLimits, unreadableDisk } from "./tool.ts"
 
 const STDERR_LIMIT = 1000
 
@@ -28,7 +28,7 @@ export async function* toolOutput(
   })
   const ended = new Promise<number | null>((resolve) => {
     child.once("error", (cause) => {
-      failed ??= unbounded(cause)
+      failed ??= notBounded(cause)
       child.stdout.destroy()
       resolve(null)
     })

@@ -62,7 +62,7 @@ export function notBegun(name: string, status: number | null, stderr: string): O
 }
 
 /** Where the program that bounds all others could not be started. */
-export function unbounded(cause: unknown): OvmError {
+export function notBounded(cause: unknown): OvmError {
   return unreadableDisk("prlimit (of util-linux) could not be started", cause)
 }
 
@@ -87,7 +87,7 @@ export function runTool(
     }
     const interrupt = () => end(new OvmError("OVM_INTERRUPTED", "interrupted"))
     const timer = setTimeout(() => end(unreadableDisk(`${name} took longer than ${limits.ms} ms`)), limits.ms)
-    child.on("error", (cause) => reject(unbounded(cause)))
+    child.on("error", (cause) => reject(notBounded(cause)))
     child.stdout.on("data", (chunk: Buffer) => {
       size += chunk.byteLength
       if (size > limits.output) end(unreadableDisk(`${name} wrote more than ${limits.output} bytes`))

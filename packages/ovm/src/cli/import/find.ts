@@ -1,40 +1,61 @@
 import { existsSync, statSync } from "node:fs"
 import { isArchive } from "../../content/archive/reader.ts"
-import type { Call } from "../../content/interfaces.ts"
+import type { Call, Fetcher } from "../../content/interfaces.ts"
 import { splitPlace } from "../../content/place.ts"
 import { isDockerArchive, readDockerArchive, tarMembers } from "../../convert/container/docker-archive.ts"
 import { type ContainerImage, readContainer } from "../../convert/container/image.ts"
+import { type OciSource, ociSource } from "../../convert/oci/source.ts"
 import { isPath } from "../../registry/reference.ts"
 import { type Opened, openInRegistry, openPath } from "../place/open.ts"
-import { parseWhere } from "../place/where.ts"
+import { parseWhere, type Where } from "../place/where.ts"
 import type { RegistryOptions } from "../registry.ts"
 
-/** A container image where it is. Dispose of it when it was read. */
-export interface FoundContainer extends AsyncDisposable {
+/** A container image where it is. */
+export interface FoundContainer {
   readonly image: ContainerImage
   /** Of one in a registry: its name. */
   readonly reference?: string
 }
 
+/** What is to be taken in, where it is no file of a disk. Dispose of it when it was read. */
+export interface FoundSource extends AsyncDisposable {
+  readonly container?: FoundContainer
+  readonly artifact?: {
+    readonly found: Exclude<OciSource, { readonly kind: "container" }>
+    readonly source: Fetcher
+    readonly named: string
+  }
+}
+
 /**
- * The container image that `text` names: an OCI layout, the archive of one, an archive of Docker's, or a name in a
- * registry (`docker://` may stand before it). Undefined where it is a file that is none of these. Throws as openPath
- * and openInRegistry do.
+ * The artifact or container image that `text` names: in an OCI layout, the archive of one, an archive of Docker's, or a
+ * registry (`docker://` may stand before the name). Undefined where it is a file that is none of these, or nothing.
+ * Throws as openPath, openInRegistry, ociSource and readContainer do.
  */
-export async function findContainer(
+export async function findSource(
   text: string,
   options: RegistryOptions & Call,
-): Promise<FoundContainer | undefined> {
+): Promise<FoundSource | undefined> {
   const [, prefix, rest = ""] = /^(docker-archive|oci|oci-archive):(.*)$/s.exec(text) ?? []
   if (prefix === "docker-archive") return inDockerArchive(rest, options)
   if (prefix !== undefined) return opened(await openPath(rest, options), options)
   if (!text.startsWith("docker://") && (isPath(text) || existsSync(text))) return atPath(text, options)
-  const where = parseWhere(text)
-  if (where.kind !== "registry") return undefined
+  const where = whereOf(text)
+  if (where?.kind !== "registry") return undefined
   return opened(await openInRegistry(where.reference, options), options)
 }
 
-async function atPath(text: string, options: Call): Promise<FoundContainer | undefined> {
+/** Undefined for what is no name either: a file that is not there, then. */
+function whereOf(text: string): Where | undefined {
+  try {
+    return parseWhere(text)
+  } catch (thrown) {
+    if (text.includes("://")) throw thrown
+    return undefined
+  }
+}
+
+async function atPath(text: string, options: Call): Promise<FoundSource | undefined> {
   const { path, directory } = await splitPlace(text)
   if (directory) return opened(await openPath(text, options), options)
   if (!statSync(path).isFile() || !(await isArchive(path))) return undefined
@@ -43,20 +64,21 @@ async function atPath(text: string, options: Call): Promise<FoundContainer | und
   return members.has("oci-layout") ? opened(await openPath(text, options), options) : undefined
 }
 
-async function inDockerArchive(path: string, call: Call): Promise<FoundContainer> {
+async function inDockerArchive(path: string, call: Call): Promise<FoundSource> {
   const image = await readDockerArchive(path, await tarMembers(path, call), call)
-  return { image, [Symbol.asyncDispose]: async () => {} }
+  return { container: { image }, [Symbol.asyncDispose]: async () => {} }
 }
 
-async function opened(place: Opened, call: Call): Promise<FoundContainer> {
+async function opened(place: Opened, call: Call): Promise<FoundSource> {
   const close = () => place[Symbol.asyncDispose]()
+  const { source, target, name: named, reference } = place
   try {
-    const image = await readContainer(place.source, place.target, place.name, call)
-    return {
-      image,
-      ...(place.reference?.host !== undefined && { reference: place.name }),
-      [Symbol.asyncDispose]: close,
-    }
+    const found = await ociSource(source, target, named, call)
+    if (found.kind !== "container")
+      return { artifact: { found, source, named }, [Symbol.asyncDispose]: close }
+    const image = await readContainer(source, target, named, call)
+    const container = { image, ...(reference?.host !== undefined && { reference: named }) }
+    return { container, [Symbol.asyncDispose]: close }
   } catch (thrown) {
     await close()
     throw thrown

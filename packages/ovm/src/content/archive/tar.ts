@@ -156,6 +156,8 @@ export function padding(size: number): number {
 export interface TarFacts {
   /** Permissions. */
   readonly mode?: number
+  /** Numbers of user and group. */
+  readonly owner?: number
   /** Seconds since 1970. */
   readonly time?: number
   /** One character of POSIX's list. */
@@ -168,9 +170,10 @@ export interface TarFacts {
 export function tarHeader(name: string, size: number, facts: TarFacts = {}): Uint8Array {
   const directory = name.endsWith("/")
   const { mode = directory ? 0o755 : 0o644, time = 0, type = directory ? "5" : "0", link = "" } = facts
+  const owner = octal(facts.owner ?? 0, 7)
   const block = Buffer.alloc(BLOCK)
   block.write(name, 0, 100)
-  block.write(`${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, 100)
+  block.write(`${octal(mode, 7)}\0${owner}\0${owner}\0`, 100)
   if (size < 8 ** 11) block.write(`${octal(size, 11)}\0`, 124)
   else {
     block[124] = 0x80

@@ -4,7 +4,9 @@ import { pipeline } from "node:stream/promises"
 import type { Command } from "commander"
 import { pack } from "../../../artifact/machine/pack.ts"
 import { checkSource } from "../../../artifact/machine/source.ts"
-import { type TakenDisk, takeDisk } from "../../../convert/take.ts"
+import { takeOci } from "../../../convert/oci/take.ts"
+import { takeFile } from "../../../convert/take.ts"
+import type { TakenMachine } from "../../../convert/taken.ts"
 import { Workplace } from "../../../convert/workplace.ts"
 import { checkChain } from "../../../disk/chain.ts"
 import { inspectDisk } from "../../../disk/inspect.ts"
@@ -12,6 +14,8 @@ import { OvmError } from "../../../errors.ts"
 import { paths } from "../../../host/paths.ts"
 import { takeIn } from "../../../images/take-in.ts"
 import { parseReference, type Reference } from "../../../registry/reference.ts"
+import { type FoundSource, findSource } from "../../import/find.ts"
+import { packSourceOf } from "../../import/source.ts"
 import { interruptible } from "../../interrupt.ts"
 import { print, printError, printJson } from "../../output.ts"
 import { parseAmple, parseCount } from "../../size.ts"
@@ -33,11 +37,12 @@ interface ImportOptions {
 export function define(command: Command): void {
   command
     .description(
-      "Make an image of a disk as other programs have it: qcow2, raw, VMDK, VHD, VHDX or VDI, also compressed by gzip, " +
-        "xz, zstd or bzip2; or of a container image: an OCI layout or archive, an archive of Docker's, or a name in a " +
-        "registry. What it is, is told by its bytes. The same source gives the same digest.",
+      "Make an image of a machine as other programs have it: an OVA, a disk (qcow2, raw, VMDK, VHD, VHDX or VDI) alone " +
+        "or in a tar, both also compressed by gzip, xz, zstd or bzip2; or, from an OCI layout, its archive, an archive " +
+        "of Docker's or a registry, a container image, a containerDisk or virtual machine of KubeVirt's, a machine of " +
+        "Podman's, or one disk. What it is, is told by its bytes and types. The same source gives the same digest.",
     )
-    .argument("<source>", "the file, layout or name; - for a disk on standard input")
+    .argument("<source>", "the file, layout or name; - for standard input")
     .requiredOption("-t, --tag <name>", "name of the image")
     .addOption(
       command
@@ -62,49 +67,72 @@ export function define(command: Command): void {
     command,
     "ovm import debian-12-generic-amd64.qcow2 -t debian:12",
     "ovm import appliance.vmdk -t appliance:3 --memory 2GiB --cpus 2",
+    "ovm import appliance.ova -t appliance:4",
+    "ovm import docker://registry.example.com/containerdisks/fedora:43 -t fedora:43",
     "ovm import docker://registry.example.com/web:1 -t web:1 --kernel-from debian:12",
     "curl -sL https://example.com/disk.raw.xz | ovm import - -t disk:1",
   )
 }
 
-async function run(disk: string, options: ImportOptions): Promise<void> {
+async function run(text: string, options: ImportOptions): Promise<void> {
   const reference = parseReference(options.tag)
-  if (disk !== "-" && (await container(disk, reference, options))) return
+  const { digest, remarks, ...more } = await interruptible(async (signal) => {
+    await using found = text === "-" ? undefined : await findSource(text, { ...options, signal })
+    if (!found?.container) return await machine(text, found, { reference, options, signal })
+    if (options.firmware)
+      throw new OvmError("OVM_USAGE", "--firmware is of disks: a container image is booted by a kernel")
+    const { importContainer } = await import("../../import/container.ts")
+    const done = await importContainer(found.container, reference, { ...options, signal })
+    return { ...done, format: "container" }
+  })
+  for (const remark of remarks) if (!options.json) printError(`${remark}\n`)
+  if (options.json) printJson({ reference: reference.toString(), digest, ...more, remarks })
+  else print(`${digest}  ${reference}\n`)
+}
+
+interface Importing {
+  readonly reference: Reference
+  readonly options: ImportOptions
+  readonly signal: AbortSignal
+}
+
+/** Of disks, in a file or an artifact. */
+async function machine(
+  text: string,
+  found: FoundSource | undefined,
+  { reference, options, signal }: Importing,
+) {
   refuseForDisk(options)
   const { root } = paths()
-  const done = await interruptible(async (signal) => {
-    using place = await Workplace.open(join(root, "importing"), { signal })
-    const path = disk === "-" ? await spooled(place, signal) : disk
-    const named = disk === "-" ? "standard input" : disk
-    const taken = await takeDisk({ path, named }, place, { signal })
-    const source = checkSource(sourceOf(taken, options, reference))
-    using progress = await openProgress()
-    const target = await takeIn(paths(), { durable: true }, async (store) => {
-      const packed = await pack(source, store, {
-        base: root,
-        disks: { inspect: inspectDisk, checkChain },
-        sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
-        given: true,
-        signal,
-        onFile: (_, at, total) => progress.onFile(named, at, total),
-      })
-      await store.tag(packed, reference.toString(), { signal })
-      return packed
+  using place = await Workplace.open(join(root, "importing"), { signal })
+  const taken = await take(text, found, place, signal)
+  const source = checkSource(packSourceOf(taken, { ...options, name: reference.repository }))
+  using progress = await openProgress()
+  const { digest } = await takeIn(paths(), { durable: true }, async (store) => {
+    const packed = await pack(source, store, {
+      base: root,
+      disks: { inspect: inspectDisk, checkChain },
+      sourceDateEpoch: process.env.SOURCE_DATE_EPOCH,
+      given: true,
+      signal,
+      onFile: (_, at, total) => progress.onFile(text, at, total),
     })
-    return { taken, digest: target.digest }
+    await store.tag(packed, reference.toString(), { signal })
+    return packed
   })
-  const { taken, digest } = done
-  for (const remark of taken.remarks) if (!options.json) printError(`${remark}\n`)
-  const firmware = options.firmware ?? taken.firmware
-  if (options.json)
-    printJson({
-      reference: reference.toString(),
-      digest,
-      format: taken.format,
-      firmware,
-      remarks: taken.remarks,
-    })
-  else print(`${digest}  ${reference}\n`)
+  const firmware = options.firmware ?? taken.said.firmware
+  return { digest, format: taken.disk.format, firmware, remarks: taken.remarks }
+}
+
+async function take(
+  text: string,
+  found: FoundSource | undefined,
+  place: Workplace,
+  signal: AbortSignal,
+): Promise<TakenMachine> {
+  if (found?.artifact) return await takeOci(found.artifact.found, found.artifact, place, { signal })
+  if (text !== "-") return await takeFile({ path: text, named: text }, place, { signal })
+  return await takeFile({ path: await spooled(place, signal), named: "standard input" }, place, { signal })
 }
 
 /** Of the largest file system that is made: 1 TiB. */
@@ -116,42 +144,9 @@ function diskSize(text: string, option: string): number {
   throw new OvmError("OVM_USAGE", `${option} ${JSON.stringify(text)} is more than 1 TiB`)
 }
 
-/** False if it is none. */
-async function container(text: string, reference: Reference, options: ImportOptions): Promise<boolean> {
-  const done = await interruptible(async (signal) => {
-    const { findContainer } = await import("../../import/find.ts")
-    await using found = await findContainer(text, { ...options, signal })
-    if (!found) return undefined
-    if (options.firmware)
-      throw new OvmError("OVM_USAGE", "--firmware is of disks: a container image is booted by a kernel")
-    const { importContainer } = await import("../../import/container.ts")
-    return await importContainer(found, reference, { ...options, signal })
-  })
-  if (!done) return false
-  const { digest, remarks } = done
-  for (const remark of remarks) if (!options.json) printError(`${remark}\n`)
-  if (options.json) printJson({ reference: reference.toString(), digest, format: "container", remarks })
-  else print(`${digest}  ${reference}\n`)
-  return true
-}
-
 function refuseForDisk({ kernelFrom, diskSize }: ImportOptions): void {
   const [flag] = [kernelFrom && "--kernel-from", diskSize && "--disk-size"].filter(Boolean)
   if (flag) throw new OvmError("OVM_USAGE", `${flag} is of container images, and this is a disk`)
-}
-
-function sourceOf(taken: TakenDisk, options: ImportOptions, reference: Reference) {
-  const { memory, cpus, agent, firmware = taken.firmware } = options
-  return {
-    schemaVersion: 1,
-    name: reference.repository,
-    diskLayers: [{ path: taken.path, format: "qcow2" }],
-    ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
-    ...((memory !== undefined || cpus !== undefined) && {
-      resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
-    }),
-    ...(firmware === "uefi" && { metadata: { platform: { arch: "x86_64", uefi: true } } }),
-  }
 }
 
 /** A pipe cannot be looked at twice. */

@@ -1,0 +1,40 @@
+import type { PackSource } from "../../artifact/machine/source.ts"
+import type { TakenMachine } from "../../convert/taken.ts"
+
+/** What of the machine is asked for, whatever its source says. */
+export interface AskedOfImport {
+  readonly name: string
+  readonly firmware?: "bios" | "uefi"
+  /** Bytes. */
+  readonly memory?: number
+  readonly cpus?: number
+  readonly agent?: boolean
+}
+
+/** The pack source of a machine that was taken in. */
+export function packSourceOf(
+  { disk, further, said, annotations }: TakenMachine,
+  asked: AskedOfImport,
+): PackSource {
+  const { name, firmware = said.firmware, memory = said.memory, cpus = said.vcpus, agent } = asked
+  const layers = (path: string) => [{ path, format: "qcow2" as const }]
+  return {
+    schemaVersion: 1,
+    name,
+    diskLayers: layers(disk.path),
+    ...(further.length > 0 && {
+      disks: further.map((one) => {
+        if (!("disk" in one)) return one
+        const { disk, ...others } = one
+        return { ...others, layers: layers(disk.path) }
+      }),
+    }),
+    ...(agent && { agent: { protocol: "ovms.agent.v1" } }),
+    ...(said.network && { network: [{ mode: said.network }] }),
+    ...((memory !== undefined || cpus !== undefined) && {
+      resources: { ...(cpus !== undefined && { vcpus: cpus }), ...(memory !== undefined && { memory }) },
+    }),
+    ...(firmware === "uefi" && { metadata: { platform: { arch: "x86_64", uefi: true } } }),
+    ...(annotations && { annotations }),
+  }
+}
