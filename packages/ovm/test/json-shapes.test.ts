@@ -124,6 +124,8 @@ describe.skipIf(Boolean(skip))("run for real", () => {
     await shaped("version")
     await shaped("info")
     await shaped("doctor")
+    expect(await shaped("vmm ls")).toMatchObject({ vmms: [{ name: "qemu", powers: expect.anything() }, {}] })
+    expect(await shaped("vmm test", ["qemu"])).toMatchObject({ passed: true })
     await shaped("key generate", [], PASSWORD)
     await shaped("key public", ["--key", "cosign.key"], PASSWORD)
     await shaped("pack", ["--layer", "disk.raw", "-t", "disk:1", "--provenance"])

@@ -34,6 +34,11 @@ export interface Vmm {
   adopt(record: MachineRecord, call?: Call): Promise<Machine>
   /** Absent: it takes no snapshots, and goes on from none. */
   readonly loader?: Loader
+  /**
+   * Ends what it keeps running for all of its machines, which go on; it begins again when it is asked something. False
+   * if that had to be killed. Absent: it keeps nothing.
+   */
+  close?(): Promise<boolean>
 }
 
 /** Whom the VMM is asked about: guests for this host's PCs unless told. */

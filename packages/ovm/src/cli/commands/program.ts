@@ -23,6 +23,11 @@ export const PROGRAM_COMMANDS: readonly GroupedEntry[] = [
     load: () => import("./program/info.ts"),
   },
   {
+    name: "vmm",
+    summary: "Show virtual machine monitors, and try them",
+    load: () => import("./program/vmm.ts"),
+  },
+  {
     name: "doctor",
     summary: "Find out what is missing here, and what mends it",
     load: () => import("./program/doctor.ts"),

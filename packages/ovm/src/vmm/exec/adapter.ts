@@ -58,6 +58,14 @@ export class Adapter {
     if (this.#listeners.get(directory) === listener) this.#listeners.delete(directory)
   }
 
+  /** Ends the process, if there is one; false if it had to be killed. The next question starts another. */
+  async close(): Promise<boolean> {
+    const last = this.#last
+    this.#session = undefined
+    this.#last = undefined
+    return (await last?.end()) ?? true
+  }
+
   #open(): Promise<Session> {
     const path = this.program
     const program = identityOf(path)

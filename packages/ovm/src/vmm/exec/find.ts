@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { isProgram } from "../../host/program.ts"
 
@@ -19,6 +20,30 @@ export function findAdapter(
   name: string,
   env: Record<string, string | undefined> = process.env,
 ): string | undefined {
-  const folders = (env.PATH ?? "").split(delimiter).filter((folder) => folder.startsWith("/"))
-  return folders.map((folder) => join(folder, programOf(name))).find(isProgram)
+  return foldersOf(env)
+    .map((folder) => join(folder, programOf(name)))
+    .find(isProgram)
+}
+
+/** The names of all adapters on PATH, in order. None of them is executed. */
+export function adaptersOnPath(env: Record<string, string | undefined> = process.env): readonly string[] {
+  const prefix = programOf("")
+  const names = foldersOf(env)
+    .flatMap(filesIn)
+    .filter((file) => file.startsWith(prefix))
+    .map((file) => file.slice(prefix.length))
+  return [...new Set(names)].filter((name) => isAdapterName(name) && findAdapter(name, env)).sort()
+}
+
+function foldersOf(env: Record<string, string | undefined>): readonly string[] {
+  return (env.PATH ?? "").split(delimiter).filter((folder) => folder.startsWith("/"))
+}
+
+/** None of a folder that is not there, or that nobody may look into. */
+function filesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }

@@ -42,6 +42,10 @@ class Exec implements Vmm {
     return await launchExec(this.#adapter, plan, { found, findings }, call)
   }
 
+  async close(): Promise<boolean> {
+    return await this.#adapter.close()
+  }
+
   async adopt(record: MachineRecord): Promise<Machine> {
     const ended = () => endedMachine(record, (of, status) => exitOfExec(this.#adapter, of, status))
     if (!(await isAlive(record))) return ended()

@@ -87,13 +87,16 @@ export class Session {
     return await this.#within(verb, answered.promise, verb === "start" ? START_MS : ANSWER_MS)
   }
 
-  /** Lets it end by itself, and kills it if it does not. */
-  async end(): Promise<void> {
+  /** Lets it end by itself, and kills it if it does not; false then. */
+  async end(): Promise<boolean> {
     this.child.stdin?.end()
     const late = new AbortController()
-    await Promise.race([this.over, sleep(LEAVE_MS, undefined, { signal: late.signal }).catch(() => {})])
+    const left = this.over.then(() => true)
+    const stayed = sleep(LEAVE_MS, false, { signal: late.signal }).catch(() => true)
+    const ended = await Promise.race([left, stayed])
     late.abort()
     this.child.kill("SIGKILL")
+    return ended
   }
 
   async #within<T>(what: string, answer: Promise<T>, ms: number): Promise<T> {

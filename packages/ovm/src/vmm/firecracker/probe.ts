@@ -2,6 +2,7 @@ import { spawn } from "node:child_process"
 import { accessSync, constants } from "node:fs"
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { elfOf } from "../elf.ts"
 import { firecrackerMissing } from "./find.ts"
 
 /** Two instructions each: a moment on a real processor, a second where KVM itself is emulated in software. */
@@ -11,7 +12,6 @@ const BOUND_MS = 10_000
 /** Longer than any hardware takes for so little. */
 const SLOW_MS = 200
 const WORDS_LIMIT = 1024
-const ENTRY = 0x100000
 const HINT = "ovm doctor says what helps KVM; ovm run --vmm qemu needs none"
 
 const KVM = "/dev/kvm"
@@ -90,7 +90,7 @@ function run(binary: string, place: string, boundMs: number): Promise<Ended> {
   })
 }
 
-/** An ELF file of one segment that is entered in 64-bit mode, as Linux is. */
+/** Entered in 64-bit mode, as Linux is. */
 export function probeKernel(): Uint8Array {
   const loops = new Uint8Array(new Uint32Array([LOOPS]).buffer)
   const code = [
@@ -101,22 +101,5 @@ export function probeKernel(): Uint8Array {
     ...[0xe6, 0x64], //     out 0x64, al: the keyboard controller resets the machine
     ...[0xeb, 0xfe], //     jmp here
   ]
-  const head = Buffer.alloc(64 + 56)
-  head.write("\x7fELF", "latin1")
-  head.set([2, 1, 1], 4) // 64 bits, little endian, version 1
-  head.writeUInt16LE(2, 16) // a program
-  head.writeUInt16LE(62, 18) // for x86_64
-  head.writeUInt32LE(1, 20)
-  head.writeBigUInt64LE(BigInt(ENTRY), 24)
-  head.writeBigUInt64LE(64n, 32) // where the segments are
-  head.writeUInt16LE(64, 52)
-  head.writeUInt16LE(56, 54)
-  head.writeUInt16LE(1, 56)
-  const segment = head.subarray(64)
-  segment.writeUInt32LE(1) // to load
-  segment.writeUInt32LE(7, 4)
-  segment.writeBigUInt64LE(BigInt(head.length), 8)
-  for (const at of [16, 24]) segment.writeBigUInt64LE(BigInt(ENTRY), at)
-  for (const at of [32, 40]) segment.writeBigUInt64LE(BigInt(code.length), at)
-  return Buffer.concat([head, Uint8Array.from(code)])
+  return elfOf(Uint8Array.from(code))
 }
