@@ -33,6 +33,7 @@ const WITHOUT = [
   "policy",
   "key",
   "index",
+  "vmm",
   "volume",
   "network",
   "sandbox",
