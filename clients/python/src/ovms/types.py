@@ -828,6 +828,19 @@ class InstanceInfoDisksItem(_InstanceInfoDisksItem, total=False):
     name: str
 
 
+class _InstanceInfoDevicesItem(TypedDict):
+    # ivshmem, rng or another type.
+    type: str
+    name: str
+
+
+class InstanceInfoDevicesItem(_InstanceInfoDevicesItem, total=False):
+    # Bytes of memory of a device that has some.
+    size: int
+    # What the host has of it, a file or a Unix socket.
+    path: str
+
+
 class InstanceInfoVolumesItem(TypedDict):
     name: str
     read_only: bool
@@ -930,6 +943,8 @@ class InstanceInfo(_InstanceInfo, total=False):
     vmm: InstanceInfoVmm
     # The disks that are its own, the first one first. Absent until they are known.
     disks: List[InstanceInfoDisksItem]
+    # Its devices beside disks, network and agent (spec/devices.md). Only while its machine is there.
+    devices: List[InstanceInfoDevicesItem]
     # The volumes that it was started with, in order. Absent without one.
     volumes: List[InstanceInfoVolumesItem]
     # The folders of the host that it was started with, in order. Absent without one.

@@ -57,7 +57,7 @@ const isPorts: Check = (value) => Array.isArray(value) && value.every(isForward)
 const MEMBERS: {
   readonly [Name in Exclude<
     keyof InstanceInfo,
-    "instance_id" | "reachable" | "degraded" | "volumes" | "ssh" | "command"
+    "instance_id" | "reachable" | "degraded" | "volumes" | "devices" | "ssh" | "command"
   >]-?: Check
 } = {
   name: (value) => isText(value) && value !== "",
@@ -163,7 +163,21 @@ function machineIn(value: unknown, directory: string): MachineRecord | undefined
     startTime: isCount,
     pidNamespace: optional(isText),
   })
-  return known(value) ? { ...(value as MachineRecord), directory } : undefined
+  if (!known(value)) return undefined
+  const { devices, ...record } = value as MachineRecord
+  return { ...record, directory, ...(isDevices(devices) && { devices }) }
+}
+
+/** Each file is one of the machine's directory. */
+const device = object({
+  type: isText,
+  name: isText,
+  size: optional(isSize),
+  file: optional((value) => isText(value) && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value as string)),
+})
+
+function isDevices(value: unknown): value is NonNullable<MachineRecord["devices"]> {
+  return Array.isArray(value) && value.every(device)
 }
 
 function requestIn(value: unknown): StartRequest | undefined {

@@ -1,3 +1,4 @@
+import { join } from "node:path"
 import { toOvmError } from "../errors.ts"
 import type { Images } from "../images/images.ts"
 import { rounded } from "../rounded.ts"
@@ -25,6 +26,7 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
     ...(ssh && { ssh: shownLogin(directory, ssh) }),
     ...((silence || suspended) && { reachable: false }),
     ...volumesOf(instance),
+    ...devicesOf(instance),
     ...(info.shares && machine && mounts && { shares: [...mounts.shares] }),
     ...(agent && { agent }),
     warnings: [...info.warnings, ...agentWarnings(instance)],
@@ -36,6 +38,18 @@ export async function shown(instance: Instance): Promise<InstanceInfo> {
 function volumesOf({ volumes = [] }: Instance): Pick<InstanceInfo, "volumes"> {
   if (volumes.length === 0) return {}
   return { volumes: volumes.map(({ name, readOnly = false }) => ({ name, read_only: readOnly })) }
+}
+
+/** Of a machine that is there: what it has may change from one life to the next. */
+function devicesOf({ machine, directory }: Instance): Pick<InstanceInfo, "devices"> {
+  const { devices = [] } = machine?.record ?? {}
+  if (devices.length === 0) return {}
+  return {
+    devices: devices.map(({ file, ...device }) => ({
+      ...device,
+      ...(file !== undefined && { path: join(directory, file) }),
+    })),
+  }
 }
 
 /** How long it has run, or ran: from its own times, so that nothing needs to be written while it runs. */

@@ -22,8 +22,20 @@ export interface MachineRecord {
   readonly generationId?: string
   /** The file that the guest's writes go to at first, in `directory`; absent if it cannot write. */
   readonly overlay?: string
+  /** Those of the manifest's devices that it has, in that order; absent in records of earlier versions. */
+  readonly devices?: readonly MachineDevice[]
   /** What the adapter has to know besides, as JSON; nobody else looks at it. */
   readonly own?: Readonly<Record<string, unknown>>
+}
+
+/** A device that a machine has beside disks, network and agent (spec/devices.md). */
+export interface MachineDevice {
+  readonly type: string
+  readonly name: string
+  /** Bytes. */
+  readonly size?: number
+  /** What the host has of it, a file or a socket in the machine's directory. */
+  readonly file?: string
 }
 
 export interface Machine extends Partial<Snapshotter> {

@@ -19,6 +19,9 @@ void disk_log(u64 tick, int says);
 /* What the command line asks of shared memory, and a look at it. */
 void shared(const char *cmd);
 void shared_look(void);
+/* What the command line asks of the second serial port, and a look at it. */
+void serial(const char *cmd);
+void serial_look(void);
 /* What the command line asks of memory. */
 void memory(const char *cmd);
 /* With busy=N: writes to all of it, and checks what was written before. */

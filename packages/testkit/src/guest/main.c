@@ -74,6 +74,7 @@ void main(void) {
     memory(cmd);
     fw_cfg(cmd);
     shared(cmd);
+    serial(cmd);
     int button = find(cmd, "button=1") != 0;
     if (button) outw(PM1_ENABLE, POWER_BUTTON);
     u64 ms = num(find(cmd, "tick_ms="), 500), max = num(find(cmd, "ticks="), 0), say = num(find(cmd, "say="), 1); int hlt = find(cmd, "hlt=1") != 0;
@@ -91,6 +92,7 @@ void main(void) {
         if (says) { puts("TICK "); dec(counter); puts("\r\n"); }
         disk_log(counter, says);
         shared_look();
+        serial_look();
         if (hlt) delay_hlt(ms, hz); else delay_poll(ms);
         while (inb(0x3fd) & 1) {             /* serial input: echo whole lines; "quit" resets */
             char c = inb(0x3f8);

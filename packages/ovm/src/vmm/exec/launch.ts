@@ -3,6 +3,7 @@ import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
 import { checkKernel } from "../../kernel.ts"
 import { refuseFatal } from "../fatal.ts"
+import { grantedDevices } from "../granted.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
@@ -64,7 +65,7 @@ export async function launchExec(
     if (link && network) await Promise.race([link.start(connectionOf(network)), aborted.promise])
     await Promise.race([adapter.ask("start", { directory, own: prepared.own }), aborted.promise])
     const timings = { spawn: spawned - began, load: performance.now() - spawned }
-    const record = recordOf(plan, { found, identity, prepared, overlay })
+    const record = recordOf(plan, { found, findings, identity, prepared, overlay })
     return await ExecMachine.watch(adapter, record, timings)
   } catch (thrown) {
     link?.[Symbol.dispose]()
@@ -77,17 +78,15 @@ export async function launchExec(
   }
 }
 
-interface Facts {
-  readonly found: Capabilities
+interface Facts extends Checked {
   readonly identity: Identity
   readonly prepared: Prepared
   readonly overlay: string | undefined
 }
 
-function recordOf(
-  { directory, accelerator, generationId }: LaunchPlan,
-  { found, identity, prepared, overlay }: Facts,
-): MachineRecord {
+function recordOf(plan: LaunchPlan, facts: Facts): MachineRecord {
+  const { directory, accelerator, generationId } = plan
+  const { found, findings, identity, prepared, overlay } = facts
   const { own, agent } = prepared
   return {
     vmm: found.name,
@@ -95,6 +94,7 @@ function recordOf(
     accelerator: accelerator ?? found.accelerator,
     ...identity,
     directory,
+    ...grantedDevices(plan, findings),
     ...(generationId !== undefined && { generationId }),
     ...(overlay !== undefined && { overlay }),
     own: { ...(own && { own }), ...(agent !== undefined && { agent }) },

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Call } from "../../content/interfaces.ts"
 import { OvmError, toOvmError } from "../../errors.ts"
+import { grantedDevices } from "../granted.ts"
 import type { MachineRecord } from "../machine.ts"
 import type { LaunchPlan } from "../plan.ts"
 import { readExit } from "../process/exit.ts"
@@ -13,6 +14,7 @@ import { spawnKept } from "../process/keeper.ts"
 import { lastWords } from "../process/last-words.ts"
 import type { Capabilities } from "../vmm.ts"
 import { API_SOCKET, Api } from "./api.ts"
+import { checkFirecracker } from "./check.ts"
 import { isShown } from "./drives.ts"
 import { besideStorage, storageReady } from "./storage.ts"
 
@@ -79,7 +81,11 @@ export async function startFirecracker<T>(
     if (!identity) throw new OvmError("OVM_VMM_FAILED", `no pid of Firecracker was left in ${directory}`)
     const { name, accelerator } = found
     const what = { vmm: name, version, accelerator, ...identity }
-    const record = { ...what, ...(overlay !== undefined && { overlay }), ...(shown && { own: { shown } }) }
+    const record = {
+      ...{ ...what, ...grantedDevices(plan, checkFirecracker(plan)) },
+      ...(overlay !== undefined && { overlay }),
+      ...(shown && { own: { shown } }),
+    }
     if (shown) await Promise.race([storageReady(directory), aborted.promise])
     return await Promise.race([then({ record, api, spawn }), aborted.promise])
   } catch (thrown) {

@@ -1,6 +1,7 @@
 import type { DevicePlan, LaunchPlan, Unsupported } from "../plan.ts"
 import type { Capabilities } from "../vmm.ts"
 import { checkNetwork } from "./network.ts"
+import { MOST_SERIAL } from "./serial.ts"
 
 const MiB = 2 ** 20
 /** q35's bound without an interrupt remapping unit; TCG is slow long before. */
@@ -12,6 +13,8 @@ const SLOTS = 30
 /** Linux's COMMAND_LINE_SIZE on x86, with the closing NUL. */
 const MAX_ARGS = 2047
 const MIN_SHARED = 2 ** 12
+/** What `devices` may ask for. */
+const TYPES: readonly string[] = ["ivshmem", "rng", "serial"]
 const MAX_SHARED = 2 ** 36
 
 /**
@@ -30,6 +33,7 @@ export function checkPlan(
     ...arm(plan),
     ...slots(plan),
     ...plan.devices.flatMap((one, index) => [...device(one, index)]),
+    ...serialPorts(plan),
     ...checkNetwork(plan, snapshot),
   ]
 }
@@ -93,7 +97,7 @@ function* slots(plan: LaunchPlan): Iterable<Unsupported> {
 function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
   const pointer = `/devices/${index}`
   const severity = plan.required ? "fatal" : "degraded"
-  if (plan.type !== "ivshmem" && plan.type !== "rng") {
+  if (!TYPES.includes(plan.type)) {
     yield {
       pointer: `${pointer}/type`,
       severity,
@@ -107,7 +111,20 @@ function* device(plan: DevicePlan, index: number): Iterable<Unsupported> {
     yield {
       pointer: `${pointer}/mmio_addr`,
       severity: "degraded",
-      reason: "the guest assigns the address of a PCI device, so it cannot be promised",
+      reason:
+        plan.type === "serial"
+          ? "a serial port has the address of its number"
+          : "the guest assigns the address of a PCI device, so it cannot be promised",
+    }
+}
+
+function* serialPorts({ devices }: LaunchPlan): Iterable<Unsupported> {
+  const ports = devices.flatMap(({ type }, index) => (type === "serial" ? [index] : []))
+  for (const index of ports.slice(MOST_SERIAL))
+    yield {
+      pointer: `/devices/${index}/type`,
+      severity: devices[index]?.required ? "fatal" : "degraded",
+      reason: `QEMU's machine has ${MOST_SERIAL} serial ports beside its console`,
     }
 }
 

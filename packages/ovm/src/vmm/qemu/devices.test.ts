@@ -17,8 +17,9 @@ import { buildGuest, guestMissing } from "@ovms/testkit/guest.ts"
 import { until } from "@ovms/testkit/until.ts"
 import { Bench } from "../bench.testing.ts"
 import type { Machine } from "../machine.ts"
+import { connectIn } from "../process/socket.ts"
 import { endStray } from "../process/stray.ts"
-import { LONG, SnapshotBench } from "../snapshot-bench.testing.ts"
+import { COUNTING, LONG, SnapshotBench } from "../snapshot-bench.testing.ts"
 import { deviceArguments } from "./devices.ts"
 import { findQemu } from "./find.ts"
 
@@ -68,6 +69,61 @@ describe.skipIf(missing !== "")(`devices ${missing}`, () => {
     },
     LONG,
   )
+
+  test(
+    "a further serial port is a socket of the instance, and of its clone, both ways [OVMS-DEV-020, OVMS-DEV-021, OVMS-DEV-022, OVMS-DEV-023]",
+    async () => {
+      const ports = ["first", "second", "third"].map((name) => ({ type: "serial", name, required: true }))
+      const fourth = { type: "serial", name: "fourth", required: false }
+      const { kernel } = bench.planOf(`${COUNTING} serial=1`)
+      const given = { devices: [...ports, fourth], ...(kernel && { kernel }) }
+      const refused = await bench.vmm.check(
+        bench.planOf("", { devices: [...ports, { ...fourth, required: true }] }),
+      )
+      expect(refused).toMatchObject([{ pointer: "/devices/3/type", severity: "fatal" }])
+      // Nobody listens yet to what it says first.
+      const { machine, layers } = await shots.counting(given)
+      const said = (of: Machine, text: string) => bench.until(of, text)
+      expect(machine.record.devices).toEqual(
+        ports.map(({ type, name }) => ({ type, name, file: `serial-${name}.sock` })),
+      )
+      const talk = await typed(machine, "hello")
+      expect(talk).toBe("hello\n")
+      await said(machine, "SERIAL [hello]\r\n")
+      const { origin, disk } = await shots.take(machine)
+      const chain = [...layers, { path: disk?.frozen ?? "", format: "qcow2" as const }]
+      const clone = await (
+        await shots.load(shots.resumePlan(origin, chain, { devices: given.devices }))
+      ).resume()
+      expect(await typed(clone, "of the clone")).toBe("of the clone\n")
+      await said(clone, "SERIAL [of the clone]\r\n")
+      expect(await typed(machine, "again")).toBe("again\n")
+      await shots.end(clone, machine)
+    },
+    LONG,
+  )
+
+  /** What comes back of a line that is sent to the first of the machine's serial ports. */
+  async function typed({ record }: Machine, line: string): Promise<string> {
+    const socket = await connectIn(record.directory, "serial-first.sock")
+    if (!socket) throw new Error("the port has no socket")
+    socket.write(`${line}\n`)
+    let text = ""
+    for await (const bytes of socket) {
+      text += bytes
+      if (text.includes("\n")) break
+    }
+    return text
+  }
+
+  test("a device that no machine has is refused by name", async () => {
+    const findings = await bench.vmm.check(
+      bench.planOf("", { devices: [{ type: "vsock", name: "v", required: true }] }),
+    )
+    expect(findings).toMatchObject([
+      { pointer: "/devices/0/type", severity: "fatal", reason: expect.stringContaining('"vsock"') },
+    ])
+  })
 
   test(
     "shared memory is a file of the instance, of its user alone, for a program of the host and for another machine [OVMS-DEV-010]",

@@ -18,6 +18,7 @@ import { lastWords } from "../process/last-words.ts"
 import { spawnLinked } from "../process/linked.ts"
 import { type QemuOptions, qemuArguments } from "./arguments.ts"
 import type { QemuCapabilities } from "./capabilities.ts"
+import { devicesOf } from "./devices.ts"
 import { lockedVolume } from "./locked.ts"
 import { carrierOf } from "./network.ts"
 import { dialQmp, QMP_SOCKET, type Qmp } from "./qmp.ts"
@@ -100,7 +101,12 @@ export async function startQemu<T>(
     if (!identity) throw noPid(plan.directory)
     const { accelerator, model, generationId, overlay } = options
     const what = { vmm: "qemu", version: found.version, accelerator, directory: plan.directory }
-    const record = { ...what, ...identity, model, generationId, ...(overlay !== undefined && { overlay }) }
+    const devices = devicesOf(plan, model.devices)
+    const record = {
+      ...{ ...what, ...identity, model, generationId },
+      ...(devices.length > 0 && { devices }),
+      ...(overlay !== undefined && { overlay }),
+    }
     const started = { record, qmp, watch, timings, ...(link && { link }) }
     return await Promise.race([then(started), aborted.promise])
   } catch (thrown) {

@@ -56,6 +56,7 @@ function lines(info: InstanceInfo): [string, string | undefined][] {
       read_only ? `${name}, read-only` : name,
     ]),
     ...(info.shares ?? []).map((share): [string, string] => ["share", describeShare(share)]),
+    ...(info.devices ?? []).map((device): [string, string] => ["device", describeDevice(device)]),
     ["network", network && describeNetwork(network)],
     ...(network?.ports ?? []).map((port): [string, string] => ["port", forwardText(port)]),
     ["command", info.command?.join(" ")],
@@ -100,6 +101,11 @@ function describeShare(share: NonNullable<InstanceInfo["shares"]>[number]): stri
   const { source, target, read_only, mounted, reason } = share
   const state = mounted ? undefined : `not mounted${reason === undefined ? " yet" : `: ${reason}`}`
   return [`${source} at ${target}`, read_only && "read-only", state].filter(Boolean).join(", ")
+}
+
+function describeDevice({ type, name, size, path }: NonNullable<InstanceInfo["devices"]>[number]): string {
+  const what = `${name} (${type}${size === undefined ? "" : `, ${formatSize(size)}`})`
+  return path === undefined ? what : `${what} at ${path}`
 }
 
 const LOST: Readonly<Record<Degraded, string>> = {
