@@ -38,23 +38,26 @@ static int start(void) {
     return 0;
 }
 
-/* Where Firecracker's machine has its devices, one a page. */
-enum { MMIO = 0xc0001000, MMIO_DEVICES = 8, MAGIC = 0x74726976, BLOCK = 2 };
+/* Where Firecracker's machine has its devices, one a page, and QEMU's microvm. */
+static const struct { u32 at, step; } places[] = { { 0xc0001000, 0x1000 }, { 0xfeb00000, 0x200 } };
+enum { PLACES = 2, MMIO_DEVICES = 8, MAGIC = 0x74726976, BLOCK = 2 };
 static volatile u32 *mmio;
 static u32 mmio_word(u32 at, u32 value) { mmio[at / 4] = value; return mmio[at / 4]; }
 static void mmio_address(u32 at, u64 value) { mmio_word(at, value); mmio_word(at + 4, value >> 32); }
 
 static int start_mmio(void) {
-    for (u32 i = 0; i < MMIO_DEVICES; i++) {
-        mmio = (u32 *)(u64)(MMIO + i * 0x1000);
+    for (u32 i = 0; i < PLACES * MMIO_DEVICES; i++) {
+        u32 place = i / MMIO_DEVICES;
+        mmio = (u32 *)(u64)(places[place].at + i % MMIO_DEVICES * places[place].step);
         if (mmio[0] != MAGIC || mmio[1] != 2 || mmio[2] != BLOCK) continue;
         mmio_word(0x70, 0); mmio_word(0x70, 1); mmio_word(0x70, ACKNOWLEDGE_DRIVER);   /* one step at a time */
         mmio_word(0x14, 0); u32 offered = mmio[0x10 / 4];
         mmio_word(0x24, 0); mmio_word(0x20, offered & (CAN_FLUSH | READ_ONLY));
         mmio_word(0x24, 1); mmio_word(0x20, 1);   /* version 1 */
         mmio_word(0x70, ACKNOWLEDGE_DRIVER | FEATURES_OK);
-        mmio_word(0x30, 0); size = mmio[0x34 / 4];
-        if (!size || size > MAX_QUEUE) return 0;
+        mmio_word(0x30, 0); u32 most = mmio[0x34 / 4];
+        if (!most) return 0;
+        size = most > MAX_QUEUE ? MAX_QUEUE : most;
         mmio_word(0x38, size);
         u64 avail = (u64)&queue.table[size];
         mmio_address(0x80, (u64)&queue); mmio_address(0x90, avail); mmio_address(0xa0, (avail + (3 + size) * 2 + 4095) & ~4095ul);

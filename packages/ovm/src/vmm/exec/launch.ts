@@ -7,6 +7,7 @@ import { grantedDevices } from "../granted.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import { makeFurther, makeOverlay } from "../overlays.ts"
 import type { LaunchPlan } from "../plan.ts"
+import { endedMachine } from "../process/ended.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
@@ -18,7 +19,7 @@ import type { Capabilities } from "../vmm.ts"
 import type { Adapter } from "./adapter.ts"
 import { type Prepared, preparedIn } from "./answers.ts"
 import { connectionOf, framesOf, linkOf } from "./link.ts"
-import { ExecMachine } from "./machine.ts"
+import { ExecMachine, exitOfExec } from "./machine.ts"
 import { planFor } from "./request.ts"
 
 /** From spawn to the keeper's note: a millisecond, and more on a host that is far too busy. */
@@ -66,7 +67,7 @@ export async function launchExec(
     await Promise.race([adapter.ask("start", { directory, own: prepared.own }), aborted.promise])
     const timings = { spawn: spawned - began, load: performance.now() - spawned }
     const record = recordOf(plan, { found, findings, identity, prepared, overlay })
-    return await ExecMachine.watch(adapter, record, timings)
+    return await watched(adapter, record, timings)
   } catch (thrown) {
     link?.[Symbol.dispose]()
     const error = await inItsOwnWords(adapter.name, directory, toOvmError(thrown))
@@ -75,6 +76,20 @@ export async function launchExec(
     throw error
   } finally {
     signal?.removeEventListener("abort", abort)
+  }
+}
+
+/** The machine whose guest has run: it may have ended by now, as a short one does (OVMS-ADP-061). */
+async function watched(
+  adapter: Adapter,
+  record: MachineRecord,
+  timings: Machine["timings"],
+): Promise<Machine> {
+  try {
+    return await ExecMachine.watch(adapter, record, timings)
+  } catch (error) {
+    if ((await lastWords(record.directory, GONE_MS)) === undefined) throw error
+    return endedMachine(record, (of, status) => exitOfExec(adapter, of, status))
   }
 }
 

@@ -5,6 +5,8 @@ import { address, assemble, far, near, type Part } from "./assemble.ts"
 const LOOKS = 5000
 const [SERIAL_DATA, SERIAL_STATE, SENDING, KEYBOARD] = [0xf8, 0xfd, 0x20, 0x60]
 const KEYBOARD_STATE = 0x64
+/** Of ACPI's generic event device, where QEMU's microvm has it, which has no ports of ACPI. */
+const [EVENTS, SLEEP_CONTROL] = [0xfea00000, 0xfea00200]
 /** Scan codes of Delete, the last key of Ctrl-Alt-Del, in both sets. */
 const [DELETE, DELETE_SET_2] = [0x53, 0x71]
 
@@ -20,8 +22,8 @@ const port = (low: number): number[] => [0x66, 0xba, low, 0x03]
 
 /**
  * A kernel of some hundred bytes, for any VMM that starts ELF files: it counts in RAM, and says so on the serial port;
- * it gives back what is typed there, and powers off by ACPI when its power button is pressed (QEMU's q35), or resets at
- * Ctrl-Alt-Del. Every instruction of it means the same in 32-bit and in 64-bit mode.
+ * it gives back what is typed there, and powers off by ACPI when its power button is pressed (QEMU's q35 and microvm),
+ * or resets at Ctrl-Alt-Del. Every instruction of it means the same in 32-bit and in 64-bit mode.
  */
 export function trialKernel(): Uint8Array {
   return elfOf(assemble([...COUNTING, ...SAYING, ...LOOKING, ...ENDING, ...DATA], ENTRY), { pvh: true })
@@ -92,9 +94,17 @@ const LOOKING: readonly Part[] = [
   ...[0x66, 0xba, 0x00, 0x06], //        mov dx, 0x600: what ACPI has to tell
   ...[0x66, 0xed], //                    in ax, dx
   ...[0x66, 0x3d, 0xff, 0xff], //        cmp ax, 0xffff: there is none
-  ...[0x74, near("no button")], //       je no button
+  ...[0x74, near("no port")], //         je no port
   ...[0xf6, 0xc4, 0x01], //              test ah, 1
   ...[0x75, near("off")], //             jnz off
+  ...[0xeb, near("no button")], //       jmp no button
+  "no port",
+  ...[0xbe, ...four(EVENTS)], //         mov esi, EVENTS
+  ...[0x8b, 0x06], //                    mov eax, [esi]
+  ...[0x3d, 0xff, 0xff, 0xff, 0xff], //  cmp eax, 0xffffffff: there is none
+  ...[0x74, near("no button")], //       je no button
+  ...[0xa8, 0x02], //                    test al, 2: the power button
+  ...[0x75, near("sleep")], //           jnz sleep
   "no button",
   ...[0xff, 0xc9], //                    dec ecx
   ...[0x75, near("look")], //            jnz look
@@ -111,6 +121,14 @@ const ENDING: readonly Part[] = [
   ...[0x66, 0xb8, 0x00, 0x20], //        mov ax, 0x2000: S5
   ...[0x66, 0xef], //                    out dx, ax
   "over",
+  ...[0xeb, near("over")], //            jmp over
+  "sleep",
+  ...[0xbe, address("last words")], //   mov esi, last words
+  ...[0xbd, address("asleep")], //       mov ebp, asleep
+  ...[0xe9, far("say")], //              jmp say
+  "asleep",
+  ...[0xbe, ...four(SLEEP_CONTROL)], //  mov esi, SLEEP_CONTROL
+  ...[0xc6, 0x06, 0x34], //              mov [esi], 0x34: S5
   ...[0xeb, near("over")], //            jmp over
   "reset",
   ...[0xbe, address("last words")], //   mov esi, last words
