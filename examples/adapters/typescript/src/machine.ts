@@ -13,6 +13,8 @@ export class Machine {
   #watched = false
   #trouble: Guest | undefined
   #hopeless = false
+  /** How often QEMU has told that the guest goes on. */
+  #runs = 0
 
   private constructor(private readonly directory: string) {}
 
@@ -38,18 +40,25 @@ export class Machine {
     return typeof answer === "object" && answer !== null ? answer : {}
   }
 
+  /** Once it runs it is watched, too: that saves the runtime a question. */
+  async start(): Promise<Guest> {
+    this.#watched = true
+    await this.go()
+    return { running: true }
+  }
+
   async watch(): Promise<Guest> {
-    // Whoever started it ended before it ran.
-    if ((await this.#status()) === "prelaunch") await this.go()
     this.#watched = true
     return await this.#look()
   }
 
   /** Lets the guest run, and says so only if it does. */
   async go(): Promise<object> {
-    const before = this.#trouble
+    const [before, runs] = [this.#trouble, this.#runs]
     await this.execute("cont")
     if (before) await sleep(AGAIN_MS)
+    // QEMU has told of it before it answers.
+    else if (this.#runs > runs) return {}
     // Most of them still run by now; one that does not has run.
     const guest = await this.#look().catch(() => ({ running: true }) as Guest)
     const { running, reason = "request", message = reason } = guest
@@ -70,6 +79,11 @@ export class Machine {
 
   async #look(): Promise<Guest> {
     const status = await this.#status()
+    if (status === "prelaunch") {
+      // Whoever started it ended before it ran.
+      await this.go()
+      return { running: true }
+    }
     if (status === "guest-panicked") this.#end("guest-panic")
     if (status === "internal-error") this.#end(status)
     if (status !== "io-error") return { running: status === "running", reason: "request" }
@@ -81,6 +95,7 @@ export class Machine {
 
   #hear(name: string, data: Readonly<Record<string, unknown>>): void {
     if (name === "RESUME") {
+      this.#runs++
       this.#trouble = undefined
       this.#tell({ running: true })
     } else if (name === "STOP") this.#tell(this.#trouble ?? { running: false, reason: "request" })

@@ -21,7 +21,7 @@ export const VERBS: Readonly<Record<string, (request: Request) => Promise<object
     for (const name of OWN_FILES) rmSync(join(plan.directory, name), { force: true })
     return { argv: [qemu(), ...commandLine(plan)], ...(plan.agent && { agent: AGENT_SOCKET }) }
   },
-  start: async ({ directory }) => (await Machine.in(directory)).go(),
+  start: async ({ directory }) => (await Machine.in(directory)).start(),
   watch: async ({ directory }) => (await Machine.in(directory)).watch(),
   pause: async ({ directory }) => (await Machine.in(directory)).execute("stop"),
   resume: async ({ directory }) => (await Machine.in(directory)).go(),

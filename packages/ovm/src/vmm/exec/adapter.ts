@@ -36,18 +36,18 @@ export class Adapter {
   }
 
   /**
-   * What the guest of the machine in `directory` does, and each change of it for `listener` until `forget`. The second
-   * answer settles once nothing will be told any more.
+   * What is answered to `verb` about a machine, and each change of what its guest does for `listener` until `forget`.
+   * The second answer settles once nothing will be told any more.
    */
-  async watch(
-    directory: string,
-    own: unknown,
+  async tell(
+    verb: "start" | "watch",
+    { directory, own }: { readonly directory: string; readonly own: unknown },
     listener: Listener,
   ): Promise<{ told: Json; over: Promise<void> }> {
     this.#listeners.set(directory, listener)
     try {
       const session = await this.#open()
-      return { told: await session.ask("watch", { directory, own }), over: session.over }
+      return { told: await session.ask(verb, { directory, own }), over: session.over }
     } catch (error) {
       this.forget(directory, listener)
       throw error

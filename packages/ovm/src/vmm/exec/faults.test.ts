@@ -54,6 +54,8 @@ for line in sys.stdin:
     if answer == "flood": say("x" * (1 << 21))
     if answer == "garbage": say("Traceback (most recent call last):")
     if answer == "twice": say({"id": request["id"], "result": {}})
+    if answer == "chatter":
+        for n in range(20000): say({"event": "guest", "directory": "/nobody", "running": bool(n % 2)})
     if answer == "other": say({"id": 99, "result": {}})
     say({"id": request["id"], **(answer if isinstance(answer, dict) else {"result": {}})})
 `
@@ -176,6 +178,46 @@ describe.skipIf(missing !== "")(`adapters that do not keep to the contract ${mis
     const error = await refusal(outside("half").launch(diskOnly))
     expect([error.code, error.message]).toEqual([code, expect.stringContaining(why)])
     expect(processesIn(wanted.directory)).toEqual([])
+  })
+
+  const TRUE = { prepare: { result: { argv: ["/bin/true"] } } }
+  const LEFT = { error: { code: "OVM_VMM_FAILED", message: "it has gone" } }
+
+  // OVMS-ADP-061, OVMS-ADP-062
+  test.each([
+    [
+      "one that is asked for it afterwards, and has no machine any more",
+      { start: { result: {} }, watch: LEFT },
+    ],
+    ["one that says so at once", { start: { result: { running: true } }, watch: LEFT }],
+    ["one that takes what has ended for what runs", { start: { result: { running: true } }, ended: "exit" }],
+  ])(
+    "a guest that has ended as soon as it ran has ended, and its start has not failed: %s",
+    async (_, says) => {
+      adapter("short", { ...GOOD, ...TRUE, ...says })
+      const { kernel: _kernel, ...diskOnly } = plan()
+      const machine = await outside("short").launch(diskOnly)
+      expect(await machine.exited).toMatchObject({ status: 0, reason: "ended" })
+      expect(await machine.stop()).toBe("already")
+      expect(processesIn(diskOnly.directory)).toEqual([])
+    },
+  )
+
+  test("one that tells of machines that it has not is not believed, and answers all the same", async () => {
+    adapter("chatty", {
+      ...GOOD,
+      ...SLEEP,
+      start: { result: { running: true } },
+      pause: "chatter",
+      quit: LEFT,
+    })
+    const { kernel: _kernel, ...diskOnly } = plan()
+    const machine = await outside("chatty").launch(diskOnly)
+    const heard: boolean[] = []
+    machine.onGuest(() => heard.push(machine.guest.running))
+    await machine.pause()
+    expect(heard).toEqual([false])
+    expect(await machine.stop({ graceMs: 0 })).toBe("killed")
   })
 
   test("what the contract has no word for is not passed over", async () => {

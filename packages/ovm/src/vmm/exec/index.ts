@@ -38,8 +38,7 @@ class Exec implements Vmm {
   }
 
   async launch(plan: LaunchPlan, call: Call = {}): Promise<Machine> {
-    const [found, findings] = await Promise.all([this.capabilities(), this.check(plan)])
-    return await launchExec(this.#adapter, plan, { found, findings }, call)
+    return await launchExec(this.#adapter, plan, await this.check(plan), call)
   }
 
   async close(): Promise<boolean> {

@@ -6,8 +6,7 @@ import { refuseFatal } from "../fatal.ts"
 import { grantedDevices } from "../granted.ts"
 import type { Machine, MachineRecord } from "../machine.ts"
 import { makeFurther, makeOverlay } from "../overlays.ts"
-import type { LaunchPlan } from "../plan.ts"
-import { endedMachine } from "../process/ended.ts"
+import type { LaunchPlan, Unsupported } from "../plan.ts"
 import { readExit } from "../process/exit.ts"
 import { killGroup } from "../process/group.ts"
 import { removeGroups } from "../process/group-of-vmm.ts"
@@ -17,9 +16,9 @@ import { lastWords } from "../process/last-words.ts"
 import { spawnLinked } from "../process/linked.ts"
 import type { Capabilities } from "../vmm.ts"
 import type { Adapter } from "./adapter.ts"
-import { type Prepared, preparedIn } from "./answers.ts"
+import { capabilitiesIn, type Prepared, preparedIn } from "./answers.ts"
 import { connectionOf, framesOf, linkOf } from "./link.ts"
-import { ExecMachine, exitOfExec } from "./machine.ts"
+import { ExecMachine } from "./machine.ts"
 import { planFor } from "./request.ts"
 
 /** From spawn to the keeper's note: a millisecond, and more on a host that is far too busy. */
@@ -28,17 +27,11 @@ const LOOK_MS = 1
 /** How long a VMM that did not start may take to end. */
 const GONE_MS = 1000
 
-/** What a launch has found out already. */
-export interface Checked {
-  readonly found: Capabilities
-  readonly findings: Parameters<typeof refuseFatal>[0]
-}
-
-/** Vmm.launch of a VMM with an adapter of its own. */
+/** Vmm.launch of a VMM with an adapter of its own, whose `check` has found `findings`. */
 export async function launchExec(
   adapter: Adapter,
   plan: LaunchPlan,
-  { found, findings }: Checked,
+  findings: readonly Unsupported[],
   { signal }: Call,
 ): Promise<Machine> {
   refuseFatal(findings)
@@ -64,10 +57,12 @@ export async function launchExec(
     const identity = await Promise.race([identityIn(directory), aborted.promise])
     const spawned = performance.now()
     if (link && network) await Promise.race([link.start(connectionOf(network)), aborted.promise])
-    await Promise.race([adapter.ask("start", { directory, own: prepared.own }), aborted.promise])
-    const timings = { spawn: spawned - began, load: performance.now() - spawned }
+    // What it says of itself is for the record, and asked while the VMM comes up.
+    const told = await Promise.race([adapter.ask("capabilities"), aborted.promise])
+    const found = capabilitiesIn(adapter.name, told)
     const record = recordOf(plan, { found, findings, identity, prepared, overlay })
-    return await watched(adapter, record, timings)
+    const timings = () => ({ spawn: spawned - began, load: performance.now() - spawned })
+    return await Promise.race([ExecMachine.start(adapter, record, timings), aborted.promise])
   } catch (thrown) {
     link?.[Symbol.dispose]()
     const error = await inItsOwnWords(adapter.name, directory, toOvmError(thrown))
@@ -79,21 +74,9 @@ export async function launchExec(
   }
 }
 
-/** The machine whose guest has run: it may have ended by now, as a short one does (OVMS-ADP-061). */
-async function watched(
-  adapter: Adapter,
-  record: MachineRecord,
-  timings: Machine["timings"],
-): Promise<Machine> {
-  try {
-    return await ExecMachine.watch(adapter, record, timings)
-  } catch (error) {
-    if ((await lastWords(record.directory, GONE_MS)) === undefined) throw error
-    return endedMachine(record, (of, status) => exitOfExec(adapter, of, status))
-  }
-}
-
-interface Facts extends Checked {
+interface Facts {
+  readonly found: Capabilities
+  readonly findings: readonly Unsupported[]
   readonly identity: Identity
   readonly prepared: Prepared
   readonly overlay: string | undefined

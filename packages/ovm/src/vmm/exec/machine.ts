@@ -4,6 +4,7 @@ import { addedPortsOf } from "../process/added-ports.ts"
 import { endsWithin } from "../process/ends-within.ts"
 import { exitOf, reasonOf, waitForExit, wasSignalled } from "../process/exit.ts"
 import { isAlive, kill, usageOf } from "../process/identity.ts"
+import { lastWords } from "../process/last-words.ts"
 import { connectIn } from "../process/socket.ts"
 import type { Adapter } from "./adapter.ts"
 import { endIn, guestIn } from "./answers.ts"
@@ -13,6 +14,8 @@ const GRACE_MS = 10_000
 const PRESS_MS = 1000
 /** From the end of a VMM's words to its own. */
 const CLOSING_MS = 300
+/** From the end of a guest that has run to that of its VMM. */
+const GONE_MS = 1000
 /** From its last word, or SIGKILL, to its end. */
 const END_MS = 15_000
 
@@ -26,7 +29,8 @@ export class ExecMachine implements Machine {
   #ended = false
   #listener = (): void => {}
   readonly #detached = new AbortController()
-  readonly #own: Readonly<Record<string, unknown>>
+  readonly #own: { readonly directory: string; readonly own: unknown }
+  readonly #cutting = Promise.withResolvers<void>()
   readonly #over = Promise.withResolvers<void>()
   readonly #hear = (told: Readonly<Record<string, unknown>>): void => {
     if (told.event === "ended") this.#over.resolve()
@@ -36,12 +40,11 @@ export class ExecMachine implements Machine {
   private constructor(
     private readonly adapter: Adapter,
     readonly record: MachineRecord,
-    readonly timings: Machine["timings"],
-    private readonly cutting: PromiseWithResolvers<void>,
+    public timings: Machine["timings"] = { spawn: 0, load: 0 },
   ) {
     const { directory, own = {} } = record
     this.#own = { directory, own: own.own }
-    this.cut = cutting.promise
+    this.cut = this.#cutting.promise
     this.ports = addedPortsOf(directory)
     if (typeof own.agent === "string") {
       const socket = own.agent
@@ -50,22 +53,50 @@ export class ExecMachine implements Machine {
     this.exited = new Promise((resolve) => this.#watchEnd(resolve))
   }
 
-  /** Has the adapter tell of its guest from now on. Throws what Adapter.watch throws. */
-  static async watch(
+  /** Has the adapter tell of its guest from now on. Throws what Adapter.tell throws. */
+  static async watch(adapter: Adapter, record: MachineRecord): Promise<ExecMachine> {
+    const machine = new ExecMachine(adapter, record)
+    return await machine.#orLetGo(() => machine.#follow("watch"))
+  }
+
+  /**
+   * Has the adapter start the guest of a VMM that has just been spawned, and tell of it. It may have ended by then, as
+   * a short one does (OVMS-ADP-061). `timings` are asked once it has run. Throws what Adapter.tell throws.
+   */
+  static async start(
     adapter: Adapter,
     record: MachineRecord,
-    timings: Machine["timings"] = { spawn: 0, load: 0 },
+    timings: () => Machine["timings"],
   ): Promise<ExecMachine> {
-    const machine = new ExecMachine(adapter, record, timings, Promise.withResolvers())
+    const machine = new ExecMachine(adapter, record)
+    return await machine.#orLetGo(async () => {
+      const isWatched = await machine.#follow("start")
+      machine.timings = timings()
+      if (!isWatched) await machine.#follow("watch").catch((error) => machine.#unlessEnded(error))
+    })
+  }
+
+  async #orLetGo(work: () => Promise<unknown>): Promise<this> {
     try {
-      const { told, over } = await adapter.watch(record.directory, record.own?.own, machine.#hear)
-      machine.#hear(told)
-      void over.then(machine.cutting.resolve)
-      return machine
+      await work()
+      return this
     } catch (error) {
-      machine.detach()
+      this.detach()
       throw error
     }
+  }
+
+  /** False if the adapter has started the guest, and does not watch it for that (OVMS-ADP-062). */
+  async #follow(verb: "start" | "watch"): Promise<boolean> {
+    const { told, over } = await this.adapter.tell(verb, this.#own, this.#hear)
+    if (verb === "start" && typeof told.running !== "boolean") return false
+    this.#hear(told)
+    void over.then(this.#cutting.resolve)
+    return true
+  }
+
+  async #unlessEnded(error: unknown): Promise<void> {
+    if ((await lastWords(this.record.directory, GONE_MS)) === undefined) throw error
   }
 
   get guest(): Guest {
