@@ -1,7 +1,7 @@
 import type { MachineDevice } from "./machine.ts"
 import type { LaunchPlan, Unsupported } from "./plan.ts"
 
-/** Those of a plan's devices that `check` found nothing against but their address, as MachineRecord.devices has them. */
+/** Those of a plan's devices that `check` found nothing against but their address (MachineRecord.devices). */
 export function grantedDevices(
   { devices }: LaunchPlan,
   findings: readonly Unsupported[],

@@ -1,5 +1,5 @@
 import { ENTRY, elfOf } from "../elf.ts"
-import { address, assemble, far, near, type Part } from "./assemble.ts"
+import { address, type CodePart, far, machineCode, near } from "./machine-code.ts"
 
 /** How often the guest looks for something to do between two ticks: some 10 ms where it is emulated. */
 const LOOKS = 5000
@@ -26,10 +26,10 @@ const port = (low: number): number[] => [0x66, 0xba, low, 0x03]
  * or resets at Ctrl-Alt-Del. Every instruction of it means the same in 32-bit and in 64-bit mode.
  */
 export function trialKernel(): Uint8Array {
-  return elfOf(assemble([...COUNTING, ...SAYING, ...LOOKING, ...ENDING, ...DATA], ENTRY), { pvh: true })
+  return elfOf(machineCode([...COUNTING, ...SAYING, ...LOOKING, ...ENDING, ...DATA], ENTRY), { pvh: true })
 }
 
-const COUNTING: readonly Part[] = [
+const COUNTING: readonly CodePart[] = [
   ...[0x66, 0xba, 0x02, 0x06], //        mov dx, 0x602: what ACPI is to tell of
   ...[0x66, 0xb8, 0x00, 0x01], //        mov ax, 0x100: the power button
   ...[0x66, 0xef], //                    out dx, ax
@@ -50,7 +50,7 @@ const COUNTING: readonly Part[] = [
 ]
 
 /** The text at esi, then on at ebp. */
-const SAYING: readonly Part[] = [
+const SAYING: readonly CodePart[] = [
   "say",
   0xac, //                               lodsb
   ...[0x84, 0xc0], //                    test al, al
@@ -69,7 +69,7 @@ const SAYING: readonly Part[] = [
   ...[0xff, 0xe5], //                    jmp ebp
 ]
 
-const LOOKING: readonly Part[] = [
+const LOOKING: readonly CodePart[] = [
   "wait",
   ...[0xb9, ...four(LOOKS)], //          mov ecx, LOOKS
   "look",
@@ -111,7 +111,7 @@ const LOOKING: readonly Part[] = [
   ...[0xe9, far("tick")], //             jmp tick
 ]
 
-const ENDING: readonly Part[] = [
+const ENDING: readonly CodePart[] = [
   "off",
   ...[0xbe, address("last words")], //   mov esi, last words
   ...[0xbd, address("power off")], //    mov ebp, power off
@@ -140,7 +140,7 @@ const ENDING: readonly Part[] = [
   ...[0xeb, near("over")], //            jmp over
 ]
 
-const DATA: readonly Part[] = [
+const DATA: readonly CodePart[] = [
   "words",
   ...text(`${TICK}0000000`).slice(0, -1),
   "last digit",

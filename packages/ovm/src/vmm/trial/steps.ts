@@ -7,7 +7,7 @@ import { openKeyboard } from "../process/keyboard.ts"
 import type { Vmm } from "../vmm.ts"
 import { OFF } from "./guest.ts"
 import type { TrialPlace } from "./place.ts"
-import { saidBy, ticksIn, waitFor } from "./watcher.ts"
+import { saidBy, ticksIn, waitToSay } from "./watcher.ts"
 
 const MiB = 2 ** 20
 /** What is typed, which the guest never says by itself. */
@@ -79,7 +79,7 @@ async function launch(on: OnTrial): Promise<void> {
 async function counts({ signal }: OnTrial, machine: Machine, more: number): Promise<readonly number[]> {
   const before = ticksIn(await saidBy(machine)).at(-1) ?? 0
   const enough = (text: string) => (ticksIn(text).at(-1) ?? 0) >= before + more
-  const ticks = ticksIn(await waitFor(machine, `the guest's count beyond ${before}`, enough, signal))
+  const ticks = ticksIn(await waitToSay(machine, `the guest's count beyond ${before}`, enough, signal))
   const wrong = ticks.findIndex((tick, index) => tick !== (ticks[0] ?? 0) + index)
   if (wrong >= 0) throw failed(`the guest's count goes from ${ticks[wrong - 1]} to ${ticks[wrong]}`)
   return ticks
@@ -90,7 +90,7 @@ async function typing(on: OnTrial): Promise<void> {
   const keyboard = await openKeyboard(machine.record.directory)
   try {
     await keyboard.write(Buffer.from(TYPED), on.signal)
-    await waitFor(machine, "what was typed", (text) => text.includes(TYPED), on.signal)
+    await waitToSay(machine, "what was typed", (text) => text.includes(TYPED), on.signal)
   } finally {
     keyboard.close()
   }
@@ -141,7 +141,7 @@ async function snapshot(on: OnTrial): Promise<void> {
   const clone = await loaded.resume()
   try {
     const ticks = ticksIn(
-      await waitFor(clone, "a word of the clone", (text) => ticksIn(text).length > 1, signal),
+      await waitToSay(clone, "a word of the clone", (text) => ticksIn(text).length > 1, signal),
     )
     if ((ticks[0] ?? 0) <= before)
       throw failed(`the clone counts from ${ticks[0]}, and ${before} was before the snapshot`)

@@ -20,7 +20,7 @@ export function ticksIn(text: string): readonly number[] {
 }
 
 /** What the machine has said once that is `enough`. Throws OVM_VMM_TIMEOUT saying that it was waited for `what`. */
-export async function waitFor(
+export async function waitToSay(
   machine: Machine,
   what: string,
   enough: (text: string) => boolean,

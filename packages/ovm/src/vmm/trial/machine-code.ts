@@ -5,14 +5,14 @@ interface Place {
 }
 
 /** Bytes of a program, places in it, and names for what follows. */
-export type Part = number | Place | string
+export type CodePart = number | Place | string
 
 export const address = (name: string): Place => ({ name, as: "address" })
 export const near = (name: string): Place => ({ name, as: "near" })
 export const far = (name: string): Place => ({ name, as: "far" })
 
 /** A program of `parts` that is loaded at `base`; a text among them names the place where it stands. */
-export function assemble(parts: readonly Part[], base: number): Uint8Array {
+export function machineCode(parts: readonly CodePart[], base: number): Uint8Array {
   const places = new Map<string, number>()
   let length = 0
   for (const part of parts) {
